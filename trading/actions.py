@@ -1,0 +1,49 @@
+"""Corporate actions: splits and cash dividends, each with the session in which it takes effect.
+
+An action effective in session D is known before D's open. Applying one to a book is positions.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from trading.values import Symbol
+
+
+class ActionKind(StrEnum):
+    """Say what a corporate action does."""
+
+    SPLIT = "split"
+    DIVIDEND = "dividend"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class CorporateAction:
+    """Hold one action of one symbol.
+
+    A split gives `numerator` new shares for `denominator` old ones (2:1 is 2/1); a dividend pays
+    `dividend_micros` of the currency for each share held at the open of `effective_on` (the ex-date).
+    """
+
+    effective_on: date
+    symbol: Symbol
+    kind: ActionKind
+    numerator: int = 1
+    denominator: int = 1
+    dividend_micros: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse an action that does nothing or takes away."""
+        if self.numerator < 1 or self.denominator < 1:
+            raise ValueError(f"{self.symbol} split {self.numerator}/{self.denominator}: both must be positive")
+        if self.kind is ActionKind.DIVIDEND and self.dividend_micros <= 0:
+            raise ValueError(f"{self.symbol} dividend {self.dividend_micros}: must be positive")
+
+
+def effective_in(actions: Iterable[CorporateAction], session: date) -> tuple[CorporateAction, ...]:
+    """Return the actions that take effect at the open of a session, by symbol then kind (dividend first)."""
+    chosen = [action for action in actions if action.effective_on == session]
+    return tuple(sorted(chosen, key=lambda action: (action.symbol, action.kind)))

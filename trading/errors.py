@@ -1,0 +1,110 @@
+"""The errors of the product, one tree. What a reader can do about each decides its branch.
+
+TradingError
+├── BadInput                 the user's data, setting or argument is wrong: correct it and call again
+│   ├── BadSetting           a setting or a reviewed config file
+│   ├── BadQuotes            market data that cannot be read at all (a bad *row* is quarantined instead)
+│   ├── UnknownSession       not a session of this calendar, or outside the data
+│   └── UnknownId            nothing is stored under this id
+├── Refused                  asked rightly, denied by a rule: the message says what has to happen first
+│   ├── UnfitQuotes          quotes that a decision would need are missing, stale or marked unfit
+│   ├── LookAhead            a decision asked for its own session's data, or later
+│   ├── OutOfOrder           the session before is not settled, or the book opened later
+│   ├── GateClosed           a blocking check or the kill switch holds execution
+│   └── ApprovalRefused      stale, expired, reused or unauthorised approval
+├── JournalError             the journal could not do what was asked; nothing was changed
+│   ├── IllegalTransition    the state machine has no such edge
+│   ├── StaleVersion         somebody else changed the row first
+│   ├── DuplicateIntent      another payload under a known intent id
+│   └── JournalUnavailable   locked, corrupt, wrong schema or disk full
+├── LakeError                a table that is missing, corrupt or of another schema
+├── BrokerRejected           a definitive refusal: the order does not exist at the broker
+├── BrokerUnavailable        a read failed; trying again is safe
+└── OutcomeUnknown           a send whose outcome is not proven: never send again, ask by client order id
+"""
+
+from __future__ import annotations
+
+
+class TradingError(Exception):
+    """Be the root of all errors that a user may see as one line, never as a stack trace."""
+
+
+class BadInput(TradingError):
+    """Say that the user's data, setting or argument is wrong."""
+
+
+class BadSetting(BadInput):
+    """Name a setting or a reviewed config file that cannot be used."""
+
+
+class BadQuotes(BadInput):
+    """Name a source of market data that cannot be read at all."""
+
+
+class UnknownSession(BadInput):
+    """Name a date that is not a session here."""
+
+
+class UnknownId(BadInput):
+    """Name an id under which nothing is stored."""
+
+
+class Refused(TradingError):
+    """Deny a rightful request by a rule."""
+
+
+class UnfitQuotes(Refused):
+    """Refuse a decision whose quotes are missing, stale or marked unfit."""
+
+
+class LookAhead(Refused):
+    """Refuse a decision that reads its own session or later."""
+
+
+class OutOfOrder(Refused):
+    """Refuse a session whose predecessor in the book is not settled."""
+
+
+class GateClosed(Refused):
+    """Refuse execution behind a closed gate."""
+
+
+class ApprovalRefused(Refused):
+    """Refuse an approval that is stale, expired, reused or unauthorised."""
+
+
+class JournalError(TradingError):
+    """Say that the journal changed nothing, and why."""
+
+
+class IllegalTransition(JournalError):
+    """Name an edge that the state machine does not have."""
+
+
+class StaleVersion(JournalError):
+    """Say that a row moved on: expected one version, found another."""
+
+
+class DuplicateIntent(JournalError):
+    """Name another payload under a known intent id; the first one stands."""
+
+
+class JournalUnavailable(JournalError):
+    """Say that the journal is locked, corrupt, of another schema or out of disk."""
+
+
+class LakeError(TradingError):
+    """Name a table that is missing, corrupt or of another schema."""
+
+
+class BrokerRejected(TradingError):
+    """Carry a definitive refusal: no order exists at the broker."""
+
+
+class BrokerUnavailable(TradingError):
+    """Say that a read from the broker failed; trying again is safe."""
+
+
+class OutcomeUnknown(TradingError):
+    """Say that a send was not proven either way; ask the broker by client order id."""

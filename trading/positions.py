@@ -1,0 +1,197 @@
+"""The book: cash and positions, folded from deposits, fills and corporate actions, marked to market.
+
+All in int64 micro-units, so that a book balances to the unit:
+cash + positions at mark = deposits + realised + unrealised + dividends − commissions.
+Where fills come from is orders.py; who stores the book is the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from trading.actions import ActionKind, CorporateAction
+from trading.orders import Fill
+from trading.values import Side, Symbol, digest, notional_micros
+
+
+class Position(NamedTuple):
+    """Hold the shares of one symbol and what was paid for them in total, commissions apart (micro-units)."""
+
+    symbol: Symbol
+    quantity: int
+    cost_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Hold one book's money and shares. `positions` are sorted by symbol and never empty ones.
+
+    Totals since the book opened, in micro-units of `currency`: `deposits_micros`, `realised_micros`
+    (proceeds − average cost), `dividends_micros`, `commissions_micros`.
+    """
+
+    currency: str
+    cash_micros: int
+    deposits_micros: int
+    realised_micros: int = 0
+    dividends_micros: int = 0
+    commissions_micros: int = 0
+    positions: tuple[Position, ...] = ()
+
+    def quantity_of(self, symbol: Symbol) -> int:
+        """Return the shares held of a symbol, 0 where there are none."""
+        return next((position.quantity for position in self.positions if position.symbol == symbol), 0)
+
+    def payload(self) -> dict[str, Any]:
+        """Return the book as plain JSON values."""
+        return {
+            "currency": self.currency,
+            "cash_micros": self.cash_micros,
+            "deposits_micros": self.deposits_micros,
+            "realised_micros": self.realised_micros,
+            "dividends_micros": self.dividends_micros,
+            "commissions_micros": self.commissions_micros,
+            "positions": [list(position) for position in self.positions],
+        }
+
+    def sha(self) -> str:
+        """Return the digest of the book: equal books, equal digests."""
+        return digest(self.payload())
+
+
+def opened_book(*, currency: str, deposit_micros: int) -> Book:
+    """Return a new book that holds its deposit and nothing else."""
+    if deposit_micros <= 0:
+        raise ValueError(f"deposit {deposit_micros}: a book opens with a positive deposit")
+    return Book(currency=currency, cash_micros=deposit_micros, deposits_micros=deposit_micros)
+
+
+def book_from_payload(payload: Mapping[str, Any]) -> Book:
+    """Return the book of a stored payload."""
+    return Book(
+        currency=payload["currency"],
+        cash_micros=payload["cash_micros"],
+        deposits_micros=payload["deposits_micros"],
+        realised_micros=payload["realised_micros"],
+        dividends_micros=payload["dividends_micros"],
+        commissions_micros=payload["commissions_micros"],
+        positions=tuple(Position(*row) for row in payload["positions"]),
+    )
+
+
+def with_fills(book: Book, fills: Iterable[Fill]) -> Book:
+    """Return the book after fills, in the order given."""
+    for fill in fills:
+        book = with_fill(book, fill)
+    return book
+
+
+def with_fill(book: Book, fill: Fill) -> Book:
+    """Return the book after one fill, at average cost.
+
+    A sale takes floor(cost × sold / held) of the cost with it. Raises `ValueError` where it sells more
+    than is held: this book is long only, and a sale never opens a short by accident.
+    """
+    held = next((p for p in book.positions if p.symbol == fill.symbol), Position(fill.symbol, 0, 0))
+    if fill.side is Side.BUY:
+        changed = Position(fill.symbol, held.quantity + fill.quantity, held.cost_micros + fill.notional_micros)
+        return replace(
+            book,
+            cash_micros=book.cash_micros - fill.notional_micros - fill.commission_micros,
+            commissions_micros=book.commissions_micros + fill.commission_micros,
+            positions=_with_position(book.positions, changed),
+        )
+    if fill.quantity > held.quantity:
+        raise ValueError(f"fill sells {fill.quantity} {fill.symbol}: the book holds {held.quantity}")
+    cost_sold = held.cost_micros * fill.quantity // held.quantity
+    changed = Position(fill.symbol, held.quantity - fill.quantity, held.cost_micros - cost_sold)
+    return replace(
+        book,
+        cash_micros=book.cash_micros + fill.notional_micros - fill.commission_micros,
+        realised_micros=book.realised_micros + fill.notional_micros - cost_sold,
+        commissions_micros=book.commissions_micros + fill.commission_micros,
+        positions=_with_position(book.positions, changed),
+    )
+
+
+def book_at_open(
+    book: Book, actions: Iterable[CorporateAction], *, last_close_micros: Mapping[Symbol, int]
+) -> Book:
+    """Return the book at a session's open: its opening book after the actions that take effect then.
+
+    `last_close_micros` are the last closes in the *new* shares; a fraction of a share left by a split is
+    paid in cash at it. Raises `ValueError` where a fraction has no price: value is never dropped.
+    """
+    for action in actions:
+        held = next((p for p in book.positions if p.symbol == action.symbol), None)
+        if held is None:
+            continue
+        match action.kind:
+            case ActionKind.DIVIDEND:
+                paid = notional_micros(price_micros=action.dividend_micros, quantity=held.quantity)
+                book = replace(
+                    book,
+                    cash_micros=book.cash_micros + paid,
+                    dividends_micros=book.dividends_micros + paid,
+                )
+            case ActionKind.SPLIT:
+                book = _with_split(book, held, action, last_close_micros.get(action.symbol))
+    return book
+
+
+def market_value_micros(book: Book, marks: Mapping[Symbol, int]) -> int:
+    """Return the worth of all positions at marks; raises `KeyError` where a held symbol has no mark."""
+    return sum(
+        notional_micros(price_micros=marks[position.symbol], quantity=position.quantity)
+        for position in book.positions
+    )
+
+
+def equity_micros(book: Book, marks: Mapping[Symbol, int]) -> int:
+    """Return cash plus positions at marks, in micro-units."""
+    return book.cash_micros + market_value_micros(book, marks)
+
+
+def unrealised_micros(book: Book, marks: Mapping[Symbol, int]) -> int:
+    """Return the worth of positions at marks less what they cost, in micro-units."""
+    return market_value_micros(book, marks) - sum(position.cost_micros for position in book.positions)
+
+
+def imbalance_micros(book: Book, marks: Mapping[Symbol, int]) -> int:
+    """Return how far the book is from balancing; anything but 0 is a defect.
+
+    cash + positions − (deposits + realised + unrealised + dividends − commissions).
+    """
+    owed = book.deposits_micros + book.realised_micros + book.dividends_micros - book.commissions_micros
+    return equity_micros(book, marks) - owed - unrealised_micros(book, marks)
+
+
+def _with_split(book: Book, held: Position, action: CorporateAction, price_micros: int | None) -> Book:
+    quantity, rest = divmod(held.quantity * action.numerator, action.denominator)
+    if rest == 0:
+        return replace(
+            book, positions=_with_position(book.positions, Position(held.symbol, quantity, held.cost_micros))
+        )
+    if price_micros is None:
+        raise ValueError(
+            f"{held.symbol} split {action.numerator}/{action.denominator} leaves a fraction: no close to pay it at"
+        )
+    cash_in_lieu = price_micros * rest // action.denominator
+    cost_of_rest = held.cost_micros * rest // (held.quantity * action.numerator)
+    return replace(
+        book,
+        cash_micros=book.cash_micros + cash_in_lieu,
+        realised_micros=book.realised_micros + cash_in_lieu - cost_of_rest,
+        positions=_with_position(
+            book.positions, Position(held.symbol, quantity, held.cost_micros - cost_of_rest)
+        ),
+    )
+
+
+def _with_position(positions: tuple[Position, ...], changed: Position) -> tuple[Position, ...]:
+    others = [position for position in positions if position.symbol != changed.symbol]
+    if changed.quantity > 0:
+        others.append(changed)
+    return tuple(sorted(others))

@@ -1,0 +1,300 @@
+"""Daily bars as they were traded (raw, unadjusted), and the window of them that a decision may see.
+
+Which rows are fit to be quotes is quality.py; where they come from is resources/market_data/; where
+they are kept is resources/lake.py. A decision gets a `Window` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trading.actions import ActionKind, CorporateAction
+from trading.errors import LookAhead
+from trading.sessions import index_of
+from trading.values import Symbol
+
+Micros = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+class RawBar(NamedTuple):
+    """Hold one row of a source as text, before anybody judged it. `line` counts from 1 in the source."""
+
+    source: str
+    line: int
+    symbol: str
+    session: str
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+class Quote(NamedTuple):
+    """Hold one accepted daily bar, prices in micro-units of the currency, volume in shares.
+
+    `known_at` is the UTC instant from which it could be known (its session's close); `source_sha` is
+    the SHA-256 of the file or reply it came from.
+    """
+
+    symbol: Symbol
+    session: date
+    open_micros: int
+    high_micros: int
+    low_micros: int
+    close_micros: int
+    volume: int
+    source: str
+    source_sha: str
+    known_at: datetime
+    released: bool = False
+
+
+class Quarantined(NamedTuple):
+    """Hold one row that may not reach a decision: what stood there, which rule it broke, how.
+
+    `row_id` is a digest of source, line and content, and what a person names to release it. A gap (a
+    session missing for one symbol or for all) has no content, `line` 0 and cannot be released.
+    """
+
+    row_id: str
+    symbol: str
+    session: date
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    source: str
+    line: int
+    reason: str
+    detail: str
+    releasable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionQuotes:
+    """Hold all that is known of one session: accepted, quarantined, and whether it is fit to decide on.
+
+    `unfit_reason` is empty where the session is fit. `accepted` is sorted by symbol, `quarantined` by
+    symbol, reason and line.
+    """
+
+    session: date
+    accepted: tuple[Quote, ...]
+    quarantined: tuple[Quarantined, ...]
+    unfit_reason: str = ""
+
+
+class MarketData(Protocol):
+    """Give raw rows and corporate actions of one source. Raises `BadQuotes` where it cannot be read."""
+
+    name: str
+
+    def source_sha(self) -> str:
+        """Return the SHA-256 of everything the source holds."""
+        ...
+
+    def sessions(self) -> tuple[date, ...]:
+        """Return the dates for which the source has at least one row, ascending."""
+        ...
+
+    def raw_bars(self, first: date, last: date) -> list[RawBar]:
+        """Return the rows dated `first` to `last` (both included), and rows whose date cannot be read."""
+        ...
+
+    def actions(self) -> tuple[CorporateAction, ...]:
+        """Return all corporate actions, ascending by session and symbol."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Hold the last sessions before a decision, prices adjusted as of its open.
+
+    All arrays are float64 of shape (sessions, symbols), read-only, NaN where a symbol has no quote;
+    prices in currency units, volume in today's shares. Prices before a split are divided by its ratio,
+    and by dividends on the way (1 − dividend / previous close), so that returns are total returns; only
+    actions effective up to `session` are used. `close_micros` (int64, per symbol) is the last close in
+    today's shares, unadjusted for dividends: what an order is sized on; 0 where there is none.
+    `quoted_on` holds the session of that close. `inputs` are (session, content hash) of what was read.
+    """
+
+    session: date
+    sessions: tuple[date, ...]
+    symbols: tuple[Symbol, ...]
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    close_micros: Micros
+    quoted_on: tuple[date | None, ...]
+    inputs: tuple[tuple[str, str], ...] = ()
+    unfit_reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a window that reaches its decision's session."""
+        if self.sessions and self.sessions[-1] >= self.session:
+            raise LookAhead(f"window of {self.session} reaches {self.sessions[-1]}: only earlier sessions are known")
+
+    def column(self, symbol: Symbol) -> int:
+        """Return a symbol's column; raises `KeyError` where it is not in the window."""
+        try:
+            return self.symbols.index(symbol)
+        except ValueError:
+            raise KeyError(symbol) from None
+
+
+class WindowReader(Protocol):
+    """Give the only way to quotes that a decision has."""
+
+    def window_before(self, session: date, count: int) -> Window:
+        """Return the adjusted window of up to `count` sessions before one; it refuses that one or later."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """Hold raw quotes of many sessions as int64 arrays of shape (sessions, symbols).
+
+    Prices in micro-units, 0 where a symbol has no quote; sessions and symbols ascending.
+    """
+
+    sessions: tuple[date, ...]
+    symbols: tuple[Symbol, ...]
+    open: Micros
+    high: Micros
+    low: Micros
+    close: Micros
+    volume: Micros
+
+    @classmethod
+    def from_quotes(cls, sessions: Sequence[date], quotes: Iterable[Quote]) -> Panel:
+        """Return the panel of quotes over sessions; raises `UnknownSession` for a quote outside them."""
+        rows = list(quotes)
+        symbols = tuple(sorted({quote.symbol for quote in rows}))
+        column = {symbol: index for index, symbol in enumerate(symbols)}
+        arrays = [np.zeros((len(sessions), len(symbols)), dtype=np.int64) for _ in range(5)]
+        for quote in rows:
+            at = index_of(sessions, quote.session), column[quote.symbol]
+            for array, number in zip(arrays, quote[2:7], strict=True):
+                array[at] = number
+        for array in arrays:
+            array.setflags(write=False)
+        return cls(
+            sessions=tuple(sessions),
+            symbols=symbols,
+            open=arrays[0],
+            high=arrays[1],
+            low=arrays[2],
+            close=arrays[3],
+            volume=arrays[4],
+        )
+
+    def closes_on(self, session: date) -> dict[Symbol, int]:
+        """Return the raw closes of one session in micro-units, by symbol."""
+        row = self.close[index_of(self.sessions, session)]
+        return {symbol: int(price) for symbol, price in zip(self.symbols, row, strict=True) if price > 0}
+
+
+def adjusted_window(
+    panel: Panel,
+    *,
+    session: date,
+    actions: Iterable[CorporateAction],
+    inputs: tuple[tuple[str, str], ...] = (),
+    unfit_reason: str = "",
+) -> Window:
+    """Return a panel of earlier sessions as a window, adjusted as of the open of `session`.
+
+    Raises `LookAhead` where the panel reaches `session`. Adjustment of a dividend uses the close before
+    its ex-date (CRSP's method), never the ex-date's own.
+    """
+    if panel.sessions and panel.sessions[-1] >= session:
+        raise LookAhead(f"panel for {session} reaches {panel.sessions[-1]}: only earlier sessions are known")
+    by_symbol: dict[Symbol, list[CorporateAction]] = {}
+    for action in actions:
+        if action.effective_on <= session:
+            by_symbol.setdefault(action.symbol, []).append(action)
+    shape = panel.close.shape
+    price_factor = np.ones(shape)
+    share_factor = np.ones(shape)
+    last_close = np.zeros(shape[1], dtype=np.int64)
+    quoted_on: list[date | None] = []
+    for column, symbol in enumerate(panel.symbols):
+        row = _last_row(panel.close[:, column])
+        quoted_on.append(None if row is None else panel.sessions[row])
+        if row is not None:
+            last_close[column] = panel.close[row, column]
+        for action in by_symbol.get(symbol, ()):
+            _adjust_for(action, panel, column, price_factor, share_factor)
+            if action.kind is ActionKind.SPLIT and row is not None and action.effective_on > panel.sessions[row]:
+                last_close[column] = _divided(int(last_close[column]), action.numerator, action.denominator)
+    known = panel.close > 0
+    prices = [
+        np.where(known, field / 1e6 * price_factor, np.nan)
+        for field in (panel.open, panel.high, panel.low, panel.close)
+    ]
+    volume = np.where(known, panel.volume * share_factor, np.nan)
+    for array in (*prices, volume, last_close):
+        array.setflags(write=False)
+    return Window(
+        session=session,
+        sessions=panel.sessions,
+        symbols=panel.symbols,
+        open=prices[0],
+        high=prices[1],
+        low=prices[2],
+        close=prices[3],
+        volume=volume,
+        close_micros=last_close,
+        quoted_on=tuple(quoted_on),
+        inputs=inputs,
+        unfit_reason=unfit_reason,
+    )
+
+
+def marks_from(quotes: Iterable[Quote]) -> Mapping[Symbol, int]:
+    """Return closes in micro-units by symbol, to mark a book with."""
+    return {quote.symbol: quote.close_micros for quote in quotes}
+
+
+def _last_row(closes: Micros) -> int | None:
+    rows = np.flatnonzero(closes)
+    return int(rows[-1]) if rows.size else None
+
+
+def _divided(price_micros: int, numerator: int, denominator: int) -> int:
+    """Return a price after a split, nearest micro-unit, ties to even."""
+    quotient, rest = divmod(price_micros * denominator, numerator)
+    if 2 * rest > numerator or (2 * rest == numerator and quotient % 2 == 1):
+        return quotient + 1
+    return quotient
+
+
+def _adjust_for(
+    action: CorporateAction, panel: Panel, column: int, price_factor: Floats, share_factor: Floats
+) -> None:
+    """Scale the factors of the sessions before an action, in place."""
+    before = sum(1 for day in panel.sessions if day < action.effective_on)
+    if before == 0:
+        return
+    if action.kind is ActionKind.SPLIT:
+        ratio = action.numerator / action.denominator
+        price_factor[:before, column] /= ratio
+        share_factor[:before, column] *= ratio
+        return
+    row = _last_row(panel.close[:before, column])
+    if row is not None:
+        previous_close = int(panel.close[row, column])
+        if action.dividend_micros < previous_close:
+            price_factor[:before, column] *= 1 - action.dividend_micros / previous_close

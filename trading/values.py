@@ -1,0 +1,136 @@
+"""Money, prices, quantities, sides and digests: the words everything else is said in.
+
+Exact for what is owed: int64 micro-units of the currency in columns and rules, `Decimal` at the edges.
+Not here: sessions (sessions.py), bars (quotes.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any, NewType
+
+from trading.errors import BadInput
+
+MICROS = 1_000_000
+"""Micro-units in one unit of a currency."""
+
+NOTIONAL_MICROS_MAX = 2**62
+"""Price × quantity must stay under this, so that sums of two still fit int64."""
+
+Symbol = NewType("Symbol", str)
+IntentKey = NewType("IntentKey", str)
+IntentId = NewType("IntentId", str)
+ClientOrderId = NewType("ClientOrderId", str)
+
+
+class Side(StrEnum):
+    """Say which way an order goes."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    """Say how an order is priced."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+
+
+class TimeInForce(StrEnum):
+    """Say how long an order lives: at the open only, or for the session."""
+
+    OPG = "opg"
+    DAY = "day"
+
+
+class Slot(StrEnum):
+    """Say what an intent is for; the closed list is part of its identity."""
+
+    REBALANCE = "rebalance"
+    STOP = "stop"
+    FLATTEN = "flatten"
+
+
+def micros_from_text(text: str) -> int:
+    """Return micro-units of a decimal number written as text.
+
+    Raises `BadInput` for what is not a finite decimal or has more than six decimals.
+    """
+    try:
+        amount = Decimal(text)
+    except InvalidOperation as error:
+        raise BadInput(f"amount {text!r}: not a decimal number") from error
+    if not amount.is_finite():
+        raise BadInput(f"amount {text!r}: not a finite number")
+    scaled = amount * MICROS
+    micros = int(scaled)
+    if micros != scaled:
+        raise BadInput(f"amount {text!r}: more than six decimals")
+    return micros
+
+
+def micros_from_estimate(amount: float, *, tick_micros: int = 1) -> int:
+    """Return micro-units nearest to an estimate, a multiple of `tick_micros` (ROUND_HALF_EVEN)."""
+    ticks = (Decimal(repr(amount)) * MICROS / tick_micros).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)
+    return int(ticks) * tick_micros
+
+
+def amount_from_micros(micros: int) -> Decimal:
+    """Return the exact decimal amount of micro-units."""
+    return Decimal(micros) / MICROS
+
+
+def notional_micros(*, price_micros: int, quantity: int) -> int:
+    """Return price × quantity in micro-units; raises `BadInput` where it would not fit a column."""
+    notional = price_micros * quantity
+    if abs(notional) >= NOTIONAL_MICROS_MAX:
+        raise BadInput(f"notional of {quantity} at {amount_from_micros(price_micros)}: over 2^62 micro-units")
+    return notional
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """Hold an exact amount of one currency; unlike currencies never add."""
+
+    micros: int
+    currency: str
+
+    def __add__(self, other: Money) -> Money:
+        """Return the sum; raises `ValueError` on another currency."""
+        if self.currency != other.currency:
+            raise ValueError(f"{self} + {other}: currencies differ")
+        return Money(micros=self.micros + other.micros, currency=self.currency)
+
+    def __str__(self) -> str:
+        """Return `1,234.50 USD`, cents shown (ROUND_HALF_EVEN)."""
+        return f"{amount_from_micros(self.micros).quantize(Decimal('0.01'), ROUND_HALF_EVEN):,} {self.currency}"
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value of strings, integers, booleans, None, lists and mappings.
+
+    Floats are refused, since their text is a choice: write them as rounded text first.
+    """
+    _refuse_floats(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def _refuse_floats(value: Any) -> None:
+    if isinstance(value, float):
+        raise TypeError(f"float {value!r} in canonical JSON: write it as rounded text")
+    if isinstance(value, dict):
+        for item in value.values():
+            _refuse_floats(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_floats(item)
