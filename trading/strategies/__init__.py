@@ -2,5 +2,5 @@
 
 Here: functions from a read-only window that ends the session before to a wish per symbol.
 Not here: sizing, guards, orders.  A strategy cannot send anything and sees no bar of the session it decides.
-Next door: `trading.council` weighs the strategies' wishes, `trading.allocation` sizes them.
+Next door: `trading.council` weighs the wishes, `trading.allocation` sizes them.
 """
