@@ -1,18 +1,22 @@
 """Decisions: what becomes of each intent after guards, advice and the approval policy.
 
-A decision is registered in the journal before anything can execute; guards.py judges, advice.py advises,
+A decision is registered in the journal before anything can execute; verdicts.py judges, advice.py advises,
 limits.py says up to what notional approval is automatic.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from trading.intents import Intent
-from trading.values import IntentId, IntentKey, Symbol
+from trading.advice import Advice, Ladder, advised_quantity, reduces_risk
+from trading.intents import Intent, intent_id_of
+from trading.limits import Limits
+from trading.values import IntentId, IntentKey, Side, Symbol, notional_micros
+from trading.verdicts import Verdict, by_intent, verdicts_sha
 
 
 class Outcome(StrEnum):
@@ -24,19 +28,9 @@ class Outcome(StrEnum):
     APPROVED = "approved"
 
 
-class Verdict(NamedTuple):
-    """Hold what one guard said of one intent. `largest_quantity` (shares) would have passed this guard."""
-
-    intent_key: IntentKey
-    symbol: Symbol
-    session: date
-    guard: str
-    passed: bool
-    reason: str
-    observed: int
-    limit: int
-    largest_quantity: int
-    limits_sha: str
+ABOVE_AUTO_APPROVAL = "above_auto_approval"
+ADVISOR_VETO = "advisor_veto"
+WITHIN_POLICY = "within_policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +54,128 @@ class Decision:
     verdicts_sha: str
     limits_sha: str
     inputs_sha: str
+
+
+class DecisionRow(NamedTuple):
+    """Hold one decision as its table has it. Price in micro-units, quantities in shares."""
+
+    session: date
+    symbol: Symbol
+    side: Side
+    outcome: Outcome
+    reason: str
+    quantity: int
+    unadvised_quantity: int
+    price_micros: int
+    intent_id: IntentId
+    intent_key: IntentKey
+    payload_hash: str
+    account: str
+    lane: str
+    not_after: datetime
+    verdicts_sha: str
+    limits_sha: str
+    inputs_sha: str
+
+
+def decide(
+    intents: Sequence[Intent],
+    verdicts: Iterable[Verdict],
+    advice: Iterable[Advice],
+    *,
+    account: str,
+    lane: str,
+    ladder: Ladder,
+    limits: Limits,
+    not_after: datetime,
+    inputs_sha: str,
+) -> tuple[Decision, ...]:
+    """Return one decision an intent, in order.
+
+    Raises `ValueError` where an intent has no verdicts: what was not reviewed is never decided.
+    """
+    judged = by_intent(verdicts)
+    advised = {row.intent_key: row for row in advice}
+    limits_sha = limits.sha()
+    decisions = []
+    for intent in intents:
+        if intent.intent_key not in judged:
+            raise ValueError(f"{intent.symbol} {intent.session}: no verdict, so no decision")
+        own = judged[intent.intent_key]
+        outcome, reason, quantity = _decided(intent, own, advised.get(intent.intent_key), ladder, limits)
+        decisions.append(
+            Decision(
+                intent=intent,
+                account=account,
+                lane=lane,
+                intent_id=intent_id_of(account=account, lane=lane, intent_key=intent.intent_key),
+                outcome=outcome,
+                reason=reason,
+                quantity=quantity,
+                unadvised_quantity=0 if outcome is Outcome.BLOCKED else intent.quantity,
+                not_after=not_after,
+                verdicts_sha=verdicts_sha(own),
+                limits_sha=limits_sha,
+                inputs_sha=inputs_sha,
+            )
+        )
+    return tuple(decisions)
+
+
+def decision_rows(decisions: Iterable[Decision]) -> tuple[DecisionRow, ...]:
+    """Return decisions as rows of their table, in the order given."""
+    return tuple(
+        DecisionRow(
+            session=decision.intent.session,
+            symbol=decision.intent.symbol,
+            side=decision.intent.side,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            quantity=decision.quantity,
+            unadvised_quantity=decision.unadvised_quantity,
+            price_micros=decision.intent.price_micros,
+            intent_id=decision.intent_id,
+            intent_key=decision.intent.intent_key,
+            payload_hash=sent_payload_hash(decision.intent, quantity=decision.quantity),
+            account=decision.account,
+            lane=decision.lane,
+            not_after=decision.not_after,
+            verdicts_sha=decision.verdicts_sha,
+            limits_sha=decision.limits_sha,
+            inputs_sha=decision.inputs_sha,
+        )
+        for decision in decisions
+    )
+
+
+def sent_payload_hash(intent: Intent, *, quantity: int) -> str:
+    """Return the digest of the payload with the quantity that is to be sent: what an approval binds.
+
+    A blocked intent (quantity 0) keeps the digest of what was wished.
+    """
+    return (replace(intent, quantity=quantity) if quantity > 0 else intent).payload_hash()
+
+
+def outcomes_by_reason(rows: Iterable[DecisionRow]) -> Mapping[str, int]:
+    """Return how many intents were blocked or vetoed, by reason, most first."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row.outcome in {Outcome.BLOCKED, Outcome.VETOED}:
+            counts[row.reason] = counts.get(row.reason, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _decided(
+    intent: Intent, verdicts: Sequence[Verdict], advice: Advice | None, ladder: Ladder, limits: Limits
+) -> tuple[Outcome, str, int]:
+    """Return outcome, reason and final quantity of one intent; the first failing guard is the reason."""
+    failed = next((verdict for verdict in verdicts if not verdict.passed), None)
+    if failed is not None:
+        return Outcome.BLOCKED, failed.reason, 0
+    quantity = advised_quantity(intent, advice, ladder=ladder, reduces_risk=reduces_risk(intent))
+    if quantity == 0:
+        return Outcome.VETOED, ADVISOR_VETO, 0
+    worth = notional_micros(price_micros=intent.price_micros, quantity=quantity)
+    if worth > limits.auto_approve_notional_micros:
+        return Outcome.PENDING_APPROVAL, ABOVE_AUTO_APPROVAL, quantity
+    return Outcome.APPROVED, WITHIN_POLICY, quantity

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from trading.decisions import Decision, Verdict
+from trading.decisions import Decision
 from trading.intents import Intent
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, Fill, OrderRequest
 from trading.positions import Book
 from trading.values import ClientOrderId, IntentId
+from trading.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
