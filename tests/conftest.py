@@ -1,0 +1,120 @@
+"""What holds for every test: this machine only, and no skip goes unseen.
+
+Here: the guard on sockets, and the report of skipped tests.
+Not here: fixtures of one room; they stand in the `conftest.py` of that room's folder.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+NO_SKIP = os.environ.get("TRADING_TESTS_NO_SKIP") == "1"
+"""In the build everything is installed, so a test that does not run is a test that fails."""
+
+# Dagster asks this before it sends anything; the socket guard would refuse, in a thread that nobody reads.
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+
+class NetworkForbiddenError(RuntimeError):
+    """Say that a test tried to leave this machine; not an OSError, so that no retry swallows it."""
+
+
+def is_this_machine(host: object) -> bool:
+    """Say whether a host is a loopback address or the name of one."""
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host in {None, "", "localhost", "localhost.localdomain", "ip6-localhost"}:
+        return True
+    try:
+        return ipaddress.ip_address(str(host).split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_to_leave(address: object) -> None:
+    """Raise if a socket address is not on this machine; a path (AF_UNIX) always is."""
+    if isinstance(address, tuple) and address and not is_this_machine(address[0]):
+        message = (
+            f"tests talk to this machine only: {address[0]!r} refused (fake the port, or serve on 127.0.0.1)"
+        )
+        raise NetworkForbiddenError(message)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _this_machine_only() -> Iterator[None]:
+    """Let sockets and name look-ups of this process reach loopback and AF_UNIX, nothing else."""
+    real = {name: getattr(socket.socket, name) for name in ("connect", "connect_ex", "sendto")}
+    look_up = socket.getaddrinfo
+
+    def connect(self: socket.socket, address: Any) -> None:
+        refuse_to_leave(address)
+        real["connect"](self, address)
+
+    def connect_ex(self: socket.socket, address: Any) -> int:
+        refuse_to_leave(address)
+        return int(real["connect_ex"](self, address))
+
+    def sendto(self: socket.socket, data: Any, *flags_and_address: Any) -> int:
+        refuse_to_leave(flags_and_address[-1])
+        return int(real["sendto"](self, data, *flags_and_address))
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        refuse_to_leave((host,))
+        return look_up(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        patch.setattr(socket.socket, "connect_ex", connect_ex)
+        patch.setattr(socket.socket, "sendto", sendto)
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Give the reason of a skip as it was written."""
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+def is_plain_skip(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    """Say whether a report is a skip, and not a failure that was expected."""
+    return report.skipped and not hasattr(report, "wasxfail")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Turn a skipped test into a failed one, where nothing may be skipped."""
+    del item, call
+    report: Any = yield
+    if NO_SKIP and is_plain_skip(report):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and TRADING_TESTS_NO_SKIP=1 allows none: {reason_of(report)}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Turn a module skipped as a whole into a failed one, where nothing may be skipped."""
+    del collector
+    report: Any = yield
+    if NO_SKIP and is_plain_skip(report):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and TRADING_TESTS_NO_SKIP=1 allows none: {reason_of(report)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """List every skipped test with its reason, last before the summary line."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section(f"{len(skipped)} SKIPPED, so not shown to work here", yellow=True, bold=True)
+    for report in sorted(skipped, key=lambda report: str(report.nodeid)):
+        terminalreporter.line(f"{report.nodeid}: {reason_of(report)}", yellow=True)

@@ -1,0 +1,287 @@
+"""The house's own rules: what stands where, held by reading the files of this repository.
+
+Not here: which room may import which (`[tool.importlinter]` in pyproject.toml).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import os
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("trading", "trading_assets", "resources", "jobs", "sensors", "console")
+OUR_FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+LOCK = (ROOT / "requirements.lock").read_text("utf-8")
+
+CRAFT_MAY_IMPORT = {"trading", "numpy", "numba"} | sys.stdlib_module_names
+# The craft does no input or output: these parts of the standard library do little else.
+CRAFT_NEVER_IMPORTS = {"asyncio", "http", "os", "pathlib", "random", "secrets", "shutil", "socket", "sqlite3"}
+CRAFT_NEVER_IMPORTS |= {"subprocess", "tempfile", "threading", "time", "urllib", "uuid"}
+
+# One letter in brackets, so that this file does not find itself.
+INDEX_HOST = re.compile(
+    r"--(extra-)?index-ur[l]|https?://[^\s\"'<>)]*/simpl[e]\b|pyp[i]\.org|files\.pythonhoste[d]"
+)
+MACHINE_PATH = re.compile(r"(?<![\w.$}~-])/(wor[k]|roo[t]|hom[e]/\w+|User[s]/\w+|opt/wheel[s])/")
+
+ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb")
+CLOCK = (
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "datetime.datetime.today",
+    "datetime.date.today",
+    "pandas.Timestamp.now",
+    "pandas.Timestamp.utcnow",
+    "pandas.Timestamp.today",
+    "time.time",
+    "time.time_ns",
+)
+
+
+@functools.cache
+def owners() -> dict[str, list[str]]:
+    """Give for each importable top-level name the distributions that bring it."""
+    return dict(packages_distributions())
+
+
+def name_of(path: Path) -> str:
+    """Give a file's path below the repository, for messages and test ids."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def our_files() -> pytest.MarkDecorator:
+    """Run a test once for each Python file of our packages."""
+    return pytest.mark.parametrize("path", OUR_FILES, ids=name_of)
+
+
+def tracked_files() -> list[Path]:
+    """List the files that git tracks, as they stand in the working tree."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True)
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def imported_modules(tree: ast.AST) -> set[str]:
+    """List the top-level modules that a file imports, wherever in it."""
+    modules: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add((node.module or "").split(".")[0])
+    return modules
+
+
+def full_names(tree: ast.AST) -> dict[str, str]:
+    """Give for each name that a file imports what it stands for: `dt` for `datetime.datetime`."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def dotted(node: ast.AST, names: dict[str, str]) -> str:
+    """Give `a.b.c` for an attribute or a name, as imported, and nothing for anything else."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value, names)}.{node.attr}"
+    return names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
+
+
+def lines_naming(path: Path, forbidden: tuple[str, ...]) -> list[int]:
+    """Give the lines of a file whose code says one of these names, under whatever alias."""
+    tree = ast.parse(path.read_text("utf-8"))
+    names = full_names(tree)
+    return sorted(node.lineno for node in ast.walk(tree) if dotted(node, names) in forbidden)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_our_packages_are_ours(room: str) -> None:
+    spec = importlib.util.find_spec(room)
+
+    assert spec is not None
+    assert spec.origin == str(ROOT / room / "__init__.py")
+
+
+def test_no_installed_distribution_brings_a_package_named_like_ours() -> None:
+    theirs = {room: set(owners().get(room, ())) - {"trading-assets"} for room in ROOMS}
+
+    assert {room: names for room, names in theirs.items() if names} == {}
+
+
+@our_files()
+def test_no_module_is_named_like_one_of_the_standard_library_or_a_dependency(path: Path) -> None:
+    module = path.parent.name if path.name == "__init__.py" else path.stem
+    others = set(owners()) - set(ROOMS)
+
+    assert module in ROOMS or module not in sys.stdlib_module_names | others
+
+
+@our_files()
+def test_the_environment_is_read_in_the_settings_only(path: Path) -> None:
+    if name_of(path) == "resources/settings.py":
+        return
+    assert lines_naming(path, ENVIRONMENT) == []
+
+
+@our_files()
+def test_the_clock_is_read_in_one_adapter_only(path: Path) -> None:
+    if name_of(path) == "resources/clocks.py":
+        return
+    assert lines_naming(path, CLOCK) == []
+
+
+@pytest.mark.parametrize("path", [path for path in OUR_FILES if path.name == "__init__.py"], ids=name_of)
+def test_a_package_says_what_it_holds_and_holds_no_code_itself(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+
+    assert ast.get_docstring(tree)
+    assert len(tree.body) == 1
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_folder_with_modules_is_a_package(room: str) -> None:
+    folders = {path.parent for path in (ROOT / room).rglob("*.py")}
+
+    assert [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+@our_files()
+def test_every_module_says_what_lives_in_it(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "trading").rglob("*.py")), ids=name_of)
+def test_the_craft_imports_the_standard_library_and_numpy_only_and_touches_nothing_outside(
+    path: Path,
+) -> None:
+    modules = imported_modules(ast.parse(path.read_text("utf-8")))
+
+    assert modules - CRAFT_MAY_IMPORT == set()
+    assert modules & CRAFT_NEVER_IMPORTS == set()
+
+
+def test_tests_are_no_package() -> None:
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+def test_no_tracked_file_names_a_package_index_or_a_path_of_one_machine() -> None:
+    found = []
+    for path in tracked_files():
+        content = path.read_bytes()
+        if b"\0" in content:
+            continue
+        for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
+            if INDEX_HOST.search(line) or MACHINE_PATH.search(line):
+                found.append(f"{name_of(path)}:{number}: {line.strip()[:100]}")
+
+    assert found == []
+
+
+def locked() -> dict[str, list[str]]:
+    """Give the versions that the lock holds, by canonical name."""
+    versions: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;]+)", LOCK, flags=re.MULTILINE):
+        versions.setdefault(canonicalize_name(name), []).append(version)
+    return versions
+
+
+def declared() -> list[Requirement]:
+    """List what pyproject.toml asks for, to run and to develop, and to build."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]["requires"]
+    named = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"], *build]
+    return [Requirement(requirement) for requirement in named]
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=str)
+def test_the_lock_holds_what_the_project_asks_for(requirement: Requirement) -> None:
+    versions = locked().get(canonicalize_name(requirement.name), [])
+
+    assert versions
+    assert [version for version in versions if not requirement.specifier.contains(version)] == []
+
+
+def test_the_lock_names_packages_and_hashes_and_nothing_else() -> None:
+    line = re.compile(r"[a-z0-9][\w.-]*==[\w.+!]+( ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
+    odd = [text for text in LOCK.splitlines() if not line.fullmatch(text)]
+
+    assert odd == []
+    assert len(locked()) > len(declared())
+
+
+def test_every_imported_package_is_declared() -> None:
+    wanted = {canonicalize_name(Requirement(name).name) for name in PROJECT["dependencies"]}
+    undeclared = {}
+    for path in OUR_FILES:
+        for module in (
+            imported_modules(ast.parse(path.read_text("utf-8"))) - sys.stdlib_module_names - set(ROOMS)
+        ):
+            if not {canonicalize_name(owner) for owner in owners().get(module, ())} & wanted:
+                undeclared.setdefault(module, name_of(path))
+
+    assert undeclared == {}
+
+
+def test_a_test_that_tries_to_leave_this_machine_fails() -> None:
+    with socket.socket() as caller, pytest.raises(RuntimeError, match=r"192\.0\.2\.1"):
+        caller.connect(("192.0.2.1", 80))
+    with pytest.raises(RuntimeError, match=r"example\.invalid"):
+        socket.getaddrinfo("example.invalid", 80)
+
+
+def test_a_test_reaches_a_server_on_this_machine() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        host, _ = server.getsockname()
+
+    assert host == "127.0.0.1"
+
+
+SKIPPING = """
+import pytest
+
+@pytest.mark.skip(reason="no browser here")
+def test_marked(): ...
+
+def test_called():
+    pytest.skip("no server here")
+
+def test_passes(): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("no_skip", "outcome"), [("0", "1 passed, 2 skipped"), ("1", "1 failed, 1 passed, 1 error")]
+)
+def test_a_skip_is_listed_with_its_reason_and_fails_in_the_build(
+    tmp_path: Path, no_skip: str, outcome: str
+) -> None:
+    (tmp_path / "conftest.py").write_bytes((ROOT / "tests/conftest.py").read_bytes())
+    (tmp_path / "test_skipping.py").write_text(SKIPPING, "utf-8")
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    run = subprocess.run(
+        [*pytest_here, f"--rootdir={tmp_path}", str(tmp_path)],
+        env=os.environ | {"TRADING_TESTS_NO_SKIP": no_skip},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert outcome in run.stdout
+    assert "no browser here" in run.stdout
+    assert "no server here" in run.stdout
+    assert run.returncode == int(no_skip)
