@@ -73,3 +73,55 @@ class BrokerOrder:
     filled_quantity: int
     status: OrderStatus
     reason: str = ""
+
+
+class ExecutionRow(NamedTuple):
+    """Hold what execution made of one decided intent. Prices in micro-units, quantities in shares.
+
+    `average_price_micros` is 0 where nothing filled; `slippage_bps` is the average price against
+    `arrival_price_micros` (the decision's reference), positive where it cost money.
+    """
+
+    session: date
+    symbol: Symbol
+    side: Side
+    intent_id: IntentId
+    state: str
+    stage: str
+    reason: str
+    client_order_id: str
+    broker_order_id: str
+    submitted_quantity: int
+    filled_quantity: int
+    average_price_micros: int
+    commission_micros: int
+    arrival_price_micros: int
+    slippage_bps: float
+    status: str
+    expected_adapter: str
+    actual_adapter: str
+    fallback_reason: str
+    fallback_count: int
+
+
+class OrderStatusRow(NamedTuple):
+    """Hold where one order stands after the close. `progress_bps` is filled over sent, 10000 when all filled.
+
+    An intent that never became an order has no client order id and status `none`.
+    """
+
+    session: date
+    symbol: Symbol
+    side: Side
+    intent_id: IntentId
+    client_order_id: str
+    intent_state: str
+    status: str
+    terminal: bool
+    progress_bps: int
+    quantity: int
+    filled_quantity: int
+    notional_micros: int
+    commission_micros: int
+    complete: bool
+    reason: str

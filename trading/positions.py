@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from trading.actions import ActionKind, CorporateAction
@@ -59,6 +61,84 @@ class Book:
     def sha(self) -> str:
         """Return the digest of the book: equal books, equal digests."""
         return digest(self.payload())
+
+
+class Item(StrEnum):
+    """Say what a line of a book is."""
+
+    CASH = "cash"
+    DEPOSITS = "deposits"
+    REALISED = "realised"
+    DIVIDENDS = "dividends"
+    COMMISSIONS = "commissions"
+    POSITION = "position"
+    UNREALISED = "unrealised"
+    EQUITY = "equity"
+
+
+class BookRow(NamedTuple):
+    """Hold one line of a book as its table has it, money in micro-units.
+
+    Only a position has a symbol, a quantity (shares), a cost and a mark; `marked_on` is the session of the
+    mark's close. `value_micros` is the line's amount: a position's worth at its mark, else the total.
+    """
+
+    session: date
+    item: Item
+    symbol: str
+    quantity: int
+    cost_micros: int
+    mark_micros: int
+    marked_on: date | None
+    value_micros: int
+    currency: str
+
+
+class Mark(NamedTuple):
+    """Hold the price a position is valued at, micro-units, and the session it is the close of."""
+
+    price_micros: int
+    marked_on: date
+
+
+def book_rows(book: Book, *, session: date, marks: Mapping[Symbol, Mark] | None = None) -> tuple[BookRow, ...]:
+    """Return a book as rows: totals, then positions by symbol, then equity where marks are given.
+
+    Raises `KeyError` where marks are given and a held symbol has none.
+    """
+    totals = {
+        Item.CASH: book.cash_micros,
+        Item.DEPOSITS: book.deposits_micros,
+        Item.REALISED: book.realised_micros,
+        Item.DIVIDENDS: book.dividends_micros,
+        Item.COMMISSIONS: book.commissions_micros,
+    }
+    rows = [_total_row(session, item, micros, book.currency) for item, micros in totals.items()]
+    for position in book.positions:
+        mark = marks[position.symbol] if marks is not None else None
+        rows.append(_position_row(session, position, mark, book.currency))
+    if marks is not None:
+        prices = {symbol: mark.price_micros for symbol, mark in marks.items()}
+        rows.append(_total_row(session, Item.UNREALISED, unrealised_micros(book, prices), book.currency))
+        rows.append(_total_row(session, Item.EQUITY, equity_micros(book, prices), book.currency))
+    return tuple(rows)
+
+
+def book_from_rows(rows: Iterable[BookRow]) -> Book:
+    """Return the book that rows were made from; raises `KeyError` where a total is missing."""
+    listed = list(rows)
+    totals = {row.item: row.value_micros for row in listed if row.item is not Item.POSITION}
+    return Book(
+        currency=listed[0].currency,
+        cash_micros=totals[Item.CASH],
+        deposits_micros=totals[Item.DEPOSITS],
+        realised_micros=totals[Item.REALISED],
+        dividends_micros=totals[Item.DIVIDENDS],
+        commissions_micros=totals[Item.COMMISSIONS],
+        positions=tuple(
+            Position(Symbol(row.symbol), row.quantity, row.cost_micros) for row in listed if row.item is Item.POSITION
+        ),
+    )
 
 
 def opened_book(*, currency: str, deposit_micros: int) -> Book:
@@ -166,6 +246,25 @@ def imbalance_micros(book: Book, marks: Mapping[Symbol, int]) -> int:
     """
     owed = book.deposits_micros + book.realised_micros + book.dividends_micros - book.commissions_micros
     return equity_micros(book, marks) - owed - unrealised_micros(book, marks)
+
+
+def _total_row(session: date, item: Item, micros: int, currency: str) -> BookRow:
+    return BookRow(session, item, "", 0, 0, 0, None, micros, currency)
+
+
+def _position_row(session: date, position: Position, mark: Mark | None, currency: str) -> BookRow:
+    price = mark.price_micros if mark else 0
+    return BookRow(
+        session=session,
+        item=Item.POSITION,
+        symbol=position.symbol,
+        quantity=position.quantity,
+        cost_micros=position.cost_micros,
+        mark_micros=price,
+        marked_on=mark.marked_on if mark else None,
+        value_micros=notional_micros(price_micros=price, quantity=position.quantity),
+        currency=currency,
+    )
 
 
 def _with_split(book: Book, held: Position, action: CorporateAction, price_micros: int | None) -> Book:
