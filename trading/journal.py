@@ -1,23 +1,36 @@
 """The journal as the rules see it: the port, and the records that cross it.
 
 The adapter is resources/journal/. Every changing call is one transaction, compare-and-set, with its event
-row inside; it raises a `JournalError` and changes nothing where the protocol has no such edge.
+row inside; it raises a `JournalError` and changes nothing where the protocol has no such edge. The numbers
+are the rows of lifecycle.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Protocol
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
 
-from trading.decisions import Decision
+from trading.decisions import Decision, Verdict
+from trading.guards import Why
 from trading.intents import Intent
-from trading.lifecycle import IntentState
+from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderRequest
 from trading.positions import Book
-from trading.values import ClientOrderId, IntentId
-from trading.verdicts import Verdict
+from trading.values import ClientOrderId, IntentId, Symbol
+
+PREPARED = "prepared"
+"""The status of an order row from T2 until the broker's answer; afterwards it is an `OrderStatus`."""
+
+
+class RunControlAction(StrEnum):
+    """Name what a person does to all trading; `resume` ends both a halt and a pause."""
+
+    HALT = "halt"
+    PAUSE = "pause"
+    RESUME = "resume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +49,7 @@ class JournalIntent:
     """Hold one intent's row: what was decided, where it is, and what binds the next change.
 
     `quantity` is the final (advised) quantity to send; `payload_hash` is what an approval names.
+    `changed_at` is the `now` of the last event; `decided_reason` the reason of the decision itself.
     """
 
     intent_id: IntentId
@@ -43,7 +57,7 @@ class JournalIntent:
     account: str
     lane: str
     state: IntentState
-    stage: str
+    stage: Stage
     version: int
     epoch: int
     generation: int
@@ -55,13 +69,19 @@ class JournalIntent:
     actor: str
     not_after: datetime
     verdicts_sha: str
+    limits_sha: str
     inputs_sha: str
     complete: bool
+    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalOrder:
-    """Hold one prepared order: what was (or is about to be) sent, and what the broker said."""
+    """Hold one prepared order: what was (or is about to be) sent, and what the broker said.
+
+    `status` is `prepared` or an `OrderStatus`; `attempts` counts sends begun; `absences` how often an
+    authoritative query did not find it, the first time at `first_absent_at`.
+    """
 
     intent_id: IntentId
     client_order_id: ClientOrderId
@@ -71,6 +91,10 @@ class JournalOrder:
     status: str
     broker_order_id: str
     filled_quantity: int
+    attempts: int
+    absences: int
+    first_absent_at: datetime | None
+    cancel_asked_at: datetime | None
     prepared_at: datetime
     send_by: datetime
     reason: str
@@ -80,7 +104,8 @@ class JournalOrder:
 class SessionRecord:
     """Hold how far one session of one book has come; `None` where a step has not been taken.
 
-    `refused` names the stage and reason of the last refusal, empty when there is none.
+    `opening_sha` is empty where a stage refused before the book was opened for the session; `refused`
+    names the stage and reason of the last refusal, empty when there is none.
     """
 
     book: str
@@ -96,14 +121,133 @@ class SessionRecord:
     refused: str
 
 
+class FundsView(NamedTuple):
+    """Hold what a review inside T2 sees of the book, read in the same transaction.
+
+    `book` is the session's book at open with the fills booked since. `reserved_micros` is what is left of
+    the money promised to buys that are prepared, working or unknown; `open_buys` and `open_sells` are the
+    shares still in such orders, by symbol.
+    """
+
+    run_control: RunControl
+    book: Book
+    reserved_micros: int
+    open_buys: Mapping[Symbol, int]
+    open_sells: Mapping[Symbol, int]
+
+    @property
+    def cash_micros(self) -> int:
+        """Return the cash at open plus and minus the fills booked since."""
+        return self.book.cash_micros
+
+    def position_quantity(self, symbol: Symbol) -> int:
+        """Return the shares held, fills of the session included."""
+        return self.book.quantity_of(symbol)
+
+    def open_buy_quantity(self, symbol: Symbol) -> int:
+        """Return the shares that open or unknown orders may still buy."""
+        return self.open_buys.get(symbol, 0)
+
+    def open_sell_quantity(self, symbol: Symbol) -> int:
+        """Return the shares that open or unknown orders may still sell."""
+        return self.open_sells.get(symbol, 0)
+
+
+Review = Callable[[JournalIntent, FundsView], tuple[Why, ...]]
+"""Judges one intent on fresh data, inside T2. It must read nothing slow: a write lock is held meanwhile."""
+
+
+class Preparation(NamedTuple):
+    """Hold what T2 did: `order` is there where the guards passed, else the intent is not prepared.
+
+    `reason` is the code of the first guard that stopped it, `ok` where none did.
+    """
+
+    intent: JournalIntent
+    order: JournalOrder | None
+    whys: tuple[Why, ...]
+    reason: str
+
+
+class JournalEvent(NamedTuple):
+    """Hold one event of the journal; `seq` counts from 1 without gaps, `body` is plain JSON values."""
+
+    seq: int
+    at: datetime
+    kind: str
+    book: str
+    lane: str
+    session: str
+    intent_id: str
+    actor: str
+    reason: str
+    body: Mapping[str, Any]
+    prev_hash: str
+    hash: str
+
+
+class OutboxMessage(NamedTuple):
+    """Hold one message to people, kept until delivered or given up. `attempts` counts leases."""
+
+    outbox_id: int
+    dedup_key: str
+    channel: str
+    severity: str
+    subject: str
+    body: str
+    status: str
+    attempts: int
+    created_at: datetime
+    due_at: datetime
+
+
+class Delivery(NamedTuple):
+    """Hold one attempt to deliver a message, and how it went."""
+
+    outbox_id: int
+    attempt: int
+    channel: str
+    is_delivered: bool
+    reason: str
+    at: datetime
+
+
+class QuoteRelease(NamedTuple):
+    """Hold a person's word that a quarantined row is right."""
+
+    row_id: str
+    actor: str
+    reason: str
+    released_at: datetime
+
+
+class Incident(NamedTuple):
+    """Hold something that must not be: shown until a person has dealt with it."""
+
+    incident_id: int
+    kind: str
+    account: str
+    intent_id: str
+    detail: str
+    at: datetime
+
+
+def sent_payload_hash(intent: Intent, *, quantity: int) -> str:
+    """Return the digest of what would be sent: the intent with its final quantity.
+
+    A blocked intent (quantity 0) sends nothing and is named by its own payload.
+    """
+    return (replace(intent, quantity=quantity) if quantity > 0 else intent).payload_hash()
+
+
 class Journal(Protocol):
     """Keep the live state; the only thing the executor trusts."""
 
-    def run_control(self) -> RunControl:
-        """Return the run control in force."""
-        ...
+    # ------------------------------------------------------------------------------------------ sessions of a book
 
-    def opening_book(self, *, book: str, lane: str, session: date, previous: date | None, opened: Book, now: datetime) -> Book:
+    def opening_book(
+        self, *, book: str, lane: str, session: date, previous: date | None, opened: Book, now: datetime
+    ) -> Book:
         """Return the book after `previous`; opens the book with `opened` where it has no session yet.
 
         Raises `OutOfOrder` unless `previous` is settled, or this is the session the book opened in.
@@ -112,20 +256,251 @@ class Journal(Protocol):
         ...
 
     def session_record(self, *, book: str, lane: str, session: date) -> SessionRecord | None:
-        """Return how far a session has come, or `None` before its book was opened for it."""
+        """Return how far a session has come, or `None` where nothing was asked of it yet."""
         ...
 
-    def record_refusal(self, *, book: str, lane: str, session: date, stage: str, reason: str, now: datetime) -> None:
+    def record_refusal(
+        self, *, book: str, lane: str, session: date, stage: str, reason: str, now: datetime
+    ) -> None:
         """Store that a stage refused a session, and why; the latest one is shown until the stage passes."""
         ...
 
-    def register(self, *, book: str, lane: str, session: date, decisions: Sequence[Decision], verdicts: Sequence[Verdict], decisions_sha: str, now: datetime) -> list[JournalIntent]:
-        """Store a session's decisions and verdicts (transition 1); returns all rows in the order given.
+    def clear_refusal(self, *, book: str, lane: str, session: date, stage: str, now: datetime) -> None:
+        """Store that a stage passed after it had refused; nothing happens where it had not."""
+        ...
 
-        The same decisions again change nothing. Another payload under a known id is a conflict event and
-        raises `DuplicateIntent`: the first one stands.
+    def settle(
+        self, *, book: str, lane: str, session: date, closing: Book, carried_by: str, now: datetime
+    ) -> None:
+        """Store the book after a session; the same book again changes nothing, another one raises `Refused`.
+
+        Raises `OutOfOrder` while an intent of the session is open, or where it was never decided and
+        nobody carries it (`carried_by` empty).
         """
         ...
+
+    # ------------------------------------------------------------------------------------------ deciding
+
+    def register(
+        self,
+        *,
+        book: str,
+        lane: str,
+        session: date,
+        decisions: Sequence[Decision],
+        verdicts: Sequence[Verdict],
+        decisions_sha: str,
+        now: datetime,
+    ) -> list[JournalIntent]:
+        """Store a session's decisions and verdicts (1); returns all rows in the order given.
+
+        The same decisions again change nothing. Others for a decided session, or another payload under a
+        known id, are a conflict event and raise `DuplicateIntent`: the first ones stand.
+        """
+        ...
+
+    def approve(
+        self,
+        intent_id: IntentId,
+        *,
+        version: int,
+        payload_hash: str,
+        nonce: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> JournalIntent:
+        """Store a person's approval (2). Raises `ApprovalRefused` for another payload hash, a used nonce, no
+        actor or a time past `not_after`; `StaleVersion` where the row moved on."""
+        ...
+
+    def reject(
+        self,
+        intent_id: IntentId,
+        *,
+        version: int,
+        payload_hash: str,
+        nonce: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> JournalIntent:
+        """Store a person's rejection (2), bound like an approval."""
+        ...
+
+    def expire(self, intent_id: IntentId, *, version: int, actor: str, now: datetime) -> JournalIntent:
+        """End a pending or approved intent whose `not_after` has passed (2, 3)."""
+        ...
+
+    def cancel(
+        self, intent_id: IntentId, *, version: int, actor: str, reason: str, now: datetime
+    ) -> JournalIntent:
+        """End a pending or approved intent that was never prepared (3)."""
+        ...
+
+    # ------------------------------------------------------------------------------------------ executing
+
+    def claim(self, intent_id: IntentId, *, version: int, holder: str, now: datetime) -> JournalIntent:
+        """Take an approved intent (T1, 4). Raises `GateClosed` while the kill switch is on (slot `flatten`
+        excepted) or trading is paused, or past `not_after`; `StaleVersion` where another was first."""
+        ...
+
+    def release(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
+        """Give a claimed intent back, since it has no prepared row and so was never sent (5)."""
+        ...
+
+    def reject_claimed(
+        self, intent_id: IntentId, *, epoch: int, reason: str, is_expired: bool, now: datetime
+    ) -> JournalIntent:
+        """End a claimed intent: refused on fresh data, or expired (6)."""
+        ...
+
+    def prepare(
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        book_at_open: Book,
+        review: Review,
+        send_by: datetime,
+        is_live: bool,
+        now: datetime,
+    ) -> Preparation:
+        """Write down what is about to be sent (T2, 7), guards and money in the same transaction.
+
+        Where a guard stops it the intent is rejected instead (6), with the reason. `is_live` says that
+        real money answers; the schema refuses that outside the live lane.
+        """
+        ...
+
+    def prepare_again(
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        book_at_open: Book,
+        review: Review,
+        send_by: datetime,
+        now: datetime,
+    ) -> Preparation:
+        """Write down that the same bytes are about to be sent again under the same id (12).
+
+        Where a guard stops it nothing is changed: the intent stays unknown.
+        """
+        ...
+
+    def acknowledge(
+        self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime
+    ) -> JournalIntent:
+        """Store that the broker has the order (T3, 8); raises `IllegalTransition` where fields differ."""
+        ...
+
+    def refuse(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
+        """Store a definitive refusal (9); raises `IllegalTransition` after a second attempt."""
+        ...
+
+    def mark_unknown(
+        self, intent_id: IntentId, *, epoch: int, reason: str, is_takeover: bool, now: datetime
+    ) -> JournalIntent:
+        """Store that a send is not proven either way (10); a takeover raises the epoch."""
+        ...
+
+    def record_absence(self, intent_id: IntentId, *, epoch: int, now: datetime) -> JournalOrder:
+        """Store that the broker did not know the order of an unknown intent; the state stays."""
+        ...
+
+    def adopt(self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime) -> JournalIntent:
+        """Store that an unknown order was found, equal field by field (11).
+
+        Found terminal with all its fills booked, the intent ends (19).
+        """
+        ...
+
+    def park(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
+        """Leave an unknown intent to a person (13); an incident tells them."""
+        ...
+
+    def conclude_absent(
+        self, intent_id: IntentId, *, epoch: int, reason: str, is_expired: bool, now: datetime
+    ) -> JournalIntent:
+        """End an unknown intent that was proven absent at least three times (14); its id is watched."""
+        ...
+
+    def record_fill(self, fill: Fill, *, now: datetime) -> bool:
+        """Book a fill of a working order (16); returns whether it was new.
+
+        Raises `IllegalTransition` for other content under a known execution id, and for more than was sent.
+        """
+        ...
+
+    def ask_cancel(
+        self, intent_id: IntentId, *, epoch: int, actor: str, reason: str, now: datetime
+    ) -> JournalIntent:
+        """Store that a working order is about to be cancelled (17); that is not a cancelled order yet."""
+        ...
+
+    def close_working(
+        self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime
+    ) -> JournalIntent:
+        """End a working intent whose order is terminal at the broker (15).
+
+        Raises `IllegalTransition` unless the fills booked are all the broker reports.
+        """
+        ...
+
+    def record_incident(
+        self, *, kind: str, account: str, intent_id: str, detail: str, is_halting: bool, now: datetime
+    ) -> None:
+        """Store something that must not be; a halting one turns the kill switch on in the same transaction.
+
+        The same kind, intent and detail again change nothing.
+        """
+        ...
+
+    # ------------------------------------------------------------------------------------------ run control, people
+
+    def run_control(self) -> RunControl:
+        """Return the run control in force."""
+        ...
+
+    def set_run_control(
+        self, action: RunControlAction, *, actor: str, reason: str, now: datetime
+    ) -> RunControl:
+        """Halt, pause or resume all trading; who, why, before and after are in the event."""
+        ...
+
+    def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
+        """Store that a person vouches for a quarantined row; returns whether that was new."""
+        ...
+
+    def quote_releases(self) -> list[QuoteRelease]:
+        """Return all released rows, in the order released."""
+        ...
+
+    def enqueue(
+        self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
+    ) -> bool:
+        """Store a message to people; returns whether its key was new, so that one thing is told once."""
+        ...
+
+    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
+        """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back."""
+        ...
+
+    def mark(
+        self,
+        outbox_id: int,
+        *,
+        attempt: int,
+        is_delivered: bool,
+        reason: str,
+        retry_at: datetime | None,
+        now: datetime,
+    ) -> None:
+        """Store how an attempt went; undelivered without `retry_at` is given up (status `dead`)."""
+        ...
+
+    # ------------------------------------------------------------------------------------------ asking
 
     def intent(self, intent_id: IntentId) -> JournalIntent:
         """Return one intent; raises `UnknownId`."""
@@ -135,8 +510,24 @@ class Journal(Protocol):
         """Return a session's intents, sells first, then by symbol: the order in which they execute."""
         ...
 
+    def open_intents(self, *, account: str, lane: str) -> list[JournalIntent]:
+        """Return an account's open intents, by session, sells first, then by symbol."""
+        ...
+
+    def stuck(self, *, before: datetime) -> list[JournalIntent]:
+        """Return intents that are executing or unknown and have not changed since before an instant."""
+        ...
+
+    def verdicts(self, intent_id: IntentId) -> list[Verdict]:
+        """Return what each guard said of an intent when it was decided, in the order of precedence."""
+        ...
+
     def order(self, client_order_id: ClientOrderId) -> JournalOrder | None:
         """Return one order row, or `None`."""
+        ...
+
+    def order_of(self, intent_id: IntentId) -> JournalOrder | None:
+        """Return an intent's order of its highest generation, or `None` where it was never prepared."""
         ...
 
     def orders(self, *, book: str, lane: str, session: date) -> list[JournalOrder]:
@@ -144,20 +535,21 @@ class Journal(Protocol):
         ...
 
     def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
-        """Return a session's fills in the order booked: sells first as they execute."""
+        """Return a session's fills in the order booked."""
         ...
 
-    def record_fill(self, fill: Fill, *, now: datetime) -> bool:
-        """Book a fill (transition 16); returns whether it was new. Sum over an order never passes its quantity."""
+    def incidents(self) -> list[Incident]:
+        """Return all incidents, in the order recorded."""
         ...
 
-    def acknowledge(self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime) -> JournalIntent:
-        """Store that the broker has the order (transition 8 or 11); raises where fields differ."""
+    def deliveries(self) -> list[Delivery]:
+        """Return all attempts to deliver messages, in the order made."""
         ...
 
-    def settle(self, *, book: str, lane: str, session: date, closing: Book, carried_by: str, now: datetime) -> None:
-        """Store the book after a session; the same book again changes nothing, another one raises `Refused`.
+    def events(self, *, after: int, limit: int) -> list[JournalEvent]:
+        """Return events with a sequence number above `after`, ascending, at most `limit`."""
+        ...
 
-        Raises `OutOfOrder` while an intent of the session is open.
-        """
+    def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
+        """Return an intent's events, ascending."""
         ...
