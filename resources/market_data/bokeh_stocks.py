@@ -1,0 +1,110 @@
+"""Daily bars of AAPL, IBM, MSFT, GOOG and FB from 2000-03-01 to 2013-03-01, as bokeh-sampledata ships them.
+
+BSD-3; the stocks table is recorded there as public domain. The prices are raw, as traded. The file's
+adjusted close looks ahead (a split of 2005 is in every row before it), so it never leaves this module:
+it only tells where splits and dividends were.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from functools import cached_property
+
+from resources.market_data.bar_rows import BarRows, packaged_file, sha_of
+from trading.actions import ActionKind, CorporateAction
+from trading.errors import BadQuotes
+from trading.quotes import RawBar
+from trading.values import MICROS, Symbol
+
+COLUMNS = ["Ticker", "Date", "Open", "High", "Low", "Close", "Volume", "Adj Close"]
+
+SPLIT_CHANGE_MIN = Decimal("0.2")
+"""A factor that changes by more is a split: no dividend in the data is over 11 % of the price."""
+
+DIVIDEND_CHANGE_MIN = Decimal("0.0001")
+"""A factor that changes by less is rounding in the file: without this bound it makes 9,665 dividends."""
+
+DIVIDEND_TICK = Decimal("0.0001")
+"""Dividends are declared in whole cents or parts of them; the factors give them to about 1e-11."""
+
+SPLIT_DENOMINATOR_MAX = 10
+
+
+class BokehStocks:
+    """Give the five clean names; implements `trading.quotes.MarketData`. Reads the file once, when asked."""
+
+    name = "bokeh_stocks"
+
+    def source_sha(self) -> str:
+        """Return the SHA-256 of the packed file."""
+        return sha_of(self._packed)
+
+    def sessions(self) -> tuple[date, ...]:
+        """Return the 3,270 dates that have rows, ascending."""
+        return self._bars.dates()
+
+    def raw_bars(self, first: date, last: date) -> list[RawBar]:
+        """Return the rows from `first` to `last`, both included."""
+        return self._bars.between(first, last)
+
+    def actions(self) -> tuple[CorporateAction, ...]:
+        """Return 3 splits and 92 cash dividends, found in the adjusted close.
+
+        With f = adjusted close / close and k = f(t) / f(t−1): |k − 1| > 0.2 is a split of ratio k;
+        1e-4 < |k − 1| ≤ 0.2 pays the ex-date's close × (k − 1), to the nearest 0.0001 (ROUND_HALF_EVEN).
+        """
+        return self._actions
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return packaged_file(
+            "bokeh_sampledata", "_data", "stocks.csv.gz", distribution="bokeh-sampledata"
+        ).read_bytes()
+
+    @cached_property
+    def _rows(self) -> list[list[str]]:
+        header, *rows = csv.reader(io.StringIO(gzip.decompress(self._packed).decode()))
+        if header != COLUMNS:
+            raise BadQuotes(
+                f"bokeh-sampledata stocks.csv.gz: columns {header}, expected {COLUMNS}; see the lock"
+            )
+        return rows
+
+    @cached_property
+    def _bars(self) -> BarRows:
+        bars = (RawBar(self.name, line, *row[:7]) for line, row in enumerate(self._rows, start=2))
+        return BarRows(bars, name=self.name)
+
+    @cached_property
+    def _actions(self) -> tuple[CorporateAction, ...]:
+        found = []
+        last_symbol, last_factor = "", Decimal(1)
+        for symbol, on, *_, close, _volume, adjusted in self._rows:
+            factor = Decimal(adjusted) / Decimal(close)
+            change = factor / last_factor
+            if symbol == last_symbol and abs(change - 1) > DIVIDEND_CHANGE_MIN:
+                found.append(_action(Symbol(symbol), date.fromisoformat(on), change, close=Decimal(close)))
+            last_symbol, last_factor = symbol, factor
+        return tuple(sorted(found))
+
+
+def _action(symbol: Symbol, on: date, change: Decimal, *, close: Decimal) -> CorporateAction:
+    """Return what changed the factor: a split, or else a dividend."""
+    if abs(change - 1) > SPLIT_CHANGE_MIN:
+        ratio = Fraction(change).limit_denominator(SPLIT_DENOMINATOR_MAX)
+        return CorporateAction(
+            effective_on=on,
+            symbol=symbol,
+            kind=ActionKind.SPLIT,
+            numerator=ratio.numerator,
+            denominator=ratio.denominator,
+        )
+    paid = (close * (change - 1)).quantize(DIVIDEND_TICK, ROUND_HALF_EVEN)
+    return CorporateAction(
+        effective_on=on, symbol=symbol, kind=ActionKind.DIVIDEND, dividend_micros=int(paid * MICROS)
+    )

