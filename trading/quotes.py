@@ -6,7 +6,8 @@ they are kept is resources/lake.py. A decision gets a `Window` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
@@ -200,10 +201,32 @@ class Panel:
             volume=arrays[4],
         )
 
-    def closes_on(self, session: date) -> dict[Symbol, int]:
-        """Return the raw closes of one session in micro-units, by symbol."""
-        row = self.close[index_of(self.sessions, session)]
-        return {symbol: int(price) for symbol, price in zip(self.symbols, row, strict=True) if price > 0}
+    def window_before(
+        self, session: date, count: int, *, actions: Iterable[CorporateAction], inputs: tuple[tuple[str, str], ...] = ()
+    ) -> Window:
+        """Return the adjusted window of up to `count` sessions strictly before one."""
+        end = bisect_left(self.sessions, session)
+        rows = slice(max(0, end - count), end)
+        earlier = Panel(
+            sessions=self.sessions[rows],
+            symbols=self.symbols,
+            open=self.open[rows],
+            high=self.high[rows],
+            low=self.low[rows],
+            close=self.close[rows],
+            volume=self.volume[rows],
+        )
+        return adjusted_window(earlier, session=session, actions=actions, inputs=inputs)
+
+    def quotes_on(self, session: date, *, known_at: datetime) -> tuple[Quote, ...]:
+        """Return the quotes of one session, by symbol: for fills and marks, never for a decision."""
+        row = index_of(self.sessions, session)
+        fields = [array[row].tolist() for array in (self.open, self.high, self.low, self.close, self.volume)]
+        return tuple(
+            Quote(symbol, session, *prices, source="panel", source_sha="", known_at=known_at)
+            for symbol, prices in zip(self.symbols, zip(*fields, strict=True), strict=True)
+            if prices[3] > 0
+        )
 
 
 def adjusted_window(
@@ -223,7 +246,7 @@ def adjusted_window(
         raise LookAhead(f"panel for {session} reaches {panel.sessions[-1]}: only earlier sessions are known")
     by_symbol: dict[Symbol, list[CorporateAction]] = {}
     for action in actions:
-        if action.effective_on <= session:
+        if panel.sessions and panel.sessions[0] < action.effective_on <= session:
             by_symbol.setdefault(action.symbol, []).append(action)
     shape = panel.close.shape
     price_factor = np.ones(shape)
@@ -263,11 +286,6 @@ def adjusted_window(
     )
 
 
-def marks_from(quotes: Iterable[Quote]) -> Mapping[Symbol, int]:
-    """Return closes in micro-units by symbol, to mark a book with."""
-    return {quote.symbol: quote.close_micros for quote in quotes}
-
-
 def _last_row(closes: Micros) -> int | None:
     rows = np.flatnonzero(closes)
     return int(rows[-1]) if rows.size else None
@@ -285,9 +303,7 @@ def _adjust_for(
     action: CorporateAction, panel: Panel, column: int, price_factor: Floats, share_factor: Floats
 ) -> None:
     """Scale the factors of the sessions before an action, in place."""
-    before = sum(1 for day in panel.sessions if day < action.effective_on)
-    if before == 0:
-        return
+    before = bisect_left(panel.sessions, action.effective_on)
     if action.kind is ActionKind.SPLIT:
         ratio = action.numerator / action.denominator
         price_factor[:before, column] /= ratio

@@ -1,0 +1,226 @@
+"""Read the reviewed files in `config/`: books, rules, strategies, limits. Each mistake is named exactly.
+
+What the numbers mean stands in the files; the values they become are trading/books.py, rules and limits.
+Settings that differ by machine are settings.py, not here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trading.allocation import AllocationRules
+from trading.books import BookConfig, Rules
+from trading.candidates import ScannerRules
+from trading.council import CouncilRules
+from trading.errors import BadInput, BadSetting
+from trading.limits import Limits
+from trading.quotes import MarketData
+from trading.simulation import FillModel
+from trading.strategies.plugin import Strategy, load_strategy
+from trading.values import Symbol, micros_from_text
+
+Model = TypeVar("Model", bound=BaseModel)
+Ratio = Field(ge=0, le=1)
+Bps = Field(ge=0, le=10_000)
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BookLine(_Line):
+    """Hold one section of `books.toml`."""
+
+    title: str
+    source: Literal["bokeh_stocks", "bytetheory", "folder"]
+    calendar: str
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    account: str = Field(min_length=1)
+    deposit: str
+    slippage_bps: int = Bps
+    commission_bps: int = Bps
+    participation_bps: int = Field(gt=0, le=10_000)
+    path: Path | None = None
+    date_style: Literal["mdy", "dmy"] | None = None
+    first_session: date | None = None
+    last_session: date | None = None
+
+
+class _Scanner(_Line):
+    window_sessions: int = Field(gt=21)
+    history_sessions: int = Field(gt=21)
+    top: int = Field(gt=0)
+    confidence_min: float = Ratio
+    risk_score_max: float = Ratio
+    trend_weight: float
+    strength_weight: float
+    activity_weight: float
+    calm_weight: float
+    open_order_penalty: float
+
+
+class _Council(_Line):
+    quorum: int = Field(gt=0)
+    support_min: float = Ratio
+    exit_quorum: int = Field(gt=0)
+    exit_support_min: float = Ratio
+
+
+class _Allocation(_Line):
+    position_bps: int = Bps
+    cap_bps: int = Bps
+    reserve_bps: int = Bps
+    band_bps: int = Bps
+    lot: int = Field(gt=0)
+
+
+class _StrategyLine(_Line):
+    weight: float = Field(gt=0)
+    parameters: dict[str, int | float | str | bool] = {}
+
+
+class _Limits(_Line):
+    order_notional_max: str
+    symbol_weight_bps_max: int = Bps
+    auto_approve_notional: str
+    cost_bps: int = Bps
+    quote_age_s_max: int = Field(gt=0)
+    stale_ratio_bps_max: int = Bps
+    allowlist: tuple[str, ...] = ()
+
+
+def read_books(path: Path) -> dict[str, BookLine]:
+    """Return the sections of `books.toml` by book name; raises `BadSetting` naming file, book, key and rule."""
+    content = _toml(path)
+    if not content:
+        raise BadSetting(f"{path}: no book in it; add a section, e.g. [us_five]")
+    books = {}
+    for name, section in content.items():
+        if not name.isidentifier() or not name.islower():
+            raise BadSetting(f"{path} [{name}]: a book's name is a lower-case word of letters, digits and _")
+        books[name] = _parsed(BookLine, section, path, name)
+        if books[name].source == "folder" and books[name].path is None:
+            raise BadSetting(f"{path} [{name}] path: missing; source \"folder\" needs the folder of the bars")
+    return books
+
+
+def book_config(name: str, line: BookLine, *, config_dir: Path, source: MarketData) -> BookConfig:
+    """Return one book with its rules; the source's sessions bound it where the file does not.
+
+    Raises `BadSetting` naming file, section, key, value and rule.
+    """
+    first, last = line.first_session, line.last_session
+    if first is None or last is None:
+        sessions = source.sessions()
+        first, last = first or sessions[0], last or sessions[-1]
+    return BookConfig(
+        name=name,
+        title=line.title,
+        calendar=line.calendar,
+        currency=line.currency,
+        account=line.account,
+        deposit_micros=_money(line.deposit, f"config books.toml [{name}] deposit"),
+        source=line.source,
+        first_session=first,
+        last_session=last,
+        rules=read_rules(name, config_dir),
+        costs=FillModel(
+            slippage_bps=line.slippage_bps,
+            commission_bps=line.commission_bps,
+            participation_bps=line.participation_bps,
+        ),
+    )
+
+
+def read_rules(book: str, config_dir: Path) -> Rules:
+    """Return the rules of a book from `rules.toml`, `strategies.toml` and `limits.toml`."""
+    path = config_dir / "rules.toml"
+    content = _toml(path)
+    scanner = _parsed(_Scanner, _section(content, book, "scanner", path), path, "scanner")
+    council = _parsed(_Council, _section(content, book, "council", path), path, "council")
+    allocation = _parsed(_Allocation, _section(content, book, "allocation", path), path, "allocation")
+    strategies = read_strategies(config_dir / "strategies.toml")
+    if council.quorum > len(strategies):
+        raise BadSetting(
+            f"{path} [council] quorum {council.quorum}: only {len(strategies)} strategies are configured; "
+            "no motion could ever carry"
+        )
+    return Rules(
+        window_sessions=scanner.window_sessions,
+        scanner=ScannerRules(**scanner.model_dump(exclude={"window_sessions"})),
+        strategies=strategies,
+        council=CouncilRules(**council.model_dump()),
+        allocation=AllocationRules(**allocation.model_dump()),
+        limits=read_limits(book, config_dir / "limits.toml"),
+    )
+
+
+def read_strategies(path: Path) -> tuple[Strategy, ...]:
+    """Return the configured strategies by name; raises `BadSetting` where a file or parameter is wrong."""
+    content = _toml(path)
+    if not content:
+        raise BadSetting(f"{path}: no strategy in it; add one line, e.g. momentum = {{ weight = 1.0 }}")
+    lines = {name: _parsed(_StrategyLine, section, path, name) for name, section in content.items()}
+    return tuple(
+        load_strategy(name, weight=line.weight, parameters=line.parameters) for name, line in sorted(lines.items())
+    )
+
+
+def read_limits(book: str, path: Path) -> Limits:
+    """Return a book's limits: `[default]`, with the keys of `[<book>]` over it."""
+    content = _toml(path)
+    if "default" not in content:
+        raise BadSetting(f"{path}: no [default]; without limits nothing is traded")
+    line = _parsed(_Limits, {**content["default"], **content.get(book, {})}, path, book)
+    try:
+        return Limits(
+            order_notional_micros_max=_money(line.order_notional_max, f"{path} [{book}] order_notional_max"),
+            symbol_weight_bps_max=line.symbol_weight_bps_max,
+            auto_approve_notional_micros=_money(line.auto_approve_notional, f"{path} [{book}] auto_approve_notional"),
+            cost_bps=line.cost_bps,
+            quote_age_s_max=line.quote_age_s_max,
+            stale_ratio_bps_max=line.stale_ratio_bps_max,
+            allowlist=tuple(Symbol(symbol) for symbol in line.allowlist),
+        )
+    except ValueError as error:
+        raise BadSetting(f"{path} [{book}]: {error}") from error
+
+
+def _section(content: Mapping[str, Any], book: str, name: str, path: Path) -> dict[str, Any]:
+    if name not in content:
+        raise BadSetting(f"{path}: no [{name}]")
+    return {**content[name], **content.get(book, {}).get(name, {})}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadSetting(f"{path}: no such file; it is part of the project, restore it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"{path}: {error}") from error
+
+
+def _parsed(model: type[Model], section: Any, path: Path, name: str) -> Model:
+    try:
+        return model.model_validate(section)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadSetting(f"{path} [{name}] {key} = {first.get('input')!r}: {first['msg']}") from error
+
+
+def _money(text: str, where: str) -> int:
+    try:
+        micros = micros_from_text(text)
+    except BadInput as error:
+        raise BadSetting(f"{where}: {error}") from error
+    if micros <= 0:
+        raise BadSetting(f"{where} = {text!r}: must be positive")
+    return micros

@@ -1,0 +1,329 @@
+"""One session, start to end, without Dagster: the step that the graph, a replay and long checks share.
+
+Each stage of the graph calls one function of this file or of the noun it is named after; `run_sessions`
+calls the same ones in a plain loop. Live execution is executions.py; here the open fills at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from trading.actions import CorporateAction, effective_in
+from trading.advice import Advisor, Advice, Ladder, NoAdvisor
+from trading.allocation import intents_of
+from trading.books import BookConfig, Rules
+from trading.candidates import Candidate, rank_candidates, selected
+from trading.council import Vote, vote
+from trading.decisions import Decision, Outcome, decide
+from trading.guards import PASS, Market, Why
+from trading.intents import Intent, client_order_id_of, hashed
+from trading.orders import Fill
+from trading.positions import Book, Mark, book_at_open, opened_book, with_fill, with_fills
+from trading.quotes import Panel, Quote, Window
+from trading.sessions import Calendar
+from trading.simulation import fill_at_open
+from trading.values import Symbol, digest
+from trading.verdicts import Funds, Switches, Verdict, by_intent, review_intents, review_one
+
+TRADING = Switches(kill_switch_on=False, paused=False, execution_enabled=True)
+"""The switches of a day on which nobody holds anything back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """Hold what the rules want: the book at the open, the council's votes, and the sized intents."""
+
+    at_open: Book
+    votes: Mapping[Symbol, Vote]
+    intents: tuple[Intent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """Hold everything a session's decision made, stage by stage."""
+
+    candidates: tuple[Candidate, ...]
+    proposed: Proposed
+    verdicts: tuple[Verdict, ...]
+    advice: tuple[Advice, ...]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionResult:
+    """Hold a whole simulated session: what was decided, filled, and what the book is worth after."""
+
+    session: date
+    decided: Decided
+    fills: tuple[Fill, ...]
+    closing: Book
+    marks: Mapping[Symbol, Mark]
+
+
+def last_closes(window: Window) -> dict[Symbol, int]:
+    """Return the last closes of a window in micro-units and today's shares, by symbol."""
+    return {
+        symbol: int(price)
+        for symbol, price in zip(window.symbols, window.close_micros, strict=True)
+        if price > 0
+    }
+
+
+def sessions_behind(window: Window) -> dict[Symbol, int]:
+    """Return how many sessions each symbol's last quote is behind the window's last session."""
+    behind = {}
+    for symbol, quoted_on in zip(window.symbols, window.quoted_on, strict=True):
+        if quoted_on is not None:
+            behind[symbol] = sum(1 for session in window.sessions if session > quoted_on)
+    return behind
+
+
+def propose(
+    *,
+    book_name: str,
+    window: Window,
+    candidates: Sequence[Candidate],
+    opening: Book,
+    actions: Iterable[CorporateAction],
+    rules: Rules,
+) -> Proposed:
+    """Return what the strategies want of the candidates and of what is held, sized on the book at the open."""
+    prices = last_closes(window)
+    at_open = book_at_open(opening, effective_in(actions, window.session), last_close_micros=prices)
+    known = set(window.symbols)
+    symbols = [row.symbol for row in selected(candidates)]
+    symbols += [p.symbol for p in at_open.positions if p.symbol not in set(symbols) and p.symbol in known]
+    votes = vote(window, symbols, rules.strategies, rules.council)
+    intents = intents_of(
+        votes,
+        book_name=book_name,
+        session=window.session,
+        book=at_open,
+        prices=prices,
+        rules=rules.allocation,
+        strategy_version=rules.strategy_version(),
+    )
+    return Proposed(at_open=at_open, votes=votes, intents=intents)
+
+
+def judge(
+    intents: Sequence[Intent], *, window: Window, at_open: Book, rules: Rules, switches: Switches
+) -> tuple[Verdict, ...]:
+    """Return the guards' verdicts on a session's intents, before its open."""
+    return review_intents(
+        intents,
+        book=at_open,
+        prices=last_closes(window),
+        sessions_behind=sessions_behind(window),
+        session_open=True,
+        switches=switches,
+        limits=rules.limits,
+    )
+
+
+def passing(intents: Iterable[Intent], verdicts: Iterable[Verdict]) -> tuple[Intent, ...]:
+    """Return the intents that every guard passed: what an advisor may see."""
+    judged = by_intent(verdicts)
+    return tuple(
+        intent
+        for intent in intents
+        if intent.intent_key in judged and all(verdict.passed for verdict in judged[intent.intent_key])
+    )
+
+
+def decision_inputs_sha(*, window: Window, opening: Book, actions: Iterable[CorporateAction], rules: Rules) -> str:
+    """Return the digest of everything a session's decision reads: quotes, book, actions and rules."""
+    return digest(
+        {
+            "session": window.session.isoformat(),
+            "quotes": [list(pair) for pair in window.inputs],
+            "opening": opening.sha(),
+            "actions": [repr(action) for action in effective_in(actions, window.session)],
+            "rules": rules.sha(),
+        }
+    )
+
+
+def decide_session(
+    config: BookConfig,
+    *,
+    lane: str,
+    window: Window,
+    opening: Book,
+    actions: Sequence[CorporateAction],
+    not_after: datetime,
+    switches: Switches = TRADING,
+    advisor: Advisor | None = None,
+    ladder: Ladder = Ladder.OFF,
+) -> Decided:
+    """Return a session's decision from what was known before it: the stages of the graph, in order."""
+    rules = config.rules
+    candidates = rank_candidates(window, rules.scanner)
+    proposed = propose(
+        book_name=config.name, window=window, candidates=candidates, opening=opening, actions=actions, rules=rules
+    )
+    verdicts = judge(proposed.intents, window=window, at_open=proposed.at_open, rules=rules, switches=switches)
+    advice = (advisor or NoAdvisor()).advise(passing(proposed.intents, verdicts))
+    decisions = decide(
+        proposed.intents,
+        verdicts,
+        advice,
+        account=config.account,
+        lane=lane,
+        ladder=ladder,
+        limits=rules.limits,
+        not_after=not_after,
+        inputs_sha=decision_inputs_sha(window=window, opening=opening, actions=actions, rules=rules),
+    )
+    return Decided(candidates=candidates, proposed=proposed, verdicts=verdicts, advice=advice, decisions=decisions)
+
+
+def review_at_send(
+    intent: Intent,
+    *,
+    quantity: int,
+    price_micros: int,
+    quote_age_s: int,
+    session_open: bool,
+    funds: Funds,
+    switches: Switches,
+    rules: Rules,
+) -> tuple[Why, ...]:
+    """Return the guards' second look, on the price and the book as they are at the send."""
+    market = Market(
+        price_micros=price_micros,
+        sessions_behind=0,
+        quote_age_s=quote_age_s,
+        is_send=True,
+        session_open=session_open,
+    )
+    return review_one(intent, quantity=quantity, market=market, funds=funds, switches=switches, limits=rules.limits)
+
+
+def funds_of(book: Book, opens: Mapping[Symbol, int]) -> Funds:
+    """Return a book's exposure at open prices with nothing open: how a replay stands between two sends."""
+    return Funds(
+        positions={position.symbol: position.quantity for position in book.positions},
+        open_buys={},
+        open_sells={},
+        cash_micros=book.cash_micros,
+        reserved_micros=0,
+        equity_micros=book.cash_micros + sum(opens.get(p.symbol, 0) * p.quantity for p in book.positions),
+    )
+
+
+def fill_decisions(
+    config: BookConfig, decided: Decided, *, quotes: Mapping[Symbol, Quote], filled_at: datetime, approve: bool
+) -> tuple[Fill, ...]:
+    """Return the fills of a session's decisions at its open, each looked at again before it is sent.
+
+    `approve` says whether a person approves what waits for one. A symbol without a bar does not fill.
+    """
+    book = decided.proposed.at_open
+    opens = {symbol: quote.open_micros for symbol, quote in quotes.items()}
+    accepted = {Outcome.APPROVED, Outcome.PENDING_APPROVAL} if approve else {Outcome.APPROVED}
+    fills: list[Fill] = []
+    for decision in decided.decisions:
+        quote = quotes.get(decision.intent.symbol)
+        if decision.outcome not in accepted or quote is None:
+            continue
+        whys = review_at_send(
+            decision.intent,
+            quantity=decision.quantity,
+            price_micros=quote.open_micros,
+            quote_age_s=0,
+            session_open=True,
+            funds=funds_of(book, opens),
+            switches=TRADING,
+            rules=config.rules,
+        )
+        if any(why.code != PASS for why in whys):
+            continue
+        fill = _fill(config, decision, quote, filled_at)
+        if fill is not None:
+            fills.append(fill)
+            book = with_fill(book, fill)
+    return tuple(fills)
+
+
+def marks_of(session: date, *, quotes: Iterable[Quote], window: Window) -> dict[Symbol, Mark]:
+    """Return what to value positions at after a session: its closes, else the last earlier close."""
+    marks = {
+        symbol: Mark(int(price), quoted_on)
+        for symbol, price, quoted_on in zip(window.symbols, window.close_micros, window.quoted_on, strict=True)
+        if quoted_on is not None
+    }
+    marks.update({quote.symbol: Mark(quote.close_micros, session) for quote in quotes})
+    return marks
+
+
+def run_sessions(
+    config: BookConfig,
+    *,
+    panel: Panel,
+    actions: Sequence[CorporateAction],
+    calendar: Calendar,
+    sessions: Sequence[date],
+    lane: str = "replay:step",
+    opening: Book | None = None,
+    approve: bool = False,
+) -> list[SessionResult]:
+    """Return every session of a range, each decided on the book that the one before left.
+
+    The rules are the live ones; quotes come from `panel`, whose window for a session ends before it.
+    """
+    book = opening or opened_book(currency=config.currency, deposit_micros=config.deposit_micros)
+    results = []
+    for session in sessions:
+        window = panel.window_before(session, config.rules.window_sessions, actions=actions)
+        decided = decide_session(
+            config,
+            lane=lane,
+            window=window,
+            opening=book,
+            actions=actions,
+            not_after=calendar.closes_at(session),
+        )
+        quotes = panel.quotes_on(session, known_at=calendar.closes_at(session))
+        fills = fill_decisions(
+            config,
+            decided,
+            quotes={quote.symbol: quote for quote in quotes},
+            filled_at=calendar.opens_at(session),
+            approve=approve,
+        )
+        book = with_fills(decided.proposed.at_open, fills)
+        results.append(
+            SessionResult(
+                session=session,
+                decided=decided,
+                fills=fills,
+                closing=book,
+                marks=marks_of(session, quotes=quotes, window=window),
+            )
+        )
+    return results
+
+
+def _fill(config: BookConfig, decision: Decision, quote: Quote, filled_at: datetime) -> Fill | None:
+    intent = replace(decision.intent, quantity=decision.quantity)
+    quantity, price, commission = fill_at_open(
+        intent.side, intent.quantity, quote.open_micros, quote.volume, config.costs
+    )
+    if quantity == 0:
+        return None
+    client_order_id = client_order_id_of(account=config.account, intent_id=decision.intent_id, generation=0)
+    return Fill(
+        execution_id="exe-" + hashed(client_order_id, "1"),
+        client_order_id=client_order_id,
+        intent_id=decision.intent_id,
+        symbol=intent.symbol,
+        side=intent.side,
+        quantity=quantity,
+        price_micros=price,
+        commission_micros=commission,
+        session=intent.session,
+        filled_at=filled_at,
+    )
