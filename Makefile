@@ -31,7 +31,7 @@ $(STAMP):
 	    if "$$python" -c '$(FITTING)' 2>/dev/null; then found=$$python; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then \
-	    echo "setup: Python 3.11, 3.12 or 3.13 is needed; here is $$($(or $(PYTHON),python3) --version 2>&1 || true)." >&2; \
+	    echo "setup: Python 3.11, 3.12 or 3.13 is needed; here is $$($(or $(PYTHON),python3) --version 2>&1 | head -n 1)." >&2; \
 	    echo "       Install one, or name it: make setup PYTHON=python3.11" >&2; \
 	    exit 2; \
 	  fi; \
@@ -60,11 +60,13 @@ ui: setup ## Dagster's UI and the console, on this machine only
 test: setup ## the tests
 	@$(PY) -m pytest -q $(ARGS)
 
-lint: setup ## format, lint, types and floors, changing nothing
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports --no-logo
+lint: setup ## format, lint, types and floors: all of them, changing nothing
+	@status=0; \
+	for tool in 'ruff format --check .' 'ruff check .' mypy 'lint-imports --no-logo'; do \
+	  echo "lint: $$tool" >&2; \
+	  $(VENV)/bin/$$tool || status=1; \
+	done; \
+	exit $$status
 
 check: lint test ## lint and tests: the same as the build
 

@@ -17,7 +17,9 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import dagster as dg
 import pytest
+from dagster._core.run_coordinator import QueuedRunCoordinator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -235,6 +237,22 @@ def test_every_imported_package_is_declared() -> None:
                 undeclared.setdefault(module, name_of(path))
 
     assert undeclared == {}
+
+
+def test_dagster_starts_as_its_file_says(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+        limits = {limit["key"]: limit["limit"] for limit in queue.tag_concurrency_limits}
+
+        assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
+        assert instance.run_coordinator.dequeue_interval_seconds == 1
+        assert limits == {"dagster/backfill": 1, "trading/book": 1}
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+        assert not instance.run_retries_enabled
+        assert not instance.get_settings("run_retries")["retry_on_asset_or_op_failure"]
+        assert instance.run_monitoring_enabled
 
 
 def test_a_test_that_tries_to_leave_this_machine_fails() -> None:
