@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from trading.actions import ActionKind, CorporateAction
 from trading.quotes import Quarantined, Quote, RawBar, SessionQuotes
@@ -64,6 +64,8 @@ class Reason(StrEnum):
     SESSION_MISSING_FOR_SYMBOL = "session_missing_for_symbol"
     SESSION_MISSING_FOR_ALL = "session_missing_for_all"
 
+
+_PRECEDENCE = {reason: place for place, reason in enumerate(Reason)}
 
 RELEASABLE = frozenset(
     {
@@ -225,11 +227,10 @@ def judge_range(
 
 # ------------------------------------------------------------------------------------------- one row
 
-_SYMBOL = re.compile(r"[A-Z0-9.\-]{1,12}")
+SYMBOL_PATTERN = re.compile(r"[A-Z0-9.\-]{1,12}")
 _PLAIN_NUMBER = re.compile(r"(\d{1,18})(?:\.(\d{0,40}))?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _NUMBER_NAMES = ("open", "high", "low", "close", "volume")
-_HEADER_NAMES = frozenset({"open", "high", "low", "close", "volume", "vol"})
 
 _YEAR_FIRST = re.compile(r"(\d{4})([-/]?)(\d{2})\2(\d{2})", re.ASCII)
 _MONTH_BY_NAME = re.compile(r"(\d{1,2})-([A-Za-z]{3})-(\d{4})", re.ASCII)
@@ -282,24 +283,19 @@ def parse_bar(bar: RawBar, limits: QualityLimits) -> ParsedBar | Fault:
     Text stays text: `TRUE`, `NAN`, `ON`, `NA` and `NULL` are symbols like any other. Whether the date is
     a session, and whether open, high, low and close agree, is judged by others.
     """
-    texts = bar[4:]
-    if sum(text.strip().lower() in _HEADER_NAMES for text in texts) > len(texts) // 2:
-        return Fault(Reason.HEADER_ROW, "a header in mid-file")
+    if bar.open.strip().lower() in _NUMBER_NAMES:
+        return Fault(Reason.HEADER_ROW, f"a header in mid-file: open is {bar.open.strip()!r}")
     on = read_date(bar.session)
     if isinstance(on, Fault):
         return on
     symbol = bar.symbol.strip()
-    if not _SYMBOL.fullmatch(symbol):
+    if not SYMBOL_PATTERN.fullmatch(symbol):
         return Fault(Reason.BAD_SYMBOL, f"symbol {symbol!r}: not 1 to 12 of A-Z, 0-9, point and dash")
-    for name, text in zip(_NUMBER_NAMES, texts, strict=True):
-        if not text.strip():
-            return Fault(Reason.MISSING_FIELD, f"{name} is empty")
+    texts = bar[4:]
     numbers = [micros_or_fault(name, text) for name, text in zip(_NUMBER_NAMES, texts, strict=True)]
-    for reason in (Reason.NOT_A_NUMBER, Reason.TOO_PRECISE):
-        for number in numbers:
-            if isinstance(number, Fault) and number.reason is reason:
-                return number
-    opened, high, low, close, volume_micros = (number for number in numbers if isinstance(number, int))
+    if faults := [number for number in numbers if isinstance(number, Fault)]:
+        return min(faults, key=lambda fault: _PRECEDENCE[fault.reason])
+    opened, high, low, close, volume_micros = cast("list[int]", numbers)
     if volume_micros % MICROS:
         return Fault(Reason.TOO_PRECISE, f"volume {bar.volume}: whole shares only")
     volume = volume_micros // MICROS
@@ -322,6 +318,8 @@ def micros_or_fault(name: str, text: str) -> int | Fault:
     `Fraction` reads the rare exponent (`1e-3`): `Decimal` would round beyond 28 digits without a word.
     """
     text = text.strip()
+    if not text:
+        return Fault(Reason.MISSING_FIELD, f"{name} is empty")
     if match := _PLAIN_NUMBER.fullmatch(text):
         decimals = (match[2] or "").rstrip("0")
         if len(decimals) > 6:  # noqa: PLR2004 - decimals of a micro-unit
@@ -374,7 +372,7 @@ def history_fault(
     if _within(bar.close_micros, expected, limits.jump_bps_max):
         return None
     splits = [action for action in since if action.kind is ActionKind.SPLIT]
-    if splits and _within(bar.close_micros, Fraction(previous.close_micros), limits.jump_bps_max):
+    if splits and _within(bar.close_micros, previous.close_micros, limits.jump_bps_max):
         split = splits[-1]
         return Fault(
             Reason.SPLIT_WITHOUT_JUMP,
@@ -384,20 +382,21 @@ def history_fault(
     return Fault(Reason.UNEXPLAINED_JUMP, _jump_detail(bar, previous, expected, limits))
 
 
-def _expected_close(close_micros: int, actions: Iterable[CorporateAction]) -> Fraction:
-    expected = Fraction(close_micros)
+def _expected_close(close_micros: int, actions: Iterable[CorporateAction]) -> Fraction | int:
+    expected: Fraction | int = close_micros
     for action in sorted(actions):
         match action.kind:
             case ActionKind.SPLIT:
                 expected *= Fraction(action.denominator, action.numerator)
             case ActionKind.DIVIDEND:
                 # A payment above the price is a mistake of the source: the jump rule shall say so.
-                expected = max(expected - action.dividend_micros, Fraction(1))
+                expected = max(expected - action.dividend_micros, 1)
     return expected
 
 
-def _within(close_micros: int, expected: Fraction, bps_max: int) -> bool:
-    return abs(close_micros - expected) * BPS <= bps_max * expected
+def _within(close_micros: int, expected: Fraction | int, bps_max: int) -> bool:
+    allowed = bps_max * expected
+    return -allowed <= BPS * (close_micros - expected) <= allowed
 
 
 # Ratios in use; a jump close to one is probably a split that the source does not tell.
@@ -408,8 +407,8 @@ _SPLIT_RATIOS = tuple(
 _SPLIT_NEARNESS_BPS = 500
 
 
-def _jump_detail(bar: ParsedBar, previous: Quote, expected: Fraction, limits: QualityLimits) -> str:
-    move_bps = round((bar.close_micros / expected - 1) * BPS)
+def _jump_detail(bar: ParsedBar, previous: Quote, expected: Fraction | int, limits: QualityLimits) -> str:
+    move_bps = round((Fraction(bar.close_micros) / expected - 1) * BPS)
     near = [
         ratio for ratio in _SPLIT_RATIOS if _within(bar.close_micros, expected / ratio, _SPLIT_NEARNESS_BPS)
     ]

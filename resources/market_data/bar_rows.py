@@ -22,7 +22,8 @@ class BarRows:
     def __init__(self, rows: Iterable[RawBar], *, name: str) -> None:
         """Sort rows into dates; raises `BadQuotes` where not one has a readable date."""
         ordered = sorted(rows, key=lambda row: (row.source, row.line))
-        dated: set[date] = set()
+        if not ordered:
+            raise BadQuotes(f"{name}: no row of data; give at least one daily bar")
         by_date: dict[date, list[RawBar]] = {}
         for row, on in zip(ordered, dates_by_neighbour(ordered), strict=True):
             if on is None:
@@ -30,10 +31,7 @@ class BarRows:
                 why = first.detail if isinstance(first, Fault) else ""
                 raise BadQuotes(f"{name}: none of {len(ordered)} rows has a readable date; the first: {why}")
             by_date.setdefault(on, []).append(row)
-            dated.add(on)
-        if not ordered:
-            raise BadQuotes(f"{name}: no row of data; give at least one daily bar")
-        self._dates = sorted(dated)
+        self._dates = sorted(by_date)
         self._by_date = by_date
 
     def dates(self) -> tuple[date, ...]:
