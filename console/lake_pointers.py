@@ -1,0 +1,115 @@
+"""Read the lake's pointers and check its files by their names, with the standard library alone.
+
+A pointer says how many rows a table has, what it was made from and what its maker said of it: enough for
+reading verbs, which must not wait for Parquet. Writing, rows and object stores are resources/lake/store.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from resources.lake.files import Files, LocalFiles
+from trading.errors import LakeError
+
+POINTER = "current.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """Hold what a pointer says of one partition's current table."""
+
+    book: str
+    asset: str
+    partition: str
+    sha: str
+    rows: int
+    inputs_sha: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def why_none(self) -> str:
+        """Return why the table is empty or cannot be used, as its maker said; empty where nothing was said."""
+        return self.extra.get("why_none", "") or self.extra.get("unfit_reason", "")
+
+
+class LakePointers:
+    """Look at the tables under a lake's root: a folder, or what fsspec knows (`s3://…`, imported when met)."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._files: Files = LocalFiles(Path(root)) if "://" not in root else _stored_objects(root)
+
+    def state(self, book: str, asset: str, partition: str) -> TableState | None:
+        """Return what the pointer of a partition says, `None` where the table was never made.
+
+        Raises `LakeError` where the pointer cannot be read.
+        """
+        path = f"{book}/{asset}/{_folder_name(partition)}/{POINTER}"
+        try:
+            payload = json.loads(self._files.read(path))
+            return _state(book, asset, partition, payload["current"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LakeError(
+                f"{self.root}/{path}: not a pointer ({error}); restore it, or re-materialize {book}/{asset} {partition}"
+            ) from error
+
+    def partitions(self, book: str, asset: str) -> list[str]:
+        """Return the partitions of an asset that have a table, ascending."""
+        return self._files.folders_with(f"{book}/{asset}", POINTER)
+
+    def path(self, state: TableState) -> str:
+        """Return where the file of a table lies."""
+        return f"{self.root}/{self._relative(state)}"
+
+    def is_intact(self, state: TableState) -> bool:
+        """Say whether the table's file is there and its content has the SHA-256 it is named by."""
+        try:
+            content = self._files.read(self._relative(state))
+        except OSError:
+            return False
+        return hashlib.sha256(content).hexdigest() == state.sha
+
+    def content(self, state: TableState) -> bytes:
+        """Return the bytes of a table's file; raises `LakeError` where they are not what they are named."""
+        if not self.is_intact(state):
+            raise LakeError(
+                f"{self.path(state)}: missing, or content does not match its name; "
+                f"restore it or re-materialize {state.book}/{state.asset} {state.partition}"
+            )
+        return self._files.read(self._relative(state))
+
+    def _relative(self, state: TableState) -> str:
+        return f"{state.book}/{state.asset}/{_folder_name(state.partition)}/{state.sha}.parquet"
+
+
+def _state(book: str, asset: str, partition: str, current: Mapping[str, Any]) -> TableState:
+    return TableState(
+        book=book,
+        asset=asset,
+        partition=partition,
+        sha=str(current["sha"]),
+        rows=int(current["rows"]),
+        inputs_sha=str(current["inputs_sha"]),
+        extra={str(key): str(value) for key, value in current["extra"].items()},
+    )
+
+
+def _folder_name(partition: str) -> str:
+    return quote(partition, safe="")
+
+
+def _stored_objects(root: str) -> Files:
+    from upath import UPath
+
+    from resources.lake.files import StoredObjects
+
+    place = UPath(root)
+    return StoredObjects(place.fs, place.path)
