@@ -1,0 +1,354 @@
+"""Alerts: the rules that a session's metrics are judged by, and the rules by which people are told.
+
+Pure. The numbers stand in `config/alerts.toml` (read by resources/alert_policy.py); messages wait in the
+journal's outbox, and resources/notifier.py carries them out. What a metric means is metrics.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple, Protocol, assert_never
+
+from trading.journal import Delivery, OutboxMessage
+from trading.metrics import MetricRow, by_name
+from trading.values import canonical_json, digest
+
+HTTP_TOO_MANY_REQUESTS = 429
+HTTP_SERVER_ERRORS_FROM = 500
+
+DOUBLINGS_MAX = 30
+"""Enough doublings of a wait to reach any longest one; keeps the power small."""
+
+
+class Severity(StrEnum):
+    """Say how much an alert asks of a person: look today, or act now."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Comparison(StrEnum):
+    """Say on which side of its threshold a metric is wrong."""
+
+    ABOVE = "above"
+    BELOW = "below"
+
+
+class FailOn(StrEnum):
+    """Say from which severity on an evaluation counts as failed."""
+
+    NONE = "none"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRule:
+    """Hold one line of the policy. `threshold` is in the metric's own `unit`; at the threshold all is well.
+
+    `runbook` is a path below the repository's root; `why` says where the number comes from.
+    """
+
+    code: str
+    severity: Severity
+    metric: str
+    comparison: Comparison
+    threshold: float
+    unit: str
+    runbook: str
+    why: str
+
+
+class AlertRow(NamedTuple):
+    """Hold one rule that a session broke. `observed` and `threshold` are in the metric's unit.
+
+    `fingerprint` is a digest of book, session and code: what makes two alerts the same one.
+    """
+
+    session: date
+    book: str
+    code: str
+    severity: Severity
+    metric: str
+    observed: float
+    threshold: float
+    message: str
+    runbook: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryPolicy:
+    """Hold how people are told. Times in seconds.
+
+    After `rate_limit_count` messages through one channel in `rate_limit_window_s`, the next wait for room;
+    a critical never does. A failed send is tried again at once `retries` times, `retry_wait_s` apart; then
+    the message waits in the outbox, `backoff_s` doubled with each attempt up to `backoff_s_max`, and after
+    `attempts_max` attempts a warning is given up, a critical never. `lease_s` is how long a message is kept
+    from other senders while one tries: longer than all its time-outs.
+    """
+
+    channels: tuple[str, ...]
+    rate_limit_count: int
+    rate_limit_window_s: int
+    retries: int
+    retry_wait_s: float
+    backoff_s: int
+    backoff_s_max: int
+    attempts_max: int
+    lease_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertPolicy:
+    """Hold the whole reviewed file: rules, from when on an evaluation fails, and how people are told."""
+
+    rules: tuple[AlertRule, ...]
+    fail_on: FailOn
+    delivery: DeliveryPolicy
+
+
+class Reason(StrEnum):
+    """Say what became of a message on one channel."""
+
+    SENT = "sent"
+    SENT_AFTER_RETRY = "sent_after_retry"
+    DEDUP_SUPPRESSED = "dedup_suppressed"
+    RATE_LIMITED = "rate_limited"
+    NON_2XX = "non_2xx"
+    HTTP_ERROR = "http_error"
+    MISSING_WEBHOOK_URL = "missing_webhook_url"
+    DRY_RUN = "dry_run"
+    PROVIDER_NONE = "provider_none"
+
+    @property
+    def is_delivered(self) -> bool:
+        """Say whether the message arrived."""
+        return self in {Reason.SENT, Reason.SENT_AFTER_RETRY}
+
+
+class Attempt(NamedTuple):
+    """Hold one send: the HTTP status (0: there was no reply, or the channel has none) and if it arrived."""
+
+    arrived: bool
+    status: int
+
+
+class Queued(NamedTuple):
+    """Hold what became of an alert on its way into the outbox; `reason` is empty where it waits there."""
+
+    fingerprint: str
+    channel: str
+    reason: Reason | None
+
+
+class Outbox(Protocol):
+    """Keep messages until they are delivered; a part of the journal.
+
+    A message is known by channel and dedup key for good: the same one is stored, and told, once.
+    """
+
+    def enqueue(
+        self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
+    ) -> bool:
+        """Store a message; returns whether its key was new to the channel."""
+        ...
+
+    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
+        """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back."""
+        ...
+
+    def mark(
+        self,
+        outbox_id: int,
+        *,
+        attempt: int,
+        is_delivered: bool,
+        reason: str,
+        retry_at: datetime | None,
+        now: datetime,
+    ) -> None:
+        """Store how an attempt went; undelivered without `retry_at` is given up."""
+        ...
+
+    def deliveries(self) -> list[Delivery]:
+        """Return all attempts to deliver messages, in the order made."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------ judging a session
+
+
+def evaluate(metrics: Sequence[MetricRow], rules: Iterable[AlertRule], *, book: str) -> tuple[AlertRow, ...]:
+    """Return an alert for each rule that a session's metrics break, in the order of the rules.
+
+    A metric without data breaks nothing. Raises `ValueError` for a rule on a metric that does not exist,
+    since such a rule would be silent for ever.
+    """
+    measured = by_name(metrics)
+    alerts = []
+    for rule in rules:
+        if rule.metric not in measured:
+            raise ValueError(f"rule {rule.code} watches {rule.metric}, which is not a metric of v1")
+        row = measured[rule.metric]
+        if row.value is not None and _breaks(row.value, rule):
+            alerts.append(_alert(rule, row.session, book, row.value))
+    return tuple(alerts)
+
+
+def fails(alerts: Iterable[AlertRow], fail_on: FailOn) -> bool:
+    """Say whether alerts make an evaluation count as failed (`trading` then ends with exit code 3)."""
+    severities = {alert.severity for alert in alerts}
+    match fail_on:
+        case FailOn.NONE:
+            return False
+        case FailOn.WARNING:
+            return bool(severities)
+        case FailOn.CRITICAL:
+            return Severity.CRITICAL in severities
+        case _:
+            assert_never(fail_on)
+
+
+def fingerprint_of(*, book: str, session: date, code: str) -> str:
+    """Return what two alerts must share to be the same one."""
+    return digest([book, session.isoformat(), code])
+
+
+def _breaks(value: float, rule: AlertRule) -> bool:
+    match rule.comparison:
+        case Comparison.ABOVE:
+            return value > rule.threshold
+        case Comparison.BELOW:
+            return value < rule.threshold
+        case _:
+            assert_never(rule.comparison)
+
+
+def _alert(rule: AlertRule, session: date, book: str, observed: float) -> AlertRow:
+    return AlertRow(
+        session=session,
+        book=book,
+        code=rule.code,
+        severity=rule.severity,
+        metric=rule.metric,
+        observed=observed,
+        threshold=rule.threshold,
+        message=f"{rule.metric} is {observed:g}, {rule.comparison.value} {rule.threshold:g} ({rule.unit})",
+        runbook=rule.runbook,
+        fingerprint=fingerprint_of(book=book, session=session, code=rule.code),
+    )
+
+
+# --------------------------------------------------------------------------------------------- telling people
+
+
+def queue_alerts(
+    alerts: Iterable[AlertRow], outbox: Outbox, *, channels: Sequence[str], now: datetime
+) -> tuple[Queued, ...]:
+    """Store one message per alert and channel; an alert told before is `dedup_suppressed`.
+
+    Without a channel nothing is stored and every alert answers `provider_none`.
+    """
+    queued = []
+    for alert in alerts:
+        if not channels:
+            queued.append(Queued(alert.fingerprint, "", Reason.PROVIDER_NONE))
+        for channel in channels:
+            is_new = outbox.enqueue(
+                dedup_key=alert.fingerprint,
+                channel=channel,
+                severity=alert.severity.value,
+                subject=subject_of(alert),
+                body=body_of(alert),
+                now=now,
+            )
+            queued.append(Queued(alert.fingerprint, channel, None if is_new else Reason.DEDUP_SUPPRESSED))
+    return tuple(queued)
+
+
+def subject_of(alert: AlertRow) -> str:
+    """Return an alert as one line for a person."""
+    return f"[{alert.severity.value}] {alert.book} {alert.session.isoformat()}: {alert.code}"
+
+
+def body_of(alert: AlertRow) -> str:
+    """Return an alert as canonical JSON, numbers as text."""
+    return canonical_json(
+        {
+            "book": alert.book,
+            "session": alert.session.isoformat(),
+            "code": alert.code,
+            "severity": alert.severity.value,
+            "metric": alert.metric,
+            "observed": repr(alert.observed),
+            "threshold": repr(alert.threshold),
+            "message": alert.message,
+            "runbook": alert.runbook,
+            "fingerprint": alert.fingerprint,
+        }
+    )
+
+
+def held_until(
+    message: OutboxMessage, deliveries: Iterable[Delivery], *, policy: DeliveryPolicy, now: datetime
+) -> datetime | None:
+    """Return until when the rate limit holds a message back, or `None` where it may go.
+
+    A critical is never held. Others wait in the outbox until the channel's window has room again.
+    """
+    if message.severity == Severity.CRITICAL:
+        return None
+    window = timedelta(seconds=policy.rate_limit_window_s)
+    sent_at = sorted(
+        delivery.at
+        for delivery in deliveries
+        if delivery.channel == message.channel and delivery.is_delivered and now - window < delivery.at <= now
+    )
+    if len(sent_at) < policy.rate_limit_count:
+        return None
+    return sent_at[-policy.rate_limit_count] + window
+
+
+def attempted(
+    send: Callable[[], Attempt], *, policy: DeliveryPolicy, sleep: Callable[[float], None]
+) -> Reason:
+    """Send until it arrives, a refusal is final, or the retries are used up; returns how it ended."""
+    attempt = send()
+    for _ in range(policy.retries):
+        if not _is_worth_retrying(attempt):
+            break
+        sleep(policy.retry_wait_s)
+        attempt = send()
+        if attempt.arrived:
+            return Reason.SENT_AFTER_RETRY
+    if attempt.arrived:
+        return Reason.SENT
+    return Reason.NON_2XX if attempt.status else Reason.HTTP_ERROR
+
+
+def retry_at(
+    message: OutboxMessage, reason: Reason, *, policy: DeliveryPolicy, now: datetime
+) -> datetime | None:
+    """Return when an undelivered message is due again, or `None` where it is given up.
+
+    Nobody to send to is given up at once. A failure is tried again, ever later: a warning a bounded number
+    of times, a critical for good.
+    """
+    if reason not in {Reason.NON_2XX, Reason.HTTP_ERROR}:
+        return None
+    if message.severity != Severity.CRITICAL and message.attempts >= policy.attempts_max:
+        return None
+    doublings = min(message.attempts, DOUBLINGS_MAX)
+    wait_s = min(policy.backoff_s * 2**doublings, policy.backoff_s_max)
+    return now + timedelta(seconds=wait_s)
+
+
+def _is_worth_retrying(attempt: Attempt) -> bool:
+    """Say whether the same send may succeed a moment later: no reply, 429, or the server's own trouble."""
+    if attempt.arrived:
+        return False
+    return attempt.status in {0, HTTP_TOO_MANY_REQUESTS} or attempt.status >= HTTP_SERVER_ERRORS_FROM

@@ -1,0 +1,573 @@
+"""Metrics v1: one session in numbers, each with a formula, a unit and an honest answer to "no data".
+
+The frozen names stand in `config/metrics_v1.json`; `METRICS` below is the table of what each one means.
+Rows of a session come in, numbers go out. What a number is judged by is alerts.py, how it is shown is
+reporting.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import NamedTuple
+
+from trading.advice import Advice
+from trading.candidates import Candidate
+from trading.decisions import DecisionRow, Outcome, outcomes_by_reason
+from trading.features import rounded
+from trading.lifecycle import IntentState
+from trading.orders import ExecutionRow, OrderStatusRow
+from trading.positions import BookRow, Item
+from trading.values import MICROS
+from trading.verdicts import Verdict
+
+SCHEMA_VERSION = "metrics.v1"
+"""The version of the names and units; a change of either needs another one."""
+
+BLOCKED_REASONS_TOP = 5
+"""How many blocking reasons get a row of their own."""
+
+BLOCKED_REASON = "execution.blocked_reason_top."
+API_ERRORS = "broker_api.api_error_total_by_api_id."
+"""Rows of these families are named by the prefix and a reason, or the id of a broker's endpoint."""
+
+PORTFOLIO_GUARDS = frozenset({"buying_power", "symbol_cap", "strategy_budget"})
+"""The guards that look at the account and the whole book, not at the order alone."""
+
+STRATEGY_BUDGET = "strategy_budget"
+
+HTTP_ERRORS_FROM = 400
+HTTP_TOO_MANY_REQUESTS = 429
+
+PERCENTILE_95 = 95
+
+
+class MetricStatus(StrEnum):
+    """Say whether there was anything to measure."""
+
+    OK = "ok"
+    NO_DATA = "no_data"
+
+
+class MetricRow(NamedTuple):
+    """Hold one number of one session; `value` is `None` where there was nothing to measure, never zero."""
+
+    session: date
+    name: str
+    value: float | None
+    unit: str
+    status: MetricStatus
+
+
+class AdvisorCall(NamedTuple):
+    """Hold one wish to ask the model: whether it was sent (an open circuit sends nothing), how it went."""
+
+    sent: bool
+    ok: bool
+    latency_ms: int
+
+
+class BrokerCall(NamedTuple):
+    """Hold one request to a broker: the endpoint's id and the HTTP status, 0 where no reply came."""
+
+    api_id: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    """Hold what one session left behind, as the rows of its tables.
+
+    A count is `None` where its stage did not run. `previous_equities_micros` are the equities at the close
+    of the book's earlier sessions, ascending. `deposits_micros` is what the book was opened with.
+    `positions` is empty until the session is settled. Nobody asked a model or a broker's API: no calls.
+    """
+
+    session: date
+    quotes_count: int | None
+    quarantined_count: int | None
+    candidates: tuple[Candidate, ...]
+    intents_count: int | None
+    verdicts: tuple[Verdict, ...]
+    advice: tuple[Advice, ...]
+    decisions: tuple[DecisionRow, ...]
+    executions: tuple[ExecutionRow, ...]
+    order_status: tuple[OrderStatusRow, ...]
+    positions: tuple[BookRow, ...]
+    previous_equities_micros: tuple[int, ...]
+    deposits_micros: int
+    advisor_calls: tuple[AdvisorCall, ...] = ()
+    broker_calls: tuple[BrokerCall, ...] = ()
+
+
+class Metric(NamedTuple):
+    """Hold what one metric means: its unit, how it is made, and when there is nothing to measure."""
+
+    name: str
+    unit: str
+    formula: str
+    no_data_when: str
+    measure: Callable[[SessionFacts], float | None]
+
+
+def session_metrics(facts: SessionFacts) -> tuple[MetricRow, ...]:
+    """Return every metric of a session, in the order of `METRICS`, then the rows of the two families.
+
+    Values are rounded to 1e-9; the same rows give the same numbers. Raises `ValueError` where the book's
+    deposits are not the ones given: return and drawdown would be measured from a wrong start.
+    """
+    booked = _book_total(facts, Item.DEPOSITS)
+    if booked is not None and booked != facts.deposits_micros:
+        raise ValueError(
+            f"deposits of {facts.session}: the book has {booked}, the facts say {facts.deposits_micros} "
+            "micro-units; give the deposits the book was opened with"
+        )
+    rows = [_row(facts.session, metric.name, metric.measure(facts), metric.unit) for metric in METRICS]
+    rows += [
+        _row(facts.session, BLOCKED_REASON + reason, float(count), "intents")
+        for reason, count in _top_reasons(facts)
+    ]
+    rows += [
+        _row(facts.session, API_ERRORS + api_id, float(count), "errors")
+        for api_id, count in _errors_by_api_id(facts).items()
+    ]
+    return tuple(rows)
+
+
+def by_name(rows: Iterable[MetricRow]) -> dict[str, MetricRow]:
+    """Return the rows of one session by name."""
+    return {row.name: row for row in rows}
+
+
+def _row(session: date, name: str, value: float | None, unit: str) -> MetricRow:
+    if value is None:
+        return MetricRow(session, name, None, unit, MetricStatus.NO_DATA)
+    return MetricRow(session, name, rounded(value), unit, MetricStatus.OK)
+
+
+# ------------------------------------------------------------------------------------------------- the funnel
+
+
+def _quotes(facts: SessionFacts) -> float | None:
+    return _count(facts.quotes_count)
+
+
+def _quarantined(facts: SessionFacts) -> float | None:
+    return _count(facts.quarantined_count)
+
+
+def _quarantined_ratio(facts: SessionFacts) -> float | None:
+    if facts.quotes_count is None or facts.quarantined_count is None:
+        return None
+    return _ratio(facts.quarantined_count, facts.quotes_count + facts.quarantined_count)
+
+
+def _scanned(facts: SessionFacts) -> float | None:
+    return _count(len(facts.candidates) or None)
+
+
+def _candidates(facts: SessionFacts) -> float | None:
+    if not facts.candidates:
+        return None
+    return float(sum(1 for row in facts.candidates if row.selected))
+
+
+def _intents(facts: SessionFacts) -> float | None:
+    return _count(facts.intents_count)
+
+
+def _blocked(facts: SessionFacts) -> float | None:
+    return _decided(facts, Outcome.BLOCKED)
+
+
+def _vetoed(facts: SessionFacts) -> float | None:
+    return _decided(facts, Outcome.VETOED)
+
+
+def _pending_approval(facts: SessionFacts) -> float | None:
+    return _decided(facts, Outcome.PENDING_APPROVAL)
+
+
+def _approved(facts: SessionFacts) -> float | None:
+    if not _is_decided(facts):
+        return None
+    by_policy = {row.intent_id for row in facts.decisions if row.outcome is Outcome.APPROVED}
+    by_people = {row.intent_id for row in facts.order_status if row.intent_state in AFTER_APPROVAL}
+    return float(len(by_policy | by_people))
+
+
+def _executed(facts: SessionFacts) -> float | None:
+    return _ended(facts, lambda row: row.intent_state == IntentState.EXECUTED)
+
+
+def _filled(facts: SessionFacts) -> float | None:
+    return _ended(facts, lambda row: row.filled_quantity > 0 and row.filled_quantity == row.quantity)
+
+
+def _unknown(facts: SessionFacts) -> float | None:
+    return _ended(facts, lambda row: row.intent_state == IntentState.UNKNOWN)
+
+
+# ---------------------------------------------------------------------------------------------- the execution
+
+
+AFTER_APPROVAL = frozenset(
+    {
+        IntentState.APPROVED.value,
+        IntentState.EXECUTING.value,
+        IntentState.UNKNOWN.value,
+        IntentState.EXECUTED.value,
+        IntentState.FAILED.value,
+    }
+)
+"""States that only an approved intent reaches."""
+
+ACCOUNTED_FOR = frozenset(
+    {
+        IntentState.EXECUTED.value,
+        IntentState.EXPIRED.value,
+        IntentState.CANCELLED.value,
+        IntentState.REJECTED.value,
+    }
+)
+"""States in which an approved intent has ended as it should: done, out of time, withdrawn, or refused at the
+claim by the guards."""
+
+
+def _approved_executed_gap(facts: SessionFacts) -> float | None:
+    if not _is_decided(facts):
+        return None
+    state_of = {row.intent_id: row.intent_state for row in facts.order_status}
+    approved = {row.intent_id for row in facts.decisions if row.outcome is Outcome.APPROVED}
+    approved |= {intent_id for intent_id, state in state_of.items() if state in AFTER_APPROVAL}
+    return float(sum(1 for intent_id in approved if state_of.get(intent_id) not in ACCOUNTED_FOR))
+
+
+def _blocked_rate(facts: SessionFacts) -> float | None:
+    blocked = _blocked(facts)
+    if blocked is None or facts.intents_count is None:
+        return None
+    return _ratio(blocked, facts.intents_count)
+
+
+def _blocked_reasons(facts: SessionFacts) -> float | None:
+    if not _is_decided(facts):
+        return None
+    return float(len(outcomes_by_reason(_only_blocked(facts))))
+
+
+def _slippage_bps(facts: SessionFacts) -> float | None:
+    weighted = 0.0
+    notional = 0
+    for row in facts.executions:
+        worth = row.average_price_micros * row.filled_quantity
+        weighted += row.slippage_bps * worth
+        notional += worth
+    return weighted / notional if notional else None
+
+
+def _turnover(facts: SessionFacts) -> float | None:
+    if not facts.order_status and facts.intents_count != 0:
+        return None
+    traded = sum(row.notional_micros for row in facts.order_status)
+    return _ratio(traded, _equity_before(facts))
+
+
+def _portfolio_blocked_ratio(facts: SessionFacts) -> float | None:
+    reviewed = {row.intent_key for row in facts.verdicts if row.guard in PORTFOLIO_GUARDS}
+    stopped = {row.intent_key for row in facts.verdicts if row.guard in PORTFOLIO_GUARDS and not row.passed}
+    return _ratio(len(stopped), len(reviewed))
+
+
+def _strategy_budget_exceeded(facts: SessionFacts) -> float | None:
+    verdicts = [row for row in facts.verdicts if row.guard == STRATEGY_BUDGET]
+    if not verdicts:
+        return None
+    return float(sum(1 for row in verdicts if not row.passed))
+
+
+# ------------------------------------------------------------------------------------------ money, exposure
+
+
+def _equity(facts: SessionFacts) -> float | None:
+    return _amount(_book_total(facts, Item.EQUITY))
+
+
+def _cash(facts: SessionFacts) -> float | None:
+    return _amount(_book_total(facts, Item.CASH))
+
+
+def _realised(facts: SessionFacts) -> float | None:
+    return _amount(_book_total(facts, Item.REALISED))
+
+
+def _unrealised(facts: SessionFacts) -> float | None:
+    return _amount(_book_total(facts, Item.UNREALISED))
+
+
+def _dividends(facts: SessionFacts) -> float | None:
+    return _amount(_book_total(facts, Item.DIVIDENDS))
+
+
+def _commissions(facts: SessionFacts) -> float | None:
+    return _amount(_book_total(facts, Item.COMMISSIONS))
+
+
+def _session_pnl(facts: SessionFacts) -> float | None:
+    equity = _book_total(facts, Item.EQUITY)
+    return None if equity is None else _amount(equity - _equity_before(facts))
+
+
+def _return_since_opening(facts: SessionFacts) -> float | None:
+    equity = _book_total(facts, Item.EQUITY)
+    return None if equity is None else _ratio(equity - facts.deposits_micros, facts.deposits_micros)
+
+
+def _drawdown(facts: SessionFacts) -> float | None:
+    equity = _book_total(facts, Item.EQUITY)
+    if equity is None:
+        return None
+    peak = max(facts.deposits_micros, *facts.previous_equities_micros, equity)
+    return _ratio(peak - equity, peak)
+
+
+def _gross_exposure(facts: SessionFacts) -> float | None:
+    equity = _book_total(facts, Item.EQUITY)
+    if equity is None:
+        return None
+    worth = sum(abs(row.value_micros) for row in facts.positions if row.item is Item.POSITION)
+    return _ratio(worth, equity)
+
+
+def _positions_count(facts: SessionFacts) -> float | None:
+    if not facts.positions:
+        return None
+    return float(sum(1 for row in facts.positions if row.item is Item.POSITION))
+
+
+# ----------------------------------------------------------------------------------------- model and broker
+
+
+def _advisor_success_rate(facts: SessionFacts) -> float | None:
+    sent = [call for call in facts.advisor_calls if call.sent]
+    return _ratio(sum(1 for call in sent if call.ok), len(sent))
+
+
+def _advisor_latency_ms_p95(facts: SessionFacts) -> float | None:
+    latencies = sorted(call.latency_ms for call in facts.advisor_calls if call.sent)
+    if not latencies:
+        return None
+    rank = -(-PERCENTILE_95 * len(latencies) // 100)
+    return float(latencies[rank - 1])
+
+
+def _advisor_circuit_open_rate(facts: SessionFacts) -> float | None:
+    held_back = sum(1 for call in facts.advisor_calls if not call.sent)
+    return _ratio(held_back, len(facts.advisor_calls))
+
+
+def _api_errors(facts: SessionFacts) -> float | None:
+    if not facts.broker_calls:
+        return None
+    return float(sum(_errors_by_api_id(facts).values()))
+
+
+def _api_429_rate(facts: SessionFacts) -> float | None:
+    limited = sum(1 for call in facts.broker_calls if call.status == HTTP_TOO_MANY_REQUESTS)
+    return _ratio(limited, len(facts.broker_calls))
+
+
+# --------------------------------------------------------------------------------------------- shared by them
+
+
+def _count(number: int | None) -> float | None:
+    return None if number is None else float(number)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+def _amount(micros: int | None) -> float | None:
+    return None if micros is None else micros / MICROS
+
+
+def _is_decided(facts: SessionFacts) -> bool:
+    """Say whether decisions are known: made, or not needed since nothing was wanted."""
+    return bool(facts.decisions) or facts.intents_count == 0
+
+
+def _decided(facts: SessionFacts, outcome: Outcome) -> float | None:
+    if not _is_decided(facts):
+        return None
+    return float(sum(1 for row in facts.decisions if row.outcome is outcome))
+
+
+def _ended(facts: SessionFacts, holds: Callable[[OrderStatusRow], bool]) -> float | None:
+    if not facts.order_status and facts.intents_count != 0:
+        return None
+    return float(sum(1 for row in facts.order_status if holds(row)))
+
+
+def _only_blocked(facts: SessionFacts) -> list[DecisionRow]:
+    return [row for row in facts.decisions if row.outcome is Outcome.BLOCKED]
+
+
+def _top_reasons(facts: SessionFacts) -> list[tuple[str, int]]:
+    return list(outcomes_by_reason(_only_blocked(facts)).items())[:BLOCKED_REASONS_TOP]
+
+
+def _errors_by_api_id(facts: SessionFacts) -> dict[str, int]:
+    counts = {call.api_id: 0 for call in sorted(facts.broker_calls)}
+    for call in facts.broker_calls:
+        if call.status == 0 or call.status >= HTTP_ERRORS_FROM:
+            counts[call.api_id] += 1
+    return counts
+
+
+def _book_total(facts: SessionFacts, item: Item) -> int | None:
+    return next((row.value_micros for row in facts.positions if row.item is item), None)
+
+
+def _equity_before(facts: SessionFacts) -> int:
+    return facts.previous_equities_micros[-1] if facts.previous_equities_micros else facts.deposits_micros
+
+
+NOT_DECIDED = "the session was not decided"
+NOT_SETTLED = "the session is not settled"
+NOT_ASKED = "no model was asked"
+NO_CALLS = "no call to a broker's API was made"
+
+METRICS: tuple[Metric, ...] = (
+    Metric("funnel.quotes", "quotes", "accepted quotes", "no quotes were imported", _quotes),
+    Metric("funnel.quarantined", "rows", "rows held back", "no quotes were imported", _quarantined),
+    Metric("funnel.scanned", "symbols", "symbols scanned", "no symbol was scanned", _scanned),
+    Metric("funnel.candidates", "symbols", "symbols selected", "no symbol was scanned", _candidates),
+    Metric("funnel.intents", "intents", "intents sized", NOT_DECIDED, _intents),
+    Metric("funnel.blocked", "intents", "decided blocked", NOT_DECIDED, _blocked),
+    Metric("funnel.vetoed", "intents", "decided vetoed", NOT_DECIDED, _vetoed),
+    Metric("funnel.pending_approval", "intents", "decided to need a person", NOT_DECIDED, _pending_approval),
+    Metric("funnel.approved", "intents", "approved by policy or by a person", NOT_DECIDED, _approved),
+    Metric("funnel.executed", "intents", "ended with something filled", NOT_SETTLED, _executed),
+    Metric("funnel.filled", "intents", "filled in full", NOT_SETTLED, _filled),
+    Metric(
+        "quotes.quarantined_ratio",
+        "ratio",
+        "quarantined / (quotes + quarantined)",
+        "no row was imported",
+        _quarantined_ratio,
+    ),
+    Metric("execution.intents_created", "intents", "intents sized", NOT_DECIDED, _intents),
+    Metric(
+        "execution.intents_approved", "intents", "approved by policy or by a person", NOT_DECIDED, _approved
+    ),
+    Metric("execution.intents_blocked", "intents", "decided blocked", NOT_DECIDED, _blocked),
+    Metric("execution.intents_executed", "intents", "ended with something filled", NOT_SETTLED, _executed),
+    Metric("execution.intents_unknown", "intents", "outcome at the broker not proven", NOT_SETTLED, _unknown),
+    Metric(
+        "execution.blocked_rate",
+        "ratio",
+        "blocked / created",
+        f"{NOT_DECIDED}, or nothing was wanted",
+        _blocked_rate,
+    ),
+    Metric(
+        "execution.blocked_reason_topN",
+        "reasons",
+        "different reasons of blocked intents; the five most frequent have a row each: "
+        "execution.blocked_reason_top.<reason> (intents)",
+        NOT_DECIDED,
+        _blocked_reasons,
+    ),
+    Metric(
+        "execution.approved_executed_gap",
+        "intents",
+        "approved, and after the close neither executed, expired, cancelled nor refused at the claim",
+        NOT_DECIDED,
+        _approved_executed_gap,
+    ),
+    Metric(
+        "execution.slippage_bps",
+        "bps",
+        "Σ slippage × filled notional / Σ filled notional, against the decision's price; positive costs",
+        "nothing was filled",
+        _slippage_bps,
+    ),
+    Metric(
+        "execution.turnover",
+        "ratio",
+        "Σ filled notional / equity of the session before",
+        NOT_SETTLED,
+        _turnover,
+    ),
+    Metric(
+        "portfolio_guard.blocked_ratio",
+        "ratio",
+        "intents that a guard of the account or book stops / intents reviewed",
+        "nothing was reviewed",
+        _portfolio_blocked_ratio,
+    ),
+    Metric(
+        "portfolio_guard.strategy_budget_exceeded_total",
+        "intents",
+        "intents over their strategy's budget",
+        "no guard on strategy budgets reviewed anything",
+        _strategy_budget_exceeded,
+    ),
+    Metric("pnl.equity", "currency", "cash + positions at the close", NOT_SETTLED, _equity),
+    Metric("pnl.cash", "currency", "cash at the close", NOT_SETTLED, _cash),
+    Metric("pnl.realised", "currency", "proceeds − average cost since opening", NOT_SETTLED, _realised),
+    Metric("pnl.unrealised", "currency", "positions at the close − their cost", NOT_SETTLED, _unrealised),
+    Metric("pnl.dividends", "currency", "dividends since opening", NOT_SETTLED, _dividends),
+    Metric("pnl.commissions", "currency", "commissions since opening", NOT_SETTLED, _commissions),
+    Metric(
+        "pnl.session",
+        "currency",
+        "equity − equity of the session before (first: deposits)",
+        NOT_SETTLED,
+        _session_pnl,
+    ),
+    Metric("pnl.return_since_opening", "ratio", "equity / deposits − 1", NOT_SETTLED, _return_since_opening),
+    Metric(
+        "pnl.drawdown",
+        "ratio",
+        "1 − equity / highest equity so far (deposits included)",
+        NOT_SETTLED,
+        _drawdown,
+    ),
+    Metric("exposure.gross", "ratio", "Σ |position at its mark| / equity", NOT_SETTLED, _gross_exposure),
+    Metric("exposure.positions", "positions", "symbols held", NOT_SETTLED, _positions_count),
+    Metric(
+        "strategist_llm.success_rate",
+        "ratio",
+        "calls answered well / calls sent",
+        NOT_ASKED,
+        _advisor_success_rate,
+    ),
+    Metric(
+        "strategist_llm.latency_ms.p95",
+        "ms",
+        "95th percentile of calls sent, nearest rank",
+        NOT_ASKED,
+        _advisor_latency_ms_p95,
+    ),
+    Metric(
+        "strategist_llm.circuit_open_rate",
+        "ratio",
+        "calls held back by the open circuit / calls wished",
+        NOT_ASKED,
+        _advisor_circuit_open_rate,
+    ),
+    Metric(
+        "broker_api.api_error_total_by_api_id",
+        "errors",
+        "calls without a reply or with status ≥ 400; each endpoint has a row: "
+        "broker_api.api_error_total_by_api_id.<api_id> (errors)",
+        NO_CALLS,
+        _api_errors,
+    ),
+    Metric("broker_api.api_429_rate", "ratio", "calls answered 429 / calls", NO_CALLS, _api_429_rate),
+)
+"""Every metric of v1, in the order in which it is reported."""
