@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -60,9 +60,13 @@ class Column:
         return pa.field(self.name, self.arrow, nullable=self.nullable)
 
 
-@lru_cache(maxsize=256)
 def columns_of(row_type: type[Any]) -> tuple[Column, ...]:
     """Return the columns of a row type; raises `TypeError` naming a field that no column can hold."""
+    return _columns_of(cast("Any", row_type))
+
+
+@lru_cache(maxsize=256)
+def _columns_of(row_type: Any) -> tuple[Column, ...]:
     hints = get_type_hints(row_type)
     if hasattr(row_type, "_fields"):
         names: tuple[str, ...] = row_type._fields
@@ -75,7 +79,6 @@ def columns_of(row_type: type[Any]) -> tuple[Column, ...]:
     return tuple(_column_of(row_type, name, hints[name]) for name in names)
 
 
-@lru_cache(maxsize=256)
 def schema_of(row_type: type[Any]) -> pa.Schema:
     """Return the Arrow schema of a row type, columns in the order of its fields."""
     return pa.schema([column.field() for column in columns_of(row_type)])
@@ -98,7 +101,8 @@ def table_of(row_type: type[Row], rows: Iterable[Row]) -> pa.Table:
         names = ", ".join(sorted(stranger.__name__ for stranger in strangers))
         raise TypeError(f"rows of {row_type.__name__}: found {names}")
     arrays = [
-        _array_of(row_type, column, list(map(attrgetter(column.name), held))) for column in columns_of(row_type)
+        _array_of(row_type, column, list(map(attrgetter(column.name), held)))
+        for column in columns_of(row_type)
     ]
     return pa.Table.from_arrays(arrays, schema=schema_of(row_type))
 
@@ -111,8 +115,9 @@ def rows_of(row_type: type[Row], table: pa.Table) -> tuple[Row, ...]:
     require_schema(row_type, table.schema)
     columns = columns_of(row_type)
     values = [_values_of(row_type, column, table.column(column.name)) for column in columns]
-    if hasattr(row_type, "_make"):
-        return tuple(map(row_type._make, zip(*values, strict=True)))
+    make = getattr(row_type, "_make", None)
+    if make is not None:
+        return tuple(map(make, zip(*values, strict=True)))
     names = [column.name for column in columns]
     return tuple(row_type(**dict(zip(names, cells, strict=True))) for cells in zip(*values, strict=True))
 
@@ -122,7 +127,9 @@ def require_schema(row_type: type[Any], found: pa.Schema) -> None:
     expected = schema_of(row_type)
     for field in expected:
         if field.name not in found.names:
-            raise LakeError(f"table of {row_type.__name__}: column {field.name} is missing, expected {_named(field)}")
+            raise LakeError(
+                f"table of {row_type.__name__}: column {field.name} is missing, expected {_named(field)}"
+            )
         if not found.field(field.name).equals(field):
             raise LakeError(
                 f"table of {row_type.__name__}: column {field.name} holds {_named(found.field(field.name))}, "
@@ -131,7 +138,8 @@ def require_schema(row_type: type[Any], found: pa.Schema) -> None:
     for name in found.names:
         if name not in expected.names:
             raise LakeError(
-                f"table of {row_type.__name__}: column {name} holds {_named(found.field(name))}, expected none"
+                f"table of {row_type.__name__}: column {name} holds {_named(found.field(name))}, "
+                "expected no such column"
             )
     if found.names != expected.names:
         raise LakeError(
@@ -200,7 +208,9 @@ def _text_buffers(row_type: type[Any], column: Column, cells: list[str]) -> list
     offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
     np.cumsum([len(cell) for cell in encoded], out=offsets[1:])
     if offsets[-1] > TEXT_BYTES_MAX:
-        raise BadInput(f"{row_type.__name__}.{column.name}: {offsets[-1]} bytes of text, at most {TEXT_BYTES_MAX}")
+        raise BadInput(
+            f"{row_type.__name__}.{column.name}: {offsets[-1]} bytes of text, at most {TEXT_BYTES_MAX}"
+        )
     return [pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(b"".join(encoded))]
 
 
@@ -236,7 +246,9 @@ def _refuse_other_times(row_type: type[Any], column: Column, values: list[Any]) 
 
 def _values_of(row_type: type[Any], column: Column, stored: pa.ChunkedArray) -> list[Any]:
     if column.holds is date:
-        return _each_once(stored.cast(pa.int32()).to_pylist(), lambda day: date.fromordinal(day + EPOCH_ORDINAL))
+        return _each_once(
+            stored.cast(pa.int32()).to_pylist(), lambda day: date.fromordinal(day + EPOCH_ORDINAL)
+        )
     if column.holds is datetime:
         return _each_once(stored.cast(pa.int64()).to_pylist(), lambda micros: EPOCH + micros * MICROSECOND)
     values: list[Any] = stored.to_pylist()

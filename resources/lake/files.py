@@ -37,7 +37,7 @@ class Files(Protocol):
         ...
 
     def alone_in(self, folder: str) -> Any:
-        """Return a context manager in which nobody else writes in a folder, as far as the place can hold it."""
+        """Return a context in which nobody else writes in a folder, as far as the place can hold that."""
         ...
 
 
@@ -49,7 +49,7 @@ class LocalFiles:
 
     def read(self, path: str) -> bytes:
         """Return the bytes under a path."""
-        with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - a window opens hundreds; Path costs more than the read
+        with open(f"{self._root}/{path}", "rb") as file:  # noqa: PTH123 - a window reads hundreds
             return file.read()
 
     def put(self, path: str, content: bytes) -> None:
@@ -79,7 +79,7 @@ class LocalFiles:
 
     @contextmanager
     def alone_in(self, folder: str) -> Iterator[None]:
-        """Hold the folder's kernel lock, which dies with its holder; a temporary file found under it is dead too."""
+        """Hold the folder's kernel lock, which dies with its holder; what it left half-written is removed."""
         path = self._root / folder
         _make_folder(path)
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

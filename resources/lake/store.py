@@ -193,7 +193,7 @@ class Lake:
     ) -> pa.Table:
         """Return the table stored under a content hash, or some of its columns; the hash is verified."""
         path = _file(_folder(asset, partition), sha)
-        place = f"{self.root}/{path}"
+        place = self.place(asset, partition, sha)
         cure = f"restore it or re-materialize {_named(asset, partition)}"
         try:
             content = self._files.read(path)
@@ -239,9 +239,15 @@ class Lake:
         pointer = self.pointer(asset, partition)
         return () if pointer is None else (pointer.current, *pointer.earlier)
 
+    def place(self, asset: AssetPath, partition: str | None, sha: str) -> str:
+        """Return where the file of a content hash lies, to show to a person."""
+        return f"{self.root}/{_file(_folder(asset, partition), sha)}"
+
     def partitions(self, asset: AssetPath) -> tuple[str, ...]:
         """Return the keys of the materialized partitions of an asset, ascending."""
-        return tuple(sorted(unquote(name) for name in self._files.folders_with(_folder(asset, None), POINTER)))
+        return tuple(
+            sorted(unquote(name) for name in self._files.folders_with(_folder(asset, None), POINTER))
+        )
 
     def sha_of(self, row_type: type[Row], rows: Iterable[Row]) -> str:
         """Return the content hash that rows would be stored under, without storing them."""
