@@ -29,14 +29,12 @@ from trading.verdicts import Verdict, by_intent
 
 REPORT_VERSION = "daily_report.v1"
 
-PENDING = "pending_approval"
-
 
 class StageCount(NamedTuple):
     """Hold how many got through one stage of the funnel; `None` where the stage left no data."""
 
     stage: str
-    count: int | None
+    number: int | None
 
 
 class BlockedLine(NamedTuple):
@@ -201,3 +199,300 @@ def build_report(facts: ReportFacts) -> DailyReport:
         lineage=tuple(sorted(facts.lineage)),
         metrics=facts.metrics,
     )
+
+
+def money_text(micros: int, currency: str) -> str:
+    """Return an amount for people: `1,234.56 USD` (cents, ROUND_HALF_EVEN)."""
+    return str(Money(micros=micros, currency=currency))
+
+
+def exact_text(micros: int) -> str:
+    """Return an amount for machines: the exact decimal number, at least two decimals."""
+    amount = amount_from_micros(micros)
+    cents = amount.quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+    return format(cents if cents == amount else amount, "f")
+
+
+SPARKLINE_WIDTH = 120
+SPARKLINE_HEIGHT = 24
+SPARKLINE_POINTS_MAX = 60
+SPARKLINE_EDGE = 2
+
+
+def sparkline_svg(values: Sequence[float]) -> str:
+    """Return a line of values as one SVG image of 120 × 24, under 900 characters; empty for no values.
+
+    More than 60 values are thinned evenly, first and last kept; a flat line stands in the middle.
+    """
+    if not values:
+        return ""
+    shown = _thinned(values, SPARKLINE_POINTS_MAX)
+    low, high = min(shown), max(shown)
+    height = SPARKLINE_HEIGHT - 2 * SPARKLINE_EDGE
+    points = []
+    for index, value in enumerate(shown):
+        x = round(SPARKLINE_WIDTH * index / max(len(shown) - 1, 1))
+        share = (value - low) / (high - low) if high > low else 0.5
+        points.append(f"{x},{round(SPARKLINE_EDGE + height * (1 - share))}")
+    line = " ".join(points if len(points) > 1 else [*points, f"{SPARKLINE_WIDTH},{SPARKLINE_HEIGHT // 2}"])
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{SPARKLINE_WIDTH}" height="{SPARKLINE_HEIGHT}" '
+        f'role="img" aria-label="{len(values)} values from {values[0]:g} to {values[-1]:g}">'
+        f'<polyline points="{line}" fill="none" stroke="#3b76c4" stroke-width="1.5"/></svg>'
+    )
+
+
+def _thinned(values: Sequence[float], count: int) -> list[float]:
+    if len(values) <= count:
+        return list(values)
+    return [values[round(index * (len(values) - 1) / (count - 1))] for index in range(count)]
+
+
+# ---------------------------------------------------------------------------------------- lines of the report
+
+FUNNEL = (
+    "quotes",
+    "quarantined",
+    "scanned",
+    "candidates",
+    "intents",
+    "blocked",
+    "vetoed",
+    "pending_approval",
+    "approved",
+    "executed",
+    "filled",
+)
+"""The stages of a session, as they follow; each is the metric `funnel.<stage>`."""
+
+MUST_PASS = ("quotes", "scanned", "candidates", "intents", "approved", "executed")
+"""The stages of which each needs the one before: the first at zero says why nothing was traded."""
+
+
+def _funnel(metrics: Iterable[MetricRow]) -> tuple[StageCount, ...]:
+    measured = by_name(metrics)
+    counts = []
+    for stage in FUNNEL:
+        value = measured[f"funnel.{stage}"].value
+        counts.append(StageCount(stage, None if value is None else int(value)))
+    return tuple(counts)
+
+
+def _verdict(facts: ReportFacts) -> str:
+    """Return the one line that is read first."""
+    attention = []
+    if facts.unfit_reason:
+        attention.append(f"quotes unfit: {facts.unfit_reason}")
+    attention += [f"{alert.severity.value} {alert.code}" for alert in facts.alerts]
+    if facts.pending_ids:
+        attention.append(f"{len(facts.pending_ids)} waiting for approval")
+    if not facts.positions:
+        attention.append("not settled")
+    return "attention: " + "; ".join(attention) if attention else "all well"
+
+
+def _why_none(facts: ReportFacts, funnel: Sequence[StageCount]) -> str:
+    """Return the first stage at zero and why, or nothing where something was executed."""
+    counts = dict(funnel)
+    for stage in MUST_PASS:
+        count = counts[stage]
+        if count is None:
+            return f"{stage}: no data, the stage did not run"
+        if count == 0:
+            return f"no {stage}" + _why_zero(facts, stage)
+    return ""
+
+
+def _why_zero(facts: ReportFacts, stage: str) -> str:
+    if stage == "quotes":
+        return f": {facts.unfit_reason}" if facts.unfit_reason else ""
+    if stage == "approved":
+        outcomes = [f"{row.symbol} {row.outcome.value} ({row.reason})" for row in facts.decisions]
+        return f": {', '.join(outcomes)}" if outcomes else ""
+    if stage == "executed":
+        states = [f"{row.symbol} {row.state} {row.reason}".strip() for row in facts.executions]
+        return f": {', '.join(states)}" if states else ""
+    return ""
+
+
+def _pnl(facts: ReportFacts) -> tuple[MoneyLine, ...]:
+    totals = {row.item: row.value_micros for row in facts.positions if row.item is not Item.POSITION}
+    lines = [
+        MoneyLine(item.value, totals.get(item))
+        for item in (
+            Item.EQUITY,
+            Item.CASH,
+            Item.DEPOSITS,
+            Item.REALISED,
+            Item.UNREALISED,
+            Item.DIVIDENDS,
+            Item.COMMISSIONS,
+        )
+    ]
+    return (MoneyLine("session_pnl", _session_pnl(facts, totals.get(Item.EQUITY))), *lines)
+
+
+def _session_pnl(facts: ReportFacts, equity: int | None) -> int | None:
+    """Return the equity less the one of the session before, or less the deposits in the first session."""
+    if equity is None:
+        return None
+    earlier = [point.equity_micros for point in facts.equities if point.session < facts.session]
+    deposits = next(row.value_micros for row in facts.positions if row.item is Item.DEPOSITS)
+    return equity - (earlier[-1] if earlier else deposits)
+
+
+def _blocked(facts: ReportFacts) -> tuple[BlockedLine, ...]:
+    judged = by_intent(facts.verdicts)
+    lines = []
+    for row in facts.decisions:
+        if row.outcome not in {Outcome.BLOCKED, Outcome.VETOED}:
+            continue
+        verdict = next(
+            (v for v in judged.get(row.intent_key, ()) if not v.passed and v.reason == row.reason), None
+        )
+        lines.append(
+            BlockedLine(
+                symbol=row.symbol,
+                side=row.side.value,
+                outcome=row.outcome.value,
+                reason=row.reason,
+                guard=verdict.guard if verdict else "",
+                observed=guard_text(verdict.observed, row, facts.currency) if verdict else "",
+                limit=guard_text(verdict.limit, row, facts.currency) if verdict else "",
+                largest_quantity=verdict.largest_quantity if verdict else None,
+                intent_id=row.intent_id,
+            )
+        )
+    return tuple(lines)
+
+
+IN_MONEY = {REASONS[MAX_NOTIONAL_EXCEEDED], REASONS[INSUFFICIENT_BUYING_POWER]}
+
+
+def guard_text(number: int, row: DecisionRow, currency: str) -> str:
+    """Return what a guard saw, or its limit, with the unit in which the guard counts.
+
+    The symbol cap counts money for a buy and shares for a sale; switches count 0 and 1.
+    """
+    is_buy = row.side is Side.BUY
+    if row.reason in IN_MONEY or (row.reason == REASONS[SYMBOL_CAP_EXCEEDED] and is_buy):
+        return money_text(number, currency)
+    if row.reason == REASONS[SYMBOL_CAP_EXCEEDED]:
+        return f"{number:,} shares"
+    if row.reason == REASONS[QUOTE_STALE]:
+        return f"sessions behind: {number}"
+    return str(number)
+
+
+def _by_reason(quarantined: Iterable[Quarantined]) -> tuple[tuple[str, int], ...]:
+    counts: dict[str, int] = {}
+    for row in quarantined:
+        counts[row.reason] = counts.get(row.reason, 0) + 1
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _pending(facts: ReportFacts) -> tuple[PendingLine, ...]:
+    return tuple(
+        PendingLine(
+            intent_id=row.intent_id,
+            symbol=row.symbol,
+            side=row.side.value,
+            quantity=row.quantity,
+            price_micros=row.price_micros,
+            notional_micros=notional_micros(price_micros=row.price_micros, quantity=row.quantity),
+            not_after=row.not_after,
+        )
+        for row in facts.decisions
+        if row.intent_id in facts.pending_ids
+    )
+
+
+def _fills(executions: Iterable[ExecutionRow]) -> tuple[FillLine, ...]:
+    return tuple(
+        FillLine(
+            symbol=row.symbol,
+            side=row.side.value,
+            submitted_quantity=row.submitted_quantity,
+            filled_quantity=row.filled_quantity,
+            average_price_micros=row.average_price_micros,
+            commission_micros=row.commission_micros,
+            slippage_bps=row.slippage_bps,
+            status=row.status,
+            intent_id=row.intent_id,
+        )
+        for row in executions
+        if row.filled_quantity > 0
+    )
+
+
+def _positions(rows: Iterable[BookRow]) -> tuple[PositionLine, ...]:
+    listed = list(rows)
+    equity = next((row.value_micros for row in listed if row.item is Item.EQUITY), 0)
+    return tuple(
+        PositionLine(
+            symbol=row.symbol,
+            quantity=row.quantity,
+            cost_micros=row.cost_micros,
+            mark_micros=row.mark_micros,
+            marked_on=row.marked_on,
+            value_micros=row.value_micros,
+            unrealised_micros=row.value_micros - row.cost_micros,
+            weight=round(row.value_micros / equity, 9) if equity > 0 else None,
+        )
+        for row in listed
+        if row.item is Item.POSITION
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- as JSON
+
+
+def _payload(report: DailyReport) -> dict[str, Any]:
+    return {
+        "schema_version": REPORT_VERSION,
+        "book": report.book,
+        "title": report.title,
+        "mode": report.mode,
+        "session": report.session.isoformat(),
+        "as_of": _instant(report.as_of),
+        "currency": report.currency,
+        "unfit_reason": report.unfit_reason,
+        "verdict": report.verdict,
+        "why_none": report.why_none,
+        "funnel": dict(report.funnel),
+        "pnl": {line.name: None if line.micros is None else exact_text(line.micros) for line in report.pnl},
+        "blocked": [_plain(line) for line in report.blocked],
+        "quarantined": dict(report.quarantined),
+        "pending_approvals": [_plain(line) for line in report.pending],
+        "fills": [_plain(line) for line in report.fills],
+        "positions": [_plain(line) for line in report.positions],
+        "alerts": [_plain(alert) for alert in report.alerts],
+        "equities": [_plain(point) for point in report.equities],
+        "lineage": [_plain(line) for line in report.lineage],
+        "metrics": {
+            "schema_version": SCHEMA_VERSION,
+            "items": [_plain(row) for row in report.metrics],
+        },
+    }
+
+
+MICROS_SUFFIX = "_micros"
+
+
+def _plain(line: Any) -> dict[str, Any]:
+    """Return a row as JSON values; `…_micros` becomes an exact decimal under the name without it."""
+    plain: dict[str, Any] = {}
+    for name, value in line._asdict().items():
+        if name.endswith(MICROS_SUFFIX):
+            plain[name.removesuffix(MICROS_SUFFIX)] = exact_text(value)
+        elif isinstance(value, datetime):
+            plain[name] = _instant(value)
+        elif isinstance(value, date):
+            plain[name] = value.isoformat()
+        else:
+            plain[name] = value
+    return plain
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
