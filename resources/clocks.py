@@ -40,12 +40,12 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedClock:
-    """Tell the time of the session asked for, so that a past day runs as it would have, and again the same."""
+    """Tell the time of the session asked for: a past day runs as it would have, and again the same."""
 
     calendar: Calendar
 
     def now(self, session: date, phase: Phase) -> datetime:
-        """Return 30 minutes before the open, the open, or 30 minutes after the close (early closes included)."""
+        """Return 30 minutes before the open, the open, or 30 minutes after the close (early ones too)."""
         match phase:
             case Phase.DECIDE:
                 return self.calendar.opens_at(session) - DECIDE_BEFORE_OPEN

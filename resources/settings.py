@@ -1,13 +1,41 @@
-"""The settings: the only reader of the environment (`TRADING_…`)."""
+"""The settings, read once: environment variables `TRADING_…`. Nobody else reads the environment.
+
+A setting is declared with its default and its reason in settings_model.py, which imports pydantic and
+takes a third of a second; a command that only reads must answer sooner. So what was validated, never a
+secret, is remembered in the state folder under the digest of all that it came from.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+import getpass
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trading.errors import BadSetting
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr, ValidationError
+
+PREFIX = "TRADING_"
+STATE_DIR = ".trading"
+"""Where state lies below the project's folder, unless TRADING_STATE_DIR says otherwise."""
+
+SECRETS = frozenset({"webhook_url"})
+"""Settings that are never remembered, shown or digested."""
+
+REMEMBERED = "settings.json"
 
 
 class Profile(StrEnum):
+    """Say whose money moves: nobody's in a simulated market, nobody's at a broker, or yours."""
+
     SIMULATED = "simulated"
     PAPER = "paper"
     LIVE = "live"
@@ -15,6 +43,8 @@ class Profile(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
+    """Hold all settings but secrets, paths absolute; what each means is told in settings_model.py."""
+
     profile: Profile
     state_dir: Path
     config_dir: Path
@@ -28,15 +58,174 @@ class Settings:
     display_timezone: str
 
     @property
-    def profile_dir(self) -> Path: ...  # state_dir/<profile>
+    def profile_dir(self) -> Path:
+        """Return the folder of everything that belongs to one profile: lanes cannot overwrite each other."""
+        return self.state_dir / self.profile
+
     @property
-    def log_file(self) -> Path: ...
+    def log_file(self) -> Path:
+        """Return the file of JSON log lines."""
+        return self.profile_dir / "logs" / "trading.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    webhook_url: str | None
+    """Hold the secrets, which show themselves as stars."""
+
+    webhook_url: SecretStr | None
 
 
-def load_settings() -> Settings: ...
-def load_secrets() -> Secrets: ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingDescription:
+    """Describe one setting to a reader: its variable, its default as text, what it is and why it is safe."""
+
+    variable: str
+    default: str
+    meaning: str
+
+
+def load_settings() -> Settings:
+    """Return the settings of this environment and folder.
+
+    Raises `BadSetting` naming variable, value and rule.
+    """
+    given = _given()
+    key = _digest(given)
+    memory = _absolute(Path(given.get(f"{PREFIX}STATE_DIR") or STATE_DIR)) / REMEMBERED
+    values = _recalled(memory, key)
+    if values is None:
+        values = _validated(given).plain()
+        _remember(memory, key, values)
+    return _settings_from(values)
+
+
+def load_secrets() -> Secrets:
+    """Return the secrets of this environment; raises `BadSetting`, in which no secret is shown."""
+    return Secrets(webhook_url=_validated(_given()).webhook_url)
+
+
+def shown(settings: Settings) -> dict[str, str]:
+    """Return the settings as text by variable, to show to a person; there is no secret among them."""
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in asdict(settings).items()}
+
+
+def describe_settings() -> tuple[SettingDescription, ...]:
+    """Return every setting in the order of its declaration, secrets included, without any value."""
+    from resources.settings_model import SettingsModel  # noqa: PLC0415 - slow to import, see the module's docstring
+
+    return tuple(
+        SettingDescription(
+            variable=f"{PREFIX}{name.upper()}",
+            default="" if field.default is None else str(field.default),
+            meaning=field.description or "",
+        )
+        for name, field in SettingsModel.model_fields.items()
+    )
+
+
+def _given() -> dict[str, str]:
+    """Return our variables by upper-case name; an empty one counts as not given."""
+    return {
+        name.upper(): text for name, text in os.environ.items() if name.upper().startswith(PREFIX) and text
+    }
+
+
+def _validated(given: dict[str, str]) -> Any:
+    from pydantic import ValidationError  # noqa: PLC0415 - slow to import, see the module's docstring
+
+    from resources.settings_model import SettingsModel  # noqa: PLC0415 - as above
+
+    known = [f"{PREFIX}{name.upper()}" for name in SettingsModel.model_fields]
+    for variable in sorted(set(given) - set(known)):
+        (nearest,) = difflib.get_close_matches(variable, known, n=1, cutoff=0)
+        raise BadSetting(
+            f"{variable}: no such setting; the nearest is {nearest}. Correct its name or unset it"
+        )
+    try:
+        return SettingsModel()
+    except ValidationError as error:
+        raise BadSetting(_told(error)) from None  # the cause would show values, secrets among them
+
+
+def _told(error: ValidationError) -> str:
+    """Return every wrong setting with value and rule on one line, secrets without their value."""
+    told = []
+    for problem in error.errors(include_url=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        rule = problem["msg"].removeprefix("Value error, ")
+        shown = "" if name in SECRETS or not name else f" {str(problem['input'])!r}"
+        told.append(f"{PREFIX}{name.upper()}{shown}: {rule}" if name else rule)
+    return "; ".join(told)
+
+
+def _digest(given: dict[str, str]) -> str:
+    """Return the digest of what settings come from: variables (of secrets the name), folder, source."""
+    digest = hashlib.sha256()
+    for name, text in sorted(given.items()):
+        shown = "" if name.removeprefix(PREFIX).lower() in SECRETS else text
+        digest.update(f"{name}={shown}\0".encode(errors="surrogateescape"))
+    digest.update(f"{Path.cwd()}\0{Path.home()}\0".encode(errors="surrogateescape"))
+    for source in ("settings.py", "settings_model.py"):
+        digest.update(Path(__file__).with_name(source).read_bytes())
+    return digest.hexdigest()
+
+
+def _recalled(memory: Path, key: str) -> dict[str, Any] | None:
+    # A memory that is absent, torn or of other settings is no memory: validating again is always right.
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        content = json.loads(memory.read_bytes())
+        if content["digest"] == key and set(content["settings"]) == set(Settings.__dataclass_fields__):
+            return dict(content["settings"])
+    return None
+
+
+def _remember(memory: Path, key: str, values: dict[str, Any]) -> None:
+    # Only where there is a state folder already: to look at settings makes nothing. A folder that cannot be
+    # written costs time at the next call, and the journal in it will say so itself.
+    if not memory.parent.is_dir():
+        return
+    temporary = memory.with_name(f"{memory.name}.{os.getpid()}")
+    with suppress(OSError):
+        try:
+            temporary.write_text(json.dumps({"digest": key, "settings": values}, indent=1), encoding="utf-8")
+            temporary.replace(memory)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _settings_from(values: dict[str, Any]) -> Settings:
+    profile = Profile(values["profile"])
+    state_dir = _absolute(Path(values["state_dir"]))
+    config_dir = _absolute(Path(values["config_dir"]))
+    own = state_dir / profile
+    return Settings(
+        profile=profile,
+        state_dir=state_dir,
+        config_dir=config_dir,
+        books_file=_absolute(Path(values["books_file"]))
+        if values["books_file"]
+        else config_dir / "books.toml",
+        journal_url=values["journal_url"] or f"sqlite:///{own / 'journal.db'}",
+        lake_root=_place(values["lake_root"]) if values["lake_root"] else str(own / "lake"),
+        live_allowed=values["live_allowed"],
+        execution_enabled=values["execution_enabled"],
+        log_level=values["log_level"],
+        operator=values["operator"] or _system_user(),
+        display_timezone=values["display_timezone"],
+    )
+
+
+def _place(root: str) -> str:
+    return root if "://" in root else str(_absolute(Path(root)))
+
+
+def _absolute(path: Path) -> Path:
+    return Path.cwd() / path.expanduser()
+
+
+def _system_user() -> str:
+    """Return the name of the user at the machine, or its number where a container gave it no name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}"

@@ -155,7 +155,7 @@ class LakeQuotes:
         self._book = book
 
     def quotes_on(self, session: date) -> tuple[Quote, ...]:
-        """Return the accepted quotes of a session, by symbol; raises `LakeError` where it was never stored."""
+        """Return the accepted quotes of a session, by symbol; raises `LakeError` where none are stored."""
         asset = (self._book, MARKET_QUOTES)
         if self._lake.pointer(asset, session.isoformat()) is None:
             raise LakeError(

@@ -1,0 +1,141 @@
+"""Every setting with its default, its unit and why the default is the safe one; validated by pydantic.
+
+Only settings.py imports this, and only when it has to: use `load_settings` there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resources.settings import PREFIX, SECRETS, STATE_DIR, Profile
+
+JOURNAL_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2")
+_ACTOR = re.compile(r"[\w.@-]{1,64}")
+
+
+class SettingsModel(BaseSettings):
+    """Read `TRADING_…` variables; a group of settings would take its parts after `__`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    profile: Profile = Field(
+        Profile.SIMULATED,
+        description="simulated, paper or live: whose money moves. "
+        "Simulated by default: it needs no key and reaches no broker.",
+    )
+    state_dir: str = Field(
+        STATE_DIR,
+        description="Folder of all state, from the working directory. "
+        "Inside the project by default, so that two checkouts never share a journal.",
+    )
+    config_dir: str = Field(
+        "config",
+        description="Folder of reviewed files: limits, policies, calendars. "
+        "The project's own by default, so that what runs is what was reviewed.",
+    )
+    books_file: str | None = Field(
+        None,
+        description="File that declares the books. "
+        "`books.toml` in the config folder by default, for the same reason.",
+    )
+    journal_url: str | None = Field(
+        None,
+        description="SQLAlchemy URL of the journal, sqlite or postgresql, without a password (PostgreSQL "
+        "reads PGPASSFILE). A file in the profile's own folder by default, so that profiles cannot mix.",
+    )
+    lake_root: str | None = Field(
+        None,
+        description="Folder or URL (`s3://bucket/path`) of the lake. "
+        "A folder of the profile's own by default, so that profiles cannot mix.",
+    )
+    live_allowed: bool = Field(
+        False,
+        description="true or false: the switch without which the profile `live` is refused. "
+        "Off by default: real money takes two deliberate settings, and a promotion besides.",
+    )
+    execution_enabled: bool = Field(
+        True,
+        description="true or false: whether approved intents are sent at all. "
+        "On by default, since the default profile's broker is simulated; off holds every profile.",
+    )
+    webhook_url: SecretStr | None = Field(
+        None,
+        description="Address (http or https) that alerts are posted to; a secret. "
+        "None by default: nothing leaves the machine unasked.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO",
+        description="DEBUG, INFO, WARNING or ERROR: the least that is logged. "
+        "INFO by default: each order's life is there, and no payload.",
+    )
+    operator: str | None = Field(
+        None,
+        description="Name under which a person's actions are recorded: 1 to 64 letters, digits or . _ @ -. "
+        "The system's user by default, so that an action is never anonymous.",
+    )
+    display_timezone: str = Field(
+        "UTC",
+        description="IANA time zone in which times are shown. "
+        "UTC by default, as they are stored: two desks read the same hour.",
+    )
+
+    @field_validator("journal_url")
+    @classmethod
+    def _is_a_journal_without_password(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.password is not None:
+            raise ValueError("a password does not belong in an address that is shown; put it into PGPASSFILE")
+        if parts.scheme not in JOURNAL_SCHEMES:
+            raise ValueError(f"begin with one of {', '.join(f'{scheme}://' for scheme in JOURNAL_SCHEMES)}")
+        return url
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_a_web_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            parts = urlsplit(url.get_secret_value())
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("not an http:// or https:// address with a host")
+        return url
+
+    @field_validator("operator")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not _ACTOR.fullmatch(name):
+            raise ValueError("1 to 64 letters, digits or . _ @ -")
+        return name
+
+    @field_validator("display_timezone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("not an IANA time zone such as America/New_York") from error
+        return name
+
+    @model_validator(mode="after")
+    def _live_takes_two_settings(self) -> SettingsModel:
+        if self.profile is Profile.LIVE and not self.live_allowed:
+            raise ValueError(
+                f"{PREFIX}PROFILE 'live': real money also takes {PREFIX}LIVE_ALLOWED=true, set on purpose"
+            )
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is no secret, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(SECRETS))
