@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from trading.actions import ActionKind, CorporateAction
 from trading.orders import Fill
@@ -99,6 +99,14 @@ class Mark(NamedTuple):
 
     price_micros: int
     marked_on: date
+
+
+class EquityHistory(Protocol):
+    """Give the equity at the close of a book's settled sessions."""
+
+    def equities_before(self, session: date) -> tuple[tuple[date, int], ...]:
+        """Return (session, equity in micro-units) of the sessions before one, ascending."""
+        ...
 
 
 def book_rows(book: Book, *, session: date, marks: Mapping[Symbol, Mark] | None = None) -> tuple[BookRow, ...]:

@@ -155,6 +155,37 @@ class Window:
             raise KeyError(symbol) from None
 
 
+class AcceptedQuotes(Protocol):
+    """Give accepted quotes of sessions that are stored already: for judging, marks and fills, never a decision."""
+
+    def quotes_on(self, session: date) -> tuple[Quote, ...]:
+        """Return the accepted quotes of one session."""
+        ...
+
+    def last_before(self, session: date, count: int) -> dict[Symbol, Quote]:
+        """Return each symbol's last accepted quote in up to `count` sessions before one."""
+        ...
+
+    def unfit_reason(self, session: date) -> str:
+        """Return why a session is unfit to decide on, empty where it is fit."""
+        ...
+
+
+class LiveQuote(NamedTuple):
+    """Hold a price that an order could be sent on, in micro-units, and the UTC instant it is of."""
+
+    price_micros: int
+    quoted_at: datetime
+
+
+class LiveQuotes(Protocol):
+    """Give the market as it is at a send; in a simulated market, the session's open."""
+
+    def live_quote(self, symbol: Symbol, session: date) -> LiveQuote | None:
+        """Return a symbol's live price, `None` where it has none."""
+        ...
+
+
 class WindowReader(Protocol):
     """Give the only way to quotes that a decision has."""
 
@@ -261,7 +292,7 @@ def adjusted_window(
         for action in by_symbol.get(symbol, ()):
             _adjust_for(action, panel, column, price_factor, share_factor)
             if action.kind is ActionKind.SPLIT and row is not None and action.effective_on > panel.sessions[row]:
-                last_close[column] = _divided(int(last_close[column]), action.numerator, action.denominator)
+                last_close[column] = split_price(int(last_close[column]), action.numerator, action.denominator)
     known = panel.close > 0
     prices = [
         np.where(known, field / 1e6 * price_factor, np.nan)
@@ -286,17 +317,17 @@ def adjusted_window(
     )
 
 
-def _last_row(closes: Micros) -> int | None:
-    rows = np.flatnonzero(closes)
-    return int(rows[-1]) if rows.size else None
-
-
-def _divided(price_micros: int, numerator: int, denominator: int) -> int:
-    """Return a price after a split, nearest micro-unit, ties to even."""
+def split_price(price_micros: int, numerator: int, denominator: int) -> int:
+    """Return an old share's price in new shares, `numerator` for `denominator`: nearest micro-unit, ties to even."""
     quotient, rest = divmod(price_micros * denominator, numerator)
     if 2 * rest > numerator or (2 * rest == numerator and quotient % 2 == 1):
         return quotient + 1
     return quotient
+
+
+def _last_row(closes: Micros) -> int | None:
+    rows = np.flatnonzero(closes)
+    return int(rows[-1]) if rows.size else None
 
 
 def _adjust_for(

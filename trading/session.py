@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from trading.actions import CorporateAction, effective_in
+from trading.actions import ActionKind, CorporateAction, effective_in
 from trading.advice import Advisor, Advice, Ladder, NoAdvisor
 from trading.allocation import intents_of
 from trading.books import BookConfig, Rules
@@ -21,7 +21,7 @@ from trading.guards import PASS, Market, Why
 from trading.intents import Intent, client_order_id_of, hashed
 from trading.orders import Fill
 from trading.positions import Book, Mark, book_at_open, opened_book, with_fill, with_fills
-from trading.quotes import Panel, Quote, Window
+from trading.quotes import Panel, Quote, Window, split_price
 from trading.sessions import Calendar
 from trading.simulation import fill_at_open
 from trading.values import Symbol, digest
@@ -248,15 +248,33 @@ def fill_decisions(
     return tuple(fills)
 
 
-def marks_of(session: date, *, quotes: Iterable[Quote], window: Window) -> dict[Symbol, Mark]:
-    """Return what to value positions at after a session: its closes, else the last earlier close."""
-    marks = {
+def marks_of(session: date, *, quotes: Iterable[Quote], earlier: Mapping[Symbol, Mark]) -> dict[Symbol, Mark]:
+    """Return what to value positions at after a session: its closes, else the last earlier ones."""
+    return {**earlier, **{quote.symbol: Mark(quote.close_micros, session) for quote in quotes}}
+
+
+def earlier_marks(
+    quotes: Mapping[Symbol, Quote], *, session: date, actions: Iterable[CorporateAction]
+) -> dict[Symbol, Mark]:
+    """Return last quotes before a session as marks in its shares: splits on the way are applied."""
+    marks = {symbol: Mark(quote.close_micros, quote.session) for symbol, quote in quotes.items()}
+    for action in sorted(actions):
+        mark = marks.get(action.symbol)
+        if mark is None or action.kind is not ActionKind.SPLIT:
+            continue
+        if quotes[action.symbol].session < action.effective_on <= session:
+            price = split_price(mark.price_micros, action.numerator, action.denominator)
+            marks[action.symbol] = mark._replace(price_micros=price)
+    return marks
+
+
+def window_marks(window: Window) -> dict[Symbol, Mark]:
+    """Return the last closes of a window as marks."""
+    return {
         symbol: Mark(int(price), quoted_on)
         for symbol, price, quoted_on in zip(window.symbols, window.close_micros, window.quoted_on, strict=True)
         if quoted_on is not None
     }
-    marks.update({quote.symbol: Mark(quote.close_micros, session) for quote in quotes})
-    return marks
 
 
 def run_sessions(
@@ -301,7 +319,7 @@ def run_sessions(
                 decided=decided,
                 fills=fills,
                 closing=book,
-                marks=marks_of(session, quotes=quotes, window=window),
+                marks=marks_of(session, quotes=quotes, earlier=window_marks(window)),
             )
         )
     return results

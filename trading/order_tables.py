@@ -1,0 +1,118 @@
+"""The tables of execution: what the journal's rows say of each intent of a session, for people and metrics.
+
+The journal is the truth and orders.py the words; here is only the telling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from trading.features import rounded
+from trading.guards import BPS
+from trading.journal import JournalIntent, JournalOrder
+from trading.orders import ExecutionRow, Fill, OrderStatusRow
+from trading.values import IntentId, Side
+
+NO_ORDER = "none"
+
+
+def execution_rows(
+    intents: Sequence[JournalIntent], orders: Iterable[JournalOrder], fills: Iterable[Fill], *, adapter: str
+) -> tuple[ExecutionRow, ...]:
+    """Return one row an intent, in the order of execution, from its latest order and all its fills.
+
+    `adapter` is the one that the route names, and the only one that can have been used.
+    """
+    latest = _latest(orders)
+    filled = _by_intent(fills)
+    return tuple(
+        _execution_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ()), adapter) for row in intents
+    )
+
+
+def order_status_rows(
+    intents: Sequence[JournalIntent], orders: Iterable[JournalOrder], fills: Iterable[Fill]
+) -> tuple[OrderStatusRow, ...]:
+    """Return one row an intent: where its order stands, and how much of it is filled."""
+    latest = _latest(orders)
+    filled = _by_intent(fills)
+    return tuple(_status_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ())) for row in intents)
+
+
+def average_price_micros(fills: Sequence[Fill]) -> int:
+    """Return the quantity-weighted price of fills in micro-units (rounded down), 0 without any."""
+    quantity = sum(fill.quantity for fill in fills)
+    return sum(fill.notional_micros for fill in fills) // quantity if quantity else 0
+
+
+def slippage_bps(*, side: Side, arrival_micros: int, average_micros: int) -> float:
+    """Return the average price against the arrival price in bps, positive where it cost money; 0 unfilled.
+
+    Implementation shortfall per share over arrival price (Perold, 1988), without fees.
+    """
+    if average_micros == 0 or arrival_micros == 0:
+        return 0.0
+    sign = 1 if side is Side.BUY else -1
+    return rounded(sign * (average_micros - arrival_micros) * BPS / arrival_micros)
+
+
+def _latest(orders: Iterable[JournalOrder]) -> Mapping[IntentId, JournalOrder]:
+    return {order.intent_id: order for order in sorted(orders, key=lambda order: order.generation)}
+
+
+def _by_intent(fills: Iterable[Fill]) -> Mapping[IntentId, Sequence[Fill]]:
+    groups: dict[IntentId, list[Fill]] = {}
+    for fill in fills:
+        groups.setdefault(fill.intent_id, []).append(fill)
+    return groups
+
+
+def _execution_row(
+    row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill], adapter: str
+) -> ExecutionRow:
+    average = average_price_micros(fills)
+    intent = row.intent
+    return ExecutionRow(
+        session=intent.session,
+        symbol=intent.symbol,
+        side=intent.side,
+        intent_id=row.intent_id,
+        state=row.state.value,
+        stage=row.stage.value,
+        reason=row.reason,
+        client_order_id=order.client_order_id if order else "",
+        broker_order_id=order.broker_order_id if order else "",
+        submitted_quantity=order.request.quantity if order else 0,
+        filled_quantity=sum(fill.quantity for fill in fills),
+        average_price_micros=average,
+        commission_micros=sum(fill.commission_micros for fill in fills),
+        arrival_price_micros=intent.price_micros,
+        slippage_bps=slippage_bps(side=intent.side, arrival_micros=intent.price_micros, average_micros=average),
+        status=order.status if order else NO_ORDER,
+        expected_adapter=adapter,
+        actual_adapter=adapter if order else "",
+        fallback_reason="",
+        fallback_count=0,
+    )
+
+
+def _status_row(row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill]) -> OrderStatusRow:
+    sent = order.request.quantity if order else 0
+    filled = sum(fill.quantity for fill in fills)
+    return OrderStatusRow(
+        session=row.intent.session,
+        symbol=row.intent.symbol,
+        side=row.intent.side,
+        intent_id=row.intent_id,
+        client_order_id=order.client_order_id if order else "",
+        intent_state=row.state.value,
+        status=order.status if order else NO_ORDER,
+        terminal=not row.state.is_open,
+        progress_bps=filled * BPS // sent if sent else 0,
+        quantity=sent,
+        filled_quantity=filled,
+        notional_micros=sum(fill.notional_micros for fill in fills),
+        commission_micros=sum(fill.commission_micros for fill in fills),
+        complete=row.complete,
+        reason=row.reason,
+    )

@@ -1,0 +1,137 @@
+"""What every stage of the graph shares: keys, groups, owners, the session of a run, and how refusals are kept.
+
+The stages themselves are in stages/, one file each, in the order of the flow; which stages a book has is
+session_graph.py.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import dagster as dg
+
+from trading.books import BookConfig
+from trading.errors import TradingError
+from trading.journal import Journal
+from trading.sessions import Calendar
+from trading.values import digest
+
+COMMANDER = "commander"
+SCANNER = "scanner"
+STRATEGIST = "strategist"
+SUPERVISOR = "supervisor"
+EXECUTOR = "executor"
+MONITOR = "monitor"
+REPORTER = "reporter"
+
+OWNERS = ["team:trading-desk"]
+
+WHY_NONE = "why_none"
+"""Metadata key under which a stage says why it made nothing; it travels to the table's pointer."""
+UNFIT_REASON = "unfit_reason"
+INPUTS_SHA = "inputs_sha"
+EQUITY_MICROS = "equity_micros"
+"""Metadata keys that travel to a table's pointer, where they are read without opening the table."""
+
+POINTER_EXTRAS = (UNFIT_REASON, WHY_NONE, EQUITY_MICROS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookGraph:
+    """Hold what the stages of one book are built from: `lane` and `adapter` say where its orders go."""
+
+    config: BookConfig
+    calendar: Calendar
+    sessions: dg.TimeWindowPartitionsDefinition
+    lane: str
+    adapter: str
+
+    @property
+    def name(self) -> str:
+        """Return the book's name: the prefix of its asset keys."""
+        return self.config.name
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """Return the key of one of the book's assets."""
+        return dg.AssetKey([self.config.name, asset])
+
+    def rows_of(self, asset: str, **arguments: Any) -> dg.AssetIn:
+        """Return an input that gives an asset's rows: a tuple for one session, a dict by session for several."""
+        return dg.AssetIn(key=self.key(asset), dagster_type=dg.Any, **arguments)
+
+    def earlier_quotes(self) -> dg.AssetDep:
+        """Return the only edge from quotes to a decision: the session before, never its own."""
+        return dg.AssetDep(
+            self.key("market_quotes"),
+            partition_mapping=dg.TimeWindowPartitionMapping(
+                start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
+            ),
+        )
+
+    def asset_arguments(self, name: str, *, group: str, kinds: set[str] | None = None) -> dict[str, Any]:
+        """Return what each asset of the book is declared with."""
+        return {
+            "key": self.key(name),
+            "partitions_def": self.sessions,
+            "group_name": group,
+            "owners": OWNERS,
+            "kinds": {"parquet"} | (kinds or set()),
+            "pool": None,
+        }
+
+
+def session_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> date:
+    """Return the session that a run is for."""
+    return date.fromisoformat(context.partition_key)
+
+
+@contextmanager
+def refusals_kept(journal: Journal, graph: BookGraph, session: date, stage: str, *, now: datetime) -> Iterator[None]:
+    """Store a refusal of a stage in the journal and end the step with its one line, retries off.
+
+    A stage that passes clears the refusal that it left before.
+    """
+    where = {"book": graph.name, "lane": graph.lane, "session": session}
+    try:
+        yield
+    except TradingError as error:
+        journal.record_refusal(**where, stage=stage, reason=str(error), now=now)
+        raise dg.Failure(
+            description=f"{graph.name} {session} {stage}: {error}",
+            metadata={"refused_by": type(error).__name__},
+            allow_retries=False,
+        ) from error
+    journal.clear_refusal(**where, stage=stage, now=now)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], *, limit: int = 50) -> dg.TableMetadataValue:
+    """Return rows as a table that renders inline in the UI, at most `limit` of them."""
+    shown = [{name: _cell(value) for name, value in row.items()} for row in rows[:limit]]
+    columns = list(shown[0]) if shown else ["nothing"]
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(row) for row in shown],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name=name, type="string") for name in columns]),
+    )
+
+
+def column_schema(row_type: type) -> dg.TableSchema:
+    """Return the columns of a row type, with their types, for the UI."""
+    annotations = row_type.__annotations__
+    return dg.TableSchema(
+        columns=[dg.TableColumn(name=name, type=_type_name(hint)) for name, hint in annotations.items()]
+    )
+
+
+def _cell(value: Any) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _type_name(hint: Any) -> str:
+    return hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
+
+
+def inputs_digest(inputs: Sequence[tuple[str, str]]) -> str:
+    """Return the digest of (session, content hash) pairs: what a table was made from."""
+    return digest([list(pair) for pair in inputs])

@@ -1,0 +1,73 @@
+"""Alerts: what in a session's metrics a person should know, queued in the outbox and delivered from there."""
+
+from typing import Any, Protocol
+
+import dagster as dg
+
+from trading.alerts import AlertPolicy, AlertRow, Outbox, Severity, evaluate, queue_alerts
+from trading.clock import Clock, Phase
+from trading.journal import Delivery
+from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of, table_of
+
+
+class Deliverer(Protocol):
+    """Send what waits in the outbox; what cannot be sent stays there."""
+
+    def deliver(self, now: Any) -> list[Delivery]:
+        """Return one row an attempt."""
+        ...
+
+
+def alerts_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book and its check."""
+
+    @dg.asset(
+        **graph.asset_arguments("alerts", group=REPORTER),
+        ins={"metrics": graph.rows_of("metrics")},
+        metadata={"dagster/column_schema": column_schema(AlertRow)},
+    )
+    def alerts(
+        context: dg.AssetExecutionContext,
+        metrics: Any,
+        alert_policy: dg.ResourceParam[AlertPolicy],
+        outbox: dg.ResourceParam[Outbox],
+        notifier: dg.ResourceParam[Deliverer],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.Output[Any]:
+        """One row is one rule of the policy that the session's metrics break, with its runbook.
+
+        Each is queued once by fingerprint; delivery is tried at once and again until it succeeds.
+        """
+        now = clock.now(session_of(context), Phase.SETTLE)
+        rows = evaluate(metrics, alert_policy.rules, book=graph.name)
+        queue_alerts(rows, outbox, channels=alert_policy.delivery.channels, now=now)
+        delivered = notifier.deliver(now)
+        return dg.Output(
+            rows,
+            metadata={
+                "alerts": len(rows),
+                "critical": sum(1 for row in rows if row.severity is Severity.CRITICAL),
+                "delivery attempts": len(delivered),
+                "alert table": table_of(
+                    [
+                        {"code": row.code, "severity": row.severity.value, "message": row.message, "runbook": row.runbook}
+                        for row in rows
+                    ]
+                ),
+            },
+        )
+
+    @dg.asset_check(
+        asset=graph.key("alerts"),
+        partitions_def=graph.sessions,
+        description="Shows the session's alerts; it never holds anything up.",
+    )
+    def session_raised_no_critical_alert(alerts: Any) -> dg.AssetCheckResult:
+        critical = [row for row in alerts if row.severity is Severity.CRITICAL]
+        return dg.AssetCheckResult(
+            passed=not critical,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"critical": table_of([{"code": row.code, "message": row.message} for row in critical])},
+        )
+
+    return [alerts, session_raised_no_critical_alert]

@@ -1,0 +1,73 @@
+"""Candidates: the symbols worth a look in a session, from the quotes of the sessions before it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from trading.candidates import Candidate, rank_candidates, selected, why_no_candidate
+from trading.clock import Clock, Phase
+from trading.journal import Journal
+from trading.quotes import WindowReader
+from trading_assets.stage import (
+    INPUTS_SHA,
+    SCANNER,
+    WHY_NONE,
+    BookGraph,
+    column_schema,
+    inputs_digest,
+    refusals_kept,
+    session_of,
+    table_of,
+)
+
+
+def candidates_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book."""
+
+    @dg.asset(
+        **graph.asset_arguments("candidates", group=SCANNER),
+        deps=[graph.earlier_quotes(), graph.key("corporate_actions")],
+        metadata={"dagster/column_schema": column_schema(Candidate)},
+    )
+    def candidates(
+        context: dg.AssetExecutionContext,
+        windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        journal: dg.ResourceParam[Journal],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.Output[Any]:
+        """One row is one symbol scanned before the open: its score by component, its rank, and why it is a
+        candidate or not. Strategies vote on the selected ones."""
+        session = session_of(context)
+        rules = graph.config.rules
+        with refusals_kept(journal, graph, session, "candidates", now=clock.now(session, Phase.DECIDE)):
+            window = windows[graph.name].window_before(session, rules.window_sessions)
+            rows = rank_candidates(window, rules.scanner)
+        chosen = selected(rows)
+        return dg.Output(
+            rows,
+            metadata={
+                "scanned": len(rows),
+                "selected": len(chosen),
+                "quotes as of": str(window.sessions[-1]),
+                WHY_NONE: why_no_candidate(rows),
+                INPUTS_SHA: inputs_digest(window.inputs),
+                "candidates": table_of(
+                    [
+                        {
+                            "rank": row.rank,
+                            "symbol": row.symbol,
+                            "score": round(row.score, 3),
+                            "trend": round(row.trend, 3),
+                            "strength": round(row.strength, 3),
+                            "activity": round(row.activity, 3),
+                            "calm": round(row.calm, 3),
+                            "regime": row.regime,
+                        }
+                        for row in chosen
+                    ]
+                ),
+            },
+        )
+
+    return [candidates]

@@ -1,0 +1,124 @@
+"""The daily report: a session on one page, HTML with plots and JSON beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import dagster as dg
+
+from trading.clock import Clock, Phase
+from trading.journal import Journal
+from trading.lifecycle import IntentState
+from trading.positions import EquityHistory, Item
+from trading.quotes import AcceptedQuotes
+from trading.reporting import (
+    DailyReport,
+    EquityPoint,
+    Lineage,
+    ReportFacts,
+    build_report,
+    sparkline_svg,
+)
+from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of
+
+
+class ReportFile(NamedTuple):
+    """Hold one file of a report: its kind, its path under the reports folder, and its SHA-256."""
+
+    kind: str
+    path: str
+    sha: str
+
+
+class Reports(Protocol):
+    """Write reports where people find them."""
+
+    def write(self, report: DailyReport) -> Any:
+        """Return the paths written, HTML and JSON."""
+        ...
+
+
+class Tables(Protocol):
+    """Name the content of stored tables."""
+
+    def lineage(self, book: str, session: Any) -> tuple[Lineage, ...]:
+        """Return asset, partition and content hash of every table of a session, in the order of the flow."""
+        ...
+
+
+def daily_report_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book."""
+    optional = {"metadata": {"optional": True}}
+    read = ("metrics", "alerts", "positions")
+    maybe = ("verdicts", "decisions", "executions", "quarantined_quotes")
+
+    @dg.asset(
+        **graph.asset_arguments("daily_report", group=REPORTER, kinds={"html"}),
+        ins={
+            **{name: graph.rows_of(name) for name in read},
+            **{name: graph.rows_of(name, **optional) for name in maybe},
+        },
+        metadata={"dagster/column_schema": column_schema(ReportFile)},
+    )
+    def daily_report(  # noqa: PLR0913 - one argument a table it reads
+        context: dg.AssetExecutionContext,
+        metrics: Any,
+        alerts: Any,
+        positions: Any,
+        verdicts: Any,
+        decisions: Any,
+        executions: Any,
+        quarantined_quotes: Any,
+        equity_history: dg.ResourceParam[Mapping[str, EquityHistory]],
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        report_writer: dg.ResourceParam[Reports],
+        tables: dg.ResourceParam[Tables],
+        journal: dg.ResourceParam[Journal],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.Output[Any]:
+        """One row is one file of the session's report. The HTML opens in any browser, without a server."""
+        session = session_of(context)
+        intents = journal.intents(book=graph.name, lane=graph.lane, session=session)
+        equities = [*equity_history[graph.name].equities_before(session), (session, _equity(positions))]
+        report = build_report(
+            ReportFacts(
+                book=graph.name,
+                title=graph.config.title,
+                mode=graph.lane,
+                session=session,
+                as_of=clock.now(session, Phase.SETTLE),
+                currency=graph.config.currency,
+                unfit_reason=accepted_quotes[graph.name].unfit_reason(session),
+                metrics=metrics,
+                quarantined=quarantined_quotes or (),
+                verdicts=verdicts or (),
+                decisions=decisions or (),
+                pending_ids=frozenset(
+                    row.intent_id for row in intents if row.state is IntentState.PENDING_APPROVAL
+                ),
+                executions=executions or (),
+                positions=positions,
+                alerts=alerts,
+                equities=tuple(EquityPoint(day, equity) for day, equity in equities),
+                lineage=tables.lineage(graph.name, session),
+            )
+        )
+        files = report_writer.write(report)
+        return dg.Output(
+            tuple(ReportFile(kind=file.kind, path=file.path, sha=file.sha) for file in files),
+            metadata={
+                "verdict": report.verdict,
+                "html": dg.MetadataValue.path(str(Path(files[0].absolute))),
+                "equity": dg.MetadataValue.md(_sparkline([equity for _, equity in equities])),
+            },
+        )
+
+    return [daily_report]
+
+
+def _equity(positions: Any) -> int:
+    return next(row.value_micros for row in positions if row.item is Item.EQUITY)
+
+
+def _sparkline(equities: list[int]) -> str:
+    return sparkline_svg([float(equity) for equity in equities])

@@ -1,0 +1,189 @@
+"""Decisions: what becomes of each intent, registered in the journal; and the blocking checks of the batch.
+
+The checks are trading/gates.py, asked of the journal and the lake as they are when the check runs; the
+execute job runs them again, and the executor asks the same functions itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from trading.advice import Ladder
+from trading.clock import Clock, Phase
+from trading.decisions import DecisionRow, Outcome, decide, decision_rows, outcomes_by_reason
+from trading.gates import GATE_NAMES, Gate
+from trading.journal import Journal
+from trading.positions import book_from_rows
+from trading.quotes import WindowReader
+from trading.session import decision_inputs_sha
+from trading.values import Money, digest
+from trading.verdicts import by_intent
+from trading_assets.batch import batch_gates
+from trading_assets.stage import (
+    INPUTS_SHA,
+    SUPERVISOR,
+    BookGraph,
+    column_schema,
+    refusals_kept,
+    session_of,
+    table_of,
+)
+
+
+def decisions_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book, its blocking checks and its warning of blocked intents."""
+    read = ("intents", "verdicts", "advice", "opening_book", "corporate_actions")
+
+    @dg.asset(
+        **graph.asset_arguments("decisions", group=SUPERVISOR),
+        ins={name: graph.rows_of(name) for name in read},
+        deps=[graph.earlier_quotes()],
+        metadata={"dagster/column_schema": column_schema(DecisionRow)},
+    )
+    def decisions(
+        context: dg.AssetExecutionContext,
+        intents: Any,
+        verdicts: Any,
+        advice: Any,
+        opening_book: Any,
+        corporate_actions: Any,
+        windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        journal: dg.ResourceParam[Journal],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.Output[Any]:
+        """One row is what was decided of one intent: blocked, vetoed, waiting for approval, or approved.
+
+        Registered in the journal under an id that the same decision always has; nothing executes that is
+        not registered here first.
+        """
+        session = session_of(context)
+        rules = graph.config.rules
+        now = clock.now(session, Phase.DECIDE)
+        with refusals_kept(journal, graph, session, "decisions", now=now):
+            window = windows[graph.name].window_before(session, rules.window_sessions)
+            decided = decide(
+                intents,
+                verdicts,
+                advice,
+                account=graph.config.account,
+                lane=graph.lane,
+                ladder=Ladder.OFF,
+                limits=rules.limits,
+                not_after=graph.calendar.closes_at(session),
+                inputs_sha=decision_inputs_sha(
+                    window=window, opening=book_from_rows(opening_book), actions=corporate_actions, rules=rules
+                ),
+            )
+            rows = decision_rows(decided)
+            journal.register(
+                book=graph.name,
+                lane=graph.lane,
+                session=session,
+                decisions=decided,
+                verdicts=verdicts,
+                decisions_sha=digest([[str(field) for field in row] for row in rows]),
+                now=now,
+            )
+        return dg.Output(
+            rows,
+            metadata={
+                **{outcome.value: sum(1 for row in rows if row.outcome is outcome) for outcome in Outcome},
+                INPUTS_SHA: rows[0].inputs_sha if rows else "",
+                "decided": table_of([_shown(row, graph.config.currency) for row in rows]),
+                "blocked by reason": table_of(
+                    [{"reason": reason, "intents": count} for reason, count in outcomes_by_reason(rows).items()]
+                ),
+            },
+        )
+
+    return [decisions, *(_gate_check(graph, name) for name in GATE_NAMES), _blocked_check(graph)]
+
+
+def _gate_check(graph: BookGraph, name: str) -> Any:
+    """Return one gate as a blocking check of the decisions."""
+
+    @dg.asset_check(
+        asset=graph.key("decisions"),
+        name=name,
+        blocking=True,
+        partitions_def=graph.sessions,
+        additional_ins={
+            "verdicts": graph.rows_of("verdicts"),
+            "opening_book": graph.rows_of("opening_book"),
+            "corporate_actions": graph.rows_of("corporate_actions"),
+        },
+        description=f"Blocks execution unless: {name.replace('_', ' ')}.",
+    )
+    def gate(
+        context: dg.AssetCheckExecutionContext,
+        decisions: Any,
+        verdicts: Any,
+        opening_book: Any,
+        corporate_actions: Any,
+        windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        journal: dg.ResourceParam[Journal],
+    ) -> dg.AssetCheckResult:
+        session = session_of(context.op_execution_context)
+        gates = batch_gates(
+            graph,
+            session,
+            decisions=decisions,
+            verdicts=verdicts,
+            opening_book=opening_book,
+            corporate_actions=corporate_actions,
+            windows=windows[graph.name],
+            journal=journal,
+        )
+        answer: Gate = next(one for one in gates if one.name == name)
+        return dg.AssetCheckResult(
+            passed=answer.passed, metadata={"detail": answer.detail, "rows": table_of(answer.rows)}
+        )
+
+    return gate
+
+
+def _blocked_check(graph: BookGraph) -> Any:
+    """Return the warning that shows blocked intents; it never holds anything up."""
+
+    @dg.asset_check(
+        asset=graph.key("decisions"),
+        partitions_def=graph.sessions,
+        additional_ins={"verdicts": graph.rows_of("verdicts")},
+        description="Shows each blocked intent with its reason, what was observed and the limit. Blocked is data.",
+    )
+    def no_intent_is_blocked(decisions: Any, verdicts: Any) -> dg.AssetCheckResult:
+        judged = by_intent(verdicts)
+        blocked = [row for row in decisions if row.outcome is Outcome.BLOCKED]
+        table = [
+            {
+                "symbol": row.symbol,
+                "side": row.side.value,
+                "reason": verdict.reason,
+                "observed": verdict.observed,
+                "limit": verdict.limit,
+                "largest that passes": verdict.largest_quantity,
+            }
+            for row in blocked
+            for verdict in judged.get(row.intent_key, ())
+            if not verdict.passed
+        ]
+        return dg.AssetCheckResult(
+            passed=not blocked,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"blocked": len(blocked), "why": table_of(table)},
+        )
+
+    return no_intent_is_blocked
+
+
+def _shown(row: DecisionRow, currency: str) -> dict[str, Any]:
+    return {
+        "symbol": row.symbol,
+        "side": row.side.value,
+        "outcome": row.outcome.value,
+        "reason": row.reason,
+        "quantity": row.quantity,
+        "notional": str(Money(micros=row.price_micros * row.quantity, currency=currency)),
+        "intent_id": row.intent_id,
+    }

@@ -1,0 +1,198 @@
+"""Executions: what was sent for each decision, and what came of it, told from the journal.
+
+Sending is trading/executions.py; here are the gates in front of it. A past session that is settled is told
+again and sends nothing. No retry policy, in none of Dagster's three places: money is never behind a retry.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from trading.actions import effective_in
+from trading.clock import Clock, Phase
+from trading.errors import GateClosed
+from trading.executions import Broker, execute_session
+from trading.gates import GATE_NAMES, closed
+from trading.guards import Why
+from trading.journal import FundsView, Journal, JournalIntent
+from trading.order_tables import execution_rows
+from trading.orders import ExecutionRow
+from trading.positions import Book, book_at_open, book_from_rows
+from trading.quotes import LiveQuotes, WindowReader
+from trading.session import last_closes, review_at_send
+from trading.values import amount_from_micros
+from trading.verdicts import Funds, Switches
+from trading_assets.batch import batch_gates
+from trading_assets.evaluations import evaluated_gates
+from trading_assets.stage import EXECUTOR, BookGraph, column_schema, refusals_kept, session_of, table_of
+
+SEND_WITHIN = timedelta(seconds=60)
+"""How long after a run starts it may still send: what is prepared later waits for another run."""
+
+
+def executions_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book."""
+    read = ("decisions", "verdicts", "opening_book", "corporate_actions")
+
+    @dg.asset(
+        **graph.asset_arguments("executions", group=EXECUTOR, kinds={"broker"}),
+        ins={name: graph.rows_of(name) for name in read},
+        deps=[graph.earlier_quotes()],
+        op_tags={"dagster/max_retries": "0"},
+        metadata={"dagster/column_schema": column_schema(ExecutionRow)},
+    )
+    def executions(
+        context: dg.AssetExecutionContext,
+        decisions: Any,
+        verdicts: Any,
+        opening_book: Any,
+        corporate_actions: Any,
+        windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        live_quotes: dg.ResourceParam[Mapping[str, LiveQuotes]],
+        brokers: dg.ResourceParam[Mapping[str, Broker]],
+        executor_locks: dg.ResourceParam[Mapping[str, AbstractContextManager[object]]],
+        journal: dg.ResourceParam[Journal],
+        clock: dg.ResourceParam[Clock],
+        execution_enabled: dg.ResourceParam[bool],
+    ) -> dg.Output[Any]:
+        """One row is what execution made of one decision: claimed, sent, filled, refused or waiting.
+
+        Rewritten whole from the journal by every run; an intent is sent at most once, whatever runs.
+        """
+        session = session_of(context)
+        now = clock.now(session, Phase.EXECUTE)
+        where = {"book": graph.name, "lane": graph.lane, "session": session}
+        record = journal.session_record(**where)
+        halted = ""
+        if record is None or record.settled_at is None:
+            with refusals_kept(journal, graph, session, "executions", now=now):
+                gates = batch_gates(
+                    graph,
+                    session,
+                    decisions=decisions,
+                    verdicts=verdicts,
+                    opening_book=opening_book,
+                    corporate_actions=corporate_actions,
+                    windows=windows[graph.name],
+                    journal=journal,
+                )
+                stored = evaluated_gates(
+                    context.instance, asset=graph.key("decisions"), names=GATE_NAMES, partition=str(session)
+                )
+                if why := closed([*gates, *stored]):
+                    raise GateClosed(f"execution is held, nothing was sent; {why}")
+                at_open = book_at_open(
+                    book_from_rows(opening_book),
+                    effective_in(corporate_actions, session),
+                    last_close_micros=last_closes(
+                        windows[graph.name].window_before(session, graph.config.rules.window_sessions)
+                    ),
+                )
+                report = execute_session(
+                    journal=journal,
+                    broker=brokers[graph.name],
+                    lock=executor_locks[graph.name],
+                    account=graph.config.account,
+                    **where,
+                    book_at_open=at_open,
+                    review=_second_look(
+                        graph,
+                        session,
+                        now,
+                        at_open=at_open,
+                        decisions=decisions,
+                        live=live_quotes[graph.name],
+                        execution_enabled=execution_enabled,
+                    ),
+                    send_by=min(now + SEND_WITHIN, graph.calendar.closes_at(session)),
+                    holder=f"run {context.run_id[:8]}",
+                    now=now,
+                )
+                halted = report.halted
+        rows = execution_rows(
+            journal.intents(**where), journal.orders(**where), journal.fills(**where), adapter=graph.adapter
+        )
+        return dg.Output(
+            rows,
+            metadata={
+                **_counts(rows),
+                "held": halted,
+                "executions": table_of([_shown(row) for row in rows]),
+            },
+        )
+
+    return [executions]
+
+
+def _second_look(
+    graph: BookGraph,
+    session: date,
+    now: datetime,
+    *,
+    at_open: Book,
+    decisions: Any,
+    live: LiveQuotes,
+    execution_enabled: bool,
+) -> Any:
+    """Return the review that runs inside T2: the same guards, on a live price and the journal's own funds.
+
+    Prices are read here, before any transaction: a write lock is held while the review runs.
+    """
+    symbols = {row.symbol for row in decisions} | {position.symbol for position in at_open.positions}
+    quotes = {symbol: quote for symbol in sorted(symbols) if (quote := live.live_quote(symbol, session))}
+    is_open = graph.calendar.opens_at(session) <= now < graph.calendar.closes_at(session)
+
+    def review(row: JournalIntent, view: FundsView) -> tuple[Why, ...]:
+        quote = quotes.get(row.intent.symbol)
+        worth = sum(
+            quotes[position.symbol].price_micros * position.quantity
+            for position in view.book.positions
+            if position.symbol in quotes
+        )
+        return review_at_send(
+            row.intent,
+            quantity=row.quantity,
+            price_micros=quote.price_micros if quote else 0,
+            quote_age_s=int((now - quote.quoted_at).total_seconds()) if quote else 0,
+            session_open=is_open,
+            funds=Funds(
+                positions={position.symbol: position.quantity for position in view.book.positions},
+                open_buys=view.open_buys,
+                open_sells=view.open_sells,
+                cash_micros=view.cash_micros,
+                reserved_micros=view.reserved_micros,
+                equity_micros=view.cash_micros + worth,
+            ),
+            switches=Switches(
+                kill_switch_on=view.run_control.kill_switch_on,
+                paused=view.run_control.paused,
+                execution_enabled=execution_enabled,
+            ),
+            rules=graph.config.rules,
+        )
+
+    return review
+
+
+def _counts(rows: tuple[ExecutionRow, ...]) -> dict[str, int]:
+    counts = {"sent": sum(1 for row in rows if row.client_order_id), "filled": sum(1 for row in rows if row.filled_quantity)}
+    for row in rows:
+        counts[row.state] = counts.get(row.state, 0) + 1
+    return counts
+
+
+def _shown(row: ExecutionRow) -> dict[str, Any]:
+    return {
+        "symbol": row.symbol,
+        "side": row.side.value,
+        "state": row.state,
+        "reason": row.reason,
+        "sent": row.submitted_quantity,
+        "filled": row.filled_quantity,
+        "average price": str(amount_from_micros(row.average_price_micros)),
+        "slippage_bps": round(row.slippage_bps, 2),
+        "client_order_id": row.client_order_id,
+    }

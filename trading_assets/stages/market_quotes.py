@@ -1,0 +1,223 @@
+"""Market quotes: the bars of a session that are fit to decide on, and beside them those that are not.
+
+The rules that judge a row are trading/quality.py. Checks here never block: a gate that crosses runs lives
+in the data (`unfit_reason`), and whoever reads an unfit session later refuses.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any, Protocol
+
+import dagster as dg
+import pandas as pd
+
+from trading.actions import CorporateAction
+from trading.quality import QualityLimits, dates_of, judge_range
+from trading.quotes import AcceptedQuotes, MarketData, Quarantined, Quote, SessionQuotes
+from trading.values import Symbol
+from trading_assets.quality_suite import validate_quotes
+from trading_assets.stage import (
+    INPUTS_SHA,
+    OWNERS,
+    SCANNER,
+    UNFIT_REASON,
+    BookGraph,
+    column_schema,
+    table_of,
+)
+
+
+class Quality(Protocol):
+    """Give the reviewed limits of quality, and the rows that people have released."""
+
+    limits: QualityLimits
+
+    def released(self) -> Collection[str]:
+        """Return the ids of released rows, from the reviewed file and from the journal."""
+        ...
+
+
+LAST_ACCEPTED_SESSIONS = 20
+"""How far back a symbol's last accepted quote is looked for: a month, over which a halt may last."""
+
+
+def market_quotes_stage(graph: BookGraph) -> list[Any]:
+    """Return the two assets of one book, made by one step, and their checks."""
+
+    @dg.multi_asset(
+        name=f"{graph.name}__market_quotes",
+        outs={
+            "market_quotes": _out(graph, "market_quotes", Quote, "One row is one accepted daily bar, as traded."),
+            "quarantined_quotes": _out(
+                graph,
+                "quarantined_quotes",
+                Quarantined,
+                "One row is one bar that may not reach a decision, with the rule it broke; or a gap.",
+            ),
+        },
+        ins={"corporate_actions": graph.rows_of("corporate_actions")},
+        partitions_def=graph.sessions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def market_quotes(
+        context: dg.AssetExecutionContext,
+        corporate_actions: Any,
+        sources: dg.ResourceParam[Mapping[str, MarketData]],
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        quality: dg.ResourceParam[Quality],
+    ) -> Iterator[dg.Output[Any]]:
+        sessions = tuple(date.fromisoformat(key) for key in context.partition_keys)
+        judged = _judged(
+            graph,
+            sessions,
+            source=sources[graph.name],
+            actions=corporate_actions,
+            previous=accepted_quotes[graph.name].last_before(sessions[0], LAST_ACCEPTED_SESSIONS),
+            quality=quality,
+        )
+        accepted = {str(day.session): day.accepted for day in judged}
+        quarantined = {str(day.session): day.quarantined for day in judged}
+        inputs_sha = sources[graph.name].source_sha()
+        yield dg.Output(
+            _one_or_many(accepted),
+            output_name="market_quotes",
+            metadata={
+                "rows": sum(len(rows) for rows in accepted.values()),
+                "unfit": table_of([{"session": d.session, "why": d.unfit_reason} for d in judged if d.unfit_reason]),
+                UNFIT_REASON: dg.MetadataValue.json(
+                    {str(day.session): day.unfit_reason for day in judged if day.unfit_reason}
+                ),
+                INPUTS_SHA: inputs_sha,
+            },
+        )
+        yield dg.Output(
+            _one_or_many(quarantined),
+            output_name="quarantined_quotes",
+            metadata={
+                "rows": sum(len(rows) for rows in quarantined.values()),
+                "by reason": table_of(_by_reason(judged)),
+                "quarantined": table_of(
+                    [
+                        {"session": row.session, "symbol": row.symbol, "reason": row.reason, "detail": row.detail}
+                        for rows in quarantined.values()
+                        for row in rows
+                    ]
+                ),
+                INPUTS_SHA: inputs_sha,
+            },
+        )
+
+    @dg.asset_check(
+        asset=graph.key("market_quotes"),
+        partitions_def=graph.sessions,
+        description="Great Expectations on the accepted rows: nothing that quarantine should hold got through.",
+    )
+    def quotes_satisfy_the_suite(
+        context: dg.AssetCheckExecutionContext, accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]]
+    ) -> dg.AssetCheckResult:
+        failed = _failed_expectations(accepted_quotes[graph.name], _keys(context))
+        return _evaluated(context, graph, "quotes_satisfy_the_suite", failed)
+
+    @dg.asset_check(
+        asset=graph.key("market_quotes"),
+        partitions_def=graph.sessions,
+        description="The session has enough quotes to decide the next one on; an unfit one is refused by its reader.",
+    )
+    def session_is_fit_to_decide_on(
+        context: dg.AssetCheckExecutionContext, accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]]
+    ) -> dg.AssetCheckResult:
+        reader = accepted_quotes[graph.name]
+        unfit = {key: _as_rows(reader.unfit_reason(date.fromisoformat(key))) for key in _keys(context)}
+        return _evaluated(context, graph, "session_is_fit_to_decide_on", unfit)
+
+    return [market_quotes, quotes_satisfy_the_suite, session_is_fit_to_decide_on]
+
+
+def _judged(
+    graph: BookGraph,
+    sessions: Sequence[date],
+    *,
+    source: MarketData,
+    actions: Sequence[CorporateAction],
+    previous: Mapping[Symbol, Quote],
+    quality: Quality,
+) -> tuple[SessionQuotes, ...]:
+    first, last = dates_of(graph.calendar, first=sessions[0], last=sessions[-1])
+    return judge_range(
+        sessions=sessions,
+        raw=source.raw_bars(first, last),
+        calendar=graph.calendar,
+        previous=previous,
+        actions=actions,
+        released=quality.released(),
+        limits=quality.limits,
+        source_sha=source.source_sha(),
+    )
+
+
+def _one_or_many(by_session: Mapping[str, Any]) -> Any:
+    """Return the rows of the only session, or all of them by session: what the lake's IO manager takes."""
+    return next(iter(by_session.values())) if len(by_session) == 1 else by_session
+
+
+def _by_reason(judged: Sequence[SessionQuotes]) -> list[dict[str, Any]]:
+    counts: dict[str, int] = {}
+    for day in judged:
+        for row in day.quarantined:
+            counts[row.reason] = counts.get(row.reason, 0) + 1
+    return [{"reason": reason, "rows": count} for reason, count in sorted(counts.items(), key=lambda x: -x[1])]
+
+
+def _keys(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
+    return context.op_execution_context.partition_keys
+
+
+def _failed_expectations(reader: AcceptedQuotes, keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return what each session's accepted rows fail; an empty session is another check's matter."""
+    quotes = {key: reader.quotes_on(date.fromisoformat(key)) for key in keys}
+    if not validate_quotes(_frame([quote for rows in quotes.values() for quote in rows])):
+        return {key: [] for key in keys}
+    return {key: validate_quotes(_frame(rows)) if rows else [] for key, rows in quotes.items()}
+
+
+def _frame(quotes: Sequence[Quote]) -> pd.DataFrame:
+    return pd.DataFrame(quotes, columns=list(Quote._fields))
+
+
+def _as_rows(reason: str) -> list[dict[str, Any]]:
+    return [{"why": reason}] if reason else []
+
+
+def _evaluated(
+    context: dg.AssetCheckExecutionContext, graph: BookGraph, name: str, failed: Mapping[str, list[dict[str, Any]]]
+) -> dg.AssetCheckResult:
+    """Return the check's result; in a run over several sessions, after one evaluation for each of them."""
+    if len(failed) > 1:
+        for key, rows in failed.items():
+            context.op_execution_context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=graph.key("market_quotes"),
+                    check_name=name,
+                    passed=not rows,
+                    partition=key,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata={"failed": table_of(rows)},
+                )
+            )
+    bad = [{"session": key, **row} for key, rows in failed.items() for row in rows]
+    return dg.AssetCheckResult(
+        passed=not bad,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"sessions": len(failed), "failed": table_of(bad)},
+    )
+
+
+def _out(graph: BookGraph, name: str, row_type: type, description: str) -> dg.AssetOut:
+    return dg.AssetOut(
+        key=graph.key(name),
+        group_name=SCANNER,
+        owners=OWNERS,
+        kinds={"parquet"},
+        description=description,
+        metadata={"dagster/column_schema": column_schema(row_type)},
+    )

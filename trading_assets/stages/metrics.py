@@ -1,0 +1,78 @@
+"""Metrics: one session in numbers, from the tables of the stages before it. No data is not zero."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from trading.metrics import MetricRow, MetricStatus, SessionFacts, session_metrics
+from trading.positions import EquityHistory
+from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of, table_of
+
+
+
+def metrics_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book."""
+    optional = {"metadata": {"optional": True}}
+    read = ("market_quotes", "quarantined_quotes", "candidates", "intents", "verdicts", "advice", "decisions")
+
+    @dg.asset(
+        **graph.asset_arguments("metrics", group=REPORTER),
+        ins={
+            **{name: graph.rows_of(name, **optional) for name in (*read, "executions")},
+            **{name: graph.rows_of(name) for name in ("order_status", "positions")},
+        },
+        metadata={"dagster/column_schema": column_schema(MetricRow)},
+    )
+    def metrics(  # noqa: PLR0913 - one argument a table it reads
+        context: dg.AssetExecutionContext,
+        market_quotes: Any,
+        quarantined_quotes: Any,
+        candidates: Any,
+        intents: Any,
+        verdicts: Any,
+        advice: Any,
+        decisions: Any,
+        executions: Any,
+        order_status: Any,
+        positions: Any,
+        equity_history: dg.ResourceParam[Mapping[str, EquityHistory]],
+    ) -> dg.Output[Any]:
+        """One row is one number of the session with its unit, or "no data". Alerts and the report read it."""
+        session = session_of(context)
+        rows = session_metrics(
+            SessionFacts(
+                session=session,
+                quotes_count=_count(market_quotes),
+                quarantined_count=_count(quarantined_quotes),
+                candidates=candidates or (),
+                intents_count=_count(intents),
+                verdicts=verdicts or (),
+                advice=advice or (),
+                decisions=decisions or (),
+                executions=executions or (),
+                order_status=order_status,
+                positions=positions,
+                previous_equities_micros=tuple(
+                    equity for _, equity in equity_history[graph.name].equities_before(session)
+                ),
+                deposits_micros=graph.config.deposit_micros,
+            )
+        )
+        numbers = {row.name: row.value for row in rows if row.status is MetricStatus.OK}
+        return dg.Output(
+            rows,
+            metadata={
+                **{f"plot {name}": round(value, 6) for name, value in numbers.items() if value is not None},
+                "no data": sum(1 for row in rows if row.status is MetricStatus.NO_DATA),
+                "numbers": table_of(
+                    [{"metric": row.name, "value": row.value, "unit": row.unit} for row in rows], limit=80
+                ),
+            },
+        )
+
+    return [metrics]
+
+
+def _count(rows: Any) -> int | None:
+    return None if rows is None else len(rows)

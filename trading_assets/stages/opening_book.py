@@ -1,0 +1,72 @@
+"""The opening book: cash and positions as the session before left them, read from the journal.
+
+It has no upstream edge in the graph (positions → intents would be a circle); its metadata links to the
+positions it continues. A session launched before its predecessor is settled is refused here.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from trading.clock import Clock, Phase
+from trading.errors import UnknownSession
+from trading.journal import Journal
+from trading.positions import BookRow, book_rows, opened_book
+from trading.values import Money
+from trading_assets.stage import (
+    COMMANDER,
+    INPUTS_SHA,
+    BookGraph,
+    column_schema,
+    refusals_kept,
+    session_of,
+)
+
+
+def opening_book_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book."""
+
+    @dg.asset(
+        **graph.asset_arguments("opening_book", group=COMMANDER),
+        metadata={"dagster/column_schema": column_schema(BookRow)},
+    )
+    def opening_book(
+        context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal], clock: dg.ResourceParam[Clock]
+    ) -> dg.Output[Any]:
+        """One row is one line of the book before the session: cash, totals, and each position at cost.
+
+        Everything decided for the session is sized and guarded on it.
+        """
+        session = session_of(context)
+        now = clock.now(session, Phase.DECIDE)
+        with refusals_kept(journal, graph, session, "opening_book", now=now):
+            previous = _previous(graph, session)
+            book = journal.opening_book(
+                book=graph.name,
+                lane=graph.lane,
+                session=session,
+                previous=previous,
+                opened=opened_book(currency=graph.config.currency, deposit_micros=graph.config.deposit_micros),
+                now=now,
+            )
+        return dg.Output(
+            book_rows(book, session=session),
+            metadata={
+                "cash": str(Money(micros=book.cash_micros, currency=book.currency)),
+                "positions": len(book.positions),
+                "book_sha": book.sha(),
+                INPUTS_SHA: book.sha(),
+                "continues": dg.MetadataValue.asset(graph.key("positions")),
+                "after session": str(previous) if previous else "opened with its deposit",
+            },
+        )
+
+    return [opening_book]
+
+
+def _previous(graph: BookGraph, session: Any) -> Any:
+    try:
+        previous = graph.calendar.previous(session)
+    except UnknownSession:
+        return None
+    return previous if previous >= graph.config.first_session else None

@@ -1,0 +1,121 @@
+"""Positions: the book after a session, marked to market; storing it in the journal settles the session.
+
+positions[D] is opening_book[D] with the actions and fills of D, marked at the closes of D: no dependency on
+itself, so no stale or missing yesterday can be read by accident.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from trading.actions import effective_in
+from trading.clock import Clock, Phase
+from trading.journal import Journal
+from trading.positions import (
+    BookRow,
+    Item,
+    book_at_open,
+    book_from_rows,
+    book_rows,
+    imbalance_micros,
+    with_fills,
+)
+from trading.quotes import AcceptedQuotes
+from trading.session import earlier_marks, marks_of
+from trading.values import Money, amount_from_micros
+from trading_assets.stage import (
+    EQUITY_MICROS,
+    MONITOR,
+    BookGraph,
+    column_schema,
+    refusals_kept,
+    session_of,
+    table_of,
+)
+
+CARRIED_BY_TAG = "trading/carried_by"
+"""The run tag under which `trading settle --carry` names who carries a session."""
+
+
+def positions_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book and its check."""
+    read = ("opening_book", "order_status", "market_quotes", "corporate_actions")
+
+    @dg.asset(
+        **graph.asset_arguments("positions", group=MONITOR),
+        ins={name: graph.rows_of(name) for name in read},
+        metadata={"dagster/column_schema": column_schema(BookRow)},
+    )
+    def positions(
+        context: dg.AssetExecutionContext,
+        opening_book: Any,
+        order_status: Any,
+        market_quotes: Any,
+        corporate_actions: Any,
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        journal: dg.ResourceParam[Journal],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.Output[Any]:
+        """One row is one line of the book after the close: cash, totals, each position at cost and at mark,
+        and the equity. The next session opens with it."""
+        session = session_of(context)
+        now = clock.now(session, Phase.SETTLE)
+        where = {"book": graph.name, "lane": graph.lane, "session": session}
+        carried_by = context.run.tags.get(CARRIED_BY_TAG, "")
+        with refusals_kept(journal, graph, session, "positions", now=now):
+            earlier = earlier_marks(
+                accepted_quotes[graph.name].last_before(session, graph.config.rules.window_sessions),
+                session=session,
+                actions=corporate_actions,
+            )
+            at_open = book_at_open(
+                book_from_rows(opening_book),
+                effective_in(corporate_actions, session),
+                last_close_micros={symbol: mark.price_micros for symbol, mark in earlier.items()},
+            )
+            closing = with_fills(at_open, journal.fills(**where))
+            marks = marks_of(session, quotes=market_quotes, earlier=earlier)
+            rows = book_rows(closing, session=session, marks=marks)
+            journal.settle(**where, closing=closing, carried_by=carried_by, now=now)
+        equity = next(row.value_micros for row in rows if row.item is Item.EQUITY)
+        prices = {symbol: mark.price_micros for symbol, mark in marks.items()}
+        return dg.Output(
+            rows,
+            metadata={
+                "equity": float(amount_from_micros(equity)),
+                "cash": float(amount_from_micros(closing.cash_micros)),
+                "realised": float(amount_from_micros(closing.realised_micros)),
+                "dividends": float(amount_from_micros(closing.dividends_micros)),
+                "commissions": float(amount_from_micros(closing.commissions_micros)),
+                "imbalance_micros": imbalance_micros(closing, prices),
+                "carried by": carried_by,
+                EQUITY_MICROS: str(equity),
+                "positions": table_of(
+                    [
+                        {
+                            "symbol": row.symbol,
+                            "quantity": row.quantity,
+                            "worth": str(Money(micros=row.value_micros, currency=row.currency)),
+                            "cost": str(Money(micros=row.cost_micros, currency=row.currency)),
+                            "marked on": row.marked_on,
+                        }
+                        for row in rows
+                        if row.item is Item.POSITION
+                    ]
+                ),
+            },
+        )
+
+    @dg.asset_check(
+        asset=graph.key("positions"),
+        partitions_def=graph.sessions,
+        description="cash + positions = deposits + realised + unrealised + dividends − commissions, to the unit.",
+    )
+    def book_balances_to_the_unit(positions: Any) -> dg.AssetCheckResult:
+        book = book_from_rows(positions)
+        marks = {row.symbol: row.mark_micros for row in positions if row.item is Item.POSITION}
+        imbalance = imbalance_micros(book, marks)
+        return dg.AssetCheckResult(passed=imbalance == 0, metadata={"imbalance_micros": imbalance})
+
+    return [positions, book_balances_to_the_unit]

@@ -1,0 +1,90 @@
+"""Verdicts: what every guard says of every intent, on the exposure that would result."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from trading.actions import effective_in
+from trading.clock import Clock, Phase
+from trading.journal import Journal
+from trading.positions import book_at_open, book_from_rows
+from trading.quotes import WindowReader
+from trading.session import judge, last_closes
+from trading.verdicts import Switches, Verdict
+from trading_assets.stage import (
+    SUPERVISOR,
+    BookGraph,
+    column_schema,
+    refusals_kept,
+    session_of,
+    table_of,
+)
+
+
+def verdicts_stage(graph: BookGraph) -> list[Any]:
+    """Return the asset of one book."""
+
+    @dg.asset(
+        **graph.asset_arguments("verdicts", group=SUPERVISOR),
+        ins={name: graph.rows_of(name) for name in ("intents", "opening_book", "corporate_actions")},
+        deps=[graph.earlier_quotes()],
+        metadata={"dagster/column_schema": column_schema(Verdict)},
+    )
+    def verdicts(
+        context: dg.AssetExecutionContext,
+        intents: Any,
+        opening_book: Any,
+        corporate_actions: Any,
+        windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        journal: dg.ResourceParam[Journal],
+        clock: dg.ResourceParam[Clock],
+        execution_enabled: dg.ResourceParam[bool],
+    ) -> dg.Output[Any]:
+        """One row is one guard's word on one intent: passed or not, what it saw, its limit, and the largest
+        quantity that would pass. All are stored, not only the first that stops."""
+        session = session_of(context)
+        rules = graph.config.rules
+        control = journal.run_control()
+        with refusals_kept(journal, graph, session, "verdicts", now=clock.now(session, Phase.DECIDE)):
+            window = windows[graph.name].window_before(session, rules.window_sessions)
+            at_open = book_at_open(
+                book_from_rows(opening_book),
+                effective_in(corporate_actions, session),
+                last_close_micros=last_closes(window),
+            )
+            rows = judge(
+                intents,
+                window=window,
+                at_open=at_open,
+                rules=rules,
+                switches=Switches(
+                    kill_switch_on=control.kill_switch_on,
+                    paused=control.paused,
+                    execution_enabled=execution_enabled,
+                ),
+            )
+        failed = [row for row in rows if not row.passed]
+        return dg.Output(
+            rows,
+            metadata={
+                "verdicts": len(rows),
+                "refusals": len(failed),
+                "limits": rules.limits.sha(),
+                "why not": table_of(
+                    [
+                        {
+                            "symbol": row.symbol,
+                            "guard": row.guard,
+                            "reason": row.reason,
+                            "observed": row.observed,
+                            "limit": row.limit,
+                            "largest that passes": row.largest_quantity,
+                        }
+                        for row in failed
+                    ]
+                ),
+            },
+        )
+
+    return [verdicts]
