@@ -1,0 +1,257 @@
+"""Carry messages from the journal's outbox to people: standard output, and a webhook through Apprise.
+
+A message is leased, sent, then marked: whoever dies in between, it is sent again (at least once) when the
+lease ends. Which message is held, retried or given up is decided in trading/alerts.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, TextIO
+
+from trading.alerts import (
+    Attempt,
+    DeliveryPolicy,
+    Outbox,
+    Reason,
+    Severity,
+    attempted,
+    held_until,
+    retry_at,
+)
+from trading.errors import BadSetting
+from trading.journal import Delivery, OutboxMessage
+
+APPRISE_TYPES = {Severity.WARNING.value: "warning", Severity.CRITICAL.value: "failure"}
+"""What Apprise calls a severity; each service shows it in its own way."""
+
+LEASED_AT_ONCE = 10
+"""Few, so that the last one is sent well within its lease."""
+
+
+class Notified(NamedTuple):
+    """Hold what became of one message in this round; `retry_at` is `None` where it is finished."""
+
+    outbox_id: int
+    channel: str
+    subject: str
+    reason: Reason
+    retry_at: datetime | None
+
+
+class Channel(Protocol):
+    """Be one way to reach people."""
+
+    def unready_reason(self) -> Reason | None:
+        """Return why nothing can be sent here at all, or `None`."""
+        ...
+
+    def send(self, message: OutboxMessage) -> Attempt:
+        """Send once, without retries of its own."""
+        ...
+
+
+class Notifier:
+    """Deliver what waits in an outbox, each message through the channel it was stored for.
+
+    `dry_run` finishes messages as `dry_run` without sending them.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        channels: Mapping[str, Channel],
+        *,
+        policy: DeliveryPolicy,
+        dry_run: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._outbox = outbox
+        self._channels = channels
+        self._policy = policy
+        self._dry_run = dry_run
+        self._sleep = sleep
+
+    def deliver(self, now: datetime) -> list[Notified]:
+        """Send what is due, oldest first, until nothing is left that can be sent now.
+
+        After a send without any reply the channel's other messages wait for the end of their lease: a
+        silent host must not hold up a run once for each message.
+        """
+        history = self._outbox.deliveries()
+        silent: set[str] = set()
+        notified: list[Notified] = []
+        while messages := self._outbox.lease(now=now, lease_s=self._policy.lease_s, limit=LEASED_AT_ONCE):
+            for message in messages:
+                if message.channel in silent:
+                    continue
+                outcome = self._outcome(message, history, now)
+                self._mark(message, outcome, now)
+                notified.append(outcome)
+                history.append(_as_delivery(message, outcome, now))
+                if outcome.reason is Reason.HTTP_ERROR:
+                    silent.add(message.channel)
+        return notified
+
+    def _outcome(self, message: OutboxMessage, history: list[Delivery], now: datetime) -> Notified:
+        """Send one message, or say why not."""
+        channel = self._channels.get(message.channel)
+        if channel is None:
+            return _finished(message, Reason.PROVIDER_NONE)
+        if (unready := channel.unready_reason()) is not None:
+            return _finished(message, unready)
+        if self._dry_run:
+            return _finished(message, Reason.DRY_RUN)
+        held = held_until(message, history, policy=self._policy, now=now)
+        if held is not None:
+            return _finished(message, Reason.RATE_LIMITED)._replace(retry_at=held)
+        reason = attempted(lambda: channel.send(message), policy=self._policy, sleep=self._sleep)
+        again = retry_at(message, reason, policy=self._policy, now=now)
+        return _finished(message, reason)._replace(retry_at=again)
+
+    def _mark(self, message: OutboxMessage, outcome: Notified, now: datetime) -> None:
+        self._outbox.mark(
+            message.outbox_id,
+            attempt=message.attempts,
+            is_delivered=outcome.reason.is_delivered,
+            reason=outcome.reason.value,
+            retry_at=outcome.retry_at,
+            now=now,
+        )
+
+
+class StdoutChannel:
+    """Write each message as one line of JSON to a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def unready_reason(self) -> Reason | None:
+        """Return nothing: a stream is always there."""
+        return None
+
+    def send(self, message: OutboxMessage) -> Attempt:
+        """Write and flush the line; a stream that breaks has not taken it."""
+        line = json.dumps(
+            {
+                "outbox_id": message.outbox_id,
+                "severity": message.severity,
+                "subject": message.subject,
+                "body": message.body,
+            }
+        )
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except OSError:
+            return Attempt(arrived=False, status=0)
+        return Attempt(arrived=True, status=0)
+
+
+class WebhookChannel:
+    """Send messages to one address: a plain http(s) one as JSON, or any that Apprise knows (slack, mailto …).
+
+    The address is a secret; it stands in no message, log or error.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+
+    def unready_reason(self) -> Reason | None:
+        """Return `missing_webhook_url` where no address is configured."""
+        return None if self._url else Reason.MISSING_WEBHOOK_URL
+
+    def send(self, message: OutboxMessage) -> Attempt:
+        """Send once; the status is the one of the reply, 0 where none came."""
+        with _told_by_apprise() as records:
+            arrived = self._target.notify(
+                title=message.subject,
+                body=message.body,
+                notify_type=APPRISE_TYPES.get(message.severity, "info"),
+            )
+        return Attempt(arrived=bool(arrived), status=_status_in(records))
+
+    @cached_property
+    def _target(self) -> Any:
+        from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - slow: only who has something to send loads it
+
+        target = Apprise(asset=AppriseAsset(app_id="trading-assets", async_mode=False, storage_mode="memory"))
+        with _told_by_apprise():
+            is_known = target.add(_apprise_url(self._url or ""))
+        if not is_known:
+            raise BadSetting(
+                "webhook_url: not an address that Apprise knows (its value is a secret and is not shown); "
+                "give https://…, or a scheme of Apprise such as slack:// or mailto://"
+            )
+        return target
+
+
+def _apprise_url(url: str) -> str:
+    """Return a plain web address in Apprise's words for "post JSON there"; others as they are."""
+    return re.sub(r"^http(s?)://", r"json\1://", url, flags=re.IGNORECASE)
+
+
+HTTP_STATUSES = range(300, 600)
+
+
+def _status_in(records: list[logging.LogRecord]) -> int:
+    """Return the HTTP status that Apprise reported, 0 where there was no reply.
+
+    Apprise answers yes or no only; the status of a refused send is an argument of its warning.
+    """
+    for record in reversed(records):
+        for argument in reversed(record.args if isinstance(record.args, tuple) else ()):
+            if isinstance(argument, int) and argument in HTTP_STATUSES:
+                return argument
+    return 0
+
+
+class _Collector(logging.Handler):
+    """Keep log records in a list."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record."""
+        self.records.append(record)
+
+
+@contextmanager
+def _told_by_apprise() -> Iterator[list[logging.LogRecord]]:
+    """Collect Apprise's warnings instead of letting them reach any log: they may name the address."""
+    logger = logging.getLogger("apprise")
+    collector = _Collector()
+    propagated, level = logger.propagate, logger.level
+    logger.addHandler(collector)
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)
+    try:
+        yield collector.records
+    finally:
+        logger.removeHandler(collector)
+        logger.propagate = propagated
+        logger.setLevel(level)
+
+
+def _finished(message: OutboxMessage, reason: Reason) -> Notified:
+    return Notified(message.outbox_id, message.channel, message.subject, reason, None)
+
+
+def _as_delivery(message: OutboxMessage, outcome: Notified, now: datetime) -> Delivery:
+    return Delivery(
+        outbox_id=message.outbox_id,
+        attempt=message.attempts,
+        channel=message.channel,
+        is_delivered=outcome.reason.is_delivered,
+        reason=outcome.reason.value,
+        at=now,
+    )

@@ -1,0 +1,331 @@
+"""Messages leave the outbox once, through a real web server or a stream, and are never lost on the way."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from resources.notifier import Notifier, StdoutChannel, WebhookChannel
+from trading.alerts import AlertRow, DeliveryPolicy, Reason, Severity, fingerprint_of, queue_alerts
+from trading.errors import BadSetting
+from trading.journal import Delivery, OutboxMessage
+
+# Apprise's e-mail plug-in imports a module that Python 3.11 deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+NOW = datetime(2013, 3, 1, 21, 30, tzinfo=UTC)
+SESSION = date(2013, 3, 1)
+POLICY = DeliveryPolicy(
+    channels=("stdout", "webhook"),
+    rate_limit_count=3,
+    rate_limit_window_s=600,
+    retries=1,
+    retry_wait_s=2.0,
+    backoff_s=60,
+    backoff_s_max=3600,
+    attempts_max=4,
+    lease_s=120,
+)
+
+
+class MemoryOutbox:
+    """Keep an outbox in lists, under the journal's rules: unique (channel, key), leases that end."""
+
+    def __init__(self) -> None:
+        self.messages: list[OutboxMessage] = []
+        self.made: list[Delivery] = []
+
+    def enqueue(
+        self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
+    ) -> bool:
+        if any((m.channel, m.dedup_key) == (channel, dedup_key) for m in self.messages):
+            return False
+        number = len(self.messages) + 1
+        self.messages.append(
+            OutboxMessage(number, dedup_key, channel, severity, subject, body, "waiting", 0, now, now)
+        )
+        return True
+
+    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
+        taken = []
+        for index, message in enumerate(self.messages):
+            if message.status == "waiting" and message.due_at <= now and len(taken) < limit:
+                leased = message._replace(
+                    attempts=message.attempts + 1, due_at=now + timedelta(seconds=lease_s)
+                )
+                self.messages[index] = leased
+                taken.append(leased)
+        return taken
+
+    def mark(
+        self,
+        outbox_id: int,
+        *,
+        attempt: int,
+        is_delivered: bool,
+        reason: str,
+        retry_at: datetime | None,
+        now: datetime,
+    ) -> None:
+        message = self.messages[outbox_id - 1]
+        status = "delivered" if is_delivered else "dead" if retry_at is None else "waiting"
+        self.messages[outbox_id - 1] = message._replace(status=status, due_at=retry_at or message.due_at)
+        self.made.append(Delivery(outbox_id, attempt, message.channel, is_delivered, reason, now))
+
+    def deliveries(self) -> list[Delivery]:
+        return list(self.made)
+
+
+class Sink:
+    """Be a web server that answers with the given statuses (then 200) and remembers what came."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.received: list[dict[str, Any]] = []
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = sink.statuses.pop(0) if sink.statuses else 200
+                sink.received.append(json.loads(body))
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None:
+                """Keep the test's output clean."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/hook"
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def outbox() -> MemoryOutbox:
+    return MemoryOutbox()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    server = Sink()
+    yield server
+    server.stop()
+
+
+def alert(code: str = "drawdown_high", severity: Severity = Severity.WARNING) -> AlertRow:
+    return AlertRow(
+        session=SESSION,
+        book="us_five",
+        code=code,
+        severity=severity,
+        metric="pnl.drawdown",
+        observed=0.25,
+        threshold=0.1,
+        message="pnl.drawdown is 0.25, above 0.1 (ratio)",
+        runbook=f"docs/runbooks/{code}.md",
+        fingerprint=fingerprint_of(book="us_five", session=SESSION, code=code),
+    )
+
+
+def notifier(
+    outbox: MemoryOutbox, url: str | None, stream: io.StringIO | None = None, **options: Any
+) -> Notifier:
+    channels = {"stdout": StdoutChannel(stream or io.StringIO()), "webhook": WebhookChannel(url)}
+    return Notifier(outbox, channels, policy=POLICY, sleep=options.pop("sleep", lambda _: None), **options)
+
+
+def reasons(outbox: MemoryOutbox, channel: str) -> list[str]:
+    return [delivery.reason for delivery in outbox.deliveries() if delivery.channel == channel]
+
+
+def test_an_alert_arrives_at_a_real_web_server_and_as_one_line_on_a_stream(outbox, sink) -> None:
+    stream = io.StringIO()
+    queue_alerts([alert()], outbox, channels=POLICY.channels, now=NOW)
+
+    notifier(outbox, sink.url, stream).deliver(NOW)
+
+    (arrived,) = sink.received
+    assert arrived["title"] == "[warning] us_five 2013-03-01: drawdown_high"
+    assert arrived["type"] == "warning"
+    assert json.loads(arrived["message"])["observed"] == "0.25"
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(json.loads(line)["body"])["runbook"] == "docs/runbooks/drawdown_high.md"
+    assert {message.status for message in outbox.messages} == {"delivered"}
+
+
+def test_a_second_round_sends_nothing_again(outbox, sink) -> None:
+    queue_alerts([alert()], outbox, channels=POLICY.channels, now=NOW)
+    notifier(outbox, sink.url).deliver(NOW)
+
+    assert notifier(outbox, sink.url).deliver(NOW + timedelta(days=1)) == []
+    assert len(sink.received) == 1
+
+
+def test_a_server_error_is_tried_again_once_and_then_arrives(outbox, sink) -> None:
+    sink.statuses = [500]
+    waits: list[float] = []
+    queue_alerts([alert()], outbox, channels=["webhook"], now=NOW)
+
+    (outcome,) = notifier(outbox, sink.url, sleep=waits.append).deliver(NOW)
+
+    assert outcome.reason is Reason.SENT_AFTER_RETRY
+    assert outcome.retry_at is None
+    assert waits == [POLICY.retry_wait_s]
+    assert len(sink.received) == 2
+
+
+@pytest.mark.parametrize(("status", "sends"), [(429, 2), (503, 2), (404, 1), (400, 1)])
+def test_a_refused_message_waits_and_only_a_passing_trouble_is_tried_at_once(
+    outbox, sink, status, sends
+) -> None:
+    sink.statuses = [status] * 2
+    queue_alerts([alert()], outbox, channels=["webhook"], now=NOW)
+
+    (outcome,) = notifier(outbox, sink.url).deliver(NOW)
+
+    assert outcome.reason is Reason.NON_2XX
+    assert outcome.retry_at == NOW + timedelta(seconds=120)
+    assert len(sink.received) == sends
+    assert outbox.messages[0].status == "waiting"
+
+
+def test_a_message_waits_while_the_server_is_down_and_arrives_when_it_is_up(outbox, sink) -> None:
+    down = Sink()
+    url = down.url
+    down.stop()
+    queue_alerts([alert("drawdown_high"), alert("other")], outbox, channels=["webhook"], now=NOW)
+
+    outcomes = notifier(outbox, url).deliver(NOW)
+    assert [outcome.reason for outcome in outcomes] == [Reason.HTTP_ERROR]
+    assert [message.status for message in outbox.messages] == ["waiting", "waiting"]
+
+    notifier(outbox, sink.url).deliver(NOW + timedelta(hours=1))
+    assert len(sink.received) == 2
+    assert {message.status for message in outbox.messages} == {"delivered"}
+
+
+def test_a_warning_is_given_up_after_its_attempts_and_a_critical_never(outbox, sink) -> None:
+    sink.statuses = [500] * 1000
+    queue_alerts([alert("first"), alert("second", Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
+    for day in range(POLICY.attempts_max + 3):
+        notifier(outbox, sink.url).deliver(NOW + timedelta(days=day))
+
+    warning, critical = outbox.messages
+    assert (warning.status, warning.attempts) == ("dead", POLICY.attempts_max)
+    assert (critical.status, critical.attempts) == ("waiting", POLICY.attempts_max + 3)
+
+
+def test_a_missing_address_is_said_once_and_the_stream_still_speaks(outbox) -> None:
+    stream = io.StringIO()
+    queue_alerts([alert()], outbox, channels=POLICY.channels, now=NOW)
+
+    for minute in range(3):
+        notifier(outbox, None, stream).deliver(NOW + timedelta(minutes=minute))
+
+    assert reasons(outbox, "webhook") == ["missing_webhook_url"]
+    assert reasons(outbox, "stdout") == ["sent"]
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_the_same_alert_is_told_once(outbox, sink) -> None:
+    first = queue_alerts([alert()], outbox, channels=["webhook"], now=NOW)
+    again = queue_alerts([alert()._replace(observed=0.3)], outbox, channels=["webhook"], now=NOW)
+    notifier(outbox, sink.url).deliver(NOW)
+
+    assert [queued.reason for queued in first] == [None]
+    assert [queued.reason for queued in again] == [Reason.DEDUP_SUPPRESSED]
+    assert len(sink.received) == 1
+
+
+def test_a_critical_passes_the_rate_limit_and_a_warning_waits_for_room(outbox, sink) -> None:
+    alerts = [alert(f"warning_{number}") for number in range(5)]
+    queue_alerts([*alerts, alert("critical", Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
+
+    notifier(outbox, sink.url).deliver(NOW)
+
+    told = [message["title"].split(": ")[1] for message in sink.received]
+    assert told == ["warning_0", "warning_1", "warning_2", "critical"]
+    assert reasons(outbox, "webhook").count("rate_limited") == 2
+
+    notifier(outbox, sink.url).deliver(NOW + timedelta(seconds=POLICY.rate_limit_window_s))
+    assert {message.status for message in outbox.messages} == {"delivered"}
+
+
+def test_a_message_is_sent_again_when_its_sender_died_between_sending_and_marking(outbox, sink) -> None:
+    class PowerCutError(BaseException):
+        """End the process without any handler of it."""
+
+    def cut(*_: object, **__: object) -> None:
+        raise PowerCutError
+
+    queue_alerts([alert()], outbox, channels=["webhook"], now=NOW)
+    marking = outbox.mark
+    outbox.mark = cut  # type: ignore[method-assign]
+    with pytest.raises(PowerCutError):
+        notifier(outbox, sink.url).deliver(NOW)
+    outbox.mark = marking  # type: ignore[method-assign]
+
+    assert notifier(outbox, sink.url).deliver(NOW + timedelta(seconds=POLICY.lease_s - 1)) == []
+    (outcome,) = notifier(outbox, sink.url).deliver(NOW + timedelta(seconds=POLICY.lease_s))
+    assert outcome.reason is Reason.SENT
+    assert len(sink.received) == 2
+
+
+def test_a_dry_run_sends_nothing_and_says_so(outbox, sink) -> None:
+    queue_alerts([alert()], outbox, channels=POLICY.channels, now=NOW)
+    stream = io.StringIO()
+
+    outcomes = notifier(outbox, sink.url, stream, dry_run=True).deliver(NOW)
+
+    assert {outcome.reason for outcome in outcomes} == {Reason.DRY_RUN}
+    assert sink.received == []
+    assert stream.getvalue() == ""
+
+
+def test_a_message_for_a_channel_that_nobody_provides_is_finished_as_such(outbox) -> None:
+    queue_alerts([alert()], outbox, channels=["pager"], now=NOW)
+
+    (outcome,) = notifier(outbox, None).deliver(NOW)
+
+    assert outcome.reason is Reason.PROVIDER_NONE
+    assert outbox.messages[0].status == "dead"
+
+
+def test_an_address_that_cannot_be_used_is_named_without_being_shown(outbox, caplog, capfd) -> None:
+    queue_alerts([alert()], outbox, channels=["webhook"], now=NOW)
+
+    with pytest.raises(BadSetting, match="webhook_url") as caught:
+        notifier(outbox, "nonsense://token-1234/secret").deliver(NOW)
+
+    shown = str(caught.value) + caplog.text + "".join(capfd.readouterr())
+    assert "token-1234" not in shown
+
+
+def test_a_stream_that_breaks_keeps_the_message(outbox) -> None:
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    queue_alerts([alert()], outbox, channels=["stdout"], now=NOW)
+
+    (outcome,) = notifier(outbox, None, Broken()).deliver(NOW)
+
+    assert outcome.reason is Reason.HTTP_ERROR
+    assert outbox.messages[0].status == "waiting"
