@@ -99,12 +99,14 @@ class QualityLimits:
     `jump_bps_max`: largest believed |close / expected close − 1|, in basis points.
     `coverage_bps_min`: share of recently quoted symbols that a fit session has, in basis points.
     `coverage_sessions`: how many earlier sessions count as recent.
+    `history_sessions`: how many earlier sessions a last accepted quote counts; older ones are forgotten.
     `coverage_missing_tolerated`: symbols that may always be missing, whatever their share.
     `stale_volume_min`: shares from which on an exact repeat of a bar is not believed.
     `price_micros_max`: largest price in micro-units. `volume_max`: largest volume in shares.
     """
 
     jump_bps_max: int
+    history_sessions: int
     coverage_bps_min: int
     coverage_sessions: int
     coverage_missing_tolerated: int
@@ -116,8 +118,9 @@ class QualityLimits:
         """Refuse limits that would switch a rule off or judge everything unfit."""
         for name, low, high in (
             ("jump_bps_max", 1, 100 * BPS),
+            ("history_sessions", 1, 10_000),
             ("coverage_bps_min", 0, BPS),
-            ("coverage_sessions", 1, 1000),
+            ("coverage_sessions", 1, self.history_sessions),
             ("coverage_missing_tolerated", 0, 1000),
             ("stale_volume_min", 1, 10**12),
             ("price_micros_max", 1, 2**62),
@@ -180,7 +183,9 @@ def judge_session(
     `raw` holds the session's rows and those that belong to it without being dated so (no readable date,
     a weekend, a holiday): each of them comes out exactly once. `previous` is the last *accepted* quote
     of each symbol before the session. A close is compared with that one, so after an unexplained jump a
-    symbol stays out, session after session, until a person releases the row or its price comes back.
+    symbol stays out, session after session, until a person releases the row or its price comes back; or
+    until the quote is older than `history_sessions`, when it begins anew. Give `previous` at least that
+    far back: older quotes are left aside here, so that a session is judged alike alone and in a range.
     `released` holds row ids. Raises `ValueError` for a row dated another session of the calendar, and
     `UnknownSession` where `session` is none.
     """
@@ -436,6 +441,7 @@ class _Judge:
         self, session: date, raw: Iterable[RawBar], previous: Mapping[Symbol, Quote], known_at: datetime
     ) -> SessionQuotes:
         """Return the verdict on one session's rows."""
+        previous = self._remembered(session, previous)
         quarantined: list[Quarantined] = []
         readable: dict[Symbol, list[tuple[RawBar, ParsedBar]]] = {}
         seen: set[str] = set()
@@ -462,6 +468,11 @@ class _Judge:
             quarantined=tuple(sorted(quarantined, key=_shelf)),
             unfit_reason=self._unfit_reason(session, previous, accepted=len(accepted), any_row=bool(seen)),
         )
+
+    def _remembered(self, session: date, previous: Mapping[Symbol, Quote]) -> Mapping[Symbol, Quote]:
+        earlier = self.calendar.before(session, self.limits.history_sessions)
+        oldest = earlier[0] if earlier else session
+        return {symbol: quote for symbol, quote in previous.items() if oldest <= quote.session < session}
 
     def _parsed_in(self, session: date, bar: RawBar) -> ParsedBar | Fault:
         parsed = parse_bar(bar, self.limits)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ _NAMES = {
 _NEEDED = (
     "date (or session), open, high, low, close, volume, and symbol (or ticker) unless the file is named so"
 )
-_MIDNIGHT = (" 00:00:00.000000000", " 00:00:00.000000", " 00:00:00.000", " 00:00:00")
+_MIDNIGHT = re.compile(r"(\S+) 00:00:00(?:\.0+)?(?:Z|[+-]\d{4})?")
 
 
 class BarFolder:
@@ -244,9 +245,8 @@ def _plain_text(text: str | None) -> str:
     """Return a Parquet cell as a CSV file would have it: no value is empty, a midnight is its date."""
     if text is None:
         return ""
-    for midnight in _MIDNIGHT:
-        if text.removesuffix("Z").endswith(midnight):
-            return text.removesuffix("Z").removesuffix(midnight)
+    if match := _MIDNIGHT.fullmatch(text):
+        return match[1]
     return text
 
 
