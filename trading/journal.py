@@ -8,18 +8,19 @@ are the rows of lifecycle.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from trading.decisions import Decision, Verdict
+from trading.decisions import Decision
 from trading.guards import Why
 from trading.intents import Intent
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderRequest
 from trading.positions import Book
 from trading.values import ClientOrderId, IntentId, Symbol
+from trading.verdicts import Verdict
 
 PREPARED = "prepared"
 """The status of an order row from T2 until the broker's answer; afterwards it is an `OrderStatus`."""
@@ -49,7 +50,7 @@ class JournalIntent:
     """Hold one intent's row: what was decided, where it is, and what binds the next change.
 
     `quantity` is the final (advised) quantity to send; `payload_hash` is what an approval names.
-    `changed_at` is the `now` of the last event; `decided_reason` the reason of the decision itself.
+    `reason` and `actor` are those of the last event that had one; `changed_at` is when it last changed.
     """
 
     intent_id: IntentId
@@ -232,18 +233,10 @@ class Incident(NamedTuple):
     at: datetime
 
 
-def sent_payload_hash(intent: Intent, *, quantity: int) -> str:
-    """Return the digest of what would be sent: the intent with its final quantity.
-
-    A blocked intent (quantity 0) sends nothing and is named by its own payload.
-    """
-    return (replace(intent, quantity=quantity) if quantity > 0 else intent).payload_hash()
-
-
 class Journal(Protocol):
     """Keep the live state; the only thing the executor trusts."""
 
-    # ------------------------------------------------------------------------------------------ sessions of a book
+    # ---------------------------------------------------------------------------- sessions of a book
 
     def opening_book(
         self, *, book: str, lane: str, session: date, previous: date | None, opened: Book, now: datetime
@@ -279,7 +272,7 @@ class Journal(Protocol):
         """
         ...
 
-    # ------------------------------------------------------------------------------------------ deciding
+    # ---------------------------------------------------------------------------- deciding
 
     def register(
         self,
@@ -310,8 +303,11 @@ class Journal(Protocol):
         reason: str,
         now: datetime,
     ) -> JournalIntent:
-        """Store a person's approval (2). Raises `ApprovalRefused` for another payload hash, a used nonce, no
-        actor or a time past `not_after`; `StaleVersion` where the row moved on."""
+        """Store a person's approval (2).
+
+        Raises `ApprovalRefused` for another payload hash, a used nonce, no actor or a time past
+        `not_after`; `StaleVersion` where the row moved on.
+        """
         ...
 
     def reject(
@@ -338,11 +334,14 @@ class Journal(Protocol):
         """End a pending or approved intent that was never prepared (3)."""
         ...
 
-    # ------------------------------------------------------------------------------------------ executing
+    # ---------------------------------------------------------------------------- executing
 
     def claim(self, intent_id: IntentId, *, version: int, holder: str, now: datetime) -> JournalIntent:
-        """Take an approved intent (T1, 4). Raises `GateClosed` while the kill switch is on (slot `flatten`
-        excepted) or trading is paused, or past `not_after`; `StaleVersion` where another was first."""
+        """Take an approved intent (T1, 4).
+
+        Raises `GateClosed` while the kill switch is on (slot `flatten` excepted) or trading is paused, or
+        past `not_after`; `StaleVersion` where another was first.
+        """
         ...
 
     def release(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
@@ -457,7 +456,7 @@ class Journal(Protocol):
         """
         ...
 
-    # ------------------------------------------------------------------------------------------ run control, people
+    # ---------------------------------------------------------------------------- run control, people
 
     def run_control(self) -> RunControl:
         """Return the run control in force."""
@@ -500,7 +499,7 @@ class Journal(Protocol):
         """Store how an attempt went; undelivered without `retry_at` is given up (status `dead`)."""
         ...
 
-    # ------------------------------------------------------------------------------------------ asking
+    # ---------------------------------------------------------------------------- asking
 
     def intent(self, intent_id: IntentId) -> JournalIntent:
         """Return one intent; raises `UnknownId`."""

@@ -208,7 +208,8 @@ def transition(place: Place | None, event: Event) -> Place | Refusal:
         )
     if event.version != place.version:
         return Refusal(
-            STALE_VERSION, f"{event.step}: expected version {event.version}, found {place.version} ({_named(place)})"
+            STALE_VERSION,
+            f"{event.step}: expected version {event.version}, found {place.version} ({_named(place)})",
         )
     if edge.is_held and event.epoch != place.epoch:
         return Refusal(
@@ -224,7 +225,7 @@ def transition(place: Place | None, event: Event) -> Place | Refusal:
     if not edge.to_state.is_open and (filled > 0) != (edge.to_state is IntentState.EXECUTED):
         return Refusal(
             HIDDEN_EXPOSURE,
-            f"{event.step} to {event.to} with {filled} filled: an intent ends as executed if anything was filled",
+            f"{event.step} to {event.to} with {filled} filled: what was filled must show as executed",
         )
     return Place(
         state=edge.to_state,
@@ -241,7 +242,12 @@ def edge_for(place: Place | None, event: Event) -> Edge | None:
     """Return the edge an event would take from a place, or `None` where there is none."""
     state, stage = (None, Stage.NONE) if place is None else (place.state, place.stage)
     for edge in EDGES:
-        if (edge.step, edge.from_state, edge.from_stage, edge.to_state) == (event.step, state, stage, event.to):
+        if (edge.step, edge.from_state, edge.from_stage, edge.to_state) == (
+            event.step,
+            state,
+            stage,
+            event.to,
+        ):
             return edge
     return None
 
@@ -252,7 +258,9 @@ def fold(events: Iterable[Event]) -> Place | None:
     for event in events:
         after = transition(place, event)
         if isinstance(after, Refusal):
-            raise ValueError(f"stored event {event.step} does not follow: {after.message}")
+            raise ValueError(  # noqa: TRY004 - the events are wrong, not a type
+                f"stored event {event.step} does not follow: {after.message}"
+            )
         place = after
     return place
 

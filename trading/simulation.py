@@ -13,8 +13,10 @@ from trading.values import Side
 
 
 class FillModel(NamedTuple):
-    """Hold what trading costs, in basis points: `participation_bps` is the share of the session's volume
-    that one order may take."""
+    """Hold what trading costs, in basis points.
+
+    `participation_bps` is the share of the session's volume that one order may take.
+    """
 
     slippage_bps: int
     commission_bps: int

@@ -1,3 +1,1809 @@
-"""The journal on SQLite or PostgreSQL: `SqlJournal(url, busy_timeout_s=…)` implements `trading.journal.Journal`."""
+"""The journal on SQLite or PostgreSQL: `SqlJournal(url)` implements trading.journal.Journal.
+
+Each changing call is one transaction: read the row, ask trading.lifecycle whether the step may follow,
+compare and set, append the event with its hash, commit. Not here: how rows read (records.py), the schema
+(schema.py), what a caller may ask (trading.journal).
+"""
 
 from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from resources.journal import records, schema
+from trading.audit import GENESIS, chained, instant_text
+from trading.decisions import Decision, Outcome, sent_payload_hash
+from trading.errors import (
+    ApprovalRefused,
+    BadInput,
+    DuplicateIntent,
+    GateClosed,
+    IllegalTransition,
+    JournalError,
+    JournalUnavailable,
+    OutOfOrder,
+    Refused,
+    StaleVersion,
+    UnknownId,
+)
+from trading.executions import (
+    ABSENCES_NEEDED,
+    differences,
+    ending_of,
+    request_of,
+    request_payload,
+    reservation_micros,
+)
+from trading.guards import PASS, REASONS, first_reason
+from trading.journal import (
+    PREPARED,
+    Delivery,
+    FundsView,
+    Incident,
+    JournalEvent,
+    JournalIntent,
+    JournalOrder,
+    OutboxMessage,
+    Preparation,
+    QuoteRelease,
+    Review,
+    RunControl,
+    RunControlAction,
+    SessionRecord,
+)
+from trading.lifecycle import (
+    STALE_EPOCH,
+    STALE_VERSION,
+    Event,
+    IntentState,
+    Place,
+    Refusal,
+    Stage,
+    Step,
+    transition,
+)
+from trading.orders import BrokerOrder, Fill, OrderStatus
+from trading.positions import Book, with_fills
+from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, canonical_json, digest
+from trading.verdicts import Verdict
+
+WRITES = "journal_writes"
+"""The execution option that says a connection begins with the write lock."""
+
+FULL = 2
+"""What `pragma synchronous` reads back when every commit waits for the disk."""
+
+CHAIN_LOCK = 0x7472_6164
+"""The PostgreSQL advisory lock that puts writers in line, since the chain has one end."""
+
+_OUTCOME_STATE = {
+    Outcome.BLOCKED: IntentState.REJECTED,
+    Outcome.VETOED: IntentState.REJECTED,
+    Outcome.PENDING_APPROVAL: IntentState.PENDING_APPROVAL,
+    Outcome.APPROVED: IntentState.APPROVED,
+}
+
+
+class _Draft(NamedTuple):
+    """Hold an event before it has a place in the chain."""
+
+    kind: str
+    book: str = ""
+    lane: str = ""
+    session: str = ""
+    intent_id: str = ""
+    actor: str = ""
+    reason: str = ""
+    body: Mapping[str, Any] = {}
+
+
+class SqlJournal:
+    """Keep the live state in a SQL database.
+
+    `url` is `sqlite:////absolute/path/journal.db` (an empty or missing file becomes a journal) or
+    `postgresql+psycopg2://…`. Waits at most `busy_timeout_s` for another writer. Raises
+    `JournalUnavailable` where the database cannot be trusted with an order: not reachable, not ours, of
+    a newer schema, or not syncing every commit to disk.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_s: float = 5.0) -> None:
+        parsed = sa.make_url(url)
+        self._name = (
+            parsed.database or "" if parsed.drivername.startswith("sqlite") else parsed.render_as_string()
+        )
+        self._engine = _engine(parsed, busy_timeout_s)
+        self._writer = self._engine.execution_options(**{WRITES: True})
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the journal itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; what was committed is on disk."""
+        self._engine.dispose()
+
+    # ---------------------------------------------------------------------------- sessions of a book
+
+    def opening_book(
+        self, *, book: str, lane: str, session: date, previous: date | None, opened: Book, now: datetime
+    ) -> Book:
+        """Return the book after `previous`, opening it where it has no session yet."""
+        table = schema.book_sessions
+        with self._reading() as conn:
+            known = _book_session(conn, book, lane, session)
+        if known is not None and known["opening"] is not None:
+            return records.book_of(known["opening"])
+        with self._writing() as conn:
+            known = _book_session(conn, book, lane, session)
+            if known is not None and known["opening"] is not None:
+                return records.book_of(known["opening"])
+            first = conn.execute(
+                sa.select(sa.func.min(table.c.session), sa.func.max(table.c.session)).where(
+                    table.c.book == book, table.c.lane == lane, table.c.opening.is_not(None)
+                )
+            ).one()
+            opening = opened if first[0] is None else _carried_on(conn, book, lane, session, previous, first)
+            values = {"opening": canonical_json(opening.payload()), "opening_sha": opening.sha()}
+            _put_book_session(conn, known, book, lane, session, values)
+            self._append(
+                conn,
+                now,
+                _Draft(
+                    "book_opened",
+                    *(book, lane, session.isoformat()),
+                    body={"opening": opening.payload(), "opening_sha": opening.sha()},
+                ),
+            )
+            return opening
+
+    def session_record(self, *, book: str, lane: str, session: date) -> SessionRecord | None:
+        """Return how far a session has come, or `None` where nothing was asked of it yet."""
+        with self._reading() as conn:
+            row = _book_session(conn, book, lane, session)
+        return None if row is None else records.session_record_of(row)
+
+    def record_refusal(
+        self, *, book: str, lane: str, session: date, stage: str, reason: str, now: datetime
+    ) -> None:
+        """Store that a stage refused a session, and why; the same refusal again changes nothing."""
+        if not stage or not reason:
+            raise BadInput(
+                f"refusal of {book} {session}: names its stage and reason, got {stage!r}, {reason!r}"
+            )
+        values = {"refused_stage": stage, "refused_reason": reason}
+        with self._writing() as conn:
+            known = _book_session(conn, book, lane, session)
+            if known is not None and all(known[name] == value for name, value in values.items()):
+                return
+            _put_book_session(conn, known, book, lane, session, values)
+            self._append(
+                conn,
+                now,
+                _Draft(
+                    "stage_refused", *(book, lane, session.isoformat()), reason=reason, body={"stage": stage}
+                ),
+            )
+
+    def clear_refusal(self, *, book: str, lane: str, session: date, stage: str, now: datetime) -> None:
+        """Store that a stage passed after it had refused."""
+        with self._reading() as conn:
+            known = _book_session(conn, book, lane, session)
+        if known is None or known["refused_stage"] != stage:
+            return
+        with self._writing() as conn:
+            known = _book_session(conn, book, lane, session)
+            if known is None or known["refused_stage"] != stage:
+                return
+            _put_book_session(conn, known, book, lane, session, {"refused_stage": "", "refused_reason": ""})
+            self._append(
+                conn, now, _Draft("stage_passed", *(book, lane, session.isoformat()), body={"stage": stage})
+            )
+
+    def settle(
+        self, *, book: str, lane: str, session: date, closing: Book, carried_by: str, now: datetime
+    ) -> None:
+        """Store the book after a session, once."""
+        named = f"{book} {session}"
+        with self._writing() as conn:
+            known = _book_session(conn, book, lane, session)
+            if known is None or known["opening"] is None:
+                raise OutOfOrder(f"{named}: settled before its book was opened")
+            if known["settled_at"] is not None:
+                if known["closing_sha"] == closing.sha():
+                    return
+                raise Refused(
+                    f"{named}: settled with book {known['closing_sha'][:12]}, asked again with"
+                    f" {closing.sha()[:12]}: a settled session never changes"
+                )
+            if known["decided_at"] is None and not carried_by:
+                raise OutOfOrder(f"{named}: never decided; decide it, or carry its book as a named person")
+            still_open = _session_rows(conn, book, lane, session, only_open=True)
+            if still_open:
+                names = ", ".join(f"{row['symbol']} {row['state']}" for row in still_open[:5])
+                raise OutOfOrder(f"{named}: {len(still_open)} intents are open ({names}); end them first")
+            values = {
+                "settled_at": instant_text(now),
+                "carried_by": carried_by,
+                "closing": canonical_json(closing.payload()),
+                "closing_sha": closing.sha(),
+                "refused_stage": "",
+                "refused_reason": "",
+            }
+            _put_book_session(conn, known, book, lane, session, values)
+            self._append(
+                conn,
+                now,
+                _Draft(
+                    "settled",
+                    *(book, lane, session.isoformat()),
+                    actor=carried_by,
+                    body={"closing": closing.payload(), "closing_sha": closing.sha()},
+                ),
+            )
+
+    # ---------------------------------------------------------------------------- deciding
+
+    def register(
+        self,
+        *,
+        book: str,
+        lane: str,
+        session: date,
+        decisions: Sequence[Decision],
+        verdicts: Sequence[Verdict],
+        decisions_sha: str,
+        now: datetime,
+    ) -> list[JournalIntent]:
+        """Store a session's decisions and verdicts (1), once."""
+        _check_batch(decisions, book, lane, session)
+        with self._writing() as conn:
+            known = _book_session(conn, book, lane, session)
+            if known is None or known["opening"] is None:
+                raise OutOfOrder(f"{book} {session}: decided before its book was opened")
+            if known["settled_at"] is not None and known["decided_at"] is None:
+                raise OutOfOrder(
+                    f"{book} {session}: carried by {known['carried_by']}, so not decided any more"
+                )
+            conflict = ""
+            if known["decided_at"] is None:
+                self._insert_batch(conn, known, decisions, verdicts, decisions_sha, now)
+            else:
+                conflict = _conflict(conn, known, decisions, decisions_sha)
+            if conflict:
+                # The event of a conflict is itself history: it is kept, and only it.
+                self._append_conflict(conn, now, known, conflict, decisions_sha)
+            rows = {row["intent_id"]: row for row in _session_rows(conn, book, lane, session)}
+        if conflict:
+            raise DuplicateIntent(
+                f"{book} {session}: {conflict}; the first decision stands until it is cancelled"
+            )
+        return [records.intent_of(rows[decision.intent_id]) for decision in decisions]
+
+    def approve(
+        self,
+        intent_id: IntentId,
+        *,
+        version: int,
+        payload_hash: str,
+        nonce: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> JournalIntent:
+        """Store a person's approval (2)."""
+        return self._answer(
+            intent_id,
+            (Step.APPROVED, IntentState.APPROVED),
+            version=version,
+            payload_hash=payload_hash,
+            nonce=nonce,
+            actor=actor,
+            reason=reason,
+            now=now,
+        )
+
+    def reject(
+        self,
+        intent_id: IntentId,
+        *,
+        version: int,
+        payload_hash: str,
+        nonce: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> JournalIntent:
+        """Store a person's rejection (2)."""
+        return self._answer(
+            intent_id,
+            (Step.REJECTED, IntentState.REJECTED),
+            version=version,
+            payload_hash=payload_hash,
+            nonce=nonce,
+            actor=actor,
+            reason=reason,
+            now=now,
+        )
+
+    def expire(self, intent_id: IntentId, *, version: int, actor: str, now: datetime) -> JournalIntent:
+        """End a pending or approved intent whose `not_after` has passed (2, 3)."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            if now < row.not_after:
+                raise IllegalTransition(
+                    f"{_named(row)}: may be sent until {instant_text(row.not_after)}, so not expired"
+                )
+            return self._move(
+                conn,
+                row,
+                (Step.EXPIRED, IntentState.EXPIRED),
+                version=version,
+                actor=actor,
+                reason="not_after_passed",
+                now=now,
+            )
+
+    def cancel(
+        self, intent_id: IntentId, *, version: int, actor: str, reason: str, now: datetime
+    ) -> JournalIntent:
+        """End a pending or approved intent that was never prepared (3)."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            return self._move(
+                conn,
+                _require(conn, intent_id),
+                (Step.CANCELLED, IntentState.CANCELLED),
+                version=version,
+                actor=actor,
+                reason=reason,
+                now=now,
+            )
+
+    # ---------------------------------------------------------------------------- executing
+
+    def claim(self, intent_id: IntentId, *, version: int, holder: str, now: datetime) -> JournalIntent:
+        """Take an approved intent (T1, 4)."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            _check_gate(conn, row)
+            if now >= row.not_after:
+                raise GateClosed(f"{_named(row)}: not_after {instant_text(row.not_after)} has passed")
+            return self._move(
+                conn, row, (Step.CLAIMED, IntentState.EXECUTING), version=version, actor=holder, now=now
+            )
+
+    def release(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
+        """Give a claimed intent back (5)."""
+        return self._held(intent_id, (Step.RELEASED, IntentState.APPROVED), epoch, reason=reason, now=now)
+
+    def reject_claimed(
+        self, intent_id: IntentId, *, epoch: int, reason: str, is_expired: bool, now: datetime
+    ) -> JournalIntent:
+        """End a claimed intent (6)."""
+        to = IntentState.EXPIRED if is_expired else IntentState.REJECTED
+        return self._held(intent_id, (Step.REFUSED_AT_CLAIM, to), epoch, reason=reason, now=now)
+
+    def prepare(
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        book_at_open: Book,
+        review: Review,
+        send_by: datetime,
+        is_live: bool,
+        now: datetime,
+    ) -> Preparation:
+        """Write down what is about to be sent (T2, 7), guards and money in the same transaction."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            _check_gate(conn, row)
+            _check_send_by(row, send_by, now)
+            _judge(row, (Step.PREPARED, IntentState.EXECUTING), epoch=epoch)
+            whys = review(row, _funds(conn, row, book_at_open))
+            reason = first_reason(whys)
+            if reason != REASONS[PASS]:
+                refused = self._move(
+                    conn,
+                    row,
+                    (Step.REFUSED_AT_CLAIM, IntentState.REJECTED),
+                    epoch=epoch,
+                    reason=reason,
+                    body={"whys": [list(why) for why in whys]},
+                    now=now,
+                )
+                return Preparation(refused, None, whys, reason)
+            request = request_of(row)
+            payload = request_payload(request)
+            moved = self._move(
+                conn,
+                row,
+                (Step.PREPARED, IntentState.EXECUTING),
+                epoch=epoch,
+                body={
+                    "request": payload,
+                    "request_sha": digest(payload),
+                    "payload_hash": row.payload_hash,
+                    "attempt": 1,
+                    "send_by": instant_text(send_by),
+                    "whys": [list(why) for why in whys],
+                },
+                now=now,
+            )
+            conn.execute(
+                schema.orders.insert().values(
+                    client_order_id=request.client_order_id,
+                    intent_id=row.intent_id,
+                    generation=row.generation,
+                    account=row.account,
+                    book=row.intent.book,
+                    lane=row.lane,
+                    session=row.intent.session.isoformat(),
+                    is_live=int(is_live),
+                    request=canonical_json(payload),
+                    request_sha=digest(payload),
+                    quantity=request.quantity,
+                    filled_quantity=0,
+                    status=PREPARED,
+                    broker_order_id="",
+                    attempts=1,
+                    absences=0,
+                    prepared_at=instant_text(now),
+                    send_by=instant_text(send_by),
+                    reason="",
+                )
+            )
+            conn.execute(
+                schema.reservations.insert().values(
+                    client_order_id=request.client_order_id,
+                    intent_id=row.intent_id,
+                    book=row.intent.book,
+                    lane=row.lane,
+                    symbol=request.symbol,
+                    side=request.side.value,
+                    quantity_left=request.quantity,
+                    micros_left=reservation_micros(row, whys),
+                )
+            )
+            return Preparation(moved, _require_order(conn, moved), whys, reason)
+
+    def prepare_again(
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        book_at_open: Book,
+        review: Review,
+        send_by: datetime,
+        now: datetime,
+    ) -> Preparation:
+        """Write down that the same bytes are about to be sent again under the same id (12)."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            order = _require_order(conn, row)
+            _check_gate(conn, row)
+            _check_send_by(row, send_by, now)
+            _judge(row, (Step.PREPARED_AGAIN, IntentState.EXECUTING), epoch=epoch)
+            _check_absent(row, order)
+            if digest(request_payload(request_of(row))) != order.request_sha:
+                raise IllegalTransition(
+                    f"{_named(row)}: its bytes differ from those sent before under the id"
+                )
+            whys = review(row, _funds(conn, row, book_at_open, apart=order.client_order_id))
+            reason = first_reason(whys)
+            if reason != REASONS[PASS]:
+                return Preparation(row, None, whys, reason)
+            moved = self._move(
+                conn,
+                row,
+                (Step.PREPARED_AGAIN, IntentState.EXECUTING),
+                epoch=epoch,
+                body={
+                    "client_order_id": order.client_order_id,
+                    "request_sha": order.request_sha,
+                    "attempt": order.attempts + 1,
+                    "send_by": instant_text(send_by),
+                    "whys": [list(why) for why in whys],
+                },
+                now=now,
+            )
+            _put_order(
+                conn,
+                order,
+                status=PREPARED,
+                attempts=order.attempts + 1,
+                absences=0,
+                first_absent_at=None,
+                send_by=instant_text(send_by),
+            )
+            return Preparation(moved, _require_order(conn, moved), whys, reason)
+
+    def acknowledge(
+        self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime
+    ) -> JournalIntent:
+        """Store that the broker has the order (T3, 8)."""
+        return self._has_order(intent_id, (Step.ACKNOWLEDGED, IntentState.EXECUTING), epoch, order, now)
+
+    def refuse(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
+        """Store a definitive refusal (9)."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            _judge(row, (Step.REFUSED_BY_BROKER, IntentState.FAILED), epoch=epoch)
+            order = _require_order(conn, row)
+            if order.attempts > 1:
+                raise IllegalTransition(
+                    f"{_named(row)}: refused at attempt {order.attempts}, but an earlier one was never proven"
+                )
+            moved = self._move(
+                conn,
+                row,
+                (Step.REFUSED_BY_BROKER, IntentState.FAILED),
+                epoch=epoch,
+                reason=reason,
+                body={"client_order_id": order.client_order_id},
+                now=now,
+            )
+            _put_order(conn, order, status=OrderStatus.REJECTED.value, reason=reason)
+            _free(conn, order)
+            return moved
+
+    def mark_unknown(
+        self, intent_id: IntentId, *, epoch: int, reason: str, is_takeover: bool, now: datetime
+    ) -> JournalIntent:
+        """Store that a send is not proven either way (10)."""
+        step = Step.TAKEN_OVER if is_takeover else Step.OUTCOME_UNKNOWN
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            moved = self._move(conn, row, (step, IntentState.UNKNOWN), epoch=epoch, reason=reason, now=now)
+            order = _require_order(conn, row)
+            if order.status != OrderStatus.FILLED:
+                _put_order(conn, order, status=OrderStatus.UNKNOWN.value, reason=reason)
+            return moved
+
+    def record_absence(self, intent_id: IntentId, *, epoch: int, now: datetime) -> JournalOrder:
+        """Store that the broker did not know the order of an unknown intent."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            if row.state is not IntentState.UNKNOWN:
+                raise IllegalTransition(f"{_named(row)}: only an unknown intent is looked for")
+            if row.epoch != epoch:
+                raise StaleVersion(
+                    f"{_named(row)}: expected epoch {epoch}, found {row.epoch}: taken over since"
+                )
+            order = _require_order(conn, row)
+            _put_order(
+                conn,
+                order,
+                absences=order.absences + 1,
+                first_absent_at=instant_text(order.first_absent_at or now),
+            )
+            self._append(
+                conn,
+                now,
+                _draft_of(
+                    row,
+                    "absent_at_broker",
+                    body={"client_order_id": order.client_order_id, "absences": order.absences + 1},
+                ),
+            )
+            return _require_order(conn, row)
+
+    def adopt(self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime) -> JournalIntent:
+        """Store that an unknown order was found (11), or found ended with all its fills booked (19)."""
+        with self._reading() as conn:
+            known = _require_order(conn, _require(conn, intent_id))
+        if not order.status.is_terminal or order.filled_quantity != known.filled_quantity:
+            return self._has_order(intent_id, (Step.FOUND, IntentState.EXECUTING), epoch, order, now)
+        return self._end(intent_id, Step.FOUND_CLOSED, epoch, order, now)
+
+    def park(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
+        """Leave an unknown intent to a person (13)."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            moved = self._move(
+                conn, row, (Step.PARKED, IntentState.UNKNOWN), epoch=epoch, reason=reason, now=now
+            )
+            self._add_incident(conn, now, "parked", row.account, row.intent_id, reason)
+            return moved
+
+    def conclude_absent(
+        self, intent_id: IntentId, *, epoch: int, reason: str, is_expired: bool, now: datetime
+    ) -> JournalIntent:
+        """End an unknown intent that was proven absent (14)."""
+        to = IntentState.EXPIRED if is_expired else IntentState.FAILED
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            _judge(row, (Step.PROVEN_ABSENT, to), epoch=epoch)
+            order = _require_order(conn, row)
+            _check_absent(row, order)
+            moved = self._move(
+                conn,
+                row,
+                (Step.PROVEN_ABSENT, to),
+                epoch=epoch,
+                reason=reason,
+                body={"client_order_id": order.client_order_id, "absences": order.absences},
+                now=now,
+            )
+            _put_order(conn, order, status=OrderStatus.REJECTED.value, reason="proven_absent")
+            _free(conn, order)
+            conn.execute(
+                schema.watch_list.insert().values(
+                    client_order_id=order.client_order_id,
+                    account=row.account,
+                    session=row.intent.session.isoformat(),
+                    reason=reason,
+                    at=instant_text(now),
+                )
+            )
+            return moved
+
+    def record_fill(self, fill: Fill, *, now: datetime) -> bool:
+        """Book a fill of a working order (16); returns whether it was new."""
+        with self._writing() as conn:
+            row = _require(conn, fill.intent_id)
+            known = (
+                conn.execute(sa.select(schema.fills).where(schema.fills.c.execution_id == fill.execution_id))
+                .mappings()
+                .one_or_none()
+            )
+            if known is not None:
+                if records.fill_of(known) == fill:
+                    return False
+                raise IllegalTransition(f"fill {fill.execution_id}: booked before with other content")
+            order = _require_order(conn, row)
+            _check_fill(fill, row, order)
+            moved = self._move(
+                conn,
+                row,
+                (Step.FILLED, IntentState.EXECUTING),
+                epoch=row.epoch,
+                quantity=fill.quantity,
+                body={
+                    "execution_id": fill.execution_id,
+                    "client_order_id": fill.client_order_id,
+                    "price_micros": fill.price_micros,
+                    "commission_micros": fill.commission_micros,
+                    "filled_at": instant_text(fill.filled_at),
+                },
+                now=now,
+            )
+            conn.execute(
+                schema.fills.insert().values(
+                    execution_id=fill.execution_id,
+                    seq=_next(conn, schema.fills.c.seq),
+                    client_order_id=fill.client_order_id,
+                    intent_id=fill.intent_id,
+                    book=row.intent.book,
+                    lane=row.lane,
+                    session=fill.session.isoformat(),
+                    symbol=fill.symbol,
+                    side=fill.side.value,
+                    quantity=fill.quantity,
+                    price_micros=fill.price_micros,
+                    commission_micros=fill.commission_micros,
+                    filled_at=instant_text(fill.filled_at),
+                )
+            )
+            filled = order.filled_quantity + fill.quantity
+            is_whole = filled == order.request.quantity
+            status = OrderStatus.FILLED if is_whole else OrderStatus.PARTIAL_FILL
+            _put_order(conn, order, status=status.value, filled_quantity=filled)
+            _shrink(conn, order, left=moved.quantity - moved.filled_quantity)
+            return True
+
+    def ask_cancel(
+        self, intent_id: IntentId, *, epoch: int, actor: str, reason: str, now: datetime
+    ) -> JournalIntent:
+        """Store that a working order is about to be cancelled (17)."""
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            moved = self._move(
+                conn,
+                row,
+                (Step.CANCEL_ASKED, IntentState.EXECUTING),
+                epoch=epoch,
+                actor=actor,
+                reason=reason,
+                now=now,
+            )
+            _put_order(conn, _require_order(conn, row), cancel_asked_at=instant_text(now))
+            return moved
+
+    def close_working(
+        self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime
+    ) -> JournalIntent:
+        """End a working intent whose order is terminal at the broker (15)."""
+        return self._end(intent_id, Step.CLOSED, epoch, order, now)
+
+    def record_incident(
+        self, *, kind: str, account: str, intent_id: str, detail: str, is_halting: bool, now: datetime
+    ) -> None:
+        """Store something that must not be; a halting one turns the kill switch on as well."""
+        with self._writing() as conn:
+            self._add_incident(conn, now, kind, account, intent_id, detail)
+            if is_halting and not _run_control(conn).kill_switch_on:
+                self._set_control(
+                    conn, RunControlAction.HALT, actor="executor", reason=f"{kind}: {detail}", now=now
+                )
+
+    # ---------------------------------------------------------------------------- run control, people
+
+    def run_control(self) -> RunControl:
+        """Return the run control in force."""
+        with self._reading() as conn:
+            return _run_control(conn)
+
+    def set_run_control(
+        self, action: RunControlAction, *, actor: str, reason: str, now: datetime
+    ) -> RunControl:
+        """Halt, pause or resume all trading."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            return self._set_control(conn, action, actor=actor, reason=reason, now=now)
+
+    def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
+        """Store that a person vouches for a quarantined row; returns whether that was new."""
+        _check_person(actor, reason)
+        table = schema.quote_releases
+        with self._writing() as conn:
+            if conn.execute(sa.select(table.c.row_id).where(table.c.row_id == row_id)).first() is not None:
+                return False
+            conn.execute(
+                table.insert().values(
+                    row_id=row_id,
+                    seq=_next(conn, table.c.seq),
+                    actor=actor,
+                    reason=reason,
+                    released_at=instant_text(now),
+                )
+            )
+            self._append(
+                conn, now, _Draft("quote_released", actor=actor, reason=reason, body={"row_id": row_id})
+            )
+            return True
+
+    def quote_releases(self) -> list[QuoteRelease]:
+        """Return all released rows, in the order released."""
+        return [
+            records.release_of(row)
+            for row in self._rows(sa.select(schema.quote_releases).order_by(schema.quote_releases.c.seq))
+        ]
+
+    def enqueue(
+        self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
+    ) -> bool:
+        """Store a message to people; returns whether its key was new in the channel."""
+        table = schema.outbox
+        with self._writing() as conn:
+            known = sa.select(table.c.outbox_id).where(
+                table.c.channel == channel, table.c.dedup_key == dedup_key
+            )
+            if conn.execute(known).first() is not None:
+                return False
+            outbox_id = _next(conn, table.c.outbox_id)
+            conn.execute(
+                table.insert().values(
+                    outbox_id=outbox_id,
+                    dedup_key=dedup_key,
+                    channel=channel,
+                    severity=severity,
+                    subject=subject,
+                    body=body,
+                    status="waiting",
+                    attempts=0,
+                    created_at=instant_text(now),
+                    due_at=instant_text(now),
+                )
+            )
+            self._append(
+                conn,
+                now,
+                _Draft(
+                    "message_queued",
+                    body={
+                        "outbox_id": outbox_id,
+                        "dedup_key": dedup_key,
+                        "channel": channel,
+                        "severity": severity,
+                    },
+                ),
+            )
+            return True
+
+    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
+        """Take waiting messages that are due, oldest first, for `lease_s`."""
+        table = schema.outbox
+        until = instant_text(now + timedelta(seconds=lease_s))
+        with self._writing() as conn:
+            due = (
+                sa.select(table)
+                .where(table.c.status == "waiting", table.c.due_at <= instant_text(now))
+                .order_by(table.c.outbox_id)
+                .limit(limit)
+            )
+            leased = []
+            for row in conn.execute(due).mappings().all():
+                changed = {"attempts": row["attempts"] + 1, "due_at": until}
+                conn.execute(table.update().where(table.c.outbox_id == row["outbox_id"]).values(**changed))
+                leased.append(records.message_of({**row, **changed}))
+            return leased
+
+    def mark(
+        self,
+        outbox_id: int,
+        *,
+        attempt: int,
+        is_delivered: bool,
+        reason: str,
+        retry_at: datetime | None,
+        now: datetime,
+    ) -> None:
+        """Store how an attempt went; undelivered without `retry_at` is given up."""
+        table = schema.outbox
+        with self._writing() as conn:
+            row = (
+                conn.execute(sa.select(table).where(table.c.outbox_id == outbox_id)).mappings().one_or_none()
+            )
+            if row is None:
+                raise UnknownId(f"outbox message {outbox_id}: nothing is stored under this id")
+            if row["status"] != "waiting" or row["attempts"] != attempt:
+                raise StaleVersion(
+                    f"outbox message {outbox_id}: expected attempt {attempt} of a waiting one,"
+                    f" found attempt {row['attempts']}, {row['status']}"
+                )
+            changed = {"status": "delivered" if is_delivered else "dead"}
+            if not is_delivered and retry_at is not None:
+                changed = {"status": "waiting", "due_at": instant_text(retry_at)}
+            conn.execute(table.update().where(table.c.outbox_id == outbox_id).values(**changed))
+            conn.execute(
+                schema.deliveries.insert().values(
+                    outbox_id=outbox_id,
+                    attempt=attempt,
+                    is_delivered=int(is_delivered),
+                    reason=reason,
+                    at=instant_text(now),
+                )
+            )
+            self._append(
+                conn,
+                now,
+                _Draft(
+                    "message_tried",
+                    reason=reason,
+                    body={"outbox_id": outbox_id, "attempt": attempt, "status": changed["status"]},
+                ),
+            )
+
+    # ---------------------------------------------------------------------------- asking
+
+    def intent(self, intent_id: IntentId) -> JournalIntent:
+        """Return one intent; raises `UnknownId`."""
+        with self._reading() as conn:
+            return _require(conn, intent_id)
+
+    def intents(self, *, book: str, lane: str, session: date) -> list[JournalIntent]:
+        """Return a session's intents in the order in which they execute."""
+        with self._reading() as conn:
+            return [records.intent_of(row) for row in _session_rows(conn, book, lane, session)]
+
+    def open_intents(self, *, account: str, lane: str) -> list[JournalIntent]:
+        """Return an account's open intents, by session, sells first, then by symbol."""
+        table = schema.intents
+        query = (
+            sa.select(table)
+            .where(table.c.account == account, table.c.lane == lane, table.c.state.in_(_OPEN))
+            .order_by(table.c.session, *_EXECUTION_ORDER)
+        )
+        return [records.intent_of(row) for row in self._rows(query)]
+
+    def stuck(self, *, before: datetime) -> list[JournalIntent]:
+        """Return intents that are executing or unknown and have not changed since before an instant."""
+        table = schema.intents
+        query = (
+            sa.select(table)
+            .where(table.c.state.in_(["executing", "unknown"]), table.c.changed_at < instant_text(before))
+            .order_by(table.c.changed_at, table.c.intent_id)
+        )
+        return [records.intent_of(row) for row in self._rows(query)]
+
+    def verdicts(self, intent_id: IntentId) -> list[Verdict]:
+        """Return what each guard said of an intent when it was decided, in the order of precedence."""
+        table = schema.verdicts
+        with self._reading() as conn:
+            intent = _require(conn, intent_id).intent
+            rows = conn.execute(
+                sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.place)
+            ).mappings()
+            return [records.verdict_of(row, intent=intent) for row in rows]
+
+    def order(self, client_order_id: ClientOrderId) -> JournalOrder | None:
+        """Return one order row, or `None`."""
+        rows = self._rows(sa.select(schema.orders).where(schema.orders.c.client_order_id == client_order_id))
+        return records.order_of(rows[0]) if rows else None
+
+    def order_of(self, intent_id: IntentId) -> JournalOrder | None:
+        """Return an intent's order of its highest generation, or `None`."""
+        table = schema.orders
+        query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.generation.desc())
+        rows = self._rows(query.limit(1))
+        return records.order_of(rows[0]) if rows else None
+
+    def orders(self, *, book: str, lane: str, session: date) -> list[JournalOrder]:
+        """Return a session's orders, by intent then generation."""
+        table = schema.orders
+        query = (
+            sa.select(table)
+            .where(table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat())
+            .order_by(table.c.intent_id, table.c.generation)
+        )
+        return [records.order_of(row) for row in self._rows(query)]
+
+    def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
+        """Return a session's fills in the order booked."""
+        with self._reading() as conn:
+            return _session_fills(conn, book, lane, session.isoformat())
+
+    def incidents(self) -> list[Incident]:
+        """Return all incidents, in the order recorded."""
+        query = sa.select(schema.incidents).order_by(schema.incidents.c.incident_id)
+        return [records.incident_of(row) for row in self._rows(query)]
+
+    def deliveries(self) -> list[Delivery]:
+        """Return all attempts to deliver messages, in the order made."""
+        table, outbox = schema.deliveries, schema.outbox
+        query = (
+            sa.select(table, outbox.c.channel)
+            .join(outbox, outbox.c.outbox_id == table.c.outbox_id)
+            .order_by(table.c.at, table.c.outbox_id, table.c.attempt)
+        )
+        return [records.delivery_of(row) for row in self._rows(query)]
+
+    def events(self, *, after: int, limit: int) -> list[JournalEvent]:
+        """Return events with a sequence number above `after`, ascending, at most `limit`."""
+        table = schema.events
+        query = sa.select(table).where(table.c.seq > after).order_by(table.c.seq).limit(limit)
+        return [records.event_of(row) for row in self._rows(query)]
+
+    def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
+        """Return an intent's events, ascending."""
+        table = schema.events
+        query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.seq)
+        return [records.event_of(row) for row in self._rows(query)]
+
+    # ---------------------------------------------------------------------------- one step of an intent
+
+    def _held(
+        self, intent_id: IntentId, step: tuple[Step, IntentState], epoch: int, *, reason: str, now: datetime
+    ) -> JournalIntent:
+        with self._writing() as conn:
+            return self._move(conn, _require(conn, intent_id), step, epoch=epoch, reason=reason, now=now)
+
+    def _answer(
+        self,
+        intent_id: IntentId,
+        step: tuple[Step, IntentState],
+        *,
+        version: int,
+        payload_hash: str,
+        nonce: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> JournalIntent:
+        if not actor or not nonce:
+            raise ApprovalRefused(f"{intent_id}: an approval names its actor and a nonce")
+        table = schema.approvals
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            if payload_hash != row.payload_hash:
+                raise ApprovalRefused(
+                    f"{_named(row)}: shown {payload_hash[:12]}, stored {row.payload_hash[:12]}: look again"
+                )
+            if conn.execute(sa.select(table.c.nonce).where(table.c.nonce == nonce)).first() is not None:
+                raise ApprovalRefused(f"{_named(row)}: nonce {nonce} was used before; preview it again")
+            if now >= row.not_after:
+                raise ApprovalRefused(f"{_named(row)}: expired at {instant_text(row.not_after)}")
+            moved = self._move(
+                conn,
+                row,
+                step,
+                version=version,
+                actor=actor,
+                reason=reason,
+                body={"nonce": nonce, "payload_hash": payload_hash},
+                now=now,
+            )
+            conn.execute(
+                table.insert().values(
+                    nonce=nonce,
+                    intent_id=intent_id,
+                    answer=step[1].value,
+                    actor=actor,
+                    reason=reason,
+                    payload_hash=payload_hash,
+                    version=version,
+                    at=instant_text(now),
+                )
+            )
+            return moved
+
+    def _has_order(
+        self,
+        intent_id: IntentId,
+        step: tuple[Step, IntentState],
+        epoch: int,
+        order: BrokerOrder,
+        now: datetime,
+    ) -> JournalIntent:
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            _judge(row, step, epoch=epoch)
+            known = _require_order(conn, row)
+            _check_equal(row, known, order)
+            moved = self._move(
+                conn,
+                row,
+                step,
+                epoch=epoch,
+                body={"client_order_id": known.client_order_id, "broker_order_id": order.broker_order_id},
+                now=now,
+            )
+            status = OrderStatus.PARTIAL_FILL if known.filled_quantity else OrderStatus.WORKING
+            if known.status != OrderStatus.FILLED:
+                _put_order(conn, known, status=status.value, broker_order_id=order.broker_order_id, reason="")
+            return moved
+
+    def _end(
+        self, intent_id: IntentId, step: Step, epoch: int, order: BrokerOrder, now: datetime
+    ) -> JournalIntent:
+        with self._writing() as conn:
+            row = _require(conn, intent_id)
+            known = _require_order(conn, row)
+            _check_equal(row, known, order)
+            if not order.status.is_terminal or order.filled_quantity != known.filled_quantity:
+                raise IllegalTransition(
+                    f"{_named(row)}: ends when the broker says so with all fills booked; it says"
+                    f" {order.status} with {order.filled_quantity} filled, booked are {known.filled_quantity}"
+                )
+            was_asked = known.cancel_asked_at is not None
+            to = ending_of(order.status, row.filled_quantity, was_cancel_asked=was_asked)
+            moved = self._move(
+                conn,
+                row,
+                (step, to),
+                epoch=epoch,
+                reason=order.reason,
+                body={"client_order_id": known.client_order_id, "status": order.status.value},
+                now=now,
+            )
+            if known.status != OrderStatus.FILLED:
+                _put_order(
+                    conn,
+                    known,
+                    status=order.status.value,
+                    broker_order_id=order.broker_order_id,
+                    reason=order.reason,
+                )
+            _free(conn, known)
+            return moved
+
+    def _move(
+        self,
+        conn: sa.Connection,
+        row: JournalIntent,
+        step: tuple[Step, IntentState],
+        *,
+        now: datetime,
+        version: int | None = None,
+        epoch: int | None = None,
+        quantity: int = 0,
+        actor: str = "",
+        reason: str = "",
+        body: Mapping[str, Any] | None = None,
+    ) -> JournalIntent:
+        """Take one edge: compare and set the row, append its event; return the row as it is then."""
+        place = _place_of(row)
+        after = _judge(row, step, version=version, epoch=epoch, quantity=quantity)
+        table = schema.intents
+        changed = conn.execute(
+            table.update()
+            .where(
+                table.c.intent_id == row.intent_id,
+                table.c.version == place.version,
+                table.c.state == place.state.value,
+                table.c.epoch == place.epoch,
+            )
+            .values(
+                state=after.state.value,
+                stage=after.stage.value,
+                version=after.version,
+                epoch=after.epoch,
+                generation=after.generation,
+                filled_quantity=after.filled_quantity,
+                reason=reason or row.reason,
+                actor=actor or row.actor,
+                changed_at=instant_text(now),
+            )
+        ).rowcount
+        if changed != 1:
+            raise StaleVersion(f"{_named(row)}: version {place.version} was changed by another")
+        moved = replace(
+            row,
+            state=after.state,
+            stage=after.stage,
+            version=after.version,
+            epoch=after.epoch,
+            generation=after.generation,
+            filled_quantity=after.filled_quantity,
+            reason=reason or row.reason,
+            actor=actor or row.actor,
+            complete=after.state is IntentState.EXECUTED and after.filled_quantity == after.quantity,
+            changed_at=now,
+        )
+        told = _step_body(place, step, quantity) | dict(body or {})
+        self._append(conn, now, _draft_of(row, step[0].value, actor=actor, reason=reason, body=told))
+        return moved
+
+    def _insert_batch(
+        self,
+        conn: sa.Connection,
+        known: records.Row,
+        decisions: Sequence[Decision],
+        verdicts: Sequence[Verdict],
+        decisions_sha: str,
+        now: datetime,
+    ) -> None:
+        place_in = (known["book"], known["lane"], known["session"])
+        rows = [_row_of(decision, now) for decision in decisions]
+        by_key = {decision.intent.intent_key: decision.intent_id for decision in decisions}
+        counts = dict.fromkeys(by_key.values(), 0)
+        told = []
+        for verdict in verdicts:
+            intent_id = by_key.get(verdict.intent_key)
+            if intent_id is None:
+                raise BadInput(f"verdict of {verdict.guard} on {verdict.symbol}: no decision on this intent")
+            told.append(_verdict_row(verdict, intent_id, counts[intent_id]))
+            counts[intent_id] += 1
+        if rows:
+            conn.execute(schema.intents.insert(), rows)
+        if told:
+            conn.execute(schema.verdicts.insert(), told)
+        drafts = [_Draft("decided", *place_in, body={"decisions_sha": decisions_sha, "intents": len(rows)})]
+        drafts += [_registration(decision, row) for decision, row in zip(decisions, rows, strict=True)]
+        self._append(conn, now, *drafts)
+        values = {
+            "decided_at": instant_text(now),
+            "decisions_sha": decisions_sha,
+            "refused_stage": "",
+            "refused_reason": "",
+        }
+        table = schema.book_sessions
+        conn.execute(
+            table.update()
+            .where(table.c.book == place_in[0], table.c.lane == place_in[1], table.c.session == place_in[2])
+            .values(**values)
+        )
+
+    def _append_conflict(
+        self, conn: sa.Connection, now: datetime, known: records.Row, conflict: str, decisions_sha: str
+    ) -> None:
+        table = schema.events
+        body = {"decisions_sha": decisions_sha, "stands": known["decisions_sha"]}
+        same = sa.select(table.c.seq).where(
+            table.c.kind == "conflict",
+            table.c.book == known["book"],
+            table.c.lane == known["lane"],
+            table.c.session == known["session"],
+            table.c.reason == conflict,
+            table.c.body == canonical_json(body),
+        )
+        if conn.execute(same).first() is None:
+            place_in = (known["book"], known["lane"], known["session"])
+            self._append(conn, now, _Draft("conflict", *place_in, reason=conflict, body=body))
+
+    def _add_incident(
+        self, conn: sa.Connection, now: datetime, kind: str, account: str, intent_id: str, detail: str
+    ) -> None:
+        table = schema.incidents
+        same = sa.select(table.c.incident_id).where(
+            table.c.kind == kind,
+            table.c.account == account,
+            table.c.intent_id == intent_id,
+            table.c.detail == detail,
+        )
+        if conn.execute(same).first() is not None:
+            return
+        conn.execute(
+            table.insert().values(
+                incident_id=_next(conn, table.c.incident_id),
+                kind=kind,
+                account=account,
+                intent_id=intent_id,
+                detail=detail,
+                at=instant_text(now),
+            )
+        )
+        body = {"incident": kind, "account": account}
+        self._append(conn, now, _Draft("incident", intent_id=intent_id, reason=detail, body=body))
+
+    def _set_control(
+        self, conn: sa.Connection, action: RunControlAction, *, actor: str, reason: str, now: datetime
+    ) -> RunControl:
+        table = schema.run_control
+        before = _run_control(conn)
+        after = RunControl(
+            kill_switch_on=action is RunControlAction.HALT
+            or (before.kill_switch_on and action is not RunControlAction.RESUME),
+            paused=action is RunControlAction.PAUSE
+            or (before.paused and action is not RunControlAction.RESUME),
+            actor=actor,
+            reason=reason,
+            changed_at=now,
+        )
+        values = {
+            "kill_switch_on": int(after.kill_switch_on),
+            "paused": int(after.paused),
+            "actor": actor,
+            "reason": reason,
+            "changed_at": instant_text(now),
+        }
+        if conn.execute(table.update().values(**values)).rowcount == 0:
+            conn.execute(table.insert().values(scope="all", **values))
+        body = {"action": action.value, "before": _switches(before), "after": _switches(after)}
+        self._append(conn, now, _Draft("run_control", actor=actor, reason=reason, body=body))
+        return after
+
+    def _append(self, conn: sa.Connection, now: datetime, *drafts: _Draft) -> None:
+        """Put events at the end of the chain, in the transaction of what they tell."""
+        table = schema.events
+        last = conn.execute(
+            sa.select(table.c.seq, table.c.hash).order_by(table.c.seq.desc()).limit(1)
+        ).one_or_none()
+        seq, prev_hash = (0, GENESIS) if last is None else (last.seq, last.hash)
+        at = instant_text(now)
+        rows = []
+        for draft in drafts:
+            seq += 1
+            content = {"seq": seq, "at": at, **draft._asdict()}
+            hashed = chained(prev_hash, content)
+            rows.append(
+                {**content, "body": canonical_json(draft.body), "prev_hash": prev_hash, "hash": hashed}
+            )
+            prev_hash = hashed
+        conn.execute(table.insert(), rows)
+
+    # ---------------------------------------------------------------------------- the database
+
+    def _open(self) -> None:
+        with self._reading() as conn:
+            revision = _revision(conn, self._name)
+        if revision == schema.SCHEMA_REVISION:
+            return
+        with self._writing() as conn:
+            # Another process may have been first: the write lock decides.
+            revision = _revision(conn, self._name)
+            if revision < schema.SCHEMA_REVISION:
+                _migrate(conn)
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[records.Row]:
+        with self._reading() as conn:
+            return conn.execute(query).mappings().all()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._explained(), self._engine.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._explained(), self._writer.begin() as conn:
+            if conn.dialect.name == "postgresql":
+                conn.execute(sa.select(sa.func.pg_advisory_xact_lock(CHAIN_LOCK)))
+            yield conn
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what a database's error means here, and what to do about it."""
+        try:
+            yield
+        except IntegrityError as error:
+            raise IllegalTransition(f"journal {self._name}: refused by its schema: {error.orig}") from error
+        except DBAPIError as error:
+            raise JournalUnavailable(f"journal {self._name}: {_advice(str(error.orig))}") from error
+        except (sqlite3.Error, PoolTimeoutError) as error:
+            raise JournalUnavailable(f"journal {self._name}: {_advice(str(error))}") from error
+
+
+# -------------------------------------------------------------------------------- connections
+
+
+def _engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url)
+    if not url.database or url.database == ":memory:":
+        raise JournalUnavailable(f"journal {url}: a journal outlives its process, so it needs a file")
+    folder = Path(url.database.removeprefix("file:").partition("?")[0]).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalUnavailable(f"journal {url.database}: its folder cannot be made: {error}") from error
+    engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_s})
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepared(connection: Any, _record: Any) -> None:
+        # Transactions are begun by the next listener, so that a writer takes the lock at once.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        journal_mode = cursor.execute("pragma journal_mode = wal").fetchone()[0]
+        cursor.execute("pragma synchronous = full")
+        cursor.execute("pragma foreign_keys = on")
+        synchronous = cursor.execute("pragma synchronous").fetchone()[0]
+        cursor.close()
+        if journal_mode != "wal" or synchronous != FULL:
+            # With less, a power loss can leave an order at the broker and no claim here.
+            raise JournalUnavailable(
+                f"journal {url.database}: journal_mode is {journal_mode}, synchronous {synchronous};"
+                " trading needs wal and 2 (full): move it to a local disk"
+            )
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+    return engine
+
+
+def _advice(message: str) -> str:
+    lowered = message.lower()
+    if "locked" in lowered or "busy" in lowered:
+        return f"{message}: another process writes it; wait for it, or end it, and try again"
+    if "not a database" in lowered or "malformed" in lowered:
+        return f"{message}: the file is damaged or no journal; keep it, and restore the last copy"
+    if "full" in lowered or "disk i/o" in lowered:
+        return f"{message}: nothing was changed; make room on the disk and try again"
+    if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
+        return f"{message}: this user cannot write it; give it the right, or another path"
+    return f"{message}: nothing was changed"
+
+
+def _revision(conn: sa.Connection, name: str) -> str:
+    """Return the schema revision of a database, empty where it is empty; raises on one that is not ours."""
+    tables = sa.inspect(conn).get_table_names()
+    if "alembic_version" in tables:
+        revision = conn.execute(sa.text("select version_num from alembic_version")).scalar()
+        if revision is not None and revision > schema.SCHEMA_REVISION:
+            raise JournalUnavailable(
+                f"journal {name}: schema {revision}, this version reads up to {schema.SCHEMA_REVISION}:"
+                " it was written by a newer version; use that one"
+            )
+        return str(revision or "")
+    if tables:
+        raise JournalUnavailable(
+            f"journal {name}: holds tables ({', '.join(tables[:3])}) but no journal: name another path"
+        )
+    return ""
+
+
+def _migrate(conn: sa.Connection) -> None:
+    # Alembic takes a third of a second to import, and only a file that is behind needs it.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
+
+
+# -------------------------------------------------------------------------------- rows and rules
+
+_OPEN = [state.value for state in IntentState if state.is_open]
+_EXECUTION_ORDER = (
+    schema.intents.c.side.desc(),
+    schema.intents.c.symbol,
+    schema.intents.c.slot,
+    schema.intents.c.intent_id,
+)
+
+
+def _require(conn: sa.Connection, intent_id: IntentId) -> JournalIntent:
+    table = schema.intents
+    row = conn.execute(sa.select(table).where(table.c.intent_id == intent_id)).mappings().one_or_none()
+    if row is None:
+        raise UnknownId(f"intent {intent_id}: nothing is stored under this id")
+    return records.intent_of(row)
+
+
+def _require_order(conn: sa.Connection, row: JournalIntent) -> JournalOrder:
+    table = schema.orders
+    query = sa.select(table).where(table.c.intent_id == row.intent_id, table.c.generation == row.generation)
+    order = conn.execute(query).mappings().one_or_none()
+    if order is None:
+        raise IllegalTransition(f"{_named(row)}: has no prepared order")
+    return records.order_of(order)
+
+
+def _session_rows(
+    conn: sa.Connection, book: str, lane: str, session: date, *, only_open: bool = False
+) -> Sequence[records.Row]:
+    table = schema.intents
+    query = sa.select(table).where(
+        table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat()
+    )
+    if only_open:
+        query = query.where(table.c.state.in_(_OPEN))
+    return conn.execute(query.order_by(*_EXECUTION_ORDER)).mappings().all()
+
+
+def _session_fills(conn: sa.Connection, book: str, lane: str, session: str) -> list[Fill]:
+    table = schema.fills
+    query = (
+        sa.select(table)
+        .where(table.c.book == book, table.c.lane == lane, table.c.session == session)
+        .order_by(table.c.seq)
+    )
+    return [records.fill_of(row) for row in conn.execute(query).mappings()]
+
+
+def _book_session(conn: sa.Connection, book: str, lane: str, session: date) -> records.Row | None:
+    table = schema.book_sessions
+    query = sa.select(table).where(
+        table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat()
+    )
+    return conn.execute(query).mappings().one_or_none()
+
+
+def _put_book_session(
+    conn: sa.Connection,
+    known: records.Row | None,
+    book: str,
+    lane: str,
+    session: date,
+    values: Mapping[str, Any],
+) -> None:
+    table = schema.book_sessions
+    if known is not None:
+        conn.execute(
+            table.update()
+            .where(table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat())
+            .values(**values)
+        )
+        return
+    blank = dict.fromkeys(
+        ("opening_sha", "decisions_sha", "carried_by", "closing_sha", "refused_stage", "refused_reason"), ""
+    )
+    conn.execute(
+        table.insert().values(book=book, lane=lane, session=session.isoformat(), **{**blank, **values})
+    )
+
+
+def _carried_on(
+    conn: sa.Connection,
+    book: str,
+    lane: str,
+    session: date,
+    previous: date | None,
+    span: sa.Row[Any],
+) -> Book:
+    """Return the closing book of the session before, for a book that has opened; raises `OutOfOrder`."""
+    first, last = span
+    if session.isoformat() < first:
+        raise OutOfOrder(f"{book} {session}: the book opened in {first}, after this session")
+    if previous is None:
+        raise OutOfOrder(f"{book} {session}: has no session before, but the book opened in {first}")
+    before = _book_session(conn, book, lane, previous)
+    if before is None or before["closing"] is None:
+        how = "was never opened" if before is None or before["opening"] is None else "is not settled"
+        raise OutOfOrder(
+            f"{book} {session}: the session before, {previous}, {how} (the book is at {last});"
+            " run it first, or carry the book over it as a named person"
+        )
+    return records.book_of(before["closing"])
+
+
+def _run_control(conn: sa.Connection) -> RunControl:
+    return records.run_control_of(conn.execute(sa.select(schema.run_control)).mappings().one_or_none())
+
+
+def _funds(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, apart: str = "") -> FundsView:
+    """Return what a review sees; the order `apart` is left out, since it is what is reviewed."""
+    intent = row.intent
+    fills = _session_fills(conn, intent.book, row.lane, intent.session.isoformat())
+    table = schema.reservations
+    query = sa.select(table).where(
+        table.c.book == intent.book,
+        table.c.lane == row.lane,
+        table.c.quantity_left > 0,
+        table.c.client_order_id != apart,
+    )
+    reserved = 0
+    open_quantities: dict[Side, dict[Symbol, int]] = {Side.BUY: {}, Side.SELL: {}}
+    for held in conn.execute(query).mappings():
+        reserved += held["micros_left"]
+        of_side = open_quantities[Side(held["side"])]
+        symbol = Symbol(held["symbol"])
+        of_side[symbol] = of_side.get(symbol, 0) + held["quantity_left"]
+    return FundsView(
+        run_control=_run_control(conn),
+        book=with_fills(book_at_open, fills),
+        reserved_micros=reserved,
+        open_buys=open_quantities[Side.BUY],
+        open_sells=open_quantities[Side.SELL],
+    )
+
+
+def _put_order(conn: sa.Connection, order: JournalOrder, **values: str | int | None) -> None:
+    table = schema.orders
+    conn.execute(table.update().where(table.c.client_order_id == order.client_order_id).values(**values))
+
+
+def _shrink(conn: sa.Connection, order: JournalOrder, *, left: int) -> None:
+    """Leave of a reservation what the shares still open need, rounded up."""
+    table = schema.reservations
+    row = (
+        conn.execute(sa.select(table).where(table.c.client_order_id == order.client_order_id))
+        .mappings()
+        .one()
+    )
+    micros = -(-row["micros_left"] * left // row["quantity_left"]) if row["quantity_left"] else 0
+    conn.execute(
+        table.update()
+        .where(table.c.client_order_id == order.client_order_id)
+        .values(quantity_left=left, micros_left=micros)
+    )
+
+
+def _free(conn: sa.Connection, order: JournalOrder) -> None:
+    table = schema.reservations
+    conn.execute(
+        table.update()
+        .where(table.c.client_order_id == order.client_order_id)
+        .values(quantity_left=0, micros_left=0)
+    )
+
+
+def _next(conn: sa.Connection, column: sa.Column[int]) -> int:
+    """Return the next number of a column that counts from 1; the write lock keeps it ours."""
+    return int(conn.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0))).scalar_one()) + 1
+
+
+def _place_of(row: JournalIntent) -> Place:
+    return Place(
+        state=row.state,
+        stage=row.stage,
+        version=row.version,
+        epoch=row.epoch,
+        generation=row.generation,
+        quantity=row.quantity,
+        filled_quantity=row.filled_quantity,
+    )
+
+
+def _judge(
+    row: JournalIntent,
+    step: tuple[Step, IntentState],
+    *,
+    version: int | None = None,
+    epoch: int | None = None,
+    quantity: int = 0,
+) -> Place:
+    """Return where a row goes by a step, or raise what the refusal means."""
+    event = Event(
+        step[0],
+        step[1],
+        row.version if version is None else version,
+        row.epoch if epoch is None else epoch,
+        quantity,
+    )
+    after = transition(_place_of(row), event)
+    if isinstance(after, Refusal):
+        kind: type[JournalError] = (
+            StaleVersion if after.code in {STALE_VERSION, STALE_EPOCH} else IllegalTransition
+        )
+        raise kind(f"{_named(row)}: {after.message}")
+    return after
+
+
+def _step_body(place: Place | None, step: tuple[Step, IntentState], quantity: int) -> dict[str, Any]:
+    """Return what an event needs to be folded again: what was asked, and what it was asked of."""
+    return {
+        "to": step[1].value,
+        "version": 0 if place is None else place.version,
+        "epoch": 0 if place is None else place.epoch,
+        "quantity": quantity,
+    }
+
+
+def _draft_of(
+    row: JournalIntent, kind: str, *, actor: str = "", reason: str = "", body: Mapping[str, Any]
+) -> _Draft:
+    intent = row.intent
+    return _Draft(kind, intent.book, row.lane, intent.session.isoformat(), row.intent_id, actor, reason, body)
+
+
+def _check_batch(decisions: Sequence[Decision], book: str, lane: str, session: date) -> None:
+    seen = set()
+    for decision in decisions:
+        intent = decision.intent
+        if (intent.book, decision.lane, intent.session) != (book, lane, session):
+            raise BadInput(
+                f"decision on {intent.symbol} of {intent.book} {decision.lane} {intent.session}:"
+                f" registered under {book} {lane} {session}"
+            )
+        if decision.intent_id in seen:
+            raise DuplicateIntent(f"{intent.symbol} {session}: two decisions under {decision.intent_id}")
+        seen.add(decision.intent_id)
+        sends = decision.outcome in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}
+        if sends != (decision.quantity > 0):
+            raise BadInput(
+                f"decision on {intent.symbol}: {decision.outcome} with quantity {decision.quantity}"
+            )
+
+
+def _conflict(
+    conn: sa.Connection, known: records.Row, decisions: Sequence[Decision], decisions_sha: str
+) -> str:
+    """Return how decisions differ from those that a session was decided with, empty where they do not."""
+    table = schema.intents
+    query = sa.select(table.c.intent_id, table.c.payload_hash).where(
+        table.c.book == known["book"], table.c.lane == known["lane"], table.c.session == known["session"]
+    )
+    stored = {row.intent_id: row.payload_hash for row in conn.execute(query)}
+    given = {d.intent_id: sent_payload_hash(d.intent, quantity=d.quantity) for d in decisions}
+    for decision in decisions:
+        if stored.get(decision.intent_id) != given[decision.intent_id]:
+            return f"another decision on {decision.intent.symbol} under {decision.intent_id}"
+    if len(stored) != len(given):
+        return f"{len(given)} decisions, {len(stored)} are stored"
+    if known["decisions_sha"] != decisions_sha:
+        return f"decisions {decisions_sha[:12]}, stored are {known['decisions_sha'][:12]}"
+    return ""
+
+
+def _row_of(decision: Decision, now: datetime) -> dict[str, Any]:
+    intent = decision.intent
+    return {
+        "intent_id": decision.intent_id,
+        "account": decision.account,
+        "lane": decision.lane,
+        "book": intent.book,
+        "session": intent.session.isoformat(),
+        "symbol": intent.symbol,
+        "side": intent.side.value,
+        "slot": intent.slot.value,
+        "payload": canonical_json(intent.payload()),
+        "payload_hash": sent_payload_hash(intent, quantity=decision.quantity),
+        "state": _OUTCOME_STATE[decision.outcome].value,
+        "stage": Stage.NONE.value,
+        "version": 1,
+        "epoch": 0,
+        "generation": 0,
+        "quantity": decision.quantity,
+        "unadvised_quantity": decision.unadvised_quantity,
+        "filled_quantity": 0,
+        "reason": decision.reason,
+        "actor": "",
+        "not_after": instant_text(decision.not_after),
+        "verdicts_sha": decision.verdicts_sha,
+        "limits_sha": decision.limits_sha,
+        "inputs_sha": decision.inputs_sha,
+        "changed_at": instant_text(now),
+    }
+
+
+def _verdict_row(verdict: Verdict, intent_id: IntentId, place: int) -> dict[str, Any]:
+    return {
+        "intent_id": intent_id,
+        "place": place,
+        "guard": verdict.guard,
+        "passed": int(verdict.passed),
+        "reason": verdict.reason,
+        "observed": verdict.observed,
+        "limit_value": verdict.limit,
+        "largest_quantity": verdict.largest_quantity,
+        "limits_sha": verdict.limits_sha,
+    }
+
+
+def _registration(decision: Decision, row: Mapping[str, Any]) -> _Draft:
+    state = _OUTCOME_STATE[decision.outcome]
+    body = _step_body(None, (Step.REGISTERED, state), decision.quantity) | {
+        name: row[name]
+        for name in (
+            "account", "payload_hash", "unadvised_quantity", "not_after",
+            "verdicts_sha", "limits_sha", "inputs_sha",
+        )
+    }  # fmt: skip
+    body |= {"payload": decision.intent.payload(), "outcome": decision.outcome.value}
+    return _Draft(
+        Step.REGISTERED.value,
+        row["book"],
+        row["lane"],
+        row["session"],
+        decision.intent_id,
+        reason=decision.reason,
+        body=body,
+    )
+
+
+def _check_gate(conn: sa.Connection, row: JournalIntent) -> None:
+    control = _run_control(conn)
+    if control.kill_switch_on and row.intent.slot is not Slot.FLATTEN:
+        raise GateClosed(
+            f"kill_switch_on: {_named(row)} is held, since {control.actor} said {control.reason!r}"
+        )
+    if control.paused:
+        raise GateClosed(
+            f"trading_paused: {_named(row)} is held, since {control.actor} said {control.reason!r}"
+        )
+
+
+def _check_send_by(row: JournalIntent, send_by: datetime, now: datetime) -> None:
+    if now >= send_by:
+        raise GateClosed(f"send_by_passed: {_named(row)} was to be sent before {instant_text(send_by)}")
+    if now >= row.not_after:
+        raise GateClosed(
+            f"not_after_passed: {_named(row)} was to be sent before {instant_text(row.not_after)}"
+        )
+
+
+def _check_absent(row: JournalIntent, order: JournalOrder) -> None:
+    if order.broker_order_id:
+        raise IllegalTransition(
+            f"{_named(row)}: acknowledged as {order.broker_order_id}; that it is gone proves nothing"
+        )
+    if order.absences < ABSENCES_NEEDED:
+        raise IllegalTransition(
+            f"{_named(row)}: absent {order.absences} times at the broker; {ABSENCES_NEEDED} prove it"
+        )
+
+
+def _check_equal(row: JournalIntent, known: JournalOrder, order: BrokerOrder) -> None:
+    found = differences(known.request, order)
+    if found:
+        raise IllegalTransition(f"{_named(row)}: the broker's order differs: {'; '.join(found)}")
+
+
+def _check_fill(fill: Fill, row: JournalIntent, order: JournalOrder) -> None:
+    sent = order.request
+    expected = (order.client_order_id, sent.symbol, sent.side, row.intent.session)
+    if (fill.client_order_id, fill.symbol, fill.side, fill.session) != expected:
+        raise IllegalTransition(f"fill {fill.execution_id}: is not of the order of {_named(row)}")
+
+
+def _check_person(actor: str, reason: str) -> None:
+    if not actor.strip() or not reason.strip():
+        raise BadInput(
+            f"actor {actor!r}, reason {reason!r}: both are needed, so that people can ask who and why"
+        )
+
+
+def _switches(control: RunControl) -> dict[str, bool]:
+    return {"kill_switch_on": control.kill_switch_on, "paused": control.paused}
+
+
+def _named(row: JournalIntent) -> str:
+    return f"{row.intent.side} {row.intent.symbol} of {row.intent.session} ({row.intent_id})"

@@ -1,0 +1,245 @@
+"""Rows of the journal's tables as the records of trading.journal; read by the store and by the reader alike.
+
+Imports no database: the console's reading verbs start in a moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any, Protocol
+
+from trading.audit import instant_from_text
+from trading.intents import Intent, intent_from_payload
+from trading.journal import (
+    Delivery,
+    Incident,
+    JournalEvent,
+    JournalIntent,
+    JournalOrder,
+    OutboxMessage,
+    QuoteRelease,
+    RunControl,
+    SessionRecord,
+)
+from trading.lifecycle import IntentState, Stage
+from trading.orders import Fill, OrderRequest
+from trading.positions import Book, book_from_payload
+from trading.values import ClientOrderId, IntentId, OrderType, Side, Symbol, TimeInForce
+from trading.verdicts import Verdict
+
+
+class Row(Protocol):
+    """Give one row's values by column name, whatever driver read it."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return the value of a column."""
+        ...
+
+
+UNTOUCHED_RUN_CONTROL = RunControl(kill_switch_on=False, paused=False, actor="", reason="", changed_at=None)
+"""The run control before anybody set it."""
+
+
+def intent_of(row: Row) -> JournalIntent:
+    """Return the record of one row of `intents`."""
+    return JournalIntent(
+        intent_id=IntentId(row["intent_id"]),
+        intent=intent_from_payload(json.loads(row["payload"])),
+        account=row["account"],
+        lane=row["lane"],
+        state=IntentState(row["state"]),
+        stage=Stage(row["stage"]),
+        version=row["version"],
+        epoch=row["epoch"],
+        generation=row["generation"],
+        quantity=row["quantity"],
+        unadvised_quantity=row["unadvised_quantity"],
+        filled_quantity=row["filled_quantity"],
+        payload_hash=row["payload_hash"],
+        reason=row["reason"],
+        actor=row["actor"],
+        not_after=instant_from_text(row["not_after"]),
+        verdicts_sha=row["verdicts_sha"],
+        limits_sha=row["limits_sha"],
+        inputs_sha=row["inputs_sha"],
+        complete=row["state"] == IntentState.EXECUTED and row["filled_quantity"] == row["quantity"],
+        changed_at=instant_from_text(row["changed_at"]),
+    )
+
+
+def verdict_of(row: Row, *, intent: Intent) -> Verdict:
+    """Return the record of one row of `verdicts`; the intent's row says what it is about."""
+    return Verdict(
+        intent_key=intent.intent_key,
+        symbol=intent.symbol,
+        session=intent.session,
+        guard=row["guard"],
+        passed=bool(row["passed"]),
+        reason=row["reason"],
+        observed=row["observed"],
+        limit=row["limit_value"],
+        largest_quantity=row["largest_quantity"],
+        limits_sha=row["limits_sha"],
+    )
+
+
+def order_of(row: Row) -> JournalOrder:
+    """Return the record of one row of `orders`."""
+    return JournalOrder(
+        intent_id=IntentId(row["intent_id"]),
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        generation=row["generation"],
+        request=request_from_payload(json.loads(row["request"])),
+        request_sha=row["request_sha"],
+        status=row["status"],
+        broker_order_id=row["broker_order_id"],
+        filled_quantity=row["filled_quantity"],
+        attempts=row["attempts"],
+        absences=row["absences"],
+        first_absent_at=_instant_or_none(row["first_absent_at"]),
+        cancel_asked_at=_instant_or_none(row["cancel_asked_at"]),
+        prepared_at=instant_from_text(row["prepared_at"]),
+        send_by=instant_from_text(row["send_by"]),
+        reason=row["reason"],
+    )
+
+
+def request_from_payload(payload: Mapping[str, Any]) -> OrderRequest:
+    """Return the request of its stored bytes."""
+    return OrderRequest(
+        client_order_id=ClientOrderId(payload["client_order_id"]),
+        account=payload["account"],
+        session=date.fromisoformat(payload["session"]),
+        symbol=Symbol(payload["symbol"]),
+        side=Side(payload["side"]),
+        quantity=payload["quantity"],
+        order_type=OrderType(payload["order_type"]),
+        time_in_force=TimeInForce(payload["time_in_force"]),
+        reference_price_micros=payload["reference_price_micros"],
+    )
+
+
+def fill_of(row: Row) -> Fill:
+    """Return the record of one row of `fills`."""
+    return Fill(
+        execution_id=row["execution_id"],
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        intent_id=IntentId(row["intent_id"]),
+        symbol=Symbol(row["symbol"]),
+        side=Side(row["side"]),
+        quantity=row["quantity"],
+        price_micros=row["price_micros"],
+        commission_micros=row["commission_micros"],
+        session=date.fromisoformat(row["session"]),
+        filled_at=instant_from_text(row["filled_at"]),
+    )
+
+
+def session_record_of(row: Row) -> SessionRecord:
+    """Return the record of one row of `book_sessions`."""
+    refused = f"{row['refused_stage']}: {row['refused_reason']}" if row["refused_stage"] else ""
+    return SessionRecord(
+        book=row["book"],
+        lane=row["lane"],
+        session=date.fromisoformat(row["session"]),
+        opening_sha=row["opening_sha"],
+        decided_at=_instant_or_none(row["decided_at"]),
+        decisions_sha=row["decisions_sha"],
+        settled_at=_instant_or_none(row["settled_at"]),
+        carried_by=row["carried_by"],
+        closing=None if row["closing"] is None else book_of(row["closing"]),
+        closing_sha=row["closing_sha"],
+        refused=refused,
+    )
+
+
+def book_of(text: str) -> Book:
+    """Return the book of its stored JSON text."""
+    return book_from_payload(json.loads(text))
+
+
+def run_control_of(row: Row | None) -> RunControl:
+    """Return the record of the row of `run_control`, or the untouched one where there is no row."""
+    if row is None:
+        return UNTOUCHED_RUN_CONTROL
+    return RunControl(
+        kill_switch_on=bool(row["kill_switch_on"]),
+        paused=bool(row["paused"]),
+        actor=row["actor"],
+        reason=row["reason"],
+        changed_at=instant_from_text(row["changed_at"]),
+    )
+
+
+def event_of(row: Row) -> JournalEvent:
+    """Return the record of one row of `events`."""
+    return JournalEvent(
+        seq=row["seq"],
+        at=instant_from_text(row["at"]),
+        kind=row["kind"],
+        book=row["book"],
+        lane=row["lane"],
+        session=row["session"],
+        intent_id=row["intent_id"],
+        actor=row["actor"],
+        reason=row["reason"],
+        body=json.loads(row["body"]),
+        prev_hash=row["prev_hash"],
+        hash=row["hash"],
+    )
+
+
+def message_of(row: Row) -> OutboxMessage:
+    """Return the record of one row of `outbox`."""
+    return OutboxMessage(
+        outbox_id=row["outbox_id"],
+        dedup_key=row["dedup_key"],
+        channel=row["channel"],
+        severity=row["severity"],
+        subject=row["subject"],
+        body=row["body"],
+        status=row["status"],
+        attempts=row["attempts"],
+        created_at=instant_from_text(row["created_at"]),
+        due_at=instant_from_text(row["due_at"]),
+    )
+
+
+def delivery_of(row: Row) -> Delivery:
+    """Return the record of one row of `deliveries` with its message's channel."""
+    return Delivery(
+        outbox_id=row["outbox_id"],
+        attempt=row["attempt"],
+        channel=row["channel"],
+        is_delivered=bool(row["is_delivered"]),
+        reason=row["reason"],
+        at=instant_from_text(row["at"]),
+    )
+
+
+def release_of(row: Row) -> QuoteRelease:
+    """Return the record of one row of `quote_releases`."""
+    return QuoteRelease(
+        row_id=row["row_id"],
+        actor=row["actor"],
+        reason=row["reason"],
+        released_at=instant_from_text(row["released_at"]),
+    )
+
+
+def incident_of(row: Row) -> Incident:
+    """Return the record of one row of `incidents`."""
+    return Incident(
+        incident_id=row["incident_id"],
+        kind=row["kind"],
+        account=row["account"],
+        intent_id=row["intent_id"],
+        detail=row["detail"],
+        at=instant_from_text(row["at"]),
+    )
+
+
+def _instant_or_none(text: str | None) -> datetime | None:
+    return None if text is None else instant_from_text(text)
