@@ -77,6 +77,7 @@ class _Allocation(_Line):
     cap_bps: int = Bps
     reserve_bps: int = Bps
     band_bps: int = Bps
+    step_bps: int = Field(gt=0, le=10_000)
     lot: int = Field(gt=0)
 
 

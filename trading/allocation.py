@@ -21,13 +21,15 @@ class AllocationRules:
     """Hold how support becomes weight. All in basis points of equity, `lot` in shares.
 
     `position_bps` is the weight of a position at full support, `cap_bps` what no target passes,
-    `reserve_bps` what stays in cash, `band_bps` the change too small to trade for.
+    `reserve_bps` what stays in cash, `band_bps` the change too small to trade for, `step_bps` the most that
+    a position grows in one session, so that no single open decides it.
     """
 
     position_bps: int
     cap_bps: int
     reserve_bps: int
     band_bps: int
+    step_bps: int
     lot: int = 1
 
 
@@ -44,7 +46,7 @@ def target_weights_bps(
     for symbol, ballot in votes.items():
         if ballot.motion is Motion.BUY:
             full = min(rules.cap_bps, int(ballot.support * rules.position_bps))
-            wanted[symbol] = max(full - targets.get(symbol, 0), 0)
+            wanted[symbol] = min(max(full - targets.get(symbol, 0), 0), rules.step_bps)
     room = max(BPS - rules.reserve_bps - sum(targets.values()), 0)
     asked = sum(wanted.values())
     for symbol, more in wanted.items():

@@ -165,6 +165,15 @@ def outcomes_by_reason(rows: Iterable[DecisionRow]) -> Mapping[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+def needs_person(*, side: Side, price_micros: int, quantity: int, limits: Limits) -> bool:
+    """Say whether an order has to be approved by a person: it adds risk, and is worth more than the limit.
+
+    What lowers exposure never waits for anybody.
+    """
+    worth = notional_micros(price_micros=price_micros, quantity=quantity)
+    return side is Side.BUY and worth > limits.auto_approve_notional_micros
+
+
 def _decided(
     intent: Intent, verdicts: Sequence[Verdict], advice: Advice | None, ladder: Ladder, limits: Limits
 ) -> tuple[Outcome, str, int]:
@@ -175,7 +184,6 @@ def _decided(
     quantity = advised_quantity(intent, advice, ladder=ladder, reduces_risk=reduces_risk(intent))
     if quantity == 0:
         return Outcome.VETOED, ADVISOR_VETO, 0
-    worth = notional_micros(price_micros=intent.price_micros, quantity=quantity)
-    if worth > limits.auto_approve_notional_micros:
+    if needs_person(side=intent.side, price_micros=intent.price_micros, quantity=quantity, limits=limits):
         return Outcome.PENDING_APPROVAL, ABOVE_AUTO_APPROVAL, quantity
     return Outcome.APPROVED, WITHIN_POLICY, quantity

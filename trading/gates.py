@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from trading.decisions import DecisionRow, Outcome
+from trading.decisions import DecisionRow, Outcome, needs_person
 from trading.guards import BPS, GUARDS
 from trading.journal import JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
 from trading.limits import Limits
-from trading.values import IntentId, notional_micros
+from trading.values import IntentId
 from trading.verdicts import Verdict, by_intent
 
 
@@ -151,10 +151,12 @@ def no_approved_intent_is_over_a_limit(facts: BatchFacts) -> Gate:
         if row.outcome not in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}:
             continue
         failed = next((verdict for verdict in judged.get(row.intent_key, ()) if not verdict.passed), None)
-        worth = notional_micros(price_micros=row.price_micros, quantity=row.quantity)
+        unattended = row.outcome is Outcome.APPROVED and needs_person(
+            side=row.side, price_micros=row.price_micros, quantity=row.quantity, limits=facts.limits
+        )
         if failed is not None:
             bad.append({"symbol": row.symbol, "what": failed.reason})
-        elif row.outcome is Outcome.APPROVED and worth > facts.limits.auto_approve_notional_micros:
+        elif unattended:
             bad.append({"symbol": row.symbol, "what": "approved above the automatic limit"})
     if bad:
         return _closed(name, f"{len(bad)} intents may not go: {bad[0]['symbol']} {bad[0]['what']}", bad)

@@ -1,5 +1,6 @@
 """Alerts: what in a session's metrics a person should know, queued in the outbox and delivered from there."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import dagster as dg
@@ -32,13 +33,13 @@ def alerts_stage(graph: BookGraph) -> list[Any]:
         alert_policy: dg.ResourceParam[AlertPolicy],
         outbox: dg.ResourceParam[Outbox],
         notifier: dg.ResourceParam[Deliverer],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one rule of the policy that the session's metrics break, with its runbook.
 
         Each is queued once by fingerprint; delivery is tried at once and again until it succeeds.
         """
-        now = clock.now(session_of(context), Phase.SETTLE)
+        now = clocks[graph.name].now(session_of(context), Phase.SETTLE)
         rows = evaluate(metrics, alert_policy.rules, book=graph.name)
         queue_alerts(rows, outbox, channels=alert_policy.delivery.channels, now=now)
         delivered = notifier.deliver(now)

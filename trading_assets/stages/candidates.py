@@ -34,13 +34,13 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
         context: dg.AssetExecutionContext,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one symbol scanned before the open: its score by component, its rank, and why it is a
         candidate or not. Strategies vote on the selected ones."""
         session = session_of(context)
         rules = graph.config.rules
-        with refusals_kept(journal, graph, session, "candidates", now=clock.now(session, Phase.DECIDE)):
+        with refusals_kept(journal, graph, session, "candidates", now=clocks[graph.name].now(session, Phase.DECIDE)):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             rows = rank_candidates(window, rules.scanner)
         chosen = selected(rows)

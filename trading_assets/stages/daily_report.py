@@ -74,7 +74,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         report_writer: dg.ResourceParam[Reports],
         tables: dg.ResourceParam[Tables],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one file of the session's report. The HTML opens in any browser, without a server."""
         session = session_of(context)
@@ -86,7 +86,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
                 title=graph.config.title,
                 mode=graph.lane,
                 session=session,
-                as_of=clock.now(session, Phase.SETTLE),
+                as_of=clocks[graph.name].now(session, Phase.SETTLE),
                 currency=graph.config.currency,
                 unfit_reason=accepted_quotes[graph.name].unfit_reason(session),
                 metrics=metrics,

@@ -50,7 +50,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
         corporate_actions: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is what was decided of one intent: blocked, vetoed, waiting for approval, or approved.
 
@@ -59,7 +59,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
         """
         session = session_of(context)
         rules = graph.config.rules
-        now = clock.now(session, Phase.DECIDE)
+        now = clocks[graph.name].now(session, Phase.DECIDE)
         with refusals_kept(journal, graph, session, "decisions", now=now):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             decided = decide(

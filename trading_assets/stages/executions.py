@@ -55,7 +55,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         brokers: dg.ResourceParam[Mapping[str, Broker]],
         executor_locks: dg.ResourceParam[Mapping[str, AbstractContextManager[object]]],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
         execution_enabled: dg.ResourceParam[bool],
     ) -> dg.Output[Any]:
         """One row is what execution made of one decision: claimed, sent, filled, refused or waiting.
@@ -63,7 +63,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         Rewritten whole from the journal by every run; an intent is sent at most once, whatever runs.
         """
         session = session_of(context)
-        now = clock.now(session, Phase.EXECUTE)
+        now = clocks[graph.name].now(session, Phase.EXECUTE)
         where = {"book": graph.name, "lane": graph.lane, "session": session}
         record = journal.session_record(**where)
         halted = ""

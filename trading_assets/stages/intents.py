@@ -41,7 +41,7 @@ def intents_stage(graph: BookGraph) -> list[Any]:
         corporate_actions: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one order that the council wants in the session, before any guard has seen it.
 
@@ -50,7 +50,7 @@ def intents_stage(graph: BookGraph) -> list[Any]:
         session = session_of(context)
         rules = graph.config.rules
         opening = book_from_rows(opening_book)
-        with refusals_kept(journal, graph, session, "intents", now=clock.now(session, Phase.DECIDE)):
+        with refusals_kept(journal, graph, session, "intents", now=clocks[graph.name].now(session, Phase.DECIDE)):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             proposed = propose(
                 book_name=graph.name,

@@ -4,6 +4,7 @@ It has no upstream edge in the graph (positions → intents would be a circle); 
 positions it continues. A session launched before its predecessor is settled is refused here.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -31,14 +32,14 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
         metadata={"dagster/column_schema": column_schema(BookRow)},
     )
     def opening_book(
-        context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal], clock: dg.ResourceParam[Clock]
+        context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal], clocks: dg.ResourceParam[Mapping[str, Clock]]
     ) -> dg.Output[Any]:
         """One row is one line of the book before the session: cash, totals, and each position at cost.
 
         Everything decided for the session is sized and guarded on it.
         """
         session = session_of(context)
-        now = clock.now(session, Phase.DECIDE)
+        now = clocks[graph.name].now(session, Phase.DECIDE)
         with refusals_kept(journal, graph, session, "opening_book", now=now):
             previous = _previous(graph, session)
             book = journal.opening_book(

@@ -30,7 +30,7 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
         brokers: dg.ResourceParam[Mapping[str, Broker]],
         executor_locks: dg.ResourceParam[Mapping[str, AbstractContextManager[object]]],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one intent's order after the close: filled, in part, cancelled, rejected, or none.
 
@@ -38,7 +38,7 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
         holds the session: a person carries it, or it is executed first.
         """
         session = session_of(context)
-        now = clock.now(session, Phase.SETTLE)
+        now = clocks[graph.name].now(session, Phase.SETTLE)
         where = {"book": graph.name, "lane": graph.lane, "session": session}
         record = journal.session_record(**where)
         if record is None or record.settled_at is None:

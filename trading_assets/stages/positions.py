@@ -55,12 +55,12 @@ def positions_stage(graph: BookGraph) -> list[Any]:
         corporate_actions: Any,
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one line of the book after the close: cash, totals, each position at cost and at mark,
         and the equity. The next session opens with it."""
         session = session_of(context)
-        now = clock.now(session, Phase.SETTLE)
+        now = clocks[graph.name].now(session, Phase.SETTLE)
         where = {"book": graph.name, "lane": graph.lane, "session": session}
         carried_by = context.run.tags.get(CARRIED_BY_TAG, "")
         with refusals_kept(journal, graph, session, "positions", now=now):

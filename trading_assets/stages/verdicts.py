@@ -38,7 +38,7 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         corporate_actions: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
-        clock: dg.ResourceParam[Clock],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
         execution_enabled: dg.ResourceParam[bool],
     ) -> dg.Output[Any]:
         """One row is one guard's word on one intent: passed or not, what it saw, its limit, and the largest
@@ -46,7 +46,7 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         session = session_of(context)
         rules = graph.config.rules
         control = journal.run_control()
-        with refusals_kept(journal, graph, session, "verdicts", now=clock.now(session, Phase.DECIDE)):
+        with refusals_kept(journal, graph, session, "verdicts", now=clocks[graph.name].now(session, Phase.DECIDE)):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             at_open = book_at_open(
                 book_from_rows(opening_book),
