@@ -1,0 +1,80 @@
+"""Accepted quotes already in the lake, equities at earlier closes, and the lineage of a session's tables.
+
+For judging new rows, marks, simulated fills and reports; a decision reads through window.py alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from resources.lake.store import Lake
+from resources.lake.window import MARKET_QUOTES, LakeQuotes
+from trading.quotes import Quote
+from trading.reporting import Lineage
+from trading.sessions import Calendar
+from trading.values import Symbol
+
+
+class LakeAcceptedQuotes:
+    """Read a book's accepted quotes of any session; a `trading.quotes.AcceptedQuotes`."""
+
+    def __init__(self, *, lake: Lake, book: str, calendar: Calendar) -> None:
+        """Read the lake's current tables of one book."""
+        self._lake = lake
+        self._asset = (book, MARKET_QUOTES)
+        self._calendar = calendar
+        self._quotes = LakeQuotes(lake=lake, book=book)
+
+    def quotes_on(self, session: date) -> tuple[Quote, ...]:
+        """Return the accepted quotes of a session, by symbol; raises `LakeError` where it was never stored."""
+        return self._quotes.quotes_on(session)
+
+    def last_before(self, session: date, count: int) -> dict[Symbol, Quote]:
+        """Return each symbol's last accepted quote in up to `count` sessions before one, stored ones only."""
+        latest: dict[Symbol, Quote] = {}
+        for day in self._calendar.before(session, count):
+            if self._lake.pointer(self._asset, day.isoformat()) is not None:
+                latest |= {quote.symbol: quote for quote in self._quotes.quotes_on(day)}
+        return latest
+
+    def unfit_reason(self, session: date) -> str:
+        """Return why a session is unfit to decide on; empty where it is fit. Raises `LakeError` unstored."""
+        return self._lake.require(self._asset, session.isoformat()).extra.get("unfit_reason", "")
+
+
+class LakeEquityHistory:
+    """Read the equity of a book's settled sessions from the pointers of its positions."""
+
+    def __init__(self, *, lake: Lake, book: str) -> None:
+        """Read the lake's current tables of one book."""
+        self._lake = lake
+        self._asset = (book, "positions")
+
+    def equities_before(self, session: date) -> tuple[tuple[date, int], ...]:
+        """Return (session, equity in micro-units) of the sessions before one, ascending."""
+        found = []
+        for partition in self._lake.partitions(self._asset):
+            day = date.fromisoformat(partition)
+            if day < session:
+                pointer = self._lake.require(self._asset, partition)
+                found.append((day, int(pointer.extra["equity_micros"])))
+        return tuple(found)
+
+
+class LakeLineage:
+    """Name the content of every stored table of a session, in the order of the flow."""
+
+    def __init__(self, *, lake: Lake, assets: Sequence[str]) -> None:
+        """Look at the assets named."""
+        self._lake = lake
+        self._assets = tuple(assets)
+
+    def lineage(self, book: str, session: date) -> tuple[Lineage, ...]:
+        """Return asset, partition and content hash; a table that does not exist is left out."""
+        rows = []
+        for asset in self._assets:
+            pointer = self._lake.pointer((book, asset), session.isoformat())
+            if pointer is not None:
+                rows.append(Lineage(asset, session.isoformat(), pointer.sha))
+        return tuple(rows)
