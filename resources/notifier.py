@@ -26,7 +26,7 @@ from trading.alerts import (
     held_until,
     retry_at,
 )
-from trading.errors import BadSetting
+from trading.errors import BadSetting, StaleVersion
 from trading.journal import Delivery, OutboxMessage
 
 APPRISE_TYPES = {Severity.WARNING.value: "warning", Severity.CRITICAL.value: "failure"}
@@ -93,7 +93,8 @@ class Notifier:
                 if message.channel in silent:
                     continue
                 outcome = self._outcome(message, history, now)
-                self._mark(message, outcome, now)
+                if not self._mark(message, outcome, now):
+                    continue
                 notified.append(outcome)
                 history.append(_as_delivery(message, outcome, now))
                 if outcome.reason is Reason.HTTP_ERROR:
@@ -116,15 +117,24 @@ class Notifier:
         again = retry_at(message, reason, policy=self._policy, now=now)
         return _finished(message, reason)._replace(retry_at=again)
 
-    def _mark(self, message: OutboxMessage, outcome: Notified, now: datetime) -> None:
-        self._outbox.mark(
-            message.outbox_id,
-            attempt=message.attempts,
-            is_delivered=outcome.reason.is_delivered,
-            reason=outcome.reason.value,
-            retry_at=outcome.retry_at,
-            now=now,
-        )
+    def _mark(self, message: OutboxMessage, outcome: Notified, now: datetime) -> bool:
+        """Store how it went; returns whether the message was still ours to mark.
+
+        Where our lease ended during the send, another sender has the message: it is told twice, and the
+        other one's word on it counts.
+        """
+        try:
+            self._outbox.mark(
+                message.outbox_id,
+                attempt=message.attempts,
+                is_delivered=outcome.reason.is_delivered,
+                reason=outcome.reason.value,
+                retry_at=outcome.retry_at,
+                now=now,
+            )
+        except StaleVersion:
+            return False
+        return True
 
 
 class StdoutChannel:

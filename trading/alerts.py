@@ -171,7 +171,10 @@ class Outbox(Protocol):
         retry_at: datetime | None,
         now: datetime,
     ) -> None:
-        """Store how an attempt went; undelivered without `retry_at` is given up."""
+        """Store how an attempt went; undelivered without `retry_at` is given up.
+
+        Raises `StaleVersion` where another sender has leased the message since.
+        """
         ...
 
     def deliveries(self) -> list[Delivery]:

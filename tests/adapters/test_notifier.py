@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+from resources.journal.store import SqlJournal
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
 from trading.alerts import AlertRow, DeliveryPolicy, Reason, Severity, fingerprint_of, queue_alerts
 from trading.errors import BadSetting
-from trading.journal import Delivery, OutboxMessage
 
 # Apprise's e-mail plug-in imports a module that Python 3.11 deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -35,52 +39,11 @@ POLICY = DeliveryPolicy(
 )
 
 
-class MemoryOutbox:
-    """Keep an outbox in lists, under the journal's rules: unique (channel, key), leases that end."""
+class Stored(NamedTuple):
+    """Hold what the journal has of one message."""
 
-    def __init__(self) -> None:
-        self.messages: list[OutboxMessage] = []
-        self.made: list[Delivery] = []
-
-    def enqueue(
-        self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
-    ) -> bool:
-        if any((m.channel, m.dedup_key) == (channel, dedup_key) for m in self.messages):
-            return False
-        number = len(self.messages) + 1
-        self.messages.append(
-            OutboxMessage(number, dedup_key, channel, severity, subject, body, "waiting", 0, now, now)
-        )
-        return True
-
-    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
-        taken = []
-        for index, message in enumerate(self.messages):
-            if message.status == "waiting" and message.due_at <= now and len(taken) < limit:
-                leased = message._replace(
-                    attempts=message.attempts + 1, due_at=now + timedelta(seconds=lease_s)
-                )
-                self.messages[index] = leased
-                taken.append(leased)
-        return taken
-
-    def mark(
-        self,
-        outbox_id: int,
-        *,
-        attempt: int,
-        is_delivered: bool,
-        reason: str,
-        retry_at: datetime | None,
-        now: datetime,
-    ) -> None:
-        message = self.messages[outbox_id - 1]
-        status = "delivered" if is_delivered else "dead" if retry_at is None else "waiting"
-        self.messages[outbox_id - 1] = message._replace(status=status, due_at=retry_at or message.due_at)
-        self.made.append(Delivery(outbox_id, attempt, message.channel, is_delivered, reason, now))
-
-    def deliveries(self) -> list[Delivery]:
-        return list(self.made)
+    status: str
+    attempts: int
 
 
 class Sink:
@@ -117,9 +80,23 @@ class Sink:
         self.server.server_close()
 
 
+@pytest.fixture(scope="module")
+def empty_journal(tmp_path_factory) -> Path:
+    """Make an empty journal once; each test works on its own copy."""
+    path = tmp_path_factory.mktemp("journal") / "journal.db"
+    SqlJournal(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def outbox() -> MemoryOutbox:
-    return MemoryOutbox()
+def journal_file(empty_journal, tmp_path) -> Path:
+    return Path(shutil.copy(empty_journal, tmp_path))
+
+
+@pytest.fixture
+def outbox(journal_file) -> Iterator[SqlJournal]:
+    with SqlJournal(f"sqlite:///{journal_file}") as journal:
+        yield journal
 
 
 @pytest.fixture
@@ -145,17 +122,27 @@ def alert(code: str = "drawdown_high", severity: Severity = Severity.WARNING) ->
 
 
 def notifier(
-    outbox: MemoryOutbox, url: str | None, stream: io.StringIO | None = None, **options: Any
+    outbox: SqlJournal, url: str | None, stream: io.StringIO | None = None, **options: Any
 ) -> Notifier:
     channels = {"stdout": StdoutChannel(stream or io.StringIO()), "webhook": WebhookChannel(url)}
     return Notifier(outbox, channels, policy=POLICY, sleep=options.pop("sleep", lambda _: None), **options)
 
 
-def reasons(outbox: MemoryOutbox, channel: str) -> list[str]:
+def stored(path: Path) -> list[Stored]:
+    """Read the messages as any other process would."""
+    with closing(sqlite3.connect(path)) as database:
+        return [
+            Stored(*row) for row in database.execute("select status, attempts from outbox order by outbox_id")
+        ]
+
+
+def reasons(outbox: SqlJournal, channel: str) -> list[str]:
     return [delivery.reason for delivery in outbox.deliveries() if delivery.channel == channel]
 
 
-def test_an_alert_arrives_at_a_real_web_server_and_as_one_line_on_a_stream(outbox, sink) -> None:
+def test_an_alert_arrives_at_a_real_web_server_and_as_one_line_on_a_stream(
+    outbox, journal_file, sink
+) -> None:
     stream = io.StringIO()
     queue_alerts([alert()], outbox, channels=POLICY.channels, now=NOW)
 
@@ -167,7 +154,7 @@ def test_an_alert_arrives_at_a_real_web_server_and_as_one_line_on_a_stream(outbo
     assert json.loads(arrived["message"])["observed"] == "0.25"
     (line,) = stream.getvalue().splitlines()
     assert json.loads(json.loads(line)["body"])["runbook"] == "docs/runbooks/drawdown_high.md"
-    assert {message.status for message in outbox.messages} == {"delivered"}
+    assert {message.status for message in stored(journal_file)} == {"delivered"}
 
 
 def test_a_second_round_sends_nothing_again(outbox, sink) -> None:
@@ -193,7 +180,7 @@ def test_a_server_error_is_tried_again_once_and_then_arrives(outbox, sink) -> No
 
 @pytest.mark.parametrize(("status", "sends"), [(429, 2), (503, 2), (404, 1), (400, 1)])
 def test_a_refused_message_waits_and_only_a_passing_trouble_is_tried_at_once(
-    outbox, sink, status, sends
+    outbox, journal_file, sink, status, sends
 ) -> None:
     sink.statuses = [status] * 2
     queue_alerts([alert()], outbox, channels=["webhook"], now=NOW)
@@ -203,10 +190,12 @@ def test_a_refused_message_waits_and_only_a_passing_trouble_is_tried_at_once(
     assert outcome.reason is Reason.NON_2XX
     assert outcome.retry_at == NOW + timedelta(seconds=120)
     assert len(sink.received) == sends
-    assert outbox.messages[0].status == "waiting"
+    assert stored(journal_file)[0].status == "waiting"
 
 
-def test_a_message_waits_while_the_server_is_down_and_arrives_when_it_is_up(outbox, sink) -> None:
+def test_a_message_waits_while_the_server_is_down_and_arrives_when_it_is_up(
+    outbox, journal_file, sink
+) -> None:
     down = Sink()
     url = down.url
     down.stop()
@@ -214,20 +203,20 @@ def test_a_message_waits_while_the_server_is_down_and_arrives_when_it_is_up(outb
 
     outcomes = notifier(outbox, url).deliver(NOW)
     assert [outcome.reason for outcome in outcomes] == [Reason.HTTP_ERROR]
-    assert [message.status for message in outbox.messages] == ["waiting", "waiting"]
+    assert [message.status for message in stored(journal_file)] == ["waiting", "waiting"]
 
     notifier(outbox, sink.url).deliver(NOW + timedelta(hours=1))
     assert len(sink.received) == 2
-    assert {message.status for message in outbox.messages} == {"delivered"}
+    assert {message.status for message in stored(journal_file)} == {"delivered"}
 
 
-def test_a_warning_is_given_up_after_its_attempts_and_a_critical_never(outbox, sink) -> None:
+def test_a_warning_is_given_up_after_its_attempts_and_a_critical_never(outbox, journal_file, sink) -> None:
     sink.statuses = [500] * 1000
     queue_alerts([alert("first"), alert("second", Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
     for day in range(POLICY.attempts_max + 3):
         notifier(outbox, sink.url).deliver(NOW + timedelta(days=day))
 
-    warning, critical = outbox.messages
+    warning, critical = stored(journal_file)
     assert (warning.status, warning.attempts) == ("dead", POLICY.attempts_max)
     assert (critical.status, critical.attempts) == ("waiting", POLICY.attempts_max + 3)
 
@@ -254,7 +243,7 @@ def test_the_same_alert_is_told_once(outbox, sink) -> None:
     assert len(sink.received) == 1
 
 
-def test_a_critical_passes_the_rate_limit_and_a_warning_waits_for_room(outbox, sink) -> None:
+def test_a_critical_passes_the_rate_limit_and_a_warning_waits_for_room(outbox, journal_file, sink) -> None:
     alerts = [alert(f"warning_{number}") for number in range(5)]
     queue_alerts([*alerts, alert("critical", Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
 
@@ -265,7 +254,7 @@ def test_a_critical_passes_the_rate_limit_and_a_warning_waits_for_room(outbox, s
     assert reasons(outbox, "webhook").count("rate_limited") == 2
 
     notifier(outbox, sink.url).deliver(NOW + timedelta(seconds=POLICY.rate_limit_window_s))
-    assert {message.status for message in outbox.messages} == {"delivered"}
+    assert {message.status for message in stored(journal_file)} == {"delivered"}
 
 
 def test_a_message_is_sent_again_when_its_sender_died_between_sending_and_marking(outbox, sink) -> None:
@@ -276,11 +265,10 @@ def test_a_message_is_sent_again_when_its_sender_died_between_sending_and_markin
         raise PowerCutError
 
     queue_alerts([alert()], outbox, channels=["webhook"], now=NOW)
-    marking = outbox.mark
-    outbox.mark = cut  # type: ignore[method-assign]
-    with pytest.raises(PowerCutError):
-        notifier(outbox, sink.url).deliver(NOW)
-    outbox.mark = marking  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "mark", cut)
+        with pytest.raises(PowerCutError):
+            notifier(outbox, sink.url).deliver(NOW)
 
     assert notifier(outbox, sink.url).deliver(NOW + timedelta(seconds=POLICY.lease_s - 1)) == []
     (outcome,) = notifier(outbox, sink.url).deliver(NOW + timedelta(seconds=POLICY.lease_s))
@@ -299,13 +287,13 @@ def test_a_dry_run_sends_nothing_and_says_so(outbox, sink) -> None:
     assert stream.getvalue() == ""
 
 
-def test_a_message_for_a_channel_that_nobody_provides_is_finished_as_such(outbox) -> None:
+def test_a_message_for_a_channel_that_nobody_provides_is_finished_as_such(outbox, journal_file) -> None:
     queue_alerts([alert()], outbox, channels=["pager"], now=NOW)
 
     (outcome,) = notifier(outbox, None).deliver(NOW)
 
     assert outcome.reason is Reason.PROVIDER_NONE
-    assert outbox.messages[0].status == "dead"
+    assert stored(journal_file)[0].status == "dead"
 
 
 def test_an_address_that_cannot_be_used_is_named_without_being_shown(outbox, caplog, capfd) -> None:
@@ -318,7 +306,7 @@ def test_an_address_that_cannot_be_used_is_named_without_being_shown(outbox, cap
     assert "token-1234" not in shown
 
 
-def test_a_stream_that_breaks_keeps_the_message(outbox) -> None:
+def test_a_stream_that_breaks_keeps_the_message(outbox, journal_file) -> None:
     class Broken(io.StringIO):
         def flush(self) -> None:
             raise BrokenPipeError
@@ -328,4 +316,17 @@ def test_a_stream_that_breaks_keeps_the_message(outbox) -> None:
     (outcome,) = notifier(outbox, None, Broken()).deliver(NOW)
 
     assert outcome.reason is Reason.HTTP_ERROR
-    assert outbox.messages[0].status == "waiting"
+    assert stored(journal_file)[0].status == "waiting"
+
+
+def test_a_message_that_another_sender_took_over_is_left_to_it(outbox, journal_file, sink) -> None:
+    queue_alerts([alert("slow"), alert("next")], outbox, channels=["webhook"], now=NOW)
+    sink.statuses = [500]
+
+    def taken_meanwhile(_: float) -> None:
+        outbox.lease(now=NOW + timedelta(seconds=POLICY.lease_s), lease_s=POLICY.lease_s, limit=1)
+
+    outcomes = notifier(outbox, sink.url, sleep=taken_meanwhile).deliver(NOW)
+
+    assert [outcome.subject.split(": ")[1] for outcome in outcomes] == ["next"]
+    assert stored(journal_file) == [Stored("waiting", 2), Stored("delivered", 1)]
