@@ -12,17 +12,35 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from resources.journal import records, schema
+from resources.journal.batch import check_batch, conflict_with, intent_row, registration, verdict_rows
+from resources.journal.database import WRITES, advice, engine_for, migrate, revision_of
+from resources.journal.drafts import Draft, draft_of, step_body
+from resources.journal.queries import (
+    EXECUTION_ORDER,
+    OPEN_STATES,
+    Of,
+    at,
+    book_session,
+    carried_on,
+    funds_view,
+    named,
+    next_number,
+    required,
+    required_order,
+    run_control_in_force,
+    session_fills,
+    session_rows,
+)
 from trading.audit import GENESIS, chained, instant_text
-from trading.decisions import Decision, Outcome, sent_payload_hash
+from trading.decisions import Decision
 from trading.errors import (
     ApprovalRefused,
     BadInput,
@@ -48,7 +66,6 @@ from trading.guards import PASS, REASONS, first_reason
 from trading.journal import (
     PREPARED,
     Delivery,
-    FundsView,
     Incident,
     JournalEvent,
     JournalIntent,
@@ -68,43 +85,16 @@ from trading.lifecycle import (
     IntentState,
     Place,
     Refusal,
-    Stage,
     Step,
     transition,
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
-from trading.positions import Book, with_fills
-from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, canonical_json, digest
+from trading.positions import Book
+from trading.values import ClientOrderId, IntentId, Slot, canonical_json, digest
 from trading.verdicts import Verdict
-
-WRITES = "journal_writes"
-"""The execution option that says a connection begins with the write lock."""
-
-FULL = 2
-"""What `pragma synchronous` reads back when every commit waits for the disk."""
 
 CHAIN_LOCK = 0x7472_6164
 """The PostgreSQL advisory lock that puts writers in line, since the chain has one end."""
-
-_OUTCOME_STATE = {
-    Outcome.BLOCKED: IntentState.REJECTED,
-    Outcome.VETOED: IntentState.REJECTED,
-    Outcome.PENDING_APPROVAL: IntentState.PENDING_APPROVAL,
-    Outcome.APPROVED: IntentState.APPROVED,
-}
-
-
-class _Draft(NamedTuple):
-    """Hold an event before it has a place in the chain."""
-
-    kind: str
-    book: str = ""
-    lane: str = ""
-    session: str = ""
-    intent_id: str = ""
-    actor: str = ""
-    reason: str = ""
-    body: Mapping[str, Any] = {}
 
 
 class SqlJournal:
@@ -121,7 +111,7 @@ class SqlJournal:
         self._name = (
             parsed.database or "" if parsed.drivername.startswith("sqlite") else parsed.render_as_string()
         )
-        self._engine = _engine(parsed, busy_timeout_s)
+        self._engine = engine_for(parsed, busy_timeout_s)
         self._writer = self._engine.execution_options(**{WRITES: True})
         try:
             self._open()
@@ -149,13 +139,14 @@ class SqlJournal:
         self, *, book: str, lane: str, session: date, previous: date | None, opened: Book, now: datetime
     ) -> Book:
         """Return the book after `previous`, opening it where it has no session yet."""
+        of = Of(book, lane, session.isoformat())
         table = schema.book_sessions
         with self._reading() as conn:
-            known = _book_session(conn, book, lane, session)
+            known = book_session(conn, of)
         if known is not None and known["opening"] is not None:
             return records.book_of(known["opening"])
         with self._writing() as conn:
-            known = _book_session(conn, book, lane, session)
+            known = book_session(conn, of)
             if known is not None and known["opening"] is not None:
                 return records.book_of(known["opening"])
             first = conn.execute(
@@ -163,15 +154,17 @@ class SqlJournal:
                     table.c.book == book, table.c.lane == lane, table.c.opening.is_not(None)
                 )
             ).one()
-            opening = opened if first[0] is None else _carried_on(conn, book, lane, session, previous, first)
+            opening = (
+                opened if first[0] is None else carried_on(conn, of, previous, first=first[0], last=first[1])
+            )
             values = {"opening": canonical_json(opening.payload()), "opening_sha": opening.sha()}
-            _put_book_session(conn, known, book, lane, session, values)
+            _put_book_session(conn, of, known, values)
             self._append(
                 conn,
                 now,
-                _Draft(
+                Draft(
                     "book_opened",
-                    *(book, lane, session.isoformat()),
+                    *of,
                     body={"opening": opening.payload(), "opening_sha": opening.sha()},
                 ),
             )
@@ -179,8 +172,9 @@ class SqlJournal:
 
     def session_record(self, *, book: str, lane: str, session: date) -> SessionRecord | None:
         """Return how far a session has come, or `None` where nothing was asked of it yet."""
+        of = Of(book, lane, session.isoformat())
         with self._reading() as conn:
-            row = _book_session(conn, book, lane, session)
+            row = book_session(conn, of)
         return None if row is None else records.session_record_of(row)
 
     def record_refusal(
@@ -191,57 +185,56 @@ class SqlJournal:
             raise BadInput(
                 f"refusal of {book} {session}: names its stage and reason, got {stage!r}, {reason!r}"
             )
+        of = Of(book, lane, session.isoformat())
         values = {"refused_stage": stage, "refused_reason": reason}
         with self._writing() as conn:
-            known = _book_session(conn, book, lane, session)
+            known = book_session(conn, of)
             if known is not None and all(known[name] == value for name, value in values.items()):
                 return
-            _put_book_session(conn, known, book, lane, session, values)
+            _put_book_session(conn, of, known, values)
             self._append(
                 conn,
                 now,
-                _Draft(
-                    "stage_refused", *(book, lane, session.isoformat()), reason=reason, body={"stage": stage}
-                ),
+                Draft("stage_refused", *of, reason=reason, body={"stage": stage}),
             )
 
     def clear_refusal(self, *, book: str, lane: str, session: date, stage: str, now: datetime) -> None:
         """Store that a stage passed after it had refused."""
+        of = Of(book, lane, session.isoformat())
         with self._reading() as conn:
-            known = _book_session(conn, book, lane, session)
+            known = book_session(conn, of)
         if known is None or known["refused_stage"] != stage:
             return
         with self._writing() as conn:
-            known = _book_session(conn, book, lane, session)
+            known = book_session(conn, of)
             if known is None or known["refused_stage"] != stage:
                 return
-            _put_book_session(conn, known, book, lane, session, {"refused_stage": "", "refused_reason": ""})
-            self._append(
-                conn, now, _Draft("stage_passed", *(book, lane, session.isoformat()), body={"stage": stage})
-            )
+            _put_book_session(conn, of, known, {"refused_stage": "", "refused_reason": ""})
+            self._append(conn, now, Draft("stage_passed", *of, body={"stage": stage}))
 
     def settle(
         self, *, book: str, lane: str, session: date, closing: Book, carried_by: str, now: datetime
     ) -> None:
         """Store the book after a session, once."""
-        named = f"{book} {session}"
+        of = Of(book, lane, session.isoformat())
+        who = f"{book} {session}"
         with self._writing() as conn:
-            known = _book_session(conn, book, lane, session)
+            known = book_session(conn, of)
             if known is None or known["opening"] is None:
-                raise OutOfOrder(f"{named}: settled before its book was opened")
+                raise OutOfOrder(f"{who}: settled before its book was opened")
             if known["settled_at"] is not None:
                 if known["closing_sha"] == closing.sha():
                     return
                 raise Refused(
-                    f"{named}: settled with book {known['closing_sha'][:12]}, asked again with"
+                    f"{who}: settled with book {known['closing_sha'][:12]}, asked again with"
                     f" {closing.sha()[:12]}: a settled session never changes"
                 )
             if known["decided_at"] is None and not carried_by:
-                raise OutOfOrder(f"{named}: never decided; decide it, or carry its book as a named person")
-            still_open = _session_rows(conn, book, lane, session, only_open=True)
+                raise OutOfOrder(f"{who}: never decided; decide it, or carry its book as a named person")
+            still_open = session_rows(conn, of, only_open=True)
             if still_open:
                 names = ", ".join(f"{row['symbol']} {row['state']}" for row in still_open[:5])
-                raise OutOfOrder(f"{named}: {len(still_open)} intents are open ({names}); end them first")
+                raise OutOfOrder(f"{who}: {len(still_open)} intents are open ({names}); end them first")
             values = {
                 "settled_at": instant_text(now),
                 "carried_by": carried_by,
@@ -250,13 +243,13 @@ class SqlJournal:
                 "refused_stage": "",
                 "refused_reason": "",
             }
-            _put_book_session(conn, known, book, lane, session, values)
+            _put_book_session(conn, of, known, values)
             self._append(
                 conn,
                 now,
-                _Draft(
+                Draft(
                     "settled",
-                    *(book, lane, session.isoformat()),
+                    *of,
                     actor=carried_by,
                     body={"closing": closing.payload(), "closing_sha": closing.sha()},
                 ),
@@ -276,9 +269,10 @@ class SqlJournal:
         now: datetime,
     ) -> list[JournalIntent]:
         """Store a session's decisions and verdicts (1), once."""
-        _check_batch(decisions, book, lane, session)
+        of = Of(book, lane, session.isoformat())
+        check_batch(decisions, of)
         with self._writing() as conn:
-            known = _book_session(conn, book, lane, session)
+            known = book_session(conn, of)
             if known is None or known["opening"] is None:
                 raise OutOfOrder(f"{book} {session}: decided before its book was opened")
             if known["settled_at"] is not None and known["decided_at"] is None:
@@ -287,13 +281,19 @@ class SqlJournal:
                 )
             conflict = ""
             if known["decided_at"] is None:
-                self._insert_batch(conn, known, decisions, verdicts, decisions_sha, now)
+                self._insert_batch(conn, of, decisions, verdicts, decisions_sha=decisions_sha, now=now)
             else:
-                conflict = _conflict(conn, known, decisions, decisions_sha)
+                conflict = conflict_with(conn, of, decisions, decisions_sha, stands=known["decisions_sha"])
             if conflict:
                 # The event of a conflict is itself history: it is kept, and only it.
-                self._append_conflict(conn, now, known, conflict, decisions_sha)
-            rows = {row["intent_id"]: row for row in _session_rows(conn, book, lane, session)}
+                self._append_conflict(
+                    conn,
+                    of,
+                    conflict,
+                    {"decisions_sha": decisions_sha, "stands": known["decisions_sha"]},
+                    now=now,
+                )
+            rows = {row["intent_id"]: row for row in session_rows(conn, of)}
         if conflict:
             raise DuplicateIntent(
                 f"{book} {session}: {conflict}; the first decision stands until it is cancelled"
@@ -349,10 +349,10 @@ class SqlJournal:
     def expire(self, intent_id: IntentId, *, version: int, actor: str, now: datetime) -> JournalIntent:
         """End a pending or approved intent whose `not_after` has passed (2, 3)."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             if now < row.not_after:
                 raise IllegalTransition(
-                    f"{_named(row)}: may be sent until {instant_text(row.not_after)}, so not expired"
+                    f"{named(row)}: may be sent until {instant_text(row.not_after)}, so not expired"
                 )
             return self._move(
                 conn,
@@ -372,7 +372,7 @@ class SqlJournal:
         with self._writing() as conn:
             return self._move(
                 conn,
-                _require(conn, intent_id),
+                required(conn, intent_id),
                 (Step.CANCELLED, IntentState.CANCELLED),
                 version=version,
                 actor=actor,
@@ -385,10 +385,10 @@ class SqlJournal:
     def claim(self, intent_id: IntentId, *, version: int, holder: str, now: datetime) -> JournalIntent:
         """Take an approved intent (T1, 4)."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             _check_gate(conn, row)
             if now >= row.not_after:
-                raise GateClosed(f"{_named(row)}: not_after {instant_text(row.not_after)} has passed")
+                raise GateClosed(f"{named(row)}: not_after {instant_text(row.not_after)} has passed")
             return self._move(
                 conn, row, (Step.CLAIMED, IntentState.EXECUTING), version=version, actor=holder, now=now
             )
@@ -417,11 +417,11 @@ class SqlJournal:
     ) -> Preparation:
         """Write down what is about to be sent (T2, 7), guards and money in the same transaction."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             _check_gate(conn, row)
             _check_send_by(row, send_by, now)
             _judge(row, (Step.PREPARED, IntentState.EXECUTING), epoch=epoch)
-            whys = review(row, _funds(conn, row, book_at_open))
+            whys = review(row, funds_view(conn, row, book_at_open))
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 refused = self._move(
@@ -486,7 +486,7 @@ class SqlJournal:
                     micros_left=reservation_micros(row, whys),
                 )
             )
-            return Preparation(moved, _require_order(conn, moved), whys, reason)
+            return Preparation(moved, required_order(conn, moved), whys, reason)
 
     def prepare_again(
         self,
@@ -500,17 +500,15 @@ class SqlJournal:
     ) -> Preparation:
         """Write down that the same bytes are about to be sent again under the same id (12)."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
-            order = _require_order(conn, row)
+            row = required(conn, intent_id)
+            order = required_order(conn, row)
             _check_gate(conn, row)
             _check_send_by(row, send_by, now)
             _judge(row, (Step.PREPARED_AGAIN, IntentState.EXECUTING), epoch=epoch)
             _check_absent(row, order)
             if digest(request_payload(request_of(row))) != order.request_sha:
-                raise IllegalTransition(
-                    f"{_named(row)}: its bytes differ from those sent before under the id"
-                )
-            whys = review(row, _funds(conn, row, book_at_open, apart=order.client_order_id))
+                raise IllegalTransition(f"{named(row)}: its bytes differ from those sent before under the id")
+            whys = review(row, funds_view(conn, row, book_at_open, apart=order.client_order_id))
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
@@ -537,7 +535,7 @@ class SqlJournal:
                 first_absent_at=None,
                 send_by=instant_text(send_by),
             )
-            return Preparation(moved, _require_order(conn, moved), whys, reason)
+            return Preparation(moved, required_order(conn, moved), whys, reason)
 
     def acknowledge(
         self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime
@@ -548,12 +546,12 @@ class SqlJournal:
     def refuse(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
         """Store a definitive refusal (9)."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             _judge(row, (Step.REFUSED_BY_BROKER, IntentState.FAILED), epoch=epoch)
-            order = _require_order(conn, row)
+            order = required_order(conn, row)
             if order.attempts > 1:
                 raise IllegalTransition(
-                    f"{_named(row)}: refused at attempt {order.attempts}, but an earlier one was never proven"
+                    f"{named(row)}: refused at attempt {order.attempts}, but an earlier one was never proven"
                 )
             moved = self._move(
                 conn,
@@ -574,9 +572,9 @@ class SqlJournal:
         """Store that a send is not proven either way (10)."""
         step = Step.TAKEN_OVER if is_takeover else Step.OUTCOME_UNKNOWN
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             moved = self._move(conn, row, (step, IntentState.UNKNOWN), epoch=epoch, reason=reason, now=now)
-            order = _require_order(conn, row)
+            order = required_order(conn, row)
             if order.status != OrderStatus.FILLED:
                 _put_order(conn, order, status=OrderStatus.UNKNOWN.value, reason=reason)
             return moved
@@ -584,14 +582,14 @@ class SqlJournal:
     def record_absence(self, intent_id: IntentId, *, epoch: int, now: datetime) -> JournalOrder:
         """Store that the broker did not know the order of an unknown intent."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             if row.state is not IntentState.UNKNOWN:
-                raise IllegalTransition(f"{_named(row)}: only an unknown intent is looked for")
+                raise IllegalTransition(f"{named(row)}: only an unknown intent is looked for")
             if row.epoch != epoch:
                 raise StaleVersion(
-                    f"{_named(row)}: expected epoch {epoch}, found {row.epoch}: taken over since"
+                    f"{named(row)}: expected epoch {epoch}, found {row.epoch}: taken over since"
                 )
-            order = _require_order(conn, row)
+            order = required_order(conn, row)
             _put_order(
                 conn,
                 order,
@@ -601,18 +599,18 @@ class SqlJournal:
             self._append(
                 conn,
                 now,
-                _draft_of(
+                draft_of(
                     row,
                     "absent_at_broker",
                     body={"client_order_id": order.client_order_id, "absences": order.absences + 1},
                 ),
             )
-            return _require_order(conn, row)
+            return required_order(conn, row)
 
     def adopt(self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime) -> JournalIntent:
         """Store that an unknown order was found (11), or found ended with all its fills booked (19)."""
         with self._reading() as conn:
-            known = _require_order(conn, _require(conn, intent_id))
+            known = required_order(conn, required(conn, intent_id))
         if not order.status.is_terminal or order.filled_quantity != known.filled_quantity:
             return self._has_order(intent_id, (Step.FOUND, IntentState.EXECUTING), epoch, order, now)
         return self._end(intent_id, Step.FOUND_CLOSED, epoch, order, now)
@@ -620,11 +618,13 @@ class SqlJournal:
     def park(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
         """Leave an unknown intent to a person (13)."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             moved = self._move(
                 conn, row, (Step.PARKED, IntentState.UNKNOWN), epoch=epoch, reason=reason, now=now
             )
-            self._add_incident(conn, now, "parked", row.account, row.intent_id, reason)
+            self._add_incident(
+                conn, kind="parked", account=row.account, intent_id=row.intent_id, detail=reason, now=now
+            )
             return moved
 
     def conclude_absent(
@@ -633,9 +633,9 @@ class SqlJournal:
         """End an unknown intent that was proven absent (14)."""
         to = IntentState.EXPIRED if is_expired else IntentState.FAILED
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             _judge(row, (Step.PROVEN_ABSENT, to), epoch=epoch)
-            order = _require_order(conn, row)
+            order = required_order(conn, row)
             _check_absent(row, order)
             moved = self._move(
                 conn,
@@ -662,7 +662,7 @@ class SqlJournal:
     def record_fill(self, fill: Fill, *, now: datetime) -> bool:
         """Book a fill of a working order (16); returns whether it was new."""
         with self._writing() as conn:
-            row = _require(conn, fill.intent_id)
+            row = required(conn, fill.intent_id)
             known = (
                 conn.execute(sa.select(schema.fills).where(schema.fills.c.execution_id == fill.execution_id))
                 .mappings()
@@ -672,7 +672,7 @@ class SqlJournal:
                 if records.fill_of(known) == fill:
                     return False
                 raise IllegalTransition(f"fill {fill.execution_id}: booked before with other content")
-            order = _require_order(conn, row)
+            order = required_order(conn, row)
             _check_fill(fill, row, order)
             moved = self._move(
                 conn,
@@ -692,7 +692,7 @@ class SqlJournal:
             conn.execute(
                 schema.fills.insert().values(
                     execution_id=fill.execution_id,
-                    seq=_next(conn, schema.fills.c.seq),
+                    seq=next_number(conn, schema.fills.c.seq),
                     client_order_id=fill.client_order_id,
                     intent_id=fill.intent_id,
                     book=row.intent.book,
@@ -718,7 +718,7 @@ class SqlJournal:
     ) -> JournalIntent:
         """Store that a working order is about to be cancelled (17)."""
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             moved = self._move(
                 conn,
                 row,
@@ -728,7 +728,7 @@ class SqlJournal:
                 reason=reason,
                 now=now,
             )
-            _put_order(conn, _require_order(conn, row), cancel_asked_at=instant_text(now))
+            _put_order(conn, required_order(conn, row), cancel_asked_at=instant_text(now))
             return moved
 
     def close_working(
@@ -742,8 +742,8 @@ class SqlJournal:
     ) -> None:
         """Store something that must not be; a halting one turns the kill switch on as well."""
         with self._writing() as conn:
-            self._add_incident(conn, now, kind, account, intent_id, detail)
-            if is_halting and not _run_control(conn).kill_switch_on:
+            self._add_incident(conn, kind=kind, account=account, intent_id=intent_id, detail=detail, now=now)
+            if is_halting and not run_control_in_force(conn).kill_switch_on:
                 self._set_control(
                     conn, RunControlAction.HALT, actor="executor", reason=f"{kind}: {detail}", now=now
                 )
@@ -753,7 +753,7 @@ class SqlJournal:
     def run_control(self) -> RunControl:
         """Return the run control in force."""
         with self._reading() as conn:
-            return _run_control(conn)
+            return run_control_in_force(conn)
 
     def set_run_control(
         self, action: RunControlAction, *, actor: str, reason: str, now: datetime
@@ -773,14 +773,14 @@ class SqlJournal:
             conn.execute(
                 table.insert().values(
                     row_id=row_id,
-                    seq=_next(conn, table.c.seq),
+                    seq=next_number(conn, table.c.seq),
                     actor=actor,
                     reason=reason,
                     released_at=instant_text(now),
                 )
             )
             self._append(
-                conn, now, _Draft("quote_released", actor=actor, reason=reason, body={"row_id": row_id})
+                conn, now, Draft("quote_released", actor=actor, reason=reason, body={"row_id": row_id})
             )
             return True
 
@@ -802,7 +802,7 @@ class SqlJournal:
             )
             if conn.execute(known).first() is not None:
                 return False
-            outbox_id = _next(conn, table.c.outbox_id)
+            outbox_id = next_number(conn, table.c.outbox_id)
             conn.execute(
                 table.insert().values(
                     outbox_id=outbox_id,
@@ -820,7 +820,7 @@ class SqlJournal:
             self._append(
                 conn,
                 now,
-                _Draft(
+                Draft(
                     "message_queued",
                     body={
                         "outbox_id": outbox_id,
@@ -889,7 +889,7 @@ class SqlJournal:
             self._append(
                 conn,
                 now,
-                _Draft(
+                Draft(
                     "message_tried",
                     reason=reason,
                     body={"outbox_id": outbox_id, "attempt": attempt, "status": changed["status"]},
@@ -901,20 +901,21 @@ class SqlJournal:
     def intent(self, intent_id: IntentId) -> JournalIntent:
         """Return one intent; raises `UnknownId`."""
         with self._reading() as conn:
-            return _require(conn, intent_id)
+            return required(conn, intent_id)
 
     def intents(self, *, book: str, lane: str, session: date) -> list[JournalIntent]:
         """Return a session's intents in the order in which they execute."""
         with self._reading() as conn:
-            return [records.intent_of(row) for row in _session_rows(conn, book, lane, session)]
+            rows = session_rows(conn, Of(book, lane, session.isoformat()))
+        return [records.intent_of(row) for row in rows]
 
     def open_intents(self, *, account: str, lane: str) -> list[JournalIntent]:
         """Return an account's open intents, by session, sells first, then by symbol."""
         table = schema.intents
         query = (
             sa.select(table)
-            .where(table.c.account == account, table.c.lane == lane, table.c.state.in_(_OPEN))
-            .order_by(table.c.session, *_EXECUTION_ORDER)
+            .where(table.c.account == account, table.c.lane == lane, table.c.state.in_(OPEN_STATES))
+            .order_by(table.c.session, *EXECUTION_ORDER)
         )
         return [records.intent_of(row) for row in self._rows(query)]
 
@@ -932,7 +933,7 @@ class SqlJournal:
         """Return what each guard said of an intent when it was decided, in the order of precedence."""
         table = schema.verdicts
         with self._reading() as conn:
-            intent = _require(conn, intent_id).intent
+            intent = required(conn, intent_id).intent
             rows = conn.execute(
                 sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.place)
             ).mappings()
@@ -963,7 +964,7 @@ class SqlJournal:
     def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
         """Return a session's fills in the order booked."""
         with self._reading() as conn:
-            return _session_fills(conn, book, lane, session.isoformat())
+            return session_fills(conn, Of(book, lane, session.isoformat()))
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, in the order recorded."""
@@ -998,7 +999,7 @@ class SqlJournal:
         self, intent_id: IntentId, step: tuple[Step, IntentState], epoch: int, *, reason: str, now: datetime
     ) -> JournalIntent:
         with self._writing() as conn:
-            return self._move(conn, _require(conn, intent_id), step, epoch=epoch, reason=reason, now=now)
+            return self._move(conn, required(conn, intent_id), step, epoch=epoch, reason=reason, now=now)
 
     def _answer(
         self,
@@ -1016,15 +1017,15 @@ class SqlJournal:
             raise ApprovalRefused(f"{intent_id}: an approval names its actor and a nonce")
         table = schema.approvals
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             if payload_hash != row.payload_hash:
                 raise ApprovalRefused(
-                    f"{_named(row)}: shown {payload_hash[:12]}, stored {row.payload_hash[:12]}: look again"
+                    f"{named(row)}: shown {payload_hash[:12]}, stored {row.payload_hash[:12]}: look again"
                 )
             if conn.execute(sa.select(table.c.nonce).where(table.c.nonce == nonce)).first() is not None:
-                raise ApprovalRefused(f"{_named(row)}: nonce {nonce} was used before; preview it again")
+                raise ApprovalRefused(f"{named(row)}: nonce {nonce} was used before; preview it again")
             if now >= row.not_after:
-                raise ApprovalRefused(f"{_named(row)}: expired at {instant_text(row.not_after)}")
+                raise ApprovalRefused(f"{named(row)}: expired at {instant_text(row.not_after)}")
             moved = self._move(
                 conn,
                 row,
@@ -1058,9 +1059,9 @@ class SqlJournal:
         now: datetime,
     ) -> JournalIntent:
         with self._writing() as conn:
-            row = _require(conn, intent_id)
+            row = required(conn, intent_id)
             _judge(row, step, epoch=epoch)
-            known = _require_order(conn, row)
+            known = required_order(conn, row)
             _check_equal(row, known, order)
             moved = self._move(
                 conn,
@@ -1079,12 +1080,12 @@ class SqlJournal:
         self, intent_id: IntentId, step: Step, epoch: int, order: BrokerOrder, now: datetime
     ) -> JournalIntent:
         with self._writing() as conn:
-            row = _require(conn, intent_id)
-            known = _require_order(conn, row)
+            row = required(conn, intent_id)
+            known = required_order(conn, row)
             _check_equal(row, known, order)
             if not order.status.is_terminal or order.filled_quantity != known.filled_quantity:
                 raise IllegalTransition(
-                    f"{_named(row)}: ends when the broker says so with all fills booked; it says"
+                    f"{named(row)}: ends when the broker says so with all fills booked; it says"
                     f" {order.status} with {order.filled_quantity} filled, booked are {known.filled_quantity}"
                 )
             was_asked = known.cancel_asked_at is not None
@@ -1148,7 +1149,7 @@ class SqlJournal:
             )
         ).rowcount
         if changed != 1:
-            raise StaleVersion(f"{_named(row)}: version {place.version} was changed by another")
+            raise StaleVersion(f"{named(row)}: version {place.version} was changed by another")
         moved = replace(
             row,
             state=after.state,
@@ -1162,69 +1163,63 @@ class SqlJournal:
             complete=after.state is IntentState.EXECUTED and after.filled_quantity == after.quantity,
             changed_at=now,
         )
-        told = _step_body(place, step, quantity) | dict(body or {})
-        self._append(conn, now, _draft_of(row, step[0].value, actor=actor, reason=reason, body=told))
+        told = step_body(place, step, quantity) | dict(body or {})
+        self._append(conn, now, draft_of(row, step[0].value, actor=actor, reason=reason, body=told))
         return moved
 
     def _insert_batch(
         self,
         conn: sa.Connection,
-        known: records.Row,
+        of: Of,
         decisions: Sequence[Decision],
         verdicts: Sequence[Verdict],
+        *,
         decisions_sha: str,
         now: datetime,
     ) -> None:
-        place_in = (known["book"], known["lane"], known["session"])
-        rows = [_row_of(decision, now) for decision in decisions]
-        by_key = {decision.intent.intent_key: decision.intent_id for decision in decisions}
-        counts = dict.fromkeys(by_key.values(), 0)
-        told = []
-        for verdict in verdicts:
-            intent_id = by_key.get(verdict.intent_key)
-            if intent_id is None:
-                raise BadInput(f"verdict of {verdict.guard} on {verdict.symbol}: no decision on this intent")
-            told.append(_verdict_row(verdict, intent_id, counts[intent_id]))
-            counts[intent_id] += 1
+        rows = [intent_row(decision, now) for decision in decisions]
+        told = verdict_rows(decisions, verdicts)
         if rows:
             conn.execute(schema.intents.insert(), rows)
         if told:
             conn.execute(schema.verdicts.insert(), told)
-        drafts = [_Draft("decided", *place_in, body={"decisions_sha": decisions_sha, "intents": len(rows)})]
-        drafts += [_registration(decision, row) for decision, row in zip(decisions, rows, strict=True)]
+        drafts = [Draft("decided", *of, body={"decisions_sha": decisions_sha, "intents": len(rows)})]
+        drafts += [registration(decision, row) for decision, row in zip(decisions, rows, strict=True)]
         self._append(conn, now, *drafts)
-        values = {
-            "decided_at": instant_text(now),
-            "decisions_sha": decisions_sha,
-            "refused_stage": "",
-            "refused_reason": "",
-        }
         table = schema.book_sessions
         conn.execute(
             table.update()
-            .where(table.c.book == place_in[0], table.c.lane == place_in[1], table.c.session == place_in[2])
-            .values(**values)
+            .where(*at(table, of))
+            .values(
+                decided_at=instant_text(now),
+                decisions_sha=decisions_sha,
+                refused_stage="",
+                refused_reason="",
+            )
         )
 
     def _append_conflict(
-        self, conn: sa.Connection, now: datetime, known: records.Row, conflict: str, decisions_sha: str
+        self, conn: sa.Connection, of: Of, conflict: str, body: Mapping[str, Any], *, now: datetime
     ) -> None:
         table = schema.events
-        body = {"decisions_sha": decisions_sha, "stands": known["decisions_sha"]}
         same = sa.select(table.c.seq).where(
+            *at(table, of),
             table.c.kind == "conflict",
-            table.c.book == known["book"],
-            table.c.lane == known["lane"],
-            table.c.session == known["session"],
             table.c.reason == conflict,
             table.c.body == canonical_json(body),
         )
         if conn.execute(same).first() is None:
-            place_in = (known["book"], known["lane"], known["session"])
-            self._append(conn, now, _Draft("conflict", *place_in, reason=conflict, body=body))
+            self._append(conn, now, Draft("conflict", *of, reason=conflict, body=body))
 
     def _add_incident(
-        self, conn: sa.Connection, now: datetime, kind: str, account: str, intent_id: str, detail: str
+        self,
+        conn: sa.Connection,
+        *,
+        kind: str,
+        account: str,
+        intent_id: str,
+        detail: str,
+        now: datetime,
     ) -> None:
         table = schema.incidents
         same = sa.select(table.c.incident_id).where(
@@ -1237,7 +1232,7 @@ class SqlJournal:
             return
         conn.execute(
             table.insert().values(
-                incident_id=_next(conn, table.c.incident_id),
+                incident_id=next_number(conn, table.c.incident_id),
                 kind=kind,
                 account=account,
                 intent_id=intent_id,
@@ -1246,13 +1241,13 @@ class SqlJournal:
             )
         )
         body = {"incident": kind, "account": account}
-        self._append(conn, now, _Draft("incident", intent_id=intent_id, reason=detail, body=body))
+        self._append(conn, now, Draft("incident", intent_id=intent_id, reason=detail, body=body))
 
     def _set_control(
         self, conn: sa.Connection, action: RunControlAction, *, actor: str, reason: str, now: datetime
     ) -> RunControl:
         table = schema.run_control
-        before = _run_control(conn)
+        before = run_control_in_force(conn)
         after = RunControl(
             kill_switch_on=action is RunControlAction.HALT
             or (before.kill_switch_on and action is not RunControlAction.RESUME),
@@ -1272,10 +1267,10 @@ class SqlJournal:
         if conn.execute(table.update().values(**values)).rowcount == 0:
             conn.execute(table.insert().values(scope="all", **values))
         body = {"action": action.value, "before": _switches(before), "after": _switches(after)}
-        self._append(conn, now, _Draft("run_control", actor=actor, reason=reason, body=body))
+        self._append(conn, now, Draft("run_control", actor=actor, reason=reason, body=body))
         return after
 
-    def _append(self, conn: sa.Connection, now: datetime, *drafts: _Draft) -> None:
+    def _append(self, conn: sa.Connection, now: datetime, *drafts: Draft) -> None:
         """Put events at the end of the chain, in the transaction of what they tell."""
         table = schema.events
         last = conn.execute(
@@ -1298,14 +1293,14 @@ class SqlJournal:
 
     def _open(self) -> None:
         with self._reading() as conn:
-            revision = _revision(conn, self._name)
+            revision = revision_of(conn, self._name)
         if revision == schema.SCHEMA_REVISION:
             return
         with self._writing() as conn:
             # Another process may have been first: the write lock decides.
-            revision = _revision(conn, self._name)
+            revision = revision_of(conn, self._name)
             if revision < schema.SCHEMA_REVISION:
-                _migrate(conn)
+                migrate(conn)
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[records.Row]:
         with self._reading() as conn:
@@ -1331,228 +1326,25 @@ class SqlJournal:
         except IntegrityError as error:
             raise IllegalTransition(f"journal {self._name}: refused by its schema: {error.orig}") from error
         except DBAPIError as error:
-            raise JournalUnavailable(f"journal {self._name}: {_advice(str(error.orig))}") from error
+            raise JournalUnavailable(f"journal {self._name}: {advice(str(error.orig))}") from error
         except (sqlite3.Error, PoolTimeoutError) as error:
-            raise JournalUnavailable(f"journal {self._name}: {_advice(str(error))}") from error
+            raise JournalUnavailable(f"journal {self._name}: {advice(str(error))}") from error
 
 
-# -------------------------------------------------------------------------------- connections
-
-
-def _engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url)
-    if not url.database or url.database == ":memory:":
-        raise JournalUnavailable(f"journal {url}: a journal outlives its process, so it needs a file")
-    folder = Path(url.database.removeprefix("file:").partition("?")[0]).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise JournalUnavailable(f"journal {url.database}: its folder cannot be made: {error}") from error
-    engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_s})
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepared(connection: Any, _record: Any) -> None:
-        # Transactions are begun by the next listener, so that a writer takes the lock at once.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        journal_mode = cursor.execute("pragma journal_mode = wal").fetchone()[0]
-        cursor.execute("pragma synchronous = full")
-        cursor.execute("pragma foreign_keys = on")
-        synchronous = cursor.execute("pragma synchronous").fetchone()[0]
-        cursor.close()
-        if journal_mode != "wal" or synchronous != FULL:
-            # With less, a power loss can leave an order at the broker and no claim here.
-            raise JournalUnavailable(
-                f"journal {url.database}: journal_mode is {journal_mode}, synchronous {synchronous};"
-                " trading needs wal and 2 (full): move it to a local disk"
-            )
-
-    @sa.event.listens_for(engine, "begin")
-    def _begun(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get(WRITES, False)
-        connection.exec_driver_sql("begin immediate" if writes else "begin")
-
-    return engine
-
-
-def _advice(message: str) -> str:
-    lowered = message.lower()
-    if "locked" in lowered or "busy" in lowered:
-        return f"{message}: another process writes it; wait for it, or end it, and try again"
-    if "not a database" in lowered or "malformed" in lowered:
-        return f"{message}: the file is damaged or no journal; keep it, and restore the last copy"
-    if "full" in lowered or "disk i/o" in lowered:
-        return f"{message}: nothing was changed; make room on the disk and try again"
-    if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
-        return f"{message}: this user cannot write it; give it the right, or another path"
-    return f"{message}: nothing was changed"
-
-
-def _revision(conn: sa.Connection, name: str) -> str:
-    """Return the schema revision of a database, empty where it is empty; raises on one that is not ours."""
-    tables = sa.inspect(conn).get_table_names()
-    if "alembic_version" in tables:
-        revision = conn.execute(sa.text("select version_num from alembic_version")).scalar()
-        if revision is not None and revision > schema.SCHEMA_REVISION:
-            raise JournalUnavailable(
-                f"journal {name}: schema {revision}, this version reads up to {schema.SCHEMA_REVISION}:"
-                " it was written by a newer version; use that one"
-            )
-        return str(revision or "")
-    if tables:
-        raise JournalUnavailable(
-            f"journal {name}: holds tables ({', '.join(tables[:3])}) but no journal: name another path"
-        )
-    return ""
-
-
-def _migrate(conn: sa.Connection) -> None:
-    # Alembic takes a third of a second to import, and only a file that is behind needs it.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = conn
-    command.upgrade(config, "head")
-
-
-# -------------------------------------------------------------------------------- rows and rules
-
-_OPEN = [state.value for state in IntentState if state.is_open]
-_EXECUTION_ORDER = (
-    schema.intents.c.side.desc(),
-    schema.intents.c.symbol,
-    schema.intents.c.slot,
-    schema.intents.c.intent_id,
-)
-
-
-def _require(conn: sa.Connection, intent_id: IntentId) -> JournalIntent:
-    table = schema.intents
-    row = conn.execute(sa.select(table).where(table.c.intent_id == intent_id)).mappings().one_or_none()
-    if row is None:
-        raise UnknownId(f"intent {intent_id}: nothing is stored under this id")
-    return records.intent_of(row)
-
-
-def _require_order(conn: sa.Connection, row: JournalIntent) -> JournalOrder:
-    table = schema.orders
-    query = sa.select(table).where(table.c.intent_id == row.intent_id, table.c.generation == row.generation)
-    order = conn.execute(query).mappings().one_or_none()
-    if order is None:
-        raise IllegalTransition(f"{_named(row)}: has no prepared order")
-    return records.order_of(order)
-
-
-def _session_rows(
-    conn: sa.Connection, book: str, lane: str, session: date, *, only_open: bool = False
-) -> Sequence[records.Row]:
-    table = schema.intents
-    query = sa.select(table).where(
-        table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat()
-    )
-    if only_open:
-        query = query.where(table.c.state.in_(_OPEN))
-    return conn.execute(query.order_by(*_EXECUTION_ORDER)).mappings().all()
-
-
-def _session_fills(conn: sa.Connection, book: str, lane: str, session: str) -> list[Fill]:
-    table = schema.fills
-    query = (
-        sa.select(table)
-        .where(table.c.book == book, table.c.lane == lane, table.c.session == session)
-        .order_by(table.c.seq)
-    )
-    return [records.fill_of(row) for row in conn.execute(query).mappings()]
-
-
-def _book_session(conn: sa.Connection, book: str, lane: str, session: date) -> records.Row | None:
-    table = schema.book_sessions
-    query = sa.select(table).where(
-        table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat()
-    )
-    return conn.execute(query).mappings().one_or_none()
+# -------------------------------------------------------------------------------- rules and rows
 
 
 def _put_book_session(
-    conn: sa.Connection,
-    known: records.Row | None,
-    book: str,
-    lane: str,
-    session: date,
-    values: Mapping[str, Any],
+    conn: sa.Connection, of: Of, known: records.Row | None, values: Mapping[str, Any]
 ) -> None:
     table = schema.book_sessions
     if known is not None:
-        conn.execute(
-            table.update()
-            .where(table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat())
-            .values(**values)
-        )
+        conn.execute(table.update().where(*at(table, of)).values(**values))
         return
     blank = dict.fromkeys(
         ("opening_sha", "decisions_sha", "carried_by", "closing_sha", "refused_stage", "refused_reason"), ""
     )
-    conn.execute(
-        table.insert().values(book=book, lane=lane, session=session.isoformat(), **{**blank, **values})
-    )
-
-
-def _carried_on(
-    conn: sa.Connection,
-    book: str,
-    lane: str,
-    session: date,
-    previous: date | None,
-    span: sa.Row[Any],
-) -> Book:
-    """Return the closing book of the session before, for a book that has opened; raises `OutOfOrder`."""
-    first, last = span
-    if session.isoformat() < first:
-        raise OutOfOrder(f"{book} {session}: the book opened in {first}, after this session")
-    if previous is None:
-        raise OutOfOrder(f"{book} {session}: has no session before, but the book opened in {first}")
-    before = _book_session(conn, book, lane, previous)
-    if before is None or before["closing"] is None:
-        how = "was never opened" if before is None or before["opening"] is None else "is not settled"
-        raise OutOfOrder(
-            f"{book} {session}: the session before, {previous}, {how} (the book is at {last});"
-            " run it first, or carry the book over it as a named person"
-        )
-    return records.book_of(before["closing"])
-
-
-def _run_control(conn: sa.Connection) -> RunControl:
-    return records.run_control_of(conn.execute(sa.select(schema.run_control)).mappings().one_or_none())
-
-
-def _funds(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, apart: str = "") -> FundsView:
-    """Return what a review sees; the order `apart` is left out, since it is what is reviewed."""
-    intent = row.intent
-    fills = _session_fills(conn, intent.book, row.lane, intent.session.isoformat())
-    table = schema.reservations
-    query = sa.select(table).where(
-        table.c.book == intent.book,
-        table.c.lane == row.lane,
-        table.c.quantity_left > 0,
-        table.c.client_order_id != apart,
-    )
-    reserved = 0
-    open_quantities: dict[Side, dict[Symbol, int]] = {Side.BUY: {}, Side.SELL: {}}
-    for held in conn.execute(query).mappings():
-        reserved += held["micros_left"]
-        of_side = open_quantities[Side(held["side"])]
-        symbol = Symbol(held["symbol"])
-        of_side[symbol] = of_side.get(symbol, 0) + held["quantity_left"]
-    return FundsView(
-        run_control=_run_control(conn),
-        book=with_fills(book_at_open, fills),
-        reserved_micros=reserved,
-        open_buys=open_quantities[Side.BUY],
-        open_sells=open_quantities[Side.SELL],
-    )
+    conn.execute(table.insert().values(**of._asdict(), **{**blank, **values}))
 
 
 def _put_order(conn: sa.Connection, order: JournalOrder, **values: str | int | None) -> None:
@@ -1583,11 +1375,6 @@ def _free(conn: sa.Connection, order: JournalOrder) -> None:
         .where(table.c.client_order_id == order.client_order_id)
         .values(quantity_left=0, micros_left=0)
     )
-
-
-def _next(conn: sa.Connection, column: sa.Column[int]) -> int:
-    """Return the next number of a column that counts from 1; the write lock keeps it ours."""
-    return int(conn.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0))).scalar_one()) + 1
 
 
 def _place_of(row: JournalIntent) -> Place:
@@ -1623,175 +1410,53 @@ def _judge(
         kind: type[JournalError] = (
             StaleVersion if after.code in {STALE_VERSION, STALE_EPOCH} else IllegalTransition
         )
-        raise kind(f"{_named(row)}: {after.message}")
+        raise kind(f"{named(row)}: {after.message}")
     return after
 
 
-def _step_body(place: Place | None, step: tuple[Step, IntentState], quantity: int) -> dict[str, Any]:
-    """Return what an event needs to be folded again: what was asked, and what it was asked of."""
-    return {
-        "to": step[1].value,
-        "version": 0 if place is None else place.version,
-        "epoch": 0 if place is None else place.epoch,
-        "quantity": quantity,
-    }
-
-
-def _draft_of(
-    row: JournalIntent, kind: str, *, actor: str = "", reason: str = "", body: Mapping[str, Any]
-) -> _Draft:
-    intent = row.intent
-    return _Draft(kind, intent.book, row.lane, intent.session.isoformat(), row.intent_id, actor, reason, body)
-
-
-def _check_batch(decisions: Sequence[Decision], book: str, lane: str, session: date) -> None:
-    seen = set()
-    for decision in decisions:
-        intent = decision.intent
-        if (intent.book, decision.lane, intent.session) != (book, lane, session):
-            raise BadInput(
-                f"decision on {intent.symbol} of {intent.book} {decision.lane} {intent.session}:"
-                f" registered under {book} {lane} {session}"
-            )
-        if decision.intent_id in seen:
-            raise DuplicateIntent(f"{intent.symbol} {session}: two decisions under {decision.intent_id}")
-        seen.add(decision.intent_id)
-        sends = decision.outcome in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}
-        if sends != (decision.quantity > 0):
-            raise BadInput(
-                f"decision on {intent.symbol}: {decision.outcome} with quantity {decision.quantity}"
-            )
-
-
-def _conflict(
-    conn: sa.Connection, known: records.Row, decisions: Sequence[Decision], decisions_sha: str
-) -> str:
-    """Return how decisions differ from those that a session was decided with, empty where they do not."""
-    table = schema.intents
-    query = sa.select(table.c.intent_id, table.c.payload_hash).where(
-        table.c.book == known["book"], table.c.lane == known["lane"], table.c.session == known["session"]
-    )
-    stored = {row.intent_id: row.payload_hash for row in conn.execute(query)}
-    given = {d.intent_id: sent_payload_hash(d.intent, quantity=d.quantity) for d in decisions}
-    for decision in decisions:
-        if stored.get(decision.intent_id) != given[decision.intent_id]:
-            return f"another decision on {decision.intent.symbol} under {decision.intent_id}"
-    if len(stored) != len(given):
-        return f"{len(given)} decisions, {len(stored)} are stored"
-    if known["decisions_sha"] != decisions_sha:
-        return f"decisions {decisions_sha[:12]}, stored are {known['decisions_sha'][:12]}"
-    return ""
-
-
-def _row_of(decision: Decision, now: datetime) -> dict[str, Any]:
-    intent = decision.intent
-    return {
-        "intent_id": decision.intent_id,
-        "account": decision.account,
-        "lane": decision.lane,
-        "book": intent.book,
-        "session": intent.session.isoformat(),
-        "symbol": intent.symbol,
-        "side": intent.side.value,
-        "slot": intent.slot.value,
-        "payload": canonical_json(intent.payload()),
-        "payload_hash": sent_payload_hash(intent, quantity=decision.quantity),
-        "state": _OUTCOME_STATE[decision.outcome].value,
-        "stage": Stage.NONE.value,
-        "version": 1,
-        "epoch": 0,
-        "generation": 0,
-        "quantity": decision.quantity,
-        "unadvised_quantity": decision.unadvised_quantity,
-        "filled_quantity": 0,
-        "reason": decision.reason,
-        "actor": "",
-        "not_after": instant_text(decision.not_after),
-        "verdicts_sha": decision.verdicts_sha,
-        "limits_sha": decision.limits_sha,
-        "inputs_sha": decision.inputs_sha,
-        "changed_at": instant_text(now),
-    }
-
-
-def _verdict_row(verdict: Verdict, intent_id: IntentId, place: int) -> dict[str, Any]:
-    return {
-        "intent_id": intent_id,
-        "place": place,
-        "guard": verdict.guard,
-        "passed": int(verdict.passed),
-        "reason": verdict.reason,
-        "observed": verdict.observed,
-        "limit_value": verdict.limit,
-        "largest_quantity": verdict.largest_quantity,
-        "limits_sha": verdict.limits_sha,
-    }
-
-
-def _registration(decision: Decision, row: Mapping[str, Any]) -> _Draft:
-    state = _OUTCOME_STATE[decision.outcome]
-    body = _step_body(None, (Step.REGISTERED, state), decision.quantity) | {
-        name: row[name]
-        for name in (
-            "account", "payload_hash", "unadvised_quantity", "not_after",
-            "verdicts_sha", "limits_sha", "inputs_sha",
-        )
-    }  # fmt: skip
-    body |= {"payload": decision.intent.payload(), "outcome": decision.outcome.value}
-    return _Draft(
-        Step.REGISTERED.value,
-        row["book"],
-        row["lane"],
-        row["session"],
-        decision.intent_id,
-        reason=decision.reason,
-        body=body,
-    )
-
-
 def _check_gate(conn: sa.Connection, row: JournalIntent) -> None:
-    control = _run_control(conn)
+    control = run_control_in_force(conn)
     if control.kill_switch_on and row.intent.slot is not Slot.FLATTEN:
         raise GateClosed(
-            f"kill_switch_on: {_named(row)} is held, since {control.actor} said {control.reason!r}"
+            f"kill_switch_on: {named(row)} is held, since {control.actor} said {control.reason!r}"
         )
     if control.paused:
         raise GateClosed(
-            f"trading_paused: {_named(row)} is held, since {control.actor} said {control.reason!r}"
+            f"trading_paused: {named(row)} is held, since {control.actor} said {control.reason!r}"
         )
 
 
 def _check_send_by(row: JournalIntent, send_by: datetime, now: datetime) -> None:
     if now >= send_by:
-        raise GateClosed(f"send_by_passed: {_named(row)} was to be sent before {instant_text(send_by)}")
+        raise GateClosed(f"send_by_passed: {named(row)} was to be sent before {instant_text(send_by)}")
     if now >= row.not_after:
         raise GateClosed(
-            f"not_after_passed: {_named(row)} was to be sent before {instant_text(row.not_after)}"
+            f"not_after_passed: {named(row)} was to be sent before {instant_text(row.not_after)}"
         )
 
 
 def _check_absent(row: JournalIntent, order: JournalOrder) -> None:
     if order.broker_order_id:
         raise IllegalTransition(
-            f"{_named(row)}: acknowledged as {order.broker_order_id}; that it is gone proves nothing"
+            f"{named(row)}: acknowledged as {order.broker_order_id}; that it is gone proves nothing"
         )
     if order.absences < ABSENCES_NEEDED:
         raise IllegalTransition(
-            f"{_named(row)}: absent {order.absences} times at the broker; {ABSENCES_NEEDED} prove it"
+            f"{named(row)}: absent {order.absences} times at the broker; {ABSENCES_NEEDED} prove it"
         )
 
 
 def _check_equal(row: JournalIntent, known: JournalOrder, order: BrokerOrder) -> None:
     found = differences(known.request, order)
     if found:
-        raise IllegalTransition(f"{_named(row)}: the broker's order differs: {'; '.join(found)}")
+        raise IllegalTransition(f"{named(row)}: the broker's order differs: {'; '.join(found)}")
 
 
 def _check_fill(fill: Fill, row: JournalIntent, order: JournalOrder) -> None:
     sent = order.request
     expected = (order.client_order_id, sent.symbol, sent.side, row.intent.session)
     if (fill.client_order_id, fill.symbol, fill.side, fill.session) != expected:
-        raise IllegalTransition(f"fill {fill.execution_id}: is not of the order of {_named(row)}")
+        raise IllegalTransition(f"fill {fill.execution_id}: is not of the order of {named(row)}")
 
 
 def _check_person(actor: str, reason: str) -> None:
@@ -1803,7 +1468,3 @@ def _check_person(actor: str, reason: str) -> None:
 
 def _switches(control: RunControl) -> dict[str, bool]:
     return {"kill_switch_on": control.kill_switch_on, "paused": control.paused}
-
-
-def _named(row: JournalIntent) -> str:
-    return f"{row.intent.side} {row.intent.symbol} of {row.intent.session} ({row.intent_id})"

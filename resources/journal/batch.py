@@ -1,0 +1,146 @@
+"""A session's decisions as rows and events, and how another batch for a decided session differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from resources.journal import schema
+from resources.journal.drafts import Draft, step_body
+from resources.journal.queries import Of, at
+from trading.audit import instant_text
+from trading.decisions import Decision, Outcome, sent_payload_hash
+from trading.errors import BadInput, DuplicateIntent
+from trading.lifecycle import IntentState, Stage, Step
+from trading.values import IntentId, canonical_json
+from trading.verdicts import Verdict
+
+_OUTCOME_STATE = {
+    Outcome.BLOCKED: IntentState.REJECTED,
+    Outcome.VETOED: IntentState.REJECTED,
+    Outcome.PENDING_APPROVAL: IntentState.PENDING_APPROVAL,
+    Outcome.APPROVED: IntentState.APPROVED,
+}
+
+
+def check_batch(decisions: Sequence[Decision], of: Of) -> None:
+    """Raise where a decision is of another session, twice in the batch, or sends nothing though approved."""
+    seen = set()
+    for decision in decisions:
+        intent = decision.intent
+        if (intent.book, decision.lane, intent.session.isoformat()) != of:
+            raise BadInput(
+                f"decision on {intent.symbol} of {intent.book} {decision.lane} {intent.session}:"
+                f" registered under {of.book} {of.lane} {of.session}"
+            )
+        if decision.intent_id in seen:
+            raise DuplicateIntent(f"{intent.symbol} {of.session}: two decisions under {decision.intent_id}")
+        seen.add(decision.intent_id)
+        sends = decision.outcome in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}
+        if sends != (decision.quantity > 0):
+            raise BadInput(
+                f"decision on {intent.symbol}: {decision.outcome} with quantity {decision.quantity}"
+            )
+
+
+def conflict_with(
+    conn: sa.Connection, of: Of, decisions: Sequence[Decision], decisions_sha: str, *, stands: str
+) -> str:
+    """Return how decisions differ from those that a session was decided with, empty where they do not."""
+    table = schema.intents
+    query = sa.select(table.c.intent_id, table.c.payload_hash).where(*at(table, of))
+    stored = {row.intent_id: row.payload_hash for row in conn.execute(query)}
+    given = {d.intent_id: sent_payload_hash(d.intent, quantity=d.quantity) for d in decisions}
+    for decision in decisions:
+        if stored.get(decision.intent_id) != given[decision.intent_id]:
+            return f"another decision on {decision.intent.symbol} under {decision.intent_id}"
+    if len(stored) != len(given):
+        return f"{len(given)} decisions, {len(stored)} are stored"
+    if stands != decisions_sha:
+        return f"decisions {decisions_sha[:12]}, stored are {stands[:12]}"
+    return ""
+
+
+def intent_row(decision: Decision, now: datetime) -> dict[str, Any]:
+    """Return the row of `intents` that a decision begins as."""
+    intent = decision.intent
+    return {
+        "intent_id": decision.intent_id,
+        "account": decision.account,
+        "lane": decision.lane,
+        "book": intent.book,
+        "session": intent.session.isoformat(),
+        "symbol": intent.symbol,
+        "side": intent.side.value,
+        "slot": intent.slot.value,
+        "payload": canonical_json(intent.payload()),
+        "payload_hash": sent_payload_hash(intent, quantity=decision.quantity),
+        "state": _OUTCOME_STATE[decision.outcome].value,
+        "stage": Stage.NONE.value,
+        "version": 1,
+        "epoch": 0,
+        "generation": 0,
+        "quantity": decision.quantity,
+        "unadvised_quantity": decision.unadvised_quantity,
+        "filled_quantity": 0,
+        "reason": decision.reason,
+        "actor": "",
+        "not_after": instant_text(decision.not_after),
+        "verdicts_sha": decision.verdicts_sha,
+        "limits_sha": decision.limits_sha,
+        "inputs_sha": decision.inputs_sha,
+        "changed_at": instant_text(now),
+    }
+
+
+def _verdict_row(verdict: Verdict, intent_id: IntentId, place: int) -> dict[str, Any]:
+    return {
+        "intent_id": intent_id,
+        "place": place,
+        "guard": verdict.guard,
+        "passed": int(verdict.passed),
+        "reason": verdict.reason,
+        "observed": verdict.observed,
+        "limit_value": verdict.limit,
+        "largest_quantity": verdict.largest_quantity,
+        "limits_sha": verdict.limits_sha,
+    }
+
+
+def verdict_rows(decisions: Sequence[Decision], verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Return the rows of `verdicts`, numbered in the order given; raises `BadInput` on an unknown intent."""
+    by_key = {decision.intent.intent_key: decision.intent_id for decision in decisions}
+    counts = dict.fromkeys(by_key.values(), 0)
+    rows = []
+    for verdict in verdicts:
+        intent_id = by_key.get(verdict.intent_key)
+        if intent_id is None:
+            raise BadInput(f"verdict of {verdict.guard} on {verdict.symbol}: no decision on this intent")
+        rows.append(_verdict_row(verdict, intent_id, counts[intent_id]))
+        counts[intent_id] += 1
+    return rows
+
+
+def registration(decision: Decision, row: Mapping[str, Any]) -> Draft:
+    """Return the event of a decision, with all that its row holds."""
+    state = _OUTCOME_STATE[decision.outcome]
+    body = step_body(None, (Step.REGISTERED, state), decision.quantity) | {
+        name: row[name]
+        for name in (
+            "account", "payload_hash", "unadvised_quantity", "not_after",
+            "verdicts_sha", "limits_sha", "inputs_sha",
+        )
+    }  # fmt: skip
+    body |= {"payload": decision.intent.payload(), "outcome": decision.outcome.value}
+    return Draft(
+        Step.REGISTERED.value,
+        row["book"],
+        row["lane"],
+        row["session"],
+        decision.intent_id,
+        reason=decision.reason,
+        body=body,
+    )

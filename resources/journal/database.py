@@ -1,0 +1,105 @@
+"""The database under the journal: connections that can be trusted with an order, and its revision.
+
+What is stored is store.py and schema.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from resources.journal import schema
+from trading.errors import JournalUnavailable
+
+WRITES = "journal_writes"
+"""The execution option that says a connection begins with the write lock."""
+
+FULL = 2
+"""What `pragma synchronous` reads back when every commit waits for the disk."""
+
+
+def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+    """Return an engine whose writers take the lock at once, on SQLite with every commit synced to disk.
+
+    Raises `JournalUnavailable` where there can be no file; a connection raises it where it would not sync.
+    """
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url)
+    if not url.database or url.database == ":memory:":
+        raise JournalUnavailable(f"journal {url}: a journal outlives its process, so it needs a file")
+    folder = Path(url.database.removeprefix("file:").partition("?")[0]).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalUnavailable(f"journal {url.database}: its folder cannot be made: {error}") from error
+    engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_s})
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepared(connection: Any, _record: Any) -> None:
+        # Transactions are begun by the next listener, so that a writer takes the lock at once.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        journal_mode = cursor.execute("pragma journal_mode = wal").fetchone()[0]
+        cursor.execute("pragma synchronous = full")
+        cursor.execute("pragma foreign_keys = on")
+        synchronous = cursor.execute("pragma synchronous").fetchone()[0]
+        cursor.close()
+        if journal_mode != "wal" or synchronous != FULL:
+            # With less, a power loss can leave an order at the broker and no claim here.
+            raise JournalUnavailable(
+                f"journal {url.database}: journal_mode is {journal_mode}, synchronous {synchronous};"
+                " trading needs wal and 2 (full): move it to a local disk"
+            )
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+    return engine
+
+
+def advice(message: str) -> str:
+    """Return a database's message with what a person can do about it."""
+    lowered = message.lower()
+    if "locked" in lowered or "busy" in lowered:
+        return f"{message}: another process writes it; wait for it, or end it, and try again"
+    if "not a database" in lowered or "malformed" in lowered:
+        return f"{message}: the file is damaged or no journal; keep it, and restore the last copy"
+    if "full" in lowered or "disk i/o" in lowered:
+        return f"{message}: nothing was changed; make room on the disk and try again"
+    if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
+        return f"{message}: this user cannot write it; give it the right, or another path"
+    return f"{message}: nothing was changed"
+
+
+def revision_of(conn: sa.Connection, name: str) -> str:
+    """Return the schema revision of a database, empty where it is empty; raises on one that is not ours."""
+    tables = sa.inspect(conn).get_table_names()
+    if "alembic_version" in tables:
+        revision = conn.execute(sa.text("select version_num from alembic_version")).scalar()
+        if revision is not None and revision > schema.SCHEMA_REVISION:
+            raise JournalUnavailable(
+                f"journal {name}: schema {revision}, this version reads up to {schema.SCHEMA_REVISION}:"
+                " it was written by a newer version; use that one"
+            )
+        return str(revision or "")
+    if tables:
+        raise JournalUnavailable(
+            f"journal {name}: holds tables ({', '.join(tables[:3])}) but no journal: name another path"
+        )
+    return ""
+
+
+def migrate(conn: sa.Connection) -> None:
+    """Bring a database to this version's schema, inside the caller's transaction."""
+    # Alembic takes a third of a second to import, and only a file that is behind needs it.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")

@@ -1,0 +1,146 @@
+"""What the store reads inside its transactions. What it writes is store.py; how rows read is records.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from resources.journal import records, schema
+from trading.errors import IllegalTransition, OutOfOrder, UnknownId
+from trading.journal import FundsView, JournalIntent, JournalOrder, RunControl
+from trading.lifecycle import IntentState
+from trading.orders import Fill
+from trading.positions import Book, with_fills
+from trading.values import IntentId, Side, Symbol
+
+
+class Of(NamedTuple):
+    """Say which session of which book, in which lane; `session` is its ISO date."""
+
+    book: str
+    lane: str
+    session: str
+
+
+def of_intent(row: JournalIntent) -> Of:
+    """Return the session of an intent."""
+    return Of(row.intent.book, row.lane, row.intent.session.isoformat())
+
+
+def at(table: sa.Table, of: Of) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions that choose a session's rows of a table."""
+    return (table.c.book == of.book, table.c.lane == of.lane, table.c.session == of.session)
+
+
+def named(row: JournalIntent) -> str:
+    """Return how messages call an intent."""
+    return f"{row.intent.side} {row.intent.symbol} of {row.intent.session} ({row.intent_id})"
+
+
+OPEN_STATES = [state.value for state in IntentState if state.is_open]
+EXECUTION_ORDER = (
+    schema.intents.c.side.desc(),
+    schema.intents.c.symbol,
+    schema.intents.c.slot,
+    schema.intents.c.intent_id,
+)
+
+
+def required(conn: sa.Connection, intent_id: IntentId) -> JournalIntent:
+    """Return an intent; raises `UnknownId`."""
+    table = schema.intents
+    row = conn.execute(sa.select(table).where(table.c.intent_id == intent_id)).mappings().one_or_none()
+    if row is None:
+        raise UnknownId(f"intent {intent_id}: nothing is stored under this id")
+    return records.intent_of(row)
+
+
+def required_order(conn: sa.Connection, row: JournalIntent) -> JournalOrder:
+    """Return the order of an intent's generation; raises `IllegalTransition` where it was never prepared."""
+    table = schema.orders
+    query = sa.select(table).where(table.c.intent_id == row.intent_id, table.c.generation == row.generation)
+    order = conn.execute(query).mappings().one_or_none()
+    if order is None:
+        raise IllegalTransition(f"{named(row)}: has no prepared order")
+    return records.order_of(order)
+
+
+def session_rows(conn: sa.Connection, of: Of, *, only_open: bool = False) -> Sequence[records.Row]:
+    """Return a session's rows of `intents` in the order in which they execute."""
+    table = schema.intents
+    query = sa.select(table).where(*at(table, of))
+    if only_open:
+        query = query.where(table.c.state.in_(OPEN_STATES))
+    return conn.execute(query.order_by(*EXECUTION_ORDER)).mappings().all()
+
+
+def session_fills(conn: sa.Connection, of: Of) -> list[Fill]:
+    """Return a session's fills in the order booked."""
+    table = schema.fills
+    query = sa.select(table).where(*at(table, of)).order_by(table.c.seq)
+    return [records.fill_of(row) for row in conn.execute(query).mappings()]
+
+
+def book_session(conn: sa.Connection, of: Of) -> records.Row | None:
+    """Return a session's row of `book_sessions`, or `None`."""
+    query = sa.select(schema.book_sessions).where(*at(schema.book_sessions, of))
+    return conn.execute(query).mappings().one_or_none()
+
+
+def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str, last: str) -> Book:
+    """Return the closing book of the session before, for a book that is open from `first` to `last`.
+
+    Raises `OutOfOrder` where there is no such book.
+    """
+    if of.session < first:
+        raise OutOfOrder(f"{of.book} {of.session}: the book opened in {first}, after this session")
+    if previous is None:
+        raise OutOfOrder(f"{of.book} {of.session}: has no session before, but the book opened in {first}")
+    before = book_session(conn, Of(of.book, of.lane, previous.isoformat()))
+    if before is None or before["closing"] is None:
+        how = "was never opened" if before is None or before["opening"] is None else "is not settled"
+        raise OutOfOrder(
+            f"{of.book} {of.session}: the session before, {previous}, {how} (the book is at {last});"
+            " run it first, or carry the book over it as a named person"
+        )
+    return records.book_of(before["closing"])
+
+
+def run_control_in_force(conn: sa.Connection) -> RunControl:
+    """Return the run control in force."""
+    return records.run_control_of(conn.execute(sa.select(schema.run_control)).mappings().one_or_none())
+
+
+def funds_view(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, apart: str = "") -> FundsView:
+    """Return what a review sees; the order `apart` is left out, since it is what is reviewed."""
+    intent = row.intent
+    fills = session_fills(conn, of_intent(row))
+    table = schema.reservations
+    query = sa.select(table).where(
+        table.c.book == intent.book,
+        table.c.lane == row.lane,
+        table.c.quantity_left > 0,
+        table.c.client_order_id != apart,
+    )
+    reserved = 0
+    open_quantities: dict[Side, dict[Symbol, int]] = {Side.BUY: {}, Side.SELL: {}}
+    for held in conn.execute(query).mappings():
+        reserved += held["micros_left"]
+        of_side = open_quantities[Side(held["side"])]
+        symbol = Symbol(held["symbol"])
+        of_side[symbol] = of_side.get(symbol, 0) + held["quantity_left"]
+    return FundsView(
+        run_control=run_control_in_force(conn),
+        book=with_fills(book_at_open, fills),
+        reserved_micros=reserved,
+        open_buys=open_quantities[Side.BUY],
+        open_sells=open_quantities[Side.SELL],
+    )
+
+
+def next_number(conn: sa.Connection, column: sa.Column[int]) -> int:
+    """Return the next number of a column that counts from 1; the write lock keeps it ours."""
+    return int(conn.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0))).scalar_one()) + 1
