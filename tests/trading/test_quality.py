@@ -299,15 +299,16 @@ def test_a_broken_row_does_not_conflict_with_the_sound_one() -> None:
     assert reasons(quotes) == [Reason.NON_POSITIVE_PRICE]
 
 
-def test_an_exact_repeat_of_the_last_accepted_bar_is_stale() -> None:
-    monday, tuesday = judged_range([bar(on=MONDAY), bar()], sessions=(MONDAY, TUESDAY))
-    (small, small_again) = judged_range(
-        [bar(on=MONDAY, volume="900"), bar(volume="900")], sessions=(MONDAY, TUESDAY)
-    )
+@pytest.mark.parametrize(("volume", "stale"), [("999", False), ("1000", True), ("250000", True)])
+def test_an_exact_repeat_of_the_last_accepted_bar_is_stale_from_some_volume_on(
+    volume: str, *, stale: bool
+) -> None:
+    rows = [bar(on=MONDAY, volume=volume), bar(on=TUESDAY, volume=volume)]
+
+    monday, tuesday = judged_range(rows, sessions=(MONDAY, TUESDAY))
 
     assert len(monday.accepted) == 1
-    assert reasons(tuesday) == [Reason.STALE_REPEAT]
-    assert len(small.accepted) == len(small_again.accepted) == 1
+    assert reasons(tuesday) == ([Reason.STALE_REPEAT] if stale else [])
 
 
 @pytest.mark.parametrize(
