@@ -31,8 +31,10 @@ _SECRET_WORDS = frozenset(
 _SECRET_KEYS = ("api_key", "apikey", "app_key", "access_key", "private_key", "signing_key")
 
 
-def configure_logging(path: Path, *, level: str = "INFO", now: Callable[[], datetime] = system_now) -> None:
-    """Log from here on to a file, rotated by size, as JSON lines of at least a level.
+def configure_logging(
+    path: Path, *, level: str = "INFO", now: Callable[[], datetime] = system_now
+) -> Callable[[], None]:
+    """Log from here on to a file, rotated by size, as JSON lines of at least a level; return what closes it.
 
     Makes the folder. Two processes may write the same file: a line is one write, but around a rotation
     lines of the other process may land in the file before.
@@ -56,6 +58,7 @@ def configure_logging(path: Path, *, level: str = "INFO", now: Callable[[], date
         logger_factory=lambda *_: _Lines(handler),
         cache_logger_on_first_use=False,
     )
+    return handler.close
 
 
 def with_ids(**ids: object) -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -31,6 +32,9 @@ SECRETS = frozenset({"webhook_url"})
 """Settings that are never remembered, shown or digested."""
 
 REMEMBERED = "settings.json"
+
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
+_STARRED = r"\1:***@"
 
 
 class Profile(StrEnum):
@@ -153,8 +157,8 @@ def _told(error: ValidationError) -> str:
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""
         rule = problem["msg"].removeprefix("Value error, ")
-        shown = "" if name in SECRETS or not name else f" {str(problem['input'])!r}"
-        told.append(f"{PREFIX}{name.upper()}{shown}: {rule}" if name else rule)
+        value = "" if name in SECRETS else f" {_PASSWORD.sub(_STARRED, str(problem['input']))!r}"
+        told.append(f"{PREFIX}{name.upper()}{value}: {rule}" if name else rule)
     return "; ".join(told)
 
 
