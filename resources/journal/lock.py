@@ -19,7 +19,7 @@ from trading.errors import BadSetting
 from trading.executions import ExecutorBusy
 
 
-class ExecutorLock:
+class ExecutorFileLock:
     """Hold an account's lock while inside a `with`; entering raises `ExecutorBusy` naming the holder.
 
     The file in `folder` stays; who wrote it last is in it. Works on local disks: a network file system may
