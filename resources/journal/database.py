@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from resources.journal import schema
+from resources.journal.condition import REVISION_TABLE, check_not_newer, is_journal
 from trading.errors import JournalUnavailable
 
 WRITES = "journal_writes"
@@ -61,36 +61,15 @@ def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     return engine
 
 
-def advice(message: str) -> str:
-    """Return a database's message with what a person can do about it."""
-    lowered = message.lower()
-    if "locked" in lowered or "busy" in lowered:
-        return f"{message}: another process writes it; wait for it, or end it, and try again"
-    if "not a database" in lowered or "malformed" in lowered:
-        return f"{message}: the file is damaged or no journal; keep it, and restore the last copy"
-    if "full" in lowered or "disk i/o" in lowered:
-        return f"{message}: nothing was changed; make room on the disk and try again"
-    if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
-        return f"{message}: this user cannot write it; give it the right, or another path"
-    return f"{message}: nothing was changed"
-
-
 def revision_of(conn: sa.Connection, name: str) -> str:
     """Return the schema revision of a database, empty where it is empty; raises on one that is not ours."""
-    tables = sa.inspect(conn).get_table_names()
-    if "alembic_version" in tables:
-        revision = conn.execute(sa.text("select version_num from alembic_version")).scalar()
-        if revision is not None and revision > schema.SCHEMA_REVISION:
-            raise JournalUnavailable(
-                f"journal {name}: schema {revision}, this version reads up to {schema.SCHEMA_REVISION}:"
-                " it was written by a newer version; use that one"
-            )
-        return str(revision or "")
-    if tables:
-        raise JournalUnavailable(
-            f"journal {name}: holds tables ({', '.join(tables[:3])}) but no journal: name another path"
-        )
-    return ""
+    if not is_journal(name, sa.inspect(conn).get_table_names()):
+        return ""
+    revision = str(
+        conn.execute(sa.select(sa.column("version_num")).select_from(sa.table(REVISION_TABLE))).scalar() or ""
+    )
+    check_not_newer(name, revision)
+    return revision
 
 
 def migrate(conn: sa.Connection) -> None:

@@ -21,7 +21,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from resources.journal import records, schema
 from resources.journal.batch import check_batch, conflict_with, intent_row, registration, verdict_rows
-from resources.journal.database import WRITES, advice, engine_for, migrate, revision_of
+from resources.journal.condition import SCHEMA_REVISION, advice
+from resources.journal.database import WRITES, engine_for, migrate, revision_of
 from resources.journal.drafts import Draft, draft_of, step_body
 from resources.journal.queries import (
     EXECUTION_ORDER,
@@ -1294,12 +1295,12 @@ class SqlJournal:
     def _open(self) -> None:
         with self._reading() as conn:
             revision = revision_of(conn, self._name)
-        if revision == schema.SCHEMA_REVISION:
+        if revision == SCHEMA_REVISION:
             return
         with self._writing() as conn:
             # Another process may have been first: the write lock decides.
             revision = revision_of(conn, self._name)
-            if revision < schema.SCHEMA_REVISION:
+            if revision < SCHEMA_REVISION:
                 migrate(conn)
 
     def _rows(self, query: sa.Select[Any]) -> Sequence[records.Row]:

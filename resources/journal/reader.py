@@ -1,0 +1,203 @@
+"""The journal read only, by plain SQLite: what the console's reading verbs stand on.
+
+It changes nothing, waits for nobody (readers of a WAL file never block) and imports no SQLAlchemy, which
+alone takes longer than a verb may. Writing is store.py; the SQL is in sql/, one file a question.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from resources.journal import records
+from resources.journal.condition import SCHEMA_REVISION, advice, check_not_newer, is_journal
+from trading.audit import instant_text
+from trading.errors import BadSetting, JournalUnavailable, UnknownId
+from trading.journal import (
+    Delivery,
+    Incident,
+    JournalEvent,
+    JournalIntent,
+    JournalOrder,
+    OutboxMessage,
+    QuoteRelease,
+    RunControl,
+    SessionRecord,
+)
+from trading.orders import Fill
+from trading.values import IntentId
+from trading.verdicts import Verdict
+
+_SQL = Path(__file__).parent / "sql"
+_SQLITE = "sqlite:///"
+_PAST_ALL = "\U0010ffff"
+"""Sorts behind everything that ids are written in."""
+
+
+class JournalReader:
+    """Answer questions about a journal without opening it for writing.
+
+    `url` is the journal's (`sqlite:////absolute/path`) or the file's path. Where there is no file yet every
+    list is empty (`exists` says so). Raises `JournalUnavailable` where the file is damaged or no journal.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        text = str(url)
+        if "://" in text and not text.startswith(_SQLITE):
+            raise BadSetting(
+                f"journal_url {text.partition('://')[0]}://…: reading verbs read SQLite files only;"
+                " name a sqlite:/// URL"
+            )
+        self.path = Path(unquote(text.removeprefix(_SQLITE).partition("?")[0]) if "://" in text else text)
+
+    @property
+    def exists(self) -> bool:
+        """Say whether there is a journal yet."""
+        with self._connection() as connection:
+            return connection is not None
+
+    # ---------------------------------------------------------------------------- sessions of a book
+
+    def session_record(self, *, book: str, lane: str, session: date) -> SessionRecord | None:
+        """Return how far a session has come, or `None` where nothing was asked of it yet."""
+        rows = self._rows("find_session", book=book, lane=lane, session=session.isoformat())
+        return records.session_record_of(rows[0]) if rows else None
+
+    def sessions(self, *, book: str, lane: str, last: int) -> list[SessionRecord]:
+        """Return the last sessions of a book, ascending."""
+        rows = self._rows("find_last_sessions", book=book, lane=lane, last=last)
+        return [records.session_record_of(row) for row in reversed(rows)]
+
+    def last_settled(self, *, book: str, lane: str) -> SessionRecord | None:
+        """Return a book's last settled session, with its closing book, or `None`."""
+        rows = self._rows("find_last_settled", book=book, lane=lane)
+        return records.session_record_of(rows[0]) if rows else None
+
+    def refusals(self, *, lane: str) -> list[SessionRecord]:
+        """Return the sessions that a stage refused and has not passed since, ascending."""
+        return [records.session_record_of(row) for row in self._rows("find_refused_sessions", lane=lane)]
+
+    # ---------------------------------------------------------------------------- intents
+
+    def intent(self, intent_id: IntentId) -> JournalIntent:
+        """Return one intent; raises `UnknownId`."""
+        rows = self._rows("find_intent", intent_id=intent_id)
+        if not rows:
+            raise UnknownId(f"intent {intent_id}: nothing is stored under this id")
+        return records.intent_of(rows[0])
+
+    def intents(self, *, book: str, lane: str, session: date) -> list[JournalIntent]:
+        """Return a session's intents in the order in which they execute."""
+        rows = self._rows("find_intents", book=book, lane=lane, session=session.isoformat())
+        return [records.intent_of(row) for row in rows]
+
+    def intents_by_any_id(self, wanted: str, *, lane: str) -> list[JournalIntent]:
+        """Return the intents whose own id, order's id or fill's id begins with a text."""
+        rows = self._rows("find_intents_by_any_id", lane=lane, first=wanted, past=wanted + _PAST_ALL)
+        return [records.intent_of(row) for row in rows]
+
+    def open_intents(self, *, account: str, lane: str) -> list[JournalIntent]:
+        """Return an account's open intents, by session, sells first, then by symbol."""
+        return [records.intent_of(row) for row in self._rows("find_open_intents", account=account, lane=lane)]
+
+    def pending(self, *, lane: str) -> list[JournalIntent]:
+        """Return the intents that wait for a person, by session, sells first, then by symbol."""
+        return [records.intent_of(row) for row in self._rows("find_pending_intents", lane=lane)]
+
+    def stuck(self, *, lane: str, before: datetime) -> list[JournalIntent]:
+        """Return intents that are executing or unknown and have not changed since before an instant."""
+        rows = self._rows("find_stuck_intents", lane=lane, before=instant_text(before))
+        return [records.intent_of(row) for row in rows]
+
+    def verdicts(self, intent_id: IntentId) -> list[Verdict]:
+        """Return what each guard said of an intent, in the order of precedence; raises `UnknownId`."""
+        intent = self.intent(intent_id).intent
+        rows = self._rows("find_verdicts", intent_id=intent_id)
+        return [records.verdict_of(row, intent=intent) for row in rows]
+
+    # ---------------------------------------------------------------------------- orders and fills
+
+    def orders(self, *, book: str, lane: str, session: date) -> list[JournalOrder]:
+        """Return a session's orders, by intent then generation."""
+        rows = self._rows("find_orders", book=book, lane=lane, session=session.isoformat())
+        return [records.order_of(row) for row in rows]
+
+    def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
+        """Return a session's fills in the order booked."""
+        rows = self._rows("find_fills", book=book, lane=lane, session=session.isoformat())
+        return [records.fill_of(row) for row in rows]
+
+    # ---------------------------------------------------------------------------- everything else
+
+    def run_control(self) -> RunControl:
+        """Return the run control in force."""
+        rows = self._rows("find_run_control")
+        return records.run_control_of(rows[0] if rows else None)
+
+    def events(self, *, after: int, limit: int) -> list[JournalEvent]:
+        """Return events with a sequence number above `after`, ascending, at most `limit`."""
+        return [records.event_of(row) for row in self._rows("find_events", after=after, limit=limit)]
+
+    def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
+        """Return an intent's events, ascending."""
+        return [records.event_of(row) for row in self._rows("find_events_of_intent", intent_id=intent_id)]
+
+    def incidents(self) -> list[Incident]:
+        """Return all incidents, in the order recorded."""
+        return [records.incident_of(row) for row in self._rows("find_incidents")]
+
+    def outbox(self) -> list[OutboxMessage]:
+        """Return all messages to people, in the order queued."""
+        return [records.message_of(row) for row in self._rows("find_outbox")]
+
+    def deliveries(self) -> list[Delivery]:
+        """Return all attempts to deliver messages, in the order made."""
+        return [records.delivery_of(row) for row in self._rows("find_deliveries")]
+
+    def quote_releases(self) -> list[QuoteRelease]:
+        """Return all released rows, in the order released."""
+        return [records.release_of(row) for row in self._rows("find_quote_releases")]
+
+    # ---------------------------------------------------------------------------- the file
+
+    def _rows(self, question: str, **bound: str | int) -> list[sqlite3.Row]:
+        with self._connection() as connection:
+            return [] if connection is None else connection.execute(_text_of(question), bound).fetchall()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection | None]:
+        """Give a connection to the journal, `None` where there is none yet."""
+        if not self.path.exists():
+            yield None
+            return
+        try:
+            with closing(
+                sqlite3.connect(f"file:{quote(str(self.path.absolute()))}?mode=ro", uri=True)
+            ) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection if self._is_readable(connection) else None
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"journal {self.path}: {advice(str(error))}") from error
+
+    def _is_readable(self, connection: sqlite3.Connection) -> bool:
+        tables = [row["name"] for row in connection.execute(_text_of("find_tables"))]
+        if not is_journal(str(self.path), tables):
+            return False
+        found: Any = connection.execute(_text_of("find_revision")).fetchone()
+        revision = found["version_num"] if found else ""
+        check_not_newer(str(self.path), revision)
+        if revision != SCHEMA_REVISION:
+            raise JournalUnavailable(
+                f"journal {self.path}: schema {revision or 'none'}, this version reads {SCHEMA_REVISION}:"
+                " run any writing command (as `trading run-once`) once to bring it up to date"
+            )
+        return True
+
+
+def _text_of(question: str) -> str:
+    return (_SQL / f"{question}.sql").read_text(encoding="utf-8")

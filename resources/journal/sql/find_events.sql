@@ -1,0 +1,17 @@
+select
+  seq,
+  at,
+  kind,
+  book,
+  lane,
+  session,
+  intent_id,
+  actor,
+  reason,
+  body,
+  prev_hash,
+  hash
+from events
+where seq > :after
+order by seq
+limit :limit

@@ -1,0 +1,21 @@
+select
+  intent_id,
+  client_order_id,
+  generation,
+  request,
+  request_sha,
+  status,
+  broker_order_id,
+  filled_quantity,
+  attempts,
+  absences,
+  first_absent_at,
+  cancel_asked_at,
+  prepared_at,
+  send_by,
+  reason
+from orders
+where book = :book
+  and lane = :lane
+  and session = :session
+order by intent_id, generation

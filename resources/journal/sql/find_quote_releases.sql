@@ -1,0 +1,7 @@
+select
+  row_id,
+  actor,
+  reason,
+  released_at
+from quote_releases
+order by seq

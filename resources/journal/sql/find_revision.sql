@@ -1,0 +1,3 @@
+select
+  version_num
+from alembic_version

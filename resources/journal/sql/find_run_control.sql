@@ -1,0 +1,8 @@
+select
+  kill_switch_on,
+  paused,
+  actor,
+  reason,
+  changed_at
+from run_control
+where scope = 'all'

@@ -1,0 +1,5 @@
+select
+  name
+from sqlite_master
+where type = 'table'
+order by name
