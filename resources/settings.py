@@ -15,34 +15,32 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 from trading.errors import BadSetting
 
 if TYPE_CHECKING:
     from pydantic import SecretStr, ValidationError
 
-PREFIX = "TRADING_"
-STATE_DIR = ".trading"
-"""Where state lies below the project's folder, unless TRADING_STATE_DIR says otherwise."""
-
-SECRETS = frozenset({"webhook_url"})
-"""Settings that are never remembered, shown or digested."""
+__all__ = [
+    "PREFIX",
+    "SECRETS",
+    "Profile",
+    "Secrets",
+    "SettingDescription",
+    "Settings",
+    "describe_settings",
+    "load_secrets",
+    "load_settings",
+    "shown",
+]
 
 REMEMBERED = "settings.json"
 
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
 _STARRED = r"\1:***@"
-
-
-class Profile(StrEnum):
-    """Say whose money moves: nobody's in a simulated market, nobody's at a broker, or yours."""
-
-    SIMULATED = "simulated"
-    PAPER = "paper"
-    LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +167,7 @@ def _digest(given: dict[str, str]) -> str:
         shown = "" if name.removeprefix(PREFIX).lower() in SECRETS else text
         digest.update(f"{name}={shown}\0".encode(errors="surrogateescape"))
     digest.update(f"{Path.cwd()}\0{Path.home()}\0".encode(errors="surrogateescape"))
-    for source in ("settings.py", "settings_model.py"):
+    for source in ("setting_names.py", "settings.py", "settings_model.py"):
         digest.update(Path(__file__).with_name(source).read_bytes())
     return digest.hexdigest()
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resources.settings import PREFIX, SECRETS, STATE_DIR, Profile
+from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 
 JOURNAL_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2")
 _ACTOR = re.compile(r"[\w.@-]{1,64}")

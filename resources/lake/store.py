@@ -283,7 +283,7 @@ def _encoded(table: pa.Table) -> bytes:
     """
     sink = pa.BufferOutputStream()
     parquet.write_table(
-        table.replace_schema_metadata(None).combine_chunks(),
+        table.replace_schema_metadata(None),
         sink,
         row_group_size=max(1, table.num_rows),
         version="2.6",

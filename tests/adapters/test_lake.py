@@ -84,15 +84,16 @@ def test_the_content_hash_is_known_before_anything_is_written(lake):
 
 
 def test_equal_rows_are_equal_bytes_whatever_way_the_table_was_put_together(folder):
-    whole = table_of(Wished, ROWS)
-    pieces = pa.concat_tables([table_of(Wished, ROWS[:1]), table_of(Wished, ROWS[1:])])
+    rows = [Wished(f"S{number}", number) for number in range(5_000)]
+    whole = table_of(Wished, rows)
+    pieces = pa.concat_tables([table_of(Wished, rows[at : at + 7]) for at in range(0, len(rows), 7)])
     marked = whole.replace_schema_metadata({"pandas": "{}", "written": "today"})
 
     shas = {
         folder.write(ASSET, key, table).sha for key, table in zip("abc", (whole, pieces, marked), strict=True)
     }
 
-    assert shas == {folder.sha_of(Wished, ROWS)}
+    assert shas == {folder.sha_of(Wished, rows)}
 
 
 def test_another_process_writes_the_same_bytes(folder, tmp_path):
@@ -349,6 +350,17 @@ def test_killed_at_any_point_the_lake_holds_the_old_table_or_the_new_and_heals(t
     )  # two files, each with a sync, a rename and the folder's sync; and the run that lived
     assert (outcomes[0], outcomes[-1]) == (ROWS, OTHER)
     assert all(outcome in (ROWS, OTHER) for outcome in outcomes)
+
+
+def test_what_a_dead_writer_left_is_seen_by_nobody_and_removed_by_the_next(folder):
+    folder.write_rows(ASSET, DAY, Wished, ROWS)
+    left_over = folder.root / "us_five" / "wishes" / DAY / f".tmp-{'0' * 64}.parquet"
+    left_over.write_bytes(b"half")
+
+    assert folder.read_rows(ASSET, DAY, Wished)[0] == ROWS
+    folder.write_rows(ASSET, DAY, Wished, OTHER)
+
+    assert not left_over.exists()
 
 
 def test_many_writers_of_one_partition_lose_no_version(folder):

@@ -1,0 +1,25 @@
+"""The words that settings are declared and read with: profiles, the variables' prefix, which are secret.
+
+Here because both settings.py, which is quick to import, and settings_model.py, which is not, need them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+PREFIX = "TRADING_"
+"""How our environment variables begin."""
+
+STATE_DIR = ".trading"
+"""Where state lies below the project's folder, unless TRADING_STATE_DIR says otherwise."""
+
+SECRETS = frozenset({"webhook_url"})
+"""Settings that are never remembered, shown or digested."""
+
+
+class Profile(StrEnum):
+    """Say whose money moves: nobody's in a simulated market, nobody's at a broker, or yours."""
+
+    SIMULATED = "simulated"
+    PAPER = "paper"
+    LIVE = "live"
