@@ -20,7 +20,7 @@ from trading.reporting import DailyReport, money_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-PLOT_WIDTH_IN = 6.0
+PLOT_WIDTH_IN = 4.6
 BLUE = "#3b76c4"
 GREY = "#888888"
 PLOT_STYLE: Any = {
@@ -186,7 +186,7 @@ def _exposure_plot(report: DailyReport) -> Plot:
         axes.set_yticks(range(len(shown)), [line.symbol for line in shown])
         axes.bar_label(bars, labels=[f"{percent:.1f} %" for percent in percents], padding=3)
         axes.margins(x=0.15)
-        axes.invert_yaxis()
+        axes.set_ylim(len(shown) - 0.4, -0.6)
         axes.grid(visible=False)
         axes.set_xticks([])
 
@@ -194,7 +194,7 @@ def _exposure_plot(report: DailyReport) -> Plot:
     return Plot(
         title="Exposure by symbol (share of equity)",
         text=told + (f", and {rest} smaller ones." if rest else "."),
-        svg=_drawn(draw, height_in=0.8 + 0.25 * len(shown), name="exposure"),
+        svg=_drawn(draw, height_in=0.3 + 0.25 * len(shown), name="exposure"),
     )
 
 

@@ -294,24 +294,28 @@ def _verdict(facts: ReportFacts) -> str:
 def _why_none(facts: ReportFacts, funnel: Sequence[StageCount]) -> str:
     """Return the first stage at zero and why, or nothing where something was executed."""
     counts = dict(funnel)
+    if counts["executed"]:
+        return ""
     for stage in MUST_PASS:
         count = counts[stage]
         if count is None:
             return f"{stage}: no data, the stage did not run"
         if count == 0:
-            return f"no {stage}" + _why_zero(facts, stage)
+            return f"{stage}: 0" + _why_zero(facts, stage)
     return ""
 
 
 def _why_zero(facts: ReportFacts, stage: str) -> str:
     if stage == "quotes":
-        return f": {facts.unfit_reason}" if facts.unfit_reason else ""
+        return f" ({facts.unfit_reason})" if facts.unfit_reason else ""
     if stage == "approved":
-        outcomes = [f"{row.symbol} {row.outcome.value} ({row.reason})" for row in facts.decisions]
-        return f": {', '.join(outcomes)}" if outcomes else ""
+        outcomes = [f"{row.symbol} {row.outcome.value}: {row.reason}" for row in facts.decisions]
+        return f" ({', '.join(outcomes)})" if outcomes else ""
     if stage == "executed":
-        states = [f"{row.symbol} {row.state} {row.reason}".strip() for row in facts.executions]
-        return f": {', '.join(states)}" if states else ""
+        states = [
+            ": ".join(filter(None, (f"{row.symbol} {row.state}", row.reason))) for row in facts.executions
+        ]
+        return f" ({', '.join(states)})" if states else ""
     return ""
 
 
