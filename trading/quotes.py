@@ -109,7 +109,7 @@ class MarketData(Protocol):
         ...
 
     def raw_bars(self, first: date, last: date) -> list[RawBar]:
-        """Return the rows dated `first` to `last` (both included), and rows whose date cannot be read."""
+        """Return the rows dated `first` to `last`, both included, and undated ones that stand beside such rows."""
         ...
 
     def actions(self) -> tuple[CorporateAction, ...]:

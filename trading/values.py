@@ -18,6 +18,10 @@ from trading.errors import BadInput
 MICROS = 1_000_000
 """Micro-units in one unit of a currency."""
 
+MICROS_DECIMALS = 6
+AMOUNT_DIGITS_MAX = 12
+"""Power of ten of the largest amount: ten trillion fits int64 micro-units."""
+
 NOTIONAL_MICROS_MAX = 2**62
 """Price × quantity must stay under this, so that sums of two still fit int64."""
 
@@ -67,11 +71,15 @@ def micros_from_text(text: str) -> int:
         raise BadInput(f"amount {text!r}: not a decimal number") from error
     if not amount.is_finite():
         raise BadInput(f"amount {text!r}: not a finite number")
-    scaled = amount * MICROS
-    micros = int(scaled)
-    if micros != scaled:
+    sign, digits, exponent = amount.as_tuple()
+    if amount.adjusted() > AMOUNT_DIGITS_MAX:
+        raise BadInput(f"amount {text!r}: too large for 64-bit micro-units")
+    shift = int(exponent) + MICROS_DECIMALS
+    whole = int("".join(map(str, digits)))
+    micros, rest = (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10**-shift)
+    if rest:
         raise BadInput(f"amount {text!r}: more than six decimals")
-    return micros
+    return -micros if sign else micros
 
 
 def micros_from_estimate(amount: float, *, tick_micros: int = 1) -> int:

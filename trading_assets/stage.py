@@ -125,7 +125,7 @@ def column_schema(row_type: type) -> dg.TableSchema:
 
 
 def _cell(value: Any) -> str | int | float | bool:
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    return value if type(value) in {str, int, float, bool} else str(value)
 
 
 def _type_name(hint: Any) -> str:

@@ -1,5 +1,6 @@
 """The daily report: a session on one page, HTML with plots and JSON beside it."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -33,8 +34,8 @@ class ReportFile(NamedTuple):
 class Reports(Protocol):
     """Write reports where people find them."""
 
-    def write(self, report: DailyReport) -> Any:
-        """Return the paths written, HTML and JSON."""
+    def write(self, report: DailyReport) -> tuple[Path, Path]:
+        """Return the paths written: HTML and JSON."""
         ...
 
 
@@ -103,17 +104,23 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
                 lineage=tables.lineage(graph.name, session),
             )
         )
-        files = report_writer.write(report)
+        html, json = report_writer.write(report)
         return dg.Output(
-            tuple(ReportFile(kind=file.kind, path=file.path, sha=file.sha) for file in files),
+            tuple(_file_row(path) for path in (html, json)),
             metadata={
                 "verdict": report.verdict,
-                "html": dg.MetadataValue.path(str(Path(files[0].absolute))),
+                "html": dg.MetadataValue.path(str(html)),
                 "equity": dg.MetadataValue.md(_sparkline([equity for _, equity in equities])),
             },
         )
 
     return [daily_report]
+
+
+def _file_row(path: Path) -> ReportFile:
+    """Return a file as a row; its path starts at the book, so that the row is the same on every machine."""
+    place = "/".join(path.parts[-3:])
+    return ReportFile(kind=path.suffix[1:], path=place, sha=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _equity(positions: Any) -> int:

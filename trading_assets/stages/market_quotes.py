@@ -37,10 +37,6 @@ class Quality(Protocol):
         ...
 
 
-LAST_ACCEPTED_SESSIONS = 20
-"""How far back a symbol's last accepted quote is looked for: a month, over which a halt may last."""
-
-
 def market_quotes_stage(graph: BookGraph) -> list[Any]:
     """Return the two assets of one book, made by one step, and their checks."""
 
@@ -72,7 +68,9 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
             sessions,
             source=sources[graph.name],
             actions=corporate_actions,
-            previous=accepted_quotes[graph.name].last_before(sessions[0], LAST_ACCEPTED_SESSIONS),
+            previous=accepted_quotes[graph.name].last_before(
+                sessions[0], quality.limits.history_sessions
+            ),
             quality=quality,
         )
         accepted = {str(day.session): day.accepted for day in judged}

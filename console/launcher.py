@@ -1,0 +1,308 @@
+"""Start runs of the graph: in this process, or through the web server where one is up.
+
+The only module of the console that knows Dagster; verbs import it when they need it, since it takes a while.
+Launching twice is harmless: what may execute is the journal's say, never the launcher's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import dagster as dg
+from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
+
+from jobs.session_jobs import BOOK_TAG, job_name
+from resources.profiles import Profiled
+from resources.settings import Settings, load_settings
+from trading.clock import Phase
+from trading.errors import BadInput, Refused, TradingError
+from trading_assets.definitions import definitions_of
+from trading_assets.stages.positions import CARRIED_BY_TAG
+from trading_assets.tables import ROW_TYPES
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""Where `dagster.yaml` and `workspace.yaml` stand."""
+
+DEMO_SESSIONS = 20
+DEFAULT_PORT = 3000
+LOOPBACK = "127.0.0.1"
+
+Progress = Callable[[str], None]
+
+
+class RunResult(NamedTuple):
+    """Hold how one run went; `stage` and `message` name the first failed step and why, empty on success."""
+
+    session: date
+    run_id: str
+    success: bool
+    stage: str
+    message: str
+
+
+class Launched(NamedTuple):
+    """Hold how a run was started: `graphql` (the web server runs it) or `process` (this one did)."""
+
+    how: str
+    run_id: str
+    success: bool
+    message: str
+
+
+class Launcher:
+    """Run jobs of one machine's settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the settings; definitions and instance are made when first needed."""
+        self.settings = settings
+        self.profiled = Profiled(settings, assets=tuple(ROW_TYPES))
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        """Return the graph of the settings."""
+        return definitions_of(self.settings)
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """Return Dagster's own storage, inside the profile's state folder."""
+        return dg.DagsterInstance.from_config(str(dagster_home(self.settings)))
+
+    def run_sessions(
+        self, book: str, sessions: Sequence[date], phases: Sequence[str], progress: Progress
+    ) -> list[RunResult]:
+        """Run sessions of a book in order, quotes of their windows imported first; stop at the first failure.
+
+        `phases` are of `decide`, `execute`, `settle`; all three are one run of the session job.
+        """
+        self._require_sessions(book, sessions)
+        self.import_window(book, sessions[0], progress)
+        results: list[RunResult] = []
+        for number, session in enumerate(sessions, start=1):
+            for what in _jobs_of(phases):
+                progress(f"{book} {session} {what} ({number} of {len(sessions)})")
+                results.append(self.run_job(book, what, session))
+                if not results[-1].success:
+                    return results
+        return results
+
+    def run_job(
+        self, book: str, what: str, session: date, *, tags: dict[str, str] | None = None
+    ) -> RunResult:
+        """Run one job of a book for a session in this process."""
+        job = self.definitions.resolve_job_def(job_name(book, what))
+        with _quiet_stdout():
+            result = job.execute_in_process(
+                partition_key=session.isoformat(),
+                instance=self.instance,
+                raise_on_error=False,
+                tags={BOOK_TAG: book, **(tags or {})},
+            )
+        stage, message = _first_failure(result)
+        return RunResult(session, result.run_id, result.success, stage, message)
+
+    def import_window(self, book: str, session: date, progress: Progress) -> int:
+        """Import the quotes that a decision for a session reads, where they are missing; return how many sessions."""
+        config, calendar = self.profiled.books[book], self.profiled.calendars[book]
+        needed = [
+            day
+            for day in calendar.before(session, config.rules.window_sessions)
+            if day >= config.first_session and not self._is_imported(book, day)
+        ]
+        return self._import(book, needed[0], needed[-1], progress) if needed else 0
+
+    def import_quotes(
+        self, book: str, *, first: date | None, through: date | None, progress: Progress
+    ) -> int:
+        """Import the quotes of a range of sessions, by default all the source has; return how many sessions."""
+        config, calendar = self.profiled.books[book], self.profiled.calendars[book]
+        last = through or config.last_session
+        if first is None:
+            window = calendar.before(last, config.rules.window_sessions)
+            first = max(window[0] if window else last, config.first_session)
+        self._require_sessions(book, [first, last])
+        return self._import(book, first, last, progress)
+
+    def launch_execute(self, book: str, session: date) -> Launched:
+        """Start the execute job of a session at once: through the web server where one is up, else here."""
+        port = serving_port(self.settings)
+        if port is not None:
+            with contextlib.suppress(DagsterGraphQLClientError, OSError):
+                client = DagsterGraphQLClient(LOOPBACK, port_number=port)
+                run_id = client.submit_job_execution(
+                    job_name(book, "execute"),
+                    tags={BOOK_TAG: book, "dagster/partition": session.isoformat()},
+                )
+                return Launched(
+                    "graphql", run_id, success=True, message=f"http://{LOOPBACK}:{port}/runs/{run_id}"
+                )
+        result = self.run_job(book, "execute", session)
+        return Launched("process", result.run_id, success=result.success, message=result.message)
+
+    def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> RunResult:
+        """Settle a session by a person's word: nothing of it executes, the book is carried to the next one."""
+        if not actor or not reason:
+            raise BadInput("settle --carry: needs a named person and a reason")
+        journal, config = self.profiled.journal, self.profiled.books[book]
+        lane = self.settings.profile.value
+        now = self.profiled.clocks[book].now(session, Phase.SETTLE)
+        for row in journal.intents(book=book, lane=lane, session=session):
+            if row.state.is_open and row.stage.value == "":
+                journal.cancel(row.intent_id, version=row.version, actor=actor, reason=reason, now=now)
+        if journal.session_record(book=book, lane=lane, session=session) is None:
+            raise Refused(
+                f"{book} {session}: nothing was started in this session; run it, or an earlier one, first"
+            )
+        if not self._has_opening_book(book, session):
+            opened = self.run_job(book, "decide", session)
+            if not self._has_opening_book(book, session):
+                return opened
+        self._import(config.name, session, session, lambda _: None)
+        return self.run_job(book, "settle", session, tags={CARRIED_BY_TAG: f"{actor}: {reason}"})
+
+    def run_demo(self, progress: Progress) -> list[RunResult]:
+        """Run the last 20 sessions of `us_five` whole, and decide and execute today's of `us_wide`.
+
+        What is done already is left alone, so that a second call changes nothing. Today's session of
+        `us_wide` stays open: a person may approve what waits.
+        """
+        lane = self.settings.profile.value
+        journal = self.profiled.journal
+        results: list[RunResult] = []
+        for book, count, phases in (
+            ("us_five", DEMO_SESSIONS, ALL_PHASES),
+            ("us_wide", 1, ("decide", "execute")),
+        ):
+            config, calendar = self.profiled.books[book], self.profiled.calendars[book]
+            sessions = calendar.between(config.first_session, config.last_session)[-count:]
+            wanted = []
+            for session in sessions:
+                record = journal.session_record(book=book, lane=lane, session=session)
+                done = record is not None and (
+                    record.settled_at if phases == ALL_PHASES else record.decided_at
+                )
+                if not done:
+                    wanted.append(session)
+            if not wanted:
+                progress(f"{book}: {len(sessions)} sessions are done already")
+                continue
+            results += self.run_sessions(book, wanted, phases, progress)
+        return results
+
+    def serve_ui(self, port: int) -> int:
+        """Serve Dagster's UI and daemon on loopback until interrupted; return the exit code."""
+        home = dagster_home(self.settings)
+        marker = _marker(self.settings)
+        marker.write_text(json.dumps({"port": port}), encoding="utf-8")
+        command = [
+            "env",
+            f"DAGSTER_HOME={home}",
+            sys.executable,
+            *("-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", LOOPBACK, "-p", str(port)),
+        ]
+        try:
+            return subprocess.run(command, check=False, cwd=PROJECT).returncode  # noqa: S603 - our own command
+        finally:
+            marker.unlink(missing_ok=True)
+
+    def _import(self, book: str, first: date, last: date, progress: Progress) -> int:
+        count = len(self.profiled.calendars[book].between(first, last))
+        progress(f"{book} import quotes of {count} sessions, {first} to {last}")
+        job = self.definitions.resolve_job_def(job_name(book, "import_quotes"))
+        with _quiet_stdout():
+            result = job.execute_in_process(
+                instance=self.instance,
+                raise_on_error=False,
+                tags={
+                    BOOK_TAG: book,
+                    "dagster/asset_partition_range_start": first.isoformat(),
+                    "dagster/asset_partition_range_end": last.isoformat(),
+                },
+            )
+        if not result.success:
+            stage, message = _first_failure(result)
+            raise TradingError(f"{book} import of {first} to {last}, {stage}: {message}")
+        return count
+
+    def _is_imported(self, book: str, session: date) -> bool:
+        return self.profiled.lake.pointer((book, "market_quotes"), session.isoformat()) is not None
+
+    def _has_opening_book(self, book: str, session: date) -> bool:
+        return self.profiled.lake.pointer((book, "opening_book"), session.isoformat()) is not None
+
+    def _require_sessions(self, book: str, sessions: Sequence[date]) -> None:
+        config, calendar = self.profiled.books[book], self.profiled.calendars[book]
+        for session in sessions:
+            calendar.require(session)
+            if not config.first_session <= session <= config.last_session:
+                raise BadInput(
+                    f"{book} {session}: the data covers {config.first_session} to {config.last_session}"
+                )
+
+
+ALL_PHASES = ("decide", "execute", "settle")
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Return Dagster's folder of a profile, with the project's `dagster.yaml` in it as it stands now."""
+    home = settings.profile_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    return home.resolve()
+
+
+def serving_port(settings: Settings) -> int | None:
+    """Return the port of the web server that `trading ui` started, `None` where none answers."""
+    marker = _marker(settings)
+    try:
+        port = int(json.loads(marker.read_text(encoding="utf-8"))["port"])
+        with socket.create_connection((LOOPBACK, port), timeout=0.5):
+            return port
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def open_launcher() -> Launcher:
+    """Return the launcher of this machine's settings."""
+    return Launcher(load_settings())
+
+
+def _marker(settings: Settings) -> Path:
+    settings.profile_dir.mkdir(parents=True, exist_ok=True)
+    return settings.profile_dir / "ui.json"
+
+
+def _jobs_of(phases: Sequence[str]) -> tuple[str, ...]:
+    unknown = [phase for phase in phases if phase not in ALL_PHASES]
+    if unknown:
+        raise BadInput(f"phase {unknown[0]!r}: known are {', '.join(ALL_PHASES)}")
+    return ("session",) if tuple(phases) == ALL_PHASES else tuple(phases)
+
+
+def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
+    """Return the step that failed first and its one line, empty strings on success."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            user = event.step_failure_data.user_failure_data
+            message = (user.description if user and user.description else None) or (
+                error.message.strip().splitlines()[0] if error else "failed"
+            )
+            return str(event.step_key), message
+    return "", ""
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Send what runs print to stderr: a verb's standard output is its answer alone."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

@@ -1,0 +1,265 @@
+"""The table of resources: which adapter stands behind each port, by profile. Nothing opens before it is used.
+
+Only the two roots call this: trading_assets/definitions.py for the graph, console/composition.py for the
+operator. A live broker is built nowhere yet, so that the live profile trades nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from resources.alert_policy import load_alert_policy
+from resources.calendars import load_calendar
+from resources.clocks import SimulatedClock, SystemClock
+from resources.journal.lock import ExecutorFileLock
+from resources.journal.store import SqlJournal
+from resources.lake.accepted import LakeAcceptedQuotes, LakeEquityHistory, LakeLineage
+from resources.lake.store import Lake
+from resources.lake.window import LakeWindowReader
+from resources.market_data.bar_folder import BarFolder
+from resources.market_data.bokeh_stocks import BokehStocks
+from resources.market_data.bytetheory import Bytetheory
+from resources.market_data.opening_quotes import OpeningQuotes
+from resources.market_data.simulated_market import SimulatedMarket
+from resources.notifier import Notifier, StdoutChannel, WebhookChannel
+from resources.paper_broker import PaperBroker
+from resources.quality_rules import load_quality_limits, load_releases
+from resources.reports import ReportWriter
+from resources.reviewed_config import BookLine, book_config, read_books
+from resources.settings import Profile, Settings, load_secrets
+from trading.advice import NoAdvisor
+from trading.alerts import AlertPolicy
+from trading.books import BookConfig
+from trading.clock import Clock
+from trading.errors import BadSetting
+from trading.quality import DateStyle, QualityLimits, dates_of, judge_session
+from trading.quotes import MarketData, Quote
+from trading.sessions import Calendar
+
+One = TypeVar("One")
+
+
+class PerBook(Mapping[str, One], Generic[One]):
+    """Build one thing a book on first use, and keep it."""
+
+    def __init__(self, books: Collection[str], build: Callable[[str], One]) -> None:
+        """Know the books; `build` makes the thing of one of them."""
+        self._books = tuple(books)
+        self._build = build
+        self._built: dict[str, One] = {}
+
+    def __getitem__(self, book: str) -> One:
+        """Return the book's thing; raises `KeyError` for a book that is not configured."""
+        if book not in self._books:
+            raise KeyError(book)
+        if book not in self._built:
+            self._built[book] = self._build(book)
+        return self._built[book]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the books, in the file's order."""
+        return iter(self._books)
+
+    def __len__(self) -> int:
+        """Return the number of books."""
+        return len(self._books)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewedQuality:
+    """Hold the reviewed limits of quality, and find what people have released."""
+
+    limits: QualityLimits
+    reviewed: frozenset[str]
+    journal: SqlJournal
+
+    def released(self) -> frozenset[str]:
+        """Return the ids of released rows: those in the reviewed file and those in the journal."""
+        return self.reviewed | {release.row_id for release in self.journal.quote_releases()}
+
+
+class Profiled:
+    """Build every adapter of one profile's settings, each once, when it is first asked for."""
+
+    def __init__(self, settings: Settings, *, assets: Sequence[str] = ()) -> None:
+        """Take the settings; `assets` are the tables whose lineage a report names."""
+        self.settings = settings
+        self._assets = tuple(assets)
+
+    @cached_property
+    def lines(self) -> dict[str, BookLine]:
+        """Return the configured books."""
+        return read_books(Path(self.settings.books_file))
+
+    @cached_property
+    def calendars(self) -> PerBook[Calendar]:
+        """Return each book's calendar."""
+        folder = self.settings.config_dir / "calendars"
+        return PerBook(self.lines, lambda book: load_calendar(self.lines[book].calendar, folder))
+
+    @cached_property
+    def sources(self) -> PerBook[MarketData]:
+        """Return each book's source of market data."""
+        return PerBook(self.lines, lambda book: _source(book, self.lines[book]))
+
+    @cached_property
+    def books(self) -> PerBook[BookConfig]:
+        """Return each book with its rules."""
+        return PerBook(
+            self.lines,
+            lambda book: book_config(
+                book, self.lines[book], config_dir=self.settings.config_dir, source=self.sources[book]
+            ),
+        )
+
+    @cached_property
+    def clocks(self) -> PerBook[Clock]:
+        """Return each book's clock: the data's when simulated, else the system's."""
+        if self.settings.profile is Profile.SIMULATED:
+            return PerBook(self.lines, lambda book: SimulatedClock(calendar=self.calendars[book]))
+        return PerBook(self.lines, lambda _: SystemClock())
+
+    @cached_property
+    def journal(self) -> SqlJournal:
+        """Return the journal."""
+        return SqlJournal(self.settings.journal_url)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Return the lake."""
+        return Lake(self.settings.lake_root)
+
+    @cached_property
+    def windows(self) -> PerBook[LakeWindowReader]:
+        """Return each book's only way to quotes for a decision."""
+        return PerBook(
+            self.lines,
+            lambda book: LakeWindowReader(
+                lake=self.lake,
+                book=book,
+                calendar=self.calendars[book],
+                starts_on=self.books[book].first_session,
+            ),
+        )
+
+    @cached_property
+    def accepted_quotes(self) -> PerBook[LakeAcceptedQuotes]:
+        """Return each book's stored quotes, for marks and fills."""
+        return PerBook(
+            self.lines,
+            lambda book: LakeAcceptedQuotes(lake=self.lake, book=book, calendar=self.calendars[book]),
+        )
+
+    @cached_property
+    def equity_history(self) -> PerBook[LakeEquityHistory]:
+        """Return each book's equities."""
+        return PerBook(self.lines, lambda book: LakeEquityHistory(lake=self.lake, book=book))
+
+    @cached_property
+    def lineage(self) -> LakeLineage:
+        """Return the reader of content hashes."""
+        return LakeLineage(lake=self.lake, assets=self._assets)
+
+    @cached_property
+    def quality(self) -> ReviewedQuality:
+        """Return the rules of quality."""
+        folder = self.settings.config_dir
+        return ReviewedQuality(
+            limits=load_quality_limits(folder / "quality.toml"),
+            reviewed=frozenset(release.row_id for release in load_releases(folder / "releases.toml")),
+            journal=self.journal,
+        )
+
+    @cached_property
+    def markets(self) -> PerBook[SimulatedMarket]:
+        """Return the market that each book's paper broker trades in: the source's own readable bars."""
+        return PerBook(self.lines, lambda book: SimulatedMarket(lambda session: self._world(book, session)))
+
+    @cached_property
+    def live_quotes(self) -> PerBook[OpeningQuotes]:
+        """Return each book's prices at a send."""
+        return PerBook(
+            self.lines,
+            lambda book: OpeningQuotes(market=self.markets[book], calendar=self.calendars[book]),
+        )
+
+    @cached_property
+    def brokers(self) -> PerBook[PaperBroker]:
+        """Return each book's broker, with a ledger of its own."""
+        if self.settings.profile is Profile.LIVE:
+            raise BadSetting("profile live: no live broker is configured; use simulated or paper")
+        return PerBook(
+            self.lines,
+            lambda book: PaperBroker(
+                self.settings.profile_dir / "paper" / f"{self.books[book].account}.db",
+                market=self.markets[book],
+                fill_model=self.books[book].costs,
+                calendar=self.calendars[book],
+            ),
+        )
+
+    @cached_property
+    def executor_locks(self) -> PerBook[ExecutorFileLock]:
+        """Return the lock of each book's account: only one process executes for it."""
+        return PerBook(
+            self.lines,
+            lambda book: ExecutorFileLock(self.settings.profile_dir / "locks", account=self.books[book].account),
+        )
+
+    @cached_property
+    def advisor(self) -> NoAdvisor:
+        """Return the advisor: step 0 of the ladder, off."""
+        return NoAdvisor()
+
+    @cached_property
+    def alert_policy(self) -> AlertPolicy:
+        """Return the reviewed alert policy."""
+        return load_alert_policy(self.settings.config_dir / "alerts.toml")
+
+    @cached_property
+    def notifier(self) -> Notifier:
+        """Return the deliverer of the outbox."""
+        return Notifier(
+            self.journal,
+            {"stdout": StdoutChannel(sys.stdout), "webhook": WebhookChannel(load_secrets().webhook_url)},
+            policy=self.alert_policy.delivery,
+        )
+
+    @cached_property
+    def report_writer(self) -> ReportWriter:
+        """Return the writer of daily reports."""
+        return ReportWriter(self.settings.profile_dir / "reports")
+
+    def _world(self, book: str, session: date) -> tuple[Quote, ...]:
+        """Return what really traded in a session: the source's readable bars, whatever the desk thinks of them."""
+        calendar, source = self.calendars[book], self.sources[book]
+        judged = judge_session(
+            session=session,
+            raw=source.raw_bars(*dates_of(calendar, first=session, last=session)),
+            calendar=calendar,
+            previous={},
+            actions=(),
+            released=(),
+            limits=self.quality.limits,
+            source_sha=source.source_sha(),
+            known_at=calendar.closes_at(session),
+        )
+        return judged.accepted
+
+
+def _source(book: str, line: BookLine) -> MarketData:
+    match line.source:
+        case "bokeh_stocks":
+            return BokehStocks()
+        case "bytetheory":
+            return Bytetheory()
+        case _:
+            if line.path is None:
+                raise BadSetting(f"book {book}: source {line.source!r} needs a path")
+            return BarFolder(line.path, date_style=DateStyle(line.date_style) if line.date_style else None)

@@ -1,0 +1,79 @@
+"""The schedules of one book: decide before the open, settle after the close, in exchange time.
+
+Which session a tick is for is trading/timetable.py. When simulated, today is the data's last session.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+
+from jobs.session_jobs import BOOK_TAG, job_name
+from trading.journal import Journal, SessionRecord
+from trading.timetable import Tick, decide_cron, decide_tick, settle_crons, settle_tick
+from trading_assets.stage import BookGraph
+
+
+def book_schedules(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
+    """Return the two schedules of one book; they run by default when simulated, and are switched on elsewhere."""
+    calendar = graph.calendar
+    return [
+        _schedule(
+            graph,
+            "decide",
+            [decide_cron(calendar)],
+            lambda at: _tick(graph, decide_tick, at, is_simulated=is_simulated),
+            is_done=lambda record: record.decided_at is not None,
+            is_simulated=is_simulated,
+        ),
+        _schedule(
+            graph,
+            "settle",
+            settle_crons(calendar),
+            lambda at: _tick(graph, settle_tick, at, is_simulated=is_simulated),
+            is_done=lambda record: record.settled_at is not None,
+            is_simulated=is_simulated,
+        ),
+    ]
+
+
+def _tick(graph: BookGraph, meaning: Callable[[Any, datetime], Tick], at: datetime, *, is_simulated: bool) -> Tick:
+    tick = meaning(graph.calendar, at)
+    if is_simulated and tick.session is not None:
+        return Tick(graph.config.last_session, "")
+    return tick
+
+
+def _schedule(
+    graph: BookGraph,
+    what: str,
+    crons: list[str],
+    tick_at: Callable[[datetime], Tick],
+    *,
+    is_done: Callable[[SessionRecord], bool],
+    is_simulated: bool,
+) -> Any:
+    @dg.schedule(
+        name=f"{graph.name}__{what}_schedule",
+        job_name=job_name(graph.name, what),
+        cron_schedule=crons,
+        execution_timezone=graph.calendar.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING if is_simulated else dg.DefaultScheduleStatus.STOPPED,
+        description=f"Starts the {what} job of {graph.name} on exchange sessions; skips a holiday with its name.",
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext, journal: dg.ResourceParam[Journal]
+    ) -> dg.RunRequest | dg.SkipReason:
+        tick = tick_at(context.scheduled_execution_time)
+        if tick.session is None:
+            return dg.SkipReason(tick.reason)
+        record = journal.session_record(book=graph.name, lane=graph.lane, session=tick.session)
+        if record is not None and is_done(record):
+            return dg.SkipReason(f"{graph.name} {tick.session}: {what} is done already")
+        key = tick.session.isoformat()
+        return dg.RunRequest(
+            run_key=f"{graph.name}:{key}:{what}", partition_key=key, tags={BOOK_TAG: graph.name}
+        )
+
+    return schedule

@@ -1,0 +1,86 @@
+"""The root of the graph: every book's assets, checks, jobs, schedules and sensor, with the profile's adapters.
+
+The only module that knows both the graph and which adapter is real.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from jobs.session_jobs import book_jobs
+from resources.lake.io_manager import LakeIOManager
+from resources.profiles import Profiled
+from resources.settings import Profile, Settings, load_settings
+from sensors.approvals import approvals_sensor
+from sensors.schedules import book_schedules
+from trading_assets.session_graph import book_graph, session_graph
+from trading_assets.stage import POINTER_EXTRAS, BookGraph
+from trading_assets.tables import REMEDIES, ROW_TYPES
+
+
+def definitions_of(settings: Settings) -> dg.Definitions:
+    """Return the definitions of a machine's settings: the same graph for every profile."""
+    profiled = Profiled(settings, assets=tuple(ROW_TYPES))
+    is_simulated = settings.profile is Profile.SIMULATED
+    graphs = [_graph(profiled, book) for book in profiled.lines]
+    everything = [definition for graph in graphs for definition in session_graph(graph)]
+    return dg.Definitions(
+        assets=[one for one in everything if not isinstance(one, dg.AssetChecksDefinition)],
+        asset_checks=[one for one in everything if isinstance(one, dg.AssetChecksDefinition)],
+        jobs=[job for graph in graphs for job in book_jobs(graph)],
+        schedules=[one for graph in graphs for one in book_schedules(graph, is_simulated=is_simulated)],
+        sensors=[approvals_sensor(graph, is_simulated=is_simulated) for graph in graphs],
+        resources=resources_of(profiled),
+        executor=dg.in_process_executor,
+    )
+
+
+def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
+    """Return the adapter behind each port that stages ask for; each opens in the run that first needs it."""
+    adapters: dict[str, Callable[[], Any]] = {
+        "journal": lambda: profiled.journal,
+        "outbox": lambda: profiled.journal,
+        "sources": lambda: profiled.sources,
+        "windows": lambda: profiled.windows,
+        "accepted_quotes": lambda: profiled.accepted_quotes,
+        "quality": lambda: profiled.quality,
+        "clocks": lambda: profiled.clocks,
+        "live_quotes": lambda: profiled.live_quotes,
+        "brokers": lambda: profiled.brokers,
+        "executor_locks": lambda: profiled.executor_locks,
+        "execution_enabled": lambda: profiled.settings.execution_enabled,
+        "advisor": lambda: profiled.advisor,
+        "alert_policy": lambda: profiled.alert_policy,
+        "notifier": lambda: profiled.notifier,
+        "equity_history": lambda: profiled.equity_history,
+        "report_writer": lambda: profiled.report_writer,
+        "tables": lambda: profiled.lineage,
+    }
+    return {
+        "io_manager": dg.IOManagerDefinition(
+            lambda _: LakeIOManager(profiled.lake, ROW_TYPES, extras=POINTER_EXTRAS, remedies=REMEDIES)
+        ),
+        **{name: _resource(build) for name, build in adapters.items()},
+    }
+
+
+def _resource(build: Callable[[], Any]) -> dg.ResourceDefinition:
+    return dg.ResourceDefinition(lambda _: build())
+
+
+def _graph(profiled: Profiled, book: str) -> BookGraph:
+    settings = profiled.settings
+    return book_graph(
+        profiled.books[book],
+        profiled.calendars[book],
+        lane=settings.profile.value,
+        adapter="paper",
+        is_open_ended=settings.profile is not Profile.SIMULATED,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of this machine's settings."""
+    return definitions_of(load_settings())

@@ -1,0 +1,45 @@
+"""Which row type each asset's table holds: the typed schemas of the lake, by asset name, in the order of the flow."""
+
+from typing import Any
+
+from trading.actions import CorporateAction
+from trading.advice import Advice
+from trading.alerts import AlertRow
+from trading.candidates import Candidate
+from trading.decisions import DecisionRow
+from trading.intents import Intent
+from trading.metrics import MetricRow
+from trading.orders import ExecutionRow, OrderStatusRow
+from trading.positions import BookRow
+from trading.quotes import Quarantined, Quote
+from trading.verdicts import Verdict
+from trading_assets.stages.daily_report import ReportFile
+
+ROW_TYPES: dict[str, type[Any]] = {
+    "corporate_actions": CorporateAction,
+    "market_quotes": Quote,
+    "quarantined_quotes": Quarantined,
+    "opening_book": BookRow,
+    "candidates": Candidate,
+    "intents": Intent,
+    "verdicts": Verdict,
+    "advice": Advice,
+    "decisions": DecisionRow,
+    "executions": ExecutionRow,
+    "order_status": OrderStatusRow,
+    "positions": BookRow,
+    "metrics": MetricRow,
+    "alerts": AlertRow,
+    "daily_report": ReportFile,
+}
+
+REMEDIES = {
+    "corporate_actions": "trading quotes import --book {book}",
+    "market_quotes": "trading quotes import --book {book} --through {partition}",
+    "quarantined_quotes": "trading quotes import --book {book} --through {partition}",
+} | {
+    name: "trading run-once --book {book} --session {partition}"
+    for name in ROW_TYPES
+    if name not in {"corporate_actions", "market_quotes", "quarantined_quotes"}
+}
+"""The command that makes a missing table."""
