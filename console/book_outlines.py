@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from trading.errors import BadInput, BadSetting
+from trading.values import micros_from_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookOutline:
-    """Hold a book as its section names it; the data's bounds are `None` where only the source knows them."""
+    """Hold a book as its section names it; the data's bounds are `None` where only the source knows them.
+
+    `deposit_micros` is what it opens with, in micro-units of `currency`.
+    """
 
     name: str
     title: str
     calendar: str
     currency: str
     account: str
+    deposit_micros: int
     first_session: date | None
     last_session: date | None
 
@@ -34,7 +39,9 @@ def read_book_outlines(path: Path) -> dict[str, BookOutline]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadSetting(f"{path}: no such file; set TRADING_BOOKS_FILE, or restore config/books.toml") from error
+        raise BadSetting(
+            f"{path}: no such file; set TRADING_BOOKS_FILE, or restore config/books.toml"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"{path}: {error}; correct the line it names") from error
     if not content:
@@ -60,6 +67,7 @@ def _outline(name: str, section: Any, path: Path) -> BookOutline:
         calendar=_text(section, "calendar", name, path),
         currency=_text(section, "currency", name, path),
         account=_text(section, "account", name, path),
+        deposit_micros=_money(section, "deposit", name, path),
         first_session=_date(section, "first_session", name, path),
         last_session=_date(section, "last_session", name, path),
     )
@@ -70,6 +78,15 @@ def _text(section: dict[str, Any], key: str, name: str, path: Path) -> str:
     if not isinstance(value, str) or not value:
         raise BadSetting(f"{path} [{name}] {key} = {value!r}: a text is needed")
     return value
+
+
+def _money(section: dict[str, Any], key: str, name: str, path: Path) -> int:
+    try:
+        return micros_from_text(_text(section, key, name, path))
+    except BadSetting:
+        raise
+    except BadInput as error:
+        raise BadSetting(f"{path} [{name}] {key}: {error}") from error
 
 
 def _date(section: dict[str, Any], key: str, name: str, path: Path) -> date | None:

@@ -45,12 +45,14 @@ class LakePointers:
         self.root = root
         self._files: Files = LocalFiles(Path(root)) if "://" not in root else _stored_objects(root)
 
-    def state(self, book: str, asset: str, partition: str) -> TableState | None:
+    def state(self, book: str, asset: str, partition: str = "") -> TableState | None:
         """Return what the pointer of a partition says, `None` where the table was never made.
+
+        An asset without partitions has the partition ''.
 
         Raises `LakeError` where the pointer cannot be read.
         """
-        path = f"{book}/{asset}/{_folder_name(partition)}/{POINTER}"
+        path = f"{_folder(book, asset, partition)}/{POINTER}"
         try:
             payload = json.loads(self._files.read(path))
             return _state(book, asset, partition, payload["current"])
@@ -87,7 +89,7 @@ class LakePointers:
         return self._files.read(self._relative(state))
 
     def _relative(self, state: TableState) -> str:
-        return f"{state.book}/{state.asset}/{_folder_name(state.partition)}/{state.sha}.parquet"
+        return f"{_folder(state.book, state.asset, state.partition)}/{state.sha}.parquet"
 
 
 def _state(book: str, asset: str, partition: str, current: Mapping[str, Any]) -> TableState:
@@ -102,8 +104,8 @@ def _state(book: str, asset: str, partition: str, current: Mapping[str, Any]) ->
     )
 
 
-def _folder_name(partition: str) -> str:
-    return quote(partition, safe="")
+def _folder(book: str, asset: str, partition: str) -> str:
+    return f"{book}/{asset}/{quote(partition, safe='')}" if partition else f"{book}/{asset}"
 
 
 def _stored_objects(root: str) -> Files:

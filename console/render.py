@@ -48,7 +48,10 @@ def short(identity: str, length: int = 16) -> str:
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows under headers, columns aligned, numbers to the right; two spaces between columns."""
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(header), *(len(row[i]) for row in cells)) if cells else len(header) for i, header in enumerate(headers)]
+    widths = [
+        max(len(header), *(len(row[i]) for row in cells)) if cells else len(header)
+        for i, header in enumerate(headers)
+    ]
     right = [bool(cells) and all(_is_number(row[i]) for row in cells) for i in range(len(headers))]
     lines = [_line(headers, widths, right), _line(["-" * width for width in widths], widths, right)]
     lines += [_line(row, widths, right) for row in cells]
@@ -113,7 +116,7 @@ def _cell(value: object) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell == NONE or cell.split(" ")[0].replace(",", "").replace(".", "").lstrip("+-").isdigit()
+    return cell == NONE or cell.split(" ", maxsplit=1)[0].replace(",", "").replace(".", "").lstrip("+-").isdigit()
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

@@ -1,0 +1,196 @@
+"""What a person does to trading: approve, reject, halt, pause, resume.
+
+One set of actions behind every surface: each takes ports and plain values, does one thing in the journal and
+returns what it did. What binds an action to what its actor saw is checked here and again by the journal.
+Looking is status.py and its neighbours; quarantined rows are quarantine.py; starting runs is launcher.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from console.render import instant
+from trading.errors import ApprovalRefused, BadInput, GateClosed
+from trading.intents import hashed
+from trading.journal import Journal, JournalIntent, RunControl, RunControlAction
+from trading.lifecycle import IntentState
+from trading.values import IntentId, digest
+
+CONFIRM_PREFIX = "resume-"
+"""How the word begins that the second step of a resume names."""
+
+
+class Answer(StrEnum):
+    """Say what a person answers to a pending intent."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Hold what an approver saw and so answers to: the payload's hash and the version of the row."""
+
+    payload_hash: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """Hold an answer given: which intent, by whom, and the state it is in now."""
+
+    intent_id: IntentId
+    book: str
+    session: str
+    symbol: str
+    answer: Answer
+    actor: str
+    reason: str
+    state: IntentState
+    version: int
+    payload_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlChanged:
+    """Hold a change of run control, before and after. `changed` is false where it stood so already."""
+
+    action: RunControlAction
+    changed: bool
+    before: RunControl
+    after: RunControl
+
+
+def shown(intent: JournalIntent) -> Shown:
+    """Return what has to be named to answer to an intent as it stands now."""
+    return Shown(payload_hash=intent.payload_hash, version=intent.version)
+
+
+def answer_intent(
+    journal: Journal,
+    intent_id: IntentId,
+    answer: Answer,
+    *,
+    seen: Shown,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> Answered:
+    """Approve or reject one pending intent, bound to what its actor saw.
+
+    Raises `ApprovalRefused` where the payload is another by now, or its time is over; `StaleVersion` where
+    somebody else was first. Approving sends nothing: the executor does, after looking again.
+    """
+    require_actor(actor, reason)
+    intent = journal.intent(intent_id)
+    if intent.state is not IntentState.PENDING_APPROVAL:
+        raise ApprovalRefused(
+            f"{intent_id} {intent.intent.symbol}: is {intent.state} since {instant(intent.changed_at)}, "
+            "not pending approval; see `trading approvals list`"
+        )
+    if intent.payload_hash != seen.payload_hash:
+        raise ApprovalRefused(
+            f"{intent_id} {intent.intent.symbol}: payload is {intent.payload_hash[:12]}, you saw "
+            f"{seen.payload_hash[:12]}; preview it again"
+        )
+    act = journal.approve if answer is Answer.APPROVE else journal.reject
+    after = act(
+        intent_id,
+        version=seen.version,
+        payload_hash=seen.payload_hash,
+        nonce=nonce_of(intent_id, seen),
+        actor=actor,
+        reason=reason,
+        now=now,
+    )
+    return Answered(
+        intent_id=intent_id,
+        book=after.intent.book,
+        session=after.intent.session.isoformat(),
+        symbol=after.intent.symbol,
+        answer=answer,
+        actor=actor,
+        reason=reason,
+        state=after.state,
+        version=after.version,
+        payload_hash=after.payload_hash,
+    )
+
+
+def nonce_of(intent_id: IntentId, seen: Shown) -> str:
+    """Return the word that makes an answer single: one for each intent, payload and version."""
+    return "ans-" + hashed(intent_id, seen.payload_hash, str(seen.version))
+
+
+def halt(journal: Journal, *, actor: str, reason: str, now: datetime) -> ControlChanged:
+    """Stop all trading at once: nothing more is claimed or sent until a person resumes."""
+    return _change(journal, RunControlAction.HALT, actor=actor, reason=reason, now=now)
+
+
+def pause(journal: Journal, *, actor: str, reason: str, now: datetime) -> ControlChanged:
+    """Hold trading back without the kill switch. Raises `GateClosed` while halted: a halt is not lowered."""
+    control = journal.run_control()
+    if control.kill_switch_on:
+        raise GateClosed(
+            f"pause: trading is halted by {control.actor} ({control.reason}), which stops more than a pause; "
+            "end the halt with `trading resume`"
+        )
+    return _change(journal, RunControlAction.PAUSE, actor=actor, reason=reason, now=now)
+
+
+def confirmation_of(control: RunControl) -> str:
+    """Return the word that ends this very halt and no other: it changes with who, why and when."""
+    at = control.changed_at.isoformat() if control.changed_at else ""
+    return CONFIRM_PREFIX + digest([control.actor, control.reason, at])[:8]
+
+
+def resume(
+    journal: Journal, *, confirmed: str | None, actor: str, reason: str, now: datetime
+) -> ControlChanged:
+    """End a pause, or in a second step a halt: `confirmed` names the halt that the first step showed.
+
+    Raises `ApprovalRefused` where it names another halt than the one in force, and `GateClosed` without it.
+    """
+    control = journal.run_control()
+    if control.kill_switch_on and confirmed is None:
+        raise GateClosed(
+            f"resume: halted by {control.actor} since {instant(control.changed_at)}: {control.reason}. "
+            f"If that is over, say so by `trading resume --reason TEXT --confirm {confirmation_of(control)}`"
+        )
+    if control.kill_switch_on and confirmed != confirmation_of(control):
+        raise ApprovalRefused(
+            f"--confirm {confirmed}: is not the halt in force (by {control.actor}, {control.reason}); "
+            "run `trading resume --reason TEXT` again and read what it says"
+        )
+    return _change(journal, RunControlAction.RESUME, actor=actor, reason=reason, now=now)
+
+
+def require_actor(actor: str, reason: str) -> None:
+    """Raise `BadInput` unless somebody acts and says why."""
+    if not actor.strip():
+        raise BadInput("actor '': empty; say who acts with --as NAME, or set TRADING_OPERATOR")
+    if not reason.strip():
+        raise BadInput("reason '': empty; say why, it is kept in the journal")
+
+
+def _change(
+    journal: Journal, action: RunControlAction, *, actor: str, reason: str, now: datetime
+) -> ControlChanged:
+    require_actor(actor, reason)
+    before = journal.run_control()
+    if _stands(before, action):
+        return ControlChanged(action=action, changed=False, before=before, after=before)
+    after = journal.set_run_control(action, actor=actor, reason=reason, now=now)
+    return ControlChanged(action=action, changed=True, before=before, after=after)
+
+
+def _stands(control: RunControl, action: RunControlAction) -> bool:
+    match action:
+        case RunControlAction.HALT:
+            return control.kill_switch_on
+        case RunControlAction.PAUSE:
+            return control.paused
+        case RunControlAction.RESUME:
+            return not control.kill_switch_on and not control.paused

@@ -1,0 +1,122 @@
+"""The command line `trading`: puts the verbs together, and turns every error into one line and one exit code.
+
+The verbs stand in console/verbs/, what they call in `console`, what the codes mean in exit_codes.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+import typer.main
+
+from console.exit_codes import ExitCode, exit_code_of
+from console.render import json_text
+from console.verbs import deciding, reading, running
+from trading.errors import TradingError
+
+ABOUT = """A trading day as a graph of assets: what happened, why, and what waits for you.
+
+Begin with `trading status`; ask `trading why` where nothing was traded; `trading halt` stops everything.
+Every verb takes --json. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 attention needed,
+4 refused by a guard or gate, 5 halted, 6 a dependency is down, 130 interrupted.
+"""
+
+TRACEBACK = "--traceback"
+
+
+def make_app() -> typer.Typer:
+    """Return the command line with all its verbs."""
+    app = typer.Typer(
+        name="trading",
+        help=ABOUT,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for verbs in (reading, deciding, running):
+        verbs.add_to(app)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; `argv` are the words after `trading`.
+
+    Every error of the product becomes one line on stderr, or with --json one object on stdout.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in words
+    command = typer.main.get_command(make_app())
+    try:
+        code = command.main(args=words, prog_name="trading", standalone_mode=False)
+    except typer.Abort:
+        return _refuse(
+            "not confirmed: nothing was changed; --yes answers for scripts", ExitCode.FAILED, as_json=as_json
+        )
+    except typer.TyperException as error:
+        if not error.format_message():
+            return int(ExitCode.USAGE)  # no verb was named, and the help has been printed instead
+        return _refuse(_usage(error, words), ExitCode.USAGE, as_json=as_json)
+    except TradingError as error:
+        return _refuse(str(error), exit_code_of(error), as_json=as_json)
+    except Exception as error:
+        if TRACEBACK in words:
+            raise
+        return _refuse(_defect(error, words), ExitCode.FAILED, as_json=as_json)
+    if code == ExitCode.INTERRUPTED:
+        return _refuse(
+            "interrupted: what was recorded stays, and the same command goes on from there",
+            ExitCode.INTERRUPTED,
+            as_json=as_json,
+        )
+    return int(code or 0)
+
+
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=lambda asked: _version(asked=asked),
+            help="Print the version.",
+        ),
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option(TRACEBACK, help="Show where an unexpected error came from, instead of one line.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a verb."""
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"trading {version('trading-assets')}")
+        raise typer.Exit
+
+
+def _refuse(message: str, code: ExitCode, *, as_json: bool) -> int:
+    """Print why a verb ended early, once, where its reader looks; return the code."""
+    line = " ".join(message.split())
+    if as_json:
+        typer.echo(json_text({"error": {"code": code.name.lower(), "message": line, "exit_code": int(code)}}))
+    else:
+        typer.echo(f"trading: {line}", err=True)
+    return int(code)
+
+
+def _usage(error: typer.TyperException, words: Sequence[str]) -> str:
+    verb = " ".join(word for word in words[:1] if not word.startswith("-"))
+    return (
+        f"{error.format_message().rstrip('.')}; see `{' '.join(filter(None, ['trading', verb, '--help']))}`"
+    )
+
+
+def _defect(error: Exception, words: Sequence[str]) -> str:
+    again = " ".join(["trading", TRACEBACK, *words])
+    return f"unexpected {type(error).__name__}: {error}; this is a defect: `{again}` shows where"

@@ -1,0 +1,97 @@
+"""What a reading verb stands on: settings, the books' outlines, the journal's reader, the lake's pointers.
+
+Everything here opens in a moment and changes nothing. The console's root with the real stores is
+composition.py; the views made from a desk are status.py, why.py, trace.py and their neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from console.book_outlines import BookOutline, read_book_outlines, require_book
+from console.lake_pointers import LakePointers
+from resources.calendars import load_calendar
+from resources.clocks import SimulatedClock, SystemClock
+from resources.journal.reader import JournalReader
+from resources.settings import Profile, Settings, load_settings
+from trading.clock import Clock, Phase
+from trading.errors import BadInput
+from trading.journal import SessionRecord
+from trading.sessions import Calendar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Hold what the operator looks at. `lane` is the profile's name: one profile never reads another's rows."""
+
+    settings: Settings
+    books: dict[str, BookOutline]
+    journal: JournalReader
+    lake: LakePointers
+
+    @property
+    def lane(self) -> str:
+        """Return the lane of the profile."""
+        return self.settings.profile.value
+
+    def chosen(self, name: str | None) -> list[BookOutline]:
+        """Return the book asked for, or all of them; raises `BadInput` on an unknown one."""
+        return list(self.books.values()) if name is None else [require_book(self.books, name)]
+
+    def one(self, name: str | None) -> BookOutline:
+        """Return the book asked for, or the only one; raises `BadInput` where it has to be named."""
+        chosen = self.chosen(name)
+        if len(chosen) == 1:
+            return chosen[0]
+        raise BadInput(f"--book: which one? known: {', '.join(self.books)}")
+
+    def calendar(self, book: BookOutline) -> Calendar:
+        """Return the calendar of a book's exchange."""
+        return load_calendar(book.calendar, self.settings.config_dir / "calendars")
+
+    def latest(self, book: BookOutline) -> SessionRecord | None:
+        """Return the latest session the journal knows of a book, `None` before the first one."""
+        records = self.journal.sessions(book=book.name, lane=self.lane, last=1)
+        return records[-1] if records else None
+
+    def session(self, book: BookOutline, asked: date | None) -> date | None:
+        """Return the session asked for, or the latest one known, `None` where there is none yet."""
+        if asked is not None:
+            return asked
+        latest = self.latest(book)
+        return latest.session if latest else None
+
+    def clock(self, book: BookOutline) -> Clock:
+        """Return the clock of the profile: simulated days are the data's."""
+        if self.settings.profile is Profile.SIMULATED:
+            return SimulatedClock(calendar=self.calendar(book))
+        return SystemClock()
+
+    def act_at(self, book: str, session: date) -> datetime:
+        """Return the instant at which a person acts on a session: now, or in a simulated one its open."""
+        return self.clock(self.books[book]).now(session, Phase.EXECUTE)
+
+    def today(self, book: BookOutline) -> date:
+        """Return the exchange date that counts as today; raises `BadInput` where no data says so."""
+        last = book.last_session
+        if last is None:
+            partitions = self.lake.partitions(book.name, "market_quotes")
+            if not partitions:
+                raise BadInput(
+                    f"{book.name}: no quotes yet; `trading quotes import --book {book.name}` first"
+                )
+            last = date.fromisoformat(partitions[-1])
+        return self.clock(book).today(self.calendar(book), last)
+
+
+def open_desk() -> Desk:
+    """Return the desk of this machine's settings; raises `BadSetting` where one is wrong."""
+    settings = load_settings()
+    return Desk(
+        settings=settings,
+        books=read_book_outlines(Path(settings.books_file)),
+        journal=JournalReader(settings.journal_url),
+        lake=LakePointers(settings.lake_root),
+    )

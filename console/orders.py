@@ -1,0 +1,95 @@
+"""What became of each intent of a session: from its decision to its fills. One line an intent.
+
+One of them in full is order_trace.py, its guards are explain.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from console.book_outlines import BookOutline
+from console.desk import Desk
+from console.order_trace import slippage_bps
+from trading.journal import JournalIntent, JournalOrder
+from trading.lifecycle import IntentState, Stage
+from trading.orders import Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLine:
+    """Hold one intent. Quantities in shares, money in micro-units; the average price is `None` unfilled.
+
+    `wished` is what the rules wanted, `quantity` what was decided to send (0 where it was stopped).
+    """
+
+    symbol: str
+    side: str
+    state: str
+    reason: str
+    wished: int
+    quantity: int
+    filled_quantity: int
+    price_micros: int
+    average_price_micros: int | None
+    slippage_bps: float | None
+    commission_micros: int
+    order_status: str
+    client_order_id: str
+    broker_order_id: str
+    intent_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOrders:
+    """Hold a session's intents, `session` `None` where the book has none yet; `unknown` counts unproven sends."""
+
+    book: str
+    session: date | None
+    currency: str
+    unknown: int
+    orders: tuple[OrderLine, ...]
+
+
+def orders_of(desk: Desk, book: BookOutline, session: date | None = None) -> SessionOrders:
+    """Return the intents of a session, by default the latest one, in the order in which they execute."""
+    asked = desk.session(book, session)
+    if asked is None:
+        return SessionOrders(book=book.name, session=None, currency=book.currency, unknown=0, orders=())
+    intents = desk.journal.intents(book=book.name, lane=desk.lane, session=asked)
+    orders = {
+        row.intent_id: row for row in desk.journal.orders(book=book.name, lane=desk.lane, session=asked)
+    }
+    fills = desk.journal.fills(book=book.name, lane=desk.lane, session=asked)
+    return SessionOrders(
+        book=book.name,
+        session=asked,
+        currency=book.currency,
+        unknown=sum(1 for row in intents if row.state is IntentState.UNKNOWN),
+        orders=tuple(
+            _line(row, orders.get(row.intent_id), [fill for fill in fills if fill.intent_id == row.intent_id])
+            for row in intents
+        ),
+    )
+
+
+def _line(row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill]) -> OrderLine:
+    filled = sum(fill.quantity for fill in fills)
+    return OrderLine(
+        symbol=row.intent.symbol,
+        side=row.intent.side.value,
+        state=row.state.value if row.stage is Stage.NONE else f"{row.state.value} ({row.stage.value})",
+        reason=row.reason,
+        wished=row.intent.quantity,
+        quantity=row.quantity,
+        filled_quantity=row.filled_quantity,
+        price_micros=row.intent.price_micros,
+        average_price_micros=sum(fill.notional_micros for fill in fills) // filled if filled else None,
+        slippage_bps=slippage_bps(row, fills),
+        commission_micros=sum(fill.commission_micros for fill in fills),
+        order_status=order.status if order else "",
+        client_order_id=order.client_order_id if order else "",
+        broker_order_id=order.broker_order_id if order else "",
+        intent_id=row.intent_id,
+    )

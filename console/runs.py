@@ -1,0 +1,53 @@
+"""Which sessions a run is for: the one asked for, the last few, or the next that is not settled.
+
+Running them is launcher.py; whether a session may run at all the journal says when its book is opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from console.book_outlines import BookOutline
+from console.desk import Desk
+from trading.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Hold the sessions to run of one book, ascending; empty where there is nothing to do, and why."""
+
+    book: str
+    sessions: tuple[date, ...]
+    nothing_because: str = ""
+
+
+def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | None) -> Plan:
+    """Return the sessions to run; raises `UnknownSession` with the reason where a date is none.
+
+    Without a session or a count it is the latest unsettled one, else the one after the latest, up to today.
+    """
+    if session is not None and last is not None:
+        raise BadInput("--session and --last: one of them; --last counts back from today")
+    calendar = desk.calendar(book)
+    if session is not None:
+        calendar.require(session)
+        return Plan(book=book.name, sessions=(session,))
+    today = desk.today(book)
+    if last is not None:
+        if last < 1:
+            raise BadInput(f"--last {last}: at least 1")
+        return Plan(book=book.name, sessions=calendar.before(today + timedelta(days=1), last))
+    latest = desk.latest(book)
+    if latest is None:
+        return Plan(book=book.name, sessions=calendar.before(today + timedelta(days=1), 1))
+    if latest.settled_at is None:
+        return Plan(book=book.name, sessions=(latest.session,))
+    following = calendar.next(latest.session)
+    if following <= today:
+        return Plan(book=book.name, sessions=(following,))
+    return Plan(
+        book=book.name,
+        sessions=(),
+        nothing_because=f"settled up to {latest.session}, and there is no later session up to today ({today})",
+    )

@@ -1,0 +1,224 @@
+"""The morning check: one verdict, and for each book how far its latest session is and what needs a person.
+
+Why nothing was traded is why.py; where one order came from is trace.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from console.book_outlines import BookOutline
+from console.desk import Desk
+from console.exit_codes import ExitCode
+from console.funnel import Funnel, funnel_of
+from console.reports import headline_of
+from trading.journal import JournalIntent, RunControl, SessionRecord
+from trading.lifecycle import IntentState, Stage
+
+
+class Progress(StrEnum):
+    """Say how far a session is."""
+
+    NOTHING_YET = "nothing yet"
+    REFUSED = "refused"
+    OPENED = "opened"
+    DECIDED = "decided"
+    AWAITING_APPROVAL = "awaiting approval"
+    EXECUTED = "executed"
+    SETTLED = "settled"
+    CARRIED = "carried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookStatus:
+    """Hold where one book stands. Money in micro-units of `currency`, `None` until a session is reported.
+
+    `quoted_until` is the last session with quotes; `open_intents` counts all that are not terminal, in any
+    session of the book; `carried_by` names who settled a session without fills.
+    """
+
+    book: str
+    title: str
+    currency: str
+    session: date | None
+    progress: Progress
+    refused: str
+    carried_by: str
+    quoted_until: date | None
+    funnel: Funnel | None
+    equity_micros: int | None
+    session_pnl_micros: int | None
+    alerts: tuple[str, ...]
+    pending: int
+    open_intents: int
+    unknown: int
+    report: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Hold the whole desk in one look. `verdict` is one sentence; `attention` says what needs a person."""
+
+    verdict: str
+    exit_code: ExitCode
+    mode: str
+    control: RunControl
+    attention: tuple[str, ...]
+    books: tuple[BookStatus, ...]
+    undelivered_alerts: int
+    incidents: int
+    next: tuple[str, ...]
+
+
+def status_of(desk: Desk, *, book: str | None = None, session: date | None = None) -> Status:
+    """Return where the books stand; raises `BadInput` on an unknown one."""
+    control = desk.journal.run_control()
+    books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
+    incidents = len(desk.journal.incidents())
+    attention = (*_attention(books), *([f"{incidents} incidents recorded"] if incidents else []))
+    verdict, code = _verdict(control, books, attention)
+    return Status(
+        verdict=verdict,
+        exit_code=code,
+        mode=desk.lane,
+        control=control,
+        attention=attention,
+        books=books,
+        undelivered_alerts=sum(1 for message in desk.journal.outbox() if message.status != "delivered"),
+        incidents=incidents,
+        next=_next(control, books),
+    )
+
+
+def progress_of(record: SessionRecord | None, intents: Sequence[JournalIntent]) -> Progress:
+    """Return how far a session is, from its row and its intents."""
+    if record is None:
+        return Progress.NOTHING_YET
+    if record.settled_at is not None:
+        return Progress.CARRIED if record.carried_by else Progress.SETTLED
+    if record.refused:
+        return Progress.REFUSED
+    if record.decided_at is None:
+        return Progress.OPENED
+    states = {row.state for row in intents}
+    if IntentState.PENDING_APPROVAL in states:
+        return Progress.AWAITING_APPROVAL
+    sent = {IntentState.EXECUTING, IntentState.EXECUTED, IntentState.FAILED, IntentState.UNKNOWN}
+    return Progress.EXECUTED if states & sent else Progress.DECIDED
+
+
+def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookStatus:
+    session = desk.session(outline, asked)
+    if session is None:
+        return _nothing_yet(desk, outline)
+    record = desk.journal.session_record(book=outline.name, lane=desk.lane, session=session)
+    intents = desk.journal.intents(book=outline.name, lane=desk.lane, session=session)
+    open_intents = desk.journal.open_intents(account=outline.account, lane=desk.lane)
+    headline = headline_of(desk, outline, session)
+    return BookStatus(
+        book=outline.name,
+        title=outline.title,
+        currency=outline.currency,
+        session=session,
+        progress=progress_of(record, intents),
+        refused=record.refused if record and record.settled_at is None else "",
+        carried_by=record.carried_by if record else "",
+        quoted_until=_quoted_until(desk, outline),
+        funnel=funnel_of(desk, outline, session, intents),
+        equity_micros=headline.equity_micros,
+        session_pnl_micros=headline.session_pnl_micros,
+        alerts=headline.alerts,
+        pending=sum(1 for row in open_intents if row.state is IntentState.PENDING_APPROVAL),
+        open_intents=len(open_intents),
+        unknown=sum(
+            1 for row in open_intents if row.state is IntentState.UNKNOWN or row.stage is Stage.PARKED
+        ),
+        report=headline.html,
+    )
+
+
+def _nothing_yet(desk: Desk, outline: BookOutline) -> BookStatus:
+    return BookStatus(
+        book=outline.name,
+        title=outline.title,
+        currency=outline.currency,
+        session=None,
+        progress=Progress.NOTHING_YET,
+        refused="",
+        carried_by="",
+        quoted_until=_quoted_until(desk, outline),
+        funnel=None,
+        equity_micros=None,
+        session_pnl_micros=None,
+        alerts=(),
+        pending=0,
+        open_intents=0,
+        unknown=0,
+        report="",
+    )
+
+
+def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
+    partitions = desk.lake.partitions(outline.name, "market_quotes")
+    return date.fromisoformat(partitions[-1]) if partitions else None
+
+
+def _attention(books: Sequence[BookStatus]) -> list[str]:
+    """Return what needs a person, worst first."""
+    lines = [
+        f"{row.book}: outcome unknown of {row.unknown}, see `trading orders --book {row.book}`"
+        for row in books
+        if row.unknown
+    ]
+    lines += [
+        f"{row.book} {row.session}: refused, {row.refused}"
+        for row in books
+        if row.progress is Progress.REFUSED
+    ]
+    lines += [f"{row.book}: {row.pending} awaiting approval" for row in books if row.pending]
+    return lines
+
+
+def _verdict(
+    control: RunControl, books: Sequence[BookStatus], attention: Sequence[str]
+) -> tuple[str, ExitCode]:
+    if control.kill_switch_on:
+        return f"HALTED by {control.actor}: {control.reason}", ExitCode.HALTED
+    if control.paused:
+        return f"PAUSED by {control.actor}: {control.reason}", ExitCode.ATTENTION
+    if attention:
+        return f"ATTENTION: {attention[0]}" + (
+            f", and {len(attention) - 1} more" if len(attention) > 1 else ""
+        ), ExitCode.ATTENTION
+    if all(row.progress is Progress.NOTHING_YET for row in books):
+        return "NOTHING YET: no session was run in this profile", ExitCode.DONE
+    return "ALL WELL: " + "; ".join(_in_short(row) for row in books), ExitCode.DONE
+
+
+def _in_short(row: BookStatus) -> str:
+    if row.session is None:
+        return f"{row.book} {row.progress}"
+    filled = row.funnel.filled if row.funnel else 0
+    return f"{row.book} {row.session} {row.progress}, {filled} filled"
+
+
+def _next(control: RunControl, books: Sequence[BookStatus]) -> tuple[str, ...]:
+    """Return the commands that come next, most urgent first, at most three."""
+    commands: list[str] = []
+    if control.kill_switch_on or control.paused:
+        commands.append("trading resume --reason TEXT")
+    if any(row.pending for row in books):
+        commands.append("trading approvals list")
+    commands += [
+        f"trading why --book {row.book} --session {row.session}"
+        for row in books
+        if row.progress is Progress.REFUSED
+    ]
+    if all(row.session is None for row in books):
+        commands += ["trading demo", f"trading run-once --book {books[0].book}"]
+    commands += [f"trading why --book {row.book}" for row in books if row.funnel and not row.funnel.filled]
+    commands += [f"trading report --book {row.book}" for row in books if row.report]
+    return tuple(dict.fromkeys(commands))[:3]

@@ -1,0 +1,429 @@
+"""The verbs by which people decide: approvals, halt, pause, resume, settle --carry, quarantine.
+
+Each shows what it is about to do, asks back unless told not to, and is kept in the journal with actor and
+reason. What they do is console/actions.py and console/quarantine.py; runs are running.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from console.desk import Desk, open_desk
+from console.exit_codes import ExitCode, exit_code_of
+from console.verbs import texts
+from console.verbs.options import (
+    DECIDING,
+    AsOption,
+    BookOption,
+    JsonOption,
+    OneBookOption,
+    ReasonOption,
+    SessionOption,
+    YesOption,
+    confirm,
+    day,
+    day_or_none,
+    show,
+    tell,
+)
+from console.verbs.teaching import help_of
+from trading.errors import BadInput, Refused, TradingError
+
+IntentArgument = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="A pending intent: its id or a unique beginning, or SYMBOL@SESSION."),
+]
+PayloadOption = Annotated[
+    str | None,
+    typer.Option(
+        "--payload", metavar="HASH", help="The payload hash you saw; refused where it is another by now."
+    ),
+]
+VersionOption = Annotated[
+    int | None,
+    typer.Option("--version", metavar="N", help="The version you saw; refused where the intent moved on."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command line."""
+    approvals = typer.Typer(
+        help="Intents that wait for a person: list, preview, approve, reject.", no_args_is_help=True
+    )
+    approvals.command("list", help=help_of(approvals_list))(approvals_list)
+    approvals.command("preview", help=help_of(approvals_preview))(approvals_preview)
+    approvals.command("approve", help=help_of(approvals_approve))(approvals_approve)
+    approvals.command("reject", help=help_of(approvals_reject))(approvals_reject)
+    app.add_typer(approvals, name="approvals", rich_help_panel=DECIDING)
+    for verb in (halt, pause, resume, settle):
+        app.command(help=help_of(verb), rich_help_panel=DECIDING)(verb)
+    quarantine = typer.Typer(help="Rows that may not reach a decision: list, release.", no_args_is_help=True)
+    quarantine.command("list", help=help_of(quarantine_list))(quarantine_list)
+    quarantine.command("release", help=help_of(quarantine_release))(quarantine_release)
+    app.add_typer(quarantine, name="quarantine", rich_help_panel=DECIDING)
+
+
+def approvals_list(*, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """List what waits for a person, the soonest to expire first.
+
+    trading approvals list
+    Exit codes: 0 nothing waits, 3 something does.
+    """
+    from console.approvals import pending_of
+
+    rows = pending_of(open_desk(), book)
+    code = ExitCode.ATTENTION if rows else ExitCode.DONE
+    show({"items": rows}, lambda _: texts.pending(rows), as_json=as_json, code=code)
+
+
+def approvals_preview(*, identity: IntentArgument, as_json: JsonOption = False) -> None:
+    """Show what an approval would do: weights before and after, each guard's margin, price age, expiry.
+
+    trading approvals preview AAPL@2013-02-28
+    Exit codes: 0 done, 2 no such id or several fit.
+    """
+    from console.approvals import preview
+    from console.lookup import find_intent
+
+    desk = open_desk()
+    show(preview(desk, find_intent(desk, identity)), texts.preview, as_json=as_json)
+
+
+def approvals_approve(
+    *,
+    identity: IntentArgument,
+    reason: ReasonOption,
+    payload: PayloadOption = None,
+    version: VersionOption = None,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve one pending intent and start its execution. The executor looks at every guard again.
+
+    trading approvals approve AAPL@2013-02-28 --reason "checked the news"
+    Exit codes: 0 done, 4 refused: stale, expired or answered already, 5 approved but trading is halted.
+    """
+    desk = open_desk()
+    answered = _answer(
+        desk, identity, "approve", reason=reason, payload=payload, version=version, as_name=as_name, yes=yes
+    )
+    launched, code = _launch(desk, answered["book"], answered["session"])
+    show({**answered, "launched": launched}, _answered_text, as_json=as_json, code=code)
+
+
+def approvals_reject(
+    *,
+    identity: IntentArgument,
+    reason: ReasonOption,
+    payload: PayloadOption = None,
+    version: VersionOption = None,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Reject one pending intent, for good.
+
+    trading approvals reject AAPL@2013-02-28 --reason "earnings tonight"
+    Exit codes: 0 done, 4 refused: stale, expired or answered already.
+    """
+    answered = _answer(
+        open_desk(),
+        identity,
+        "reject",
+        reason=reason,
+        payload=payload,
+        version=version,
+        as_name=as_name,
+        yes=yes,
+    )
+    show(answered, _answered_text, as_json=as_json)
+
+
+def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption = False) -> None:
+    """Stop all trading at once: nothing more is claimed or sent. Asks nothing back; works with Dagster down.
+
+    trading halt --reason "prices look wrong"
+    Exit codes: 0 halted (also where it was already).
+    """
+    _control("halt", reason, as_name, as_json=as_json)
+
+
+def pause(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption = False) -> None:
+    """Hold trading back for a while, without the kill switch. `trading resume` ends it.
+
+    trading pause --reason "waiting for the open"
+    Exit codes: 0 paused, 4 refused: halted already.
+    """
+    _control("pause", reason, as_name, as_json=as_json)
+
+
+def resume(
+    *,
+    reason: ReasonOption,
+    confirmed: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm", metavar="WORD", help="The word of the halt to end, as the first call showed it."
+        ),
+    ] = None,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """End a pause, or in two steps a halt: the first call shows who halted and why, and the word to name.
+
+    trading resume --reason "prices are right again"
+    trading resume --reason "prices are right again" --confirm resume-1a2b3c4d
+    Exit codes: 0 trading goes on, 4 another halt is in force, 5 still halted.
+    """
+    from console.actions import confirmation_of
+    from console.render import instant
+
+    desk = open_desk()
+    control = desk.journal.run_control()
+    if control.kill_switch_on and confirmed is None:
+        word = confirmation_of(control)
+        first_step = {
+            "halted_by": control.actor,
+            "halted_at": control.changed_at,
+            "reason": control.reason,
+            "confirm": word,
+        }
+        show(
+            first_step,
+            lambda _: (
+                f"still HALTED by {control.actor} since {instant(control.changed_at)}: {control.reason}\n"
+                f'if that is over: trading resume --reason "{reason}" --confirm {word}'
+            ),
+            as_json=as_json,
+            code=ExitCode.HALTED,
+        )
+    if control.kill_switch_on or control.paused:
+        confirm(f"resume trading, stopped by {control.actor} ({control.reason})?", yes=yes)
+    _control("resume", reason, as_name, as_json=as_json, confirmed=confirmed)
+
+
+def settle(
+    *,
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="The session to settle, YYYY-MM-DD.")],
+    reason: ReasonOption,
+    book: OneBookOption = None,
+    carry: Annotated[
+        bool, typer.Option("--carry", help="Carry the book over without fills: what a blocked session needs.")
+    ] = False,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Settle a session that was blocked, so that the next one may open: no fills, the book carried over.
+
+    trading settle 2013-02-28 --book us_five --carry --reason "quotes unfit, no trading"
+    Exit codes: 0 settled, 4 refused: an intent is still open.
+    """
+    desk = open_desk()
+    outline = desk.one(book)
+    asked = day(session)
+    desk.calendar(outline).require(asked)
+    if not carry:
+        raise BadInput(
+            f"settle {asked}: say --carry to settle it without fills; with fills it is "
+            f"`trading run-once --book {outline.name} --session {asked} --phase settle`"
+        )
+    actor = _actor(desk, as_name)
+    confirm(f"settle {outline.name} {asked} without fills, as {actor}?", yes=yes)
+
+    from console.launcher import open_launcher
+
+    run = open_launcher().settle_carried(outline.name, asked, actor=actor, reason=reason)
+    if not run.success:
+        raise Refused(f"{outline.name} {asked} {run.stage}: {run.message}")
+    view = {
+        "book": outline.name,
+        "session": asked,
+        "carried_by": actor,
+        "reason": reason,
+        "run_id": run.run_id,
+    }
+    show(view, lambda _: f"{outline.name} {asked}: settled without fills by {actor}", as_json=as_json)
+
+
+def quarantine_list(
+    *, book: OneBookOption = None, session: SessionOption = None, as_json: JsonOption = False
+) -> None:
+    """List rows that may not reach a decision: by session, or with --session each row and the rule it broke.
+
+    trading quarantine list --book us_wide
+    trading quarantine list --book us_wide --session 2010-05-06
+    Exit codes: 0 done.
+    """
+    from console.quarantine import quarantine_counts, quarantined_rows
+    from console.render import table
+
+    desk = open_desk()
+    outline = desk.one(book)
+    asked = day_or_none(session)
+    if asked is not None:
+        rows = quarantined_rows(desk.lake, outline.name, [asked])
+        listed = table(
+            ("row", "symbol", "rule broken", "what", "releasable"),
+            [(row.row_id, row.symbol, row.reason, row.detail, row.releasable) for row in rows],
+        )
+        text = listed if rows else f"{outline.name} {asked}: nothing is quarantined"
+        show({"book": outline.name, "session": asked, "rows": rows}, lambda _: text, as_json=as_json)
+        return
+    counts = quarantine_counts(desk.lake, outline.name)
+    listed = table(("session", "rows"), [(row.session, row.rows) for row in counts])
+    some = (
+        f"{listed}\nnext:\n  trading quarantine list --book {outline.name} --session {counts[-1].session}"
+        if counts
+        else ""
+    )
+    none = f"{outline.name}: nothing is quarantined\nnext:\n  trading quotes import --book {outline.name}"
+    show({"book": outline.name, "sessions": counts}, lambda _: some or none, as_json=as_json)
+
+
+def quarantine_release(
+    *,
+    row_id: Annotated[
+        str, typer.Argument(metavar="ROW_ID", help="A quarantined row, or a unique beginning of it.")
+    ],
+    reason: ReasonOption,
+    book: OneBookOption = None,
+    session: SessionOption = None,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Vouch for a quarantined row: it counts once its session is imported again.
+
+    trading quarantine release 80dc055ad810cd98 --book us_five --reason "real: profit warning"
+    Exit codes: 0 done, 2 no such row, 4 the row cannot be a quote.
+    """
+    from console.composition import open_journal
+    from console.quarantine import quarantine_counts, quarantined_row, quarantined_rows, release_quote
+    from resources.clocks import system_now
+
+    desk = open_desk()
+    outline = desk.one(book)
+    asked = day_or_none(session)
+    sessions = [asked] if asked else [row.session for row in quarantine_counts(desk.lake, outline.name)]
+    row = quarantined_row(quarantined_rows(desk.lake, outline.name, sessions), row_id)
+    actor = _actor(desk, as_name)
+    confirm(f"release {row.symbol} {row.session} ({row.reason}: {row.detail}), as {actor}?", yes=yes)
+    released = release_quote(open_journal(desk.settings), row, actor=actor, reason=reason, now=system_now())
+    again = f"trading quotes import --book {outline.name} --through {row.session}"
+    show(
+        released,
+        lambda _: (
+            f"{row.symbol} {row.session}: {'released' if released.is_new else 'was released already'}\nnext:\n  {again}"
+        ),
+        as_json=as_json,
+    )
+
+
+def _answer(
+    desk: Desk,
+    identity: str,
+    answer: str,
+    *,
+    reason: str,
+    payload: str | None,
+    version: int | None,
+    as_name: str | None,
+    yes: bool,
+) -> dict[str, Any]:
+    """Show an intent, ask back, and answer to it as it was shown."""
+    from console.actions import Answer, Shown, answer_intent
+    from console.approvals import preview
+    from console.composition import open_journal
+    from console.lookup import find_intent
+    from console.render import plain
+
+    row = find_intent(desk, identity)
+    actor = _actor(desk, as_name)
+    if not yes:
+        tell(texts.preview(preview(desk, row)))
+    confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)
+    answered = answer_intent(
+        open_journal(desk.settings),
+        row.intent_id,
+        Answer(answer),
+        seen=Shown(
+            payload_hash=row.payload_hash
+            if payload and row.payload_hash.startswith(payload)
+            else payload or row.payload_hash,
+            version=row.version if version is None else version,
+        ),
+        actor=actor,
+        reason=reason,
+        now=desk.act_at(row.intent.book, row.intent.session),
+    )
+    view: dict[str, Any] = plain(answered)
+    return view
+
+
+def _launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCode]:
+    """Start the execution of a session, and say how; a launch that fails leaves the approval standing."""
+    control = desk.journal.run_control()
+    if control.kill_switch_on:
+        how = f"not launched: halted by {control.actor}; it executes once trading is resumed and the session is run"
+        return {"how": how, "run_id": ""}, ExitCode.HALTED
+
+    from console.launcher import open_launcher
+
+    try:
+        launched = open_launcher().launch_execute(book, day(session))
+    except TradingError as error:
+        return {"how": f"not launched: {error}; the approval stands", "run_id": ""}, exit_code_of(error)
+    told = {"how": launched.how, "run_id": launched.run_id, "message": launched.message}
+    return told, ExitCode.DONE if launched.success else ExitCode.FAILED
+
+
+def _answered_text(view: dict[str, Any]) -> str:
+    line = f"{view['symbol']} {view['session']}: {view['state']} by {view['actor']} ({view['reason']})"
+    launched = view.get("launched")
+    if launched is None:
+        return line
+    run = f", run {launched['run_id']}" if launched["run_id"] else ""
+    said = f": {launched['message']}" if launched.get("message") else ""
+    return f"{line}\nexecution: {launched['how']}{run}{said}\nnext:\n  trading orders --book {view['book']} --session {view['session']}"
+
+
+def _control(
+    action: str, reason: str, as_name: str | None, *, as_json: bool, confirmed: str | None = None
+) -> None:
+    from console import actions
+    from console.composition import open_journal
+    from resources.clocks import system_now
+
+    desk = open_desk()
+    journal = open_journal(desk.settings)
+    said = {"actor": _actor(desk, as_name), "reason": reason}
+    now = system_now()
+    match action:
+        case "halt":
+            changed = actions.halt(journal, **said, now=now)
+        case "pause":
+            changed = actions.pause(journal, **said, now=now)
+        case _:
+            changed = actions.resume(journal, confirmed=confirmed, **said, now=now)
+    show(changed, _control_text, as_json=as_json)
+
+
+def _control_text(changed: Any) -> str:
+    after = changed.after
+    state = "HALTED" if after.kill_switch_on else "PAUSED" if after.paused else "trading goes on"
+    by = f" by {after.actor}: {after.reason}" if after.actor else ""
+    unchanged = "" if changed.changed else " (it was so already)"
+    following = "trading status" if state == "trading goes on" else "trading resume --reason TEXT"
+    return f"{state}{by}{unchanged}\nnext:\n  {following}"
+
+
+def _actor(desk: Desk, as_name: str | None) -> str:
+    name = (desk.settings.operator if as_name is None else as_name).strip()
+    if not name:
+        raise BadInput("--as '': say who acts, or set TRADING_OPERATOR")
+    return name

@@ -1,0 +1,90 @@
+"""The options that verbs share, and what is done with them: printing, asking back, reading dates.
+
+The views themselves are made in `console`; how they look is console/render.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from console.exit_codes import ExitCode
+from console.render import json_text
+from trading.errors import BadInput
+
+READING = "Look"
+DECIDING = "Decide"
+RUNNING = "Run"
+
+View = TypeVar("View")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object, also on errors.")]
+BookOption = Annotated[
+    str | None,
+    typer.Option("--book", metavar="NAME", help="One book of config/books.toml; all when left out."),
+]
+OneBookOption = Annotated[
+    str | None,
+    typer.Option(
+        "--book", metavar="NAME", help="A book of config/books.toml; needed where there are several."
+    ),
+]
+SessionOption = Annotated[
+    str | None,
+    typer.Option("--session", metavar="YYYY-MM-DD", help="A session; the book's latest one when left out."),
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal with your name.")
+]
+AsOption = Annotated[
+    str | None, typer.Option("--as", metavar="NAME", help="Who acts; TRADING_OPERATOR when left out.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask back. For scripts; never the default.")]
+
+
+def show(view: View, text: Callable[[View], str], *, as_json: bool, code: ExitCode = ExitCode.DONE) -> None:
+    """Print a view for people or as one JSON object, and end the verb with its exit code."""
+    typer.echo(json_text(view) if as_json else text(view))
+    if code is not ExitCode.DONE:
+        raise typer.Exit(code)
+
+
+def tell(line: str) -> None:
+    """Tell a person how things go, beside the answer: on stderr."""
+    typer.echo(line, err=True)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask back unless told not to; anything but a yes ends the verb with nothing changed."""
+    if yes or typer.confirm(question, default=False, err=True):
+        return
+    raise typer.Abort
+
+
+def day(text: str) -> date:
+    """Return the date of an argument; raises `BadInput` naming it."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(f"date {text!r}: write it as YYYY-MM-DD, e.g. 2013-03-01") from error
+
+
+def day_or_none(text: str | None) -> date | None:
+    """Return the date of an option, `None` where it was left out."""
+    return None if text is None else day(text)
+
+
+def non_empty(text: str, option: str) -> str:
+    """Return an option's text without blanks around it; raises `BadInput` where nothing is left."""
+    stripped = text.strip()
+    if not stripped:
+        raise BadInput(f"{option} {text!r}: empty; say why, it is kept in the journal")
+    return stripped
+
+
+def answer(**items: Any) -> dict[str, Any]:
+    """Return a small view of an action done, by name."""
+    return dict(items)

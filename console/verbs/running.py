@@ -1,0 +1,199 @@
+"""The verbs that run something: run-once, quotes import, demo, ui. They ask the launcher, which asks the graph.
+
+Slow by nature; progress goes to stderr. Looking is reading.py, deciding is deciding.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.desk import Desk, open_desk
+from console.exit_codes import ExitCode
+from console.verbs import texts
+from console.verbs.options import (
+    RUNNING,
+    BookOption,
+    JsonOption,
+    OneBookOption,
+    SessionOption,
+    day_or_none,
+    show,
+    tell,
+)
+from console.verbs.teaching import help_of
+from trading.clock import Phase
+from trading.errors import BadInput
+
+if TYPE_CHECKING:
+    from console.launcher import Launcher
+
+ALL_PHASES = "all"
+PORT_DEFAULT = 3000
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command line."""
+    app.command("run-once", help=help_of(run_once), rich_help_panel=RUNNING)(run_once)
+    quotes = typer.Typer(help="Market data in the lake: import.", no_args_is_help=True)
+    quotes.command("import", help=help_of(quotes_import))(quotes_import)
+    app.add_typer(quotes, name="quotes", rich_help_panel=RUNNING)
+    app.command(help=help_of(demo), rich_help_panel=RUNNING)(demo)
+    app.command(help=help_of(ui), rich_help_panel=RUNNING)(ui)
+
+
+def run_once(
+    *,
+    book: BookOption = None,
+    session: SessionOption = None,
+    last: Annotated[
+        int | None, typer.Option("--last", metavar="N", help="The last N sessions up to today, in order.")
+    ] = None,
+    phase: Annotated[
+        str,
+        typer.Option("--phase", metavar="PHASE", help="decide, execute, settle, or all of them in order."),
+    ] = ALL_PHASES,
+    as_json: JsonOption = False,
+) -> None:
+    """Run sessions through the graph: by default the next one that is not settled, of every book.
+
+    Again is harmless: the same session gives the same tables and no second order.
+
+    trading run-once --book us_five
+    trading run-once --book us_five --last 20
+    trading run-once --book us_five --session 2013-02-28 --phase settle
+    Exit codes: 0 done, 1 a run failed, 2 no such session, 4 a stage refused, 5 halted.
+    """
+    from console.runs import plan_of
+
+    desk = open_desk()
+    phases = _phases(phase)
+    asked = day_or_none(session)
+    plans = [plan_of(desk, outline, session=asked, last=last) for outline in desk.chosen(book)]
+    found = []
+    for plan in plans:
+        if plan.sessions:
+            runs_of = _launcher().run_sessions(plan.book, plan.sessions, phases, tell)
+            found += [(plan.book, row) for row in runs_of]
+        else:
+            tell(f"{plan.book}: {plan.nothing_because}")
+    runs = tuple(
+        {
+            "book": name,
+            "session": row.session,
+            "run_id": row.run_id,
+            "success": row.success,
+            "stage": row.stage,
+            "message": row.message,
+        }
+        for name, row in found
+    )
+    code = _code(open_desk(), runs)
+    show({"runs": runs}, _runs_text, as_json=as_json, code=code)
+
+
+def quotes_import(
+    *,
+    book: OneBookOption = None,
+    through: Annotated[
+        str | None,
+        typer.Option(
+            "--through", metavar="YYYY-MM-DD", help="Up to this session; all of the source when left out."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import a book's market data into the lake, bad rows into quarantine.
+
+    trading quotes import --book us_wide --through 2010-05-06
+    Exit codes: 0 done, 1 the import failed, 2 the source cannot be read.
+    """
+    outline = open_desk().one(book)
+    count = _launcher().import_quotes(outline.name, first=None, through=day_or_none(through), progress=tell)
+    view = {"book": outline.name, "sessions": count}
+    following = (
+        f"next:\n  trading run-once --book {outline.name}\n  trading quarantine list --book {outline.name}"
+    )
+    show(view, lambda _: f"{outline.name}: {count:,} sessions in the lake\n{following}", as_json=as_json)
+
+
+def demo(*, as_json: JsonOption = False) -> None:
+    """Run the data in the box through the whole graph, then say what happened and where to look.
+
+    trading demo
+    Exit codes: 0 done, 1 a run failed.
+    """
+    from console.summary import summary_of
+
+    runs = _launcher().run_demo(tell)
+    for row in runs:
+        if not row.success:
+            tell(f"{row.session} {row.stage}: {row.message}")
+    code = ExitCode.DONE if all(row.success for row in runs) else ExitCode.FAILED
+    show(summary_of(open_desk()), texts.summary, as_json=as_json, code=code)
+
+
+def ui(
+    *,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="The port on this machine, loopback only.")
+    ] = PORT_DEFAULT,
+) -> None:
+    """Serve the graph's pages on this machine, with its schedules and sensors, until interrupted.
+
+    trading ui --port 3000
+    Exit codes: 130 interrupted.
+    """
+    raise typer.Exit(_launcher().serve_ui(port))
+
+
+def _launcher() -> Launcher:
+    """Return the launcher, and with it all of Dagster: seconds, so only where something runs."""
+    from console.launcher import open_launcher
+
+    return open_launcher()
+
+
+def _phases(name: str) -> tuple[str, ...]:
+    known = [phase.value for phase in Phase]
+    if name == ALL_PHASES:
+        return tuple(known)
+    if name in known:
+        return (name,)
+    raise BadInput(f"--phase {name!r}: one of {', '.join([*known, ALL_PHASES])}")
+
+
+def _code(desk: Desk, runs: tuple[dict[str, Any], ...]) -> ExitCode:
+    """Return how runs ended: halted and refused are told apart from failed, since a person acts otherwise."""
+    failed = [row for row in runs if not row["success"]]
+    if not failed:
+        return ExitCode.DONE
+    if desk.journal.run_control().kill_switch_on:
+        return ExitCode.HALTED
+    for row in failed:
+        record = desk.journal.session_record(book=row["book"], lane=desk.lane, session=row["session"])
+        if record is None or not record.refused:
+            return ExitCode.FAILED
+    return ExitCode.REFUSED
+
+
+def _runs_text(view: dict[str, Any]) -> str:
+    if not view["runs"]:
+        return "nothing to run\nnext:\n  trading status"
+    from console.render import table
+
+    listed = table(
+        ("book", "session", "came out", "at", "message"),
+        [
+            (
+                row["book"],
+                row["session"],
+                "done" if row["success"] else "FAILED",
+                row["stage"],
+                row["message"],
+            )
+            for row in view["runs"]
+        ],
+    )
+    return f"{listed}\nnext:\n  trading status\n  trading why\n  trading report --book {view['runs'][-1]['book']}"

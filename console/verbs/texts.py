@@ -1,0 +1,501 @@
+"""How views read as text: the answers of verbs for people. Scripts get the same views as JSON.
+
+Not here: what a view holds (`console`), how tables and numbers are set (console/render.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from console.render import NONE, counted, instant, money, pairs, short, table
+
+if TYPE_CHECKING:
+    from console.approvals import Pending, Preview
+    from console.doctor import Diagnosis
+    from console.effective import Effective
+    from console.explain import Explained, GuardSaid
+    from console.funnel import Funnel
+    from console.holdings import Holdings
+    from console.order_trace import QuotesRead, Trace
+    from console.orders import SessionOrders
+    from console.reports import ReportFound
+    from console.status import BookStatus, Status
+    from console.summary import Summary
+    from console.why import WhyNot
+
+
+def status(view: Status) -> str:
+    """Return the morning check: the verdict first, then a block a book, then what comes next."""
+    lines = [f"{view.verdict}   [{view.mode.upper()}]"]
+    lines += [f"  ! {line}" for line in view.attention]
+    for row in view.books:
+        lines += ["", _book_status(row)]
+    lines.append("")
+    if view.undelivered_alerts:
+        lines.append(f"{counted(view.undelivered_alerts, 'alert')} not delivered yet")
+    return "\n".join([*lines, _next(view.next)]).rstrip()
+
+
+def why(views: Sequence[WhyNot]) -> str:
+    """Return for each book the reason first, then the stages it was found by."""
+    blocks = []
+    for view in views:
+        head = f"{view.book} {view.session or ''}".rstrip()
+        stopped = f"stopped at {view.stopped_at}: " if view.stopped_at else ""
+        rows = [(row.stage, row.count, row.says) for row in view.stages]
+        stages = table(("stage", "through", "says"), rows) if rows else ""
+        blocks.append("\n".join(filter(None, [f"{head}: {stopped}{view.reason}", stages, _next(view.next)])))
+    return "\n\n".join(blocks)
+
+
+def positions(views: Sequence[Holdings]) -> str:
+    """Return what each book holds."""
+    return "\n\n".join(_holdings(view) for view in views)
+
+
+def orders(views: Sequence[SessionOrders]) -> str:
+    """Return one line an intent, by book."""
+    return "\n\n".join(_orders(view) for view in views)
+
+
+def explain(view: Explained) -> str:
+    """Return what every guard says, then what follows from it."""
+    row = view.intent
+    head = f"{row.intent.side} {row.intent.quantity:,} {row.intent.symbol} {row.intent.session}, {row.intent.book}: {row.state}"
+    if view.stopped_by:
+        verdict = f"stopped by {', '.join(view.stopped_by)}: {row.reason}"
+    else:
+        verdict = f"every guard passed; {row.reason or row.state}"
+    largest = (
+        ""
+        if view.largest_quantity is None
+        else f"largest quantity that passes them all: {view.largest_quantity:,}"
+    )
+    return "\n".join(
+        filter(
+            None, [head, verdict, guards(view.guards), largest, _next((f"trading trace {row.intent_id}",))]
+        )
+    )
+
+
+def guards(rows: Sequence[GuardSaid]) -> str:
+    """Return a table of what guards said."""
+    return table(
+        ("guard", "says", "observed", "limit", "largest that passes"),
+        [
+            (
+                row.guard,
+                "ok" if row.passed else f"NO: {row.reason}",
+                row.observed,
+                row.limit,
+                row.largest_quantity,
+            )
+            for row in rows
+        ],
+    )
+
+
+def trace(view: Trace) -> str:
+    """Return an order's way, one paragraph a stage."""
+    row = view.intent
+    intent = row.intent
+    parts = [
+        f"{intent.side} {row.quantity:,} {intent.symbol} {intent.session}, {intent.book}: {_state(view)}",
+        _part("quotes", _quotes(view.quotes)),
+        _part("candidate", _candidate(view)),
+        _part(
+            "intent",
+            f"{intent.side} {intent.quantity:,} at {money(intent.price_micros, intent.currency)} by "
+            f"{intent.strategy} {intent.strategy_version}\n{intent.rationale}\n"
+            f"id {row.intent_id}, key {intent.intent_key}, payload {short(row.payload_hash)}",
+        ),
+        _part("verdicts", _verdicts(view)),
+        _part("advice", _advice(view)),
+        _part(
+            "decision",
+            f"{row.reason or row.state}, quantity {row.quantity:,}, by {view.answered_by or 'policy'}",
+        ),
+        _part("orders", _sent(view)),
+        _part("fills", _filled(view)),
+        _part("life", table(("event", "at", "what", "actor", "reason"), _life(view))),
+    ]
+    return "\n\n".join(parts)
+
+
+def report(view: ReportFound) -> str:
+    """Return where a report lies and what it says first."""
+    content = view.content
+    currency = str(content.get("currency", ""))
+    head = view.headline
+    return "\n".join(
+        [
+            f"{view.book} {view.session}: {content.get('verdict') or content.get('why_none') or 'reported'}",
+            pairs(
+                {
+                    "equity": money(head.equity_micros, currency),
+                    "session P&L": money(head.session_pnl_micros, currency),
+                    **{
+                        name.replace("_", " "): count
+                        for name, count in dict(content.get("funnel", {})).items()
+                    },
+                    "alerts": "; ".join(head.alerts) or "none",
+                    "page": view.html,
+                    "data": view.json,
+                }
+            ),
+        ]
+    )
+
+
+def config(view: Effective) -> str:
+    """Return settings, limits and books in force."""
+    settings = table(
+        ("setting", "value", "source"), [(row.variable, row.value, row.source) for row in view.settings]
+    )
+    limits = table(
+        ("limits of", "limit", "value"),
+        [(name, key, value) for name, section in view.limits.items() for key, value in section.items()],
+    )
+    books = table(
+        ("book", "calendar", "currency", "account", "deposit", "data"),
+        [
+            (
+                row.name,
+                row.calendar,
+                row.currency,
+                row.account,
+                money(row.deposit_micros),
+                _bounds(row.first_session, row.last_session),
+            )
+            for row in view.books
+        ],
+    )
+    return "\n\n".join([settings, f"{view.limits_file}\n{limits}", f"{view.books_file}\n{books}"])
+
+
+def doctor(view: Diagnosis) -> str:
+    """Return each check with what to do, the verdict first."""
+    lines = [view.verdict]
+    width = max(len(row.check) for row in view.checks)
+    for row in view.checks:
+        remedy = f"\n      → {row.remedy}" if row.remedy else ""
+        lines.append(f"{row.health.value.upper():4}  {row.check.ljust(width)}  {row.found}{remedy}")
+    return "\n".join(lines)
+
+
+def pending(rows: Sequence[Pending]) -> str:
+    """Return what waits for a person."""
+    if not rows:
+        return "nothing waits for approval\n" + _next(("trading status",))
+    listed = table(
+        ("session", "book", "side", "quantity", "symbol", "worth", "why", "until", "intent"),
+        [
+            (
+                row.session,
+                row.book,
+                row.side,
+                row.quantity,
+                row.symbol,
+                money(row.notional_micros, row.currency),
+                row.reason,
+                instant(row.not_after),
+                row.intent_id,
+            )
+            for row in rows
+        ],
+    )
+    first = rows[0].intent_id
+    return "\n".join(
+        [
+            listed,
+            _next((f"trading approvals preview {first}", f"trading approvals approve {first} --reason TEXT")),
+        ]
+    )
+
+
+def preview(view: Preview) -> str:
+    """Return what an approver looks at before answering."""
+    row = view.pending
+    return "\n".join(
+        [
+            f"{row.side} {row.quantity:,} {row.symbol} {row.session}, {row.book}: {view.state}",
+            pairs(
+                {
+                    "worth": f"{money(row.notional_micros, row.currency)} at {money(row.price_micros)}",
+                    "price of": f"{view.priced_on or NONE} (close)",
+                    "held": f"{view.held_quantity:,}",
+                    "weight": f"{_percent(view.weight_before_bps)} → {_percent(view.weight_after_bps)} of equity {money(view.equity_micros, row.currency)}",
+                    "wished": f"{view.unadvised_quantity:,} before advice",
+                    "needs a person": row.reason,
+                    "why": view.rationale,
+                    "strategy": view.strategy,
+                    "until": instant(row.not_after),
+                    "binds to": f"payload {row.payload_hash}, version {row.version}",
+                }
+            ),
+            guards(view.guards),
+            _next(
+                (
+                    f"trading approvals approve {row.intent_id} --reason TEXT",
+                    f"trading approvals reject {row.intent_id} --reason TEXT",
+                )
+            ),
+        ]
+    )
+
+
+def summary(view: Summary) -> str:
+    """Return what happened: a block a book, what waits, and what to try next."""
+    blocks = []
+    for row in view.books:
+        at = row.status
+        if at.session is None:
+            blocks.append(f"{at.book}: nothing yet")
+            continue
+        blocks.append(
+            f"{at.book}: {at.title}\n"
+            + pairs(
+                {
+                    "  sessions": f"{row.sessions} run, {row.settled} settled, latest {at.session} {at.progress.value}",
+                    "  latest funnel": funnel(at.funnel) if at.funnel else NONE,
+                    "  intents": f"{row.intents} in all, {row.filled} filled",
+                    "  blocked": "; ".join(f"{count} {reason}" for reason, count in row.blocked.items())
+                    or "none",
+                    "  quarantined": f"{row.quarantined:,} rows",
+                    "  P&L": f"{money(row.pnl_micros, at.currency)}, equity {money(at.equity_micros, at.currency)}",
+                    "  alerts": "; ".join(at.alerts) or "none",
+                    "  report": at.report or NONE,
+                }
+            )
+        )
+    waiting = [
+        f"waits for you: {row.side} {row.quantity:,} {row.symbol} {row.session} until {instant(row.not_after)}"
+        for row in view.pending
+    ]
+    return "\n\n".join(filter(None, [view.status.verdict, *blocks, "\n".join(waiting), _next(view.next)]))
+
+
+def funnel(view: Funnel) -> str:
+    """Return the funnel in one line."""
+    candidates = view.candidates if view.candidates is not None else view.scanned
+    parts = [
+        f"{_count(view.quotes)} quotes",
+        f"{_count(candidates)} {'candidates' if view.candidates is not None else 'scanned'}",
+        f"{_count(view.intents)} intents",
+        f"{view.blocked} blocked",
+        *([f"{view.vetoed} vetoed"] if view.vetoed else []),
+        f"{view.pending} pending",
+        f"{view.approved} approved",
+        f"{view.filled} filled",
+        *([f"{view.ended} ended unsent"] if view.ended else []),
+        *([f"{view.unknown} UNKNOWN"] if view.unknown else []),
+        *([f"{view.parked} PARKED"] if view.parked else []),
+    ]
+    return " → ".join(parts)
+
+
+def _book_status(row: BookStatus) -> str:
+    head = f"{row.book}: {row.title}"
+    if row.session is None:
+        quotes = f"quotes until {row.quoted_until}" if row.quoted_until else "no quotes imported"
+        return f"{head}\n  nothing yet ({quotes})"
+    refused = f", {row.refused}" if row.refused else ""
+    carried = f" by {row.carried_by}" if row.carried_by else ""
+    return "\n".join(
+        [
+            head,
+            pairs(
+                {
+                    "  session": f"{row.session} {row.progress.value}{refused}{carried}",
+                    "  funnel": funnel(row.funnel) if row.funnel else NONE,
+                    "  equity": money(row.equity_micros, row.currency),
+                    "  session P&L": money(row.session_pnl_micros, row.currency),
+                    "  quotes until": str(row.quoted_until or NONE),
+                    "  open intents": f"{row.open_intents}, of which {row.pending} pending, {row.unknown} unknown",
+                    "  alerts": "; ".join(row.alerts) or "none",
+                    "  report": row.report or NONE,
+                }
+            ),
+        ]
+    )
+
+
+def _holdings(view: Holdings) -> str:
+    head = (
+        f"{view.book}: after {view.session}"
+        if view.session
+        else f"{view.book}: nothing yet, the deposit is untouched"
+    )
+    totals = pairs(
+        {
+            "cash": money(view.cash_micros, view.currency),
+            "equity": money(view.equity_micros, view.currency),
+            "realised": money(view.realised_micros, view.currency),
+            "dividends": money(view.dividends_micros, view.currency),
+            "commissions": money(view.commissions_micros, view.currency),
+        }
+    )
+    held = table(
+        ("symbol", "quantity", "cost", "mark", "worth", "unrealised"),
+        [
+            (
+                row.symbol,
+                row.quantity,
+                money(row.cost_micros),
+                money(row.mark_micros),
+                money(row.value_micros),
+                money(row.unrealised_micros),
+            )
+            for row in view.positions
+        ],
+    )
+    last = held if view.positions else "no positions"
+    if view.session is None:
+        last = _next((f"trading run-once --book {view.book}",))
+    return "\n".join([head, totals, last])
+
+
+def _orders(view: SessionOrders) -> str:
+    if view.session is None:
+        return f"{view.book}: nothing yet\n" + _next((f"trading run-once --book {view.book}",))
+    if not view.orders:
+        why_command = f"trading why --book {view.book} --session {view.session}"
+        return f"{view.book} {view.session}: no intent\n" + _next((why_command,))
+    listed = table(
+        ("side", "wished", "symbol", "state", "why", "sent", "filled", "at", "slippage bps", "intent"),
+        [
+            (
+                row.side,
+                row.wished,
+                row.symbol,
+                row.state,
+                row.reason,
+                row.quantity if row.client_order_id else 0,
+                row.filled_quantity,
+                money(row.average_price_micros),
+                "" if row.slippage_bps is None else f"{row.slippage_bps:.2f}",
+                short(row.intent_id),
+            )
+            for row in view.orders
+        ],
+    )
+    return f"{view.book} {view.session}, prices in {view.currency}\n{listed}"
+
+
+def _next(commands: Sequence[str]) -> str:
+    return "\n".join(["next:", *(f"  {command}" for command in commands)]) if commands else ""
+
+
+def _part(name: str, text: str) -> str:
+    return f"{name}\n" + "\n".join(f"  {line}" for line in (text or "none").splitlines())
+
+
+def _state(view: Trace) -> str:
+    result = (
+        ""
+        if view.result_micros is None
+        else f", {money(view.result_micros, view.intent.intent.currency)} at the close"
+    )
+    return f"{view.intent.state}{result}"
+
+
+def _quotes(view: QuotesRead) -> str:
+    if not view.sessions:
+        return "no table in the lake"
+    lines = [f"{view.sessions} sessions, {view.first} to {view.last}; the last has sha256 {view.last_sha}"]
+    if view.altered:
+        lines.append(f"ALTERED: {', '.join(view.altered)}")
+    else:
+        lines.append("every table has the content it is named by (checked now)")
+    match view.matches_decision:
+        case True:
+            lines.append("they are the tables that the candidates were made from")
+        case False:
+            lines.append(
+                "NOT the tables that the candidates were made from: quotes were imported again since"
+            )
+        case _:
+            lines.append("what the candidates were made from is not recorded")
+    return "\n".join(lines)
+
+
+def _candidate(view: Trace) -> str:
+    row = view.candidate
+    if not row:
+        return "not scanned: a held position, or no table"
+    parts = ("trend", "strength", "activity", "calm", "penalty")
+    components = " ".join(f"{name} {row[name]:+.3f}" for name in parts if name in row)
+    return f"rank {row.get('rank')}, score {row.get('score', 0.0):.3f} = {components}; risk {row.get('risk_score', 0.0):.3f}, {row.get('reason')}"
+
+
+def _verdicts(view: Trace) -> str:
+    failed = [f"{row.guard}: {row.reason}" for row in view.verdicts if not row.passed]
+    said = "; ".join(failed) if failed else "every guard passed"
+    return f"{said} ({counted(len(view.verdicts), 'verdict')}, limits {short(view.intent.limits_sha)})"
+
+
+def _advice(view: Trace) -> str:
+    row = view.advice
+    return (
+        f"{row['verdict']} × {row['factor_bps']} bps by {row['source']}: {row['rationale']}"
+        if row
+        else "none"
+    )
+
+
+def _sent(view: Trace) -> str:
+    return (
+        table(
+            ("client order id", "broker order id", "quantity", "status", "prepared"),
+            [
+                (
+                    row.client_order_id,
+                    row.broker_order_id,
+                    row.request.quantity,
+                    row.status,
+                    instant(row.prepared_at),
+                )
+                for row in view.orders
+            ],
+        )
+        if view.orders
+        else "never sent"
+    )
+
+
+def _filled(view: Trace) -> str:
+    currency = view.intent.intent.currency
+    return (
+        table(
+            ("execution id", "quantity", "price", "commission", "at"),
+            [
+                (
+                    row.execution_id,
+                    row.quantity,
+                    money(row.price_micros, currency),
+                    money(row.commission_micros, currency),
+                    instant(row.filled_at),
+                )
+                for row in view.fills
+            ],
+        )
+        if view.fills
+        else "none"
+    )
+
+
+def _life(view: Trace) -> list[tuple[object, ...]]:
+    return [(row.seq, instant(row.at), row.what, row.actor, row.reason) for row in view.events]
+
+
+def _bounds(first: object, last: object) -> str:
+    return f"{first or NONE} to {last or NONE}"
+
+
+def _percent(bps: int | None) -> str:
+    return NONE if bps is None else f"{bps / 100:.2f} %"
+
+
+def _count(count: int | None) -> str:
+    return NONE if count is None else f"{count:,}"
