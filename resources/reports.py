@@ -86,7 +86,6 @@ def render_json(report: DailyReport) -> str:
 def render_html(report: DailyReport) -> str:
     """Return a report as one page. All data is escaped; only our own drawings are markup."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - only a report needs it
-    from markupsafe import Markup  # noqa: PLC0415 - comes with Jinja2
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -102,8 +101,6 @@ def render_html(report: DailyReport) -> str:
         "percent": lambda ratio: "–" if ratio is None else f"{ratio:.2%}",
         "instant": _instant,
         "words": lambda name: name.replace("_", " "),
-        # The drawings are ours: their text was escaped when they were drawn.
-        "drawing": Markup,
     }
     values = {row.name: row.value for row in report.metrics}
     return environment.get_template("report.html").render(
@@ -130,16 +127,18 @@ def draw_plots(report: DailyReport) -> tuple[Plot, ...]:
 
 def _equity_plot(report: DailyReport) -> Plot:
     first, last = report.equities[0], report.equities[-1]
+    sessions = [point.session for point in report.equities]
     values = [point.equity_micros / 1e6 for point in report.equities]
 
     def draw(axes: Any) -> None:
         axes.plot(
-            [point.session for point in report.equities],
+            sessions,
             values,
             color=BLUE,
             linewidth=1.5,
             marker="o" if len(values) == 1 else None,
         )
+        axes.set_xticks(sessions[:: -(-len(sessions) // DATES_SHOWN)])
         axes.yaxis.set_major_formatter(lambda amount, _: f"{amount:,.0f}")
         axes.figure.autofmt_xdate(rotation=30)
 
@@ -197,6 +196,9 @@ def _exposure_plot(report: DailyReport) -> Plot:
         svg=_drawn(draw, height_in=0.3 + 0.25 * len(shown), name="exposure"),
     )
 
+
+DATES_SHOWN = 6
+"""More dates than this run into each other on a small screen."""
 
 POSITIONS_SHOWN = 20
 """More bars than this say less than the table below them."""
