@@ -1,4 +1,4 @@
-"""Fakes of ports: small classes that obey one and remember what they were told, for our tests and users'.
+"""Fakes of ports, which obey one and remember what they were told, and examples of values.
 
 The journal has no fake: the real one on a temporary file is as quick, and keeps the promises that matter.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
+from trading.decisions import Decision, Outcome
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.executions import BrokerFill, Capabilities, DedupScope, DuplicateClientOrderId
-from trading.intents import hashed
+from trading.intents import Intent, hashed, intent_id_of
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
-from trading.values import ClientOrderId
+from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce
 
 
 class SendOutcome(StrEnum):
@@ -133,3 +134,57 @@ class FakeBroker:
     def _answer(self) -> None:
         if self.is_down:
             raise BrokerUnavailable("query failed: by the script")
+
+
+def example_intent(
+    symbol: str = "AAPL",
+    *,
+    side: Side = Side.BUY,
+    quantity: int = 10,
+    price_micros: int = 100_000_000,
+    book: str = "us_five",
+    session: date = date(2013, 2, 28),
+    slot: Slot = Slot.REBALANCE,
+) -> Intent:
+    """Return an intent that differs from the next one only in what is asked for."""
+    return Intent(
+        book=book,
+        strategy="council",
+        strategy_version="example@1",
+        session=session,
+        symbol=Symbol(symbol),
+        slot=slot,
+        side=side,
+        quantity=quantity,
+        price_micros=price_micros,
+        currency="USD",
+        order_type=OrderType.MARKET,
+        time_in_force=TimeInForce.OPG,
+        rationale="example",
+    )
+
+
+def example_decision(
+    intent: Intent,
+    *,
+    not_after: datetime,
+    outcome: Outcome = Outcome.APPROVED,
+    account: str = "SIM-FIVE",
+    lane: str = "simulated",
+) -> Decision:
+    """Return the decision that gives an intent an outcome, unadvised."""
+    sends = outcome in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}
+    return Decision(
+        intent=intent,
+        account=account,
+        lane=lane,
+        intent_id=intent_id_of(account=account, lane=lane, intent_key=intent.intent_key),
+        outcome=outcome,
+        reason="within_policy" if outcome is Outcome.APPROVED else outcome.value,
+        quantity=intent.quantity if sends else 0,
+        unadvised_quantity=0 if outcome is Outcome.BLOCKED else intent.quantity,
+        not_after=not_after,
+        verdicts_sha="verdicts",
+        limits_sha="limits",
+        inputs_sha="inputs",
+    )
