@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resources.reports import ReportWriter, render_html, render_json
 from trading.alerts import AlertRow, Severity, fingerprint_of
@@ -18,7 +20,14 @@ from trading.metrics import SessionFacts, session_metrics
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import Book, Mark, Position, book_rows
 from trading.quotes import Quarantined
-from trading.reporting import DailyReport, EquityPoint, Lineage, ReportFacts, build_report
+from trading.reporting import (
+    DailyReport,
+    EquityPoint,
+    Lineage,
+    ReportFacts,
+    build_report,
+    sparkline_svg,
+)
 from trading.values import IntentId, IntentKey, Side, Symbol
 from trading.verdicts import Verdict
 
@@ -346,3 +355,19 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypat
 
     assert paths.html.read_bytes() == before
     assert sorted(path.name for path in paths.html.parent.iterdir()) == ["report.html", "report.json"]
+
+
+@given(values=st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=200))
+def test_a_sparkline_is_one_small_drawing_inside_its_frame_whatever_the_values(values) -> None:
+    svg = sparkline_svg(values)
+
+    points = [tuple(map(int, point.split(","))) for point in svg.split('points="')[1].split('"')[0].split()]
+    assert len(svg) < 900
+    assert points[0][0] == 0
+    assert points[-1][0] == 120
+    assert all(0 <= x <= 120 and 2 <= y <= 22 for x, y in points)
+
+
+def test_a_sparkline_rises_with_its_values_and_is_empty_without_any() -> None:
+    assert 'points="0,22 60,12 120,2"' in sparkline_svg([1.0, 2.0, 3.0])
+    assert sparkline_svg([]) == ""
