@@ -37,6 +37,9 @@ DEMO_SESSIONS = 20
 DEFAULT_PORT = 3000
 LOOPBACK = "127.0.0.1"
 
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""Run configuration that keeps a run's own log off the terminal; Dagster stores every event all the same."""
+
 Progress = Callable[[str], None]
 
 
@@ -105,6 +108,7 @@ class Launcher:
                 partition_key=session.isoformat(),
                 instance=self.instance,
                 raise_on_error=False,
+                run_config=QUIET,
                 tags={BOOK_TAG: book, **(tags or {})},
             )
         stage, message = _first_failure(result)
@@ -222,6 +226,7 @@ class Launcher:
             result = job.execute_in_process(
                 instance=self.instance,
                 raise_on_error=False,
+                run_config=QUIET,
                 tags={
                     BOOK_TAG: book,
                     "dagster/asset_partition_range_start": first.isoformat(),

@@ -227,7 +227,7 @@ class Profiled:
         """Return the deliverer of the outbox."""
         return Notifier(
             self.journal,
-            {"stdout": StdoutChannel(sys.stdout), "webhook": WebhookChannel(load_secrets().webhook_url)},
+            {"stdout": StdoutChannel(sys.stdout), "webhook": WebhookChannel(_webhook_url())},
             policy=self.alert_policy.delivery,
         )
 
@@ -263,3 +263,8 @@ def _source(book: str, line: BookLine) -> MarketData:
             if line.path is None:
                 raise BadSetting(f"book {book}: source {line.source!r} needs a path")
             return BarFolder(line.path, date_style=DateStyle(line.date_style) if line.date_style else None)
+
+
+def _webhook_url() -> str | None:
+    secret = load_secrets().webhook_url
+    return secret.get_secret_value() if secret is not None else None

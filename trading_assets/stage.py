@@ -59,7 +59,7 @@ class BookGraph:
 
     def rows_of(self, asset: str, **arguments: Any) -> dg.AssetIn:
         """Return an input that gives an asset's rows: a tuple for one session, a dict by session for several."""
-        return dg.AssetIn(key=self.key(asset), dagster_type=dg.Any, **arguments)
+        return dg.AssetIn(key=self.key(asset), **arguments)
 
     def earlier_quotes(self) -> dg.AssetDep:
         """Return the only edge from quotes to a decision: the session before, never its own."""
