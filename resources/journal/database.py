@@ -5,6 +5,10 @@ What is stored is store.py and schema.py.
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +33,7 @@ def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         return sa.create_engine(url)
     if not url.database or url.database == ":memory:":
         raise JournalUnavailable(f"journal {url}: a journal outlives its process, so it needs a file")
-    folder = Path(url.database.removeprefix("file:").partition("?")[0]).parent
+    folder = _folder_of(url.database)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,6 +65,23 @@ def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     return engine
 
 
+@contextmanager
+def one_opener(url: sa.URL) -> Iterator[None]:
+    """Let one process at a time open a file's journal, and the others wait.
+
+    SQLite answers "locked" at once, without waiting, to all but one who turn a new file into WAL mode.
+    """
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    folder = os.open(_folder_of(url.database), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def revision_of(conn: sa.Connection, name: str) -> str:
     """Return the schema revision of a database, empty where it is empty; raises on one that is not ours."""
     if not is_journal(name, sa.inspect(conn).get_table_names()):
@@ -82,3 +103,7 @@ def migrate(conn: sa.Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = conn
     command.upgrade(config, "head")
+
+
+def _folder_of(database: str) -> Path:
+    return Path(database.removeprefix("file:").partition("?")[0]).absolute().parent

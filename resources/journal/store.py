@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from resources.journal import records, schema
 from resources.journal.batch import check_batch, conflict_with, intent_row, registration, verdict_rows
 from resources.journal.condition import SCHEMA_REVISION, advice
-from resources.journal.database import WRITES, engine_for, migrate, revision_of
+from resources.journal.database import WRITES, engine_for, migrate, one_opener, revision_of
 from resources.journal.drafts import Draft, draft_of, step_body
 from resources.journal.queries import (
     EXECUTION_ORDER,
@@ -115,7 +115,8 @@ class SqlJournal:
         self._engine = engine_for(parsed, busy_timeout_s)
         self._writer = self._engine.execution_options(**{WRITES: True})
         try:
-            self._open()
+            with one_opener(parsed):
+                self._open()
         except BaseException:
             self.close()
             raise

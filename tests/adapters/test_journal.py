@@ -1,0 +1,1169 @@
+"""The journal on real SQLite files: each call's promise, what the schema holds by itself, and the reader."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from resources.journal import schema
+from resources.journal.reader import JournalReader
+from resources.journal.store import SqlJournal
+from trading.audit import line_of, verify
+from trading.decisions import Outcome
+from trading.errors import (
+    ApprovalRefused,
+    BadInput,
+    BadSetting,
+    DuplicateIntent,
+    GateClosed,
+    IllegalTransition,
+    JournalUnavailable,
+    OutOfOrder,
+    Refused,
+    StaleVersion,
+    UnknownId,
+)
+from trading.guards import NO_LIMIT, PASS, QUOTE_STALE, Why
+from trading.journal import RunControlAction
+from trading.lifecycle import Event, IntentState, Stage, Step, fold
+from trading.orders import BrokerOrder, Fill, OrderStatus
+from trading.positions import opened_book
+from trading.testing import example_decision, example_intent
+from trading.values import IntentId, Side, Slot, Symbol
+from trading.verdicts import Verdict
+
+BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
+SESSION, BEFORE, AFTER = date(2013, 2, 28), date(2013, 2, 27), date(2013, 3, 1)
+NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
+OF = {"book": BOOK, "lane": LANE, "session": SESSION}
+OPENED = opened_book(currency="USD", deposit_micros=10**12)
+PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+
+
+@pytest.fixture(scope="module")
+def empty_journal(tmp_path_factory) -> Path:
+    """Make an empty journal once; each test works on its own copy."""
+    path = tmp_path_factory.mktemp("journal") / "journal.db"
+    SqlJournal(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def path(empty_journal, tmp_path) -> Path:
+    return Path(shutil.copy(empty_journal, tmp_path / "journal.db"))
+
+
+@pytest.fixture
+def journal(path) -> Iterator[SqlJournal]:
+    with SqlJournal(f"sqlite:///{path}") as opened:
+        yield opened
+
+
+def decided(journal, *intents, outcome=Outcome.APPROVED, verdicts=(), not_after=CLOSE):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    decisions = [example_decision(intent, outcome=outcome, not_after=not_after) for intent in intents]
+    return journal.register(**OF, decisions=decisions, verdicts=verdicts, decisions_sha="sha-1", now=NOW)
+
+
+def prepared(journal, row, *, review=lambda *_: PASSED, is_live=False):
+    claimed = journal.claim(row.intent_id, version=row.version, holder="test", now=NOW)
+    return journal.prepare(
+        row.intent_id,
+        epoch=claimed.epoch,
+        book_at_open=OPENED,
+        review=review,
+        send_by=CLOSE,
+        is_live=is_live,
+        now=NOW,
+    )
+
+
+def broker_order(order, *, filled=0, status=OrderStatus.WORKING, **changes) -> BrokerOrder:
+    asked = order.request
+    found = BrokerOrder(
+        broker_order_id="b-1",
+        client_order_id=asked.client_order_id,
+        symbol=asked.symbol,
+        side=asked.side,
+        quantity=asked.quantity,
+        filled_quantity=filled,
+        status=status,
+    )
+    return replace(found, **changes)
+
+
+def working(journal, row):
+    step = prepared(journal, row)
+    return journal.acknowledge(
+        row.intent_id, epoch=step.intent.epoch, order=broker_order(step.order), now=NOW
+    ), step.order
+
+
+def fill_of(row, order, *, quantity, execution_id="x-1", price_micros=100_000_000) -> Fill:
+    return Fill(
+        execution_id=execution_id,
+        client_order_id=order.client_order_id,
+        intent_id=row.intent_id,
+        symbol=order.request.symbol,
+        side=order.request.side,
+        quantity=quantity,
+        price_micros=price_micros,
+        commission_micros=1,
+        session=SESSION,
+        filled_at=NOW,
+    )
+
+
+def everything(journal) -> list[str]:
+    """Return all the journal holds, as text: equal before and after means that nothing was changed."""
+    with journal._engine.connect() as conn:
+        return [
+            repr(row) for table in schema.metadata.sorted_tables for row in conn.execute(sa.select(table))
+        ]
+
+
+# -------------------------------------------------------------------------------- sessions of a book
+
+
+def test_a_book_opens_once_and_then_carries_on_from_the_session_before(journal):
+    first = journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    closing = opened_book(currency="USD", deposit_micros=5)
+    decided(journal)
+    journal.settle(**OF, closing=closing, carried_by="", now=CLOSE)
+    other = opened_book(currency="USD", deposit_micros=9)
+    following = journal.opening_book(
+        book=BOOK, lane=LANE, session=AFTER, previous=SESSION, opened=other, now=CLOSE
+    )
+
+    assert first == OPENED
+    assert journal.opening_book(**OF, previous=None, opened=other, now=CLOSE) == OPENED
+    assert following == closing
+
+
+@pytest.mark.parametrize(
+    ("session", "previous", "says"),
+    [
+        (AFTER, SESSION, "is not settled"),
+        (date(2013, 3, 4), AFTER, "was never opened"),
+        (BEFORE, date(2013, 2, 26), "after this session"),
+        (AFTER, None, "has no session before"),
+    ],
+)
+def test_a_session_out_of_order_is_refused_with_its_reason(journal, session, previous, says):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    before = everything(journal)
+
+    with pytest.raises(OutOfOrder, match=says):
+        journal.opening_book(book=BOOK, lane=LANE, session=session, previous=previous, opened=OPENED, now=NOW)
+
+    assert everything(journal) == before
+
+
+def test_books_and_lanes_do_not_see_each_other(journal):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    other = opened_book(currency="USD", deposit_micros=3)
+
+    assert (
+        journal.opening_book(
+            book="us_wide", lane=LANE, session=AFTER, previous=SESSION, opened=other, now=NOW
+        )
+        == other
+    )
+    assert (
+        journal.opening_book(
+            book=BOOK, lane="replay:x", session=AFTER, previous=SESSION, opened=other, now=NOW
+        )
+        == other
+    )
+
+
+def test_a_settled_session_never_changes(journal):
+    decided(journal)
+    journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+    before = everything(journal)
+    journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE + timedelta(days=1))
+
+    assert everything(journal) == before
+    with pytest.raises(Refused, match="a settled session never changes"):
+        journal.settle(**OF, closing=opened_book(currency="USD", deposit_micros=1), carried_by="", now=CLOSE)
+    assert everything(journal) == before
+    record = journal.session_record(**OF)
+    assert record is not None
+    assert (record.closing, record.closing_sha, record.settled_at) == (OPENED, OPENED.sha(), CLOSE)
+
+
+def test_a_session_with_open_intents_or_without_a_decision_is_not_settled(journal):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    with pytest.raises(OutOfOrder, match="never decided"):
+        journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+    (row,) = decided(journal, example_intent())
+    with pytest.raises(OutOfOrder, match=r"1 intents are open \(AAPL approved\)"):
+        journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+    journal.cancel(row.intent_id, version=row.version, actor="ann", reason="test", now=NOW)
+    journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+
+    record = journal.session_record(**OF)
+    assert record is not None
+    assert record.settled_at == CLOSE
+
+
+def test_a_person_carries_a_book_over_a_session_that_was_never_decided(journal):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    journal.settle(**OF, closing=OPENED, carried_by="ann", now=CLOSE)
+
+    with pytest.raises(OutOfOrder, match="carried by ann"):
+        decided(journal, example_intent())
+    assert (
+        journal.opening_book(book=BOOK, lane=LANE, session=AFTER, previous=SESSION, opened=OPENED, now=CLOSE)
+        == OPENED
+    )
+
+
+def test_a_refusal_is_shown_until_its_stage_passes(journal):
+    journal.record_refusal(**OF, stage="quotes", reason="stale", now=NOW)
+    shown = journal.session_record(**OF)
+    journal.clear_refusal(**OF, stage="decisions", now=NOW)
+    still = journal.session_record(**OF)
+    journal.clear_refusal(**OF, stage="quotes", now=NOW)
+
+    assert shown is not None
+    assert (shown.refused, shown.opening_sha) == ("quotes: stale", "")
+    assert still == shown
+    assert journal.session_record(**OF).refused == ""
+    assert journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW) == OPENED
+
+
+def test_the_same_refusal_again_adds_no_event(journal):
+    for _ in range(3):
+        journal.record_refusal(**OF, stage="quotes", reason="stale", now=NOW)
+
+    assert [event.kind for event in journal.events(after=0, limit=9)] == ["stage_refused"]
+
+
+# -------------------------------------------------------------------------------- deciding
+
+
+def test_decisions_are_registered_once_with_their_verdicts(journal):
+    buy, sell = example_intent("MSFT"), example_intent("IBM", side=Side.SELL)
+    said = [
+        Verdict(intent.intent_key, intent.symbol, SESSION, guard, guard == "one", "ok", 5, 2**62, 0, "l")
+        for guard in ("one", "two")
+        for intent in (buy, sell)
+    ]
+    rows = decided(journal, buy, sell, verdicts=said)
+    before = everything(journal)
+    again = decided(journal, buy, sell, verdicts=said)
+
+    assert [row.intent for row in rows] == [buy, sell]
+    assert again == rows
+    assert everything(journal) == before
+    assert [row.intent for row in journal.intents(**OF)] == [sell, buy]
+    assert journal.verdicts(rows[0].intent_id) == [said[0], said[2]]
+    assert journal.intent(rows[0].intent_id) == rows[0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome.BLOCKED, IntentState.REJECTED),
+        (Outcome.VETOED, IntentState.REJECTED),
+        (Outcome.PENDING_APPROVAL, IntentState.PENDING_APPROVAL),
+        (Outcome.APPROVED, IntentState.APPROVED),
+    ],
+)
+def test_each_outcome_begins_in_its_state(journal, outcome, state):
+    (row,) = decided(journal, example_intent(), outcome=outcome)
+
+    assert (row.state, row.version, row.epoch) == (state, 1, 0)
+
+
+def test_another_payload_under_a_known_id_is_kept_as_a_conflict_and_refused(journal):
+    (first,) = decided(journal, example_intent(quantity=10))
+    for _ in range(2):
+        with pytest.raises(DuplicateIntent, match="another decision on AAPL"):
+            decided(journal, example_intent(quantity=11))
+
+    kinds = [event.kind for event in journal.events(after=0, limit=99)]
+    assert journal.intents(**OF) == [first]
+    assert kinds.count("conflict") == 1
+
+
+def test_another_batch_for_a_decided_session_is_refused(journal):
+    decided(journal, example_intent("AAPL"))
+    with pytest.raises(DuplicateIntent, match="another decision on IBM"):
+        decided(journal, example_intent("AAPL"), example_intent("IBM"))
+    with pytest.raises(DuplicateIntent, match="0 decisions, 1 are stored"):
+        decided(journal)
+
+    assert len(journal.intents(**OF)) == 1
+
+
+def test_a_decision_of_another_session_or_twice_in_a_batch_registers_nothing(journal):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    before = everything(journal)
+    with pytest.raises(BadInput, match="registered under us_five simulated 2013-02-28"):
+        decided(journal, example_intent(session=AFTER))
+    with pytest.raises(DuplicateIntent, match="two decisions"):
+        decided(journal, example_intent(), example_intent())
+    unknown = Verdict(example_intent("IBM").intent_key, Symbol("IBM"), SESSION, "g", True, "ok", 0, 0, 0, "l")
+    with pytest.raises(BadInput, match="no decision on this intent"):
+        decided(journal, example_intent(), verdicts=[unknown])
+
+    assert everything(journal) == before
+
+
+def test_a_session_is_opened_before_it_is_decided(journal):
+    with pytest.raises(OutOfOrder, match="before its book was opened"):
+        journal.register(**OF, decisions=[], verdicts=[], decisions_sha="d", now=NOW)
+
+
+# -------------------------------------------------------------------------------- people
+
+
+def answer(row, **changes):
+    said = {
+        "version": row.version,
+        "payload_hash": row.payload_hash,
+        "nonce": "n-1",
+        "actor": "ann",
+        "reason": "looks right",
+        "now": NOW,
+    }
+    return {**said, **changes}
+
+
+def test_a_person_approves_what_they_saw(journal):
+    (row,) = decided(journal, example_intent(), outcome=Outcome.PENDING_APPROVAL)
+    approved = journal.approve(row.intent_id, **answer(row))
+
+    assert (approved.state, approved.actor, approved.version) == (IntentState.APPROVED, "ann", 2)
+    assert journal.events_of(row.intent_id)[-1].body["payload_hash"] == row.payload_hash
+
+
+def test_a_person_rejects_what_they_saw(journal):
+    (row,) = decided(journal, example_intent(), outcome=Outcome.PENDING_APPROVAL)
+
+    assert journal.reject(row.intent_id, **answer(row)).state is IntentState.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"payload_hash": "0" * 64}, ApprovalRefused, "look again"),
+        ({"version": 2}, StaleVersion, "expected version 2, found 1"),
+        ({"actor": ""}, ApprovalRefused, "names its actor"),
+        ({"nonce": ""}, ApprovalRefused, "names its actor and a nonce"),
+        ({"now": CLOSE}, ApprovalRefused, "expired at"),
+    ],
+)
+def test_an_approval_of_something_else_or_too_late_changes_nothing(journal, changes, error, says):
+    (row,) = decided(journal, example_intent(), outcome=Outcome.PENDING_APPROVAL)
+    before = everything(journal)
+    with pytest.raises(error, match=says):
+        journal.approve(row.intent_id, **answer(row, **changes))
+
+    assert everything(journal) == before
+
+
+def test_a_nonce_serves_once(journal):
+    first, second = decided(
+        journal, example_intent("AAPL"), example_intent("IBM"), outcome=Outcome.PENDING_APPROVAL
+    )
+    journal.approve(first.intent_id, **answer(first))
+    with pytest.raises(ApprovalRefused, match="n-1 was used before"):
+        journal.approve(second.intent_id, **answer(second))
+    with pytest.raises(ApprovalRefused, match="used before"):
+        journal.approve(first.intent_id, **answer(first))
+
+    assert journal.intent(second.intent_id).state is IntentState.PENDING_APPROVAL
+
+
+def test_an_intent_expires_when_its_time_has_passed_and_not_before(journal):
+    (row,) = decided(journal, example_intent())
+    with pytest.raises(IllegalTransition, match="not expired"):
+        journal.expire(row.intent_id, version=1, actor="sweeper", now=CLOSE - timedelta(seconds=1))
+
+    assert journal.expire(row.intent_id, version=1, actor="sweeper", now=CLOSE).state is IntentState.EXPIRED
+
+
+def test_run_control_keeps_who_why_before_and_after(journal):
+    assert journal.run_control().kill_switch_on is False
+    journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="lunch", now=NOW)
+    halted = journal.set_run_control(RunControlAction.HALT, actor="bob", reason="fire", now=NOW)
+    assert (halted.kill_switch_on, halted.paused) == (True, True)
+    resumed = journal.set_run_control(RunControlAction.RESUME, actor="ann", reason="calm", now=NOW)
+
+    assert journal.run_control() == resumed
+    assert (resumed.kill_switch_on, resumed.paused, resumed.actor) == (False, False, "ann")
+    last = journal.events(after=0, limit=9)[-1]
+    assert (last.actor, last.reason, last.body["action"]) == ("ann", "calm", "resume")
+    assert last.body["before"] == {"kill_switch_on": True, "paused": True}
+    assert last.body["after"] == {"kill_switch_on": False, "paused": False}
+
+
+@pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ann", " "), ("", "")])
+def test_nobody_halts_or_releases_without_a_name_and_a_reason(journal, actor, reason):
+    before = everything(journal)
+    with pytest.raises(BadInput, match="both are needed"):
+        journal.set_run_control(RunControlAction.HALT, actor=actor, reason=reason, now=NOW)
+    with pytest.raises(BadInput, match="both are needed"):
+        journal.release_quote(row_id="r", actor=actor, reason=reason, now=NOW)
+
+    assert everything(journal) == before
+
+
+def test_a_released_row_is_kept_with_who_vouches_for_it(journal):
+    assert journal.release_quote(row_id="r-2", actor="ann", reason="checked", now=NOW)
+    assert journal.release_quote(row_id="r-1", actor="bob", reason="checked", now=NOW)
+    assert not journal.release_quote(row_id="r-2", actor="eve", reason="again", now=NOW)
+
+    assert [(row.row_id, row.actor) for row in journal.quote_releases()] == [("r-2", "ann"), ("r-1", "bob")]
+
+
+# -------------------------------------------------------------------------------- executing
+
+
+def test_a_claim_raises_the_epoch_and_only_one_succeeds(journal):
+    (row,) = decided(journal, example_intent())
+    claimed = journal.claim(row.intent_id, version=1, holder="one", now=NOW)
+    with pytest.raises(IllegalTransition, match="claimed has no edge claimed"):
+        journal.claim(row.intent_id, version=2, holder="two", now=NOW)
+
+    assert (claimed.state, claimed.stage, claimed.epoch, claimed.actor) == (
+        IntentState.EXECUTING,
+        Stage.CLAIMED,
+        1,
+        "one",
+    )
+
+
+@pytest.mark.parametrize("action", [RunControlAction.HALT, RunControlAction.PAUSE])
+def test_nothing_is_claimed_or_prepared_while_trading_is_held(journal, action):
+    first, second = decided(journal, example_intent("AAPL"), example_intent("IBM"))
+    claimed = journal.claim(first.intent_id, version=1, holder="x", now=NOW)
+    journal.set_run_control(action, actor="ann", reason="stop", now=NOW)
+    with pytest.raises(GateClosed, match="ann said 'stop'"):
+        journal.claim(second.intent_id, version=1, holder="x", now=NOW)
+    with pytest.raises(GateClosed, match="ann said 'stop'"):
+        journal.prepare(
+            first.intent_id,
+            epoch=claimed.epoch,
+            book_at_open=OPENED,
+            review=lambda *_: PASSED,
+            send_by=CLOSE,
+            is_live=False,
+            now=NOW,
+        )
+
+    assert journal.orders(**OF) == []
+
+
+def test_a_flatten_goes_through_the_kill_switch_but_not_through_a_pause(journal):
+    first, second = decided(
+        journal, example_intent("AAPL", slot=Slot.FLATTEN), example_intent("IBM", slot=Slot.FLATTEN)
+    )
+    journal.set_run_control(RunControlAction.HALT, actor="ann", reason="stop", now=NOW)
+    assert prepared(journal, first).order is not None
+    journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="stop", now=NOW)
+    with pytest.raises(GateClosed, match="trading_paused"):
+        prepared(journal, second)
+
+
+def test_a_guard_inside_the_send_transaction_ends_the_intent_with_its_reason(journal):
+    (row,) = decided(journal, example_intent())
+    step = prepared(journal, row, review=lambda *_: (*PASSED, Why(QUOTE_STALE, 301, 300, 0)))
+
+    assert (step.order, step.reason, step.intent.state) == (None, "quote_stale", IntentState.REJECTED)
+    assert journal.orders(**OF) == []
+    assert journal.intent(row.intent_id).reason == "quote_stale"
+
+
+def test_a_review_that_fails_leaves_the_claim_as_it_was(journal):
+    (row,) = decided(journal, example_intent())
+
+    def broken(*_):
+        raise RuntimeError("no quote")
+
+    with pytest.raises(RuntimeError, match="no quote"):
+        prepared(journal, row, review=broken)
+
+    assert journal.intent(row.intent_id).stage is Stage.CLAIMED
+    assert journal.orders(**OF) == []
+
+
+def test_a_review_sees_the_fills_and_what_other_orders_have_reserved(journal):
+    rows = decided(
+        journal,
+        example_intent("AAPL", quantity=10, price_micros=50_000_000),
+        example_intent("IBM", quantity=4, price_micros=30_000_000),
+        example_intent("MSFT"),
+    )
+    seen = []
+    first, order = working(journal, rows[0])
+    journal.record_fill(fill_of(first, order, quantity=4, price_micros=49_000_000), now=NOW)
+    counted = tuple([*PASSED] * 8 + [Why(PASS, 121_000_000, 0, NO_LIMIT)] + [*PASSED])
+    prepared(journal, rows[1], review=lambda *_: counted)
+    prepared(journal, rows[2], review=lambda _, funds: seen.append(funds) or PASSED)
+
+    (funds,) = seen
+    assert funds.position_quantity(Symbol("AAPL")) == 4
+    assert funds.cash_micros == 10**12 - 4 * 49_000_000 - 1
+    assert dict(funds.open_buys) == {"AAPL": 6, "IBM": 4}
+    assert dict(funds.open_sells) == {}
+    # What is left of the first at its reference price, and what the guard counted for the second.
+    assert funds.reserved_micros == 6 * 50_000_000 + 121_000_000
+
+
+def test_what_is_sent_is_written_down_first(journal):
+    (row,) = decided(journal, example_intent())
+    step = prepared(journal, row)
+    order = journal.order_of(row.intent_id)
+
+    assert order == step.order
+    assert (order.status, order.attempts, order.send_by) == ("prepared", 1, CLOSE)
+    assert (order.request.quantity, order.request.symbol) == (10, "AAPL")
+    assert journal.order(order.client_order_id) == order
+
+
+@pytest.mark.parametrize("lane", ["simulated", "paper", "replay:x"])
+def test_the_schema_refuses_a_live_order_outside_the_live_lane(path, lane):
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        journal.opening_book(book=BOOK, lane=lane, session=SESSION, previous=None, opened=OPENED, now=NOW)
+        (row,) = journal.register(
+            book=BOOK,
+            lane=lane,
+            session=SESSION,
+            decisions=[example_decision(example_intent(), lane=lane, not_after=CLOSE)],
+            verdicts=[],
+            decisions_sha="d",
+            now=NOW,
+        )
+        with pytest.raises(IllegalTransition, match="ck_orders_live_lane"):
+            prepared(journal, row, is_live=True)
+
+        assert journal.order_of(row.intent_id) is None
+        assert journal.intent(row.intent_id).stage is Stage.CLAIMED
+
+
+@pytest.mark.parametrize("changes", [{"quantity": 11}, {"symbol": Symbol("IBM")}, {"side": Side.SELL}])
+def test_an_order_that_differs_at_the_broker_is_not_taken_for_ours(journal, changes):
+    (row,) = decided(journal, example_intent())
+    step = prepared(journal, row)
+    with pytest.raises(IllegalTransition, match="the broker's order differs"):
+        journal.acknowledge(row.intent_id, epoch=1, order=broker_order(step.order, **changes), now=NOW)
+
+    assert journal.intent(row.intent_id).stage is Stage.PREPARED
+
+
+def test_a_holder_taken_over_can_record_nothing(journal):
+    (row,) = decided(journal, example_intent())
+    step = prepared(journal, row)
+    journal.mark_unknown(row.intent_id, epoch=1, reason="found_prepared", is_takeover=True, now=NOW)
+    before = everything(journal)
+    with pytest.raises(IllegalTransition):
+        journal.acknowledge(row.intent_id, epoch=1, order=broker_order(step.order), now=NOW)
+    with pytest.raises(StaleVersion, match="taken over"):
+        journal.adopt(row.intent_id, epoch=1, order=broker_order(step.order), now=NOW)
+    with pytest.raises(StaleVersion, match="taken over"):
+        journal.record_absence(row.intent_id, epoch=1, now=NOW)
+
+    assert everything(journal) == before
+
+
+def test_a_fill_is_booked_once_and_never_past_the_quantity(journal):
+    (row,) = decided(journal, example_intent(quantity=10))
+    row, order = working(journal, row)
+    fill = fill_of(row, order, quantity=6)
+
+    assert journal.record_fill(fill, now=NOW)
+    before = everything(journal)
+    assert not journal.record_fill(fill, now=CLOSE)
+    with pytest.raises(IllegalTransition, match="booked before with other content"):
+        journal.record_fill(fill._replace(quantity=5), now=NOW)
+    with pytest.raises(IllegalTransition, match="6 of 10 are filled already"):
+        journal.record_fill(fill_of(row, order, quantity=5, execution_id="x-2"), now=NOW)
+    with pytest.raises(IllegalTransition, match="is not of the order"):
+        journal.record_fill(
+            fill_of(row, order, quantity=1, execution_id="x-3")._replace(symbol=Symbol("IBM")), now=NOW
+        )
+
+    assert everything(journal) == before
+    assert journal.fills(**OF) == [fill]
+
+
+@pytest.mark.parametrize(
+    ("filled", "status", "is_cancel_asked", "ending"),
+    [
+        (10, OrderStatus.FILLED, False, (IntentState.EXECUTED, True)),
+        (6, OrderStatus.CANCELLED, False, (IntentState.EXECUTED, False)),
+        (6, OrderStatus.CANCELLED, True, (IntentState.EXECUTED, False)),
+        (0, OrderStatus.CANCELLED, True, (IntentState.CANCELLED, False)),
+        (0, OrderStatus.CANCELLED, False, (IntentState.EXPIRED, False)),
+        (0, OrderStatus.REJECTED, False, (IntentState.FAILED, False)),
+    ],
+)
+def test_an_intent_ends_as_its_order_did(journal, filled, status, is_cancel_asked, ending):
+    (row,) = decided(journal, example_intent(quantity=10))
+    row, order = working(journal, row)
+    if filled:
+        journal.record_fill(fill_of(row, order, quantity=filled), now=NOW)
+    if is_cancel_asked:
+        journal.ask_cancel(row.intent_id, epoch=1, actor="ann", reason="test", now=NOW)
+    ended = broker_order(order, filled=filled, status=status)
+    closed = journal.close_working(row.intent_id, epoch=1, order=ended, now=CLOSE)
+
+    assert ((closed.state, closed.complete), closed.filled_quantity) == (ending, filled)
+    assert journal.intent(row.intent_id) == closed
+    assert journal.order_of(row.intent_id).status == status.value
+
+
+def test_an_intent_does_not_end_before_all_its_fills_are_booked(journal):
+    (row,) = decided(journal, example_intent(quantity=10))
+    row, order = working(journal, row)
+    with pytest.raises(IllegalTransition, match="booked are 0"):
+        journal.close_working(
+            row.intent_id, epoch=1, order=broker_order(order, filled=10, status=OrderStatus.FILLED), now=NOW
+        )
+    with pytest.raises(IllegalTransition, match="it says working"):
+        journal.close_working(row.intent_id, epoch=1, order=broker_order(order), now=NOW)
+
+
+def test_absence_is_proven_three_times_and_never_of_an_acknowledged_order(journal):
+    first, second = decided(journal, example_intent("AAPL"), example_intent("IBM"))
+    prepared(journal, first)
+    unknown = journal.mark_unknown(first.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+    told = {"epoch": unknown.epoch, "reason": "gone", "is_expired": False, "now": NOW}
+    for count in range(3):
+        with pytest.raises(IllegalTransition, match=f"absent {count} times"):
+            journal.conclude_absent(first.intent_id, **told)
+        journal.record_absence(first.intent_id, epoch=1, now=NOW)
+    assert journal.conclude_absent(first.intent_id, **told).state is IntentState.FAILED
+
+    row, _ = working(journal, second)
+    journal.mark_unknown(row.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+    for _ in range(3):
+        journal.record_absence(row.intent_id, epoch=1, now=NOW)
+    with pytest.raises(IllegalTransition, match="that it is gone proves nothing"):
+        journal.conclude_absent(row.intent_id, **told)
+
+
+def test_a_second_send_is_the_same_bytes_and_a_refusal_of_it_proves_nothing(journal):
+    (row,) = decided(journal, example_intent())
+    first = prepared(journal, row).order
+    journal.mark_unknown(row.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+    seen = []
+    again = {
+        "epoch": 1,
+        "book_at_open": OPENED,
+        "review": lambda _, funds: seen.append(funds) or PASSED,
+        "send_by": CLOSE,
+        "now": NOW,
+    }
+    with pytest.raises(IllegalTransition, match="absent 0 times"):
+        journal.prepare_again(row.intent_id, **again)
+    for _ in range(3):
+        journal.record_absence(row.intent_id, epoch=1, now=NOW)
+    second = journal.prepare_again(row.intent_id, **again).order
+
+    assert second is not None
+    assert (second.request_sha, second.client_order_id) == (first.request_sha, first.client_order_id)
+    assert (second.attempts, second.absences) == (2, 0)
+    # Its own reservation does not stand in its way.
+    assert (seen[0].reserved_micros, dict(seen[0].open_buys)) == (0, {})
+    with pytest.raises(IllegalTransition, match="an earlier one was never proven"):
+        journal.refuse(row.intent_id, epoch=1, reason="refused", now=NOW)
+
+
+def test_parking_tells_people_and_a_halting_incident_stops_trading(journal):
+    (row,) = decided(journal, example_intent())
+    prepared(journal, row)
+    journal.mark_unknown(row.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+    parked = journal.park(row.intent_id, epoch=1, reason="dedup_not_for_all_time", now=NOW)
+    incident = {"kind": "order_mismatch", "account": ACCOUNT, "intent_id": row.intent_id, "detail": "d"}
+    journal.record_incident(**incident, is_halting=True, now=NOW)
+    before = everything(journal)
+    journal.record_incident(**incident, is_halting=True, now=CLOSE)
+
+    assert (parked.state, parked.stage) == (IntentState.UNKNOWN, Stage.PARKED)
+    assert [row.kind for row in journal.incidents()] == ["parked", "order_mismatch"]
+    assert journal.run_control().kill_switch_on
+    assert everything(journal) == before
+
+
+def test_racing_claims_of_one_intent_give_one_winner(path):
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        (row,) = decided(journal, example_intent())
+    start, won, lost = threading.Barrier(8), [], []
+
+    def claim(name):
+        with SqlJournal(f"sqlite:///{path}", busy_timeout_s=30) as mine:
+            start.wait()
+            try:
+                won.append(mine.claim(row.intent_id, version=1, holder=name, now=NOW).actor)
+            except (StaleVersion, IllegalTransition):
+                lost.append(name)
+
+    threads = [threading.Thread(target=claim, args=(f"t{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (len(won), len(lost)) == (1, 7)
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        assert [event.actor for event in journal.events_of(row.intent_id)][1:] == won
+
+
+# -------------------------------------------------------------------------------- asking
+
+
+def test_open_and_stuck_intents_are_found(journal):
+    rows = decided(journal, example_intent("AAPL"), example_intent("IBM"), example_intent("MSFT"))
+    journal.claim(rows[1].intent_id, version=1, holder="x", now=NOW)
+    journal.cancel(rows[2].intent_id, version=1, actor="ann", reason="test", now=NOW)
+
+    assert [r.intent.symbol for r in journal.open_intents(account=ACCOUNT, lane=LANE)] == ["AAPL", "IBM"]
+    assert journal.open_intents(account="other", lane=LANE) == []
+    assert [r.intent.symbol for r in journal.stuck(before=NOW + timedelta(seconds=1))] == ["IBM"]
+    assert journal.stuck(before=NOW) == []
+
+
+@pytest.mark.parametrize("ask", ["intent", "verdicts"])
+def test_an_unknown_id_is_named(journal, path, ask):
+    for source in (journal, JournalReader(path)):
+        with pytest.raises(UnknownId, match="int-none"):
+            getattr(source, ask)(IntentId("int-none"))
+
+
+def test_a_step_on_an_unknown_id_changes_nothing(journal):
+    before = everything(journal)
+    with pytest.raises(UnknownId, match="int-none"):
+        journal.claim(IntentId("int-none"), version=1, holder="x", now=NOW)
+
+    assert everything(journal) == before
+
+
+def test_a_time_without_a_zone_is_refused(journal):
+    with pytest.raises(BadInput, match="has no time zone"):
+        journal.set_run_control(RunControlAction.HALT, actor="a", reason="r", now=NOW.replace(tzinfo=None))
+
+    assert journal.events(after=0, limit=1) == []
+
+
+def test_the_events_of_an_intent_fold_to_its_row_and_the_chain_verifies(journal):
+    full_day(journal)
+    for row in journal.intents(**OF):
+        folded = fold(
+            Event(
+                Step(event.kind),
+                IntentState(event.body["to"]),
+                event.body["version"],
+                event.body["epoch"],
+                event.body["quantity"],
+            )
+            for event in journal.events_of(row.intent_id)
+            if event.kind in set(Step)
+        )
+        assert folded is not None
+        assert (folded.state, folded.stage, folded.version, folded.epoch) == (
+            row.state,
+            row.stage,
+            row.version,
+            row.epoch,
+        )
+        assert (folded.quantity, folded.filled_quantity) == (row.quantity, row.filled_quantity)
+    events = journal.events(after=0, limit=999)
+
+    assert verify(line_of(event) for event in events) is None
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+def full_day(journal):
+    """Take three intents through a day: one filled, one refused, one waiting."""
+    rows = decided(journal, example_intent("AAPL"), example_intent("IBM"), example_intent("MSFT"))
+    row, order = working(journal, rows[0])
+    journal.record_fill(fill_of(row, order, quantity=10), now=NOW)
+    ended = broker_order(order, filled=10, status=OrderStatus.FILLED)
+    journal.close_working(row.intent_id, epoch=1, order=ended, now=NOW)
+    prepared(journal, rows[1])
+    journal.refuse(rows[1].intent_id, epoch=1, reason="refused", now=NOW)
+    journal.enqueue(dedup_key="k", channel="stdout", severity="warning", subject="s", body="b", now=NOW)
+    return rows
+
+
+def test_the_same_calls_give_the_same_journal(path, empty_journal, tmp_path):
+    other = Path(shutil.copy(empty_journal, tmp_path / "other.db"))
+    told = []
+    for file in (path, other):
+        with SqlJournal(f"sqlite:///{file}") as journal:
+            full_day(journal)
+            told.append(everything(journal))
+
+    assert told[0] == told[1]
+
+
+# -------------------------------------------------------------------------------- the outbox
+
+
+def queue(journal, key, now=NOW):
+    return journal.enqueue(
+        dedup_key=key, channel="webhook", severity="critical", subject=key, body="{}", now=now
+    )
+
+
+def test_a_message_is_queued_once_a_key_and_channel(journal):
+    assert queue(journal, "one")
+    assert not queue(journal, "one")
+    assert journal.enqueue(dedup_key="one", channel="stdout", severity="w", subject="s", body="", now=NOW)
+
+
+def test_a_leased_message_comes_back_when_its_sender_is_silent(journal):
+    queue(journal, "one")
+    queue(journal, "two")
+    (first,) = journal.lease(now=NOW, lease_s=60, limit=1)
+    (second,) = journal.lease(now=NOW, lease_s=60, limit=9)
+    assert [first.subject, second.subject] == ["one", "two"]
+    assert journal.lease(now=NOW + timedelta(seconds=59), lease_s=60, limit=9) == []
+
+    again = journal.lease(now=NOW + timedelta(seconds=60), lease_s=60, limit=9)
+    assert [(message.subject, message.attempts) for message in again] == [("one", 2), ("two", 2)]
+    with pytest.raises(StaleVersion, match="expected attempt 1"):
+        journal.mark(first.outbox_id, attempt=1, is_delivered=True, reason="sent", retry_at=None, now=NOW)
+
+
+def test_every_attempt_is_kept_until_a_message_is_delivered_or_given_up(journal):
+    queue(journal, "one")
+    queue(journal, "two")
+    first, second = journal.lease(now=NOW, lease_s=60, limit=9)
+    later = NOW + timedelta(seconds=5)
+    journal.mark(first.outbox_id, attempt=1, is_delivered=False, reason="http_error", retry_at=later, now=NOW)
+    journal.mark(second.outbox_id, attempt=1, is_delivered=False, reason="non_2xx", retry_at=None, now=NOW)
+    (again,) = journal.lease(now=later, lease_s=60, limit=9)
+    journal.mark(
+        again.outbox_id, attempt=2, is_delivered=True, reason="sent_after_retry", retry_at=None, now=later
+    )
+
+    assert journal.lease(now=later + timedelta(days=1), lease_s=60, limit=9) == []
+    assert [(d.outbox_id, d.attempt, d.is_delivered, d.reason) for d in journal.deliveries()] == [
+        (1, 1, False, "http_error"),
+        (2, 1, False, "non_2xx"),
+        (1, 2, True, "sent_after_retry"),
+    ]
+    with pytest.raises(UnknownId, match="outbox message 9"):
+        journal.mark(9, attempt=1, is_delivered=True, reason="", retry_at=None, now=NOW)
+
+
+# -------------------------------------------------------------------------------- the reader
+
+
+def test_the_reader_says_the_same_as_the_store(journal, path):
+    rows = full_day(journal)
+    journal.release_quote(row_id="r", actor="ann", reason="checked", now=NOW)
+    journal.record_incident(kind="k", account=ACCOUNT, intent_id="", detail="d", is_halting=True, now=NOW)
+    journal.lease(now=NOW, lease_s=9, limit=9)
+    journal.mark(1, attempt=1, is_delivered=True, reason="sent", retry_at=None, now=NOW)
+    reader = JournalReader(f"sqlite:///{path}")
+
+    assert reader.exists
+    assert reader.intents(**OF) == journal.intents(**OF)
+    assert reader.orders(**OF) == journal.orders(**OF)
+    assert reader.fills(**OF) == journal.fills(**OF)
+    assert reader.session_record(**OF) == journal.session_record(**OF)
+    assert reader.open_intents(account=ACCOUNT, lane=LANE) == journal.open_intents(account=ACCOUNT, lane=LANE)
+    assert reader.run_control() == journal.run_control()
+    assert reader.events(after=3, limit=4) == journal.events(after=3, limit=4)
+    assert reader.events_of(rows[0].intent_id) == journal.events_of(rows[0].intent_id)
+    assert reader.incidents() == journal.incidents()
+    assert reader.deliveries() == journal.deliveries()
+    assert reader.quote_releases() == journal.quote_releases()
+    assert reader.verdicts(rows[0].intent_id) == journal.verdicts(rows[0].intent_id)
+    assert [message.status for message in reader.outbox()] == ["delivered"]
+    assert reader.stuck(lane=LANE, before=CLOSE) == journal.stuck(before=CLOSE)
+
+
+def test_the_reader_finds_an_intent_by_any_of_its_ids(journal, path):
+    row = full_day(journal)[0]
+    order = journal.order_of(row.intent_id)
+    reader = JournalReader(path)
+
+    for wanted in (row.intent_id, row.intent_id[:12], order.client_order_id[:12], "x-1"):
+        assert [found.intent_id for found in reader.intents_by_any_id(wanted, lane=LANE)] == [row.intent_id]
+    assert len(reader.intents_by_any_id("int-", lane=LANE)) == 3
+    assert reader.intents_by_any_id("nothing", lane=LANE) == []
+    assert reader.intents_by_any_id(row.intent_id, lane="live") == []
+
+
+def test_the_reader_lists_sessions_pending_and_refused(journal, path):
+    decided(journal, example_intent(), outcome=Outcome.PENDING_APPROVAL)
+    reader = JournalReader(path)
+    assert [row.intent.symbol for row in reader.pending(lane=LANE)] == ["AAPL"]
+    (row,) = journal.intents(**OF)
+    journal.cancel(row.intent_id, version=1, actor="ann", reason="test", now=NOW)
+    journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+    journal.record_refusal(book=BOOK, lane=LANE, session=AFTER, stage="quotes", reason="stale", now=NOW)
+
+    assert [record.session for record in reader.sessions(book=BOOK, lane=LANE, last=5)] == [SESSION, AFTER]
+    assert [record.session for record in reader.sessions(book=BOOK, lane=LANE, last=1)] == [AFTER]
+    assert reader.last_settled(book=BOOK, lane=LANE).closing == OPENED
+    assert [record.refused for record in reader.refusals(lane=LANE)] == ["quotes: stale"]
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_where_there_is_no_journal_yet_every_answer_is_nothing(tmp_path, how):
+    path = tmp_path / "journal.db"
+    if how == "empty":
+        path.touch()
+    reader = JournalReader(path)
+
+    assert not reader.exists
+    assert reader.intents(**OF) == []
+    assert reader.last_settled(book=BOOK, lane=LANE) is None
+    assert reader.run_control().changed_at is None
+    assert how == "empty" or not path.exists()
+
+
+def test_the_reader_reads_sqlite_only_and_says_so():
+    with pytest.raises(BadSetting, match="reading verbs read SQLite files only"):
+        JournalReader("postgresql+psycopg2://user:hunter2@localhost/journal")
+
+
+def test_reading_and_opening_need_neither_sqlalchemy_nor_alembic(path):
+    light = "import sys, resources.journal.reader; assert not {'sqlalchemy', 'numpy'} & set(sys.modules)"
+    opened = (
+        "import sys; from resources.journal.store import SqlJournal;"
+        f"SqlJournal('sqlite:///{path}').close(); assert 'alembic' not in sys.modules"
+    )
+    for program in (light, opened):
+        subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# -------------------------------------------------------------------------------- the schema by itself
+
+FILL_AGAIN = """
+insert into fills select execution_id, 99, client_order_id, intent_id, book, lane, session, symbol, side,
+  quantity, price_micros, commission_micros, filled_at
+from fills
+"""
+ORDER_AGAIN = """
+insert into orders select 'c-2', intent_id, generation, account, book, lane, session, is_live, request,
+  request_sha, quantity, 0, 'prepared', '', 1, 0, null, null, prepared_at, send_by, ''
+from orders
+"""
+FORKED_CHAIN = """
+insert into events select 99, at, kind, book, lane, session, intent_id, actor, reason, body, prev_hash, 'h'
+from events where seq = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("update intents set state = 'approved', version = version + 1 where state = 'failed'", "terminal"),
+        ("update intents set version = version where state = 'approved'", "never go back"),
+        ("update intents set quantity = 1, version = version + 1 where state = 'approved'", "decided"),
+        ("delete from intents", "never deleted"),
+        ("update events set reason = 'x' where seq = 1", "never changes"),
+        ("delete from events where seq = 1", "never deleted"),
+        ("update fills set quantity = 1", "never changes"),
+        ("delete from fills", "never deleted"),
+        ("delete from orders", "never deleted"),
+        ("update orders set request = 'x'", "what is sent"),
+        ("update orders set status = 'working' where status = 'filled'", "terminal order"),
+        ("update book_sessions set decisions_sha = 'x'", "not decided again"),
+        (FILL_AGAIN, "execution_id"),
+        (ORDER_AGAIN, "generation"),
+        (FORKED_CHAIN, "prev_hash"),
+    ],
+)
+def test_the_schema_keeps_the_promises_without_the_store(journal, path, statement, says):
+    full_day(journal)
+    before = everything(journal)
+    with closing(sqlite3.connect(path)) as raw:
+        with pytest.raises(sqlite3.IntegrityError, match=says):
+            raw.execute(statement)
+        raw.rollback()
+
+    assert everything(journal) == before
+
+
+def test_the_migrated_schema_is_the_one_that_the_store_was_written_for(path):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with sa.create_engine(f"sqlite:///{path}").connect() as conn:
+        differences = compare_metadata(MigrationContext.configure(conn), schema.metadata)
+        stored = sa.inspect(conn)
+        for table in schema.metadata.sorted_tables:
+            checks = {check["name"] for check in stored.get_check_constraints(table.name)}
+            wanted = {str(c.name) for c in table.constraints if isinstance(c, sa.CheckConstraint)}
+            assert checks == wanted
+        conn.engine.dispose()
+
+    assert differences == []
+
+
+# -------------------------------------------------------------------------------- unusable journals
+
+
+def test_a_commit_waits_for_the_disk(journal):
+    with journal._engine.connect() as conn:
+        assert conn.exec_driver_sql("pragma synchronous").scalar() == 2
+        assert conn.exec_driver_sql("pragma journal_mode").scalar() == "wal"
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to be one" * 40])
+def test_a_damaged_file_is_refused_by_name_and_left_as_it_was(tmp_path, content):
+    path = tmp_path / "journal.db"
+    path.write_bytes(content)
+    with pytest.raises(JournalUnavailable, match=r"journal\.db: .*keep it, and restore"):
+        SqlJournal(f"sqlite:///{path}")
+    with pytest.raises(JournalUnavailable, match=r"journal\.db: .*keep it, and restore"):
+        JournalReader(path).run_control()
+
+    assert path.read_bytes() == content
+
+
+def test_a_page_damaged_later_is_found_when_it_is_read(path):
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        full_day(journal)
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+
+    with pytest.raises(JournalUnavailable, match="malformed"):
+        JournalReader(path).intents(**OF)
+    with pytest.raises(JournalUnavailable, match="malformed"), SqlJournal(f"sqlite:///{path}") as journal:
+        journal.intents(**OF)
+
+
+def test_another_programs_database_is_not_made_a_journal(tmp_path):
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("create table pets (name text)")
+        raw.commit()
+    for use in (lambda: SqlJournal(f"sqlite:///{path}"), lambda: JournalReader(path).run_control()):
+        with pytest.raises(JournalUnavailable, match=r"holds tables \(pets\) but no journal"):
+            use()
+
+    with closing(sqlite3.connect(path)) as raw:
+        assert [row[0] for row in raw.execute("select name from sqlite_master")] == ["pets"]
+
+
+def test_a_journal_of_a_newer_version_is_refused(path):
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("update alembic_version set version_num = '9999'")
+        raw.commit()
+    for use in (lambda: SqlJournal(f"sqlite:///{path}"), lambda: JournalReader(path).run_control()):
+        with pytest.raises(JournalUnavailable, match="schema 9999"):
+            use()
+
+
+def test_a_locked_journal_is_reported_after_the_time_out(path):
+    with (
+        SqlJournal(f"sqlite:///{path}", busy_timeout_s=0.05) as journal,
+        closing(sqlite3.connect(path)) as other,
+    ):
+        other.execute("begin immediate")
+        with pytest.raises(JournalUnavailable, match="another process writes it"):
+            queue(journal, "one")
+        # Readers do not wait for a writer.
+        assert journal.run_control().kill_switch_on is False
+        assert JournalReader(path).run_control().kill_switch_on is False
+
+        other.rollback()
+        assert queue(journal, "one")
+
+
+def test_a_full_disk_changes_nothing(journal):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    with journal._engine.connect() as conn:
+        pages = conn.exec_driver_sql("pragma page_count").scalar()
+
+    @sa.event.listens_for(journal._engine, "begin")
+    def _bounded(conn):
+        conn.exec_driver_sql(f"pragma max_page_count = {pages}")
+
+    before = everything(journal)
+    with pytest.raises(JournalUnavailable, match="make room on the disk"):
+        decided(journal, *(example_intent(f"S{n}") for n in range(200)))
+
+    assert everything(journal) == before
+
+
+def test_a_file_that_may_not_grow_changes_nothing(path):
+    program = (
+        "import resource, sys\n"
+        "from datetime import datetime, UTC\n"
+        "from resources.journal.store import SqlJournal\n"
+        "from trading.errors import JournalUnavailable\n"
+        f"journal = SqlJournal('sqlite:///{path}')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "try:\n"
+        "    for n in range(200):\n"
+        "        journal.enqueue(dedup_key=str(n), channel='c', severity='s', subject='x' * 2000, body='',"
+        " now=datetime(2013, 1, 1, tzinfo=UTC))\n"
+        "except JournalUnavailable as error:\n"
+        "    assert 'make room on the disk' in str(error), error\n"
+        "    sys.exit(7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.returncode == 7, done.stderr
+
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        events = journal.events(after=0, limit=999)
+        assert len(events) == len(JournalReader(path).outbox())
+        assert verify(line_of(event) for event in events) is None
+        assert queue(journal, "afterwards")
+
+
+def test_a_journal_needs_a_file_and_a_folder_that_can_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalUnavailable, match="needs a file"):
+        SqlJournal("sqlite:///:memory:")
+    with pytest.raises(JournalUnavailable, match="folder cannot be made"):
+        SqlJournal(f"sqlite:///{tmp_path / 'file' / 'journal.db'}")
+    with pytest.raises(JournalUnavailable, match="cannot open it"):
+        SqlJournal(f"sqlite:///{tmp_path}")
+
+
+def test_a_read_only_journal_is_refused_for_writing(path):
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        full_day(journal)
+    with (
+        pytest.raises(JournalUnavailable, match="cannot open it for this"),
+        SqlJournal(f"sqlite:///file:{path}?mode=ro&uri=true") as journal,
+    ):
+        queue(journal, "one")
+
+
+def test_openers_racing_for_an_empty_file_all_get_a_journal(tmp_path):
+    path = tmp_path / "journal.db"
+    start, seen, failed = threading.Barrier(3), [], []
+
+    def opening():
+        start.wait()
+        try:
+            with SqlJournal(f"sqlite:///{path}", busy_timeout_s=30) as journal:
+                seen.append(journal.run_control().kill_switch_on)
+        except JournalUnavailable as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=opening) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (seen, failed) == ([False] * 3, [])
