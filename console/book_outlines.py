@@ -1,7 +1,7 @@
 """What a reading verb has to know of a book: its name, calendar, currency and the sessions of its data.
 
 A few keys of `config/books.toml`, read without pydantic, NumPy and the strategies, since a reading verb
-answers in a moment. The whole book with its rules is resources/reviewed_config.py, and `trading doctor` reads it.
+answers in a moment. The whole book with its rules is resources/reviewed_config.py; `trading doctor` reads it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -78,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _root(
+    *,
     show_version: Annotated[
         bool,
         typer.Option(
@@ -96,6 +96,8 @@ def _root(
 
 def _version(*, asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         typer.echo(f"trading {version('trading-assets')}")
         raise typer.Exit
 

@@ -18,13 +18,13 @@ from resources.journal.reader import JournalReader
 from resources.settings import Profile, Settings, load_settings
 from trading.clock import Clock, Phase
 from trading.errors import BadInput
-from trading.journal import SessionRecord
+from trading.journal import Journal, SessionRecord
 from trading.sessions import Calendar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Hold what the operator looks at. `lane` is the profile's name: one profile never reads another's rows."""
+    """Hold what the operator looks at; one profile never reads another's rows (`lane` is its name)."""
 
     settings: Settings
     books: dict[str, BookOutline]
@@ -62,6 +62,12 @@ class Desk:
             return asked
         latest = self.latest(book)
         return latest.session if latest else None
+
+    def open_journal(self) -> Journal:
+        """Return the journal to write to: slow to import, so only where something is decided."""
+        from resources.journal.store import SqlJournal
+
+        return SqlJournal(self.settings.journal_url)
 
     def clock(self, book: BookOutline) -> Clock:
         """Return the clock of the profile: simulated days are the data's."""

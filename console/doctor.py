@@ -205,9 +205,7 @@ def _integrity(path: Path) -> Iterator[Checked]:
 
 def _durability(desk: Desk) -> Checked:
     """Open the store as the executor does: it reads its own pragmas and schema back, or refuses."""
-    from console.composition import open_journal
-
-    open_journal(desk.settings)
+    desk.open_journal().run_control()
     return Checked(
         check="journal durability", health=Health.OK, found="WAL, synchronous FULL, schema as this version's"
     )
@@ -263,7 +261,7 @@ def _newest_tables(desk: Desk) -> Iterator[TableState]:
 
 
 def _dagster_home(desk: Desk) -> Iterator[Checked]:
-    home = desk.settings.state_dir / "dagster"
+    home = desk.settings.profile_dir / "dagster"
     if importlib.util.find_spec("dagster") is None:
         yield _failed("dagster", "not installed", "`make setup` installs it")
         return

@@ -12,21 +12,21 @@ from pathlib import Path
 
 from console.book_outlines import BookOutline
 from console.desk import Desk
-from resources.settings import PREFIX, SECRETS, Settings, describe_settings, shown
+from resources.settings import PREFIX, SECRETS, Settings, shown
+from resources.settings import _given as given_variables  # the one reader of the environment
 from trading.errors import BadSetting
 
-MASKED = "hidden"
-"""Stands for a secret, whether it is set or not: that it is set is not told either."""
+MASKED = "****"
+"""Stands for a secret, whether one is set or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectiveSetting:
-    """Hold one setting: its variable, value in force, whether that is the `default` or was `set`, and why."""
+    """Hold one setting: its variable, the value in force, and its source, `default` or `environment`."""
 
     variable: str
     value: str
     source: str
-    meaning: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,35 +53,13 @@ def effective(desk: Desk) -> Effective:
 
 
 def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
-    """Return every setting with its value and source, in the order they are declared."""
-    values = shown(settings)
-    made = made_by_default(settings)
-    lines = []
-    for line in describe_settings():
-        name = line.variable.removeprefix(PREFIX).lower()
-        if name in SECRETS:
-            lines.append(
-                EffectiveSetting(variable=line.variable, value=MASKED, source="secret", meaning=line.meaning)
-            )
-            continue
-        value = values[line.variable]
-        default = made.get(name, line.default)
-        source = "default" if value == default else "set"
-        lines.append(
-            EffectiveSetting(variable=line.variable, value=value, source=source, meaning=line.meaning)
-        )
-    return tuple(lines)
-
-
-def made_by_default(settings: Settings) -> dict[str, str]:
-    """Return the values of settings whose default is made from others, as text by name."""
-    return {
-        "state_dir": str(Path.cwd() / ".trading"),
-        "config_dir": str(Path.cwd() / "config"),
-        "books_file": str(settings.config_dir / "books.toml"),
-        "journal_url": f"sqlite:///{settings.profile_dir / 'journal.db'}",
-        "lake_root": str(settings.profile_dir / "lake"),
-    }
+    """Return every setting with its value and source; a secret's value is never read."""
+    given = {f"{PREFIX}{name.removeprefix(PREFIX)}" for name in given_variables()}
+    values = {**shown(settings), **{f"{PREFIX}{name.upper()}": MASKED for name in sorted(SECRETS)}}
+    return tuple(
+        EffectiveSetting(variable=name, value=value, source="environment" if name in given else "default")
+        for name, value in values.items()
+    )
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:

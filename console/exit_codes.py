@@ -37,7 +37,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.FAILED: "failed: the message says what and where",
     ExitCode.USAGE: "wrong usage, argument, setting or reviewed file: correct it and call again",
-    ExitCode.ATTENTION: "done, and a person is needed: a pending approval, a refused session, an unknown order",
+    ExitCode.ATTENTION: "a person is needed: a pending approval, a refused session, an unknown order",
     ExitCode.REFUSED: "refused by a guard, a gate or the journal's protocol: nothing was changed",
     ExitCode.HALTED: "trading is halted by the kill switch",
     ExitCode.DEPENDENCY_DOWN: "the journal or a broker cannot be reached: locked, corrupt, full or down",

@@ -73,8 +73,10 @@ def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
     """Return a guard's number in words: the units are those of guards.py."""
     currency = intent.intent.currency
     match verdict.guard:
-        case "max_notional" | "buying_power" | "quote_present":
+        case "max_notional" | "buying_power":
             return money(number, currency)
+        case "quote_present":
+            return "any price" if number == verdict.limit else money(number, currency)
         case "symbol_cap":
             return f"{number:,} shares" if intent.intent.side is Side.SELL else money(number, currency)
         case "quote_age":

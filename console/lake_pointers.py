@@ -34,16 +34,17 @@ class TableState:
 
     @property
     def why_none(self) -> str:
-        """Return why the table is empty or cannot be used, as its maker said; empty where nothing was said."""
+        """Return why the table is empty or unfit, as its maker said; empty where nothing was said."""
         return self.extra.get("why_none", "") or self.extra.get("unfit_reason", "")
 
 
 class LakePointers:
-    """Look at the tables under a lake's root: a folder, or what fsspec knows (`s3://…`, imported when met)."""
+    """Look at the tables under a lake's root: a folder, or what fsspec knows (`s3://…`)."""
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._files: Files = LocalFiles(Path(root)) if "://" not in root else _stored_objects(root)
+        self.is_local = "://" not in root
+        self._files: Files = LocalFiles(Path(root)) if self.is_local else _stored_objects(root)
 
     def state(self, book: str, asset: str, partition: str = "") -> TableState | None:
         """Return what the pointer of a partition says, `None` where the table was never made.
@@ -60,7 +61,8 @@ class LakePointers:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LakeError(
-                f"{self.root}/{path}: not a pointer ({error}); restore it, or re-materialize {book}/{asset} {partition}"
+                f"{self.root}/{path}: not a pointer ({error}); "
+                f"restore it, or re-materialize {book}/{asset} {partition}"
             ) from error
 
     def partitions(self, book: str, asset: str) -> list[str]:
@@ -74,19 +76,24 @@ class LakePointers:
     def is_intact(self, state: TableState) -> bool:
         """Say whether the table's file is there and its content has the SHA-256 it is named by."""
         try:
-            content = self._files.read(self._relative(state))
-        except OSError:
+            self.content(state)
+        except LakeError:
             return False
-        return hashlib.sha256(content).hexdigest() == state.sha
+        return True
 
     def content(self, state: TableState) -> bytes:
         """Return the bytes of a table's file; raises `LakeError` where they are not what they are named."""
-        if not self.is_intact(state):
-            raise LakeError(
-                f"{self.path(state)}: missing, or content does not match its name; "
-                f"restore it or re-materialize {state.book}/{state.asset} {state.partition}"
-            )
-        return self._files.read(self._relative(state))
+        try:
+            content = self._files.read(self._relative(state))
+        except OSError as error:
+            raise self._broken(state, error.strerror or str(error)) from error
+        if hashlib.sha256(content).hexdigest() != state.sha:
+            raise self._broken(state, "content does not match its name; the file was altered or is corrupt")
+        return content
+
+    def _broken(self, state: TableState, found: str) -> LakeError:
+        named = f"{state.book}/{state.asset} {state.partition}".rstrip()
+        return LakeError(f"{self.path(state)}: {found}; restore it or re-materialize {named}")
 
     def _relative(self, state: TableState) -> str:
         return f"{_folder(state.book, state.asset, state.partition)}/{state.sha}.parquet"

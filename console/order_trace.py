@@ -15,6 +15,7 @@ from typing import Any
 from console.book_outlines import BookOutline, require_book
 from console.desk import Desk
 from console.lake_pointers import TableState
+from console.lake_rows import rows_found
 from console.lookup import find_intent
 from trading.errors import BadSetting
 from trading.guards import BPS
@@ -89,13 +90,13 @@ def trace(desk: Desk, identity: str) -> Trace:
         asked=identity,
         intent=intent,
         quotes=_quotes(desk, book, session, candidates),
-        candidate=_row(desk, candidates, "symbol", intent.intent.symbol),
+        candidate=_row(desk, candidates, "find_candidate", symbol=intent.intent.symbol),
         verdicts=tuple(desk.journal.verdicts(intent.intent_id)),
         advice=_row(
             desk,
             desk.lake.state(book.name, "advice", session.isoformat()),
-            "intent_key",
-            intent.intent.intent_key,
+            "find_advice",
+            intent_key=intent.intent.intent_key,
         ),
         answered_by=next((event.actor for event in events if event.kind in {"approved", "rejected"}), ""),
         orders=tuple(
@@ -156,7 +157,7 @@ def _result(desk: Desk, book: BookOutline, intent: JournalIntent) -> int | None:
     if not fills:
         return None
     quotes = desk.lake.state(book.name, "market_quotes", intent.intent.session.isoformat())
-    close = _row(desk, quotes, "symbol", intent.intent.symbol).get("close_micros")
+    close = _row(desk, quotes, "find_close", symbol=intent.intent.symbol).get("close_micros")
     if close is None:
         return None
     return sum(fill_result_micros(fill, close) for fill in fills)
@@ -178,16 +179,7 @@ def slippage_bps(intent: JournalIntent, fills: Sequence[Fill]) -> float | None:
     return round((paid if intent.intent.side is Side.BUY else -paid) * BPS / reference, 2)
 
 
-def _row(desk: Desk, state: TableState | None, column: str, value: str) -> Mapping[str, Any]:
-    """Return the row of a table that has a value in a column, empty where there is none."""
-    if state is None or not state.rows:
-        return {}
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    table = parquet.ParquetFile(pa.BufferReader(desk.lake.content(state))).read(use_threads=False)
-    values = table.column(column).to_pylist()
-    if value not in values:
-        return {}
-    found: dict[str, Any] = table.slice(values.index(value), 1).to_pylist()[0]
-    return found
+def _row(desk: Desk, state: TableState | None, question: str, **bound: str) -> Mapping[str, Any]:
+    """Return the one row that a question finds in a table, empty where there is none."""
+    rows = rows_found(desk.lake, [state], question, **bound) if state else []
+    return rows[0] if rows else {}

@@ -43,7 +43,7 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOrders:
-    """Hold a session's intents, `session` `None` where the book has none yet; `unknown` counts unproven sends."""
+    """Hold a session's intents; `session` is `None` where there is none, `unknown` counts unproven sends."""
 
     book: str
     session: date | None

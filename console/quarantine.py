@@ -1,7 +1,6 @@
 """Quarantined rows as a person reviews them: list, look up, release.
 
-The rules that put a row there are trading/quality.py. Reading the rows needs Parquet, so this module is
-imported by the verbs that show them and by no other.
+The rules that put a row there are trading/quality.py, which says too what a release can undo.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from datetime import date, datetime
 
 from console.actions import require_actor
 from console.lake_pointers import LakePointers
-from resources.lake.codec import rows_of
+from console.lake_rows import rows_found
 from trading.errors import BadInput, Refused, UnknownId
 from trading.journal import Journal
-from trading.quotes import Quarantined
 
 ASSET = "quarantined_quotes"
 
@@ -31,6 +29,23 @@ class Released:
     actor: str
     reason: str
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantinedRow:
+    """Hold one row as a reviewer sees it: where it stood, which rule it broke, and how.
+
+    `releasable` says whether a person may overrule that. A gap has `line` 0.
+    """
+
+    row_id: str
+    symbol: str
+    session: date
+    source: str
+    line: int
+    reason: str
+    detail: str
+    releasable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,21 +66,15 @@ def quarantine_counts(lake: LakePointers, book: str) -> tuple[QuarantineCount, .
     return tuple(counts)
 
 
-def quarantined_rows(lake: LakePointers, book: str, sessions: Sequence[date]) -> tuple[Quarantined, ...]:
+def quarantined_rows(lake: LakePointers, book: str, sessions: Sequence[date]) -> tuple[QuarantinedRow, ...]:
     """Return the quarantined rows of sessions, each file checked by its name."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    rows: list[Quarantined] = []
-    for session in sessions:
-        state = lake.state(book, ASSET, session.isoformat())
-        if state is not None and state.rows:
-            table = parquet.ParquetFile(pa.BufferReader(lake.content(state))).read(use_threads=False)
-            rows += rows_of(Quarantined, table)
-    return tuple(rows)
+    states = [state for day in sessions if (state := lake.state(book, ASSET, day.isoformat()))]
+    return tuple(QuarantinedRow(**row) for row in rows_found(lake, states, "list_quarantined"))
 
 
-def release_quote(journal: Journal, row: Quarantined, *, actor: str, reason: str, now: datetime) -> Released:
+def release_quote(
+    journal: Journal, row: QuarantinedRow, *, actor: str, reason: str, now: datetime
+) -> Released:
     """Vouch for a quarantined row: it counts as a quote when its session is imported again.
 
     Raises `Refused` for a row that cannot become a quote at all.
@@ -88,7 +97,7 @@ def release_quote(journal: Journal, row: Quarantined, *, actor: str, reason: str
     )
 
 
-def quarantined_row(rows: Iterable[Quarantined], row_id: str) -> Quarantined:
+def quarantined_row(rows: Iterable[QuarantinedRow], row_id: str) -> QuarantinedRow:
     """Return the row under an id or its unique beginning; raises `UnknownId` or `BadInput`."""
     found = {row.row_id: row for row in rows if row.row_id.startswith(row_id)}
     if not found:

@@ -116,7 +116,10 @@ def _cell(value: object) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell == NONE or cell.split(" ", maxsplit=1)[0].replace(",", "").replace(".", "").lstrip("+-").isdigit()
+    return (
+        cell == NONE
+        or cell.split(" ", maxsplit=1)[0].replace(",", "").replace(".", "").lstrip("+-").isdigit()
+    )
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

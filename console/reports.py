@@ -101,7 +101,8 @@ def latest_report(desk: Desk, book: BookOutline) -> ReportFound:
     written = sorted(path.parent.name for path in folder.glob(f"*/{REPORT_JSON}"))
     if not written:
         raise UnknownId(
-            f"{book.name}: nothing yet, no session has a report; `trading run-once --book {book.name}` makes one"
+            f"{book.name}: nothing yet, no session has a report; "
+            f"`trading run-once --book {book.name}` makes one"
         )
     return report_of(desk, book, date.fromisoformat(written[-1]))
 

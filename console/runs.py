@@ -49,5 +49,5 @@ def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | 
     return Plan(
         book=book.name,
         sessions=(),
-        nothing_because=f"settled up to {latest.session}, and there is no later session up to today ({today})",
+        nothing_because=f"settled up to {latest.session}, and no later session is up to today ({today})",
     )

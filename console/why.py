@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from console.book_outlines import BookOutline
 from console.desk import Desk
@@ -41,71 +42,78 @@ class WhyNot:
     exit_code: ExitCode
 
 
+class Stop(NamedTuple):
+    """Hold where a session stopped, why, what comes next, and how the verb ends."""
+
+    at: str
+    reason: str
+    next: tuple[str, ...] = ()
+    exit_code: ExitCode = ExitCode.DONE
+
+
 def why(desk: Desk, *, book: BookOutline, session: date | None = None) -> WhyNot:
     """Return the first stage at zero of a session and its reason; the book's latest session by default."""
     asked = desk.session(book, session)
     if asked is None:
-        return _answer(
-            book,
-            None,
-            [],
-            "session",
-            "nothing yet: no session of this book was run",
-            next=(f"trading run-once --book {book.name}",),
-        )
+        reason = "nothing yet: no session of this book was run"
+        return _answer(book, None, Stop("session", reason, (f"trading run-once --book {book.name}",)))
     calendar = desk.calendar(book)
     if asked not in calendar:
         reason = f"{asked} is no session of {calendar.name}: {calendar.why_closed(asked)}"
-        return _answer(book, asked, [StageFound(stage="session", count=0, says=reason)], "session", reason)
+        return _answer(book, asked, Stop("session", reason))
     record = desk.journal.session_record(book=book.name, lane=desk.lane, session=asked)
     intents = desk.journal.intents(book=book.name, lane=desk.lane, session=asked)
     funnel = funnel_of(desk, book, asked, intents)
-    control = desk.journal.run_control()
     stages = _stages(desk, book, asked, funnel, intents)
-    refused = _refused(book, asked, record, control)
-    if refused is not None and not funnel.filled:
-        return _answer(book, asked, stages, *refused)
-    for stage in stages:
-        if stage.count == 0:
-            return _stopped(book, asked, stages, stage, control, funnel)
     if funnel.filled:
         reason = f"{counted(funnel.filled, 'intent')} filled: something was traded"
-        return _answer(
-            book, asked, stages, "", reason, next=(f"trading orders --book {book.name} --session {asked}",)
-        )
-    reason = "the session has not come further yet"
-    return _answer(
-        book,
-        asked,
-        stages,
-        stages[-1].stage,
-        reason,
-        next=(f"trading run-once --book {book.name} --session {asked}",),
-    )
+        stop = Stop("", reason, (f"trading orders --book {book.name} --session {asked}",))
+        return _answer(book, asked, stop, stages)
+    held = _held_as_a_whole(book, asked, record, desk.journal.run_control())
+    return _answer(book, asked, held or _first_at_zero(book, asked, stages, funnel), stages)
 
 
-def _refused(
+def _held_as_a_whole(
     book: BookOutline, session: date, record: SessionRecord | None, control: RunControl
-) -> tuple[str, str, tuple[str, ...], ExitCode] | None:
+) -> Stop | None:
     """Return what holds the session as a whole, before any count matters."""
     again = f"trading run-once --book {book.name} --session {session}"
-    if control.kill_switch_on:
+    is_over = record is not None and record.settled_at is not None
+    if control.kill_switch_on and not is_over:
         reason = f"halted by {control.actor} since {instant(control.changed_at)}: {control.reason}"
-        return "run control", reason, ("trading resume --reason TEXT", again), ExitCode.HALTED
-    if control.paused:
+        return Stop("run control", reason, ("trading resume --reason TEXT", again), ExitCode.HALTED)
+    if control.paused and not is_over:
         reason = f"paused by {control.actor} since {instant(control.changed_at)}: {control.reason}"
-        return "run control", reason, ("trading resume --reason TEXT", again), ExitCode.ATTENTION
+        return Stop("run control", reason, ("trading resume --reason TEXT", again), ExitCode.ATTENTION)
     if record is None:
-        return "session", "this session was not run", (again,), ExitCode.DONE
-    if record.refused and record.settled_at is None:
+        return Stop("session", "this session was not run", (again,))
+    if record.refused and not is_over:
         stage, _, reason = record.refused.partition(": ")
-        return stage, f"refused: {reason}", (again,), ExitCode.ATTENTION
+        return Stop(stage, f"refused: {reason}", (again,), ExitCode.ATTENTION)
     if record.carried_by:
         reason = f"settled without fills by {record.carried_by}: the book was carried over"
-        return "settle", reason, (f"trading report --book {book.name} --session {session}",), ExitCode.DONE
+        return Stop("settle", reason, (f"trading report --book {book.name} --session {session}",))
     if record.decided_at is None:
-        return "decisions", "the book was opened, and nothing was decided yet", (again,), ExitCode.DONE
+        return Stop("decisions", "the book was opened, and nothing was decided yet", (again,))
     return None
+
+
+def _first_at_zero(book: BookOutline, session: date, stages: Sequence[StageFound], funnel: Funnel) -> Stop:
+    stage = next((row for row in stages if row.count == 0), None)
+    if stage is None:
+        again = f"trading run-once --book {book.name} --session {session}"
+        return Stop(stages[-1].stage, "the session has not come further yet", (again,))
+    if stage.stage == "approved" and funnel.pending:
+        reason = f"{funnel.pending} awaiting approval: {stage.says}"
+        return Stop(stage.stage, reason, ("trading approvals list",), ExitCode.ATTENTION)
+    nothing_said = {
+        "quotes": "no quote was accepted in the session before",
+        "candidates": "no symbol was selected",
+        "intents": "no strategy wants a change",
+        "executed": "nothing was sent yet",
+    }
+    reason = stage.says or nothing_said.get(stage.stage, "nothing came through, and no reason was recorded")
+    return Stop(stage.stage, reason, (f"trading orders --book {book.name} --session {session}",))
 
 
 def _stages(
@@ -145,48 +153,15 @@ def _stages(
     ]
 
 
-def _stopped(
-    book: BookOutline,
-    session: date,
-    stages: Sequence[StageFound],
-    stage: StageFound,
-    control: RunControl,
-    funnel: Funnel,
-) -> WhyNot:
-    del control
-    explain = f"trading orders --book {book.name} --session {session}"
-    if stage.stage == "approved" and funnel.pending:
-        reason = f"{funnel.pending} awaiting approval: {stage.says}"
-        return _answer(
-            book, session, stages, stage.stage, reason, ("trading approvals list",), ExitCode.ATTENTION
-        )
-    nothing_said = {
-        "quotes": "no quote was accepted in the session before",
-        "candidates": "no symbol was selected",
-        "intents": "no strategy wants a change",
-        "executed": "nothing was sent yet",
-    }
-    reason = stage.says or nothing_said.get(stage.stage, "nothing came through, and no reason was recorded")
-    return _answer(book, session, stages, stage.stage, reason, next=(explain,))
-
-
-def _answer(
-    book: BookOutline,
-    session: date | None,
-    stages: Sequence[StageFound],
-    stopped_at: str,
-    reason: str,
-    next: tuple[str, ...] = (),  # noqa: A002 - the view's own field
-    exit_code: ExitCode = ExitCode.DONE,
-) -> WhyNot:
+def _answer(book: BookOutline, session: date | None, stop: Stop, stages: Sequence[StageFound] = ()) -> WhyNot:
     return WhyNot(
         book=book.name,
         session=session,
         stages=tuple(stages),
-        stopped_at=stopped_at,
-        reason=reason,
-        next=next,
-        exit_code=exit_code,
+        stopped_at=stop.at,
+        reason=stop.reason,
+        next=stop.next,
+        exit_code=stop.exit_code,
     )
 
 
@@ -200,7 +175,7 @@ def _ended(intents: Sequence[JournalIntent]) -> list[JournalIntent]:
 
 
 def _not_executed(intents: Sequence[JournalIntent]) -> list[JournalIntent]:
-    return [row for row in _ended(intents)] + [row for row in intents if row.state is IntentState.FAILED]
+    return [*_ended(intents), *(row for row in intents if row.state is IntentState.FAILED)]
 
 
 def _waiting(intents: Sequence[JournalIntent]) -> str:

@@ -302,7 +302,6 @@ def quarantine_release(
     trading quarantine release 80dc055ad810cd98 --book us_five --reason "real: profit warning"
     Exit codes: 0 done, 2 no such row, 4 the row cannot be a quote.
     """
-    from console.composition import open_journal
     from console.quarantine import quarantine_counts, quarantined_row, quarantined_rows, release_quote
     from resources.clocks import system_now
 
@@ -313,12 +312,13 @@ def quarantine_release(
     row = quarantined_row(quarantined_rows(desk.lake, outline.name, sessions), row_id)
     actor = _actor(desk, as_name)
     confirm(f"release {row.symbol} {row.session} ({row.reason}: {row.detail}), as {actor}?", yes=yes)
-    released = release_quote(open_journal(desk.settings), row, actor=actor, reason=reason, now=system_now())
+    released = release_quote(desk.open_journal(), row, actor=actor, reason=reason, now=system_now())
     again = f"trading quotes import --book {outline.name} --through {row.session}"
     show(
         released,
         lambda _: (
-            f"{row.symbol} {row.session}: {'released' if released.is_new else 'was released already'}\nnext:\n  {again}"
+            f"{row.symbol} {row.session}: "
+            f"{'released' if released.is_new else 'was released already'}\nnext:\n  {again}"
         ),
         as_json=as_json,
     )
@@ -338,7 +338,6 @@ def _answer(
     """Show an intent, ask back, and answer to it as it was shown."""
     from console.actions import Answer, Shown, answer_intent
     from console.approvals import preview
-    from console.composition import open_journal
     from console.lookup import find_intent
     from console.render import plain
 
@@ -348,7 +347,7 @@ def _answer(
         tell(texts.preview(preview(desk, row)))
     confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)
     answered = answer_intent(
-        open_journal(desk.settings),
+        desk.open_journal(),
         row.intent_id,
         Answer(answer),
         seen=Shown(
@@ -369,7 +368,7 @@ def _launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCo
     """Start the execution of a session, and say how; a launch that fails leaves the approval standing."""
     control = desk.journal.run_control()
     if control.kill_switch_on:
-        how = f"not launched: halted by {control.actor}; it executes once trading is resumed and the session is run"
+        how = f"not launched: halted by {control.actor}; resume, and run the session again"
         return {"how": how, "run_id": ""}, ExitCode.HALTED
 
     from console.launcher import open_launcher
@@ -389,18 +388,18 @@ def _answered_text(view: dict[str, Any]) -> str:
         return line
     run = f", run {launched['run_id']}" if launched["run_id"] else ""
     said = f": {launched['message']}" if launched.get("message") else ""
-    return f"{line}\nexecution: {launched['how']}{run}{said}\nnext:\n  trading orders --book {view['book']} --session {view['session']}"
+    orders = f"trading orders --book {view['book']} --session {view['session']}"
+    return f"{line}\nexecution: {launched['how']}{run}{said}\nnext:\n  {orders}"
 
 
 def _control(
     action: str, reason: str, as_name: str | None, *, as_json: bool, confirmed: str | None = None
 ) -> None:
     from console import actions
-    from console.composition import open_journal
     from resources.clocks import system_now
 
     desk = open_desk()
-    journal = open_journal(desk.settings)
+    journal = desk.open_journal()
     said = {"actor": _actor(desk, as_name), "reason": reason}
     now = system_now()
     match action:

@@ -1,4 +1,4 @@
-"""The verbs that look and change nothing: status, why, positions, orders, trace, explain, report, config, doctor.
+"""The verbs that look and change nothing, from `status` to `doctor`.
 
 They start in a moment, so what is slow to import is imported where it is needed. What they show is made in
 `console`; what people decide is deciding.py.
@@ -120,7 +120,7 @@ def trace(*, identity: IdArgument, as_json: JsonOption = False) -> None:
 
 
 def explain(*, identity: IdArgument, as_json: JsonOption = False) -> None:
-    """Explain why an intent was blocked: every guard's reason, what it saw, its limit, the largest size that passes.
+    """Explain why an intent was blocked: each guard's reason, what it saw, its limit, what would pass.
 
     trading explain AAPL@2013-02-28
     Exit codes: 0 done, 2 no such id or several fit.

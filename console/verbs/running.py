@@ -1,4 +1,4 @@
-"""The verbs that run something: run-once, quotes import, demo, ui. They ask the launcher, which asks the graph.
+"""The verbs that run something: run-once, quotes import, demo, ui. The launcher asks the graph for it.
 
 Slow by nature; progress goes to stderr. Looking is reading.py, deciding is deciding.py.
 """
@@ -196,4 +196,5 @@ def _runs_text(view: dict[str, Any]) -> str:
             for row in view["runs"]
         ],
     )
-    return f"{listed}\nnext:\n  trading status\n  trading why\n  trading report --book {view['runs'][-1]['book']}"
+    report = f"trading report --book {view['runs'][-1]['book']}"
+    return f"{listed}\nnext:\n  trading status\n  trading why\n  {report}"

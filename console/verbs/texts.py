@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from console.status import BookStatus, Status
     from console.summary import Summary
     from console.why import WhyNot
+    from trading.journal import JournalIntent
 
 
 def status(view: Status) -> str:
@@ -62,7 +63,7 @@ def orders(views: Sequence[SessionOrders]) -> str:
 def explain(view: Explained) -> str:
     """Return what every guard says, then what follows from it."""
     row = view.intent
-    head = f"{row.intent.side} {row.intent.quantity:,} {row.intent.symbol} {row.intent.session}, {row.intent.book}: {row.state}"
+    head = f"{named(row)}: {row.state}"
     if view.stopped_by:
         verdict = f"stopped by {', '.join(view.stopped_by)}: {row.reason}"
     else:
@@ -76,6 +77,14 @@ def explain(view: Explained) -> str:
         filter(
             None, [head, verdict, guards(view.guards), largest, _next((f"trading trace {row.intent_id}",))]
         )
+    )
+
+
+def named(row: JournalIntent) -> str:
+    """Return an intent in words: side, quantity (the wished one where nothing may be sent), symbol, session."""
+    intent = row.intent
+    return (
+        f"{intent.side} {row.quantity or intent.quantity:,} {intent.symbol} {intent.session}, {intent.book}"
     )
 
 
@@ -101,7 +110,7 @@ def trace(view: Trace) -> str:
     row = view.intent
     intent = row.intent
     parts = [
-        f"{intent.side} {row.quantity:,} {intent.symbol} {intent.session}, {intent.book}: {_state(view)}",
+        f"{named(row)}: {_state(view)}",
         _part("quotes", _quotes(view.quotes)),
         _part("candidate", _candidate(view)),
         _part(
@@ -225,7 +234,8 @@ def preview(view: Preview) -> str:
                     "worth": f"{money(row.notional_micros, row.currency)} at {money(row.price_micros)}",
                     "price of": f"{view.priced_on or NONE} (close)",
                     "held": f"{view.held_quantity:,}",
-                    "weight": f"{_percent(view.weight_before_bps)} → {_percent(view.weight_after_bps)} of equity {money(view.equity_micros, row.currency)}",
+                    "weight": f"{_percent(view.weight_before_bps)} → {_percent(view.weight_after_bps)}",
+                    "of equity": money(view.equity_micros, row.currency),
                     "wished": f"{view.unadvised_quantity:,} before advice",
                     "needs a person": row.reason,
                     "why": view.rationale,
@@ -257,20 +267,21 @@ def summary(view: Summary) -> str:
             f"{at.book}: {at.title}\n"
             + pairs(
                 {
-                    "  sessions": f"{row.sessions} run, {row.settled} settled, latest {at.session} {at.progress.value}",
+                    "  sessions": f"{row.sessions} run, {row.settled} settled; {at.session} {at.progress.value}",
                     "  latest funnel": funnel(at.funnel) if at.funnel else NONE,
                     "  intents": f"{row.intents} in all, {row.filled} filled",
                     "  blocked": "; ".join(f"{count} {reason}" for reason, count in row.blocked.items())
                     or "none",
                     "  quarantined": f"{row.quarantined:,} rows",
-                    "  P&L": f"{money(row.pnl_micros, at.currency)}, equity {money(at.equity_micros, at.currency)}",
+                    "  P&L": money(row.pnl_micros, at.currency),
+                    "  equity": money(at.equity_micros, at.currency),
                     "  alerts": "; ".join(at.alerts) or "none",
                     "  report": at.report or NONE,
                 }
             )
         )
     waiting = [
-        f"waits for you: {row.side} {row.quantity:,} {row.symbol} {row.session} until {instant(row.not_after)}"
+        f"waits: {row.side} {row.quantity:,} {row.symbol} {row.session} until {instant(row.not_after)}"
         for row in view.pending
     ]
     return "\n\n".join(filter(None, [view.status.verdict, *blocks, "\n".join(waiting), _next(view.next)]))
@@ -312,7 +323,7 @@ def _book_status(row: BookStatus) -> str:
                     "  equity": money(row.equity_micros, row.currency),
                     "  session P&L": money(row.session_pnl_micros, row.currency),
                     "  quotes until": str(row.quoted_until or NONE),
-                    "  open intents": f"{row.open_intents}, of which {row.pending} pending, {row.unknown} unknown",
+                    "  open intents": f"{row.open_intents}: {row.pending} pending, {row.unknown} unknown",
                     "  alerts": "; ".join(row.alerts) or "none",
                     "  report": row.report or NONE,
                 }
@@ -353,7 +364,7 @@ def _holdings(view: Holdings) -> str:
     last = held if view.positions else "no positions"
     if view.session is None:
         last = _next((f"trading run-once --book {view.book}",))
-    return "\n".join([head, totals, last])
+    return f"{head}\n{totals}\n{last}"
 
 
 def _orders(view: SessionOrders) -> str:
@@ -425,8 +436,9 @@ def _candidate(view: Trace) -> str:
     if not row:
         return "not scanned: a held position, or no table"
     parts = ("trend", "strength", "activity", "calm", "penalty")
-    components = " ".join(f"{name} {row[name]:+.3f}" for name in parts if name in row)
-    return f"rank {row.get('rank')}, score {row.get('score', 0.0):.3f} = {components}; risk {row.get('risk_score', 0.0):.3f}, {row.get('reason')}"
+    components = " ".join(f"{name} {row[name]:+.3f}" for name in parts)
+    score = f"rank {row['rank']}, score {row['score']:.3f} = {components}"
+    return f"{score}; risk {row['risk_score']:.3f}, {row['reason']}"
 
 
 def _verdicts(view: Trace) -> str:

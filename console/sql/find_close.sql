@@ -1,0 +1,3 @@
+select close_micros
+from read_parquet($files)
+where symbol = $symbol
