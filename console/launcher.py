@@ -7,12 +7,13 @@ Launching twice is harmless: what may execute is the journal's say, never the la
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -65,9 +66,10 @@ class Launched(NamedTuple):
 class Launcher:
     """Run jobs of one machine's settings."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Take the settings; definitions and instance are made when first needed."""
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        """Take the settings; definitions and instance are made when first needed. `progress` is told of alerts."""
         self.settings = settings
+        self._progress = progress or _to_stderr
         self.profiled = Profiled(settings, assets=tuple(ROW_TYPES))
 
     @cached_property
@@ -103,7 +105,7 @@ class Launcher:
     ) -> RunResult:
         """Run one job of a book for a session in this process."""
         job = self.definitions.resolve_job_def(job_name(book, what))
-        with _quiet_stdout():
+        with contextlib.redirect_stdout(_Told(self._progress)):
             result = job.execute_in_process(
                 partition_key=session.isoformat(),
                 instance=self.instance,
@@ -222,7 +224,7 @@ class Launcher:
         count = len(self.profiled.calendars[book].between(first, last))
         progress(f"{book} import quotes of {count} sessions, {first} to {last}")
         job = self.definitions.resolve_job_def(job_name(book, "import_quotes"))
-        with _quiet_stdout():
+        with contextlib.redirect_stdout(_Told(self._progress)):
             result = job.execute_in_process(
                 instance=self.instance,
                 raise_on_error=False,
@@ -306,8 +308,29 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
     return "", ""
 
 
-@contextlib.contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Send what runs print to stderr: a verb's standard output is its answer alone."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+def _to_stderr(message: str) -> None:
+    sys.stderr.write(message + "\n")
+
+
+class _Told(io.TextIOBase):
+    """Take what runs print: an alert becomes one line of progress, anything else goes to stderr.
+
+    A verb's standard output is its answer alone.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Take text, line by line."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._tell(line)
+        return len(text)
+
+    def _tell(self, line: str) -> None:
+        try:
+            self._progress(f"alert {json.loads(line)['subject']}")
+        except (ValueError, KeyError, TypeError):
+            sys.stderr.write(line + "\n")
