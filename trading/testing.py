@@ -41,9 +41,10 @@ REMEMBERS = Capabilities(
 class FakeBroker:
     """Obey `trading.executions.Broker` in memory, by a script.
 
-    Each send takes the next of `outcomes`, then `accept`. `submitted` holds every request that arrived,
-    `orders` those that exist. With `fills_at_micros` an accepted order fills whole at that price; `fill`
-    and `end` do it by hand. While `is_down` every query fails.
+    Each send takes the next of `outcomes`, then `accept`. `submitted` holds every request that was sent,
+    `accepted` each that became an order, `orders` the last one under each id. With `fills_at_micros` an
+    accepted order fills whole at that price; `fill` and `end` do it by hand. While `is_down` every query
+    fails.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class FakeBroker:
     ) -> None:
         self.capabilities = capabilities
         self.submitted: list[OrderRequest] = []
+        self.accepted: list[OrderRequest] = []
         self.orders: dict[ClientOrderId, BrokerOrder] = {}
         self.executions: dict[ClientOrderId, list[BrokerFill]] = {}
         self.cancels: list[ClientOrderId] = []
@@ -83,6 +85,7 @@ class FakeBroker:
             filled_quantity=0,
             status=OrderStatus.WORKING,
         )
+        self.accepted.append(request)
         self.orders[request.client_order_id] = accepted
         if self._fills_at_micros:
             self.fill(request.client_order_id, accepted.quantity, self._fills_at_micros, now=now)
