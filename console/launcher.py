@@ -296,16 +296,38 @@ def _jobs_of(phases: Sequence[str]) -> tuple[str, ...]:
 
 
 def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
-    """Return the step that failed first and its one line, empty strings on success."""
+    """Return the step that failed first and its one line, empty strings on success.
+
+    Of a blocking check it is what the check found, not that one failed.
+    """
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            user = event.step_failure_data.user_failure_data
-            message = (user.description if user and user.description else None) or (
-                error.message.strip().splitlines()[0] if error else "failed"
-            )
-            return str(event.step_key), message
+            return str(event.step_key), _closed_checks(result) or _one_line(event)
     return "", ""
+
+
+def _closed_checks(result: dg.ExecuteInProcessResult) -> str:
+    """Return the blocking checks that failed in a run, each with its detail; empty where none did."""
+    evaluations = [
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+    return "; ".join(
+        f"{evaluation.check_name}: {evaluation.metadata['detail'].value}"
+        for evaluation in evaluations
+        if not evaluation.passed and evaluation.blocking and "detail" in evaluation.metadata
+    )
+
+
+def _one_line(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    if data.error is None:
+        return "failed"
+    cause = data.error.cause or data.error
+    return cause.message.strip().splitlines()[0]
 
 
 def _to_stderr(message: str) -> None:

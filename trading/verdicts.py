@@ -98,7 +98,9 @@ def review_intents(
             is_send=False,
             session_open=session_open,
         )
-        whys = review_one(intent, quantity=intent.quantity, market=market, funds=funds, switches=switches, limits=limits)
+        whys = review_one(
+            intent, quantity=intent.quantity, market=market, funds=funds, switches=switches, limits=limits
+        )
         verdicts += verdicts_of(intent, whys, limits_sha=limits_sha)
         if all(why.code == PASS for why in whys):
             funds = _after(funds, intent, limits)
@@ -155,6 +157,21 @@ def verdicts_of(intent: Intent, whys: Sequence[Why], *, limits_sha: str) -> list
     ]
 
 
+def switches_seen(verdicts: Iterable[Verdict]) -> Switches | None:
+    """Return the run control that stored verdicts were given under, `None` where there are none.
+
+    A session that was decided is told again under what held then, whatever has been switched since.
+    """
+    observed = {verdict.guard: bool(verdict.observed) for verdict in verdicts}
+    if not observed:
+        return None
+    return Switches(
+        kill_switch_on=observed["kill_switch"],
+        paused=observed["paused"],
+        execution_enabled=observed["execution_enabled"],
+    )
+
+
 def by_intent(verdicts: Iterable[Verdict]) -> dict[IntentKey, tuple[Verdict, ...]]:
     """Return verdicts grouped by intent, each group in the order of guards."""
     groups: dict[IntentKey, list[Verdict]] = {}
@@ -169,7 +186,7 @@ def verdicts_sha(verdicts: Sequence[Verdict]) -> str:
 
 
 def _funds_of(book: Book, prices: Mapping[Symbol, int]) -> Funds:
-    """Return a book's exposure before any order. A position without a price is worth nothing: tighter caps."""
+    """Return a book's exposure before any order. A position without a price counts as 0: tighter caps."""
     worth = sum(prices.get(position.symbol, 0) * position.quantity for position in book.positions)
     return Funds(
         positions={position.symbol: position.quantity for position in book.positions},
@@ -187,7 +204,10 @@ def _after(funds: Funds, intent: Intent, limits: Limits) -> Funds:
         reserve = -(-intent.notional_micros * (BPS + limits.cost_bps) // BPS)
         return Funds(
             positions=funds.positions,
-            open_buys={**funds.open_buys, intent.symbol: funds.open_buys.get(intent.symbol, 0) + intent.quantity},
+            open_buys={
+                **funds.open_buys,
+                intent.symbol: funds.open_buys.get(intent.symbol, 0) + intent.quantity,
+            },
             open_sells=funds.open_sells,
             cash_micros=funds.cash_micros,
             reserved_micros=funds.reserved_micros + reserve,
@@ -197,7 +217,10 @@ def _after(funds: Funds, intent: Intent, limits: Limits) -> Funds:
     return Funds(
         positions=funds.positions,
         open_buys=funds.open_buys,
-        open_sells={**funds.open_sells, intent.symbol: funds.open_sells.get(intent.symbol, 0) + intent.quantity},
+        open_sells={
+            **funds.open_sells,
+            intent.symbol: funds.open_sells.get(intent.symbol, 0) + intent.quantity,
+        },
         cash_micros=funds.cash_micros + proceeds,
         reserved_micros=funds.reserved_micros,
         equity_micros=funds.equity_micros,

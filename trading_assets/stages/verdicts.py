@@ -1,6 +1,7 @@
 """Verdicts: what every guard says of every intent, on the exposure that would result."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -11,7 +12,7 @@ from trading.journal import Journal
 from trading.positions import book_at_open, book_from_rows
 from trading.quotes import WindowReader
 from trading.session import judge, last_closes
-from trading.verdicts import Switches, Verdict
+from trading.verdicts import Switches, Verdict, switches_seen
 from trading_assets.stage import (
     SUPERVISOR,
     BookGraph,
@@ -45,7 +46,6 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         quantity that would pass. All are stored, not only the first that stops."""
         session = session_of(context)
         rules = graph.config.rules
-        control = journal.run_control()
         with refusals_kept(journal, graph, session, "verdicts", now=clocks[graph.name].now(session, Phase.DECIDE)):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             at_open = book_at_open(
@@ -58,11 +58,7 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
                 window=window,
                 at_open=at_open,
                 rules=rules,
-                switches=Switches(
-                    kill_switch_on=control.kill_switch_on,
-                    paused=control.paused,
-                    execution_enabled=execution_enabled,
-                ),
+                switches=_switches(graph, journal, session, execution_enabled=execution_enabled),
             )
         failed = [row for row in rows if not row.passed]
         return dg.Output(
@@ -88,3 +84,15 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         )
 
     return [verdicts]
+
+
+def _switches(graph: BookGraph, journal: Journal, session: date, *, execution_enabled: bool) -> Switches:
+    """Return the run control of a decision: the one it was made under, else the one in force."""
+    for row in journal.intents(book=graph.name, lane=graph.lane, session=session):
+        seen = switches_seen(journal.verdicts(row.intent_id))
+        if seen is not None:
+            return seen
+    control = journal.run_control()
+    return Switches(
+        kill_switch_on=control.kill_switch_on, paused=control.paused, execution_enabled=execution_enabled
+    )
