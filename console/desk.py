@@ -6,6 +6,7 @@ composition.py; the views made from a desk are status.py, why.py, trace.py and t
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -63,8 +64,8 @@ class Desk:
         latest = self.latest(book)
         return latest.session if latest else None
 
-    def open_journal(self) -> Journal:
-        """Return the journal to write to: slow to import, so only where something is decided."""
+    def open_journal(self) -> AbstractContextManager[Journal]:
+        """Return the journal to write to, for a `with`. Slow to import: only where something is decided."""
         from resources.journal.store import SqlJournal
 
         return SqlJournal(self.settings.journal_url)

@@ -205,7 +205,8 @@ def _integrity(path: Path) -> Iterator[Checked]:
 
 def _durability(desk: Desk) -> Checked:
     """Open the store as the executor does: it reads its own pragmas and schema back, or refuses."""
-    desk.open_journal().run_control()
+    with desk.open_journal() as journal:
+        journal.run_control()
     return Checked(
         check="journal durability", health=Health.OK, found="WAL, synchronous FULL, schema as this version's"
     )

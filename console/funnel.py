@@ -32,9 +32,9 @@ class Funnel:
     """Count one session's stages; `None` where a stage left no table.
 
     `quotes` are those of the last session before, on which the decision stands; `scanned` symbols were
-    ranked, and `candidates` selected (`None` where the table's maker did not say how many). `intents` is
-    all that were wished: `blocked` by guards, `vetoed` by advice, `pending` at a person, `approved` or further, and
-    `ended` without an order (rejected by a person or at the send, expired, cancelled).
+    ranked, `candidates` of them selected (`None` where the table's maker did not say). `intents` is
+    all that were wished: `blocked` by guards, `vetoed` by advice, `pending` at a person, `approved` or
+    further, and `ended` without an order (rejected by a person or at the send, expired, cancelled).
     """
 
     quotes: int | None

@@ -53,10 +53,12 @@ class Stop(NamedTuple):
 
 def why(desk: Desk, *, book: BookOutline, session: date | None = None) -> WhyNot:
     """Return the first stage at zero of a session and its reason; the book's latest session by default."""
+    control = desk.journal.run_control()
     asked = desk.session(book, session)
     if asked is None:
-        reason = "nothing yet: no session of this book was run"
-        return _answer(book, None, Stop("session", reason, (f"trading run-once --book {book.name}",)))
+        first = f"trading run-once --book {book.name}"
+        nothing = Stop("session", "nothing yet: no session of this book was run", (first,))
+        return _answer(book, None, _stopped_by_a_person(control, first) or nothing)
     calendar = desk.calendar(book)
     if asked not in calendar:
         reason = f"{asked} is no session of {calendar.name}: {calendar.why_closed(asked)}"
@@ -69,7 +71,7 @@ def why(desk: Desk, *, book: BookOutline, session: date | None = None) -> WhyNot
         reason = f"{counted(funnel.filled, 'intent')} filled: something was traded"
         stop = Stop("", reason, (f"trading orders --book {book.name} --session {asked}",))
         return _answer(book, asked, stop, stages)
-    held = _held_as_a_whole(book, asked, record, desk.journal.run_control())
+    held = _held_as_a_whole(book, asked, record, control)
     return _answer(book, asked, held or _first_at_zero(book, asked, stages, funnel), stages)
 
 
@@ -79,12 +81,8 @@ def _held_as_a_whole(
     """Return what holds the session as a whole, before any count matters."""
     again = f"trading run-once --book {book.name} --session {session}"
     is_over = record is not None and record.settled_at is not None
-    if control.kill_switch_on and not is_over:
-        reason = f"halted by {control.actor} since {instant(control.changed_at)}: {control.reason}"
-        return Stop("run control", reason, ("trading resume --reason TEXT", again), ExitCode.HALTED)
-    if control.paused and not is_over:
-        reason = f"paused by {control.actor} since {instant(control.changed_at)}: {control.reason}"
-        return Stop("run control", reason, ("trading resume --reason TEXT", again), ExitCode.ATTENTION)
+    if not is_over and (stopped := _stopped_by_a_person(control, again)):
+        return stopped
     if record is None:
         return Stop("session", "this session was not run", (again,))
     if record.refused and not is_over:
@@ -95,6 +93,17 @@ def _held_as_a_whole(
         return Stop("settle", reason, (f"trading report --book {book.name} --session {session}",))
     if record.decided_at is None:
         return Stop("decisions", "the book was opened, and nothing was decided yet", (again,))
+    return None
+
+
+def _stopped_by_a_person(control: RunControl, again: str) -> Stop | None:
+    """Return the halt or pause in force, `None` where trading goes on."""
+    commands = ("trading resume --reason TEXT", again)
+    said = f"by {control.actor} since {instant(control.changed_at)}: {control.reason}"
+    if control.kill_switch_on:
+        return Stop("run control", f"halted {said}", commands, ExitCode.HALTED)
+    if control.paused:
+        return Stop("run control", f"paused {said}", commands, ExitCode.ATTENTION)
     return None
 
 

@@ -312,7 +312,8 @@ def quarantine_release(
     row = quarantined_row(quarantined_rows(desk.lake, outline.name, sessions), row_id)
     actor = _actor(desk, as_name)
     confirm(f"release {row.symbol} {row.session} ({row.reason}: {row.detail}), as {actor}?", yes=yes)
-    released = release_quote(desk.open_journal(), row, actor=actor, reason=reason, now=system_now())
+    with desk.open_journal() as journal:
+        released = release_quote(journal, row, actor=actor, reason=reason, now=system_now())
     again = f"trading quotes import --book {outline.name} --through {row.session}"
     show(
         released,
@@ -346,20 +347,21 @@ def _answer(
     if not yes:
         tell(texts.preview(preview(desk, row)))
     confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)
-    answered = answer_intent(
-        desk.open_journal(),
-        row.intent_id,
-        Answer(answer),
-        seen=Shown(
-            payload_hash=row.payload_hash
-            if payload and row.payload_hash.startswith(payload)
-            else payload or row.payload_hash,
-            version=row.version if version is None else version,
-        ),
-        actor=actor,
-        reason=reason,
-        now=desk.act_at(row.intent.book, row.intent.session),
-    )
+    with desk.open_journal() as journal:
+        answered = answer_intent(
+            journal,
+            row.intent_id,
+            Answer(answer),
+            seen=Shown(
+                payload_hash=row.payload_hash
+                if payload and row.payload_hash.startswith(payload)
+                else payload or row.payload_hash,
+                version=row.version if version is None else version,
+            ),
+            actor=actor,
+            reason=reason,
+            now=desk.act_at(row.intent.book, row.intent.session),
+        )
     view: dict[str, Any] = plain(answered)
     return view
 
@@ -399,16 +401,16 @@ def _control(
     from resources.clocks import system_now
 
     desk = open_desk()
-    journal = desk.open_journal()
     said = {"actor": _actor(desk, as_name), "reason": reason}
     now = system_now()
-    match action:
-        case "halt":
-            changed = actions.halt(journal, **said, now=now)
-        case "pause":
-            changed = actions.pause(journal, **said, now=now)
-        case _:
-            changed = actions.resume(journal, confirmed=confirmed, **said, now=now)
+    with desk.open_journal() as journal:
+        match action:
+            case "halt":
+                changed = actions.halt(journal, **said, now=now)
+            case "pause":
+                changed = actions.pause(journal, **said, now=now)
+            case _:
+                changed = actions.resume(journal, confirmed=confirmed, **said, now=now)
     show(changed, _control_text, as_json=as_json)
 
 

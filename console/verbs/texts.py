@@ -81,7 +81,7 @@ def explain(view: Explained) -> str:
 
 
 def named(row: JournalIntent) -> str:
-    """Return an intent in words: side, quantity (the wished one where nothing may be sent), symbol, session."""
+    """Return an intent in words; the quantity is the wished one where nothing may be sent."""
     intent = row.intent
     return (
         f"{intent.side} {row.quantity or intent.quantity:,} {intent.symbol} {intent.session}, {intent.book}"
@@ -267,7 +267,7 @@ def summary(view: Summary) -> str:
             f"{at.book}: {at.title}\n"
             + pairs(
                 {
-                    "  sessions": f"{row.sessions} run, {row.settled} settled; {at.session} {at.progress.value}",
+                    "  sessions": f"{row.sessions} run, {row.settled} settled, last {at.session}",
                     "  latest funnel": funnel(at.funnel) if at.funnel else NONE,
                     "  intents": f"{row.intents} in all, {row.filled} filled",
                     "  blocked": "; ".join(f"{count} {reason}" for reason, count in row.blocked.items())
