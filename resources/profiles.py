@@ -106,7 +106,7 @@ class Profiled:
     @cached_property
     def sources(self) -> PerBook[MarketData]:
         """Return each book's source of market data."""
-        return PerBook(self.lines, lambda book: _source(book, self.lines[book]))
+        return PerBook(self.lines, lambda book: _source(book, self.lines[book], root=self.settings.config_dir.parent))
 
     @cached_property
     def books(self) -> PerBook[BookConfig]:
@@ -114,7 +114,11 @@ class Profiled:
         return PerBook(
             self.lines,
             lambda book: book_config(
-                book, self.lines[book], config_dir=self.settings.config_dir, source=self.sources[book]
+                book,
+                self.lines[book],
+                config_dir=self.settings.config_dir,
+                source=self.sources[book],
+                calendar=self.calendars[book],
             ),
         )
 
@@ -209,7 +213,9 @@ class Profiled:
         """Return the lock of each book's account: only one process executes for it."""
         return PerBook(
             self.lines,
-            lambda book: ExecutorFileLock(self.settings.profile_dir / "locks", account=self.books[book].account),
+            lambda book: ExecutorFileLock(
+                self.settings.profile_dir / "locks", account=self.books[book].account
+            ),
         )
 
     @cached_property
@@ -237,7 +243,7 @@ class Profiled:
         return ReportWriter(self.settings.profile_dir / "reports")
 
     def _world(self, book: str, session: date) -> tuple[Quote, ...]:
-        """Return what really traded in a session: the source's readable bars, whatever the desk thinks of them."""
+        """Return what really traded in a session: the source's readable bars, whatever quality says."""
         calendar, source = self.calendars[book], self.sources[book]
         judged = judge_session(
             session=session,
@@ -253,7 +259,8 @@ class Profiled:
         return judged.accepted
 
 
-def _source(book: str, line: BookLine) -> MarketData:
+def _source(book: str, line: BookLine, *, root: Path) -> MarketData:
+    """Return a book's source; the path of a folder of bars starts at the project's root."""
     match line.source:
         case "bokeh_stocks":
             return BokehStocks()
@@ -262,7 +269,7 @@ def _source(book: str, line: BookLine) -> MarketData:
         case _:
             if line.path is None:
                 raise BadSetting(f"book {book}: source {line.source!r} needs a path")
-            return BarFolder(line.path, date_style=DateStyle(line.date_style) if line.date_style else None)
+            return BarFolder(root / line.path, date_style=DateStyle(line.date_style) if line.date_style else None)
 
 
 def _webhook_url() -> str | None:

@@ -21,6 +21,7 @@ from trading.council import CouncilRules
 from trading.errors import BadInput, BadSetting
 from trading.limits import Limits
 from trading.quotes import MarketData
+from trading.sessions import Calendar
 from trading.simulation import FillModel
 from trading.strategies.plugin import Strategy, load_strategy
 from trading.values import Symbol, micros_from_text
@@ -97,7 +98,10 @@ class _Limits(_Line):
 
 
 def read_books(path: Path) -> dict[str, BookLine]:
-    """Return the sections of `books.toml` by book name; raises `BadSetting` naming file, book, key and rule."""
+    """Return the sections of `books.toml` by book name.
+
+    Raises `BadSetting` naming file, book, key, value and rule.
+    """
     content = _toml(path)
     if not content:
         raise BadSetting(f"{path}: no book in it; add a section, e.g. [us_five]")
@@ -107,19 +111,23 @@ def read_books(path: Path) -> dict[str, BookLine]:
             raise BadSetting(f"{path} [{name}]: a book's name is a lower-case word of letters, digits and _")
         books[name] = _parsed(BookLine, section, path, name)
         if books[name].source == "folder" and books[name].path is None:
-            raise BadSetting(f"{path} [{name}] path: missing; source \"folder\" needs the folder of the bars")
+            raise BadSetting(f'{path} [{name}] path: missing; source "folder" needs the folder of the bars')
     return books
 
 
-def book_config(name: str, line: BookLine, *, config_dir: Path, source: MarketData) -> BookConfig:
+def book_config(
+    name: str, line: BookLine, *, config_dir: Path, source: MarketData, calendar: Calendar
+) -> BookConfig:
     """Return one book with its rules; the source's sessions bound it where the file does not.
 
     Raises `BadSetting` naming file, section, key, value and rule.
     """
     first, last = line.first_session, line.last_session
     if first is None or last is None:
-        sessions = source.sessions()
-        first, last = first or sessions[0], last or sessions[-1]
+        traded = [day for day in source.sessions() if day in calendar]
+        if not traded:
+            raise BadSetting(f"books.toml [{name}]: its source has no bar on any session of {line.calendar}")
+        first, last = first or traded[0], last or traded[-1]
     return BookConfig(
         name=name,
         title=line.title,
@@ -169,7 +177,8 @@ def read_strategies(path: Path) -> tuple[Strategy, ...]:
         raise BadSetting(f"{path}: no strategy in it; add one line, e.g. momentum = {{ weight = 1.0 }}")
     lines = {name: _parsed(_StrategyLine, section, path, name) for name, section in content.items()}
     return tuple(
-        load_strategy(name, weight=line.weight, parameters=line.parameters) for name, line in sorted(lines.items())
+        load_strategy(name, weight=line.weight, parameters=line.parameters)
+        for name, line in sorted(lines.items())
     )
 
 
@@ -183,7 +192,9 @@ def read_limits(book: str, path: Path) -> Limits:
         return Limits(
             order_notional_micros_max=_money(line.order_notional_max, f"{path} [{book}] order_notional_max"),
             symbol_weight_bps_max=line.symbol_weight_bps_max,
-            auto_approve_notional_micros=_money(line.auto_approve_notional, f"{path} [{book}] auto_approve_notional"),
+            auto_approve_notional_micros=_money(
+                line.auto_approve_notional, f"{path} [{book}] auto_approve_notional"
+            ),
             cost_bps=line.cost_bps,
             quote_age_s_max=line.quote_age_s_max,
             stale_ratio_bps_max=line.stale_ratio_bps_max,
