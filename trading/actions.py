@@ -38,7 +38,9 @@ class CorporateAction:
     def __post_init__(self) -> None:
         """Refuse an action that does nothing or takes away."""
         if self.numerator < 1 or self.denominator < 1:
-            raise ValueError(f"{self.symbol} split {self.numerator}/{self.denominator}: both must be positive")
+            raise ValueError(
+                f"{self.symbol} split {self.numerator}/{self.denominator}: both must be positive"
+            )
         if self.kind is ActionKind.DIVIDEND and self.dividend_micros <= 0:
             raise ValueError(f"{self.symbol} dividend {self.dividend_micros}: must be positive")
 

@@ -41,7 +41,9 @@ def target_weights_bps(
     A sell goes to 0, a buy to its support's share of `position_bps` but never below what is held, a hold
     stays. Buys share what the held ones and the reserve leave, cut in proportion (rounded down).
     """
-    targets = {symbol: weight for symbol, weight in held_bps.items() if _motion(votes, symbol) is not Motion.SELL}
+    targets = {
+        symbol: weight for symbol, weight in held_bps.items() if _motion(votes, symbol) is not Motion.SELL
+    }
     wanted: dict[Symbol, int] = {}
     for symbol, ballot in votes.items():
         if ballot.motion is Motion.BUY:

@@ -20,7 +20,7 @@ from trading.values import digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Hold everything that decides: the same for live and replay. `window_sessions` is how far back it reads."""
+    """Hold everything that decides, the same for live and replay; it reads `window_sessions` back."""
 
     window_sessions: int
     scanner: ScannerRules

@@ -95,7 +95,9 @@ def rank_candidates(
         row._replace(rank=rank, selected=rank <= rules.top, reason=_by_rank(rank, rules.top))
         for rank, row in enumerate(rankable, start=1)
     ]
-    others = sorted((row for row in scanned if row.reason not in {Chosen.SELECTED, Chosen.BELOW_TOP}), key=_symbol)
+    others = sorted(
+        (row for row in scanned if row.reason not in {Chosen.SELECTED, Chosen.BELOW_TOP}), key=_symbol
+    )
     return (*ranked, *others)
 
 
@@ -114,7 +116,9 @@ def why_no_candidate(candidates: Iterable[Candidate]) -> str:
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.reason.value] = counts.get(row.reason.value, 0) + 1
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return ", ".join(
+        f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda item: -item[1])
+    )
 
 
 def _by_rank(rank: int, top: int) -> Chosen:

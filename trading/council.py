@@ -39,7 +39,10 @@ class CouncilRules:
 
 
 class Vote(NamedTuple):
-    """Hold the council's motion on one symbol; `support` of the motion in [0, 1], `why` names each opinion."""
+    """Hold the council's motion on one symbol.
+
+    `support` of the motion in [0, 1]; `why` names each opinion.
+    """
 
     symbol: Symbol
     motion: Motion
@@ -63,7 +66,9 @@ def why_no_motion(votes: Mapping[Symbol, Vote]) -> str:
     if not votes:
         return "no candidate and nothing held"
     best = max(votes.values(), key=lambda ballot: (ballot.supporters, ballot.support, ballot.symbol))
-    return f"no motion carried; nearest {best.symbol}: {best.supporters} supporters, support {best.support:.2f}"
+    return (
+        f"no motion carried; nearest {best.symbol}: {best.supporters} supporters, support {best.support:.2f}"
+    )
 
 
 def _vote_on(
@@ -72,8 +77,15 @@ def _vote_on(
     strategies: Sequence[Strategy],
     rules: CouncilRules,
 ) -> Vote:
-    said = [(strategy, opinions[strategy.name][symbol]) for strategy in strategies if symbol in opinions[strategy.name]]
-    why = "; ".join(f"{strategy.name} {signal.direction * signal.confidence:+.2f} ({signal.why})" for strategy, signal in said)
+    said = [
+        (strategy, opinions[strategy.name][symbol])
+        for strategy in strategies
+        if symbol in opinions[strategy.name]
+    ]
+    why = "; ".join(
+        f"{strategy.name} {signal.direction * signal.confidence:+.2f} ({signal.why})"
+        for strategy, signal in said
+    )
     total = sum(strategy.weight for strategy in strategies)
     supporters, support = _support(said, direction=-1, total=total)
     if supporters >= rules.exit_quorum and support >= rules.exit_support_min:

@@ -94,7 +94,10 @@ def quotes_are_fresh(facts: BatchFacts) -> Gate:
             name,
             f"{len(changed)} of {len(facts.decisions)} decisions were made on other inputs than stand now; "
             "decide the session again, or restore the inputs",
-            [{"symbol": row.symbol, "decided_on": row.inputs_sha[:12], "now": facts.inputs_sha[:12]} for row in changed],
+            [
+                {"symbol": row.symbol, "decided_on": row.inputs_sha[:12], "now": facts.inputs_sha[:12]}
+                for row in changed
+            ],
         )
     stale = [verdict for verdict in facts.verdicts if verdict.guard == "quote_age" and not verdict.passed]
     if facts.decisions and len(stale) * BPS > facts.limits.stale_ratio_bps_max * len(facts.decisions):
@@ -138,7 +141,9 @@ def decisions_match_the_journal(facts: BatchFacts) -> Gate:
         if row.intent_id not in listed
     ]
     if bad:
-        return _closed(name, f"{len(bad)} decisions differ from the journal: {bad[0]['symbol']} {bad[0]['what']}", bad)
+        return _closed(
+            name, f"{len(bad)} decisions differ from the journal: {bad[0]['symbol']} {bad[0]['what']}", bad
+        )
     return _open(name, f"{len(facts.decisions)} decisions equal the journal's")
 
 

@@ -65,7 +65,7 @@ class Control(NamedTuple):
 
 
 class Caps(NamedTuple):
-    """Hold the limits as scalars: money in micro-units, shares of equity and costs in bps, ages in seconds."""
+    """Hold the limits as scalars: money in micro-units, equity's shares and costs in bps, ages in seconds."""
 
     order_notional_micros_max: int
     symbol_weight_bps_max: int
@@ -74,8 +74,10 @@ class Caps(NamedTuple):
 
 
 class Why(NamedTuple):
-    """Say whether a guard passes (`code` 0) or why not, with what it saw, its limit, and the largest
-    quantity (shares) that would pass it now (0: none would)."""
+    """Say whether a guard passes (`code` 0) or why not, with what it saw and its limit.
+
+    `largest` is the largest quantity (shares) that would pass this guard now; 0: none would.
+    """
 
     code: int
     observed: int
@@ -111,7 +113,9 @@ REASONS = {
 """The stable reason code of each number. Numbers are the precedence: the lowest is reported first."""
 
 
-def kill_switch(proposal: Proposal, _market: Market, _exposure: Exposure, control: Control, _caps: Caps) -> Why:
+def kill_switch(
+    proposal: Proposal, _market: Market, _exposure: Exposure, control: Control, _caps: Caps
+) -> Why:
     """Stop everything but a flatten while the kill switch is on."""
     if control.kill_switch_on and not proposal.is_flatten:
         return Why(KILL_SWITCH_ON, 1, 0, 0)
@@ -134,7 +138,9 @@ def execution_enabled(
     return Why(PASS, 1, 1, NO_LIMIT)
 
 
-def quote_present(_proposal: Proposal, market: Market, _exposure: Exposure, _control: Control, _caps: Caps) -> Why:
+def quote_present(
+    _proposal: Proposal, market: Market, _exposure: Exposure, _control: Control, _caps: Caps
+) -> Why:
     """Stop without a price: nothing unpriced can be bounded."""
     if market.price_micros <= 0:
         return Why(MISSING_PRICE, market.price_micros, 1, 0)
@@ -153,21 +159,27 @@ def quote_age(_proposal: Proposal, market: Market, _exposure: Exposure, _control
     return Why(PASS, market.quote_age_s, caps.quote_age_s_max, NO_LIMIT)
 
 
-def session_open(_proposal: Proposal, market: Market, _exposure: Exposure, _control: Control, _caps: Caps) -> Why:
+def session_open(
+    _proposal: Proposal, market: Market, _exposure: Exposure, _control: Control, _caps: Caps
+) -> Why:
     """Stop outside the session (before the open a review asks whether there will be one)."""
     if not market.session_open:
         return Why(SESSION_CLOSED, 0, 1, 0)
     return Why(PASS, 1, 1, NO_LIMIT)
 
 
-def allowlist(_proposal: Proposal, _market: Market, _exposure: Exposure, control: Control, _caps: Caps) -> Why:
+def allowlist(
+    _proposal: Proposal, _market: Market, _exposure: Exposure, control: Control, _caps: Caps
+) -> Why:
     """Stop a symbol that is not on the book's allowlist."""
     if not control.symbol_allowed:
         return Why(SYMBOL_NOT_ALLOWED, 0, 1, 0)
     return Why(PASS, 1, 1, NO_LIMIT)
 
 
-def max_notional(proposal: Proposal, market: Market, exposure: Exposure, _control: Control, caps: Caps) -> Why:
+def max_notional(
+    proposal: Proposal, market: Market, exposure: Exposure, _control: Control, caps: Caps
+) -> Why:
     """Stop an order worth more than the limit, unless it only reduces what is held."""
     price = market.price_micros
     if price <= 0 or reduces(proposal, exposure):
@@ -179,7 +191,9 @@ def max_notional(proposal: Proposal, market: Market, exposure: Exposure, _contro
     return Why(PASS, proposal.quantity * price, limit, largest)
 
 
-def buying_power(proposal: Proposal, market: Market, exposure: Exposure, _control: Control, caps: Caps) -> Why:
+def buying_power(
+    proposal: Proposal, market: Market, exposure: Exposure, _control: Control, caps: Caps
+) -> Why:
     """Stop a buy that free cash does not pay, slippage and commission allowed for (rounded up)."""
     free = exposure.cash_micros - exposure.reserved_micros
     price = market.price_micros

@@ -121,7 +121,7 @@ def intent_id_of(*, account: str, lane: str, intent_key: IntentKey) -> IntentId:
 
 
 def client_order_id_of(*, account: str, intent_id: IntentId, generation: int) -> ClientOrderId:
-    """Return the id that a broker deduplicates on (35 characters); only cancel/replace raises `generation`."""
+    """Return the id that a broker deduplicates on (35 characters); only a cancel/replace raises it."""
     return ClientOrderId(CLIENT_ORDER_ID_PREFIX + hashed(account, intent_id, str(generation)))
 
 

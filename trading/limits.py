@@ -32,7 +32,7 @@ class Limits:
         if self.auto_approve_notional_micros > self.order_notional_micros_max:
             raise ValueError(
                 f"auto_approve_notional {self.auto_approve_notional_micros} is over "
-                f"order_notional_max {self.order_notional_micros_max}: nothing above the maximum can be approved"
+                f"order_notional_max {self.order_notional_micros_max}: nothing above that can be approved"
             )
         for name in ("order_notional_micros_max", "symbol_weight_bps_max", "quote_age_s_max"):
             if getattr(self, name) <= 0:

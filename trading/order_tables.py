@@ -26,7 +26,8 @@ def execution_rows(
     latest = _latest(orders)
     filled = _by_intent(fills)
     return tuple(
-        _execution_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ()), adapter) for row in intents
+        _execution_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ()), adapter)
+        for row in intents
     )
 
 
@@ -36,7 +37,9 @@ def order_status_rows(
     """Return one row an intent: where its order stands, and how much of it is filled."""
     latest = _latest(orders)
     filled = _by_intent(fills)
-    return tuple(_status_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ())) for row in intents)
+    return tuple(
+        _status_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ())) for row in intents
+    )
 
 
 def average_price_micros(fills: Sequence[Fill]) -> int:
@@ -87,7 +90,9 @@ def _execution_row(
         average_price_micros=average,
         commission_micros=sum(fill.commission_micros for fill in fills),
         arrival_price_micros=intent.price_micros,
-        slippage_bps=slippage_bps(side=intent.side, arrival_micros=intent.price_micros, average_micros=average),
+        slippage_bps=slippage_bps(
+            side=intent.side, arrival_micros=intent.price_micros, average_micros=average
+        ),
         status=order.status if order else NO_ORDER,
         expected_adapter=adapter,
         actual_adapter=adapter if order else "",

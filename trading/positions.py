@@ -109,7 +109,9 @@ class EquityHistory(Protocol):
         ...
 
 
-def book_rows(book: Book, *, session: date, marks: Mapping[Symbol, Mark] | None = None) -> tuple[BookRow, ...]:
+def book_rows(
+    book: Book, *, session: date, marks: Mapping[Symbol, Mark] | None = None
+) -> tuple[BookRow, ...]:
     """Return a book as rows: totals, then positions by symbol, then equity where marks are given.
 
     Raises `KeyError` where marks are given and a held symbol has none.
@@ -144,7 +146,9 @@ def book_from_rows(rows: Iterable[BookRow]) -> Book:
         dividends_micros=totals[Item.DIVIDENDS],
         commissions_micros=totals[Item.COMMISSIONS],
         positions=tuple(
-            Position(Symbol(row.symbol), row.quantity, row.cost_micros) for row in listed if row.item is Item.POSITION
+            Position(Symbol(row.symbol), row.quantity, row.cost_micros)
+            for row in listed
+            if row.item is Item.POSITION
         ),
     )
 
@@ -184,7 +188,9 @@ def with_fill(book: Book, fill: Fill) -> Book:
     """
     held = next((p for p in book.positions if p.symbol == fill.symbol), Position(fill.symbol, 0, 0))
     if fill.side is Side.BUY:
-        changed = Position(fill.symbol, held.quantity + fill.quantity, held.cost_micros + fill.notional_micros)
+        changed = Position(
+            fill.symbol, held.quantity + fill.quantity, held.cost_micros + fill.notional_micros
+        )
         return replace(
             book,
             cash_micros=book.cash_micros - fill.notional_micros - fill.commission_micros,
@@ -283,7 +289,8 @@ def _with_split(book: Book, held: Position, action: CorporateAction, price_micro
         )
     if price_micros is None:
         raise ValueError(
-            f"{held.symbol} split {action.numerator}/{action.denominator} leaves a fraction: no close to pay it at"
+            f"{held.symbol} split {action.numerator}/{action.denominator} leaves a fraction: "
+            "no close to pay it at"
         )
     cash_in_lieu = price_micros * rest // action.denominator
     cost_of_rest = held.cost_micros * rest // (held.quantity * action.numerator)

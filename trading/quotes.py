@@ -109,7 +109,7 @@ class MarketData(Protocol):
         ...
 
     def raw_bars(self, first: date, last: date) -> list[RawBar]:
-        """Return the rows dated `first` to `last`, both included, and undated ones that stand beside such rows."""
+        """Return the rows dated `first` to `last`, both included, and undated ones beside such rows."""
         ...
 
     def actions(self) -> tuple[CorporateAction, ...]:
@@ -145,7 +145,9 @@ class Window:
     def __post_init__(self) -> None:
         """Refuse a window that reaches its decision's session."""
         if self.sessions and self.sessions[-1] >= self.session:
-            raise LookAhead(f"window of {self.session} reaches {self.sessions[-1]}: only earlier sessions are known")
+            raise LookAhead(
+                f"window of {self.session} reaches {self.sessions[-1]}: only earlier sessions are known"
+            )
 
     def column(self, symbol: Symbol) -> int:
         """Return a symbol's column; raises `KeyError` where it is not in the window."""
@@ -156,7 +158,7 @@ class Window:
 
 
 class AcceptedQuotes(Protocol):
-    """Give accepted quotes of sessions that are stored already: for judging, marks and fills, never a decision."""
+    """Give accepted quotes of stored sessions: for judging, marks and fills, never a decision."""
 
     def quotes_on(self, session: date) -> tuple[Quote, ...]:
         """Return the accepted quotes of one session."""
@@ -233,19 +235,28 @@ class Panel:
         )
 
     def window_before(
-        self, session: date, count: int, *, actions: Iterable[CorporateAction], inputs: tuple[tuple[str, str], ...] = ()
+        self,
+        session: date,
+        count: int,
+        *,
+        actions: Iterable[CorporateAction],
+        inputs: tuple[tuple[str, str], ...] = (),
     ) -> Window:
-        """Return the adjusted window of up to `count` sessions strictly before one."""
+        """Return the adjusted window of up to `count` sessions strictly before one.
+
+        It has the symbols quoted in those sessions only: that a name will be listed later is not known.
+        """
         end = bisect_left(self.sessions, session)
         rows = slice(max(0, end - count), end)
+        quoted = np.flatnonzero((self.close[rows] > 0).any(axis=0))
         earlier = Panel(
             sessions=self.sessions[rows],
-            symbols=self.symbols,
-            open=self.open[rows],
-            high=self.high[rows],
-            low=self.low[rows],
-            close=self.close[rows],
-            volume=self.volume[rows],
+            symbols=tuple(self.symbols[column] for column in quoted),
+            open=self.open[rows, quoted],
+            high=self.high[rows, quoted],
+            low=self.low[rows, quoted],
+            close=self.close[rows, quoted],
+            volume=self.volume[rows, quoted],
         )
         return adjusted_window(earlier, session=session, actions=actions, inputs=inputs)
 
@@ -254,9 +265,9 @@ class Panel:
         row = index_of(self.sessions, session)
         fields = [array[row].tolist() for array in (self.open, self.high, self.low, self.close, self.volume)]
         return tuple(
-            Quote(symbol, session, *prices, source="panel", source_sha="", known_at=known_at)
-            for symbol, prices in zip(self.symbols, zip(*fields, strict=True), strict=True)
-            if prices[3] > 0
+            Quote(symbol, session, opened, high, low, close, volume, "panel", "", known_at)
+            for symbol, opened, high, low, close, volume in zip(self.symbols, *fields, strict=True)
+            if close > 0
         )
 
 
@@ -291,8 +302,14 @@ def adjusted_window(
             last_close[column] = panel.close[row, column]
         for action in by_symbol.get(symbol, ()):
             _adjust_for(action, panel, column, price_factor, share_factor)
-            if action.kind is ActionKind.SPLIT and row is not None and action.effective_on > panel.sessions[row]:
-                last_close[column] = split_price(int(last_close[column]), action.numerator, action.denominator)
+            if (
+                action.kind is ActionKind.SPLIT
+                and row is not None
+                and action.effective_on > panel.sessions[row]
+            ):
+                last_close[column] = split_price(
+                    int(last_close[column]), action.numerator, action.denominator
+                )
     known = panel.close > 0
     prices = [
         np.where(known, field / 1e6 * price_factor, np.nan)
@@ -318,7 +335,7 @@ def adjusted_window(
 
 
 def split_price(price_micros: int, numerator: int, denominator: int) -> int:
-    """Return an old share's price in new shares, `numerator` for `denominator`: nearest micro-unit, ties to even."""
+    """Return an old share's price in new shares, `numerator` for `denominator` (ROUND_HALF_EVEN)."""
     quotient, rest = divmod(price_micros * denominator, numerator)
     if 2 * rest > numerator or (2 * rest == numerator and quotient % 2 == 1):
         return quotient + 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from trading.actions import ActionKind, CorporateAction, effective_in
-from trading.advice import Advisor, Advice, Ladder, NoAdvisor
+from trading.advice import Advice, Advisor, Ladder, NoAdvisor
 from trading.allocation import intents_of
 from trading.books import BookConfig, Rules
 from trading.candidates import Candidate, rank_candidates, selected
@@ -89,7 +89,7 @@ def propose(
     actions: Iterable[CorporateAction],
     rules: Rules,
 ) -> Proposed:
-    """Return what the strategies want of the candidates and of what is held, sized on the book at the open."""
+    """Return what the strategies want of candidates and of what is held, sized on the book at the open."""
     prices = last_closes(window)
     at_open = book_at_open(opening, effective_in(actions, window.session), last_close_micros=prices)
     known = set(window.symbols)
@@ -133,7 +133,9 @@ def passing(intents: Iterable[Intent], verdicts: Iterable[Verdict]) -> tuple[Int
     )
 
 
-def decision_inputs_sha(*, window: Window, opening: Book, actions: Iterable[CorporateAction], rules: Rules) -> str:
+def decision_inputs_sha(
+    *, window: Window, opening: Book, actions: Iterable[CorporateAction], rules: Rules
+) -> str:
     """Return the digest of everything a session's decision reads: quotes, book, actions and rules."""
     return digest(
         {
@@ -162,9 +164,16 @@ def decide_session(
     rules = config.rules
     candidates = rank_candidates(window, rules.scanner)
     proposed = propose(
-        book_name=config.name, window=window, candidates=candidates, opening=opening, actions=actions, rules=rules
+        book_name=config.name,
+        window=window,
+        candidates=candidates,
+        opening=opening,
+        actions=actions,
+        rules=rules,
     )
-    verdicts = judge(proposed.intents, window=window, at_open=proposed.at_open, rules=rules, switches=switches)
+    verdicts = judge(
+        proposed.intents, window=window, at_open=proposed.at_open, rules=rules, switches=switches
+    )
     advice = (advisor or NoAdvisor()).advise(passing(proposed.intents, verdicts))
     decisions = decide(
         proposed.intents,
@@ -177,7 +186,9 @@ def decide_session(
         not_after=not_after,
         inputs_sha=decision_inputs_sha(window=window, opening=opening, actions=actions, rules=rules),
     )
-    return Decided(candidates=candidates, proposed=proposed, verdicts=verdicts, advice=advice, decisions=decisions)
+    return Decided(
+        candidates=candidates, proposed=proposed, verdicts=verdicts, advice=advice, decisions=decisions
+    )
 
 
 def review_at_send(
@@ -199,7 +210,9 @@ def review_at_send(
         is_send=True,
         session_open=session_open,
     )
-    return review_one(intent, quantity=quantity, market=market, funds=funds, switches=switches, limits=rules.limits)
+    return review_one(
+        intent, quantity=quantity, market=market, funds=funds, switches=switches, limits=rules.limits
+    )
 
 
 def funds_of(book: Book, opens: Mapping[Symbol, int]) -> Funds:
@@ -215,7 +228,12 @@ def funds_of(book: Book, opens: Mapping[Symbol, int]) -> Funds:
 
 
 def fill_decisions(
-    config: BookConfig, decided: Decided, *, quotes: Mapping[Symbol, Quote], filled_at: datetime, approve: bool
+    config: BookConfig,
+    decided: Decided,
+    *,
+    quotes: Mapping[Symbol, Quote],
+    filled_at: datetime,
+    approve: bool,
 ) -> tuple[Fill, ...]:
     """Return the fills of a session's decisions at its open, each looked at again before it is sent.
 
@@ -272,7 +290,9 @@ def window_marks(window: Window) -> dict[Symbol, Mark]:
     """Return the last closes of a window as marks."""
     return {
         symbol: Mark(int(price), quoted_on)
-        for symbol, price, quoted_on in zip(window.symbols, window.close_micros, window.quoted_on, strict=True)
+        for symbol, price, quoted_on in zip(
+            window.symbols, window.close_micros, window.quoted_on, strict=True
+        )
         if quoted_on is not None
     }
 

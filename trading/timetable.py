@@ -28,7 +28,7 @@ def decide_cron(calendar: Calendar) -> str:
 
 
 def settle_crons(calendar: Calendar) -> list[str]:
-    """Return the cron lines of settlement: weekdays, 30 minutes after the close and after each early close."""
+    """Return the cron lines of settlement: weekdays, 30 minutes after the close and each early close."""
     closes = sorted({calendar.close_time, *calendar.early_closes.values()})
     return [_cron(_shifted(close, SETTLE_AFTER_CLOSE)) for close in closes]
 

@@ -19,8 +19,11 @@ MICROS = 1_000_000
 """Micro-units in one unit of a currency."""
 
 MICROS_DECIMALS = 6
+MICROS_MAX = 2**63 - 1
+"""The largest amount that fits a column: over nine trillion units of a currency."""
+
 AMOUNT_DIGITS_MAX = 12
-"""Power of ten of the largest amount: ten trillion fits int64 micro-units."""
+"""Power of ten of that amount."""
 
 NOTIONAL_MICROS_MAX = 2**62
 """Price × quantity must stay under this, so that sums of two still fit int64."""
@@ -63,7 +66,7 @@ class Slot(StrEnum):
 def micros_from_text(text: str) -> int:
     """Return micro-units of a decimal number written as text.
 
-    Raises `BadInput` for what is not a finite decimal or has more than six decimals.
+    Raises `BadInput` for what is not a finite decimal, has more than six decimals or does not fit int64.
     """
     try:
         amount = Decimal(text)
@@ -72,19 +75,22 @@ def micros_from_text(text: str) -> int:
     if not amount.is_finite():
         raise BadInput(f"amount {text!r}: not a finite number")
     sign, digits, exponent = amount.as_tuple()
-    if amount.adjusted() > AMOUNT_DIGITS_MAX:
-        raise BadInput(f"amount {text!r}: too large for 64-bit micro-units")
-    shift = int(exponent) + MICROS_DECIMALS
-    whole = int("".join(map(str, digits)))
-    micros, rest = (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10**-shift)
-    if rest:
+    written = "".join(map(str, digits))
+    significant = written.rstrip("0")
+    if not significant:
+        return 0
+    # Sizes are compared before the number is written out: an exponent of a billion is a short text too.
+    shift = int(exponent) + len(written) - len(significant) + MICROS_DECIMALS
+    if shift < 0:
         raise BadInput(f"amount {text!r}: more than six decimals")
+    if amount.adjusted() > AMOUNT_DIGITS_MAX or (micros := int(significant + "0" * shift)) > MICROS_MAX:
+        raise BadInput(f"amount {text!r}: too large for 64-bit micro-units")
     return -micros if sign else micros
 
 
 def micros_from_estimate(amount: float, *, tick_micros: int = 1) -> int:
     """Return micro-units nearest to an estimate, a multiple of `tick_micros` (ROUND_HALF_EVEN)."""
-    ticks = (Decimal(repr(amount)) * MICROS / tick_micros).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)
+    ticks = (Decimal(repr(float(amount))) * MICROS / tick_micros).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)
     return int(ticks) * tick_micros
 
 
@@ -116,7 +122,9 @@ class Money:
 
     def __str__(self) -> str:
         """Return `1,234.50 USD`, cents shown (ROUND_HALF_EVEN)."""
-        return f"{amount_from_micros(self.micros).quantize(Decimal('0.01'), ROUND_HALF_EVEN):,} {self.currency}"
+        return (
+            f"{amount_from_micros(self.micros).quantize(Decimal('0.01'), ROUND_HALF_EVEN):,} {self.currency}"
+        )
 
 
 def canonical_json(value: Any) -> str:
@@ -137,7 +145,8 @@ def _refuse_floats(value: Any) -> None:
     if isinstance(value, float):
         raise TypeError(f"float {value!r} in canonical JSON: write it as rounded text")
     if isinstance(value, dict):
-        for item in value.values():
+        for key, item in value.items():
+            _refuse_floats(key)
             _refuse_floats(item)
     elif isinstance(value, list | tuple):
         for item in value:

@@ -27,7 +27,7 @@ class LakeAcceptedQuotes:
         self._quotes = LakeQuotes(lake=lake, book=book)
 
     def quotes_on(self, session: date) -> tuple[Quote, ...]:
-        """Return the accepted quotes of a session, by symbol; raises `LakeError` where it was never stored."""
+        """Return the accepted quotes of a session, by symbol; raises `LakeError` where none were stored."""
         return self._quotes.quotes_on(session)
 
     def last_before(self, session: date, count: int) -> dict[Symbol, Quote]:

@@ -15,7 +15,9 @@ def signals(window, symbols, *, sessions, calm, stretched):
         if spread > 0:
             distance = (closes[-1] - mean(closes)) / spread
             if distance < calm:
-                opinions[symbol] = buy(0.5 + (calm - distance) / 4, f"{distance:+.2f} deviations from the mean")
+                opinions[symbol] = buy(
+                    0.5 + (calm - distance) / 4, f"{distance:+.2f} deviations from the mean"
+                )
             elif distance > stretched:
                 opinions[symbol] = sell(distance / 4, f"{distance:+.2f} deviations from the mean")
     return opinions

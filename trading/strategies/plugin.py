@@ -21,7 +21,10 @@ from trading.values import Symbol
 
 
 class Signal(NamedTuple):
-    """Hold one strategy's opinion of one symbol: `direction` +1 buy, 0 hold, −1 sell; `confidence` in [0, 1]."""
+    """Hold one strategy's opinion of one symbol.
+
+    `direction` is +1 to buy, 0 to hold, −1 to sell; `confidence` is in [0, 1].
+    """
 
     direction: int
     confidence: float
@@ -60,7 +63,8 @@ def load_strategy(name: str, *, weight: float, parameters: Mapping[str, Paramete
         module = importlib.import_module(f"trading.strategies.{name}")
     except ModuleNotFoundError as error:
         raise BadSetting(
-            f"strategy {name!r}: no file trading/strategies/{name}.py; add it or remove the line from config/strategies.toml"
+            f"strategy {name!r}: no file trading/strategies/{name}.py; "
+            "add it or remove the line from config/strategies.toml"
         ) from error
     for needed in ("VERSION", "signals"):
         if not hasattr(module, needed):
