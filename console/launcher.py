@@ -9,19 +9,16 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import shutil
-import socket
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 
+from console.serving import LOOPBACK, address, dagster_home, serving_port
 from jobs.session_jobs import BOOK_TAG, job_name
 from resources.profiles import Profiled
 from resources.settings import Settings, load_settings
@@ -31,12 +28,7 @@ from trading_assets.definitions import definitions_of
 from trading_assets.stages.positions import CARRIED_BY_TAG
 from trading_assets.tables import ROW_TYPES
 
-PROJECT = Path(__file__).resolve().parent.parent
-"""Where `dagster.yaml` and `workspace.yaml` stand."""
-
 DEMO_SESSIONS = 20
-DEFAULT_PORT = 3000
-LOOPBACK = "127.0.0.1"
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run configuration that keeps a run's own log off the terminal; Dagster stores every event all the same."""
@@ -149,7 +141,7 @@ class Launcher:
                     tags={BOOK_TAG: book, "dagster/partition": session.isoformat()},
                 )
                 return Launched(
-                    "graphql", run_id, success=True, message=f"http://{LOOPBACK}:{port}/runs/{run_id}"
+                    "graphql", run_id, success=True, message=f"{address(port)}/runs/{run_id}"
                 )
         result = self.run_job(book, "execute", session)
         return Launched("process", result.run_id, success=result.success, message=result.message)
@@ -204,22 +196,6 @@ class Launcher:
             results += self.run_sessions(book, wanted, phases, progress)
         return results
 
-    def serve_ui(self, port: int) -> int:
-        """Serve Dagster's UI and daemon on loopback until interrupted; return the exit code."""
-        home = dagster_home(self.settings)
-        marker = _marker(self.settings)
-        marker.write_text(json.dumps({"port": port}), encoding="utf-8")
-        command = [
-            "env",
-            f"DAGSTER_HOME={home}",
-            sys.executable,
-            *("-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", LOOPBACK, "-p", str(port)),
-        ]
-        try:
-            return subprocess.run(command, check=False, cwd=PROJECT).returncode  # noqa: S603 - our own command
-        finally:
-            marker.unlink(missing_ok=True)
-
     def _import(self, book: str, first: date, last: date, progress: Progress) -> int:
         count = len(self.profiled.calendars[book].between(first, last))
         progress(f"{book} import quotes of {count} sessions, {first} to {last}")
@@ -259,33 +235,9 @@ class Launcher:
 ALL_PHASES = ("decide", "execute", "settle")
 
 
-def dagster_home(settings: Settings) -> Path:
-    """Return Dagster's folder of a profile, with the project's `dagster.yaml` in it as it stands now."""
-    home = settings.profile_dir / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
-    return home.resolve()
-
-
-def serving_port(settings: Settings) -> int | None:
-    """Return the port of the web server that `trading ui` started, `None` where none answers."""
-    marker = _marker(settings)
-    try:
-        port = int(json.loads(marker.read_text(encoding="utf-8"))["port"])
-        with socket.create_connection((LOOPBACK, port), timeout=0.5):
-            return port
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def open_launcher() -> Launcher:
     """Return the launcher of this machine's settings."""
     return Launcher(load_settings())
-
-
-def _marker(settings: Settings) -> Path:
-    settings.profile_dir.mkdir(parents=True, exist_ok=True)
-    return settings.profile_dir / "ui.json"
 
 
 def _jobs_of(phases: Sequence[str]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from console.verbs.options import (
     tell,
 )
 from console.verbs.teaching import help_of
+from resources.settings import load_settings
 from trading.clock import Phase
 from trading.errors import BadInput
 
@@ -143,9 +144,11 @@ def ui(
     """Serve the graph's pages on this machine, with its schedules and sensors, until interrupted.
 
     trading ui --port 3000
-    Exit codes: 130 interrupted.
+    Exit codes: 2 the port is taken, 4 this state folder is served already, 130 interrupted.
     """
-    raise typer.Exit(_launcher().serve_ui(port))
+    from console.serving import serve_ui
+
+    raise typer.Exit(serve_ui(load_settings(), port, tell))
 
 
 def _launcher() -> Launcher:

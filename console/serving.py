@@ -1,0 +1,249 @@
+"""Serve the graph's pages: Dagster's web server and daemon, one pair a state folder, on this machine only.
+
+Here: starting them, saying where they answer, ending them and all they started. What a page shows is the
+graph's (trading_assets); starting runs, through these pages or without them, is launcher.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, NoReturn
+
+from resources.settings import Settings
+from trading.errors import BadInput, Refused, TradingError
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""Where `dagster.yaml` and `workspace.yaml` stand."""
+
+LOOPBACK = "127.0.0.1"
+"""The web server has no login, so that nobody else may reach it."""
+
+INTERRUPTED = 130
+START_S_MAX = 180
+"""Imports on a busy machine take a minute; longer is a defect that the log explains."""
+STOP_S_MAX = 25
+"""How long the servers may take to end by themselves before they are killed."""
+LOOK_EVERY_S = 0.2
+LOG_LINES_SHOWN = 15
+
+GRAPH_STATE = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
+  ... on PythonError { message errorChain { error { message } } } } } } } }"""
+
+Progress = Callable[[str], None]
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Return Dagster's folder of a profile, with the project's `dagster.yaml` in it as it stands now."""
+    home = settings.profile_dir / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    ours, theirs = PROJECT / "dagster.yaml", home / "dagster.yaml"
+    if not theirs.exists() or theirs.read_bytes() != ours.read_bytes():
+        # Whole or not at all: another process may be reading it.
+        partial = home / f"dagster.yaml.{os.getpid()}"
+        shutil.copyfile(ours, partial)
+        partial.replace(theirs)
+    return home.resolve()
+
+
+def address(port: int) -> str:
+    """Return where the pages are."""
+    return f"http://{LOOPBACK}:{port}"
+
+
+def serving_port(settings: Settings) -> int | None:
+    """Return the port of the web server of this state folder, `None` where none is up and ready."""
+    try:
+        with _marker_path(settings).open(encoding="utf-8") as marker:
+            if _locked(marker, fcntl.LOCK_SH):
+                return None  # nobody holds it: whoever wrote it has ended, however that came
+            return int(json.load(marker)["port"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
+    """Serve the pages and run schedules, sensors and backfills until interrupted; return the exit code.
+
+    Raises `BadInput` where the port is taken, `Refused` where this state folder is served already,
+    `TradingError` where the servers do not start. Ctrl-C, SIGTERM and a closed terminal end all of it.
+    """
+    with _signals_noted() as noted, _only_server(settings) as marker:
+        _require_free(port)
+        home = dagster_home(settings)
+        log = home / "ui.log"
+        began = time.monotonic()
+        progress(f"starting the web server and the daemon; log: {log}")
+        server = _started(home, port, log, marker)
+        try:
+            _wait_until_ready(server, port, log, noted)
+            if noted:
+                return INTERRUPTED
+            _write(marker, {"port": port, "pid": server.pid})
+            progress(f"{address(port)}  ready after {time.monotonic() - began:.0f} s; Ctrl-C stops it")
+            _tell_load_errors(port, progress)
+            while not noted:
+                if server.poll() is not None:
+                    _raise_ended(server, log)
+                time.sleep(LOOK_EVERY_S)
+            progress("stopping …")
+            return INTERRUPTED
+        finally:
+            _write(marker, {})
+            _end(server, noted)
+
+
+def _started(home: Path, port: int, log: Path, marker: TextIOWrapper) -> subprocess.Popen[bytes]:
+    """Start both servers in a group of their own, so that ending the group leaves nothing behind.
+
+    They keep the working directory and the environment, and so the settings. The marker's lock goes to them
+    too: were this process killed, it would still be told that they are up.
+    """
+    command = [
+        "env",
+        f"DAGSTER_HOME={home}",
+        sys.executable,
+        *("-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", LOOPBACK, "-p", str(port)),
+    ]
+    with log.open("wb") as file:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(marker.fileno(),),
+        )
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path, noted: list[int]) -> None:
+    """Return once the web server answers, or somebody interrupts."""
+    deadline = time.monotonic() + START_S_MAX
+    while not noted:
+        if server.poll() is not None:
+            _raise_ended(server, log)
+        if time.monotonic() > deadline:
+            raise TradingError(f"ui: no answer on port {port} within {START_S_MAX} s; see {log}")
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            if "dagster_webserver_version" in _asked(port, "GET", "/server_info"):
+                return
+        time.sleep(LOOK_EVERY_S)
+
+
+def _tell_load_errors(port: int, progress: Progress) -> None:
+    """Say where the graph does not load: the pages would be empty, and only their log would know why."""
+    reply = _asked(port, "POST", "/graphql", json.dumps({"query": GRAPH_STATE}))
+    for entry in reply["data"]["workspaceOrError"].get("locationEntries", []):
+        error = entry["locationOrLoadError"] or {}
+        if "message" in error:
+            cause = [error["message"], *(link["error"]["message"] for link in error["errorChain"])][-1]
+            progress(f"the graph does not load: {cause.strip()}")
+
+
+def _asked(port: int, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+    try:
+        connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) else {}
+
+
+def _raise_ended(server: subprocess.Popen[bytes], log: Path) -> NoReturn:
+    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+    told = "\n".join(f"  {line}" for line in last)
+    raise TradingError(f"ui: the servers ended with status {server.returncode}; the end of {log}:\n{told}")
+
+
+def _end(server: subprocess.Popen[bytes], noted: list[int]) -> None:
+    """End the servers and all they started; a second signal does not wait for them."""
+    if server.poll() is None:
+        server.send_signal(signal.SIGINT)
+    signals, deadline = len(noted), time.monotonic() + STOP_S_MAX
+    while server.poll() is None and len(noted) == signals and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_S)
+    # Runs in flight, and servers that did not listen. What they were doing the journal knows.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+@contextlib.contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Note signals that ask to end instead of raising in the middle of something.
+
+    Set also where they were ignored, as a shell does for background jobs: the servers inherit that otherwise.
+    """
+    noted: list[int] = []
+    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: noted.append(number)) for number in asking}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _only_server(settings: Settings) -> Iterator[TextIOWrapper]:
+    """Hold the lock of this state folder: two daemons on it would start every schedule twice."""
+    path = _marker_path(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as marker:
+        deadline = time.monotonic() + 1
+        while not _locked(marker, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:  # longer than somebody takes who only asks for the port
+                _refuse_second(settings, marker)
+            time.sleep(LOOK_EVERY_S)
+        yield marker
+
+
+def _refuse_second(settings: Settings, marker: TextIOWrapper) -> NoReturn:
+    marker.seek(0)
+    holder = json.loads(marker.read() or "{}")
+    where = f"at {address(holder['port'])}" if "port" in holder else "but not up yet, or on its way down"
+    raise Refused(f"ui: {settings.profile_dir} is served already, {where}; use that, or end it first")
+
+
+def _locked(file: TextIOWrapper, how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _write(marker: TextIOWrapper, content: dict[str, int]) -> None:
+    marker.seek(0)
+    marker.truncate()
+    marker.write(json.dumps(content))
+    marker.flush()
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        # As the web server binds: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise BadInput(
+                f"--port {port}: cannot be used on {LOOPBACK} ({error.strerror}); name another by --port"
+            ) from error
+
+
+def _marker_path(settings: Settings) -> Path:
+    return settings.profile_dir / "ui.json"
