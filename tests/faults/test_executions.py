@@ -282,6 +282,7 @@ def test_a_send_that_timed_out_after_arriving_is_found_and_adopted(journal):
     broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT], fills_at_micros=PRICE)
     first = execute(journal, broker)
     assert ends(journal)[0] == ("IBM", "unknown", "", 0)
+    assert [order.status for order in journal.orders(**OF) if order.request.symbol == "IBM"] == ["unknown"]
     second = execute(journal, broker)
 
     assert (len(first.unknown), len(second.adopted)) == (1, 1)
@@ -452,9 +453,9 @@ def test_settling_never_sends_even_what_is_proven_absent(journal):
 # -------------------------------------------------------------------------------- dead at every call
 
 SCENARIOS = {
-    "plain": [],
-    "time-out after arriving": [SendOutcome.ACCEPT_THEN_TIME_OUT, SendOutcome.ACCEPT],
-    "time-out on the way": [SendOutcome.TIME_OUT],
+    "two orders": (INTENTS, []),
+    "a time-out after arriving": (INTENTS[:1], [SendOutcome.ACCEPT_THEN_TIME_OUT]),
+    "a time-out on the way": (INTENTS[:1], [SendOutcome.TIME_OUT]),
 }
 
 
@@ -473,8 +474,10 @@ def moments_of(decided, tmp_path, outcomes, capabilities) -> int:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_dead_at_any_moment_a_day_ends_as_if_nothing_had_happened(decided, tmp_path, scenario):
-    outcomes = SCENARIOS[scenario]
+def test_dead_at_any_moment_a_day_ends_as_if_nothing_had_happened(tmp_path, scenario):
+    intents, outcomes = SCENARIOS[scenario]
+    decided = tmp_path / "decided.db"
+    make_journal(decided, intents)
     moments = moments_of(decided, tmp_path, outcomes, REMEMBERS)
     with SqlJournal(f"sqlite:///{tmp_path / 'uncut.db'}") as journal:
         wanted, wanted_fills = ends(journal), set(journal.fills(**OF))
@@ -493,7 +496,9 @@ def test_dead_at_any_moment_a_day_ends_as_if_nothing_had_happened(decided, tmp_p
             assert set(journal.fills(**OF)) == wanted_fills, last
 
 
-def test_dead_at_any_moment_nothing_is_sent_twice_to_a_broker_that_forgets(decided, tmp_path):
+def test_dead_at_any_moment_nothing_is_sent_twice_to_a_broker_that_forgets(tmp_path):
+    decided = tmp_path / "decided.db"
+    make_journal(decided, INTENTS[:1])
     moments = moments_of(decided, tmp_path, [], FORGETS)
     parked = 0
     for last in range(1, moments + 1):
