@@ -40,20 +40,21 @@ class BookSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Hold what happened, what waits, and the next commands to try."""
+    """Hold what happened, what waits, and the next commands to try; `failed` names each run that failed."""
 
+    failed: tuple[str, ...]
     status: Status
     books: tuple[BookSummary, ...]
     pending: tuple[Pending, ...]
     next: tuple[str, ...]
 
 
-def summary_of(desk: Desk) -> Summary:
-    """Return what the books came to over all their sessions."""
+def summary_of(desk: Desk, *, failed: tuple[str, ...] = ()) -> Summary:
+    """Return what the books came to over all their sessions; `failed` are the runs that did not succeed."""
     now = status_of(desk)
     books = tuple(_book_summary(desk, desk.books[row.book], row) for row in now.books)
     pending = pending_of(desk)
-    return Summary(status=now, books=books, pending=pending, next=_next(books, pending))
+    return Summary(failed=failed, status=now, books=books, pending=pending, next=_next(books, pending))
 
 
 def _book_summary(desk: Desk, book: BookOutline, row: BookStatus) -> BookSummary:

@@ -128,11 +128,9 @@ def demo(*, as_json: JsonOption = False) -> None:
     from console.summary import summary_of
 
     runs = _launcher().run_demo(tell)
-    for row in runs:
-        if not row.success:
-            tell(f"{row.session} {row.stage}: {row.message}")
-    code = ExitCode.DONE if all(row.success for row in runs) else ExitCode.FAILED
-    show(summary_of(open_desk()), texts.summary, as_json=as_json, code=code)
+    failed = tuple(f"{row.session} {row.stage}: {row.message}" for row in runs if not row.success)
+    code = ExitCode.FAILED if failed else ExitCode.DONE
+    show(summary_of(open_desk(), failed=failed), texts.summary, as_json=as_json, code=code)
 
 
 def ui(

@@ -257,6 +257,7 @@ def preview(view: Preview) -> str:
 
 def summary(view: Summary) -> str:
     """Return what happened: a block a book, what waits, and what to try next."""
+    failed = "\n".join(f"FAILED: {line}" for line in view.failed)
     blocks = []
     for row in view.books:
         at = row.status
@@ -284,7 +285,9 @@ def summary(view: Summary) -> str:
         f"waits: {row.side} {row.quantity:,} {row.symbol} {row.session} until {instant(row.not_after)}"
         for row in view.pending
     ]
-    return "\n\n".join(filter(None, [view.status.verdict, *blocks, "\n".join(waiting), _next(view.next)]))
+    return "\n\n".join(
+        filter(None, [failed, view.status.verdict, *blocks, "\n".join(waiting), _next(view.next)])
+    )
 
 
 def funnel(view: Funnel) -> str:
