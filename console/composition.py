@@ -23,5 +23,5 @@ def open_lake(settings: Settings) -> Lake:
 
 
 def load_books(settings: Settings) -> dict[str, BookConfig]:
-    """Return every configured book with its rules; raises `BadSetting` naming file, section, key and value."""
+    """Return every configured book with its rules; raises `BadSetting` naming file, section and key."""
     return dict(Profiled(settings).books)

@@ -25,7 +25,7 @@ from resources.settings import Settings, load_settings
 from trading.clock import Phase
 from trading.errors import BadInput, Refused, TradingError
 from trading_assets.definitions import definitions_of
-from trading_assets.stages.positions import CARRIED_BY_TAG
+from trading_assets.stage import CARRIED_BY_TAG
 from trading_assets.tables import ROW_TYPES
 
 DEMO_SESSIONS = 20
@@ -59,7 +59,7 @@ class Launcher:
     """Run jobs of one machine's settings."""
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
-        """Take the settings; definitions and instance are made when first needed. `progress` is told of alerts."""
+        """Take the settings; what is costly is made when first needed. `progress` is told of alerts."""
         self.settings = settings
         self._progress = progress or _to_stderr
         self.profiled = Profiled(settings, assets=tuple(ROW_TYPES))
@@ -109,7 +109,7 @@ class Launcher:
         return RunResult(session, result.run_id, result.success, stage, message)
 
     def import_window(self, book: str, session: date, progress: Progress) -> int:
-        """Import the quotes that a decision for a session reads, where they are missing; return how many sessions."""
+        """Import what a decision for a session reads and is missing; return how many sessions."""
         config, calendar = self.profiled.books[book], self.profiled.calendars[book]
         needed = [
             day
@@ -121,7 +121,10 @@ class Launcher:
     def import_quotes(
         self, book: str, *, first: date | None, through: date | None, progress: Progress
     ) -> int:
-        """Import the quotes of a range of sessions, by default all the source has; return how many sessions."""
+        """Import the quotes of a range of sessions; return how many.
+
+        Without `first` it is the window that a decision after `through` reads.
+        """
         config, calendar = self.profiled.books[book], self.profiled.calendars[book]
         last = through or config.last_session
         if first is None:
@@ -140,14 +143,12 @@ class Launcher:
                     job_name(book, "execute"),
                     tags={BOOK_TAG: book, "dagster/partition": session.isoformat()},
                 )
-                return Launched(
-                    "graphql", run_id, success=True, message=f"{address(port)}/runs/{run_id}"
-                )
+                return Launched("graphql", run_id, success=True, message=f"{address(port)}/runs/{run_id}")
         result = self.run_job(book, "execute", session)
         return Launched("process", result.run_id, success=result.success, message=result.message)
 
     def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> RunResult:
-        """Settle a session by a person's word: nothing of it executes, the book is carried to the next one."""
+        """Settle a session by a person's word: nothing of it executes, the book is carried over."""
         if not actor or not reason:
             raise BadInput("settle --carry: needs a named person and a reason")
         journal, config = self.profiled.journal, self.profiled.books[book]

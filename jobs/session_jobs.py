@@ -37,8 +37,18 @@ def job_name(book: str, what: str) -> str:
 def book_jobs(graph: BookGraph) -> list[Any]:
     """Return the five jobs of one book."""
     return [
-        _job(graph, "import_quotes", IMPORT, "Import bars: accepted ones, quarantined ones, and corporate actions."),
-        _job(graph, "decide", DECIDE, "Before the open: from quotes of earlier sessions to registered decisions."),
+        _job(
+            graph,
+            "import_quotes",
+            IMPORT,
+            "Import bars: accepted ones, quarantined ones, and corporate actions.",
+        ),
+        _job(
+            graph,
+            "decide",
+            DECIDE,
+            "Before the open: from quotes of earlier sessions to registered decisions.",
+        ),
         _job(
             graph,
             "execute",
@@ -52,7 +62,12 @@ def book_jobs(graph: BookGraph) -> list[Any]:
 
 
 def _job(
-    graph: BookGraph, what: str, assets: Sequence[str], description: str, *, checks_of: Sequence[str] | None = None
+    graph: BookGraph,
+    what: str,
+    assets: Sequence[str],
+    description: str,
+    *,
+    checks_of: Sequence[str] | None = None,
 ) -> Any:
     keys = [graph.key(name) for name in assets]
     checked = [graph.key(name) for name in (checks_of if checks_of is not None else assets)]
@@ -62,5 +77,4 @@ def _job(
         description=description,
         tags={BOOK_TAG: graph.name},
         executor_def=dg.in_process_executor,
-        partitions_def=graph.sessions,
     )

@@ -31,7 +31,7 @@ from resources.notifier import Notifier, StdoutChannel, WebhookChannel
 from resources.paper_broker import PaperBroker
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.reports import ReportWriter
-from resources.reviewed_config import BookLine, book_config, read_books
+from resources.reviewed_config import BookLine, book_config, read_books, refuse_unknown_sections
 from resources.settings import Profile, Settings, load_secrets
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
@@ -106,11 +106,14 @@ class Profiled:
     @cached_property
     def sources(self) -> PerBook[MarketData]:
         """Return each book's source of market data."""
-        return PerBook(self.lines, lambda book: _source(book, self.lines[book], root=self.settings.config_dir.parent))
+        return PerBook(
+            self.lines, lambda book: _source(book, self.lines[book], root=self.settings.config_dir.parent)
+        )
 
     @cached_property
     def books(self) -> PerBook[BookConfig]:
         """Return each book with its rules."""
+        refuse_unknown_sections(self.settings.config_dir, books=self.lines)
         return PerBook(
             self.lines,
             lambda book: book_config(
@@ -269,7 +272,9 @@ def _source(book: str, line: BookLine, *, root: Path) -> MarketData:
         case _:
             if line.path is None:
                 raise BadSetting(f"book {book}: source {line.source!r} needs a path")
-            return BarFolder(root / line.path, date_style=DateStyle(line.date_style) if line.date_style else None)
+            return BarFolder(
+                root / line.path, date_style=DateStyle(line.date_style) if line.date_style else None
+            )
 
 
 def _webhook_url() -> str | None:

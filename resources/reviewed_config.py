@@ -7,7 +7,7 @@ Settings that differ by machine are settings.py, not here.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,6 +19,7 @@ from trading.books import BookConfig, Rules
 from trading.candidates import ScannerRules
 from trading.council import CouncilRules
 from trading.errors import BadInput, BadSetting
+from trading.guards import BPS
 from trading.limits import Limits
 from trading.quotes import MarketData
 from trading.sessions import Calendar
@@ -30,9 +31,14 @@ Model = TypeVar("Model", bound=BaseModel)
 Ratio = Field(ge=0, le=1)
 Bps = Field(ge=0, le=10_000)
 
+RULES_SECTIONS = ("scanner", "council", "allocation")
+
+_Part = tuple[str, dict[str, Any]]
+"""A section's name and its keys."""
+
 
 class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BookLine(_Line):
@@ -106,12 +112,11 @@ def read_books(path: Path) -> dict[str, BookLine]:
     if not content:
         raise BadSetting(f"{path}: no book in it; add a section, e.g. [us_five]")
     books = {}
-    for name, section in content.items():
+    for name in content:
         if not name.isidentifier() or not name.islower():
             raise BadSetting(f"{path} [{name}]: a book's name is a lower-case word of letters, digits and _")
-        books[name] = _parsed(BookLine, section, path, name)
-        if books[name].source == "folder" and books[name].path is None:
-            raise BadSetting(f'{path} [{name}] path: missing; source "folder" needs the folder of the bars')
+        books[name] = _parsed(BookLine, path, _part(content, path, name))
+        _refuse_contradictions(books[name], f"{path} [{name}]")
     return books
 
 
@@ -128,17 +133,23 @@ def book_config(
         if not traded:
             raise BadSetting(f"books.toml [{name}]: its source has no bar on any session of {line.calendar}")
         first, last = first or traded[0], last or traded[-1]
+    rules = read_rules(name, config_dir)
+    if (BPS + line.slippage_bps) * (BPS + line.commission_bps) > BPS * (BPS + rules.limits.cost_bps):
+        raise BadSetting(
+            f"books.toml [{name}] slippage_bps = {line.slippage_bps}, commission_bps = {line.commission_bps} "
+            f"are over cost_bps = {rules.limits.cost_bps} in limits.toml; a buy could cost more than there is"
+        )
     return BookConfig(
         name=name,
         title=line.title,
         calendar=line.calendar,
         currency=line.currency,
         account=line.account,
-        deposit_micros=_money(line.deposit, f"config books.toml [{name}] deposit"),
+        deposit_micros=_money(line.deposit, f"books.toml [{name}] deposit"),
         source=line.source,
         first_session=first,
         last_session=last,
-        rules=read_rules(name, config_dir),
+        rules=rules,
         costs=FillModel(
             slippage_bps=line.slippage_bps,
             commission_bps=line.commission_bps,
@@ -151,14 +162,20 @@ def read_rules(book: str, config_dir: Path) -> Rules:
     """Return the rules of a book from `rules.toml`, `strategies.toml` and `limits.toml`."""
     path = config_dir / "rules.toml"
     content = _toml(path)
-    scanner = _parsed(_Scanner, _section(content, book, "scanner", path), path, "scanner")
-    council = _parsed(_Council, _section(content, book, "council", path), path, "council")
-    allocation = _parsed(_Allocation, _section(content, book, "allocation", path), path, "allocation")
+    scanner = _parsed(_Scanner, path, *_rules_parts(content, path, "scanner", book))
+    council = _parsed(_Council, path, *_rules_parts(content, path, "council", book))
+    allocation = _parsed(_Allocation, path, *_rules_parts(content, path, "allocation", book))
     strategies = read_strategies(config_dir / "strategies.toml")
-    if council.quorum > len(strategies):
+    for key, votes in (("quorum", council.quorum), ("exit_quorum", council.exit_quorum)):
+        if votes > len(strategies):
+            raise BadSetting(
+                f"{path} [council] {key} = {votes}: only {len(strategies)} strategies are configured; "
+                "no such motion could ever carry"
+            )
+    if scanner.history_sessions > scanner.window_sessions:
         raise BadSetting(
-            f"{path} [council] quorum {council.quorum}: only {len(strategies)} strategies are configured; "
-            "no motion could ever carry"
+            f"{path} [scanner] history_sessions = {scanner.history_sessions}: over window_sessions = "
+            f"{scanner.window_sessions}; no symbol could ever have a quote in all of them"
         )
     return Rules(
         window_sessions=scanner.window_sessions,
@@ -175,7 +192,7 @@ def read_strategies(path: Path) -> tuple[Strategy, ...]:
     content = _toml(path)
     if not content:
         raise BadSetting(f"{path}: no strategy in it; add one line, e.g. momentum = {{ weight = 1.0 }}")
-    lines = {name: _parsed(_StrategyLine, section, path, name) for name, section in content.items()}
+    lines = {name: _parsed(_StrategyLine, path, _part(content, path, name)) for name in content}
     return tuple(
         load_strategy(name, weight=line.weight, parameters=line.parameters)
         for name, line in sorted(lines.items())
@@ -187,7 +204,7 @@ def read_limits(book: str, path: Path) -> Limits:
     content = _toml(path)
     if "default" not in content:
         raise BadSetting(f"{path}: no [default]; without limits nothing is traded")
-    line = _parsed(_Limits, {**content["default"], **content.get(book, {})}, path, book)
+    line = _parsed(_Limits, path, _part(content, path, "default"), _part(content, path, book))
     try:
         return Limits(
             order_notional_micros_max=_money(line.order_notional_max, f"{path} [{book}] order_notional_max"),
@@ -204,10 +221,58 @@ def read_limits(book: str, path: Path) -> Limits:
         raise BadSetting(f"{path} [{book}]: {error}") from error
 
 
-def _section(content: Mapping[str, Any], book: str, name: str, path: Path) -> dict[str, Any]:
+def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None:
+    """Raise `BadSetting` where `rules.toml` or `limits.toml` has a section that nothing would ever read.
+
+    A limit under a misspelt book is not in force, and nobody would notice. The shipped books may always
+    have theirs.
+    """
+    shipped = config_dir / "books.toml"
+    known = sorted({*books, *(_toml(shipped) if shipped.exists() else ())})
+    _refuse_others(config_dir / "limits.toml", {"default": (), **dict.fromkeys(known, ())})
+    _refuse_others(
+        config_dir / "rules.toml",
+        {**dict.fromkeys(RULES_SECTIONS, ()), **dict.fromkeys(known, RULES_SECTIONS)},
+    )
+
+
+def _refuse_others(path: Path, known: Mapping[str, Collection[str]]) -> None:
+    """Raise `BadSetting` at a section of a file that is not known; values are the known parts of each."""
+    content = _toml(path)
+    for name in content:
+        if name not in known:
+            raise BadSetting(f"{path} [{name}]: nothing reads it; known are {', '.join(known)}")
+        for part in _part(content, path, name)[1] if known[name] else ():
+            if part not in known[name]:
+                raise BadSetting(
+                    f"{path} [{name}.{part}]: nothing reads it; known are {', '.join(known[name])}"
+                )
+
+
+def _refuse_contradictions(line: BookLine, where: str) -> None:
+    if line.source == "folder" and line.path is None:
+        raise BadSetting(f'{where} path: missing; source "folder" needs the folder of the bars')
+    if line.first_session and line.last_session and line.first_session > line.last_session:
+        raise BadSetting(
+            f"{where} first_session = {line.first_session}: after last_session = {line.last_session}; "
+            "no session is left"
+        )
+
+
+def _rules_parts(content: Mapping[str, Any], path: Path, name: str, book: str) -> tuple[_Part, _Part]:
     if name not in content:
         raise BadSetting(f"{path}: no [{name}]")
-    return {**content[name], **content.get(book, {}).get(name, {})}
+    return _part(content, path, name), _part(content, path, book, name)
+
+
+def _part(content: Mapping[str, Any], path: Path, *names: str) -> _Part:
+    """Return a section with its name, without keys where the file has none of it."""
+    section: Any = content
+    for depth, name in enumerate(names, start=1):
+        section = section.get(name, {})
+        if not isinstance(section, dict):
+            raise BadSetting(f"{path} {'.'.join(names[:depth])} = {section!r}: must be a section with keys")
+    return ".".join(names), section
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -215,17 +280,22 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadSetting(f"{path}: no such file; it is part of the project, restore it") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise BadSetting(f"{path}: {error}") from error
 
 
-def _parsed(model: type[Model], section: Any, path: Path, name: str) -> Model:
+def _parsed(model: type[Model], path: Path, *parts: _Part) -> Model:
+    """Return sections as one value, later ones over earlier ones; an error names where its key stands."""
     try:
-        return model.model_validate(section)
+        return model.model_validate({key: value for _, part in parts for key, value in part.items()})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise BadSetting(f"{path} [{name}] {key} = {first.get('input')!r}: {first['msg']}") from error
+        stands_in = [name for name, part in parts if first["loc"][0] in part]
+        where = f"{path} [{(stands_in or [parts[0][0]])[-1]}] {key}"
+        if first["type"] == "missing":
+            raise BadSetting(f"{where}: missing") from error
+        raise BadSetting(f"{where} = {first['input']!r}: {first['msg']}") from error
 
 
 def _money(text: str, where: str) -> int:

@@ -28,10 +28,9 @@ def approvals_sensor(graph: BookGraph, *, is_simulated: bool) -> Any:
         job_name=job_name(graph.name, "execute"),
         minimum_interval_seconds=INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING if is_simulated else dg.DefaultSensorStatus.STOPPED,
-        description=f"Starts the execute job of {graph.name} for sessions with approved intents, while they are open.",
+        description=f"Starts the execute job of {graph.name} for open sessions with approved intents.",
     )
     def sensor(
-        context: dg.SensorEvaluationContext,
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.SensorResult | dg.SkipReason:
@@ -42,7 +41,9 @@ def approvals_sensor(graph: BookGraph, *, is_simulated: bool) -> Any:
         ]
         if not approved:
             return dg.SkipReason(f"{graph.name}: nothing approved waits in an open session")
-        return dg.SensorResult(run_requests=[_request(graph, *group) for group in by_session(approved).items()])
+        return dg.SensorResult(
+            run_requests=[_request(graph, *group) for group in by_session(approved).items()]
+        )
 
     return sensor
 

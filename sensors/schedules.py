@@ -16,7 +16,7 @@ from trading_assets.stage import BookGraph
 
 
 def book_schedules(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
-    """Return the two schedules of one book; they run by default when simulated, and are switched on elsewhere."""
+    """Return the two schedules of one book; only when simulated do they run by default."""
     calendar = graph.calendar
     return [
         _schedule(
@@ -38,7 +38,9 @@ def book_schedules(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
     ]
 
 
-def _tick(graph: BookGraph, meaning: Callable[[Any, datetime], Tick], at: datetime, *, is_simulated: bool) -> Tick:
+def _tick(
+    graph: BookGraph, meaning: Callable[[Any, datetime], Tick], at: datetime, *, is_simulated: bool
+) -> Tick:
     tick = meaning(graph.calendar, at)
     if is_simulated and tick.session is not None:
         return Tick(graph.config.last_session, "")
@@ -60,7 +62,7 @@ def _schedule(
         cron_schedule=crons,
         execution_timezone=graph.calendar.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if is_simulated else dg.DefaultScheduleStatus.STOPPED,
-        description=f"Starts the {what} job of {graph.name} on exchange sessions; skips a holiday with its name.",
+        description=f"Starts the {what} job of {graph.name} on exchange sessions; names the holiday it skips.",
     )
     def schedule(
         context: dg.ScheduleEvaluationContext, journal: dg.ResourceParam[Journal]

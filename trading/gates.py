@@ -16,7 +16,7 @@ from trading.journal import JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
 from trading.limits import Limits
 from trading.values import IntentId
-from trading.verdicts import Verdict, by_intent
+from trading.verdicts import Verdict, by_intent, verdicts_sha
 
 
 class Gate(NamedTuple):
@@ -111,17 +111,20 @@ def quotes_are_fresh(facts: BatchFacts) -> Gate:
 
 
 def every_intent_is_judged_by_every_guard(facts: BatchFacts) -> Gate:
-    """Hold a batch in which an intent lacks a verdict, has one twice, or differs from what was stored."""
+    """Hold a batch in which an intent lacks a verdict, has one twice, or others than it was decided on."""
     name = "every_intent_is_judged_by_every_guard"
     expected = [guard for guard, _ in GUARDS]
     judged = by_intent(facts.verdicts)
-    bad = [
-        {"symbol": row.symbol, "guards": ",".join(v.guard for v in judged.get(row.intent_key, ()))}
-        for row in facts.decisions
-        if [verdict.guard for verdict in judged.get(row.intent_key, ())] != expected
-    ]
+    bad: list[Mapping[str, str]] = []
+    for row in facts.decisions:
+        own = judged.get(row.intent_key, ())
+        guards = [verdict.guard for verdict in own]
+        if guards != expected:
+            bad.append({"symbol": row.symbol, "what": "not one verdict a guard", "guards": ",".join(guards)})
+        elif verdicts_sha(own) != row.verdicts_sha:
+            bad.append({"symbol": row.symbol, "what": "other verdicts than it was decided on", "guards": ""})
     if bad:
-        return _closed(name, f"{len(bad)} intents without exactly one verdict a guard", bad)
+        return _closed(name, f"{len(bad)} intents: {bad[0]['symbol']} {bad[0]['what']}", bad)
     return _open(name, f"{len(facts.decisions)} intents, {len(expected)} guards each")
 
 

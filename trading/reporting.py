@@ -115,6 +115,14 @@ class Lineage(NamedTuple):
     sha: str
 
 
+class ReportFile(NamedTuple):
+    """Hold one file of a report: its kind, its path under the reports folder, and its SHA-256."""
+
+    kind: str
+    path: str
+    sha: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFacts:
     """Hold the rows a report is made from. `as_of` is the UTC instant they were read at.

@@ -52,7 +52,7 @@ def settle_tick(calendar: Calendar, at: datetime) -> Tick:
     if at < due:
         return Tick(None, f"{on} closes later today; it is settled at {_local(calendar, due)}")
     if at >= due + SETTLE_AFTER_CLOSE:
-        return Tick(None, f"{on} closed early today; it was settled at {_local(calendar, due)}")
+        return Tick(None, f"{on} was to be settled at {_local(calendar, due)}, 30 minutes after its close")
     return Tick(on, "")
 
 

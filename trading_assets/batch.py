@@ -27,7 +27,7 @@ def batch_gates(
     journal: Journal,
 ) -> tuple[Gate, ...]:
     """Return every gate's answer on a session's batch, from the journal and the lake as they are now."""
-    where = {"book": graph.name, "lane": graph.lane, "session": session}
+    where = graph.where(session)
     rules = graph.config.rules
     inputs_sha = problem = ""
     try:

@@ -1,4 +1,4 @@
-"""The root of the graph: every book's assets, checks, jobs, schedules and sensor, with the profile's adapters.
+"""The root of the graph: every book's assets, checks, jobs and sensors, with the profile's adapters.
 
 The only module that knows both the graph and which adapter is real.
 """
@@ -74,7 +74,9 @@ def _accept_pinned_previews() -> None:
     job has one policy more than the import beside it, and takes the smaller one as it should.
     """
     warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*AssetCheckSpec")
-    warnings.filterwarnings("ignore", category=dg.BetaWarning, message=".*allow_nonexistent_upstream_partitions")
+    warnings.filterwarnings(
+        "ignore", category=dg.BetaWarning, message=".*allow_nonexistent_upstream_partitions"
+    )
     warnings.filterwarnings("ignore", category=UserWarning, message=".*varying BackfillPolicies")
 
 

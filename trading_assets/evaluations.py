@@ -1,4 +1,4 @@
-"""The latest evaluations of blocking checks, as Dagster stored them: what the executor asks besides the journal.
+"""The latest evaluations of blocking checks as Dagster stored them: what the executor asks as well.
 
 A blocking check holds only the run that contains it; a later run of executions alone would go ahead.
 """

@@ -1,4 +1,4 @@
-"""What every stage of the graph shares: keys, groups, owners, the session of a run, and how refusals are kept.
+"""What every stage of the graph shares: keys, groups, owners, a run's session, how refusals are kept.
 
 The stages themselves are in stages/, one file each, in the order of the flow; which stages a book has is
 session_graph.py.
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import dagster as dg
 
@@ -38,6 +38,18 @@ EQUITY_MICROS = "equity_micros"
 POINTER_EXTRAS = (UNFIT_REASON, WHY_NONE, EQUITY_MICROS)
 
 
+CARRIED_BY_TAG = "trading/carried_by"
+"""The run tag under which `trading settle --carry` names who carries a session."""
+
+
+class Where(TypedDict):
+    """Hold what names one session of one book in the journal."""
+
+    book: str
+    lane: str
+    session: date
+
+
 @dataclass(frozen=True, kw_only=True)
 class BookGraph:
     """Hold what the stages of one book are built from: `lane` and `adapter` say where its orders go."""
@@ -57,8 +69,12 @@ class BookGraph:
         """Return the key of one of the book's assets."""
         return dg.AssetKey([self.config.name, asset])
 
+    def where(self, session: date) -> Where:
+        """Return what names a session of the book in the journal."""
+        return Where(book=self.config.name, lane=self.lane, session=session)
+
     def rows_of(self, asset: str, **arguments: Any) -> dg.AssetIn:
-        """Return an input that gives an asset's rows: a tuple for one session, a dict by session for several."""
+        """Return an input that gives an asset's rows: a tuple, or a dict by session for several."""
         return dg.AssetIn(key=self.key(asset), **arguments)
 
     def earlier_quotes(self) -> dg.AssetDep:
@@ -82,18 +98,20 @@ class BookGraph:
         }
 
 
-def session_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> date:
+def session_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> date:
     """Return the session that a run is for."""
     return date.fromisoformat(context.partition_key)
 
 
 @contextmanager
-def refusals_kept(journal: Journal, graph: BookGraph, session: date, stage: str, *, now: datetime) -> Iterator[None]:
+def refusals_kept(
+    journal: Journal, graph: BookGraph, session: date, stage: str, *, now: datetime
+) -> Iterator[None]:
     """Store a refusal of a stage in the journal and end the step with its one line, retries off.
 
     A stage that passes clears the refusal that it left before.
     """
-    where = {"book": graph.name, "lane": graph.lane, "session": session}
+    where = graph.where(session)
     try:
         yield
     except TradingError as error:

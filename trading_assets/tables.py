@@ -1,4 +1,4 @@
-"""Which row type each asset's table holds: the typed schemas of the lake, by asset name, in the order of the flow."""
+"""Which row type each asset's table holds: the typed schemas of the lake, in the order of the flow."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from trading.metrics import MetricRow
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import BookRow
 from trading.quotes import Quarantined, Quote
+from trading.reporting import ReportFile
 from trading.verdicts import Verdict
-from trading_assets.stages.daily_report import ReportFile
 
 ROW_TYPES: dict[str, type[Any]] = {
     "corporate_actions": CorporateAction,

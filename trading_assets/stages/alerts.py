@@ -51,7 +51,12 @@ def alerts_stage(graph: BookGraph) -> list[Any]:
                 "delivery attempts": len(delivered),
                 "alert table": table_of(
                     [
-                        {"code": row.code, "severity": row.severity.value, "message": row.message, "runbook": row.runbook}
+                        {
+                            "code": row.code,
+                            "severity": row.severity.value,
+                            "message": row.message,
+                            "runbook": row.runbook,
+                        }
                         for row in rows
                     ]
                 ),

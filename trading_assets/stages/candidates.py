@@ -36,11 +36,15 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
-        """One row is one symbol scanned before the open: its score by component, its rank, and why it is a
-        candidate or not. Strategies vote on the selected ones."""
+        """One row is one symbol scanned before the open: its score by component, its rank, why it is chosen.
+
+        Strategies vote on the selected ones.
+        """
         session = session_of(context)
         rules = graph.config.rules
-        with refusals_kept(journal, graph, session, "candidates", now=clocks[graph.name].now(session, Phase.DECIDE)):
+        with refusals_kept(
+            journal, graph, session, "candidates", now=clocks[graph.name].now(session, Phase.DECIDE)
+        ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             rows = rank_candidates(window, rules.scanner)
         chosen = selected(rows)

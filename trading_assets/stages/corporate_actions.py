@@ -37,7 +37,11 @@ def corporate_actions_stage(graph: BookGraph) -> list[Any]:
                 "inputs_sha": source.source_sha(),
                 "split table": table_of(
                     [
-                        {"symbol": a.symbol, "effective_on": a.effective_on, "ratio": f"{a.numerator}:{a.denominator}"}
+                        {
+                            "symbol": a.symbol,
+                            "effective_on": a.effective_on,
+                            "ratio": f"{a.numerator}:{a.denominator}",
+                        }
                         for a in splits
                     ]
                 ),

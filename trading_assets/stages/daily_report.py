@@ -1,34 +1,27 @@
 """The daily report: a session on one page, HTML with plots and JSON beside it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import dagster as dg
 
 from trading.clock import Clock, Phase
 from trading.journal import Journal
 from trading.lifecycle import IntentState
-from trading.positions import EquityHistory, Item
+from trading.positions import BookRow, EquityHistory, Item
 from trading.quotes import AcceptedQuotes
 from trading.reporting import (
     DailyReport,
     EquityPoint,
     Lineage,
     ReportFacts,
+    ReportFile,
     build_report,
     sparkline_svg,
 )
 from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of
-
-
-class ReportFile(NamedTuple):
-    """Hold one file of a report: its kind, its path under the reports folder, and its SHA-256."""
-
-    kind: str
-    path: str
-    sha: str
 
 
 class Reports(Protocol):
@@ -61,7 +54,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         },
         metadata={"dagster/column_schema": column_schema(ReportFile)},
     )
-    def daily_report(  # noqa: PLR0913 - one argument a table it reads
+    def daily_report(
         context: dg.AssetExecutionContext,
         metrics: Any,
         alerts: Any,
@@ -123,7 +116,7 @@ def _file_row(path: Path) -> ReportFile:
     return ReportFile(kind=path.suffix[1:], path=place, sha=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _equity(positions: Any) -> int:
+def _equity(positions: Sequence[BookRow]) -> int:
     return next(row.value_micros for row in positions if row.item is Item.EQUITY)
 
 

@@ -30,7 +30,6 @@ from trading_assets.stage import (
     table_of,
 )
 
-
 GATE_READS = ("verdicts", "opening_book", "corporate_actions")
 """Tables that the gates compare the decisions with."""
 
@@ -76,7 +75,10 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 limits=rules.limits,
                 not_after=graph.calendar.closes_at(session),
                 inputs_sha=decision_inputs_sha(
-                    window=window, opening=book_from_rows(opening_book), actions=corporate_actions, rules=rules
+                    window=window,
+                    opening=book_from_rows(opening_book),
+                    actions=corporate_actions,
+                    rules=rules,
                 ),
             )
             rows = decision_rows(decided)
@@ -96,7 +98,10 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 INPUTS_SHA: rows[0].inputs_sha if rows else "",
                 "decided": table_of([_shown(row, graph.config.currency) for row in rows]),
                 "blocked by reason": table_of(
-                    [{"reason": reason, "intents": count} for reason, count in outcomes_by_reason(rows).items()]
+                    [
+                        {"reason": reason, "intents": count}
+                        for reason, count in outcomes_by_reason(rows).items()
+                    ]
                 ),
             },
         )
@@ -159,7 +164,7 @@ def _blocked_check(graph: BookGraph) -> Any:
         asset=graph.key("decisions"),
         partitions_def=graph.sessions,
         additional_ins={"verdicts": graph.rows_of("verdicts")},
-        description="Shows each blocked intent with its reason, what was observed and the limit. Blocked is data.",
+        description="Shows each blocked intent: reason, what was observed, the limit. Blocked is data.",
     )
     def no_intent_is_blocked(decisions: Any, verdicts: Any) -> dg.AssetCheckResult:
         judged = by_intent(verdicts)

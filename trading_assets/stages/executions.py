@@ -64,7 +64,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         """
         session = session_of(context)
         now = clocks[graph.name].now(session, Phase.EXECUTE)
-        where = {"book": graph.name, "lane": graph.lane, "session": session}
+        where = graph.where(session)
         record = journal.session_record(**where)
         halted = ""
         if record is None or record.settled_at is None:
@@ -178,7 +178,10 @@ def _second_look(
 
 
 def _counts(rows: tuple[ExecutionRow, ...]) -> dict[str, int]:
-    counts = {"sent": sum(1 for row in rows if row.client_order_id), "filled": sum(1 for row in rows if row.filled_quantity)}
+    counts = {
+        "sent": sum(1 for row in rows if row.client_order_id),
+        "filled": sum(1 for row in rows if row.filled_quantity),
+    }
     for row in rows:
         counts[row.state] = counts.get(row.state, 0) + 1
     return counts

@@ -50,7 +50,9 @@ def intents_stage(graph: BookGraph) -> list[Any]:
         session = session_of(context)
         rules = graph.config.rules
         opening = book_from_rows(opening_book)
-        with refusals_kept(journal, graph, session, "intents", now=clocks[graph.name].now(session, Phase.DECIDE)):
+        with refusals_kept(
+            journal, graph, session, "intents", now=clocks[graph.name].now(session, Phase.DECIDE)
+        ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             proposed = propose(
                 book_name=graph.name,

@@ -43,7 +43,9 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
     @dg.multi_asset(
         name=f"{graph.name}__market_quotes",
         outs={
-            "market_quotes": _out(graph, "market_quotes", Quote, "One row is one accepted daily bar, as traded."),
+            "market_quotes": _out(
+                graph, "market_quotes", Quote, "One row is one accepted daily bar, as traded."
+            ),
             "quarantined_quotes": _out(
                 graph,
                 "quarantined_quotes",
@@ -68,9 +70,7 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
             sessions,
             source=sources[graph.name],
             actions=corporate_actions,
-            previous=accepted_quotes[graph.name].last_before(
-                sessions[0], quality.limits.history_sessions
-            ),
+            previous=accepted_quotes[graph.name].last_before(sessions[0], quality.limits.history_sessions),
             quality=quality,
         )
         accepted = {str(day.session): day.accepted for day in judged}
@@ -81,7 +81,9 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
             output_name="market_quotes",
             metadata={
                 "rows": sum(len(rows) for rows in accepted.values()),
-                "unfit": table_of([{"session": d.session, "why": d.unfit_reason} for d in judged if d.unfit_reason]),
+                "unfit": table_of(
+                    [{"session": d.session, "why": d.unfit_reason} for d in judged if d.unfit_reason]
+                ),
                 UNFIT_REASON: dg.MetadataValue.json(
                     {str(day.session): day.unfit_reason for day in judged if day.unfit_reason}
                 ),
@@ -96,7 +98,12 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
                 "by reason": table_of(_by_reason(judged)),
                 "quarantined": table_of(
                     [
-                        {"session": row.session, "symbol": row.symbol, "reason": row.reason, "detail": row.detail}
+                        {
+                            "session": row.session,
+                            "symbol": row.symbol,
+                            "reason": row.reason,
+                            "detail": row.detail,
+                        }
                         for rows in quarantined.values()
                         for row in rows
                     ]
@@ -108,10 +115,11 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
     @dg.asset_check(
         asset=graph.key("market_quotes"),
         partitions_def=graph.sessions,
-        description="Great Expectations on the accepted rows: nothing that quarantine should hold got through.",
+        description="Great Expectations on accepted rows: nothing that quarantine should hold got through.",
     )
     def quotes_satisfy_the_suite(
-        context: dg.AssetCheckExecutionContext, accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]]
+        context: dg.AssetCheckExecutionContext,
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
     ) -> dg.AssetCheckResult:
         failed = _failed_expectations(accepted_quotes[graph.name], _keys(context))
         return _evaluated(context, graph, "quotes_satisfy_the_suite", failed)
@@ -119,10 +127,11 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
     @dg.asset_check(
         asset=graph.key("market_quotes"),
         partitions_def=graph.sessions,
-        description="The session has enough quotes to decide the next one on; an unfit one is refused by its reader.",
+        description="Enough quotes to decide the next session on; whoever reads an unfit one refuses.",
     )
     def session_is_fit_to_decide_on(
-        context: dg.AssetCheckExecutionContext, accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]]
+        context: dg.AssetCheckExecutionContext,
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
     ) -> dg.AssetCheckResult:
         reader = accepted_quotes[graph.name]
         unfit = {key: _as_rows(reader.unfit_reason(date.fromisoformat(key))) for key in _keys(context)}
@@ -163,7 +172,9 @@ def _by_reason(judged: Sequence[SessionQuotes]) -> list[dict[str, Any]]:
     for day in judged:
         for row in day.quarantined:
             counts[row.reason] = counts.get(row.reason, 0) + 1
-    return [{"reason": reason, "rows": count} for reason, count in sorted(counts.items(), key=lambda x: -x[1])]
+    return [
+        {"reason": reason, "rows": count} for reason, count in sorted(counts.items(), key=lambda x: -x[1])
+    ]
 
 
 def _keys(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
@@ -187,12 +198,15 @@ def _as_rows(reason: str) -> list[dict[str, Any]]:
 
 
 def _evaluated(
-    context: dg.AssetCheckExecutionContext, graph: BookGraph, name: str, failed: Mapping[str, list[dict[str, Any]]]
+    context: dg.AssetCheckExecutionContext,
+    graph: BookGraph,
+    name: str,
+    failed: Mapping[str, list[dict[str, Any]]],
 ) -> dg.AssetCheckResult:
     """Return the check's result; in a run over several sessions, after one evaluation for each of them."""
     if len(failed) > 1:
         for key, rows in failed.items():
-            context.op_execution_context.log_event(
+            context.op_execution_context.log_event(  # type: ignore[arg-type]  # takes it, its annotation lags
                 dg.AssetCheckEvaluation(
                     asset_key=graph.key("market_quotes"),
                     check_name=name,

@@ -10,7 +10,6 @@ from trading.positions import EquityHistory
 from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of, table_of
 
 
-
 def metrics_stage(graph: BookGraph) -> list[Any]:
     """Return the asset of one book."""
     optional = {"metadata": {"optional": True}}
@@ -24,7 +23,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
         },
         metadata={"dagster/column_schema": column_schema(MetricRow)},
     )
-    def metrics(  # noqa: PLR0913 - one argument a table it reads
+    def metrics(
         context: dg.AssetExecutionContext,
         market_quotes: Any,
         quarantined_quotes: Any,

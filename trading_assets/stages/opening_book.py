@@ -32,7 +32,9 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
         metadata={"dagster/column_schema": column_schema(BookRow)},
     )
     def opening_book(
-        context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal], clocks: dg.ResourceParam[Mapping[str, Clock]]
+        context: dg.AssetExecutionContext,
+        journal: dg.ResourceParam[Journal],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one line of the book before the session: cash, totals, and each position at cost.
 
@@ -47,7 +49,9 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
                 lane=graph.lane,
                 session=session,
                 previous=previous,
-                opened=opened_book(currency=graph.config.currency, deposit_micros=graph.config.deposit_micros),
+                opened=opened_book(
+                    currency=graph.config.currency, deposit_micros=graph.config.deposit_micros
+                ),
                 now=now,
             )
         return dg.Output(

@@ -13,7 +13,7 @@ from trading.journal import Journal
 from trading.lifecycle import IntentState
 from trading.order_tables import order_status_rows
 from trading.orders import OrderStatusRow
-from trading_assets.stage import MONITOR, BookGraph, column_schema, refusals_kept, session_of, table_of
+from trading_assets.stage import MONITOR, BookGraph, Where, column_schema, refusals_kept, session_of, table_of
 
 
 def order_status_stage(graph: BookGraph) -> list[Any]:
@@ -39,7 +39,7 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
         """
         session = session_of(context)
         now = clocks[graph.name].now(session, Phase.SETTLE)
-        where = {"book": graph.name, "lane": graph.lane, "session": session}
+        where = graph.where(session)
         record = journal.session_record(**where)
         if record is None or record.settled_at is None:
             with refusals_kept(journal, graph, session, "order_status", now=now):
@@ -78,11 +78,12 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
     return [order_status]
 
 
-def _refuse_unexecuted(graph: BookGraph, journal: Journal, where: dict[str, Any]) -> None:
+def _refuse_unexecuted(graph: BookGraph, journal: Journal, where: Where) -> None:
     held = [row for row in journal.intents(**where) if row.state is IntentState.APPROVED]
     if held:
+        symbols = ", ".join(row.intent.symbol for row in held)
         raise OutOfOrder(
-            f"{len(held)} approved intents were never executed ({', '.join(row.intent.symbol for row in held)}); "
+            f"{len(held)} approved intents were never executed ({symbols}); "
             f"run the execute job of {where['session']}, or close it by "
             f"`trading settle {where['session']} --book {graph.name} --carry --reason …`"
         )

@@ -25,6 +25,7 @@ from trading.quotes import AcceptedQuotes
 from trading.session import earlier_marks, marks_of
 from trading.values import Money, amount_from_micros
 from trading_assets.stage import (
+    CARRIED_BY_TAG,
     EQUITY_MICROS,
     MONITOR,
     BookGraph,
@@ -34,34 +35,33 @@ from trading_assets.stage import (
     table_of,
 )
 
-CARRIED_BY_TAG = "trading/carried_by"
-"""The run tag under which `trading settle --carry` names who carries a session."""
-
 
 def positions_stage(graph: BookGraph) -> list[Any]:
     """Return the asset of one book and its check."""
-    read = ("opening_book", "order_status", "market_quotes", "corporate_actions")
+    read = ("opening_book", "market_quotes", "corporate_actions")
 
     @dg.asset(
         **graph.asset_arguments("positions", group=MONITOR),
         ins={name: graph.rows_of(name) for name in read},
+        deps=[graph.key("order_status")],
         metadata={"dagster/column_schema": column_schema(BookRow)},
     )
     def positions(
         context: dg.AssetExecutionContext,
         opening_book: Any,
-        order_status: Any,
         market_quotes: Any,
         corporate_actions: Any,
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
-        """One row is one line of the book after the close: cash, totals, each position at cost and at mark,
-        and the equity. The next session opens with it."""
+        """One row is one line of the book after the close: cash, totals, positions at cost and mark, equity.
+
+        The next session opens with it.
+        """
         session = session_of(context)
         now = clocks[graph.name].now(session, Phase.SETTLE)
-        where = {"book": graph.name, "lane": graph.lane, "session": session}
+        where = graph.where(session)
         carried_by = context.run.tags.get(CARRIED_BY_TAG, "")
         with refusals_kept(journal, graph, session, "positions", now=now):
             earlier = earlier_marks(
@@ -110,7 +110,7 @@ def positions_stage(graph: BookGraph) -> list[Any]:
     @dg.asset_check(
         asset=graph.key("positions"),
         partitions_def=graph.sessions,
-        description="cash + positions = deposits + realised + unrealised + dividends − commissions, to the unit.",
+        description="cash + positions = deposits + realised + unrealised + dividends − commissions.",
     )
     def book_balances_to_the_unit(positions: Any) -> dg.AssetCheckResult:
         book = book_from_rows(positions)

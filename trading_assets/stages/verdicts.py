@@ -42,11 +42,15 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         clocks: dg.ResourceParam[Mapping[str, Clock]],
         execution_enabled: dg.ResourceParam[bool],
     ) -> dg.Output[Any]:
-        """One row is one guard's word on one intent: passed or not, what it saw, its limit, and the largest
-        quantity that would pass. All are stored, not only the first that stops."""
+        """One row is one guard's word on one intent: passed or not, what it saw, its limit, what would pass.
+
+        All are stored, not only the first that stops.
+        """
         session = session_of(context)
         rules = graph.config.rules
-        with refusals_kept(journal, graph, session, "verdicts", now=clocks[graph.name].now(session, Phase.DECIDE)):
+        with refusals_kept(
+            journal, graph, session, "verdicts", now=clocks[graph.name].now(session, Phase.DECIDE)
+        ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             at_open = book_at_open(
                 book_from_rows(opening_book),
