@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from resources.alert_policy import load_alert_policy
+from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
 from resources.journal.lock import ExecutorFileLock
@@ -230,6 +231,11 @@ class Profiled:
     def alert_policy(self) -> AlertPolicy:
         """Return the reviewed alert policy."""
         return load_alert_policy(self.settings.config_dir / "alerts.toml")
+
+    @cached_property
+    def audit_log(self) -> AuditFile:
+        """Return the file that tells the journal's events."""
+        return AuditFile(self.journal, self.settings.profile_dir / "audit.jsonl")
 
     @cached_property
     def notifier(self) -> Notifier:

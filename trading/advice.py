@@ -94,6 +94,13 @@ def advised_quantity(intent: Intent, advice: Advice | None, *, ladder: Ladder, r
             return intent.quantity
 
 
+def escalates(intent: Intent, advice: Advice | None, *, ladder: Ladder) -> bool:
+    """Say whether advice hands an intent to a person: where it may veto, and the intent adds risk."""
+    if advice is None or reduces_risk(intent) or ladder < Ladder.VETO:
+        return False
+    return advice.verdict is AdviceVerdict.ESCALATE
+
+
 def reduces_risk(intent: Intent) -> bool:
     """Say whether an intent lowers exposure: in a long-only book, every sale does."""
     return intent.side is Side.SELL

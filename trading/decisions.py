@@ -12,7 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from trading.advice import Advice, Ladder, advised_quantity, reduces_risk
+from trading.advice import Advice, Ladder, advised_quantity, escalates, reduces_risk
 from trading.intents import Intent, intent_id_of
 from trading.limits import Limits
 from trading.values import IntentId, IntentKey, Side, Symbol, notional_micros
@@ -29,6 +29,7 @@ class Outcome(StrEnum):
 
 
 ABOVE_AUTO_APPROVAL = "above_auto_approval"
+ADVISOR_ESCALATED = "advisor_escalated"
 ADVISOR_VETO = "advisor_veto"
 WITHIN_POLICY = "within_policy"
 
@@ -186,4 +187,6 @@ def _decided(
         return Outcome.VETOED, ADVISOR_VETO, 0
     if needs_person(side=intent.side, price_micros=intent.price_micros, quantity=quantity, limits=limits):
         return Outcome.PENDING_APPROVAL, ABOVE_AUTO_APPROVAL, quantity
+    if escalates(intent, advice, ladder=ladder):
+        return Outcome.PENDING_APPROVAL, ADVISOR_ESCALATED, quantity
     return Outcome.APPROVED, WITHIN_POLICY, quantity

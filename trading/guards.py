@@ -182,10 +182,12 @@ def max_notional(
 ) -> Why:
     """Stop an order worth more than the limit, unless it only reduces what is held."""
     price = market.price_micros
-    if price <= 0 or reduces(proposal, exposure):
-        return Why(PASS, 0, caps.order_notional_micros_max, NO_LIMIT)
     limit = caps.order_notional_micros_max
+    if price <= 0:
+        return Why(PASS, 0, limit, NO_LIMIT)
     largest = limit // price
+    if proposal.sign < 0:
+        largest = max(largest, sellable_quantity(exposure))
     if proposal.quantity > largest:
         return Why(MAX_NOTIONAL_EXCEEDED, proposal.quantity * price, limit, largest)
     return Why(PASS, proposal.quantity * price, limit, largest)
@@ -213,8 +215,8 @@ def symbol_cap(proposal: Proposal, market: Market, exposure: Exposure, _control:
     """
     limit = max(exposure.equity_micros, 0) * caps.symbol_weight_bps_max // BPS
     price = market.price_micros
-    sellable = max(exposure.position_quantity - exposure.open_sell_quantity, 0)
     if proposal.sign < 0:
+        sellable = sellable_quantity(exposure)
         if proposal.quantity > sellable:
             return Why(SYMBOL_CAP_EXCEEDED, proposal.quantity, sellable, sellable)
         return Why(PASS, proposal.quantity, sellable, sellable)
@@ -227,9 +229,9 @@ def symbol_cap(proposal: Proposal, market: Market, exposure: Exposure, _control:
     return Why(PASS, (held + proposal.quantity) * price, limit, largest)
 
 
-def reduces(proposal: Proposal, exposure: Exposure) -> bool:
-    """Say whether a proposal only lowers what is held, open sells counted."""
-    return proposal.sign < 0 and proposal.quantity <= exposure.position_quantity - exposure.open_sell_quantity
+def sellable_quantity(exposure: Exposure) -> int:
+    """Return the shares that a sale may sell and still only lower what is held, open sells counted."""
+    return max(exposure.position_quantity - exposure.open_sell_quantity, 0)
 
 
 Guard = Callable[[Proposal, Market, Exposure, Control, Caps], Why]

@@ -8,8 +8,11 @@ How several opinions become one is council.py.
 from __future__ import annotations
 
 import importlib
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -46,10 +49,28 @@ class Strategy:
     signals: Signals
 
     def opinions(self, window: Window, symbols: Sequence[Symbol]) -> Mapping[Symbol, Signal]:
-        """Return the strategy's signals over a window, confidences held to [0, 1] and rounded to 1e-9."""
-        given = self.signals(window, symbols, **dict(self.parameters))
+        """Return the strategy's signals over a window, confidences held to [0, 1] and rounded to 1e-9.
+
+        Raises `BadSetting` naming the strategy where it raises, or returns anything but signals.
+        """
+        try:
+            given = self.signals(window, symbols, **dict(self.parameters))
+        except Exception as error:
+            raise BadSetting(
+                f"strategy {self.name!r}: {file_of(self.name)} raised {type(error).__name__}: {error}; "
+                "correct it, or remove its line from config/strategies.toml"
+            ) from error
+        if not isinstance(given, Mapping):
+            raise BadSetting(
+                f"strategy {self.name!r}: {file_of(self.name)} returned {given!r}: "
+                "it must return a mapping of symbols to Signal"
+            )
+        for symbol, signal in given.items():
+            broken = _broken_rule(symbol, signal, window)
+            if broken:
+                raise BadSetting(f"strategy {self.name!r}, {symbol}: {broken}; see {file_of(self.name)}")
         return {
-            symbol: signal._replace(confidence=rounded(clamped(signal.confidence, 0, 1)))
+            symbol: signal._replace(confidence=rounded(clamped(float(signal.confidence), 0, 1)))
             for symbol, signal in given.items()
         }
 
@@ -57,25 +78,35 @@ class Strategy:
 def load_strategy(name: str, *, weight: float, parameters: Mapping[str, Parameter]) -> Strategy:
     """Return the strategy in `trading/strategies/<name>.py`.
 
-    Raises `BadSetting` where there is no such file, or it lacks `VERSION` or `signals`.
+    Raises `BadSetting` where there is no such file, it cannot be read, it lacks `VERSION` (a text) or
+    `signals` (a function), or that function does not take the parameters.
     """
+    module = _module(name)
+    version = getattr(module, "VERSION", None)
+    if not isinstance(version, str):
+        raise BadSetting(f'strategy {name!r}: {file_of(name)} defines no VERSION, a text such as "1"')
+    signals = getattr(module, "signals", None)
+    if not callable(signals):
+        raise BadSetting(f"strategy {name!r}: {file_of(name)} defines no function signals")
     try:
-        module = importlib.import_module(f"trading.strategies.{name}")
-    except ModuleNotFoundError as error:
+        inspect.signature(signals).bind("window", "symbols", **parameters)
+    except TypeError as error:
         raise BadSetting(
-            f"strategy {name!r}: no file trading/strategies/{name}.py; "
-            "add it or remove the line from config/strategies.toml"
+            f"strategy {name!r}: parameters {dict(parameters)} in config/strategies.toml do not fit "
+            f"{file_of(name)}: {error}"
         ) from error
-    for needed in ("VERSION", "signals"):
-        if not hasattr(module, needed):
-            raise BadSetting(f"strategy {name!r}: trading/strategies/{name}.py defines no {needed}")
     return Strategy(
         name=name,
-        version=module.VERSION,
+        version=version,
         weight=weight,
         parameters=tuple(sorted(parameters.items())),
-        signals=module.signals,
+        signals=signals,
     )
+
+
+def file_of(name: str) -> str:
+    """Return the file that a strategy stands in, as a person would look for it."""
+    return f"trading/strategies/{name}.py"
 
 
 def closes_of(window: Window, symbol: Symbol) -> list[float]:
@@ -93,3 +124,31 @@ def buy(confidence: float, why: str) -> Signal:
 def sell(confidence: float, why: str) -> Signal:
     """Return an opinion to sell."""
     return Signal(-1, confidence, why)
+
+
+def _module(name: str) -> ModuleType:
+    module = f"trading.strategies.{name}"
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            raise BadSetting(
+                f"strategy {name!r}: no file {file_of(name)}; "
+                "add it or remove the line from config/strategies.toml"
+            ) from error
+        raise BadSetting(
+            f"strategy {name!r}: {file_of(name)} cannot be read: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _broken_rule(symbol: object, signal: object, window: Window) -> str:
+    """Return which rule an opinion breaks, with the value; empty where it breaks none."""
+    if symbol not in window.symbols:
+        return f"{symbol!r} is no symbol of the window"
+    if not isinstance(signal, Signal):
+        return f"{signal!r} is no Signal; make one by buy() or sell()"
+    if not isinstance(signal.direction, int) or signal.direction not in {-1, 0, 1}:
+        return f"direction {signal.direction!r} must be 1, 0 or -1"
+    if not isinstance(signal.confidence, int | float) or not math.isfinite(signal.confidence):
+        return f"confidence {signal.confidence!r} must be a finite number"
+    return ""
