@@ -12,8 +12,7 @@ from pathlib import Path
 
 from console.book_outlines import BookOutline
 from console.desk import Desk
-from resources.settings import PREFIX, SECRETS, Settings, shown
-from resources.settings import _given as given_variables  # the one reader of the environment
+from resources.settings import PREFIX, SECRETS, Settings, given_variables, shown
 from trading.errors import BadSetting
 
 MASKED = "****"

@@ -6,6 +6,7 @@ the chain is checked is trading/audit.py.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ def project(journal: Journal, path: Path) -> int:
     is_new = not path.exists()
     appended = 0
     with path.open("a+b") as log:
+        # Two runs may end at once: the second waits, and finds the first one's lines.
+        fcntl.flock(log, fcntl.LOCK_EX)
         _heal(log)
         last = _last_line(log)
         seq = 0 if last is None else _checked(journal, path, last)
@@ -44,6 +47,19 @@ def project(journal: Journal, path: Path) -> int:
     if is_new:
         _sync_folder(path.parent)
     return appended
+
+
+class AuditFile:
+    """Keep one journal's log file up to date; a `trading.audit.AuditLog`."""
+
+    def __init__(self, journal: Journal, path: Path) -> None:
+        """Name the journal and its file."""
+        self._journal = journal
+        self._path = path
+
+    def project(self) -> int:
+        """Append the events that the file does not have yet; return how many."""
+        return project(self._journal, self._path)
 
 
 def check(path: Path) -> BadEntry | None:

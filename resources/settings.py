@@ -91,7 +91,7 @@ def load_settings() -> Settings:
 
     Raises `BadSetting` naming variable, value and rule.
     """
-    given = _given()
+    given = given_variables()
     key = _digest(given)
     memory = _absolute(Path(given.get(f"{PREFIX}STATE_DIR") or STATE_DIR)) / REMEMBERED
     values = _recalled(memory, key)
@@ -103,7 +103,7 @@ def load_settings() -> Settings:
 
 def load_secrets() -> Secrets:
     """Return the secrets of this environment; raises `BadSetting`, in which no secret is shown."""
-    return Secrets(webhook_url=_validated(_given()).webhook_url)
+    return Secrets(webhook_url=_validated(given_variables()).webhook_url)
 
 
 def shown(settings: Settings) -> dict[str, str]:
@@ -125,7 +125,7 @@ def describe_settings() -> tuple[SettingDescription, ...]:
     )
 
 
-def _given() -> dict[str, str]:
+def given_variables() -> dict[str, str]:
     """Return our variables by upper-case name; an empty one counts as not given."""
     return {
         name.upper(): text for name, text in os.environ.items() if name.upper().startswith(PREFIX) and text

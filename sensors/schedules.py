@@ -62,7 +62,7 @@ def _schedule(
         cron_schedule=crons,
         execution_timezone=graph.calendar.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if is_simulated else dg.DefaultScheduleStatus.STOPPED,
-        description=f"Starts the {what} job of {graph.name} on exchange sessions; names the holiday it skips.",
+        description=f"Starts the {what} job of {graph.name} on exchange sessions; names a skipped holiday.",
     )
     def schedule(
         context: dg.ScheduleEvaluationContext, journal: dg.ResourceParam[Journal]

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from trading.errors import BadInput
 from trading.journal import JournalEvent
@@ -29,6 +29,14 @@ class BadEntry(NamedTuple):
     line: int
     seq: int
     reason: str
+
+
+class AuditLog(Protocol):
+    """Keep a copy of the journal's events where people can take it away; never ahead of the journal."""
+
+    def project(self) -> int:
+        """Append the events that the copy does not have yet; return how many."""
+        ...
 
 
 def instant_text(at: datetime) -> str:

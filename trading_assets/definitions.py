@@ -52,6 +52,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "brokers": lambda: profiled.brokers,
         "executor_locks": lambda: profiled.executor_locks,
         "execution_enabled": lambda: profiled.settings.execution_enabled,
+        "audit_log": lambda: profiled.audit_log,
         "advisor": lambda: profiled.advisor,
         "alert_policy": lambda: profiled.alert_policy,
         "notifier": lambda: profiled.notifier,

@@ -33,9 +33,9 @@ WHY_NONE = "why_none"
 UNFIT_REASON = "unfit_reason"
 INPUTS_SHA = "inputs_sha"
 EQUITY_MICROS = "equity_micros"
+SELECTED = "selected"
+POINTER_EXTRAS = (UNFIT_REASON, WHY_NONE, EQUITY_MICROS, SELECTED)
 """Metadata keys that travel to a table's pointer, where they are read without opening the table."""
-
-POINTER_EXTRAS = (UNFIT_REASON, WHY_NONE, EQUITY_MICROS)
 
 
 CARRIED_BY_TAG = "trading/carried_by"

@@ -12,6 +12,7 @@ from trading.quotes import WindowReader
 from trading_assets.stage import (
     INPUTS_SHA,
     SCANNER,
+    SELECTED,
     WHY_NONE,
     BookGraph,
     column_schema,
@@ -52,7 +53,7 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
             rows,
             metadata={
                 "scanned": len(rows),
-                "selected": len(chosen),
+                SELECTED: str(len(chosen)),
                 "quotes as of": str(window.sessions[-1]),
                 WHY_NONE: why_no_candidate(rows),
                 INPUTS_SHA: inputs_digest(window.inputs),

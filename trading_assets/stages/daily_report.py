@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from trading.audit import AuditLog
 from trading.clock import Clock, Phase
 from trading.journal import Journal
 from trading.lifecycle import IntentState
@@ -68,6 +69,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         report_writer: dg.ResourceParam[Reports],
         tables: dg.ResourceParam[Tables],
         journal: dg.ResourceParam[Journal],
+        audit_log: dg.ResourceParam[AuditLog],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one file of the session's report. The HTML opens in any browser, without a server."""
@@ -97,6 +99,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
                 lineage=tables.lineage(graph.name, session),
             )
         )
+        audit_log.project()
         html, json = report_writer.write(report)
         return dg.Output(
             tuple(_file_row(path) for path in (html, json)),

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from trading.actions import effective_in
+from trading.audit import AuditLog
 from trading.clock import Clock, Phase
 from trading.errors import GateClosed
 from trading.executions import Broker, execute_session
@@ -55,6 +56,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         brokers: dg.ResourceParam[Mapping[str, Broker]],
         executor_locks: dg.ResourceParam[Mapping[str, AbstractContextManager[object]]],
         journal: dg.ResourceParam[Journal],
+        audit_log: dg.ResourceParam[AuditLog],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
         execution_enabled: dg.ResourceParam[bool],
     ) -> dg.Output[Any]:
@@ -112,6 +114,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     now=now,
                 )
                 halted = report.halted
+        audit_log.project()
         rows = execution_rows(
             journal.intents(**where), journal.orders(**where), journal.fills(**where), adapter=graph.adapter
         )

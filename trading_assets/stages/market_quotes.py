@@ -206,16 +206,16 @@ def _evaluated(
     """Return the check's result; in a run over several sessions, after one evaluation for each of them."""
     if len(failed) > 1:
         for key, rows in failed.items():
-            context.op_execution_context.log_event(  # type: ignore[arg-type]  # takes it, its annotation lags
-                dg.AssetCheckEvaluation(
-                    asset_key=graph.key("market_quotes"),
-                    check_name=name,
-                    passed=not rows,
-                    partition=key,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    metadata={"failed": table_of(rows)},
-                )
+            evaluation = dg.AssetCheckEvaluation(
+                asset_key=graph.key("market_quotes"),
+                check_name=name,
+                passed=not rows,
+                partition=key,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"failed": table_of(rows)},
             )
+            # The method takes an evaluation; only its annotation lags behind.
+            context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]
     bad = [{"session": key, **row} for key, rows in failed.items() for row in rows]
     return dg.AssetCheckResult(
         passed=not bad,
