@@ -15,7 +15,7 @@ from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.funnel import Funnel, funnel_of
 from console.reports import headline_of
-from trading.journal import JournalIntent, RunControl, SessionRecord
+from trading.journal import JournalIntent, OutboxMessage, RunControl, SessionRecord
 from trading.lifecycle import IntentState, Stage
 
 
@@ -69,6 +69,7 @@ class Status:
     attention: tuple[str, ...]
     books: tuple[BookStatus, ...]
     undelivered_alerts: int
+    given_up_alerts: dict[str, int]
     incidents: int
     next: tuple[str, ...]
 
@@ -76,6 +77,7 @@ class Status:
 def status_of(desk: Desk, *, book: str | None = None, session: date | None = None) -> Status:
     """Return where the books stand; raises `BadInput` on an unknown one."""
     control = desk.journal.run_control()
+    outbox = desk.journal.outbox()
     books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
     incidents = len(desk.journal.incidents())
     attention = (*_attention(books), *([f"{incidents} incidents recorded"] if incidents else []))
@@ -87,10 +89,22 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         control=control,
         attention=attention,
         books=books,
-        undelivered_alerts=sum(1 for message in desk.journal.outbox() if message.status != "delivered"),
+        undelivered_alerts=sum(1 for message in outbox if message.status == "waiting"),
+        given_up_alerts=_given_up(desk, outbox),
         incidents=incidents,
         next=_next(control, books),
     )
+
+
+def _given_up(desk: Desk, outbox: Sequence[OutboxMessage]) -> dict[str, int]:
+    """Return how many messages nobody will try again, by the last attempt's channel and reason."""
+    dead = {message.outbox_id: message.channel for message in outbox if message.status == "dead"}
+    last = {row.outbox_id: row.reason for row in desk.journal.deliveries() if row.outbox_id in dead}
+    counts: dict[str, int] = {}
+    for outbox_id, channel in dead.items():
+        why = f"{channel}: {last.get(outbox_id, 'no attempt')}"
+        counts[why] = counts.get(why, 0) + 1
+    return counts
 
 
 def progress_of(record: SessionRecord | None, intents: Sequence[JournalIntent]) -> Progress:

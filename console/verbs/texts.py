@@ -35,6 +35,8 @@ def status(view: Status) -> str:
     lines.append("")
     if view.undelivered_alerts:
         lines.append(f"{counted(view.undelivered_alerts, 'alert')} not delivered yet")
+    for reason, count in view.given_up_alerts.items():
+        lines.append(f"{counted(count, 'alert')} not told over {reason}")
     return "\n".join([*lines, _next(view.next)]).rstrip()
 
 
