@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypedDict
+from enum import StrEnum
+from types import NoneType
+from typing import Any, TypedDict, get_args, get_type_hints
 
 import dagster as dg
 
@@ -37,6 +39,23 @@ SELECTED = "selected"
 POINTER_EXTRAS = (UNFIT_REASON, WHY_NONE, EQUITY_MICROS, SELECTED)
 """Metadata keys that travel to a table's pointer, where they are read without opening the table."""
 
+
+COLUMN_TYPES: dict[type, str] = {datetime: "timestamp"}
+"""What the UI calls a type that is not called by its own name."""
+
+ENDINGS = {
+    "_micros": "millionths of the currency's unit",
+    "_bps": "hundredths of a percent",
+    "_at": "instant in UTC",
+    "not_after": "instant in UTC after which nothing may be sent",
+    "_on": "date of the exchange",
+    "quantity": "shares",
+    "volume": "shares",
+    "inputs_sha": "digest of all that was read",
+    "_sha": "digest of the content",
+    "payload_hash": "digest of what was decided; an approval names it",
+}
+"""What the ending of a column's name says of it."""
 
 CARRIED_BY_TAG = "trading/carried_by"
 """The run tag under which `trading settle --carry` names who carries a session."""
@@ -135,19 +154,29 @@ def table_of(rows: Sequence[Mapping[str, Any]], *, limit: int = 50) -> dg.TableM
 
 
 def column_schema(row_type: type) -> dg.TableSchema:
-    """Return the columns of a row type, with their types, for the UI."""
-    annotations = row_type.__annotations__
-    return dg.TableSchema(
-        columns=[dg.TableColumn(name=name, type=_type_name(hint)) for name, hint in annotations.items()]
-    )
+    """Return the columns of a row type for the UI: type, whether it may be empty, what its ending means."""
+    return dg.TableSchema(columns=[_column(name, hint) for name, hint in get_type_hints(row_type).items()])
 
 
 def _cell(value: Any) -> str | int | float | bool:
     return value if type(value) in {str, int, float, bool} else str(value)
 
 
-def _type_name(hint: Any) -> str:
-    return hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
+def _column(name: str, hint: Any) -> dg.TableColumn:
+    options = [option for option in get_args(hint) if option is not NoneType]
+    plain = options[0] if len(options) == 1 else hint
+    plain = getattr(plain, "__supertype__", plain)
+    choices = [str(choice) for choice in plain] if issubclass(plain, StrEnum) else []
+    return dg.TableColumn(
+        name=name,
+        type="string" if issubclass(plain, str) else COLUMN_TYPES.get(plain, plain.__name__),
+        description=f"one of: {', '.join(choices)}" if choices else _meaning(name),
+        constraints=dg.TableColumnConstraints(nullable=len(options) == 1),
+    )
+
+
+def _meaning(name: str) -> str | None:
+    return next((meaning for ending, meaning in ENDINGS.items() if name.endswith(ending)), None)
 
 
 def inputs_digest(inputs: Sequence[tuple[str, str]]) -> str:

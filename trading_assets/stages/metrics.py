@@ -62,7 +62,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
         return dg.Output(
             rows,
             metadata={
-                **{f"plot {name}": round(value, 6) for name, value in numbers.items() if value is not None},
+                **{name: round(value, 6) for name, value in numbers.items() if value is not None},
                 "no data": sum(1 for row in rows if row.status is MetricStatus.NO_DATA),
                 "numbers": table_of(
                     [{"metric": row.name, "value": row.value, "unit": row.unit} for row in rows], limit=80
