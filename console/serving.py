@@ -148,8 +148,9 @@ def _tell_load_errors(port: int, progress: Progress) -> None:
     for entry in reply["data"]["workspaceOrError"].get("locationEntries", []):
         error = entry["locationOrLoadError"] or {}
         if "message" in error:
-            cause = [error["message"], *(link["error"]["message"] for link in error["errorChain"])][-1]
-            progress(f"the graph does not load: {cause.strip()}")
+            # Dagster's own error comes first, what our code raised next, and then what led to that.
+            told = [error["message"], *(link["error"]["message"] for link in error["errorChain"])][:2]
+            progress(f"the graph does not load: {told[-1].strip()}")
 
 
 def _asked(port: int, method: str, path: str, body: str | None = None) -> dict[str, Any]:
