@@ -4,13 +4,15 @@ The only module that knows both the graph and which adapter is real.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 
 from jobs.session_jobs import book_jobs
+from resources.journal.store import SqlJournal
 from resources.lake.io_manager import LakeIOManager
+from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
 from sensors.approvals import approvals_sensor
@@ -41,7 +43,6 @@ def definitions_of(settings: Settings) -> dg.Definitions:
 def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
     """Return the adapter behind each port that stages ask for; each opens in the run that first needs it."""
     adapters: dict[str, Callable[[], Any]] = {
-        "journal": lambda: profiled.journal,
         "outbox": lambda: profiled.journal,
         "sources": lambda: profiled.sources,
         "windows": lambda: profiled.windows,
@@ -64,6 +65,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "io_manager": dg.IOManagerDefinition(
             lambda _: LakeIOManager(profiled.lake, ROW_TYPES, extras=POINTER_EXTRAS, remedies=REMEDIES)
         ),
+        "journal": dg.ResourceDefinition(lambda _: _logged_journal(profiled)),
         **{name: _resource(build) for name, build in adapters.items()},
     }
 
@@ -79,6 +81,15 @@ def _accept_pinned_previews() -> None:
         "ignore", category=dg.BetaWarning, message=".*allow_nonexistent_upstream_partitions"
     )
     warnings.filterwarnings("ignore", category=UserWarning, message=".*varying BackfillPolicies")
+
+
+def _logged_journal(profiled: Profiled) -> Iterator[SqlJournal]:
+    """Give the journal to a run, and log what the run does with it to the profile's file."""
+    stop = configure_logging(profiled.settings.log_file, level=profiled.settings.log_level)
+    try:
+        yield profiled.journal
+    finally:
+        stop()
 
 
 def _resource(build: Callable[[], Any]) -> dg.ResourceDefinition:

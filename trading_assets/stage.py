@@ -13,9 +13,10 @@ from types import NoneType
 from typing import Any, TypedDict, get_args, get_type_hints
 
 import dagster as dg
+import structlog
 
 from trading.books import BookConfig
-from trading.errors import TradingError
+from trading.errors import JournalUnavailable, TradingError
 from trading.journal import Journal
 from trading.sessions import Calendar
 from trading.values import digest
@@ -128,19 +129,27 @@ def refusals_kept(
 ) -> Iterator[None]:
     """Store a refusal of a stage in the journal and end the step with its one line, retries off.
 
-    A stage that passes clears the refusal that it left before.
+    A stage that passes clears the refusal that it left before. Either way one line is logged, and every
+    line logged meanwhile carries book, session, stage and run.
     """
     where = graph.where(session)
-    try:
-        yield
-    except TradingError as error:
-        journal.record_refusal(**where, stage=stage, reason=str(error), now=now)
-        raise dg.Failure(
-            description=f"{graph.name} {session} {stage}: {error}",
-            metadata={"refused_by": type(error).__name__},
-            allow_retries=False,
-        ) from error
-    journal.clear_refusal(**where, stage=stage, now=now)
+    run_id = dg.AssetExecutionContext.get().run_id
+    ids = {"book": graph.name, "session": str(session), "stage": stage, "run_id": run_id}
+    with structlog.contextvars.bound_contextvars(**ids):
+        log = structlog.get_logger(part="graph")
+        try:
+            yield
+        except TradingError as error:
+            log.warning("stage_refused", refused_by=type(error).__name__, reason=str(error))
+            if not isinstance(error, JournalUnavailable):
+                journal.record_refusal(**where, stage=stage, reason=str(error), now=now)
+            raise dg.Failure(
+                description=f"{graph.name} {session} {stage}: {error}",
+                metadata={"refused_by": type(error).__name__},
+                allow_retries=False,
+            ) from error
+        journal.clear_refusal(**where, stage=stage, now=now)
+        log.info("stage_passed")
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], *, limit: int = 50) -> dg.TableMetadataValue:
