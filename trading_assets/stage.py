@@ -133,7 +133,7 @@ def refusals_kept(
     line logged meanwhile carries book, session, stage and run.
     """
     where = graph.where(session)
-    run_id = dg.AssetExecutionContext.get().run_id
+    run_id = dg.AssetExecutionContext.get().run.run_id
     ids = {"book": graph.name, "session": str(session), "stage": stage, "run_id": run_id}
     with structlog.contextvars.bound_contextvars(**ids):
         log = structlog.get_logger(part="graph")

@@ -96,7 +96,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
                 positions=positions,
                 alerts=alerts,
                 equities=tuple(EquityPoint(day, equity) for day, equity in equities),
-                lineage=tables.lineage(graph.name, session),
+                lineage=_read_for_report(tables.lineage(graph.name, session)),
             )
         )
         audit_log.project()
@@ -117,6 +117,11 @@ def _file_row(path: Path) -> ReportFile:
     """Return a file as a row; its path starts at the book, so that the row is the same on every machine."""
     place = "/".join(path.parts[-3:])
     return ReportFile(kind=path.suffix[1:], path=place, sha=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _read_for_report(lineage: Sequence[Lineage]) -> tuple[Lineage, ...]:
+    """Return all tables but the report's own: one made again would name itself and never be the same."""
+    return tuple(table for table in lineage if table.asset != "daily_report")
 
 
 def _equity(positions: Sequence[BookRow]) -> int:

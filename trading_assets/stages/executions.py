@@ -110,7 +110,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                         execution_enabled=execution_enabled,
                     ),
                     send_by=min(now + SEND_WITHIN, graph.calendar.closes_at(session)),
-                    holder=f"run {context.run_id[:8]}",
+                    holder=f"run {context.run.run_id[:8]}",
                     now=now,
                 )
                 halted = report.halted

@@ -1,0 +1,198 @@
+"""A session run again: the same bytes, the same ids, and no second order, whatever died in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from jobs.session_jobs import SESSION
+from resources.lake.io_manager import LakeIOManager
+from tests.graph.desk import FIRST, failure_of
+from trading_assets.stage import POINTER_EXTRAS
+from trading_assets.tables import REMEDIES, ROW_TYPES
+
+
+class Killed(BaseException):
+    """Stand for the end of a process: nothing that catches errors catches it."""
+
+
+class Fuse:
+    """Hold where the process dies next: once, at a call of a port, before or after it did its work."""
+
+    def __init__(self) -> None:
+        self.armed: tuple[str, str, str] | None = None
+
+    def check(self, moment: str, port: str, call: str) -> None:
+        """Die here, where that was armed."""
+        if self.armed == (moment, port, call):
+            self.armed = None
+            raise Killed(f"{moment} {port}.{call}")
+
+
+class Mortal:
+    """Stand in front of a port, and die at a call of it."""
+
+    def __init__(self, real: Any, port: str, fuse: Fuse) -> None:
+        self._real, self._port, self._fuse = real, port, fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._fuse.check("before", self._port, name)
+            answer = found(*arguments, **options)
+            self._fuse.check("after", self._port, name)
+            return answer
+
+        return call
+
+
+class MortalLake(dg.IOManager):
+    """Stand in front of the lake, and die as a stage's table is stored."""
+
+    def __init__(self, real: LakeIOManager, fuse: Fuse) -> None:
+        self._real, self._fuse = real, fuse
+
+    def handle_output(self, context: Any, obj: Any) -> None:
+        self._fuse.check("before", "lake", context.asset_key.path[1])
+        self._real.handle_output(context, obj)
+        self._fuse.check("after", "lake", context.asset_key.path[1])
+
+    def load_input(self, context: Any) -> Any:
+        return self._real.load_input(context)
+
+
+def mortal_ports(fuse: Fuse, book: str = "us_five") -> Mapping[str, Callable[[Any], Any]]:
+    """Return the ports of a desk that dies where the fuse says."""
+    per_book = {
+        name: lambda profiled, name=name: {book: Mortal(getattr(profiled, name)[book], name, fuse)}
+        for name in ("sources", "windows", "brokers", "live_quotes")
+    }
+    return {
+        **per_book,
+        "journal": lambda profiled: Mortal(profiled.journal, "journal", fuse),
+        "outbox": lambda profiled: Mortal(profiled.journal, "journal", fuse),
+        "report_writer": lambda profiled: Mortal(profiled.report_writer, "report_writer", fuse),
+        "io_manager": lambda profiled: MortalLake(
+            LakeIOManager(profiled.lake, ROW_TYPES, extras=POINTER_EXTRAS, remedies=REMEDIES), fuse
+        ),
+    }
+
+
+DEATHS = {
+    "decide": [
+        ("after", "journal", "opening_book"),
+        ("before", "lake", "opening_book"),
+        ("before", "windows", "window_before"),
+        ("after", "lake", "candidates"),
+        ("before", "lake", "intents"),
+        ("before", "lake", "verdicts"),
+        ("after", "lake", "advice"),
+        ("before", "journal", "register"),
+        ("after", "journal", "register"),
+        ("after", "lake", "decisions"),
+    ],
+    "execute": [
+        ("after", "live_quotes", "live_quote"),
+        ("after", "journal", "claim"),
+        ("after", "journal", "prepare"),
+        ("before", "brokers", "submit"),
+        ("after", "brokers", "submit"),
+        ("after", "journal", "acknowledge"),
+        ("before", "lake", "executions"),
+        ("after", "lake", "executions"),
+    ],
+    "settle": [
+        ("after", "sources", "raw_bars"),
+        ("before", "lake", "quarantined_quotes"),
+        ("after", "lake", "order_status"),
+        ("before", "journal", "settle"),
+        ("after", "journal", "settle"),
+        ("after", "lake", "positions"),
+        ("before", "lake", "metrics"),
+        ("before", "lake", "alerts"),
+        ("after", "report_writer", "write"),
+        ("after", "lake", "daily_report"),
+    ],
+}
+"""Where a process may die in each job, in the order of the flow; each run dies at one of them."""
+
+
+def orders_per_intent(desk, session):
+    orders = desk.journal.orders(**desk.where(session))
+    return sorted(order.client_order_id for order in orders)
+
+
+def tables_of(files):
+    return {place: sha for place, sha in files.items() if place.endswith(".parquet")}
+
+
+def test_the_same_session_run_twice_leaves_the_same_bytes_and_sends_nothing_again(whole_session, desk_on):
+    first, _ = whole_session
+    before = first.files()
+    again = desk_on(first.settings.state_dir)
+
+    result = again.run("session", FIRST)
+
+    assert failure_of(result) == ("", "")
+    assert again.files() == before
+    assert again.sent() == first.sent()
+    assert len(again.journal.intents(**again.where(FIRST))) == len(again.rows("decisions", FIRST))
+
+
+def test_the_same_session_on_another_machine_has_the_same_bytes_ids_and_orders(whole_session, desk):
+    first, _ = whole_session
+
+    for what in ("decide", "execute", "settle"):
+        assert failure_of(desk.run(what, FIRST)) == ("", "")
+
+    assert tables_of(desk.files()) == tables_of(first.files())
+    assert desk.sent() == first.sent()
+    ids = [row.intent_id for row in desk.journal.intents(**desk.where(FIRST))]
+    assert ids == [row.intent_id for row in first.journal.intents(**first.where(FIRST))]
+
+
+def test_a_session_killed_at_every_stage_in_turn_ends_as_if_nothing_had_happened(whole_session, imported, desk_on):
+    first, _ = whole_session
+    fuse = Fuse()
+    deaths = 0
+    state = imported[0]
+    for job, points in DEATHS.items():
+        for point in points:
+            desk = desk_on(state, ports=mortal_ports(fuse))
+            fuse.armed = point
+            with pytest.raises(Killed):
+                desk.run(job, FIRST, raise_on_error=True)
+            assert fuse.armed is None, point
+            deaths += 1
+        survivor = desk_on(state, ports=mortal_ports(fuse))
+        assert failure_of(survivor.run(job, FIRST)) == ("", "")
+
+    assert deaths == 28
+    assert tables_of(survivor.files()) == tables_of(first.files())
+    assert survivor.sent() == first.sent()
+    assert orders_per_intent(survivor, FIRST) == orders_per_intent(first, FIRST)
+    assert survivor.journal.session_record(**survivor.where(FIRST)).closing_sha == (
+        first.journal.session_record(**first.where(FIRST)).closing_sha
+    )
+
+
+STAGES = [(name,) for name in SESSION if name not in {"market_quotes", "quarantined_quotes"}]
+
+
+@pytest.mark.parametrize("stage", [*STAGES, ("market_quotes", "quarantined_quotes")], ids="-".join)
+def test_one_stage_of_a_settled_session_made_again_is_the_same_and_sends_nothing(whole_session, desk_on, stage):
+    first, _ = whole_session
+    before = first.files()
+    desk = desk_on(first.settings.state_dir)
+
+    result = desk.materialize(*stage, session=FIRST)
+
+    assert failure_of(result) == ("", "")
+    assert desk.files() == before
+    assert desk.sent() == first.sent()
