@@ -41,7 +41,7 @@ $(STAMP):
 	fi; \
 	echo "setup: installing $$(grep -c '^[^ #].*==' requirements.lock) locked packages (about a minute when cold)" >&2; \
 	if [ -n "$(UV)" ]; then \
-	  "$(UV)" pip install --python $(PY) --require-hashes --no-deps -r requirements.lock; \
+	  "$(UV)" pip install --python $(PY) --compile-bytecode --require-hashes --no-deps -r requirements.lock; \
 	  "$(UV)" pip install --python $(PY) --quiet --no-deps --no-build-isolation -e .; \
 	else \
 	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null; \
