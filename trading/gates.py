@@ -18,6 +18,20 @@ from trading.limits import Limits
 from trading.values import IntentId
 from trading.verdicts import Verdict, by_intent, verdicts_sha
 
+INTENT_FIELDS = ("session", "symbol", "side", "price_micros", "intent_key")
+JOURNAL_FIELDS = (
+    "quantity",
+    "unadvised_quantity",
+    "payload_hash",
+    "account",
+    "lane",
+    "not_after",
+    "verdicts_sha",
+    "limits_sha",
+    "inputs_sha",
+)
+"""What a decision's row has in common with its registered intent, and with that one's row in the journal."""
+
 
 class Gate(NamedTuple):
     """Hold one gate's answer: a full statement as name, whether it holds, why not, and the offending rows."""
@@ -194,12 +208,11 @@ def _difference(row: DecisionRow, registered: JournalIntent | None) -> str:
     """Return how a decision's row differs from its registered intent, empty where it does not."""
     if registered is None:
         return "not registered"
-    if row.payload_hash != registered.payload_hash:
-        return "payload differs"
-    if row.quantity != registered.quantity:
-        return f"quantity {row.quantity}, registered {registered.quantity}"
-    if row.verdicts_sha != registered.verdicts_sha:
-        return "verdicts differ"
+    told = {name: getattr(registered.intent, name) for name in INTENT_FIELDS}
+    told |= {name: getattr(registered, name) for name in JOURNAL_FIELDS}
+    for name, stored in told.items():
+        if getattr(row, name) != stored:
+            return f"{name} {getattr(row, name)}, registered {stored}"
     is_dead = registered.state is IntentState.REJECTED and registered.quantity == 0
     if (row.outcome in {Outcome.BLOCKED, Outcome.VETOED}) != is_dead:
         return f"outcome {row.outcome}, registered state {registered.state}"

@@ -1,0 +1,195 @@
+"""Advice: whatever a model says, the orders are a part of those without it, and sales are untouched."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading.advice import Advice, AdviceVerdict, Ladder, NoAdvisor, advised_quantity, escalates, reduces_risk
+from trading.decisions import Outcome, decide
+from trading.limits import Limits
+from trading.positions import Book, Position
+from trading.testing import example_intent
+from trading.values import IntentKey, Side, Symbol
+from trading.verdicts import Switches, review_intents
+
+NOON = datetime(2013, 2, 28, 17, tzinfo=UTC)
+LIMITS = Limits(
+    order_notional_micros_max=100_000_000_000,
+    symbol_weight_bps_max=10_000,
+    auto_approve_notional_micros=5_000_000_000,
+    cost_bps=20,
+    quote_age_s_max=300,
+    stale_ratio_bps_max=1_000,
+)
+INTENTS = (
+    example_intent("HELD", side=Side.SELL, quantity=30),
+    example_intent("SMALL", quantity=7),
+    example_intent("LARGE", quantity=90),
+    example_intent("HUGE", quantity=2_000),  # over the limit: blocked
+)
+HELD = Book(
+    currency="USD",
+    cash_micros=10**11,
+    deposits_micros=10**11,
+    positions=(Position(Symbol("HELD"), 30, 0),),
+)
+VERDICTS = review_intents(
+    INTENTS,
+    book=HELD,
+    prices={intent.symbol: intent.price_micros for intent in INTENTS},
+    sessions_behind={intent.symbol: 0 for intent in INTENTS},
+    session_open=True,
+    switches=Switches(kill_switch_on=False, paused=False, execution_enabled=True),
+    limits=LIMITS,
+)
+
+
+def advice_on(intent, verdict, factor_bps=10_000):
+    return Advice(
+        intent.intent_key,
+        intent.symbol,
+        intent.session,
+        verdict,
+        factor_bps,
+        3,
+        applied=True,
+        source="",
+        rationale="",
+    )
+
+
+def decided(advice, ladder):
+    return decide(
+        INTENTS,
+        VERDICTS,
+        advice,
+        account="SIM",
+        lane="simulated",
+        ladder=ladder,
+        limits=LIMITS,
+        not_after=NOON,
+        inputs_sha="inputs",
+    )
+
+
+TWIN = decided((), Ladder.OFF)
+
+
+def test_the_twin_has_all_outcomes_that_rules_alone_can_give():
+    assert [(d.intent.symbol, d.outcome, d.quantity) for d in TWIN] == [
+        ("HELD", Outcome.APPROVED, 30),
+        ("SMALL", Outcome.APPROVED, 7),
+        ("LARGE", Outcome.PENDING_APPROVAL, 90),
+        ("HUGE", Outcome.BLOCKED, 0),
+    ]
+
+
+HOSTILE = st.builds(
+    Advice,
+    intent_key=st.sampled_from([*(intent.intent_key for intent in INTENTS), IntentKey("key-of-nothing")]),
+    symbol=st.sampled_from([intent.symbol for intent in INTENTS]),
+    session=st.just(INTENTS[0].session),
+    verdict=st.sampled_from(AdviceVerdict),
+    factor_bps=st.one_of(
+        st.integers(-20_000, 30_000), st.integers(-(10**30), 10**30), st.sampled_from([0, 10_000])
+    ),
+    ladder=st.integers(-5, 9),
+    applied=st.booleans(),
+    source=st.just("hostile"),
+    rationale=st.text(max_size=5),
+)
+
+
+@given(st.lists(HOSTILE, max_size=8), st.sampled_from(Ladder))
+def test_a_hostile_model_can_only_make_the_book_smaller(advice, ladder):
+    found = decided(advice, ladder)
+
+    for twin, own in zip(TWIN, found, strict=True):
+        assert own.intent_id == twin.intent_id
+        assert own.verdicts_sha == twin.verdicts_sha
+        assert own.unadvised_quantity == twin.unadvised_quantity
+        assert 0 <= own.quantity <= twin.quantity
+        if twin.outcome is Outcome.BLOCKED or own.intent.side is Side.SELL:
+            assert own == twin
+        if own.outcome is Outcome.APPROVED and twin.outcome is Outcome.PENDING_APPROVAL:
+            # Shrunk to what needs no person: still no more than a person would have been asked for.
+            assert own.quantity * own.intent.price_micros <= LIMITS.auto_approve_notional_micros
+    if ladder < Ladder.VETO:
+        assert found == TWIN
+
+
+@pytest.mark.parametrize(
+    ("ladder", "verdict", "factor_bps", "quantity"),
+    [
+        (Ladder.OFF, AdviceVerdict.VETO, 0, 7),
+        (Ladder.SHADOW, AdviceVerdict.VETO, 0, 7),
+        (Ladder.VETO, AdviceVerdict.VETO, 10_000, 0),
+        (Ladder.VETO, AdviceVerdict.SHRINK, 5_000, 7),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.VETO, 0, 0),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.SHRINK, 5_000, 3),  # rounded down
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.SHRINK, 9_999, 6),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.SHRINK, 10_000, 7),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.SHRINK, 1, 0),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.SHRINK, 10_001, 7),  # no advice
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.SHRINK, -1, 7),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.VETO, -1, 7),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.KEEP, 0, 7),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.ABSTAIN, 0, 7),
+        (Ladder.VETO_AND_SHRINK, AdviceVerdict.ESCALATE, 0, 7),
+    ],
+)
+def test_what_each_step_of_the_ladder_lets_advice_do(ladder, verdict, factor_bps, quantity):
+    small = INTENTS[1]
+    advice = advice_on(small, verdict, factor_bps)
+
+    assert advised_quantity(small, advice, ladder=ladder, reduces_risk=False) == quantity
+    assert advised_quantity(small, advice, ladder=ladder, reduces_risk=True) == 7
+    assert advised_quantity(small, None, ladder=ladder, reduces_risk=False) == 7
+
+
+def test_a_veto_is_told_and_a_shrunk_order_is_what_is_sent():
+    _, small, large = INTENTS[:3]
+    advice = [advice_on(small, AdviceVerdict.VETO), advice_on(large, AdviceVerdict.SHRINK, 5_000)]
+
+    _, vetoed, shrunk, _ = decided(advice, Ladder.VETO_AND_SHRINK)
+
+    assert (vetoed.outcome, vetoed.reason, vetoed.quantity) == (Outcome.VETOED, "advisor_veto", 0)
+    assert vetoed.unadvised_quantity == 7
+    assert (shrunk.outcome, shrunk.reason, shrunk.quantity) == (Outcome.APPROVED, "within_policy", 45)
+
+
+@pytest.mark.parametrize("ladder", Ladder)
+def test_an_escalation_hands_a_buy_to_a_person_where_a_veto_would_count(ladder):
+    advice = [advice_on(intent, AdviceVerdict.ESCALATE) for intent in INTENTS]
+
+    held, small, large, huge = decided(advice, ladder)
+
+    if ladder < Ladder.VETO:
+        assert (held, small, large, huge) == TWIN
+    else:
+        assert (small.outcome, small.reason, small.quantity) == (
+            Outcome.PENDING_APPROVAL,
+            "advisor_escalated",
+            7,
+        )
+        assert (large.outcome, large.reason) == (Outcome.PENDING_APPROVAL, "above_auto_approval")
+        assert (held, huge) == (TWIN[0], TWIN[3])
+        assert not escalates(INTENTS[1], None, ladder=ladder)
+
+
+def test_the_advisor_that_is_off_abstains_on_every_intent():
+    advice = NoAdvisor().advise(INTENTS)
+
+    assert [row.intent_key for row in advice] == [intent.intent_key for intent in INTENTS]
+    assert {(row.verdict, row.factor_bps, row.applied) for row in advice} == {
+        (AdviceVerdict.ABSTAIN, 10_000, False)
+    }
+    assert decided(advice, Ladder.VETO_AND_SHRINK) == TWIN
+
+
+def test_in_a_long_only_book_every_sale_reduces_risk_and_no_buy_does():
+    assert [reduces_risk(intent) for intent in INTENTS] == [True, False, False, False]

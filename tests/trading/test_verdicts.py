@@ -1,0 +1,199 @@
+"""Verdicts: a batch is judged on the exposure that results, earlier intents of it counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from trading.guards import GUARDS
+from trading.limits import Limits
+from trading.positions import Book, Position
+from trading.testing import example_intent
+from trading.values import Side, Slot, Symbol
+from trading.verdicts import Switches, by_intent, review_intents, verdicts_sha
+
+A, B = Symbol("A"), Symbol("B")
+LIMITS = Limits(
+    order_notional_micros_max=10_000_000_000,
+    symbol_weight_bps_max=10_000,
+    auto_approve_notional_micros=10_000_000_000,
+    cost_bps=100,
+    quote_age_s_max=300,
+    stale_ratio_bps_max=1_000,
+)
+RUNNING = Switches(kill_switch_on=False, paused=False, execution_enabled=True)
+PRICE = 100_000_000
+
+
+def book(cash_micros, **positions):
+    return Book(
+        currency="USD",
+        cash_micros=cash_micros,
+        deposits_micros=cash_micros,
+        positions=tuple(Position(Symbol(name), shares, 0) for name, shares in positions.items()),
+    )
+
+
+def judged(intents, held, *, limits=LIMITS, prices=None, behind=None, **switches):
+    verdicts = review_intents(
+        intents,
+        book=held,
+        prices={A: PRICE, B: PRICE} if prices is None else prices,
+        sessions_behind={A: 0, B: 0} if behind is None else behind,
+        session_open=switches.pop("session_open", True),
+        switches=replace(RUNNING, **switches),
+        limits=limits,
+    )
+    return [
+        [verdict.reason for verdict in group if not verdict.passed] for group in by_intent(verdicts).values()
+    ]
+
+
+def buy(symbol, quantity, **others):
+    return example_intent(symbol, quantity=quantity, price_micros=PRICE, **others)
+
+
+def sale(symbol, quantity, **others):
+    return buy(symbol, quantity, side=Side.SELL, **others)
+
+
+def test_every_guard_says_its_word_on_every_intent_in_order():
+    intents = [buy("A", 1), buy("B", 1)]
+    verdicts = review_intents(
+        intents,
+        book=book(10**9),
+        prices={A: PRICE, B: PRICE},
+        sessions_behind={A: 0, B: 0},
+        session_open=True,
+        switches=RUNNING,
+        limits=LIMITS,
+    )
+
+    names = [name for name, _ in GUARDS]
+    assert [verdict.guard for verdict in verdicts] == names * 2
+    assert [verdict.intent_key for verdict in verdicts] == [
+        key for i in intents for key in [i.intent_key] * 10
+    ]
+    assert {verdict.limits_sha for verdict in verdicts} == {LIMITS.sha()}
+    assert all(verdict.passed and verdict.reason == "ok" for verdict in verdicts)
+    power = verdicts[names.index("buying_power")]
+    assert (power.observed, power.limit, power.largest_quantity) == (101_000_000, 10**9, 9)
+
+
+def test_a_passing_buy_reserves_money_with_its_costs_for_the_next():
+    # 1 % of costs: two buys of 5 at 100.00 need 505.00 each.
+    assert judged([buy("A", 5), buy("B", 5)], book(1_010_000_000)) == [[], []]
+    assert judged([buy("A", 5), buy("B", 5)], book(1_009_999_999)) == [[], ["insufficient_buying_power"]]
+
+
+def test_a_blocked_buy_reserves_nothing():
+    small = replace(LIMITS, order_notional_micros_max=600_000_000, auto_approve_notional_micros=600_000_000)
+
+    assert judged([buy("A", 7), buy("B", 5)], book(505_000_000, B=100), limits=small) == [
+        ["max_notional_exceeded", "insufficient_buying_power"],
+        [],
+    ]
+
+
+def test_the_proceeds_of_an_earlier_sale_count_after_costs():
+    # Ten sold at 100.00 less 1 % are 990.00; nine bought need 909.00, ten 1,010.00.
+    assert judged([sale("A", 10), buy("B", 9)], book(0, A=10)) == [[], []]
+    assert judged([sale("A", 10), buy("B", 10)], book(0, A=10)) == [[], ["insufficient_buying_power"]]
+
+
+def test_a_blocked_sale_brings_nothing():
+    assert judged([sale("A", 11), buy("B", 9)], book(0, A=10)) == [
+        ["symbol_notional_cap_exceeded"],
+        ["insufficient_buying_power"],
+    ]
+
+
+def test_two_sales_cannot_sell_the_same_shares():
+    twice = [sale("A", 6), sale("A", 5, slot=Slot.STOP)]
+
+    assert judged(twice, book(10**9, A=11)) == [[], []]
+    assert judged(twice, book(10**9, A=10)) == [[], ["symbol_notional_cap_exceeded"]]
+
+
+def test_two_buys_of_a_symbol_share_its_cap():
+    capped = replace(LIMITS, symbol_weight_bps_max=1_000)
+    twice = [buy("A", 6), buy("A", 5, slot=Slot.STOP)]
+
+    # 10 % of 11,000.00 are eleven shares, of 10,900.00 only ten.
+    assert judged(twice, book(11_000_000_000), limits=capped) == [[], []]
+    assert judged(twice, book(10_900_000_000), limits=capped) == [[], ["symbol_notional_cap_exceeded"]]
+
+
+def test_a_position_without_a_price_makes_the_caps_tighter():
+    capped = replace(LIMITS, symbol_weight_bps_max=1_000)
+
+    assert judged([buy("A", 10)], book(9_000_000_000, B=10), limits=capped) == [[]]
+    assert judged([buy("A", 10)], book(9_000_000_000, B=10), limits=capped, prices={A: PRICE}) == [
+        ["symbol_notional_cap_exceeded"]
+    ]
+
+
+def test_an_intent_without_price_or_quote_is_stopped():
+    assert judged([buy("A", 1)], book(10**9), prices={}, behind={}) == [["missing_price", "quote_stale"]]
+    assert judged([buy("A", 1)], book(10**9), behind={}) == [["quote_stale"]]
+    assert judged([buy("A", 1)], book(10**9), behind={A: 2}) == [["quote_stale"]]
+
+
+@pytest.mark.parametrize(
+    ("switches", "reason"),
+    [
+        ({"kill_switch_on": True}, "kill_switch_on"),
+        ({"paused": True}, "trading_paused"),
+        ({"execution_enabled": False}, "execution_disabled"),
+        ({"session_open": False}, "session_closed"),
+    ],
+)
+def test_what_holds_trading_holds_every_intent(switches, reason):
+    assert judged([buy("A", 1), sale("B", 1)], book(10**9, B=5), **switches) == [[reason], [reason]]
+
+
+def test_a_flatten_passes_the_kill_switch():
+    assert judged([sale("B", 5, slot=Slot.FLATTEN)], book(0, B=5), kill_switch_on=True) == [[]]
+
+
+def test_a_symbol_off_the_allowlist_is_stopped():
+    assert judged([buy("A", 1), buy("B", 1)], book(10**9), limits=replace(LIMITS, allowlist=(A,))) == [
+        [],
+        ["symbol_not_allowed"],
+    ]
+
+
+def test_the_digest_of_verdicts_changes_with_any_field():
+    verdicts = review_intents(
+        [buy("A", 1)],
+        book=book(10**9),
+        prices={A: PRICE},
+        sessions_behind={A: 0},
+        session_open=True,
+        switches=RUNNING,
+        limits=LIMITS,
+    )
+    plain = verdicts_sha(verdicts)
+
+    assert verdicts_sha(list(verdicts)) == plain
+    for name in verdicts[0]._fields:
+        value = getattr(verdicts[3], name)
+        other = not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else f"{value}!"
+        changed = (*verdicts[:3], verdicts[3]._replace(**{name: other}), *verdicts[4:])
+        assert verdicts_sha(changed) != plain, name
+    assert verdicts_sha(verdicts[:-1]) != plain
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"auto_approve_notional_micros": 10_000_000_001}, "nothing above that can be approved"),
+        ({"order_notional_micros_max": 0, "auto_approve_notional_micros": 0}, "must be positive"),
+        ({"symbol_weight_bps_max": 0}, "must be positive; to stop trading use halt"),
+        ({"quote_age_s_max": -1}, "quote_age_s_max -1: must be positive"),
+    ],
+)
+def test_limits_that_contradict_themselves_cannot_exist(changes, rule):
+    with pytest.raises(ValueError, match=rule):
+        replace(LIMITS, **changes)
