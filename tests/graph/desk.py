@@ -22,6 +22,7 @@ from jobs.session_jobs import job_name
 from resources.calendars import load_calendar
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
+from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings
 from trading_assets.definitions import definitions_of, resources_of
@@ -84,6 +85,8 @@ class Desk:
         self.profiled = Profiled(self.settings, assets=tuple(ROW_TYPES))
         self.instance = dg.DagsterInstance.ephemeral()
         self._ports = dict(ports or {})
+        # A desk whose journal is replaced would go on writing to the log of the desk before it.
+        self._stop_logging = configure_logging(self.settings.log_file)
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -175,6 +178,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the journal and of Dagster's storage."""
+        self._stop_logging()
         self.journal.close()
         self.instance.dispose()
 

@@ -103,7 +103,9 @@ DEATHS = {
         ("after", "journal", "prepare"),
         ("before", "brokers", "submit"),
         ("after", "brokers", "submit"),
-        ("after", "journal", "acknowledge"),
+        ("after", "journal", "adopt"),
+        ("after", "journal", "record_fill"),
+        ("after", "journal", "close_working"),
         ("before", "lake", "executions"),
         ("after", "lake", "executions"),
     ],
@@ -166,14 +168,14 @@ def test_a_session_killed_at_every_stage_in_turn_ends_as_if_nothing_had_happened
         for point in points:
             desk = desk_on(state, ports=mortal_ports(fuse))
             fuse.armed = point
-            with pytest.raises(Killed):
+            with pytest.raises(Killed, match=rf"{point[0]} {point[1]}.{point[2]}"):
                 desk.run(job, FIRST, raise_on_error=True)
             assert fuse.armed is None, point
             deaths += 1
         survivor = desk_on(state, ports=mortal_ports(fuse))
         assert failure_of(survivor.run(job, FIRST)) == ("", "")
 
-    assert deaths == 28
+    assert deaths == 30
     assert tables_of(survivor.files()) == tables_of(first.files())
     assert survivor.sent() == first.sent()
     assert orders_per_intent(survivor, FIRST) == orders_per_intent(first, FIRST)
