@@ -11,7 +11,6 @@ import fcntl
 import http.client
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -42,20 +41,35 @@ LOG_LINES_SHOWN = 15
 GRAPH_STATE = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
   ... on PythonError { message errorChain { error { message } } } } } } } }"""
 
+STORAGE = """
+storage:
+  custom:
+    module: resources.run_records
+    class: KeptRunRecords
+    config:
+      base_dir: {base_dir}
+"""
+
 Progress = Callable[[str], None]
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Return Dagster's folder of a profile, with the project's `dagster.yaml` in it as it stands now."""
-    home = settings.profile_dir / "dagster"
+    """Return Dagster's folder of a profile, with the project's `dagster.yaml` in it as it stands now.
+
+    Unless that names a storage, Dagster's records lie in the same folder (resources/run_records.py).
+    """
+    home = (settings.profile_dir / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    ours, theirs = PROJECT / "dagster.yaml", home / "dagster.yaml"
-    if not theirs.exists() or theirs.read_bytes() != ours.read_bytes():
+    wanted = (PROJECT / "dagster.yaml").read_text(encoding="utf-8")
+    if "\nstorage:" not in wanted:
+        wanted += STORAGE.format(base_dir=json.dumps(str(home)))
+    file = home / "dagster.yaml"
+    if not file.exists() or file.read_text(encoding="utf-8") != wanted:
         # Whole or not at all: another process may be reading it.
         partial = home / f"dagster.yaml.{os.getpid()}"
-        shutil.copyfile(ours, partial)
-        partial.replace(theirs)
-    return home.resolve()
+        partial.write_text(wanted, encoding="utf-8")
+        partial.replace(file)
+    return home
 
 
 def address(port: int) -> str:
