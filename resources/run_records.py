@@ -15,11 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+)
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, inspect
 
 BUSY_S_MAX = 30
 """How long a writer waits for another: Dagster's own number for event logs."""
@@ -80,6 +83,11 @@ class KeptEvents(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Say whether the index has a table: asked with every evaluation of a check."""
+        with self._engines.of(self.conn_string_for_shard(INDEX_SHARD_NAME)).connect() as connection:
+            return inspect(connection).has_table(table_name)
 
     def dispose(self) -> None:
         """Close what is kept."""
