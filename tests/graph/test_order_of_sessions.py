@@ -1,0 +1,189 @@
+"""Sessions out of order: each does what it would have done in order, or is refused with what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.graph.desk import CALENDAR, FIRST, SESSIONS, Desk, copied, failure_of
+from trading.quotes import RawBar
+
+DAYS = SESSIONS[:4]
+"""Sessions that are run in one order and another; in each the book trades."""
+
+
+def books(desk: Desk) -> dict[Any, str]:
+    records = {day: desk.journal.session_record(**desk.where(day)) for day in DAYS}
+    return {day: f"{record.opening_sha} {record.closing_sha}" for day, record in records.items() if record}
+
+
+def tables(desk: Desk) -> dict[str, str]:
+    """Return the current content of every table of the days: reruns may leave older versions beside it."""
+    names = ("opening_book", "decisions", "executions", "order_status", "positions", "metrics")
+    return {
+        f"{name} {day}": desk.lake.require((desk.book, name), str(day)).sha for name in names for day in DAYS
+    }
+
+
+@pytest.fixture(scope="module")
+def in_order(imported, tmp_path_factory):
+    """Give a desk on which the days ran one after the other."""
+    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("order") / "desk"))
+    for day in DAYS:
+        result = desk.run("session", day)
+        assert result.success, failure_of(result)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture(scope="module")
+def after_two(imported, tmp_path_factory):
+    """Give the folder of a desk that settled the first two of the days."""
+    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("two") / "desk"))
+    for day in DAYS[:2]:
+        assert desk.run("session", day).success
+    desk.close()
+    return desk.settings.state_dir
+
+
+def test_sessions_launched_in_shuffled_order_wait_for_the_one_before_and_end_as_in_order(in_order, desk):
+    shuffled = [DAYS[0], DAYS[2], DAYS[3], DAYS[1]]
+    refused = {}
+    waiting = list(shuffled)
+    rounds = 0
+    while waiting:
+        rounds += 1
+        still = []
+        for day in waiting:
+            result = desk.run("session", day)
+            if not result.success:
+                refused[day] = failure_of(result)
+                still.append(day)
+        assert len(still) < len(waiting), refused
+        waiting = still
+
+    assert rounds == 2
+    assert set(refused) == {DAYS[2], DAYS[3]}
+    stage, told = refused[DAYS[2]]
+    assert stage == "opening_book"
+    assert f"the session before, {DAYS[1]}, was never opened" in told
+    assert "run it first, or carry the book over it as a named person" in told
+    assert books(desk) == books(in_order)
+    assert tables(desk) == tables(in_order)
+    assert desk.sent() == in_order.sent()
+
+
+def test_a_refused_session_leaves_its_reason_in_the_journal_and_nothing_in_the_lake(after_two, desk_on):
+    desk = desk_on(after_two)
+    before = desk.files()
+
+    assert not desk.run("session", DAYS[3]).success
+
+    record = desk.journal.session_record(**desk.where(DAYS[3]))
+    assert record.refused.startswith("opening_book: ")
+    assert str(DAYS[2]) in record.refused
+    changed = {place for place, sha in desk.files().items() if before.get(place) != sha}
+    # Quotes and candidates know nothing of the book: all that stands on it is missing.
+    assert {place.split("/")[0] for place in changed} <= {"candidates", "market_quotes", "quarantined_quotes"}
+
+
+def test_a_session_before_the_book_opened_is_refused(after_two, desk_on):
+    desk = desk_on(after_two)
+    earlier = CALENDAR.previous(FIRST)
+
+    stage, told = failure_of(desk.run("decide", earlier))
+
+    assert stage in {"opening_book", "candidates"}
+    assert desk.journal.intents(**desk.where(earlier)) == []
+    refused = desk.journal.session_record(**desk.where(earlier)).refused
+    assert f"the book opened in {FIRST}, after this session" in f"{told} {refused}"
+
+
+class FailingOnce:
+    """Give real bars, but fail the first time as a source that cannot be reached."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.is_failing = True
+        self.name = real.name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def raw_bars(self, first: Any, last: Any) -> list[RawBar]:
+        if self.is_failing:
+            self.is_failing = False
+            raise OSError("the source cannot be reached")
+        return self._real.raw_bars(first, last)
+
+
+def test_after_a_session_that_failed_halfway_the_next_waits_until_it_ran_again(in_order, after_two, desk_on):
+    source: dict[str, FailingOnce] = {}
+
+    def sources(profiled: Any) -> Any:
+        source.setdefault("us_five", FailingOnce(profiled.sources["us_five"]))
+        return source
+
+    desk = desk_on(after_two, ports={"sources": sources})
+    failed = desk.run("session", DAYS[2])
+    early = desk.run("session", DAYS[3])
+
+    assert failure_of(failed)[0] == "market_quotes"
+    assert failure_of(early)[0] == "opening_book"
+    assert f"{DAYS[2]}, is not settled" in failure_of(early)[1]
+    for day in DAYS[2:]:
+        assert desk.run("session", day).success
+    assert books(desk) == books(in_order)
+    assert tables(desk) == tables(in_order)
+    assert desk.sent() == in_order.sent()
+
+
+@pytest.mark.parametrize("what", ["decide", "execute", "settle"])
+def test_a_session_run_again_after_the_next_is_settled_changes_nothing(in_order, desk_on, what):
+    before = in_order.files()
+    desk = desk_on(in_order.settings.state_dir)
+
+    result = desk.run(what, DAYS[1])
+
+    assert failure_of(result) == ("", "")
+    assert desk.files() == before
+    assert desk.sent() == in_order.sent()
+    assert books(desk) == books(in_order)
+
+
+def test_a_settlement_before_the_decision_is_refused(after_two, desk_on):
+    desk = desk_on(after_two)
+
+    result = desk.run("settle", DAYS[2])
+
+    assert not result.success
+    record = desk.journal.session_record(**desk.where(DAYS[2]))
+    assert record is None or record.settled_at is None
+    assert "opening_book" in failure_of(result)[1]
+    assert f"trading run-once --book us_five --session {DAYS[2]}" in failure_of(result)[1]
+
+
+def test_an_execution_before_the_decision_is_refused_with_the_command_to_run(after_two, desk_on):
+    desk = desk_on(after_two)
+    sent = desk.sent()
+
+    result = desk.run("execute", DAYS[2])
+
+    assert not result.success
+    assert f"trading run-once --book us_five --session {DAYS[2]}" in failure_of(result)[1]
+    assert desk.sent() == sent
+
+
+def test_a_settlement_with_something_approved_and_not_executed_is_refused(after_two, desk_on):
+    desk = desk_on(after_two)
+    assert desk.run("decide", DAYS[2]).success  # and nobody executed it
+
+    result = desk.run("settle", DAYS[2])
+
+    stage, told = failure_of(result)
+    assert stage == "order_status"
+    assert "approved intents were never executed" in told
+    assert f"run the execute job of {DAYS[2]}" in told
+    assert "--carry" in told
+    assert desk.journal.session_record(**desk.where(DAYS[2])).settled_at is None
