@@ -300,7 +300,7 @@ def adjusted_window(
         quoted_on.append(None if row is None else panel.sessions[row])
         if row is not None:
             last_close[column] = panel.close[row, column]
-        for action in by_symbol.get(symbol, ()):
+        for action in sorted(by_symbol.get(symbol, ())):  # one order, so one product of factors to the bit
             _adjust_for(action, panel, column, price_factor, share_factor)
             if (
                 action.kind is ActionKind.SPLIT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -119,6 +120,16 @@ def test_later_actions_and_those_before_the_window_and_of_others_change_nothing(
 
     for name in ("open", "high", "low", "close", "volume", "close_micros"):
         assert np.array_equal(getattr(plain, name), getattr(with_it, name)), name
+
+
+def test_actions_give_the_same_window_to_the_bit_in_whatever_order_they_are_told():
+    actions = [dividend("A", day, 100_003 * number) for number, day in enumerate(DAYS[1:], start=1)]
+    actions.append(split("A", DAYS[3], 3, 7))
+    told = {
+        panel(A=CLOSES).window_before(D, 6, actions=order).close.tobytes() for order in permutations(actions)
+    }
+
+    assert len(told) == 1
 
 
 def test_a_window_holds_the_sessions_before_its_own_only():
