@@ -1,4 +1,4 @@
-"""The latest evaluations of blocking checks as Dagster stored them: what the executor asks as well.
+"""Evaluations of checks as Dagster stored them: what the executor asks as well, and what was judged before.
 
 A blocking check holds only the run that contains it; a later run of executions alone would go ahead.
 """
@@ -11,6 +11,10 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from trading.gates import Gate
 
+JUDGED = "judged"
+"""Metadata of an evaluation: the digest of what was judged and of what judged it."""
+JUDGED_IN = "judged in run"
+
 
 def evaluated_gates(
     instance: dg.DagsterInstance, *, asset: dg.AssetKey, names: Sequence[str], partition: str
@@ -21,6 +25,27 @@ def evaluated_gates(
         keys, partition_filter=PartitionKeyFilter(key=partition)
     )
     return tuple(_gate(key, records.get(key)) for key in keys)
+
+
+def run_that_judged(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, *, partition: str, judged: str
+) -> str:
+    """Return the run that judged exactly what `judged` names and let it pass, empty where none is known.
+
+    Only the latest evaluation that passed is looked at; its metadata tells what it was of, and where judged.
+    """
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        check,
+        limit=1,
+        status={AssetCheckExecutionRecordStatus.SUCCEEDED},
+        partition_filter=PartitionKeyFilter(key=partition),
+    )
+    for record in records:
+        event = record.event.dagster_event if record.event else None
+        told = event.asset_check_evaluation_data.metadata if event else {}
+        if JUDGED in told and told[JUDGED].value == judged:
+            return str(told[JUDGED_IN].value)
+    return ""
 
 
 def _gate(key: dg.AssetCheckKey, record: object) -> Gate:

@@ -4,6 +4,7 @@ The rules that judge a row are trading/quality.py. Checks here never block: a ga
 in the data (`unfit_reason`), and whoever reads an unfit session later refuses.
 """
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ from trading.actions import CorporateAction
 from trading.quality import QualityLimits, dates_of, judge_range
 from trading.quotes import AcceptedQuotes, MarketData, Quarantined, Quote, SessionQuotes
 from trading.values import Symbol
-from trading_assets.quality_suite import validate_quotes
+from trading_assets.evaluations import JUDGED, JUDGED_IN, run_that_judged
+from trading_assets.quality_suite import suite_sha, validate_quotes
 from trading_assets.stage import (
     INPUTS_SHA,
     OWNERS,
@@ -121,8 +123,17 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
         context: dg.AssetCheckExecutionContext,
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
     ) -> dg.AssetCheckResult:
-        failed = _failed_expectations(accepted_quotes[graph.name], _keys(context))
-        return _evaluated(context, graph, "quotes_satisfy_the_suite", failed)
+        check = dg.AssetCheckKey(graph.key("market_quotes"), "quotes_satisfy_the_suite")
+        reader = accepted_quotes[graph.name]
+        quotes = {key: reader.quotes_on(date.fromisoformat(key)) for key in _keys(context)}
+        judged = {key: _judged_sha(rows) for key, rows in quotes.items()}
+        passed = {
+            key: run_that_judged(context.instance, check, partition=key, judged=sha)
+            for key, sha in judged.items()
+        }
+        failed = _failed_expectations({key: rows for key, rows in quotes.items() if not passed[key]})
+        told = {key: {JUDGED: judged[key], JUDGED_IN: passed[key] or context.run.run_id} for key in judged}
+        return _evaluated(context, graph, check.name, {key: failed.get(key, []) for key in quotes}, told)
 
     @dg.asset_check(
         asset=graph.key("market_quotes"),
@@ -181,11 +192,17 @@ def _keys(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
     return context.op_execution_context.partition_keys
 
 
-def _failed_expectations(reader: AcceptedQuotes, keys: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def _judged_sha(quotes: Sequence[Quote]) -> str:
+    """Return the digest of rows and suite: with the same, the suite says the same, at seconds a process."""
+    return hashlib.sha256(f"{suite_sha()}{[tuple(row) for row in quotes]}".encode()).hexdigest()
+
+
+def _failed_expectations(quotes: Mapping[str, Sequence[Quote]]) -> dict[str, list[dict[str, Any]]]:
     """Return what each session's accepted rows fail; an empty session is another check's matter."""
-    quotes = {key: reader.quotes_on(date.fromisoformat(key)) for key in keys}
+    if not quotes:
+        return {}
     if not validate_quotes(_frame([quote for rows in quotes.values() for quote in rows])):
-        return {key: [] for key in keys}
+        return {key: [] for key in quotes}
     return {key: validate_quotes(_frame(rows)) if rows else [] for key, rows in quotes.items()}
 
 
@@ -202,9 +219,14 @@ def _evaluated(
     graph: BookGraph,
     name: str,
     failed: Mapping[str, list[dict[str, Any]]],
+    told: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dg.AssetCheckResult:
-    """Return the check's result; in a run over several sessions, after one evaluation for each of them."""
-    if len(failed) > 1:
+    """Return the check's result; in a run over a range of sessions, after one evaluation for each of them.
+
+    `told` is more metadata of each session's evaluation.
+    """
+    told = told or {}
+    if not context.op_execution_context.has_partition_key:  # a range, be it of one: the result names none
         for key, rows in failed.items():
             evaluation = dg.AssetCheckEvaluation(
                 asset_key=graph.key("market_quotes"),
@@ -212,7 +234,7 @@ def _evaluated(
                 passed=not rows,
                 partition=key,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"failed": table_of(rows)},
+                metadata={"failed": table_of(rows), **told.get(key, {})},
             )
             # The method takes an evaluation; only its annotation lags behind.
             context.op_execution_context.log_event(evaluation)  # type: ignore[arg-type]
@@ -220,7 +242,11 @@ def _evaluated(
     return dg.AssetCheckResult(
         passed=not bad,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"sessions": len(failed), "failed": table_of(bad)},
+        metadata={
+            "sessions": len(failed),
+            "failed": table_of(bad),
+            **(told[next(iter(failed))] if len(failed) == 1 and told else {}),
+        },
     )
 
 
