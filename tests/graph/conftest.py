@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from tests.graph.desk import CALENDAR, FIRST, SESSIONS, WINDOW, Desk, copied, failure_of
+from tests.graph.desk import CALENDAR, FIRST, SESSIONS, WIDE_SESSIONS, WINDOW, Desk, copied, failure_of
 
 @pytest.fixture(scope="session")
 def suite_imported() -> None:
@@ -25,13 +25,15 @@ def suite_imported() -> None:
 
 
 @pytest.fixture(scope="session")
-def imported(suite_imported: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dg.ExecuteInProcessResult]]:
+def imported(
+    suite_imported: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dg.ExecuteInProcessResult]:
     """Give a folder with the quotes of the last sessions and their windows, and the run that imported them."""
     desk = Desk(tmp_path_factory.mktemp("imported"))
     result = desk.import_quotes(CALENDAR.before(FIRST, WINDOW)[0], SESSIONS[-1])
     desk.close()
     assert result.success, failure_of(result)
-    yield desk.settings.state_dir, result
+    return desk.settings.state_dir, result
 
 
 @pytest.fixture
@@ -68,3 +70,15 @@ def whole_session(
     assert result.success, failure_of(result)
     yield desk, result
     desk.close()
+
+
+@pytest.fixture(scope="session")
+def imported_wide(
+    suite_imported: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dg.ExecuteInProcessResult]:
+    """Give a folder with the quotes of the last sessions of `us_wide` and their windows, and the run."""
+    desk = Desk(tmp_path_factory.mktemp("wide"), book="us_wide")
+    result = desk.import_quotes(CALENDAR.before(WIDE_SESSIONS[0], WINDOW)[0], WIDE_SESSIONS[-1])
+    desk.close()
+    assert result.success, failure_of(result)
+    return desk.settings.state_dir, result

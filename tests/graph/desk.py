@@ -43,6 +43,9 @@ SESSIONS = CALENDAR.between(date(2013, 2, 20), date(2013, 3, 1))
 FIRST = SESSIONS[0]
 """The session in which the book opens: FB is blocked, an order of IBM is filled."""
 
+WIDE_SESSIONS = CALENDAR.between(date(2010, 8, 19), date(2010, 8, 20))
+"""The last sessions of `us_wide`; the one before them, 2010-08-18, is missing for all."""
+
 WINDOW = 130
 """Sessions that a decision reads."""
 
