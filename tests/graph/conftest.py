@@ -16,6 +16,7 @@ import pytest
 
 from tests.graph.desk import CALENDAR, FIRST, SESSIONS, WIDE_SESSIONS, WINDOW, Desk, copied, failure_of
 
+
 @pytest.fixture(scope="session")
 def suite_imported() -> None:
     """Import the library behind the check of quotes, which takes seconds and warns of its own imports."""
@@ -28,7 +29,7 @@ def suite_imported() -> None:
 def imported(
     suite_imported: None, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dg.ExecuteInProcessResult]:
-    """Give a folder with the quotes of the last sessions and their windows, and the run that imported them."""
+    """Give a folder with the quotes of the last sessions and their windows, and the run of the import."""
     desk = Desk(tmp_path_factory.mktemp("imported"))
     result = desk.import_quotes(CALENDAR.before(FIRST, WINDOW)[0], SESSIONS[-1])
     desk.close()

@@ -188,7 +188,9 @@ def test_schedules_and_sensors_run_by_default_where_nothing_is_at_stake_only(tmp
     sensors = {sensor.name: sensor.default_status.value for sensor in definitions.sensors}
 
     wanted = "RUNNING" if is_running else "STOPPED"
-    assert schedules == {f"{book}__{what}_schedule": wanted for book in BOOKS for what in ("decide", "settle")}
+    assert schedules == {
+        f"{book}__{what}_schedule": wanted for book in BOOKS for what in ("decide", "settle")
+    }
     assert sensors == {f"{book}__approvals_sensor": wanted for book in BOOKS}
 
 

@@ -15,6 +15,7 @@ from trading.journal import RunControlAction
 from trading.quotes import Quote
 from trading.sessions import Calendar
 from trading.values import IntentId, Symbol
+from trading.verdicts import Verdict
 from trading_assets.stage import POINTER_EXTRAS
 from trading_assets.tables import REMEDIES, ROW_TYPES
 
@@ -87,7 +88,21 @@ def approve_what_was_blocked(desk):
     )
 
 
+def pass_a_guard_that_stopped(desk):
+    asset = (desk.book, "verdicts")
+    rows, _ = desk.lake.read_rows(asset, str(FIRST), Verdict)
+    desk.lake.write_rows(asset, str(FIRST), Verdict, [row._replace(passed=True, reason="ok") for row in rows])
+
+
+def drop_a_verdict(desk):
+    asset = (desk.book, "verdicts")
+    rows, _ = desk.lake.read_rows(asset, str(FIRST), Verdict)
+    desk.lake.write_rows(asset, str(FIRST), Verdict, rows[1:])
+
+
 FAULTS = [
+    (pass_a_guard_that_stopped, "every_intent_is_judged_by_every_guard", "other verdicts than it was"),
+    (drop_a_verdict, "every_intent_is_judged_by_every_guard", "not one verdict a guard"),
     (halt, "trading_is_running", "halted by anna: drill"),
     (pause, "trading_is_running", "paused by anna: drill"),
     (restate_yesterday, "quotes_are_fresh", "decisions were made on other inputs than stand now"),

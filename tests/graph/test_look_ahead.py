@@ -98,12 +98,12 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("day", "change"), CHANGES, ids=[f"{day}-{change.__name__}" for day, change in CHANGES])
+@pytest.mark.parametrize(
+    ("day", "change"), CHANGES, ids=[f"{day}-{change.__name__}" for day, change in CHANGES]
+)
 def test_a_decision_does_not_change_with_its_own_bars_or_later_ones(opened, desk_on, day, change):
     folders, reference = opened
-    desk = desk_on(
-        folders[day], ports={"sources": lambda _: {"us_five": NoSource()}}
-    )
+    desk = desk_on(folders[day], ports={"sources": lambda _: {"us_five": NoSource()}})
     change(desk, day)
 
     result = desk.run("decide", day)
@@ -122,15 +122,15 @@ def test_the_days_before_and_on_the_split_have_something_to_decide(opened):
     held = [row for row in desk.rows("opening_book", SPLIT) if row.symbol == "AAPL"]
     assert held, "AAPL is held over its split"
     after = [row for row in desk.rows("positions", SPLIT) if row.symbol == "AAPL"]
-    bought = sum(
-        row.filled_quantity for row in desk.rows("executions", SPLIT) if row.symbol == "AAPL"
-    )
+    bought = sum(row.filled_quantity for row in desk.rows("executions", SPLIT) if row.symbol == "AAPL")
     assert after[0].quantity == 2 * held[0].quantity + bought
 
 
 def test_an_order_on_the_split_is_sized_on_the_price_of_the_new_share(opened):
     _, desk = opened
-    closes = {quote.symbol: quote.close_micros for quote in desk.rows("market_quotes", CALENDAR.previous(SPLIT))}
+    closes = {
+        quote.symbol: quote.close_micros for quote in desk.rows("market_quotes", CALENDAR.previous(SPLIT))
+    }
     sized = {row.symbol: row.price_micros for row in desk.rows("intents", SPLIT)}
 
     assert sized["AAPL"] == closes["AAPL"] // 2

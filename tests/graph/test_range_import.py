@@ -49,7 +49,11 @@ def test_a_range_makes_every_session_of_it(imported, desk_on):
     wanted = sessions_of(CALENDAR.before(FIRST, WINDOW)[0], SESSIONS[-1])
 
     for asset in ("market_quotes", "quarantined_quotes"):
-        made = [event.partition for event in run.get_asset_materialization_events() if event.asset_key.path[1] == asset]
+        made = [
+            event.partition
+            for event in run.get_asset_materialization_events()
+            if event.asset_key.path[1] == asset
+        ]
         assert sorted(made) == wanted
         assert list(desk.lake.partitions(("us_five", asset))) == wanted
 

@@ -120,9 +120,7 @@ def orders_of(desk, session):
 def tables_of(files, but: tuple[str, ...] = ()):
     """Return the files of tables; pointers also tell the versions that were there before."""
     return {
-        place: sha
-        for place, sha in files.items()
-        if place.endswith(".parquet") and not place.startswith(but)
+        place: sha for place, sha in files.items() if place.endswith(".parquet") and not place.startswith(but)
     }
 
 
@@ -214,7 +212,9 @@ STAGES = [(name,) for name in SESSION if name not in {"market_quotes", "quaranti
 
 
 @pytest.mark.parametrize("stage", [*STAGES, ("market_quotes", "quarantined_quotes")], ids="-".join)
-def test_one_stage_of_a_settled_session_made_again_is_the_same_and_sends_nothing(whole_session, desk_on, stage):
+def test_one_stage_of_a_settled_session_made_again_is_the_same_and_sends_nothing(
+    whole_session, desk_on, stage
+):
     first, _ = whole_session
     before = first.files()
     desk = desk_on(first.settings.state_dir)

@@ -23,7 +23,11 @@ HALF_DAYS = {date(2012, 7, 3), date(2012, 11, 23), date(2012, 12, 24)}
 
 def ticks(schedule, year=2012) -> Iterator[datetime]:
     """Give the ticks of a schedule over a year: those that Dagster's own daemon would make."""
-    crons = schedule.cron_schedule if isinstance(schedule.cron_schedule, list | tuple) else [schedule.cron_schedule]
+    crons = (
+        schedule.cron_schedule
+        if isinstance(schedule.cron_schedule, list | tuple)
+        else [schedule.cron_schedule]
+    )
     found: set[datetime] = set()
     start = datetime(year, 1, 1, tzinfo=NEW_YORK)
     for cron in crons:
@@ -210,7 +214,7 @@ def test_an_approved_intent_gets_a_run_and_the_same_sweep_again_the_same_one(sim
 
 
 def test_another_approval_gets_another_run(simulated):
-    first, pending = registered(simulated.desk, Outcome.APPROVED, Outcome.PENDING_APPROVAL)
+    _, pending = registered(simulated.desk, Outcome.APPROVED, Outcome.PENDING_APPROVAL)
     (before,) = simulated.sweep().run_requests
     simulated.desk.journal.approve(
         pending.intent_id,

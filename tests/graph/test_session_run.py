@@ -94,7 +94,9 @@ def test_each_stage_counts_what_the_one_before_handed_on(desk):
     assert len(desk.rows("verdicts", FIRST)) == 10 * len(intents)
     assert {row.intent_id for row in decided} == {row.intent_id for row in registered}
     assert {row.intent_id for row in desk.rows("executions", FIRST)} == {row.intent_id for row in registered}
-    assert {row.intent_id for row in desk.rows("order_status", FIRST)} == {row.intent_id for row in registered}
+    assert {row.intent_id for row in desk.rows("order_status", FIRST)} == {
+        row.intent_id for row in registered
+    }
     assert all(row.terminal for row in desk.rows("order_status", FIRST))
 
 
@@ -114,7 +116,9 @@ def test_the_positions_are_the_book_that_the_journal_settled(desk):
     assert record.settled_at is not None
     assert record.closing == book
     assert book.quantity_of("IBM") == desk.sent()[0][2]
-    spent = sum(fill.notional_micros + fill.commission_micros for fill in desk.journal.fills(**desk.where(FIRST)))
+    spent = sum(
+        fill.notional_micros + fill.commission_micros for fill in desk.journal.fills(**desk.where(FIRST))
+    )
     assert book.cash_micros == desk.profiled.books[desk.book].deposit_micros - spent
 
 

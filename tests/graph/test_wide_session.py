@@ -1,4 +1,4 @@
-"""The wide book on its dirty data: a session that may not be decided, a person who carries it, and the next."""
+"""The wide book on its dirty data: a session that may not be decided, who carries it, and the next."""
 
 from __future__ import annotations
 
