@@ -564,6 +564,25 @@ def test_an_open_far_above_the_decisions_price_stops_a_buy_at_the_send(five, yea
     assert [fill for fill in gap if fill.side is Side.BUY] == []
 
 
+def test_what_one_buy_spends_the_next_one_does_not_have(five, years):
+    result = next(
+        result
+        for result in years.values()
+        if [fill.side for fill in result.fills] == [Side.BUY, Side.BUY] and len(result.decided.decisions) == 2
+    )
+    cash = result.decided.proposed.at_open.cash_micros
+    first, second = result.fills
+    # Opens at which each of the two alone would take six tenths of the cash.
+    opens = {fill.symbol: cash * 6 // 10 // fill.quantity for fill in (first, second)}
+
+    def gapped(quote):
+        return quote._replace(open_micros=opens.get(quote.symbol, quote.open_micros))
+
+    assert [fill.symbol for fill in filled_with(five, result, gapped)] == [first.symbol]
+    without_first = replace(result, decided=replace(result.decided, decisions=result.decided.decisions[1:]))
+    assert [fill.symbol for fill in filled_with(five, without_first, gapped)] == [second.symbol]
+
+
 def test_an_open_far_below_does_not_stop_a_sale(five, years):
     result = busy(years, Side.SELL)
     gap = filled_with(five, result, lambda quote: quote._replace(open_micros=quote.open_micros // 20))
