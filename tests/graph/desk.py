@@ -169,6 +169,14 @@ class Desk:
             if path.is_file()
         }
 
+    def current(self) -> dict[str, str]:
+        """Return the content hash of every table as it stands now, whatever it was before."""
+        return {
+            f"{asset}/{partition}": self.lake.require((self.book, asset), partition).sha
+            for asset in ROW_TYPES
+            for partition in self.lake.partitions((self.book, asset))
+        }
+
     def sent(self) -> list[tuple[str, str, int]]:
         """Return what is in the paper broker's ledger: client order id, symbol and quantity, as accepted."""
         ledger = self.settings.profile_dir / "paper" / f"{self.profiled.books[self.book].account}.db"

@@ -16,6 +16,9 @@ from trading_assets.definitions import definitions_of
 from trading_assets.session_graph import STAGES
 from trading_assets.tables import ROW_TYPES
 
+# The import takes many sessions at once, a session job one: Dagster says that it takes the smaller number.
+pytestmark = pytest.mark.filterwarnings("ignore:.*varying BackfillPolicies:UserWarning")
+
 BOOKS = ("us_five", "us_wide")
 ROLES = {"commander", "scanner", "strategist", "supervisor", "executor", "monitor", "reporter"}
 FLOW = tuple(ROW_TYPES)

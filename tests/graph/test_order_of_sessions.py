@@ -18,39 +18,41 @@ def books(desk: Desk) -> dict[Any, str]:
     return {day: f"{record.opening_sha} {record.closing_sha}" for day, record in records.items() if record}
 
 
-def tables(desk: Desk) -> dict[str, str]:
-    """Return the current content of every table of the days: reruns may leave older versions beside it."""
-    names = ("opening_book", "decisions", "executions", "order_status", "positions", "metrics")
-    return {
-        f"{name} {day}": desk.lake.require((desk.book, name), str(day)).sha for name in names for day in DAYS
-    }
-
-
 @pytest.fixture(scope="module")
-def in_order(imported, tmp_path_factory):
-    """Give a desk on which the days ran one after the other."""
+def ran(imported, tmp_path_factory):
+    """Give a desk on which the days ran one after the other, and its folder after each of them."""
     desk = Desk(copied(imported[0], tmp_path_factory.mktemp("order") / "desk"))
+    after = {}
     for day in DAYS:
         result = desk.run("session", day)
         assert result.success, failure_of(result)
-    yield desk
+        desk.journal.close()
+        after[day] = copied(desk.settings.state_dir, tmp_path_factory.mktemp(f"after-{day}") / "desk")
+    yield desk, after
     desk.close()
 
 
-@pytest.fixture(scope="module")
-def after_two(imported, tmp_path_factory):
-    """Give the folder of a desk that settled the first two of the days."""
-    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("two") / "desk"))
-    for day in DAYS[:2]:
-        assert desk.run("session", day).success
-    desk.close()
-    return desk.settings.state_dir
+@pytest.fixture
+def in_order(ran):
+    return ran[0]
 
 
-def test_sessions_launched_in_shuffled_order_wait_for_the_one_before_and_end_as_in_order(in_order, desk):
-    shuffled = [DAYS[0], DAYS[2], DAYS[3], DAYS[1]]
+@pytest.fixture
+def after_one(ran):
+    return ran[1][DAYS[0]]
+
+
+@pytest.fixture
+def after_two(ran):
+    return ran[1][DAYS[1]]
+
+
+def test_sessions_launched_in_shuffled_order_wait_for_the_one_before_and_end_as_in_order(
+    in_order, after_one, desk_on
+):
+    desk = desk_on(after_one)
     refused = {}
-    waiting = list(shuffled)
+    waiting = [DAYS[2], DAYS[3], DAYS[1]]
     rounds = 0
     while waiting:
         rounds += 1
@@ -70,7 +72,7 @@ def test_sessions_launched_in_shuffled_order_wait_for_the_one_before_and_end_as_
     assert f"the session before, {DAYS[1]}, was never opened" in told
     assert "run it first, or carry the book over it as a named person" in told
     assert books(desk) == books(in_order)
-    assert tables(desk) == tables(in_order)
+    assert desk.current() == in_order.current()
     assert desk.sent() == in_order.sent()
 
 
@@ -135,7 +137,7 @@ def test_after_a_session_that_failed_halfway_the_next_waits_until_it_ran_again(i
     for day in DAYS[2:]:
         assert desk.run("session", day).success
     assert books(desk) == books(in_order)
-    assert tables(desk) == tables(in_order)
+    assert desk.current() == in_order.current()
     assert desk.sent() == in_order.sent()
 
 

@@ -211,16 +211,20 @@ def test_a_session_killed_at_every_stage_in_turn_has_the_same_bytes_throughout(w
 STAGES = [(name,) for name in SESSION if name not in {"market_quotes", "quarantined_quotes"}]
 
 
+@pytest.fixture(scope="module")
+def settled(whole_session, tmp_path_factory):
+    """Give a desk of a settled session, which each stage made again leaves as it was."""
+    desk = Desk(copied(whole_session[0].settings.state_dir, tmp_path_factory.mktemp("settled") / "desk"))
+    yield desk
+    desk.close()
+
+
 @pytest.mark.parametrize("stage", [*STAGES, ("market_quotes", "quarantined_quotes")], ids="-".join)
 def test_one_stage_of_a_settled_session_made_again_is_the_same_and_sends_nothing(
-    whole_session, desk_on, stage
+    whole_session, settled, stage
 ):
-    first, _ = whole_session
-    before = first.files()
-    desk = desk_on(first.settings.state_dir)
-
-    result = desk.materialize(*stage, session=FIRST)
+    result = settled.materialize(*stage, session=FIRST)
 
     assert failure_of(result) == ("", "")
-    assert desk.files() == before
-    assert desk.sent() == first.sent()
+    assert settled.files() == whole_session[0].files()
+    assert settled.sent() == whole_session[0].sent()
