@@ -6,10 +6,11 @@ An action effective in session D is known before D's open. Applying one to a boo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from trading.sessions import Calendar
 from trading.values import Symbol
 
 
@@ -43,6 +44,20 @@ class CorporateAction:
             )
         if self.kind is ActionKind.DIVIDEND and self.dividend_micros <= 0:
             raise ValueError(f"{self.symbol} dividend {self.dividend_micros}: must be positive")
+
+
+def at_sessions(actions: Iterable[CorporateAction], calendar: Calendar) -> tuple[CorporateAction, ...]:
+    """Return actions with each that is dated on a day without a session moved to the next one, ascending.
+
+    It takes effect at that open. Raises `UnknownSession` past the calendar's last session.
+    """
+    moved = [
+        action
+        if action.effective_on in calendar
+        else replace(action, effective_on=calendar.next(action.effective_on))
+        for action in actions
+    ]
+    return tuple(sorted(moved))
 
 
 def effective_in(actions: Iterable[CorporateAction], session: date) -> tuple[CorporateAction, ...]:

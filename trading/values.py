@@ -88,14 +88,6 @@ def micros_from_text(text: str) -> int:
     return -micros if sign else micros
 
 
-def micros_from_estimate(amount: float, *, tick_micros: int = 1) -> int:
-    """Return micro-units nearest to an estimate, a multiple of `tick_micros` (ROUND_HALF_EVEN)."""
-    ticks = (Decimal(repr(float(amount))) * MICROS / tick_micros).quantize(
-        Decimal(1), rounding=ROUND_HALF_EVEN
-    )
-    return int(ticks) * tick_micros
-
-
 def amount_from_micros(micros: int) -> Decimal:
     """Return the exact decimal amount of micro-units."""
     return Decimal(micros) / MICROS

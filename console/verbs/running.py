@@ -100,7 +100,9 @@ def quotes_import(
     through: Annotated[
         str | None,
         typer.Option(
-            "--through", metavar="YYYY-MM-DD", help="Up to this session; all of the source when left out."
+            "--through",
+            metavar="YYYY-MM-DD",
+            help="This session and those that a decision for it reads; the source's last when left out.",
         ),
     ] = None,
     as_json: JsonOption = False,

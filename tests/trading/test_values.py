@@ -17,7 +17,6 @@ from trading.values import (
     amount_from_micros,
     canonical_json,
     digest,
-    micros_from_estimate,
     micros_from_text,
     notional_micros,
 )
@@ -75,23 +74,6 @@ def test_an_amount_that_cannot_be_held_exactly_is_refused_with_its_rule(text, ru
 @given(st.integers(-MICROS_MAX, MICROS_MAX))
 def test_an_amount_goes_to_text_and_back_unchanged(micros):
     assert micros_from_text(str(amount_from_micros(micros))) == micros
-
-
-@pytest.mark.parametrize(
-    ("amount", "tick", "micros"),
-    [
-        (0.1, 1, 100_000),
-        (1.0000005, 1, 1_000_000),  # the tie goes to the even micro-unit
-        (1.0000015, 1, 1_000_002),
-        (-1.0000005, 1, -1_000_000),
-        (10.014, 10_000, 10_010_000),
-        (10.015, 10_000, 10_020_000),
-        (10.025, 10_000, 10_020_000),
-        (np.float64(2.5), 1, 2_500_000),
-    ],
-)
-def test_an_estimate_becomes_money_at_the_nearest_tick_ties_to_even(amount, tick, micros):
-    assert micros_from_estimate(amount, tick_micros=tick) == micros
 
 
 def test_a_notional_under_two_to_the_sixty_second_is_told_and_one_over_it_refused():

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from trading.actions import ActionKind, CorporateAction
+from trading.actions import ActionKind, CorporateAction, at_sessions
 from trading.quotes import MarketData
 from trading_assets.stage import OWNERS, SCANNER, BookGraph, column_schema, table_of
 
@@ -26,7 +26,7 @@ def corporate_actions_stage(graph: BookGraph) -> list[Any]:
         Decisions adjust prices by those effective up to their session; positions apply them to the book.
         """
         source = sources[graph.name]
-        actions = source.actions()
+        actions = at_sessions(source.actions(), graph.calendar)
         splits = [action for action in actions if action.kind is ActionKind.SPLIT]
         return dg.Output(
             actions,
