@@ -121,7 +121,7 @@ class Desk:
         )
 
     def materialize(self, *assets: str, session: date) -> dg.ExecuteInProcessResult:
-        """Materialize assets and nothing else, no check either: what the UI's button can do."""
+        """Materialize assets and their own checks, and nothing else: what the UI's button does."""
         return self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             partition_key=str(session),
             instance=self.instance,

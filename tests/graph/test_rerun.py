@@ -10,7 +10,8 @@ import pytest
 
 from jobs.session_jobs import SESSION
 from resources.lake.io_manager import LakeIOManager
-from tests.graph.desk import FIRST, Desk, copied, failure_of
+from tests.graph.desk import CALENDAR, FIRST, Desk, copied, failure_of
+from trading.journal import RunControlAction
 from trading_assets.stage import POINTER_EXTRAS
 from trading_assets.tables import REMEDIES, ROW_TYPES
 
@@ -228,3 +229,23 @@ def test_one_stage_of_a_settled_session_made_again_is_the_same_and_sends_nothing
     assert failure_of(result) == ("", "")
     assert settled.files() == whole_session[0].files()
     assert settled.sent() == whole_session[0].sent()
+
+
+DECIDED = ("verdicts", "decisions", "executions")
+"""Stages that ask the run control when they decide or execute a session."""
+
+
+def test_a_settled_session_is_told_the_same_under_a_kill_switch_set_later(whole_session, desk_on):
+    first, _ = whole_session
+    before = first.files()
+    desk = desk_on(first.settings.state_dir)
+    desk.journal.set_run_control(
+        RunControlAction.HALT, actor="anna", reason="drill", now=CALENDAR.closes_at(FIRST)
+    )
+
+    told = {stage: failure_of(desk.materialize(stage, session=FIRST))[0] for stage in DECIDED}
+
+    # The gates speak of now, so they close; the tables speak of then.
+    assert told == {"verdicts": "", "decisions": "decision_gates", "executions": ""}
+    assert desk.files() == before
+    assert desk.sent() == first.sent()
