@@ -82,7 +82,11 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     journal=journal,
                 )
                 stored = evaluated_gates(
-                    context.instance, asset=graph.key("decisions"), names=GATE_NAMES, partition=str(session)
+                    context.instance,
+                    asset=graph.key("decisions"),
+                    names=GATE_NAMES,
+                    partition=str(session),
+                    run_id=context.run_id,
                 )
                 if why := closed([*gates, *stored]):
                     raise GateClosed(f"execution is held, nothing was sent; {why}")
