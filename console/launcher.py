@@ -16,9 +16,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import dagster as dg
-from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
 
-from console.serving import LOOPBACK, address, dagster_home, serving_port
+from console.serving import address, dagster_home, launch_job, serving_port
 from jobs.session_jobs import BOOK_TAG, job_name
 from resources.profiles import Profiled
 from resources.settings import Settings, load_settings
@@ -136,16 +135,17 @@ class Launcher:
     def launch_execute(self, book: str, session: date) -> Launched:
         """Start the execute job of a session at once: through the web server where one is up, else here."""
         port = serving_port(self.settings)
+        why_here = ""
         if port is not None:
-            with contextlib.suppress(DagsterGraphQLClientError, OSError):
-                client = DagsterGraphQLClient(LOOPBACK, port_number=port)
-                run_id = client.submit_job_execution(
-                    job_name(book, "execute"),
-                    tags={BOOK_TAG: book, "dagster/partition": session.isoformat()},
-                )
+            tags = {BOOK_TAG: book, "dagster/partition": session.isoformat()}
+            try:
+                run_id = launch_job(port, job_name(book, "execute"), tags)
                 return Launched("graphql", run_id, success=True, message=f"{address(port)}/runs/{run_id}")
+            except (OSError, TradingError) as error:
+                # Here then. Had the server taken it after all, both would run, and the journal sends once.
+                why_here = f" (the web server did not take it: {error})"
         result = self.run_job(book, "execute", session)
-        return Launched("process", result.run_id, success=result.success, message=result.message)
+        return Launched("process", result.run_id, success=result.success, message=result.message + why_here)
 
     def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> RunResult:
         """Settle a session by a person's word: nothing of it executes, the book is carried over."""

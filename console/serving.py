@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,10 +36,19 @@ START_S_MAX = 180
 STOP_S_MAX = 25
 """How long the servers may take to end by themselves before they are killed."""
 LOOK_EVERY_S = 0.2
+ANSWER_S_MAX = 20
 LOG_LINES_SHOWN = 15
 
 GRAPH_STATE = """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
   ... on PythonError { message errorChain { error { message } } } } } } } }"""
+
+LOCATION, REPOSITORY = "trading_assets", "__repository__"
+"""What `workspace.yaml` calls the graph's place, and Dagster the only repository in it."""
+
+LAUNCH = """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on PipelineNotFoundError { message } ... on UnauthorizedError { message }
+  ... on RunConfigValidationInvalid { errors { message } } } }"""
 
 STORAGE = """
 storage:
@@ -119,6 +128,24 @@ def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
             _end(server, noted)
 
 
+def launch_job(port: int, job: str, tags: Mapping[str, str]) -> str:
+    """Have the web server launch a job; return the run's id.
+
+    Raises `OSError` where it does not answer, and `TradingError` with its words where it does not launch.
+    """
+    selector = {"repositoryLocationName": LOCATION, "repositoryName": REPOSITORY, "pipelineName": job}
+    parameters = {
+        "selector": selector,
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+    }
+    reply = _asked(port, "POST", "/graphql", json.dumps({"query": LAUNCH, "variables": {"p": parameters}}))
+    answer = (reply.get("data") or {}).get("launchPipelineExecution") or {}
+    if "run" not in answer:
+        told = answer.get("message") or reply.get("errors") or answer.get("__typename")
+        raise TradingError(f"{address(port)} did not launch {job}: {told}")
+    return str(answer["run"]["runId"])
+
+
 def _started(home: Path, port: int, log: Path, marker: TextIOWrapper) -> subprocess.Popen[bytes]:
     """Start both servers in a group of their own, so that ending the group leaves nothing behind.
 
@@ -168,7 +195,7 @@ def _tell_load_errors(port: int, progress: Progress) -> None:
 
 
 def _asked(port: int, method: str, path: str, body: str | None = None) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=ANSWER_S_MAX)
     try:
         connection.request(method, path, body=body, headers={"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
