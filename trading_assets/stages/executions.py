@@ -86,7 +86,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     asset=graph.key("decisions"),
                     names=GATE_NAMES,
                     partition=str(session),
-                    run_id=context.run_id,
+                    run_id=context.run.run_id,
                 )
                 if why := closed([*gates, *stored]):
                     raise GateClosed(f"execution is held, nothing was sent; {why}")
