@@ -23,6 +23,7 @@ from resources.profiles import Profiled
 from resources.settings import Settings, load_settings
 from trading.clock import Phase
 from trading.errors import BadInput, Refused, TradingError
+from trading.journal import is_finished
 from trading_assets.definitions import definitions_of
 from trading_assets.stage import CARRIED_BY_TAG
 from trading_assets.tables import ROW_TYPES
@@ -151,22 +152,17 @@ class Launcher:
         """Settle a session by a person's word: nothing of it executes, the book is carried over."""
         if not actor or not reason:
             raise BadInput("settle --carry: needs a named person and a reason")
-        journal, config = self.profiled.journal, self.profiled.books[book]
+        journal = self.profiled.journal
         lane = self.settings.profile.value
         now = self.profiled.clocks[book].now(session, Phase.SETTLE)
-        for row in journal.intents(book=book, lane=lane, session=session):
-            if row.state.is_open and row.stage.value == "":
-                journal.cancel(row.intent_id, version=row.version, actor=actor, reason=reason, now=now)
         if journal.session_record(book=book, lane=lane, session=session) is None:
             raise Refused(
                 f"{book} {session}: nothing was started in this session; run it, or an earlier one, first"
             )
-        if not self._has_opening_book(book, session):
-            opened = self.run_job(book, "decide", session)
-            if not self._has_opening_book(book, session):
-                return opened
-        self._import(config.name, session, session, lambda _: None)
-        return self.run_job(book, "settle", session, tags={CARRIED_BY_TAG: f"{actor}: {reason}"})
+        for row in journal.intents(book=book, lane=lane, session=session):
+            if row.state.is_open and row.stage.value == "":
+                journal.cancel(row.intent_id, version=row.version, actor=actor, reason=reason, now=now)
+        return self.run_job(book, "carry", session, tags={CARRIED_BY_TAG: f"{actor}: {reason}"})
 
     def run_demo(self, progress: Progress) -> list[RunResult]:
         """Run the last 20 sessions of `us_five` whole, and decide and execute today's of `us_wide`.
@@ -220,8 +216,12 @@ class Launcher:
     def _is_imported(self, book: str, session: date) -> bool:
         return self.profiled.lake.pointer((book, "market_quotes"), session.isoformat()) is not None
 
-    def _has_opening_book(self, book: str, session: date) -> bool:
-        return self.profiled.lake.pointer((book, "opening_book"), session.isoformat()) is not None
+    def _is_finished(self, book: str, session: date) -> bool:
+        record = self.profiled.journal.session_record(
+            book=book, lane=self.settings.profile.value, session=session
+        )
+        report = self.profiled.lake.pointer((book, "daily_report"), session.isoformat())
+        return is_finished(record, has_report=report is not None)
 
     def _require_sessions(self, book: str, sessions: Sequence[date]) -> None:
         config, calendar = self.profiled.books[book], self.profiled.calendars[book]

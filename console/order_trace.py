@@ -17,6 +17,7 @@ from console.desk import Desk
 from console.lake_pointers import TableState
 from console.lake_rows import rows_found
 from console.lookup import find_intent
+from trading.actions import ActionKind, CorporateAction, actions_sha
 from trading.errors import BadSetting
 from trading.guards import BPS
 from trading.journal import JournalIntent, JournalOrder
@@ -127,7 +128,11 @@ def _quotes(desk: Desk, book: BookOutline, session: date, candidates: TableState
     ]
     actions = desk.lake.state(book.name, CORPORATE_ACTIONS)
     read = [*states, *([actions] if actions else [])]
-    inputs = [[state.partition or CORPORATE_ACTIONS, state.sha] for state in read]
+    inputs = [[state.partition, state.sha] for state in states]
+    if actions and states:
+        inputs.append(
+            [CORPORATE_ACTIONS, _actions_sha(desk, actions, after=states[0].partition, session=session)]
+        )
     return QuotesRead(
         first=date.fromisoformat(states[0].partition) if states else None,
         last=date.fromisoformat(states[-1].partition) if states else None,
@@ -136,6 +141,12 @@ def _quotes(desk: Desk, book: BookOutline, session: date, candidates: TableState
         altered=tuple(desk.lake.path(state) for state in read if not desk.lake.is_intact(state)),
         matches_decision=digest(inputs) == candidates.inputs_sha if candidates else None,
     )
+
+
+def _actions_sha(desk: Desk, state: TableState, *, after: str, session: date) -> str:
+    """Return the digest of the corporate actions that a window is adjusted by."""
+    rows = rows_found(desk.lake, [state], "find_actions", after=after, session=session.isoformat())
+    return actions_sha(CorporateAction(**{**row, "kind": ActionKind(row["kind"])}) for row in rows)
 
 
 def _window_sessions(desk: Desk, book: BookOutline) -> int:

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from trading.errors import BadInput
+from trading.journal import is_finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Plan:
 def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | None) -> Plan:
     """Return the sessions to run; raises `UnknownSession` with the reason where a date is none.
 
-    Without a session or a count it is the latest unsettled one, else the one after the latest, up to today.
+    Without a session or a count it is the latest unfinished one, else the one after the latest, up to today.
     """
     if session is not None and last is not None:
         raise BadInput("--session and --last: one of them; --last counts back from today")
@@ -41,7 +42,8 @@ def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | 
     latest = desk.latest(book)
     if latest is None:
         return Plan(book=book.name, sessions=calendar.before(today + timedelta(days=1), 1))
-    if latest.settled_at is None:
+    has_report = desk.lake.state(book.name, "daily_report", latest.session.isoformat()) is not None
+    if not is_finished(latest, has_report=has_report):
         return Plan(book=book.name, sessions=(latest.session,))
     following = calendar.next(latest.session)
     if following <= today:

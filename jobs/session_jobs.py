@@ -1,4 +1,4 @@
-"""The jobs of one book: import quotes, decide, execute, settle, and a whole session in one run.
+"""The jobs of one book: import quotes, decide, execute, settle, carry, and a whole session in one run.
 
 Each selects stages by name and runs in one process. The execute job selects the checks of `decisions` as
 well, so that the blocking ones run again just before; a run without them is held by the executor itself.
@@ -35,7 +35,7 @@ def job_name(book: str, what: str) -> str:
 
 
 def book_jobs(graph: BookGraph) -> list[Any]:
-    """Return the five jobs of one book."""
+    """Return the six jobs of one book."""
     return [
         _job(
             graph,
@@ -57,6 +57,12 @@ def book_jobs(graph: BookGraph) -> list[Any]:
             checks_of=("decisions", "executions"),
         ),
         _job(graph, "settle", SETTLE, "After the close: quotes, fills, positions, metrics, alerts, report."),
+        _job(
+            graph,
+            "carry",
+            ("opening_book", *SETTLE),
+            "By a person's word: the book is opened and settled without anything being decided or sent.",
+        ),
         _job(graph, "session", SESSION, "A whole session in one run: decide, execute, settle."),
     ]
 

@@ -6,18 +6,13 @@ The word `datetime.now` appears here and nowhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from trading.clock import Phase
 from trading.sessions import Calendar
-
-DECIDE_BEFORE_OPEN = timedelta(minutes=30)
-"""How long before the open a simulated decision is made."""
-
-SETTLE_AFTER_CLOSE = timedelta(minutes=30)
-"""How long after the close a simulated session is settled: the closing prices are known by then."""
+from trading.timetable import DECIDE_BEFORE_OPEN, SETTLE_AFTER_CLOSE
 
 
 def system_now() -> datetime:

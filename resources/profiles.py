@@ -20,7 +20,7 @@ from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
 from resources.journal.lock import ExecutorFileLock
 from resources.journal.store import SqlJournal
-from resources.lake.accepted import LakeAcceptedQuotes, LakeEquityHistory, LakeLineage
+from resources.lake.accepted import LakeAcceptedQuotes, LakeBookHistory, LakeLineage
 from resources.lake.store import Lake
 from resources.lake.window import LakeWindowReader
 from resources.market_data.bar_folder import BarFolder
@@ -165,9 +165,9 @@ class Profiled:
         )
 
     @cached_property
-    def equity_history(self) -> PerBook[LakeEquityHistory]:
+    def book_history(self) -> PerBook[LakeBookHistory]:
         """Return each book's equities."""
-        return PerBook(self.lines, lambda book: LakeEquityHistory(lake=self.lake, book=book))
+        return PerBook(self.lines, lambda book: LakeBookHistory(lake=self.lake, book=book))
 
     @cached_property
     def lineage(self) -> LakeLineage:

@@ -12,7 +12,7 @@ import dagster as dg
 
 from jobs.session_jobs import BOOK_TAG, job_name
 from trading.clock import Clock, Phase
-from trading.journal import Journal, JournalIntent
+from trading.journal import Journal, JournalIntent, RunControl
 from trading.lifecycle import IntentState
 from trading.values import digest
 from trading_assets.stage import BookGraph
@@ -34,6 +34,9 @@ def approvals_sensor(graph: BookGraph, *, is_simulated: bool) -> Any:
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.SensorResult | dg.SkipReason:
+        control = journal.run_control()
+        if control.kill_switch_on or control.paused:
+            return dg.SkipReason(f"{graph.name}: trading is held by {control.actor}: {control.reason}")
         approved = [
             row
             for row in journal.open_intents(account=graph.config.account, lane=graph.lane)
@@ -42,7 +45,7 @@ def approvals_sensor(graph: BookGraph, *, is_simulated: bool) -> Any:
         if not approved:
             return dg.SkipReason(f"{graph.name}: nothing approved waits in an open session")
         return dg.SensorResult(
-            run_requests=[_request(graph, *group) for group in by_session(approved).items()]
+            run_requests=[_request(graph, *group, control) for group in by_session(approved).items()]
         )
 
     return sensor
@@ -56,9 +59,14 @@ def by_session(rows: Iterable[JournalIntent]) -> dict[date, list[JournalIntent]]
     return groups
 
 
-def _request(graph: BookGraph, session: date, rows: list[JournalIntent]) -> dg.RunRequest:
-    """Return the run of one session; the same approvals give the same key, so a second tick adds none."""
-    key = digest([[row.intent_id, row.version] for row in rows])[:16]
+def _request(
+    graph: BookGraph, session: date, rows: list[JournalIntent], control: RunControl
+) -> dg.RunRequest:
+    """Return the run of one session; the same approvals give the same key, so a second tick adds none.
+
+    A resume gives another key: what a halt held is tried again.
+    """
+    key = digest([str(control.changed_at), *([row.intent_id, row.version] for row in rows)])[:16]
     return dg.RunRequest(
         run_key=f"{graph.name}:{session}:execute:{key}",
         partition_key=session.isoformat(),

@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 
 from jobs.session_jobs import BOOK_TAG, job_name
-from trading.journal import Journal, SessionRecord
+from trading.journal import Journal, SessionRecord, is_finished
+from trading.reporting import Tables
 from trading.timetable import Tick, decide_cron, decide_tick, settle_crons, settle_tick
 from trading_assets.stage import BookGraph
 
@@ -24,7 +25,7 @@ def book_schedules(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
             "decide",
             [decide_cron(calendar)],
             lambda at: _tick(graph, decide_tick, at, is_simulated=is_simulated),
-            is_done=lambda record: record.decided_at is not None,
+            is_done=lambda record, _: record.decided_at is not None,
             is_simulated=is_simulated,
         ),
         _schedule(
@@ -32,7 +33,7 @@ def book_schedules(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
             "settle",
             settle_crons(calendar),
             lambda at: _tick(graph, settle_tick, at, is_simulated=is_simulated),
-            is_done=lambda record: record.settled_at is not None,
+            is_done=lambda record, has_report: is_finished(record, has_report=has_report),
             is_simulated=is_simulated,
         ),
     ]
@@ -53,7 +54,7 @@ def _schedule(
     crons: list[str],
     tick_at: Callable[[datetime], Tick],
     *,
-    is_done: Callable[[SessionRecord], bool],
+    is_done: Callable[[SessionRecord, bool], bool],
     is_simulated: bool,
 ) -> Any:
     @dg.schedule(
@@ -65,13 +66,16 @@ def _schedule(
         description=f"Starts the {what} job of {graph.name} on exchange sessions; names a skipped holiday.",
     )
     def schedule(
-        context: dg.ScheduleEvaluationContext, journal: dg.ResourceParam[Journal]
+        context: dg.ScheduleEvaluationContext,
+        journal: dg.ResourceParam[Journal],
+        tables: dg.ResourceParam[Tables],
     ) -> dg.RunRequest | dg.SkipReason:
         tick = tick_at(context.scheduled_execution_time)
         if tick.session is None:
             return dg.SkipReason(tick.reason)
         record = journal.session_record(book=graph.name, lane=graph.lane, session=tick.session)
-        if record is not None and is_done(record):
+        told = any(row.asset == "daily_report" for row in tables.lineage(graph.name, tick.session))
+        if record is not None and is_done(record, told):
             return dg.SkipReason(f"{graph.name} {tick.session}: {what} is done already")
         key = tick.session.isoformat()
         return dg.RunRequest(

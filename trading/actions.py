@@ -11,7 +11,7 @@ from datetime import date
 from enum import StrEnum
 
 from trading.sessions import Calendar
-from trading.values import Symbol
+from trading.values import Symbol, digest
 
 
 class ActionKind(StrEnum):
@@ -58,6 +58,23 @@ def at_sessions(actions: Iterable[CorporateAction], calendar: Calendar) -> tuple
         for action in actions
     ]
     return tuple(sorted(moved))
+
+
+def actions_sha(actions: Iterable[CorporateAction]) -> str:
+    """Return the digest of actions, whatever their order."""
+    return digest(
+        [
+            [
+                action.effective_on.isoformat(),
+                action.symbol,
+                action.kind.value,
+                action.numerator,
+                action.denominator,
+                action.dividend_micros,
+            ]
+            for action in sorted(actions)
+        ]
+    )
 
 
 def effective_in(actions: Iterable[CorporateAction], session: date) -> tuple[CorporateAction, ...]:

@@ -233,6 +233,14 @@ class Incident(NamedTuple):
     at: datetime
 
 
+def is_finished(record: SessionRecord | None, *, has_report: bool) -> bool:
+    """Say whether nothing of a session is left to run: it is settled, and its report tells of it.
+
+    Settled alone is not enough: a run that died after it told nobody of the session's alerts.
+    """
+    return record is not None and record.settled_at is not None and has_report
+
+
 class Journal(Protocol):
     """Keep the live state; the only thing the executor trusts."""
 
@@ -450,9 +458,10 @@ class Journal(Protocol):
     def record_incident(
         self, *, kind: str, account: str, intent_id: str, detail: str, is_halting: bool, now: datetime
     ) -> None:
-        """Store something that must not be; a halting one turns the kill switch on in the same transaction.
+        """Store something that must not be; a halting one halts trading in the same transaction.
 
-        The same kind, intent and detail again change nothing.
+        It becomes the halt in force also where another one stood: who ends that one has not seen this. The
+        same kind, intent and detail again change nothing while its halt is in force.
         """
         ...
 
@@ -463,9 +472,18 @@ class Journal(Protocol):
         ...
 
     def set_run_control(
-        self, action: RunControlAction, *, actor: str, reason: str, now: datetime
+        self,
+        action: RunControlAction,
+        *,
+        actor: str,
+        reason: str,
+        now: datetime,
+        expected: RunControl | None = None,
     ) -> RunControl:
-        """Halt, pause or resume all trading; who, why, before and after are in the event."""
+        """Halt, pause or resume all trading; who, why, before and after are in the event.
+
+        Raises `StaleVersion` where another run control is in force than `expected`, the one its actor saw.
+        """
         ...
 
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:

@@ -101,11 +101,15 @@ class Mark(NamedTuple):
     marked_on: date
 
 
-class EquityHistory(Protocol):
-    """Give the equity at the close of a book's settled sessions."""
+class BookHistory(Protocol):
+    """Give what a book was worth at the close of its settled sessions, and at what it was marked."""
 
     def equities_before(self, session: date) -> tuple[tuple[date, int], ...]:
         """Return (session, equity in micro-units) of the sessions before one, ascending."""
+        ...
+
+    def marks_after(self, session: date) -> Mapping[Symbol, Mark]:
+        """Return the marks of what was held after a session; raises `LakeError` where it has no table."""
         ...
 
 

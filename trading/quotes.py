@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from trading.actions import ActionKind, CorporateAction
 from trading.errors import LookAhead
 from trading.sessions import index_of
-from trading.values import Symbol
+from trading.values import Symbol, digest
 
 Micros = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -166,6 +166,10 @@ class AcceptedQuotes(Protocol):
 
     def last_before(self, session: date, count: int) -> dict[Symbol, Quote]:
         """Return each symbol's last accepted quote in up to `count` sessions before one."""
+        ...
+
+    def has_all(self, sessions: Sequence[date]) -> bool:
+        """Say whether every one of the sessions is stored."""
         ...
 
     def unfit_reason(self, session: date) -> str:
@@ -332,6 +336,11 @@ def adjusted_window(
         inputs=inputs,
         unfit_reason=unfit_reason,
     )
+
+
+def inputs_digest(inputs: Iterable[tuple[str, str]]) -> str:
+    """Return one digest of everything read, from (what, content hash) pairs such as `Window.inputs`."""
+    return digest([list(pair) for pair in inputs])
 
 
 def split_price(price_micros: int, numerator: int, denominator: int) -> int:

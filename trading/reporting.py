@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from trading.alerts import AlertRow
 from trading.decisions import DecisionRow, Outcome
@@ -121,6 +121,14 @@ class ReportFile(NamedTuple):
     kind: str
     path: str
     sha: str
+
+
+class Tables(Protocol):
+    """Name the content of stored tables."""
+
+    def lineage(self, book: str, session: date) -> tuple[Lineage, ...]:
+        """Return asset, partition and content hash of every table of a session, in the order of the flow."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from trading.actions import ActionKind, CorporateAction, effective_in
+from trading.actions import ActionKind, CorporateAction, at_sessions, effective_in
 from trading.advice import Advice, Advisor, Ladder, NoAdvisor
 from trading.allocation import intents_of
 from trading.books import BookConfig, Rules
@@ -286,6 +286,27 @@ def earlier_marks(
     return marks
 
 
+def marks_at_open(
+    marks: Mapping[Symbol, Mark], *, session: date, actions: Iterable[CorporateAction]
+) -> dict[Symbol, Mark]:
+    """Return the marks of the session before in a session's shares: the splits at its open are applied.
+
+    A mark is kept however old it is, so that what is held is always worth something that was seen.
+    """
+    opened = dict(marks)
+    for action in effective_in(actions, session):
+        mark = opened.get(action.symbol)
+        if mark is not None and action.kind is ActionKind.SPLIT:
+            price = split_price(mark.price_micros, action.numerator, action.denominator)
+            opened[action.symbol] = mark._replace(price_micros=price)
+    return opened
+
+
+def fill_marks(fills: Iterable[Fill]) -> dict[Symbol, Mark]:
+    """Return the prices of fills as marks: the last resort for what was bought and has no accepted quote."""
+    return {fill.symbol: Mark(fill.price_micros, fill.session) for fill in fills}
+
+
 def window_marks(window: Window) -> dict[Symbol, Mark]:
     """Return the last closes of a window as marks."""
     return {
@@ -313,6 +334,8 @@ def run_sessions(
     The rules are the live ones; quotes come from `panel`, whose window for a session ends before it.
     """
     book = opening or opened_book(currency=config.currency, deposit_micros=config.deposit_micros)
+    actions = at_sessions(actions, calendar)
+    held: Mapping[Symbol, Mark] = {}
     results = []
     for session in sessions:
         window = panel.window_before(session, config.rules.window_sessions, actions=actions)
@@ -333,13 +356,16 @@ def run_sessions(
             approve=approve,
         )
         book = with_fills(decided.proposed.at_open, fills)
+        earlier = {**window_marks(window), **marks_at_open(held, session=session, actions=actions)}
+        marks = marks_of(session, quotes=quotes, earlier={**fill_marks(fills), **earlier})
+        held = {position.symbol: marks[position.symbol] for position in book.positions}
         results.append(
             SessionResult(
                 session=session,
                 decided=decided,
                 fills=fills,
                 closing=book,
-                marks=marks_of(session, quotes=quotes, earlier=window_marks(window)),
+                marks=marks,
             )
         )
     return results

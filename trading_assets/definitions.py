@@ -57,7 +57,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "advisor": lambda: profiled.advisor,
         "alert_policy": lambda: profiled.alert_policy,
         "notifier": lambda: profiled.notifier,
-        "equity_history": lambda: profiled.equity_history,
+        "book_history": lambda: profiled.book_history,
         "report_writer": lambda: profiled.report_writer,
         "tables": lambda: profiled.lineage,
     }

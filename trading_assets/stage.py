@@ -18,8 +18,8 @@ import structlog
 from trading.books import BookConfig
 from trading.errors import JournalUnavailable, TradingError
 from trading.journal import Journal
+from trading.positions import Book, opened_book
 from trading.sessions import Calendar
-from trading.values import digest
 
 COMMANDER = "commander"
 SCANNER = "scanner"
@@ -89,6 +89,11 @@ class BookGraph:
         """Return the key of one of the book's assets."""
         return dg.AssetKey([self.config.name, asset])
 
+    def session_before(self, session: date) -> date | None:
+        """Return the session before one, `None` where the book's data starts with it."""
+        earlier = self.calendar.before(session, 1)
+        return earlier[0] if earlier and earlier[0] >= self.config.first_session else None
+
     def where(self, session: date) -> Where:
         """Return what names a session of the book in the journal."""
         return Where(book=self.config.name, lane=self.lane, session=session)
@@ -152,6 +157,19 @@ def refusals_kept(
         log.info("stage_passed")
 
 
+def opening_in_journal(journal: Journal, graph: BookGraph, session: date, *, now: datetime) -> Book:
+    """Return the book before a session as the journal has it; opens the book where it has no session yet.
+
+    Raises `OutOfOrder` unless the session before is settled.
+    """
+    return journal.opening_book(
+        **graph.where(session),
+        previous=graph.session_before(session),
+        opened=opened_book(currency=graph.config.currency, deposit_micros=graph.config.deposit_micros),
+        now=now,
+    )
+
+
 def table_of(rows: Sequence[Mapping[str, Any]], *, limit: int = 50) -> dg.TableMetadataValue:
     """Return rows as a table that renders inline in the UI, at most `limit` of them."""
     shown = [{name: _cell(value) for name, value in row.items()} for row in rows[:limit]]
@@ -186,8 +204,3 @@ def _column(name: str, hint: Any) -> dg.TableColumn:
 
 def _meaning(name: str) -> str | None:
     return next((meaning for ending, meaning in ENDINGS.items() if name.endswith(ending)), None)
-
-
-def inputs_digest(inputs: Sequence[tuple[str, str]]) -> str:
-    """Return the digest of (session, content hash) pairs: what a table was made from."""
-    return digest([list(pair) for pair in inputs])

@@ -10,6 +10,7 @@ from datetime import date
 
 from resources.lake.store import Lake
 from resources.lake.window import MARKET_QUOTES, LakeQuotes
+from trading.positions import BookRow, Item, Mark
 from trading.quotes import Quote
 from trading.reporting import Lineage
 from trading.sessions import Calendar
@@ -38,13 +39,18 @@ class LakeAcceptedQuotes:
                 latest |= {quote.symbol: quote for quote in self._quotes.quotes_on(day)}
         return latest
 
+    def has_all(self, sessions: Sequence[date]) -> bool:
+        """Say whether every one of the sessions is stored."""
+        stored = set(self._lake.partitions(self._asset))
+        return all(session.isoformat() in stored for session in sessions)
+
     def unfit_reason(self, session: date) -> str:
         """Return why a session is unfit to decide on; empty where it is fit. Raises `LakeError` unstored."""
         return self._lake.require(self._asset, session.isoformat()).extra.get("unfit_reason", "")
 
 
-class LakeEquityHistory:
-    """Read the equity of a book's settled sessions from the pointers of its positions."""
+class LakeBookHistory:
+    """Read what a book was worth from its positions; a `trading.positions.BookHistory`."""
 
     def __init__(self, *, lake: Lake, book: str) -> None:
         """Read the lake's current tables of one book."""
@@ -60,6 +66,15 @@ class LakeEquityHistory:
                 pointer = self._lake.require(self._asset, partition)
                 found.append((day, int(pointer.extra["equity_micros"])))
         return tuple(found)
+
+    def marks_after(self, session: date) -> dict[Symbol, Mark]:
+        """Return the marks of what was held after a session; raises `LakeError` where it has no table."""
+        rows, _ = self._lake.read_rows(self._asset, session.isoformat(), BookRow)
+        return {
+            Symbol(row.symbol): Mark(row.mark_micros, row.marked_on)
+            for row in rows
+            if row.item is Item.POSITION and row.marked_on is not None
+        }
 
 
 class LakeLineage:

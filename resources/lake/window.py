@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from resources.lake.codec import EPOCH, EPOCH_ORDINAL, MICROSECOND, require_schema, schema_of
 from resources.lake.io_manager import UNFIT_REASON
 from resources.lake.store import AssetPath, Lake, Pointer
-from trading.actions import CorporateAction
+from trading.actions import CorporateAction, actions_sha
 from trading.errors import BadInput, LakeError, LookAhead, UnfitQuotes
 from trading.quotes import Micros, Panel, Quote, Window, adjusted_window
 from trading.sessions import Calendar
-from trading.values import Symbol, digest
+from trading.values import Symbol
 
 MARKET_QUOTES = "market_quotes"
 CORPORATE_ACTIONS = "corporate_actions"
@@ -33,7 +33,8 @@ class LakeWindowReader:
     """Read windows of a book's accepted quotes; a `trading.quotes.WindowReader`.
 
     `starts_on` is the first session of the book's source: before it nothing can be missing. Without
-    `actions` the book's own `corporate_actions` are read from the lake, and named among the inputs.
+    `actions` the book's own `corporate_actions` are read from the lake.
+    Those used are digested among the inputs.
     """
 
     def __init__(
@@ -64,10 +65,13 @@ class LakeWindowReader:
         if count < 1:
             raise BadInput(f"window of {count} sessions before {session}: at least 1")
         pointers = self._pointers_before(session, count)
-        actions, actions_read = self._actions_known()
+        # Only those that the window is adjusted by: a later one changes nothing of an earlier decision.
+        first = next(iter(pointers))
+        actions = [action for action in self._actions_known() if first < action.effective_on <= session]
         panel = self._panel(session, pointers)
         read = tuple((day.isoformat(), pointer.sha) for day, pointer in pointers.items())
-        return adjusted_window(panel, session=session, actions=actions, inputs=(*read, *actions_read))
+        inputs = (*read, (CORPORATE_ACTIONS, actions_sha(actions)))
+        return adjusted_window(panel, session=session, actions=actions, inputs=inputs)
 
     def _pointers_before(self, session: date, count: int) -> dict[date, Pointer]:
         days = [day for day in self._calendar.before(session, count) if day >= self._starts_on]
@@ -98,11 +102,11 @@ class LakeWindowReader:
             )
         return found
 
-    def _actions_known(self) -> tuple[tuple[CorporateAction, ...], tuple[tuple[str, str], ...]]:
+    def _actions_known(self) -> tuple[CorporateAction, ...]:
         if self._actions is not None:
-            return self._actions, ()
-        actions, pointer = self._lake.read_rows((self._book, CORPORATE_ACTIONS), None, CorporateAction)
-        return actions, ((CORPORATE_ACTIONS, pointer.sha),)
+            return self._actions
+        actions, _ = self._lake.read_rows((self._book, CORPORATE_ACTIONS), None, CorporateAction)
+        return actions
 
     def _panel(self, session: date, pointers: Mapping[date, Pointer]) -> Panel:
         tables = {
@@ -170,11 +174,6 @@ class LakeQuotes:
                     f"run `{_import_command(self._book, session)}` again"
                 )
         return quotes
-
-
-def inputs_digest(inputs: Iterable[tuple[str, str]]) -> str:
-    """Return one digest of everything read, from (what, content hash) pairs such as `Window.inputs`."""
-    return digest([list(pair) for pair in inputs])
 
 
 _SCHEMA = pa.schema([schema_of(Quote).field(name) for name in _COLUMNS])

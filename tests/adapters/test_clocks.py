@@ -18,10 +18,10 @@ CLOCKS: list[Clock] = [SystemClock(), SimulatedClock(calendar=CALENDAR)]
 @pytest.mark.parametrize(
     ("session", "decide", "execute", "settle"),
     [
-        (date(2013, 2, 28), "14:00", "14:30", "21:30"),
-        (date(2013, 3, 11), "13:00", "13:30", "20:30"),  # the first session of summer time
-        (date(2013, 11, 4), "14:00", "14:30", "21:30"),  # the first one after it
-        (date(2013, 11, 29), "14:00", "14:30", "18:30"),  # closes at 13:00, the day after Thanksgiving
+        (date(2013, 2, 28), "13:45", "14:30", "21:30"),
+        (date(2013, 3, 11), "12:45", "13:30", "20:30"),  # the first session of summer time
+        (date(2013, 11, 4), "13:45", "14:30", "21:30"),  # the first one after it
+        (date(2013, 11, 29), "13:45", "14:30", "18:30"),  # closes at 13:00, the day after Thanksgiving
     ],
 )
 def test_a_simulated_session_has_its_own_times(session, decide, execute, settle):

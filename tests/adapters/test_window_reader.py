@@ -1,6 +1,7 @@
 """What a decision may see: sessions before its own, complete, unaltered and known by its open."""
 
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from hypothesis import strategies as st
 
 from resources.calendars import load_calendar
 from resources.lake.store import Lake
-from resources.lake.window import LakeQuotes, LakeWindowReader, inputs_digest
-from trading.actions import ActionKind, CorporateAction
+from resources.lake.window import LakeQuotes, LakeWindowReader
+from trading.actions import ActionKind, CorporateAction, actions_sha
 from trading.errors import BadInput, LakeError, LookAhead, UnfitQuotes, UnknownSession
-from trading.quotes import Panel, Quote, adjusted_window
+from trading.quotes import Panel, Quote, adjusted_window, inputs_digest
 from trading.values import Symbol
 
 CALENDAR = load_calendar("XNYS", Path("config/calendars").absolute())
@@ -88,7 +89,21 @@ def test_a_window_names_each_file_that_it_was_read_from(lake):
     window = reader(lake).window_before(SESSION, 3)
 
     days = CALENDAR.before(SESSION, 3)
-    assert window.inputs == tuple((day.isoformat(), lake.pointer(ASSET, day.isoformat()).sha) for day in days)
+    files = [(day.isoformat(), lake.pointer(ASSET, day.isoformat()).sha) for day in days]
+    assert window.inputs == (*files, ("corporate_actions", actions_sha([])))
+
+
+def test_an_action_after_the_session_changes_nothing_of_what_a_decision_was_made_on(lake):
+    later = replace(SPLIT, effective_on=CALENDAR.next(SESSION))
+
+    assert (
+        reader(lake, [SPLIT, later]).window_before(SESSION, 5).inputs
+        == reader(lake, [SPLIT]).window_before(SESSION, 5).inputs
+    )
+    assert (
+        reader(lake, [SPLIT]).window_before(SESSION, 5).inputs
+        != reader(lake, []).window_before(SESSION, 5).inputs
+    )
 
 
 def test_the_digest_of_inputs_changes_with_every_file_of_the_window(lake):
@@ -231,12 +246,12 @@ def test_a_table_of_another_schema_is_refused_by_its_column(lake):
 
 
 def test_actions_come_from_the_lake_where_none_are_given_and_are_named_among_the_inputs(lake):
-    pointer = lake.write_rows(("us_five", "corporate_actions"), None, CorporateAction, [SPLIT])
+    lake.write_rows(("us_five", "corporate_actions"), None, CorporateAction, [SPLIT])
 
     window = reader(lake, None).window_before(SESSION, 5)
 
     assert_equal_windows(window, reader(lake, [SPLIT]).window_before(SESSION, 5))
-    assert window.inputs[-1] == ("corporate_actions", pointer.sha)
+    assert window.inputs[-1] == ("corporate_actions", actions_sha([SPLIT]))
 
 
 def test_a_book_without_imported_actions_decides_nothing(lake):

@@ -8,7 +8,7 @@ import dagster as dg
 from trading.candidates import Candidate, rank_candidates, selected, why_no_candidate
 from trading.clock import Clock, Phase
 from trading.journal import Journal
-from trading.quotes import WindowReader
+from trading.quotes import WindowReader, inputs_digest
 from trading_assets.stage import (
     INPUTS_SHA,
     SCANNER,
@@ -16,7 +16,6 @@ from trading_assets.stage import (
     WHY_NONE,
     BookGraph,
     column_schema,
-    inputs_digest,
     refusals_kept,
     session_of,
     table_of,

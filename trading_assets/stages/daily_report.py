@@ -11,7 +11,7 @@ from trading.audit import AuditLog
 from trading.clock import Clock, Phase
 from trading.journal import Journal
 from trading.lifecycle import IntentState
-from trading.positions import BookRow, EquityHistory, Item
+from trading.positions import BookHistory, BookRow, Item
 from trading.quotes import AcceptedQuotes
 from trading.reporting import (
     DailyReport,
@@ -19,6 +19,7 @@ from trading.reporting import (
     Lineage,
     ReportFacts,
     ReportFile,
+    Tables,
     build_report,
     sparkline_svg,
 )
@@ -30,14 +31,6 @@ class Reports(Protocol):
 
     def write(self, report: DailyReport) -> tuple[Path, Path]:
         """Return the paths written: HTML and JSON."""
-        ...
-
-
-class Tables(Protocol):
-    """Name the content of stored tables."""
-
-    def lineage(self, book: str, session: Any) -> tuple[Lineage, ...]:
-        """Return asset, partition and content hash of every table of a session, in the order of the flow."""
         ...
 
 
@@ -64,7 +57,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         decisions: Any,
         executions: Any,
         quarantined_quotes: Any,
-        equity_history: dg.ResourceParam[Mapping[str, EquityHistory]],
+        book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
         report_writer: dg.ResourceParam[Reports],
         tables: dg.ResourceParam[Tables],
@@ -75,7 +68,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         """One row is one file of the session's report. The HTML opens in any browser, without a server."""
         session = session_of(context)
         intents = journal.intents(book=graph.name, lane=graph.lane, session=session)
-        equities = [*equity_history[graph.name].equities_before(session), (session, _equity(positions))]
+        equities = [*book_history[graph.name].equities_before(session), (session, _equity(positions))]
         report = build_report(
             ReportFacts(
                 book=graph.name,

@@ -14,7 +14,6 @@ import dagster as dg
 from trading.actions import CorporateAction
 from trading.quality import QualityLimits, dates_of, judge_range
 from trading.quotes import AcceptedQuotes, MarketData, Quarantined, Quote, SessionQuotes
-from trading.values import Symbol
 from trading_assets.evaluations import JUDGED, JUDGED_IN, run_that_judged
 from trading_assets.quality_suite import suite_sha, validate_quotes
 from trading_assets.stage import (
@@ -71,7 +70,7 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
             sessions,
             source=sources[graph.name],
             actions=corporate_actions,
-            previous=accepted_quotes[graph.name].last_before(sessions[0], quality.limits.history_sessions),
+            stored=accepted_quotes[graph.name],
             quality=quality,
         )
         accepted = {str(day.session): day.accepted for day in judged}
@@ -156,20 +155,31 @@ def _judged(
     *,
     source: MarketData,
     actions: Sequence[CorporateAction],
-    previous: Mapping[Symbol, Quote],
+    stored: AcceptedQuotes,
     quality: Quality,
 ) -> tuple[SessionQuotes, ...]:
-    first, last = dates_of(graph.calendar, first=sessions[0], last=sessions[-1])
+    """Return the sessions judged, the same wherever an import begins.
+
+    A row is judged by what was accepted before it. Where that is not all stored, the source is judged from
+    its first session on.
+    """
+    earlier = [
+        day for day in graph.calendar.between(graph.config.first_session, sessions[0]) if day < sessions[0]
+    ]
+    history = earlier[-quality.limits.history_sessions :]
+    is_stored = stored.has_all(history)
+    judged = sessions if is_stored else (*earlier, *sessions)
+    first, last = dates_of(graph.calendar, first=judged[0], last=judged[-1])
     return judge_range(
-        sessions=sessions,
+        sessions=judged,
         raw=source.raw_bars(first, last),
         calendar=graph.calendar,
-        previous=previous,
+        previous=stored.last_before(sessions[0], len(history)) if is_stored else {},
         actions=actions,
         released=quality.released(),
         limits=quality.limits,
         source_sha=source.source_sha(),
-    )
+    )[len(judged) - len(sessions) :]
 
 
 def _one_or_many(by_session: Mapping[str, Any]) -> Any:

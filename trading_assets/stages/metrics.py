@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from trading.metrics import MetricRow, MetricStatus, SessionFacts, session_metrics
-from trading.positions import EquityHistory
+from trading.positions import BookHistory, book_from_rows
 from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of, table_of
 
 
@@ -35,7 +35,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
         executions: Any,
         order_status: Any,
         positions: Any,
-        equity_history: dg.ResourceParam[Mapping[str, EquityHistory]],
+        book_history: dg.ResourceParam[Mapping[str, BookHistory]],
     ) -> dg.Output[Any]:
         """One row is one number of the session with its unit, or "no data". Alerts and the report read it."""
         session = session_of(context)
@@ -53,9 +53,9 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
                 order_status=order_status,
                 positions=positions,
                 previous_equities_micros=tuple(
-                    equity for _, equity in equity_history[graph.name].equities_before(session)
+                    equity for _, equity in book_history[graph.name].equities_before(session)
                 ),
-                deposits_micros=graph.config.deposit_micros,
+                deposits_micros=book_from_rows(positions).deposits_micros,
             )
         )
         numbers = {row.name: row.value for row in rows if row.status is MetricStatus.OK}

@@ -10,15 +10,15 @@ from typing import Any
 import dagster as dg
 
 from trading.clock import Clock, Phase
-from trading.errors import UnknownSession
 from trading.journal import Journal
-from trading.positions import BookRow, book_rows, opened_book
+from trading.positions import BookRow, book_rows
 from trading.values import Money
 from trading_assets.stage import (
     COMMANDER,
     INPUTS_SHA,
     BookGraph,
     column_schema,
+    opening_in_journal,
     refusals_kept,
     session_of,
 )
@@ -43,17 +43,8 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
         session = session_of(context)
         now = clocks[graph.name].now(session, Phase.DECIDE)
         with refusals_kept(journal, graph, session, "opening_book", now=now):
-            previous = _previous(graph, session)
-            book = journal.opening_book(
-                book=graph.name,
-                lane=graph.lane,
-                session=session,
-                previous=previous,
-                opened=opened_book(
-                    currency=graph.config.currency, deposit_micros=graph.config.deposit_micros
-                ),
-                now=now,
-            )
+            book = opening_in_journal(journal, graph, session, now=now)
+        previous = graph.session_before(session)
         return dg.Output(
             book_rows(book, session=session),
             metadata={
@@ -67,11 +58,3 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
         )
 
     return [opening_book]
-
-
-def _previous(graph: BookGraph, session: Any) -> Any:
-    try:
-        previous = graph.calendar.previous(session)
-    except UnknownSession:
-        return None
-    return previous if previous >= graph.config.first_session else None

@@ -5,16 +5,21 @@ itself, so no stale or missing yesterday can be read by accident.
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from trading.actions import effective_in
 from trading.clock import Clock, Phase
+from trading.errors import Refused
 from trading.journal import Journal
 from trading.positions import (
+    Book,
+    BookHistory,
     BookRow,
     Item,
+    Mark,
     book_at_open,
     book_from_rows,
     book_rows,
@@ -22,18 +27,22 @@ from trading.positions import (
     with_fills,
 )
 from trading.quotes import AcceptedQuotes
-from trading.session import earlier_marks, marks_of
-from trading.values import Money, amount_from_micros
+from trading.session import earlier_marks, fill_marks, marks_at_open, marks_of
+from trading.values import Money, Symbol, amount_from_micros
 from trading_assets.stage import (
     CARRIED_BY_TAG,
     EQUITY_MICROS,
     MONITOR,
     BookGraph,
     column_schema,
+    opening_in_journal,
     refusals_kept,
     session_of,
     table_of,
 )
+
+LAST_QUOTES_SESSIONS = 5
+"""How far back a mark of what was bought today is looked for; what was held has one in positions[D−1]."""
 
 
 def positions_stage(graph: BookGraph) -> list[Any]:
@@ -52,6 +61,7 @@ def positions_stage(graph: BookGraph) -> list[Any]:
         market_quotes: Any,
         corporate_actions: Any,
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
@@ -64,18 +74,32 @@ def positions_stage(graph: BookGraph) -> list[Any]:
         where = graph.where(session)
         carried_by = context.run.tags.get(CARRIED_BY_TAG, "")
         with refusals_kept(journal, graph, session, "positions", now=now):
-            earlier = earlier_marks(
-                accepted_quotes[graph.name].last_before(session, graph.config.rules.window_sessions),
-                session=session,
-                actions=corporate_actions,
-            )
+            opening = opening_in_journal(journal, graph, session, now=now)
+            if book_from_rows(opening_book) != opening:
+                raise Refused(
+                    f"the table opening_book of {session} is not the journal's: it was altered; "
+                    "materialize it again"
+                )
+            earlier = {
+                **earlier_marks(
+                    accepted_quotes[graph.name].last_before(session, LAST_QUOTES_SESSIONS),
+                    session=session,
+                    actions=corporate_actions,
+                ),
+                **marks_at_open(
+                    _marks_held(graph, session, opening, book_history[graph.name]),
+                    session=session,
+                    actions=corporate_actions,
+                ),
+            }
             at_open = book_at_open(
-                book_from_rows(opening_book),
+                opening,
                 effective_in(corporate_actions, session),
                 last_close_micros={symbol: mark.price_micros for symbol, mark in earlier.items()},
             )
-            closing = with_fills(at_open, journal.fills(**where))
-            marks = marks_of(session, quotes=market_quotes, earlier=earlier)
+            fills = journal.fills(**where)
+            closing = with_fills(at_open, fills)
+            marks = marks_of(session, quotes=market_quotes, earlier={**fill_marks(fills), **earlier})
             rows = book_rows(closing, session=session, marks=marks)
             journal.settle(**where, closing=closing, carried_by=carried_by, now=now)
         equity = next(row.value_micros for row in rows if row.item is Item.EQUITY)
@@ -119,3 +143,11 @@ def positions_stage(graph: BookGraph) -> list[Any]:
         return dg.AssetCheckResult(passed=imbalance == 0, metadata={"imbalance_micros": imbalance})
 
     return [positions, book_balances_to_the_unit]
+
+
+def _marks_held(
+    graph: BookGraph, session: date, opening: Book, history: BookHistory
+) -> Mapping[Symbol, Mark]:
+    """Return the marks of what the session opens with, as positions[D−1] has them."""
+    previous = graph.session_before(session)
+    return history.marks_after(previous) if opening.positions and previous is not None else {}
