@@ -55,7 +55,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlChanged:
-    """Hold a change of run control, before and after. `changed` is false where it stood so already."""
+    """Hold a change of run control, before and after. `changed` is false where nothing was to be resumed."""
 
     action: RunControlAction
     changed: bool
@@ -125,19 +125,33 @@ def nonce_of(intent_id: IntentId, seen: Shown) -> str:
 
 
 def halt(journal: Journal, *, actor: str, reason: str, now: datetime) -> ControlChanged:
-    """Stop all trading at once: nothing more is claimed or sent until a person resumes."""
-    return _change(journal, RunControlAction.HALT, actor=actor, reason=reason, now=now)
+    """Stop all trading at once: nothing more is claimed or sent until a person resumes.
+
+    A halt during a halt is kept as well: it is now the one in force, so that the word of the first one,
+    whose reason may be over, no longer ends it.
+    """
+    require_actor(actor, reason)
+    before = journal.run_control()
+    after = journal.set_run_control(RunControlAction.HALT, actor=actor, reason=reason, now=now)
+    return ControlChanged(action=RunControlAction.HALT, changed=True, before=before, after=after)
 
 
 def pause(journal: Journal, *, actor: str, reason: str, now: datetime) -> ControlChanged:
-    """Hold trading back without the kill switch. Raises `GateClosed` while halted: a halt is not lowered."""
+    """Hold trading back without the kill switch. Raises `GateClosed` while halted: a halt is not lowered.
+
+    Raises `StaleVersion` where somebody changed run control meanwhile.
+    """
+    require_actor(actor, reason)
     control = journal.run_control()
     if control.kill_switch_on:
         raise GateClosed(
             f"pause: trading is halted by {control.actor} ({control.reason}), which stops more than a pause; "
             "end the halt with `trading resume`"
         )
-    return _change(journal, RunControlAction.PAUSE, actor=actor, reason=reason, now=now)
+    after = journal.set_run_control(
+        RunControlAction.PAUSE, actor=actor, reason=reason, now=now, expected=control
+    )
+    return ControlChanged(action=RunControlAction.PAUSE, changed=True, before=control, after=after)
 
 
 def confirmation_of(control: RunControl) -> str:
@@ -151,8 +165,10 @@ def resume(
 ) -> ControlChanged:
     """End a pause, or in a second step a halt: `confirmed` names the halt that the first step showed.
 
-    Raises `ApprovalRefused` where it names another halt than the one in force, and `GateClosed` without it.
+    Raises `ApprovalRefused` where it names another halt than the one in force, `GateClosed` without it, and
+    `StaleVersion` where somebody, or an incident, changed run control meanwhile.
     """
+    require_actor(actor, reason)
     control = journal.run_control()
     if control.kill_switch_on and confirmed is None:
         raise GateClosed(
@@ -164,7 +180,12 @@ def resume(
             f"--confirm {confirmed}: is not the halt in force (by {control.actor}, {control.reason}); "
             "run `trading resume --reason TEXT` again and read what it says"
         )
-    return _change(journal, RunControlAction.RESUME, actor=actor, reason=reason, now=now)
+    if not control.kill_switch_on and not control.paused:
+        return ControlChanged(action=RunControlAction.RESUME, changed=False, before=control, after=control)
+    after = journal.set_run_control(
+        RunControlAction.RESUME, actor=actor, reason=reason, now=now, expected=control
+    )
+    return ControlChanged(action=RunControlAction.RESUME, changed=True, before=control, after=after)
 
 
 def require_actor(actor: str, reason: str) -> None:
@@ -173,24 +194,3 @@ def require_actor(actor: str, reason: str) -> None:
         raise BadInput("actor '': empty; say who acts with --as NAME, or set TRADING_OPERATOR")
     if not reason.strip():
         raise BadInput("reason '': empty; say why, it is kept in the journal")
-
-
-def _change(
-    journal: Journal, action: RunControlAction, *, actor: str, reason: str, now: datetime
-) -> ControlChanged:
-    require_actor(actor, reason)
-    before = journal.run_control()
-    if _stands(before, action):
-        return ControlChanged(action=action, changed=False, before=before, after=before)
-    after = journal.set_run_control(action, actor=actor, reason=reason, now=now)
-    return ControlChanged(action=action, changed=True, before=before, after=after)
-
-
-def _stands(control: RunControl, action: RunControlAction) -> bool:
-    match action:
-        case RunControlAction.HALT:
-            return control.kill_switch_on
-        case RunControlAction.PAUSE:
-            return control.paused
-        case RunControlAction.RESUME:
-            return not control.kill_switch_on and not control.paused

@@ -146,7 +146,7 @@ def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption 
     """Stop all trading at once: nothing more is claimed or sent. Asks nothing back; works with Dagster down.
 
     trading halt --reason "prices look wrong"
-    Exit codes: 0 halted (also where it was already).
+    Exit codes: 0 halted; a second halt is the one that a resume has to name.
     """
     _control("halt", reason, as_name, as_json=as_json)
 
@@ -155,7 +155,7 @@ def pause(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption
     """Hold trading back for a while, without the kill switch. `trading resume` ends it.
 
     trading pause --reason "waiting for the open"
-    Exit codes: 0 paused, 4 refused: halted already.
+    Exit codes: 0 paused, 4 refused: halted already, or changed meanwhile.
     """
     _control("pause", reason, as_name, as_json=as_json)
 
@@ -177,7 +177,7 @@ def resume(
 
     trading resume --reason "prices are right again"
     trading resume --reason "prices are right again" --confirm resume-1a2b3c4d
-    Exit codes: 0 trading goes on, 4 another halt is in force, 5 still halted.
+    Exit codes: 0 trading goes on, 4 another halt is in force (a later one, or an incident's), 5 still halted.
     """
     from console.actions import confirmation_of
     from console.render import instant
@@ -418,7 +418,7 @@ def _control_text(changed: Any) -> str:
     after = changed.after
     state = "HALTED" if after.kill_switch_on else "PAUSED" if after.paused else "trading goes on"
     by = f" by {after.actor}: {after.reason}" if after.actor else ""
-    unchanged = "" if changed.changed else " (it was so already)"
+    unchanged = "" if changed.changed else " (nothing was stopped)"
     following = "trading status" if state == "trading goes on" else "trading resume --reason TEXT"
     return f"{state}{by}{unchanged}\nnext:\n  {following}"
 

@@ -97,6 +97,9 @@ from trading.verdicts import Verdict
 CHAIN_LOCK = 0x7472_6164
 """The PostgreSQL advisory lock that puts writers in line, since the chain has one end."""
 
+EXECUTOR = "executor"
+"""Who halts trading where an incident does."""
+
 
 class SqlJournal:
     """Keep the live state in a SQL database.
@@ -742,13 +745,14 @@ class SqlJournal:
     def record_incident(
         self, *, kind: str, account: str, intent_id: str, detail: str, is_halting: bool, now: datetime
     ) -> None:
-        """Store something that must not be; a halting one turns the kill switch on as well."""
+        """Store something that must not be; a halting one halts trading as well."""
+        reason = f"{kind}: {detail}"
         with self._writing() as conn:
             self._add_incident(conn, kind=kind, account=account, intent_id=intent_id, detail=detail, now=now)
-            if is_halting and not run_control_in_force(conn).kill_switch_on:
-                self._set_control(
-                    conn, RunControlAction.HALT, actor="executor", reason=f"{kind}: {detail}", now=now
-                )
+            control = run_control_in_force(conn)
+            is_in_force = (control.kill_switch_on, control.actor, control.reason) == (True, EXECUTOR, reason)
+            if is_halting and not is_in_force:
+                self._set_control(conn, RunControlAction.HALT, actor=EXECUTOR, reason=reason, now=now)
 
     # ---------------------------------------------------------------------------- run control, people
 
@@ -758,11 +762,22 @@ class SqlJournal:
             return run_control_in_force(conn)
 
     def set_run_control(
-        self, action: RunControlAction, *, actor: str, reason: str, now: datetime
+        self,
+        action: RunControlAction,
+        *,
+        actor: str,
+        reason: str,
+        now: datetime,
+        expected: RunControl | None = None,
     ) -> RunControl:
-        """Halt, pause or resume all trading."""
+        """Halt, pause or resume all trading; compare and set where `expected` is given."""
         _check_person(actor, reason)
         with self._writing() as conn:
+            found = run_control_in_force(conn)
+            if expected is not None and found != expected:
+                raise StaleVersion(
+                    f"{action}: run control was set by {found.actor} ({found.reason}) meanwhile; look again"
+                )
             return self._set_control(conn, action, actor=actor, reason=reason, now=now)
 
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:

@@ -413,6 +413,38 @@ def test_run_control_keeps_who_why_before_and_after(journal):
     assert last.body["after"] == {"kill_switch_on": False, "paused": False}
 
 
+def test_a_resume_meant_for_one_halt_does_not_end_a_later_one(journal):
+    seen = journal.set_run_control(RunControlAction.HALT, actor="ann", reason="drill", now=NOW)
+    journal.set_run_control(RunControlAction.HALT, actor="bob", reason="fire", now=CLOSE)
+    before = everything(journal)
+    with pytest.raises(StaleVersion, match=r"set by bob \(fire\) meanwhile"):
+        journal.set_run_control(RunControlAction.RESUME, actor="ann", reason="over", now=CLOSE, expected=seen)
+
+    assert everything(journal) == before
+    in_force = journal.run_control()
+    assert (in_force.kill_switch_on, in_force.actor) == (True, "bob")
+    resumed = journal.set_run_control(
+        RunControlAction.RESUME, actor="ann", reason="over", now=CLOSE, expected=in_force
+    )
+    assert not resumed.kill_switch_on
+
+
+def test_a_halting_incident_is_the_halt_in_force_also_where_another_one_stood(journal):
+    seen = journal.set_run_control(RunControlAction.HALT, actor="ann", reason="drill", now=NOW)
+    journal.record_incident(
+        kind="order_mismatch", account=ACCOUNT, intent_id="i-1", detail="quantity", is_halting=True, now=NOW
+    )
+
+    in_force = journal.run_control()
+    assert (in_force.kill_switch_on, in_force.actor, in_force.reason) == (
+        True,
+        "executor",
+        "order_mismatch: quantity",
+    )
+    with pytest.raises(StaleVersion):
+        journal.set_run_control(RunControlAction.RESUME, actor="ann", reason="over", now=NOW, expected=seen)
+
+
 @pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ann", " "), ("", "")])
 def test_nobody_halts_or_releases_without_a_name_and_a_reason(journal, actor, reason):
     before = everything(journal)

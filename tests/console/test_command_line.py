@@ -25,6 +25,7 @@ from trading.guards import NO_LIMIT
 from trading.journal import RunControlAction
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
+from trading.reporting import ReportFile
 from trading.testing import example_decision, example_intent
 from trading.values import digest
 from trading.verdicts import Verdict
@@ -419,8 +420,8 @@ def test_halt_stops_and_every_look_says_so(speak, journal):
     why = speak("why", "--book", "us_five")
 
     assert (halted.code, again.code, status.code) == (0, 0, 5)
-    assert "it was so already" in again.out
-    assert status.out.startswith("HALTED by anna: prices look wrong")
+    assert again.out.startswith("HALTED by anna: still")
+    assert status.out.startswith("HALTED by anna: still")
     assert why.code == 5
     assert "stopped at run control: halted by anna" in why.out
     assert journal.run_control().kill_switch_on
@@ -450,6 +451,30 @@ def test_the_word_of_one_halt_does_not_end_another(speak, journal):
     word = speak("resume", "--reason", "over", "--json").json["confirm"]
     speak("resume", "--reason", "over", "--confirm", word, "--yes")
     speak("halt", "--reason", "another")
+
+    assert speak("resume", "--reason", "over", "--confirm", word, "--yes").code == 4
+    assert journal.run_control().kill_switch_on
+
+
+def test_a_second_halt_is_kept_and_the_word_of_the_first_does_not_end_it(speak, journal):
+    speak("halt", "--reason", "one")
+    word = speak("resume", "--reason", "over", "--json").json["confirm"]
+    second = speak("halt", "--reason", "another", "--as", "ben")
+
+    refused = speak("resume", "--reason", "over", "--confirm", word, "--yes")
+
+    assert (second.code, refused.code) == (0, 4)
+    assert "HALTED by ben: another" in second.out
+    assert journal.run_control().kill_switch_on
+    assert speak("resume", "--reason", "over", "--json").json["halted_by"] == "ben"
+
+
+def test_the_word_of_a_halt_does_not_end_an_incident_after_it(speak, journal):
+    speak("halt", "--reason", "one")
+    word = speak("resume", "--reason", "over", "--json").json["confirm"]
+    journal.record_incident(
+        kind="order_mismatch", account="SIM-FIVE", intent_id="i", detail="d", is_halting=True, now=NOW
+    )
 
     assert speak("resume", "--reason", "over", "--confirm", word, "--yes").code == 4
     assert journal.run_control().kill_switch_on
@@ -576,10 +601,21 @@ def test_run_once_goes_on_with_the_session_that_is_not_settled(speak, journal, l
     assert launched == [("us_five", SESSION)]
 
 
-def test_run_once_after_the_datas_last_session_has_nothing_to_do(speak, journal, launched):
+def test_run_once_runs_a_settled_session_again_that_nobody_was_told_of(speak, journal, launched):
     last = {**OF, "session": date(2013, 3, 1)}
     journal.opening_book(**last, previous=SESSION, opened=OPENED, now=NOW)
     journal.settle(**last, closing=OPENED, carried_by="anna: test", now=NOW)
+
+    speak("run-once", "--book", "us_five")
+
+    assert launched == [("us_five", date(2013, 3, 1))]
+
+
+def test_run_once_after_the_datas_last_session_has_nothing_to_do(speak, journal, lake, launched):
+    last = {**OF, "session": date(2013, 3, 1)}
+    journal.opening_book(**last, previous=SESSION, opened=OPENED, now=NOW)
+    journal.settle(**last, closing=OPENED, carried_by="anna: test", now=NOW)
+    lake.write_rows(("us_five", "daily_report"), "2013-03-01", ReportFile, [ReportFile("html", "x", "0")])
 
     spoken = speak("run-once", "--book", "us_five")
 
