@@ -7,8 +7,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import pytest
-
 from tests.graph.desk import FIRST, PROJECT, Desk, failure_of
 
 LAUNCHES = 2
@@ -56,8 +54,7 @@ def assert_one_order_an_intent(desk, reference):
     assert desk.journal.incidents() == []
 
 
-@pytest.mark.parametrize("turn", range(2))
-def test_a_decided_session_executed_twice_at_once_sends_each_order_once(whole_session, desk, turn):
+def test_a_decided_session_executed_twice_at_once_sends_each_order_once(whole_session, desk):
     assert desk.run("decide", FIRST).success
 
     told = launched_together(desk.settings.state_dir, "execute")

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from resources.lake.io_manager import LakeIOManager
-from tests.graph.desk import FIRST, SESSIONS, failure_of
+from tests.graph.desk import FIRST, SESSIONS, Desk, copied, failure_of
 from trading.decisions import DecisionRow, Outcome
 from trading.intents import hashed
 from trading.journal import RunControlAction
@@ -115,6 +115,15 @@ FAULTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def decided(imported, tmp_path_factory):
+    """Give the folder of a desk that decided the first session; no check was ever evaluated by another."""
+    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("decided") / "desk"))
+    assert desk.run("decide", FIRST).success
+    desk.close()
+    return desk.settings.state_dir
+
+
 def failed_checks(run):
     return {check.check_name for check in run.get_asset_check_evaluations() if not check.passed}
 
@@ -124,8 +133,8 @@ def is_started(run, step):
 
 
 @pytest.mark.parametrize(("fault", "gate", "words"), FAULTS, ids=[fault.__name__ for fault, *_ in FAULTS])
-def test_a_batch_that_is_not_fit_is_held_alone_and_in_the_execute_job(desk, fault, gate, words):
-    assert desk.run("decide", FIRST).success
+def test_a_batch_that_is_not_fit_is_held_alone_and_in_the_execute_job(decided, desk_on, fault, gate, words):
+    desk = desk_on(decided)
     fault(desk)
 
     alone = desk.materialize("executions", session=FIRST)
@@ -155,10 +164,8 @@ def test_what_a_gate_held_is_executed_once_it_opens(desk):
     assert desk.journal.session_record(**desk.where(FIRST)).refused == ""
 
 
-def test_executions_alone_wait_for_checks_that_were_never_evaluated_here(desk, desk_on):
-    decided = desk.run("decide", FIRST)
-    assert decided.success
-    other = desk_on()  # the same folder, seen by a Dagster that has evaluated nothing
+def test_executions_alone_wait_for_checks_that_were_never_evaluated_here(decided, desk_on):
+    other = desk_on(decided)
 
     stage, told = failure_of(other.materialize("executions", session=FIRST))
 

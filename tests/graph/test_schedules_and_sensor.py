@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -49,24 +50,30 @@ class Desktop:
     def schedule(self, what: str) -> dg.ScheduleDefinition:
         return self.schedules[f"{self.desk.book}__{what}_schedule"]
 
+    def ports_of(self, started: dg.ScheduleDefinition | dg.SensorDefinition) -> dict[str, Any]:
+        """Return the ports that a schedule or a sensor asks for."""
+        profiled = self.desk.profiled
+        ports = {"journal": self.desk.journal, "clocks": profiled.clocks, "tables": profiled.lineage}
+        return {name: ports[name] for name in started.required_resource_keys}
+
     def tick(self, what: str, at: datetime):
         context = dg.build_schedule_context(instance=self.desk.instance, scheduled_execution_time=at)
         # Called through Dagster, each tick would build a storage in memory first: 50 ms, 783 times a year.
-        return self.schedule(what)._execution_fn.decorated_fn(context, journal=self.desk.journal)
+        return self.schedule(what)._execution_fn.decorated_fn(context, **self.ports_of(self.schedule(what)))
 
     def real_tick(self, what: str, at: datetime):
         context = dg.build_schedule_context(
             instance=self.desk.instance,
             scheduled_execution_time=at,
             repository_def=self.desk.definitions.get_repository_def(),
-            resources={"journal": self.desk.journal},
+            resources=self.ports_of(self.schedule(what)),
         )
         (request,) = self.schedule(what).evaluate_tick(context).run_requests
         return request
 
     def sweep(self):
         context = dg.build_sensor_context()
-        return self.sensor(context, journal=self.desk.journal, clocks=self.desk.profiled.clocks)
+        return self.sensor(context, **self.ports_of(self.sensor))
 
 
 @pytest.fixture
