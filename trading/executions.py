@@ -24,7 +24,14 @@ from trading.errors import (
     StaleVersion,
     TradingError,
 )
-from trading.guards import GUARDS, Why
+from trading.guards import (
+    EXECUTION_DISABLED,
+    GUARDS,
+    PASS,
+    QUOTE_STALE,
+    SESSION_CLOSED,
+    Why,
+)
 from trading.intents import client_order_id_of
 from trading.journal import Journal, JournalIntent, JournalOrder, Review
 from trading.lifecycle import IntentState, Stage
@@ -34,6 +41,9 @@ from trading.values import ClientOrderId, IntentId, Side
 
 ABSENCES_NEEDED = 3
 """How often a broker must not know an order before its absence counts as proven."""
+
+TEMPORARY = frozenset({EXECUTION_DISABLED, QUOTE_STALE, SESSION_CLOSED})
+"""The guards' codes that time or a switch may cure: they hold an intent, every other one ends it."""
 
 
 class DedupScope(StrEnum):
@@ -267,6 +277,18 @@ def reservation_micros(row: JournalIntent, whys: tuple[Why, ...]) -> int:
     return max([at_reference, *counted])
 
 
+def is_temporary(whys: tuple[Why, ...]) -> bool:
+    """Say whether an intent that guards stop at its send waits instead of ending: the first reason decides.
+
+    What is judged after it was judged on a price or a moment that is not the send's. Of stale quotes only
+    one that is too old waits: one of another session or from the future is wrong, not late.
+    """
+    first = min((why for why in whys if why.code != PASS), key=lambda why: why.code, default=None)
+    if first is None or first.code not in TEMPORARY:
+        return False
+    return first.code != QUOTE_STALE or first.observed > first.limit > 0
+
+
 def differences(request: OrderRequest, order: BrokerOrder) -> tuple[str, ...]:
     """Return how a broker's order differs from what was sent, field by field; empty where it is the same."""
     pairs = (
@@ -376,7 +398,8 @@ def _execute(run: _Run, sending: _Sending, row: JournalIntent) -> None:
         run.held.append((row.intent_id, str(error)))
         return
     if prepared.order is None:
-        run.rejected.append((row.intent_id, prepared.reason))
+        told = run.held if prepared.intent.state is IntentState.APPROVED else run.rejected
+        told.append((row.intent_id, prepared.reason))
         return
     _send(run, prepared.intent, prepared.order)
 
@@ -517,6 +540,9 @@ def _after_absence(run: _Run, row: JournalIntent, order: JournalOrder) -> None:
         if prepared.order is not None:
             run.resent.append(row.intent_id)
             _send(run, prepared.intent, prepared.order)
+            return
+        if is_temporary(prepared.whys):
+            run.held.append((row.intent_id, prepared.reason))
             return
         reason = prepared.reason
     first_absent_at = order.first_absent_at or run.now

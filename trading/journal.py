@@ -375,8 +375,10 @@ class Journal(Protocol):
     ) -> Preparation:
         """Write down what is about to be sent (T2, 7), guards and money in the same transaction.
 
-        Where a guard stops it the intent is rejected instead (6), with the reason. `is_live` says that
-        real money answers; the schema refuses that outside the live lane.
+        Where a guard stops it the intent is rejected instead (6), or given back (5) where only time is
+        missing (`is_temporary`), with the reason. A row whose payload hash does not follow from its payload
+        and quantity is rejected unseen by any guard, and halts trading. `is_live` says that real money
+        answers; the schema refuses that outside the live lane.
         """
         ...
 

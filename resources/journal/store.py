@@ -41,7 +41,7 @@ from resources.journal.queries import (
     session_rows,
 )
 from trading.audit import GENESIS, chained, instant_text
-from trading.decisions import Decision
+from trading.decisions import Decision, sent_payload_hash
 from trading.errors import (
     ApprovalRefused,
     BadInput,
@@ -59,6 +59,7 @@ from trading.executions import (
     ABSENCES_NEEDED,
     differences,
     ending_of,
+    is_temporary,
     request_of,
     request_payload,
     reservation_micros,
@@ -99,6 +100,9 @@ CHAIN_LOCK = 0x7472_6164
 
 EXECUTOR = "executor"
 """Who halts trading where an incident does."""
+
+PAYLOAD_MISMATCH = "payload_mismatch"
+"""Why an intent ends whose stored row is not what its hash was taken over."""
 
 
 class SqlJournal:
@@ -426,19 +430,24 @@ class SqlJournal:
             _check_gate(conn, row)
             _check_send_by(row, send_by, now)
             _judge(row, (Step.PREPARED, IntentState.EXECUTING), epoch=epoch)
+            found = sent_payload_hash(row.intent, quantity=row.quantity)
+            if found != row.payload_hash:
+                return self._refuse_payload(conn, row, found, epoch=epoch, now=now)
             whys = review(row, funds_view(conn, row, book_at_open))
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
-                refused = self._move(
+                stopped = self._move(
                     conn,
                     row,
-                    (Step.REFUSED_AT_CLAIM, IntentState.REJECTED),
+                    (Step.RELEASED, IntentState.APPROVED)
+                    if is_temporary(whys)
+                    else (Step.REFUSED_AT_CLAIM, IntentState.REJECTED),
                     epoch=epoch,
                     reason=reason,
                     body={"whys": [list(why) for why in whys]},
                     now=now,
                 )
-                return Preparation(refused, None, whys, reason)
+                return Preparation(stopped, None, whys, reason)
             request = request_of(row)
             payload = request_payload(request)
             moved = self._move(
@@ -746,13 +755,10 @@ class SqlJournal:
         self, *, kind: str, account: str, intent_id: str, detail: str, is_halting: bool, now: datetime
     ) -> None:
         """Store something that must not be; a halting one halts trading as well."""
-        reason = f"{kind}: {detail}"
         with self._writing() as conn:
             self._add_incident(conn, kind=kind, account=account, intent_id=intent_id, detail=detail, now=now)
-            control = run_control_in_force(conn)
-            is_in_force = (control.kill_switch_on, control.actor, control.reason) == (True, EXECUTOR, reason)
-            if is_halting and not is_in_force:
-                self._set_control(conn, RunControlAction.HALT, actor=EXECUTOR, reason=reason, now=now)
+            if is_halting:
+                self._halt_for(conn, f"{kind}: {detail}", now=now)
 
     # ---------------------------------------------------------------------------- run control, people
 
@@ -1259,6 +1265,32 @@ class SqlJournal:
         )
         body = {"incident": kind, "account": account}
         self._append(conn, now, Draft("incident", intent_id=intent_id, reason=detail, body=body))
+
+    def _refuse_payload(
+        self, conn: sa.Connection, row: JournalIntent, found: str, *, epoch: int, now: datetime
+    ) -> Preparation:
+        """End a claimed intent whose row is not what was decided: somebody changed the journal."""
+        detail = f"{named(row)}: payload is {found[:12]}, decided and approved was {row.payload_hash[:12]}"
+        self._add_incident(
+            conn, kind=PAYLOAD_MISMATCH, account=row.account, intent_id=row.intent_id, detail=detail, now=now
+        )
+        self._halt_for(conn, f"{PAYLOAD_MISMATCH}: {detail}", now=now)
+        refused = self._move(
+            conn,
+            row,
+            (Step.REFUSED_AT_CLAIM, IntentState.REJECTED),
+            epoch=epoch,
+            reason=PAYLOAD_MISMATCH,
+            body={"found": found, "payload_hash": row.payload_hash},
+            now=now,
+        )
+        return Preparation(refused, None, (), PAYLOAD_MISMATCH)
+
+    def _halt_for(self, conn: sa.Connection, reason: str, *, now: datetime) -> None:
+        """Halt trading for an incident, unless its very halt is in force."""
+        control = run_control_in_force(conn)
+        if (control.kill_switch_on, control.actor, control.reason) != (True, EXECUTOR, reason):
+            self._set_control(conn, RunControlAction.HALT, actor=EXECUTOR, reason=reason, now=now)
 
     def _set_control(
         self, conn: sa.Connection, action: RunControlAction, *, actor: str, reason: str, now: datetime

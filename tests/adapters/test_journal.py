@@ -34,13 +34,13 @@ from trading.errors import (
     StaleVersion,
     UnknownId,
 )
-from trading.guards import NO_LIMIT, PASS, QUOTE_STALE, Why
+from trading.guards import MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
 from trading.journal import RunControlAction
 from trading.lifecycle import Event, IntentState, Stage, Step, fold
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
 from trading.testing import example_decision, example_intent
-from trading.values import IntentId, Side, Slot, Symbol
+from trading.values import IntentId, Side, Slot, Symbol, canonical_json
 from trading.verdicts import Verdict
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
@@ -513,11 +513,46 @@ def test_a_flatten_goes_through_the_kill_switch_but_not_through_a_pause(journal)
         prepared(journal, second)
 
 
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [("payload_hash", "0" * 64), ("quantity", 11), ("payload", None)],
+)
+def test_a_row_that_is_not_what_was_approved_is_never_prepared_and_halts_trading(
+    journal, path, changed, value
+):
+    (row,) = decided(journal, example_intent())
+    with closing(sqlite3.connect(path)) as tampering, tampering:
+        for (name,) in tampering.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            tampering.execute(f"drop trigger {name}")
+        stored = canonical_json({**row.intent.payload(), "rationale": "another"}) if value is None else value
+        tampering.execute(f"update intents set {changed} = ?", (stored,))  # noqa: S608 - a name of ours
+    step = prepared(journal, row)
+
+    assert (step.order, step.reason, step.whys) == (None, "payload_mismatch", ())
+    assert step.intent.state is IntentState.REJECTED
+    assert journal.orders(**OF) == []
+    assert [(found.kind, found.intent_id) for found in journal.incidents()] == [
+        ("payload_mismatch", row.intent_id)
+    ]
+    assert journal.run_control().kill_switch_on
+
+
 def test_a_guard_inside_the_send_transaction_ends_the_intent_with_its_reason(journal):
+    (row,) = decided(journal, example_intent())
+    step = prepared(journal, row, review=lambda *_: (*PASSED, Why(MISSING_PRICE, 0, 1, 0)))
+
+    assert (step.order, step.reason, step.intent.state) == (None, "missing_price", IntentState.REJECTED)
+
+
+def test_a_guard_that_time_may_satisfy_gives_the_claim_back_in_the_send_transaction(journal):
     (row,) = decided(journal, example_intent())
     step = prepared(journal, row, review=lambda *_: (*PASSED, Why(QUOTE_STALE, 301, 300, 0)))
 
-    assert (step.order, step.reason, step.intent.state) == (None, "quote_stale", IntentState.REJECTED)
+    assert (step.order, step.reason, step.intent.state) == (None, "quote_stale", IntentState.APPROVED)
+    assert journal.intent(row.intent_id) == step.intent
+    last = journal.events_of(row.intent_id)[-1]
+    assert (last.kind, last.reason) == ("released", "quote_stale")
+    assert last.body["whys"] == [[0, 0, 0, NO_LIMIT], [QUOTE_STALE, 301, 300, 0]]
     assert journal.orders(**OF) == []
     assert journal.intent(row.intent_id).reason == "quote_stale"
 

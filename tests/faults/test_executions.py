@@ -21,7 +21,17 @@ from resources.journal.lock import ExecutorFileLock
 from resources.journal.store import SqlJournal
 from trading.errors import BadSetting, JournalError
 from trading.executions import DedupScope, ExecutorBusy, execute_session, settle_orders
-from trading.guards import NO_LIMIT, PASS, QUOTE_STALE, Why
+from trading.guards import (
+    EXECUTION_DISABLED,
+    INSUFFICIENT_BUYING_POWER,
+    MISSING_PRICE,
+    NO_LIMIT,
+    PASS,
+    QUOTE_STALE,
+    REASONS,
+    SESSION_CLOSED,
+    Why,
+)
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import OrderStatus
@@ -196,14 +206,67 @@ def test_what_is_not_approved_is_not_sent(tmp_path):
 def test_a_guard_on_fresh_data_stops_an_intent_for_good(journal):
     broker = FakeBroker(fills_at_micros=PRICE)
 
-    def stale_for_apple(row, funds):
-        return (Why(QUOTE_STALE, 301, 300, 0),) if row.intent.symbol == "AAPL" else PASSED
+    def no_price_for_apple(row, funds):
+        return (Why(MISSING_PRICE, 0, 1, 0),) if row.intent.symbol == "AAPL" else PASSED
 
-    report = execute(journal, broker, review=stale_for_apple)
+    report = execute(journal, broker, review=no_price_for_apple)
 
-    assert [reason for _, reason in report.rejected] == ["quote_stale"]
+    assert [reason for _, reason in report.rejected] == ["missing_price"]
     assert [request.symbol for request in broker.submitted] == ["IBM"]
     assert ends(journal)[1] == ("AAPL", "rejected", "", 0)
+
+
+OLD_QUOTE = Why(QUOTE_STALE, 301, 300, 0)
+TEMPORARY = {
+    "execution is off": Why(EXECUTION_DISABLED, 0, 1, 0),
+    "the quote is too old": OLD_QUOTE,
+    "the session is not open yet": Why(SESSION_CLOSED, 0, 1, 0),
+}
+FOR_GOOD = {
+    "a quote of another session": Why(QUOTE_STALE, 1, 0, 0),
+    "a quote from the future": Why(QUOTE_STALE, -1, 300, 0),
+    **{
+        REASONS[code]: Why(code, 1, 0, 0)
+        for code in REASONS
+        if code not in {PASS, EXECUTION_DISABLED, QUOTE_STALE, SESSION_CLOSED}
+    },
+}
+
+
+@pytest.mark.parametrize("why", TEMPORARY.values(), ids=TEMPORARY)
+def test_what_time_may_cure_holds_an_intent_and_it_is_sent_once_cured(journal, why):
+    broker = FakeBroker(fills_at_micros=PRICE)
+    report = execute(journal, broker, review=lambda *_: (*PASSED, why))
+
+    assert [reason for _, reason in report.held] == [REASONS[why.code]] * 2
+    assert report.rejected == ()
+    assert broker.submitted == []
+    assert [row.state for row in journal.intents(**OF)] == [IntentState.APPROVED] * 2
+    assert len(execute(journal, broker).sent) == 2
+    one_order_each(broker)
+
+
+@pytest.mark.parametrize("why", FOR_GOOD.values(), ids=FOR_GOOD)
+def test_what_time_does_not_cure_ends_an_intent(journal, why):
+    report = execute(journal, FakeBroker(), review=lambda *_: (*PASSED, why))
+
+    assert [reason for _, reason in report.rejected] == [REASONS[why.code]] * 2
+    assert [row.state for row in journal.intents(**OF)] == [IntentState.REJECTED] * 2
+
+
+def test_the_reason_reported_first_says_whether_an_intent_waits(journal):
+    unaffordable = Why(INSUFFICIENT_BUYING_POWER, 2, 1, 0)
+    waits = execute(journal, FakeBroker(), review=lambda *_: (unaffordable, OLD_QUOTE))
+    ends_now = execute(journal, FakeBroker(), review=lambda *_: (Why(MISSING_PRICE, 0, 1, 0), OLD_QUOTE))
+
+    assert [reason for _, reason in waits.held] == ["quote_stale"] * 2
+    assert [reason for _, reason in ends_now.rejected] == ["missing_price"] * 2
+
+
+def test_what_was_held_expires_with_its_session(journal):
+    execute(journal, FakeBroker(), review=lambda *_: (OLD_QUOTE,))
+
+    assert len(settle(journal, FakeBroker(), now=CLOSE).expired) == 2
 
 
 def test_a_review_of_a_buy_sees_the_sale_that_filled_before_it(journal):
@@ -342,9 +405,12 @@ def test_a_refusal_after_an_unproven_send_proves_nothing(journal):
 def test_an_absent_order_that_a_guard_would_now_stop_fails_with_that_reason(journal):
     broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT] * 2)
     execute(journal, broker)
-    report = execute(journal, broker, review=lambda *_: (Why(QUOTE_STALE, 301, 300, 0),))
+    held = execute(journal, broker, review=lambda *_: (OLD_QUOTE,))
+    assert [reason for _, reason in held.held] == ["quote_stale"] * 2
+    assert [row.state for row in journal.intents(**OF)] == [IntentState.UNKNOWN] * 2
+    report = execute(journal, broker, review=lambda *_: (Why(MISSING_PRICE, 0, 1, 0),))
 
-    assert [reason for _, reason in report.failed] == ["quote_stale", "quote_stale"]
+    assert [reason for _, reason in report.failed] == ["missing_price", "missing_price"]
     assert [row.state for row in journal.intents(**OF)] == [IntentState.FAILED] * 2
     assert len(broker.submitted) == 2
 
