@@ -1,0 +1,160 @@
+"""What a person sees of the graph in a browser: nothing in the way, the roles, the checks, the tables."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from console.launcher import Launcher
+from tests.graph.desk import settings_in
+from tests.served import Served, served
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the pages are not looked at"),
+]
+
+BOOK, SESSION = "us_five", date(2013, 3, 1)
+GROUPS = ("commander", "executor", "monitor", "reporter", "scanner", "strategist", "supervisor")
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+SHOWN_MS = 60_000
+"""How long a page may take on a busy machine; it is looked at as soon as it is there."""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve a desk on which one session ran whole."""
+    state = tmp_path_factory.mktemp("served")
+    launcher = Launcher(settings_in(state), progress=lambda _: None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="module 'sre_", category=DeprecationWarning)
+        (run,) = launcher.run_sessions(BOOK, [SESSION], ("decide", "execute", "settle"), lambda _: None)
+    launcher.instance.dispose()
+    launcher.profiled.journal.close()
+    assert run.success, run
+    with served(state) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def browser(desk):
+    """Start a browser; what it cannot reach is this machine's business, and nobody else's."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """Open a page that remembers the errors its scripts raise."""
+    page = browser.new_page(viewport={"width": 1500, "height": 1300})
+    page.set_default_timeout(SHOWN_MS)
+    page.raised = []
+    page.on("pageerror", lambda error: page.raised.append(str(error)))
+    yield page
+    page.close()
+
+
+def dialogs(page) -> int:
+    return page.locator("[role=dialog], [class*=dialog i]:visible").count()
+
+
+def test_the_graph_opens_with_its_roles_and_nothing_over_it(desk, page):
+    page.goto(f"{desk.url}/asset-groups")
+    for group in GROUPS:
+        page.get_by_text(group, exact=True).first.wait_for()
+
+    assert dialogs(page) == 0
+    assert page.get_by_text("Welcome to Dagster").count() == 0
+    page.get_by_text("Materialize all").click(trial=True)  # a modal would be in the way
+    assert page.raised == []
+
+
+def test_a_book_shows_its_stages_inside_their_roles(desk, page):
+    expanded = quote(",".join(f"global@global:{group}" for group in GROUPS), safe="")
+    selected = quote(f'key:"{BOOK}/*"', safe="*")
+    page.goto(f"{desk.url}/asset-groups~{selected}/?expanded={expanded}")
+
+    for stage in (
+        "market_quotes",
+        "intents",
+        "verdicts",
+        "decisions",
+        "executions",
+        "positions",
+        "daily_report",
+    ):
+        page.get_by_text(stage, exact=True).first.wait_for()
+    assert dialogs(page) == 0
+
+
+def test_decisions_show_their_checks_and_why_an_intent_was_blocked(desk, page):
+    page.goto(f"{desk.url}/assets/{BOOK}/decisions?view=checks")
+    page.get_by_text("Checks (7)").wait_for()
+    page.get_by_text("trading_is_running").first.wait_for()
+    page.get_by_text("no_intent_is_blocked").first.click()
+    page.get_by_text("non-blocking").wait_for()
+
+    page.get_by_role("cell", name="symbol_not_allowed").first.wait_for()
+    page.get_by_role("cell", name="FB", exact=True).first.wait_for()
+
+
+def test_a_session_of_positions_shows_its_table_and_where_it_lies(desk, page):
+    page.goto(f"{desk.url}/assets/{BOOK}/positions?view=partitions&partition={SESSION}")
+    page.get_by_text("Materialized", exact=True).first.wait_for()
+    table = page.locator("table", has=page.get_by_text("marked on", exact=True)).last
+
+    table.get_by_text(re.compile(r"^[\d,]+\.\d\d USD$")).first.wait_for()
+    page.get_by_text(re.compile(r"/lake/us_five/positions/")).first.wait_for()
+
+
+def test_columns_say_their_type_and_what_they_mean(desk, page):
+    page.goto(f"{desk.url}/assets/{BOOK}/decisions")
+    page.get_by_text("one of: blocked, vetoed, pending_approval, approved").wait_for()
+
+    page.get_by_text("millionths of the currency's unit").first.wait_for()
+    assert page.get_by_text("ForwardRef").count() == 0
+
+
+def test_metrics_are_plotted(desk, page):
+    page.goto(f"{desk.url}/assets/{BOOK}/metrics")
+    page.get_by_role("button", name="Plots").click()
+    page.get_by_role("button", name="Events").click()
+    page.locator("canvas").first.wait_for()
+
+    page.get_by_text("funnel.intents", exact=True).first.wait_for()
+
+
+def test_lineage_leads_from_quotes_to_decisions_and_on(desk, page):
+    page.goto(f"{desk.url}/assets/{BOOK}/decisions?view=lineage")
+
+    for stage in ("market_quotes", "verdicts", "decisions", "executions"):
+        page.get_by_text(stage, exact=True).first.wait_for()
+
+
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_daily_report_fits_a_desk_and_a_phone(desk, page, tmp_path_factory, width):
+    report = next(
+        Path(tmp_path_factory.getbasetemp()).glob(f"served*/simulated/reports/{BOOK}/{SESSION}/*.html")
+    )
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(report.as_uri())
+
+    page.get_by_text("From quotes to fills").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.raised == []
