@@ -1,7 +1,7 @@
 """What a reading verb stands on: settings, the books' outlines, the journal's reader, the lake's pointers.
 
-Everything here opens in a moment and changes nothing. The console's root with the real stores is
-composition.py; the views made from a desk are status.py, why.py, trace.py and their neighbours.
+Everything here opens in a moment and changes nothing. What starts runs, with the real stores, is
+launcher.py; the views made from a desk are status.py, why.py, trace.py and their neighbours.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The table of resources: which adapter stands behind each port, by profile. Nothing opens before it is used.
 
-Only the two roots call this: trading_assets/definitions.py for the graph, console/composition.py for the
+Only the two roots call this: trading_assets/definitions.py for the graph, console/launcher.py for the
 operator. A live broker is built nowhere yet, so that the live profile trades nothing.
 """
 

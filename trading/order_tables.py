@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from trading.features import rounded
 from trading.guards import BPS
 from trading.journal import JournalIntent, JournalOrder
+from trading.lifecycle import IntentState
 from trading.orders import ExecutionRow, Fill, OrderStatusRow
 from trading.values import IntentId, Side
 
@@ -59,6 +60,17 @@ def slippage_bps(*, side: Side, arrival_micros: int, average_micros: int) -> flo
     return rounded(sign * (average_micros - arrival_micros) * BPS / arrival_micros)
 
 
+def _reason(row: JournalIntent, order: JournalOrder | None) -> str:
+    """Return why an intent stands where it does: of an executed one what its order says, empty when whole.
+
+    Which way it came there, at once or found again after a crash, is the journal's to tell, not a table's:
+    the same session gives the same rows.
+    """
+    if order is not None and row.state is IntentState.EXECUTED:
+        return order.reason
+    return row.reason
+
+
 def _latest(orders: Iterable[JournalOrder]) -> Mapping[IntentId, JournalOrder]:
     return {order.intent_id: order for order in sorted(orders, key=lambda order: order.generation)}
 
@@ -82,7 +94,7 @@ def _execution_row(
         intent_id=row.intent_id,
         state=row.state.value,
         stage=row.stage.value,
-        reason=row.reason,
+        reason=_reason(row, order),
         client_order_id=order.client_order_id if order else "",
         broker_order_id=order.broker_order_id if order else "",
         submitted_quantity=order.request.quantity if order else 0,
@@ -119,5 +131,5 @@ def _status_row(row: JournalIntent, order: JournalOrder | None, fills: Sequence[
         notional_micros=sum(fill.notional_micros for fill in fills),
         commission_micros=sum(fill.commission_micros for fill in fills),
         complete=row.complete,
-        reason=row.reason,
+        reason=_reason(row, order),
     )

@@ -89,7 +89,8 @@ class LakeLineage:
         """Return asset, partition and content hash; a table that does not exist is left out."""
         rows = []
         for asset in self._assets:
-            pointer = self._lake.pointer((book, asset), session.isoformat())
+            dated = self._lake.pointer((book, asset), session.isoformat())
+            pointer = dated or self._lake.pointer((book, asset), None)
             if pointer is not None:
-                rows.append(Lineage(asset, session.isoformat(), pointer.sha))
+                rows.append(Lineage(asset, session.isoformat() if dated else "", pointer.sha))
         return tuple(rows)
