@@ -8,6 +8,7 @@ keeps them is resources/journal/; brokers are resources/paper_broker.py and its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -38,6 +39,9 @@ from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderRequest, OrderStatus
 from trading.positions import Book
 from trading.values import ClientOrderId, IntentId, Side
+
+SEND_MARGIN = timedelta(seconds=5)
+"""How long before `send_by` an intent is not begun any more: what is prepared should also be sent."""
 
 ABSENCES_NEEDED = 3
 """How often a broker must not know an order before its absence counts as proven."""
@@ -166,17 +170,19 @@ def execute_session(
     send_by: datetime,
     holder: str,
     now: datetime,
+    clock: Callable[[], datetime] | None = None,
 ) -> ExecutionReport:
     """Resolve what an earlier run left open, then send each approved intent of a session once, sells first.
 
     `book_at_open` is the session's book after its corporate actions; `review` judges each intent again
-    inside T2; nothing goes out at or after `send_by`; `holder` names this process in the events.
+    inside T2; nothing goes out at or after `send_by`; `holder` names this process in the events. `clock` is
+    read before each step, so that `send_by` also passes during a run; without it the time stays `now`.
     Raises `ExecutorBusy` while another process executes for the account.
     """
     sending = _Sending(
         book=book, session=session, book_at_open=book_at_open, review=review, send_by=send_by, holder=holder
     )
-    run = _Run(journal=journal, broker=broker, now=now, sending=sending)
+    run = _Run(journal=journal, broker=broker, clock=clock or (lambda: now), sending=sending)
     with lock:
         try:
             for row in journal.open_intents(account=account, lane=lane):
@@ -207,7 +213,7 @@ def settle_orders(
     Intents that were never sent expire where `not_after` has passed. Sends nothing. What is still open
     afterwards is named in the report: the session cannot be settled yet.
     """
-    run = _Run(journal=journal, broker=broker, now=now, sending=None)
+    run = _Run(journal=journal, broker=broker, clock=lambda: now, sending=None)
     with lock:
         try:
             for row in journal.open_intents(account=account, lane=lane):
@@ -334,7 +340,7 @@ class _Run:
 
     journal: Journal
     broker: Broker
-    now: datetime
+    clock: Callable[[], datetime]
     sending: _Sending | None
     adopted: list[IntentId] = field(default_factory=list)
     resent: list[IntentId] = field(default_factory=list)
@@ -349,6 +355,11 @@ class _Run:
     closed: list[IntentId] = field(default_factory=list)
     still_open: list[IntentId] = field(default_factory=list)
     new_fills: int = 0
+
+    @property
+    def now(self) -> datetime:
+        """Return the time of this very step."""
+        return self.clock()
 
     def report(self, *, halted: str = "") -> ExecutionReport:
         """Return what was done, as a value."""
@@ -377,6 +388,9 @@ def _execute(run: _Run, sending: _Sending, row: JournalIntent) -> None:
         journal.expire(row.intent_id, version=row.version, actor=sending.holder, now=now)
         run.expired.append(row.intent_id)
         return
+    if _is_near(sending, now):
+        run.held.append((row.intent_id, _near(sending)))
+        return
     try:
         claimed = journal.claim(row.intent_id, version=row.version, holder=sending.holder, now=now)
     except (GateClosed, StaleVersion) as error:
@@ -390,11 +404,11 @@ def _execute(run: _Run, sending: _Sending, row: JournalIntent) -> None:
             review=sending.review,
             send_by=sending.send_by,
             is_live=run.broker.capabilities.is_live,
-            now=now,
+            now=run.now,
         )
     except GateClosed as error:
         # Nothing is prepared, so nothing was sent: it waits until the gate opens.
-        journal.release(claimed.intent_id, epoch=claimed.epoch, reason=str(error), now=now)
+        journal.release(claimed.intent_id, epoch=claimed.epoch, reason=str(error), now=run.now)
         run.held.append((row.intent_id, str(error)))
         return
     if prepared.order is None:
@@ -405,9 +419,17 @@ def _execute(run: _Run, sending: _Sending, row: JournalIntent) -> None:
 
 
 def _send(run: _Run, row: JournalIntent, order: JournalOrder) -> None:
-    """Send once what is prepared, and record what came of it."""
+    """Send once what is prepared, and record what came of it.
+
+    What took too long since it was prepared is not sent. It has no edge back, since a later reader of the
+    journal cannot tell: as any send that is not proven it is asked for, and prepared again once absent.
+    """
+    now = run.now
+    if now >= min(order.send_by, row.not_after):
+        _mark_unknown(run, row, "late_before_send")
+        return
     try:
-        answer: BrokerOrder | None = run.broker.submit(order.request, now=run.now)
+        answer: BrokerOrder | None = run.broker.submit(order.request, now=now)
     except BrokerRejected as error:
         if order.attempts > 1:
             # An earlier attempt was never proven, so a refusal of this one proves nothing about that one.
@@ -431,6 +453,14 @@ def _send(run: _Run, row: JournalIntent, order: JournalOrder) -> None:
     working = run.journal.acknowledge(row.intent_id, epoch=row.epoch, order=answer, now=run.now)
     run.sent.append(row.intent_id)
     _follow(run, working, order)
+
+
+def _is_near(sending: _Sending, now: datetime) -> bool:
+    return sending.send_by - now < SEND_MARGIN
+
+
+def _near(sending: _Sending) -> str:
+    return f"send_by_near: {sending.send_by:%H:%M:%S} UTC is under {SEND_MARGIN.seconds} s away; run again"
 
 
 def _found_after_duplicate(
@@ -519,11 +549,15 @@ def _is_proof_wanted(run: _Run, row: JournalIntent, order: JournalOrder) -> bool
 def _after_absence(run: _Run, row: JournalIntent, order: JournalOrder) -> None:
     """Send again what is proven absent, where the broker would refuse a second one; else end it."""
     sending = run.sending
-    is_late = run.now >= row.not_after or (sending is not None and run.now >= sending.send_by)
+    now = run.now
+    is_late = now >= row.not_after
     reason = "too_late_to_send"
     if not is_late:
         if sending is None or (row.intent.book, row.intent.session) != (sending.book, sending.session):
             run.still_open.append(row.intent_id)
+            return
+        if _is_near(sending, now):
+            run.held.append((row.intent_id, _near(sending)))
             return
         try:
             prepared = run.journal.prepare_again(

@@ -330,6 +330,82 @@ def test_nothing_goes_out_too_late(journal, late):
     assert (len(report.held), len(report.expired)) == ((2, 0) if late == "send_by" else (0, 2))
 
 
+def test_what_comes_too_late_within_a_run_is_held_and_a_later_run_sends_it(journal):
+    broker = FakeBroker(fills_at_micros=PRICE)
+    send_by = NOW + timedelta(seconds=60)
+    slow = SlowBroker(broker, takes=timedelta(seconds=61))
+    first = execute(journal, slow, send_by=send_by, clock=slow.clock)
+
+    assert [request.symbol for request in broker.submitted] == ["IBM"]
+    assert [reason.split(":")[0] for _, reason in first.held] == ["send_by_near"]
+    assert ends(journal)[1] == ("AAPL", "approved", "", 0)
+    later = NOW + timedelta(seconds=120)
+    assert len(execute(journal, broker, now=later, send_by=later + timedelta(seconds=60)).sent) == 1
+    one_order_each(broker)
+
+
+class SlowBroker(Mortal):
+    """Let each send take its time on a clock of its own."""
+
+    def __init__(self, port: Any, takes: timedelta) -> None:
+        super().__init__(port, Life())
+        self.at = NOW
+        self.takes = takes
+
+    def clock(self) -> datetime:
+        return self.at
+
+    def submit(self, request, *, now):
+        answer = self._port.submit(request, now=now)
+        self.at += self.takes
+        return answer
+
+
+@pytest.mark.parametrize("left_s", [0, 1, 4])
+def test_nothing_is_prepared_when_only_seconds_remain(journal, left_s):
+    broker = FakeBroker()
+    report = execute(journal, broker, send_by=NOW + timedelta(seconds=left_s))
+
+    assert len(report.held) == 2
+    assert journal.orders(**OF) == []
+
+
+def test_what_was_prepared_in_time_is_not_sent_late_and_is_found_unsent_by_the_next_run(journal):
+    broker = FakeBroker(fills_at_micros=PRICE)
+    send_by = NOW + timedelta(seconds=60)
+    slow = SlowJournal(journal, takes=timedelta(seconds=61))
+    late = execute(slow, broker, send_by=send_by, clock=slow.clock)
+
+    assert broker.submitted == []
+    assert len(late.unknown) == 1
+    assert [row.reason for row in journal.intents(**OF)] == ["late_before_send", "within_policy"]
+    assert len(late.held) == 1
+    later = NOW + timedelta(seconds=120)
+    again = execute(journal, broker, now=later, send_by=later + timedelta(seconds=60))
+
+    assert (len(again.resent), len(again.sent)) == (1, 2)
+    one_order_each(broker)
+
+
+class SlowJournal(SlowBroker):
+    """Let each preparation take its time, as behind another writer's lock."""
+
+    def prepare(self, intent_id, **options):
+        prepared = self._port.prepare(intent_id, **options)
+        self.at += self.takes
+        return prepared
+
+
+def test_an_unproven_send_is_not_ended_because_a_run_has_no_time_left(journal):
+    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT] * 2, fills_at_micros=PRICE)
+    execute(journal, broker)
+    short = execute(journal, broker, send_by=NOW)
+
+    assert (len(short.held), short.expired) == (2, ())
+    assert [row.state for row in journal.intents(**OF)] == [IntentState.UNKNOWN] * 2
+    assert len(execute(journal, broker).resent) == 2
+
+
 def test_a_definitive_refusal_ends_the_intent(journal):
     broker = FakeBroker(outcomes=[SendOutcome.REFUSE], fills_at_micros=PRICE)
     report = execute(journal, broker)
