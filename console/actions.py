@@ -120,7 +120,11 @@ def answer_intent(
 
 
 def nonce_of(intent_id: IntentId, seen: Shown) -> str:
-    """Return the word that makes an answer single: one for each intent, payload and version."""
+    """Return the word under which an answer is kept: one for each intent, payload and version.
+
+    It follows from what was shown, so it is no secret and proves no preview. What makes an answer single is
+    the version: the journal compares and sets it.
+    """
     return "ans-" + hashed(intent_id, seen.payload_hash, str(seen.version))
 
 

@@ -31,6 +31,9 @@ from console.verbs.options import (
 from console.verbs.teaching import help_of
 from trading.errors import BadInput, Refused, TradingError
 
+PAYLOAD_DIGITS_MIN = 12
+"""How much of a payload's hash has to be named: as much as a preview shows in one line."""
+
 IntentArgument = Annotated[
     str,
     typer.Argument(metavar="ID", help="A pending intent: its id or a unique beginning, or SYMBOL@SESSION."),
@@ -38,7 +41,9 @@ IntentArgument = Annotated[
 PayloadOption = Annotated[
     str | None,
     typer.Option(
-        "--payload", metavar="HASH", help="The payload hash you saw; refused where it is another by now."
+        "--payload",
+        metavar="HASH",
+        help="The payload hash you saw, its first 12 digits or more; refused where it is another by now.",
     ),
 ]
 VersionOption = Annotated[
@@ -354,8 +359,8 @@ def _answer(
             Answer(answer),
             seen=Shown(
                 payload_hash=row.payload_hash
-                if payload and row.payload_hash.startswith(payload)
-                else payload or row.payload_hash,
+                if payload is None
+                else _payload_seen(row.payload_hash, payload),
                 version=row.version if version is None else version,
             ),
             actor=actor,
@@ -364,6 +369,15 @@ def _answer(
         )
     view: dict[str, Any] = plain(answered)
     return view
+
+
+def _payload_seen(stored: str, payload: str) -> str:
+    """Return the hash that its beginning names; raises `BadInput` where too little is named to bind."""
+    if len(payload) < PAYLOAD_DIGITS_MIN:
+        raise BadInput(
+            f"--payload {payload!r}: {len(payload)} digits; give {PAYLOAD_DIGITS_MIN} or more, as previewed"
+        )
+    return stored if stored.startswith(payload) else payload
 
 
 def _launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCode]:
