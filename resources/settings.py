@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 from trading.errors import BadSetting
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 REMEMBERED = "settings.json"
+_SQLITE = "sqlite:///"
 
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
 _STARRED = r"\1:***@"
@@ -98,7 +100,9 @@ def load_settings() -> Settings:
     if values is None:
         values = _validated(given).plain()
         _remember(memory, key, values)
-    return _settings_from(values)
+    settings = _settings_from(values)
+    _check_places(settings)
+    return settings
 
 
 def load_secrets() -> Secrets:
@@ -215,6 +219,26 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         operator=values["operator"] or _system_user(),
         display_timezone=values["display_timezone"],
     )
+
+
+def _check_places(settings: Settings) -> None:
+    """Raise `BadSetting` where a path cannot be what it is named for, whatever was remembered of it."""
+    if settings.books_file.is_dir():
+        raise BadSetting(
+            f"{PREFIX}BOOKS_FILE '{settings.books_file}': is a folder; name the file that declares the books"
+        )
+    named = settings.journal_url.partition("?")[0].removeprefix(_SQLITE)
+    if not settings.journal_url.startswith(_SQLITE) or not named:
+        return
+    journal = _absolute(Path(unquote(named)))
+    shown = f"{PREFIX}JOURNAL_URL '{settings.journal_url}'"
+    if journal.is_dir():
+        raise BadSetting(f"{shown}: is a folder; name a file in {settings.profile_dir}")
+    if not journal.resolve().is_relative_to(settings.profile_dir.resolve()):
+        raise BadSetting(
+            f"{shown}: outside of {settings.profile_dir}, where the executor's lock and paper ledger lie: "
+            "two state folders on one journal could both send; move it with TRADING_STATE_DIR instead"
+        )
 
 
 def _place(root: str) -> str:

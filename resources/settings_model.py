@@ -10,6 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from fsspec import available_protocols  # type: ignore[import-untyped] # ships no types
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -102,6 +103,14 @@ class SettingsModel(BaseSettings):
         if parts.scheme not in JOURNAL_SCHEMES:
             raise ValueError(f"begin with one of {', '.join(f'{scheme}://' for scheme in JOURNAL_SCHEMES)}")
         return url
+
+    @field_validator("lake_root")
+    @classmethod
+    def _is_a_place(cls, root: str | None) -> str | None:
+        scheme, separator, _ = (root or "").partition("://")
+        if separator and scheme not in available_protocols():
+            raise ValueError("not a folder, nor an address of a known kind such as s3://bucket/path")
+        return root
 
     @field_validator("webhook_url")
     @classmethod

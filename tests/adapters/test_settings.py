@@ -108,6 +108,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known_one(monkeypatch):
             "journal.db",
             "TRADING_JOURNAL_URL 'journal.db': begin with one of sqlite://, postgresql://",
         ),
+        ("LAKE_ROOT", "foo://bar", "TRADING_LAKE_ROOT 'foo://bar': not a folder, nor an address"),
         ("PROFILE", "live", "TRADING_PROFILE 'live': real money also takes TRADING_LIVE_ALLOWED=true"),
     ],
 )
@@ -137,6 +138,27 @@ def test_an_empty_variable_counts_as_not_given(monkeypatch):
 
     assert load_settings().profile is Profile.SIMULATED
     assert load_secrets().webhook_url is None
+
+
+def test_a_folder_is_neither_a_books_file_nor_a_journal(project, monkeypatch):
+    folder = project / ".trading" / "simulated" / "here"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TRADING_BOOKS_FILE", str(folder))
+    books = refusal()
+    monkeypatch.delenv("TRADING_BOOKS_FILE")
+    monkeypatch.setenv("TRADING_JOURNAL_URL", f"sqlite:///{folder}")
+
+    assert books.startswith(f"TRADING_BOOKS_FILE '{folder}': is a folder; name the file")
+    assert refusal().startswith(f"TRADING_JOURNAL_URL 'sqlite:///{folder}': is a folder; name a file in")
+
+
+def test_a_journal_file_lies_beside_the_lock_of_its_executor(project, monkeypatch):
+    inside = f"sqlite:///{project / '.trading' / 'simulated' / 'other.db'}"
+    monkeypatch.setenv("TRADING_JOURNAL_URL", inside)
+    assert load_settings().journal_url == inside
+    for outside in (project / "journal.db", project / ".trading" / "simulated" / ".." / "journal.db"):
+        monkeypatch.setenv("TRADING_JOURNAL_URL", f"sqlite:///{outside}")
+        assert "two state folders on one journal could both send" in refusal()
 
 
 def test_a_password_in_the_journals_address_is_refused_unseen(monkeypatch):
