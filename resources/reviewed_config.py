@@ -117,6 +117,7 @@ def read_books(path: Path) -> dict[str, BookLine]:
             raise BadSetting(f"{path} [{name}]: a book's name is a lower-case word of letters, digits and _")
         books[name] = _parsed(BookLine, path, _part(content, path, name))
         _refuse_contradictions(books[name], f"{path} [{name}]")
+        _refuse_shared_account(books, name, path)
     return books
 
 
@@ -257,6 +258,19 @@ def _refuse_contradictions(line: BookLine, where: str) -> None:
             f"{where} first_session = {line.first_session}: after last_session = {line.last_session}; "
             "no session is left"
         )
+
+
+def _refuse_shared_account(books: Mapping[str, BookLine], name: str, path: Path) -> None:
+    """Raise `BadSetting` where an account is no single word, or another book's: their orders would mix."""
+    account = books[name].account
+    if "/" in account:
+        raise BadSetting(f"{path} [{name}] account = {account!r}: must hold no /; it names files")
+    for other, line in books.items():
+        if other != name and line.account.casefold() == account.casefold():
+            raise BadSetting(
+                f"{path} [{name}] account = {account!r}: is the account of [{other}] too; "
+                "each book needs one of its own"
+            )
 
 
 def _rules_parts(content: Mapping[str, Any], path: Path, name: str, book: str) -> tuple[_Part, _Part]:

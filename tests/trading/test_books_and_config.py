@@ -356,3 +356,19 @@ def test_sections_of_the_shipped_books_are_no_mistake_beside_a_file_of_other_boo
     (folder / "books.toml").unlink()
     with pytest.raises(BadSetting, match=r"\[mine\]: nothing reads it"):
         refuse_unknown_sections(folder, books={"theirs"})
+
+
+@pytest.mark.parametrize("account", ["SIM-MINE", "sim-mine"])
+def test_two_books_never_share_an_account(tmp_path, account):
+    path = tmp_path / "books.toml"
+    second = BOOKS.replace("[mine]", "[yours]").replace("SIM-MINE", account)
+    path.write_text(BOOKS + second)
+    with pytest.raises(BadSetting, match=rf"\[yours\] account = '{account}': is the account of \[mine\] too"):
+        read_books(path)
+
+
+def test_an_account_names_files_and_so_holds_no_slash(tmp_path):
+    path = tmp_path / "books.toml"
+    path.write_text(BOOKS.replace("SIM-MINE", "SIM/MINE"))
+    with pytest.raises(BadSetting, match=r"\[mine\] account = 'SIM/MINE': must hold no /"):
+        read_books(path)
