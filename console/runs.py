@@ -5,7 +5,7 @@ Running them is launcher.py; whether a session may run at all the journal says w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from console.book_outlines import BookOutline
@@ -21,6 +21,19 @@ class Plan:
     book: str
     sessions: tuple[date, ...]
     nothing_because: str = ""
+
+
+def bounded_by_source(desk: Desk, book: BookOutline) -> BookOutline:
+    """Return a book with its source's last session where `books.toml` names none.
+
+    A run imports what it needs, so for it the data end at the source's last bar; for a reading verb, which
+    does not open sources, they end at the last import. Slow: it reads the source.
+    """
+    if book.last_session is not None:
+        return book
+    from resources.profiles import Profiled
+
+    return replace(book, last_session=Profiled(desk.settings).books[book.name].last_session)
 
 
 def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | None) -> Plan:

@@ -66,12 +66,15 @@ def run_once(
     trading run-once --book us_five --session 2013-02-28 --phase settle
     Exit codes: 0 done, 1 a run failed, 2 no such session, 4 a stage refused, 5 halted.
     """
-    from console.runs import plan_of
+    from console.runs import bounded_by_source, plan_of
 
     desk = open_desk()
     phases = _phases(phase)
     asked = day_or_none(session)
-    plans = [plan_of(desk, outline, session=asked, last=last) for outline in desk.chosen(book)]
+    outlines = desk.chosen(book)
+    if asked is None:
+        outlines = [bounded_by_source(desk, outline) for outline in outlines]
+    plans = [plan_of(desk, outline, session=asked, last=last) for outline in outlines]
     found = []
     for plan in plans:
         if plan.sessions:
