@@ -10,9 +10,9 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fsspec import available_protocols  # type: ignore[import-untyped] # ships no types
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from upath.registry import available_implementations
 
 from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 
@@ -108,7 +108,7 @@ class SettingsModel(BaseSettings):
     @classmethod
     def _is_a_place(cls, root: str | None) -> str | None:
         scheme, separator, _ = (root or "").partition("://")
-        if separator and scheme not in available_protocols():
+        if separator and scheme not in available_implementations(fallback=True):
             raise ValueError("not a folder, nor an address of a known kind such as s3://bucket/path")
         return root
 
