@@ -14,6 +14,7 @@ from trading.errors import (
     IllegalTransition,
     JournalUnavailable,
     OutcomeUnknown,
+    RecordsUnavailable,
     Refused,
     StaleVersion,
     TradingError,
@@ -40,7 +41,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.ATTENTION: "a person is needed: a pending approval, a refused session, an unknown order",
     ExitCode.REFUSED: "refused by a guard, a gate or the journal's protocol: nothing was changed",
     ExitCode.HALTED: "trading is halted by the kill switch",
-    ExitCode.DEPENDENCY_DOWN: "the journal or a broker cannot be reached: locked, corrupt, full or down",
+    ExitCode.DEPENDENCY_DOWN: "the journal, Dagster's records or a broker: locked, corrupt, full or down",
     ExitCode.INTERRUPTED: "interrupted by the keyboard",
 }
 """What each code means, in one sentence for people."""
@@ -55,6 +56,7 @@ CODE_OF_ERROR: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (OutcomeUnknown, ExitCode.ATTENTION),
     (JournalUnavailable, ExitCode.DEPENDENCY_DOWN),
     (BrokerUnavailable, ExitCode.DEPENDENCY_DOWN),
+    (RecordsUnavailable, ExitCode.DEPENDENCY_DOWN),
     (TradingError, ExitCode.FAILED),
 )
 """Which code an error ends with: the first line it is an instance of."""

@@ -13,16 +13,17 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dagster as dg
+from sqlalchemy.exc import DatabaseError
 
 from console.serving import address, dagster_home, launch_job, serving_port
 from jobs.session_jobs import BOOK_TAG, job_name
 from resources.profiles import Profiled
 from resources.settings import Settings, load_settings
 from trading.clock import Phase
-from trading.errors import BadInput, Refused, TradingError
+from trading.errors import BadInput, RecordsUnavailable, Refused, TradingError
 from trading.journal import is_finished
 from trading_assets.definitions import definitions_of
 from trading_assets.stage import CARRIED_BY_TAG
@@ -97,14 +98,7 @@ class Launcher:
     ) -> RunResult:
         """Run one job of a book for a session in this process."""
         job = self.definitions.resolve_job_def(job_name(book, what))
-        with contextlib.redirect_stdout(_Told(self._progress)):
-            result = job.execute_in_process(
-                partition_key=session.isoformat(),
-                instance=self.instance,
-                raise_on_error=False,
-                run_config=QUIET,
-                tags={BOOK_TAG: book, **(tags or {})},
-            )
+        result = self._execute(job, partition_key=session.isoformat(), tags={BOOK_TAG: book, **(tags or {})})
         stage, message = _first_failure(result)
         return RunResult(session, result.run_id, result.success, stage, message)
 
@@ -197,21 +191,39 @@ class Launcher:
         count = len(self.profiled.calendars[book].between(first, last))
         progress(f"{book} import quotes of {count} sessions, {first} to {last}")
         job = self.definitions.resolve_job_def(job_name(book, "import_quotes"))
-        with contextlib.redirect_stdout(_Told(self._progress)):
-            result = job.execute_in_process(
-                instance=self.instance,
-                raise_on_error=False,
-                run_config=QUIET,
-                tags={
-                    BOOK_TAG: book,
-                    "dagster/asset_partition_range_start": first.isoformat(),
-                    "dagster/asset_partition_range_end": last.isoformat(),
-                },
-            )
+        result = self._execute(
+            job,
+            tags={
+                BOOK_TAG: book,
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": last.isoformat(),
+            },
+        )
         if not result.success:
             stage, message = _first_failure(result)
             raise TradingError(f"{book} import of {first} to {last}, {stage}: {message}")
         return count
+
+    def _execute(self, job: dg.JobDefinition, **of_run: Any) -> dg.ExecuteInProcessResult:
+        """Run a job here; raises `RecordsUnavailable` where Dagster cannot keep its records of it.
+
+        A run that the keyboard ended raises `KeyboardInterrupt`, as anything else it ends does.
+        """
+        try:
+            with contextlib.redirect_stdout(_Told(self._progress)):
+                result = job.execute_in_process(
+                    instance=self.instance, raise_on_error=False, run_config=QUIET, **of_run
+                )
+        except (DatabaseError, OSError) as error:
+            raise RecordsUnavailable(
+                f"Dagster's records below {self.settings.profile_dir / 'dagster'}: "
+                f"{str(error).splitlines()[0]}; make room and make it writable (or set TRADING_STATE_DIR), "
+                "or move the damaged folder away: it holds the history of runs alone, "
+                "the journal and the lake stay"
+            ) from error
+        if any(_is_interrupt(event) for event in result.all_events):
+            raise KeyboardInterrupt
+        return result
 
     def _is_imported(self, book: str, session: date) -> bool:
         return self.profiled.lake.pointer((book, "market_quotes"), session.isoformat()) is not None
@@ -257,6 +269,11 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
         if event.is_step_failure:
             return str(event.step_key), _closed_checks(result) or _one_line(event)
     return "", ""
+
+
+def _is_interrupt(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error if event.is_step_failure else None
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
 
 
 def _closed_checks(result: dg.ExecuteInProcessResult) -> str:

@@ -17,6 +17,7 @@ TradingError
 │   ├── StaleVersion         somebody else changed the row first
 │   ├── DuplicateIntent      another payload under a known intent id
 │   └── JournalUnavailable   locked, corrupt, wrong schema or disk full
+├── RecordsUnavailable       Dagster's own records cannot be kept: damaged, full or not writable
 ├── LakeError                a table that is missing, corrupt or of another schema
 ├── BrokerRejected           a definitive refusal: the order does not exist at the broker
 ├── BrokerUnavailable        a read failed; trying again is safe
@@ -92,6 +93,10 @@ class DuplicateIntent(JournalError):
 
 class JournalUnavailable(JournalError):
     """Say that the journal is locked, corrupt, of another schema or out of disk."""
+
+
+class RecordsUnavailable(TradingError):
+    """Say that Dagster's own records cannot be kept; the journal and the lake are others."""
 
 
 class LakeError(TradingError):

@@ -58,6 +58,7 @@ class BatchFacts:
     limits: Limits
     inputs_sha: str
     inputs_problem: str
+    is_settled: bool = False
 
 
 def decision_gates(facts: BatchFacts) -> tuple[Gate, ...]:
@@ -90,6 +91,8 @@ def closed(gates: Sequence[Gate]) -> str:
 def trading_is_running(facts: BatchFacts) -> Gate:
     """Hold everything while the kill switch is on or a person has paused trading."""
     control = facts.control
+    if facts.is_settled:
+        return _open("trading_is_running", "the session is settled: nothing of it is sent")
     if control.kill_switch_on:
         return _closed("trading_is_running", f"halted by {control.actor}: {control.reason}")
     if control.paused:

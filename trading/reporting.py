@@ -130,6 +130,10 @@ class Tables(Protocol):
         """Return asset, partition and content hash of every table of a session, in the order of the flow."""
         ...
 
+    def inputs_of(self, book: str, asset: str, session: date) -> str:
+        """Return the digest of what a table was made from, empty where there is none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFacts:

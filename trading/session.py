@@ -134,14 +134,14 @@ def passing(intents: Iterable[Intent], verdicts: Iterable[Verdict]) -> tuple[Int
 
 
 def decision_inputs_sha(
-    *, window: Window, opening: Book, actions: Iterable[CorporateAction], rules: Rules
+    *, window: Window, opening_sha: str, actions: Iterable[CorporateAction], rules: Rules
 ) -> str:
     """Return the digest of everything a session's decision reads: quotes, book, actions and rules."""
     return digest(
         {
             "session": window.session.isoformat(),
             "quotes": [list(pair) for pair in window.inputs],
-            "opening": opening.sha(),
+            "opening": opening_sha,
             "actions": [repr(action) for action in effective_in(actions, window.session)],
             "rules": rules.sha(),
         }
@@ -184,7 +184,9 @@ def decide_session(
         ladder=ladder,
         limits=rules.limits,
         not_after=not_after,
-        inputs_sha=decision_inputs_sha(window=window, opening=opening, actions=actions, rules=rules),
+        inputs_sha=decision_inputs_sha(
+            window=window, opening_sha=opening.sha(), actions=actions, rules=rules
+        ),
     )
     return Decided(
         candidates=candidates, proposed=proposed, verdicts=verdicts, advice=advice, decisions=decisions

@@ -29,11 +29,12 @@ def batch_gates(
     """Return every gate's answer on a session's batch, from the journal and the lake as they are now."""
     where = graph.where(session)
     rules = graph.config.rules
+    record = journal.session_record(**where)
     inputs_sha = problem = ""
     try:
         inputs_sha = decision_inputs_sha(
             window=windows.window_before(session, rules.window_sessions),
-            opening=book_from_rows(opening_book),
+            opening_sha=book_from_rows(opening_book).sha(),
             actions=corporate_actions,
             rules=rules,
         )
@@ -49,5 +50,6 @@ def batch_gates(
             limits=rules.limits,
             inputs_sha=inputs_sha,
             inputs_problem=problem,
+            is_settled=record is not None and record.settled_at is not None,
         )
     )

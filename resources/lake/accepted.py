@@ -94,3 +94,8 @@ class LakeLineage:
             if pointer is not None:
                 rows.append(Lineage(asset, session.isoformat() if dated else "", pointer.sha))
         return tuple(rows)
+
+    def inputs_of(self, book: str, asset: str, session: date) -> str:
+        """Return the digest of what a table was made from, empty where there is none."""
+        pointer = self._lake.pointer((book, asset), session.isoformat())
+        return pointer.inputs_sha if pointer is not None else ""

@@ -1,14 +1,19 @@
 """Candidates: the symbols worth a look in a session, from the quotes of the sessions before it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from trading.actions import CorporateAction
 from trading.candidates import Candidate, rank_candidates, selected, why_no_candidate
 from trading.clock import Clock, Phase
+from trading.errors import Refused
 from trading.journal import Journal
-from trading.quotes import WindowReader, inputs_digest
+from trading.quotes import Window, WindowReader, inputs_digest
+from trading.reporting import Tables
+from trading.session import decision_inputs_sha
 from trading_assets.stage import (
     INPUTS_SHA,
     SCANNER,
@@ -27,13 +32,16 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
 
     @dg.asset(
         **graph.asset_arguments("candidates", group=SCANNER),
-        deps=[graph.earlier_quotes(), graph.key("corporate_actions")],
+        ins={"corporate_actions": graph.rows_of("corporate_actions")},
+        deps=[graph.earlier_quotes()],
         metadata={"dagster/column_schema": column_schema(Candidate)},
     )
     def candidates(
         context: dg.AssetExecutionContext,
+        corporate_actions: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
+        tables: dg.ResourceParam[Tables],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one symbol scanned before the open: its score by component, its rank, why it is chosen.
@@ -46,6 +54,7 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
             journal, graph, session, "candidates", now=clocks[graph.name].now(session, Phase.DECIDE)
         ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
+            _refuse_another_decision(graph, session, window, corporate_actions, journal, tables)
             rows = rank_candidates(window, rules.scanner)
         chosen = selected(rows)
         return dg.Output(
@@ -75,3 +84,27 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
         )
 
     return [candidates]
+
+
+def _refuse_another_decision(
+    graph: BookGraph,
+    session: date,
+    window: Window,
+    actions: Sequence[CorporateAction],
+    journal: Journal,
+    tables: Tables,
+) -> None:
+    """Refuse to decide a session again on anything else, before a table of it is written anew."""
+    record = journal.session_record(**graph.where(session))
+    before = tables.inputs_of(graph.name, "decisions", session)
+    if record is None or record.decided_at is None or not before:
+        return
+    now = decision_inputs_sha(
+        window=window, opening_sha=record.opening_sha, actions=actions, rules=graph.config.rules
+    )
+    if now != before:
+        raise Refused(
+            "the session is decided, and its quotes, actions, strategies, rules or limits have changed "
+            "since: the first decision stands, nothing was written; put back what it was decided on, "
+            "or try the change on a later session or in another TRADING_STATE_DIR"
+        )

@@ -65,6 +65,12 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
         now = clocks[graph.name].now(session, Phase.DECIDE)
         with refusals_kept(journal, graph, session, "decisions", now=now):
             window = windows[graph.name].window_before(session, rules.window_sessions)
+            inputs_sha = decision_inputs_sha(
+                window=window,
+                opening_sha=book_from_rows(opening_book).sha(),
+                actions=corporate_actions,
+                rules=rules,
+            )
             decided = decide(
                 intents,
                 verdicts,
@@ -74,12 +80,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 ladder=Ladder.OFF,
                 limits=rules.limits,
                 not_after=graph.calendar.closes_at(session),
-                inputs_sha=decision_inputs_sha(
-                    window=window,
-                    opening=book_from_rows(opening_book),
-                    actions=corporate_actions,
-                    rules=rules,
-                ),
+                inputs_sha=inputs_sha,
             )
             rows = decision_rows(decided)
             journal.register(
@@ -95,7 +96,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
             rows,
             metadata={
                 **{outcome.value: sum(1 for row in rows if row.outcome is outcome) for outcome in Outcome},
-                INPUTS_SHA: rows[0].inputs_sha if rows else "",
+                INPUTS_SHA: inputs_sha,
                 "decided": table_of([_shown(row, graph.config.currency) for row in rows]),
                 "blocked by reason": table_of(
                     [

@@ -69,7 +69,7 @@ def intents_stage(graph: BookGraph) -> list[Any]:
                 "strategies": rules.strategy_version(),
                 WHY_NONE: "" if proposed.intents else (why_no_motion(proposed.votes) or "held already"),
                 INPUTS_SHA: decision_inputs_sha(
-                    window=window, opening=opening, actions=corporate_actions, rules=rules
+                    window=window, opening_sha=opening.sha(), actions=corporate_actions, rules=rules
                 ),
                 "votes": table_of(
                     [
