@@ -23,7 +23,7 @@ VERBS = (
     ("orders",),
     ("trace", ORDER),
     ("explain", ORDER),
-    ("report",),
+    ("report", "--book", BOOK),
     ("config", "show"),
     ("approvals", "list"),
     ("quarantine", "list", "--book", BOOK),
