@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-NO_SKIP = os.environ.get("TRADING_TESTS_NO_SKIP") == "1"
+NO_SKIP = os.environ.get("TESTS_NO_SKIP") == "1"
 """In the build everything is installed, so a test that does not run is a test that fails."""
 
 # Dagster asks this before it sends anything; the socket guard would refuse, in a thread that nobody reads.
@@ -95,7 +95,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: Any = yield
     if NO_SKIP and is_plain_skip(report):
         report.outcome = "failed"
-        report.longrepr = f"skipped, and TRADING_TESTS_NO_SKIP=1 allows none: {reason_of(report)}"
+        report.longrepr = f"skipped, and TESTS_NO_SKIP=1 allows none: {reason_of(report)}"
     return report
 
 
@@ -106,7 +106,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     report: Any = yield
     if NO_SKIP and is_plain_skip(report):
         report.outcome = "failed"
-        report.longrepr = f"skipped, and TRADING_TESTS_NO_SKIP=1 allows none: {reason_of(report)}"
+        report.longrepr = f"skipped, and TESTS_NO_SKIP=1 allows none: {reason_of(report)}"
     return report
 
 

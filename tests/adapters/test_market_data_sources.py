@@ -340,7 +340,7 @@ def test_a_release_without_a_reason_or_date_is_refused(tmp_path: Path) -> None:
     text = (ROOT / "config" / "releases.toml").read_text(encoding="utf-8")
     path = tmp_path / "releases.toml"
     for old, new in (
-        ("2000-09-29\n", "'2000-09-29'\n"),
+        ("session = 2000-09-29", "session = '2000-09-29'"),
         ('reason = "Real', 'reason = ""#'),
         ("symbol", "ticker"),
     ):

@@ -128,5 +128,5 @@ def copied(source: Path, target: Path) -> Path:
 def without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every setting of this machine out of the environment."""
     for name in list(os.environ):
-        if name.upper().startswith("TRADING_") and name != "TRADING_TESTS_NO_SKIP":
+        if name.upper().startswith("TRADING_"):
             monkeypatch.delenv(name)

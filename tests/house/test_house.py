@@ -293,7 +293,7 @@ def test_a_skip_is_listed_with_its_reason_and_fails_in_the_build(
     pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
     run = subprocess.run(
         [*pytest_here, f"--rootdir={tmp_path}", str(tmp_path)],
-        env=os.environ | {"TRADING_TESTS_NO_SKIP": no_skip},
+        env=os.environ | {"TESTS_NO_SKIP": no_skip},
         capture_output=True,
         check=False,
         text=True,

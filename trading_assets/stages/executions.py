@@ -4,7 +4,7 @@ Sending is trading/executions.py; here are the gates in front of it. A past sess
 again and sends nothing. No retry policy, in none of Dagster's three places: money is never behind a retry.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -65,7 +65,11 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         Rewritten whole from the journal by every run; an intent is sent at most once, whatever runs.
         """
         session = session_of(context)
-        now = clocks[graph.name].now(session, Phase.EXECUTE)
+
+        def clock() -> datetime:
+            return clocks[graph.name].now(session, Phase.EXECUTE)
+
+        now = clock()
         where = graph.where(session)
         record = journal.session_record(**where)
         halted = ""
@@ -107,7 +111,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     review=_second_look(
                         graph,
                         session,
-                        now,
+                        clock,
                         at_open=at_open,
                         decisions=decisions,
                         live=live_quotes[graph.name],
@@ -116,6 +120,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     send_by=min(now + SEND_WITHIN, graph.calendar.closes_at(session)),
                     holder=f"run {context.run.run_id[:8]}",
                     now=now,
+                    clock=clock,
                 )
                 halted = report.halted
         audit_log.project()
@@ -137,7 +142,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
 def _second_look(
     graph: BookGraph,
     session: date,
-    now: datetime,
+    clock: Callable[[], datetime],
     *,
     at_open: Book,
     decisions: Any,
@@ -150,9 +155,9 @@ def _second_look(
     """
     symbols = {row.symbol for row in decisions} | {position.symbol for position in at_open.positions}
     quotes = {symbol: quote for symbol in sorted(symbols) if (quote := live.live_quote(symbol, session))}
-    is_open = graph.calendar.opens_at(session) <= now < graph.calendar.closes_at(session)
 
     def review(row: JournalIntent, view: FundsView) -> tuple[Why, ...]:
+        now = clock()
         quote = quotes.get(row.intent.symbol)
         worth = sum(
             quotes[position.symbol].price_micros * position.quantity
@@ -164,7 +169,7 @@ def _second_look(
             quantity=row.quantity,
             price_micros=quote.price_micros if quote else 0,
             quote_age_s=int((now - quote.quoted_at).total_seconds()) if quote else 0,
-            session_open=is_open,
+            session_open=graph.calendar.opens_at(session) <= now < graph.calendar.closes_at(session),
             funds=Funds(
                 positions={position.symbol: position.quantity for position in view.book.positions},
                 open_buys=view.open_buys,
