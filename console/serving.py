@@ -138,7 +138,11 @@ def launch_job(port: int, job: str, tags: Mapping[str, str]) -> str:
         "selector": selector,
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
     }
-    reply = _asked(port, "POST", "/graphql", json.dumps({"query": LAUNCH, "variables": {"p": parameters}}))
+    body = json.dumps({"query": LAUNCH, "variables": {"p": parameters}})
+    try:
+        reply = _asked(port, "POST", "/graphql", body)
+    except (http.client.HTTPException, ValueError) as error:
+        raise TradingError(f"{address(port)} did not answer as a web server of the graph: {error}") from error
     answer = (reply.get("data") or {}).get("launchPipelineExecution") or {}
     if "run" not in answer:
         told = answer.get("message") or reply.get("errors") or answer.get("__typename")
