@@ -54,11 +54,12 @@ class SettingsModel(BaseSettings):
     journal_url: str | None = Field(
         None,
         description="SQLAlchemy URL of the journal, sqlite or postgresql, without a password (PostgreSQL "
-        "reads PGPASSFILE). A file in the profile's own folder by default, so that profiles cannot mix.",
+        "reads PGPASSFILE; looking verbs read sqlite alone so far). A file in the profile's own folder by "
+        "default, so that profiles cannot mix.",
     )
     lake_root: str | None = Field(
         None,
-        description="Folder or URL (`s3://bucket/path`) of the lake. "
+        description="Folder or URL (`s3://bucket/path`, with s3fs installed) of the lake. "
         "A folder of the profile's own by default, so that profiles cannot mix.",
     )
     live_allowed: bool = Field(

@@ -31,6 +31,7 @@ from console.verbs.options import (
 from console.verbs.teaching import help_of
 from trading.errors import BadInput, Refused, TradingError
 
+NAME_LENGTH_MAX = 64
 PAYLOAD_DIGITS_MIN = 12
 """How much of a payload's hash has to be named: as much as a preview shows in one line."""
 
@@ -441,4 +442,6 @@ def _actor(desk: Desk, as_name: str | None) -> str:
     name = (desk.settings.operator if as_name is None else as_name).strip()
     if not name:
         raise BadInput("--as '': say who acts, or set TRADING_OPERATOR")
+    if len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise BadInput(f"--as {name!r}: a name of up to {NAME_LENGTH_MAX} printable characters on one line")
     return name

@@ -36,7 +36,8 @@ def status(view: Status) -> str:
     if view.undelivered_alerts:
         lines.append(f"{counted(view.undelivered_alerts, 'alert')} not delivered yet")
     for reason, count in view.given_up_alerts.items():
-        lines.append(f"{counted(count, 'alert')} not told over {reason}")
+        hint = "; set TRADING_WEBHOOK_URL to have one" if reason.endswith("missing_webhook_url") else ""
+        lines.append(f"{counted(count, 'alert')} not told over {reason}{hint}")
     return "\n".join([*lines, _next(view.next)]).rstrip()
 
 

@@ -96,9 +96,12 @@ def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str
     Raises `OutOfOrder` where there is no such book.
     """
     if of.session < first:
-        raise OutOfOrder(f"{of.book} {of.session}: the book opened in {first}, after this session")
+        raise OutOfOrder(
+            f"{of.book} {of.session}: the book opened on {first}, after it; "
+            "to begin earlier, use another TRADING_STATE_DIR and begin there"
+        )
     if previous is None:
-        raise OutOfOrder(f"{of.book} {of.session}: has no session before, but the book opened in {first}")
+        raise OutOfOrder(f"{of.book} {of.session}: has no session before, but the book opened on {first}")
     before = book_session(conn, Of(of.book, of.lane, previous.isoformat()))
     if before is None or before["closing"] is None:
         how = "was never opened" if before is None or before["opening"] is None else "is not settled"

@@ -157,7 +157,7 @@ def test_a_book_opens_once_and_then_carries_on_from_the_session_before(journal):
     [
         (AFTER, SESSION, "is not settled"),
         (date(2013, 3, 4), AFTER, "was never opened"),
-        (BEFORE, date(2013, 2, 26), "after this session"),
+        (BEFORE, date(2013, 2, 26), "after it; to begin earlier"),
         (AFTER, None, "has no session before"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_session_before_the_book_opened_is_refused(after_two, desk_on):
     assert stage in {"opening_book", "candidates"}
     assert desk.journal.intents(**desk.where(earlier)) == []
     refused = desk.journal.session_record(**desk.where(earlier)).refused
-    assert f"the book opened in {FIRST}, after this session" in f"{told} {refused}"
+    assert f"the book opened on {FIRST}, after it" in f"{told} {refused}"
 
 
 class FailingOnce:
