@@ -202,7 +202,15 @@ class Launcher:
         if not result.success:
             stage, message = _first_failure(result)
             raise TradingError(f"{book} import of {first} to {last}, {stage}: {message}")
+        accepted, quarantined = (
+            self._rows_stored(book, name, first, last) for name in ("market_quotes", "quarantined_quotes")
+        )
+        progress(f"{book} {accepted:,} rows accepted, {quarantined:,} quarantined")
         return count
+
+    def _rows_stored(self, book: str, asset: str, first: date, last: date) -> int:
+        days = self.profiled.calendars[book].between(first, last)
+        return sum(self.profiled.lake.require((book, asset), day.isoformat()).rows for day in days)
 
     def _execute(self, job: dg.JobDefinition, **of_run: Any) -> dg.ExecuteInProcessResult:
         """Run a job here; raises `RecordsUnavailable` where Dagster cannot keep its records of it.
