@@ -103,6 +103,7 @@ class BarFolder:
                 raise BadQuotes(
                     f"{file.path} has a header and no row: give one row a daily bar, or remove it"
                 )
+            _require_a_readable_date(file, found)
             rows += found
         return BarRows(rows, name=f"{self.name} {self._path}")
 
@@ -149,6 +150,16 @@ class _File:
     path: Path
     name: str
     content: bytes
+
+
+def _require_a_readable_date(file: _File, rows: list[RawBar]) -> None:
+    """Raise `BadQuotes` for a file of which no date can be read: beside others it would vanish unseen."""
+    first = read_date(rows[0].session)
+    if isinstance(first, Fault) and all(isinstance(read_date(row.session), Fault) for row in rows):
+        raise BadQuotes(
+            f"{file.path}: none of its {len(rows)} dates can be read, the first: {first.detail}; "
+            "write them like 2013-03-01, or set the book's date_style in books.toml"
+        )
 
 
 def _holds_actions(file: _File) -> bool:

@@ -118,6 +118,14 @@ def test_dates_that_end_in_the_year_are_read_only_as_declared(tmp_path: Path) ->
     assert [row.session for row in all_rows(as_dmy)] == ["2013-03-01", "2013-03-04"]
 
 
+def test_a_file_of_which_no_date_can_be_read_is_refused_beside_one_that_can(tmp_path: Path) -> None:
+    written(tmp_path, HEADER + ROW)
+    (tmp_path / "other.csv").write_text(HEADER + ROW.replace("2013-03-01", "04/03/2013"), encoding="utf-8")
+
+    with pytest.raises(BadQuotes, match=r"other\.csv: none of its 1 dates can be read.*date_style"):
+        BarFolder(tmp_path).sessions()
+
+
 def instants(*texts: str) -> pa.Array:
     return pa.array(texts).cast(pa.timestamp("ns"))
 
@@ -284,7 +292,7 @@ GOOD_PARQUET = parquet_of({"date": pa.array(["2013-03-01"]), "open": pa.array([1
         ),
         (
             of_bytes("bars.csv", (HEADER + ROW.replace("2013-03-01", "03/01/2013")).encode()),
-            r"none of 1 rows has a readable date; the first: date '03/01/2013': day or month first\?",
+            r"none of its 1 dates can be read, the first: date '03/01/2013': day or month first\?",
         ),
         (of_bytes("bars.csv.gz", b"not gzip"), r"bars\.csv\.gz: corrupt gzip file"),
         (of_bytes("bars.csv.gz", gzip.compress(b"x" * 999)[:-12]), r"bars\.csv\.gz: corrupt gzip file"),
