@@ -6,28 +6,46 @@ The journal is the truth and orders.py the words; here is only the telling.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from trading.decisions import DecisionRow
 from trading.features import rounded
 from trading.guards import BPS
 from trading.journal import JournalIntent, JournalOrder
-from trading.lifecycle import IntentState
-from trading.orders import ExecutionRow, Fill, OrderStatusRow
+from trading.lifecycle import IntentState, Stage
+from trading.orders import ExecutionRow, Fill, OrderStatus, OrderStatusRow
 from trading.values import IntentId, Side
 
 NO_ORDER = "none"
 
 
 def execution_rows(
-    intents: Sequence[JournalIntent], orders: Iterable[JournalOrder], fills: Iterable[Fill], *, adapter: str
+    intents: Sequence[JournalIntent],
+    orders: Iterable[JournalOrder],
+    fills: Iterable[Fill],
+    *,
+    decisions: Iterable[DecisionRow],
+    adapter: str,
 ) -> tuple[ExecutionRow, ...]:
     """Return one row an intent, in the order of execution, from its latest order and all its fills.
 
+    It tells what execution made of the decision, not what the settlement made of it later (an approval that
+    ran out, the rest of an order cancelled: `order_status_rows`), so that it is the same told after it.
     `adapter` is the one that the route names, and the only one that can have been used.
     """
     latest = _latest(orders)
     filled = _by_intent(fills)
+    decided = {row.intent_id: row for row in decisions}
     return tuple(
-        _execution_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ()), adapter)
+        _execution_row(
+            row,
+            latest.get(row.intent_id),
+            filled.get(row.intent_id, ()),
+            told=_told_of_execution(
+                row, latest.get(row.intent_id), filled.get(row.intent_id, ()), decided.get(row.intent_id)
+            ),
+            adapter=adapter,
+        )
         for row in intents
     )
 
@@ -82,8 +100,38 @@ def _by_intent(fills: Iterable[Fill]) -> Mapping[IntentId, Sequence[Fill]]:
     return groups
 
 
+class _Told(NamedTuple):
+    state: str
+    stage: str
+    reason: str
+    status: str
+
+
+ENDED_BY_SETTLEMENT = frozenset({IntentState.EXPIRED, IntentState.CANCELLED})
+ANSWERED = frozenset(
+    {OrderStatus.WORKING, OrderStatus.PARTIAL_FILL, OrderStatus.FILLED, OrderStatus.CANCELLED}
+)
+"""Statuses of an order that the broker took; how far it got is told by its fills."""
+
+
+def _told_of_execution(
+    row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill], decided: DecisionRow | None
+) -> _Told:
+    if order is None:
+        if row.state in ENDED_BY_SETTLEMENT and decided is not None:
+            return _Told(decided.outcome.value, "", decided.reason, NO_ORDER)
+        return _Told(row.state.value, row.stage.value, row.reason, NO_ORDER)
+    if order.status not in ANSWERED:
+        return _Told(row.state.value, row.stage.value, row.reason, order.status)
+    quantity = sum(fill.quantity for fill in fills)
+    if quantity == order.request.quantity:
+        return _Told(IntentState.EXECUTED.value, "", "", OrderStatus.FILLED.value)
+    status = OrderStatus.PARTIAL_FILL if quantity else OrderStatus.WORKING
+    return _Told(IntentState.EXECUTING.value, Stage.WORKING.value, "", status.value)
+
+
 def _execution_row(
-    row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill], adapter: str
+    row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill], *, told: _Told, adapter: str
 ) -> ExecutionRow:
     average = average_price_micros(fills)
     intent = row.intent
@@ -92,9 +140,9 @@ def _execution_row(
         symbol=intent.symbol,
         side=intent.side,
         intent_id=row.intent_id,
-        state=row.state.value,
-        stage=row.stage.value,
-        reason=_reason(row, order),
+        state=told.state,
+        stage=told.stage,
+        reason=told.reason,
         client_order_id=order.client_order_id if order else "",
         broker_order_id=order.broker_order_id if order else "",
         submitted_quantity=order.request.quantity if order else 0,
@@ -105,7 +153,7 @@ def _execution_row(
         slippage_bps=slippage_bps(
             side=intent.side, arrival_micros=intent.price_micros, average_micros=average
         ),
-        status=order.status if order else NO_ORDER,
+        status=told.status,
         expected_adapter=adapter,
         actual_adapter=adapter if order else "",
         fallback_reason="",

@@ -125,7 +125,11 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                 halted = report.halted
         audit_log.project()
         rows = execution_rows(
-            journal.intents(**where), journal.orders(**where), journal.fills(**where), adapter=graph.adapter
+            journal.intents(**where),
+            journal.orders(**where),
+            journal.fills(**where),
+            decisions=decisions,
+            adapter=graph.adapter,
         )
         return dg.Output(
             rows,
