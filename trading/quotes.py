@@ -21,7 +21,6 @@ from trading.sessions import index_of
 from trading.values import Symbol, digest
 
 Micros = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 

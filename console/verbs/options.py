@@ -77,14 +77,6 @@ def day_or_none(text: str | None) -> date | None:
     return None if text is None else day(text)
 
 
-def non_empty(text: str, option: str) -> str:
-    """Return an option's text without blanks around it; raises `BadInput` where nothing is left."""
-    stripped = text.strip()
-    if not stripped:
-        raise BadInput(f"{option} {text!r}: empty; say why, it is kept in the journal")
-    return stripped
-
-
 def answer(**items: Any) -> dict[str, Any]:
     """Return a small view of an action done, by name."""
     return dict(items)
