@@ -15,14 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trading.audit import instant_from_text, instant_text
+from trading.brokers import BrokerFill, Capabilities, DedupScope, DuplicateClientOrderId, request_payload
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
-from trading.executions import (
-    BrokerFill,
-    Capabilities,
-    DedupScope,
-    DuplicateClientOrderId,
-    request_payload,
-)
 from trading.intents import hashed
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.quotes import Quote

@@ -1,9 +1,9 @@
-"""Executing what the journal says is approved: the port to a broker, and the executor over ports.
+"""Executing what the journal says is approved: the executor, over ports.
 
 The order of things is the promise: claim, prepare (guards again, on disk) and only then exactly one send;
 an outcome that is not proven is asked for by client order id, never sent again blindly. The executor trusts
 the journal and nothing else: not who launched it, nor its config. Which edges exist is lifecycle.py; who
-keeps them is resources/journal/; brokers are resources/paper_broker.py and its neighbours.
+keeps them is resources/journal/; the port to a broker is brokers.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
 
+from trading.brokers import Broker, DedupScope, DuplicateClientOrderId, differences
 from trading.errors import (
     BrokerRejected,
     BrokerUnavailable,
@@ -23,7 +22,6 @@ from trading.errors import (
     OutcomeUnknown,
     Refused,
     StaleVersion,
-    TradingError,
 )
 from trading.guards import (
     EXECUTION_DISABLED,
@@ -38,7 +36,7 @@ from trading.journal import Journal, JournalIntent, JournalOrder, Review
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderRequest, OrderStatus
 from trading.positions import Book
-from trading.values import ClientOrderId, IntentId, Side
+from trading.values import IntentId, Side
 
 SEND_MARGIN = timedelta(seconds=5)
 """How long before `send_by` an intent is not begun any more: what is prepared should also be sent."""
@@ -50,82 +48,8 @@ TEMPORARY = frozenset({EXECUTION_DISABLED, QUOTE_STALE, SESSION_CLOSED})
 """The guards' codes that time or a switch may cure: they hold an intent, every other one ends it."""
 
 
-class DedupScope(StrEnum):
-    """Say for how long a broker refuses a repeated client order id. Unproven means `none`."""
-
-    ALL_TIME = "all_time"
-    WINDOW = "window"
-    SESSION = "session"
-    OPEN_ONLY = "open_only"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
-    """Hold what an adapter has proven of its broker.
-
-    `is_query_authoritative`: an order that its query by client order id does not find does not exist, once
-    `settle_time_s` has passed since the send. `definitive_errors` is the closed list of codes for which
-    the adapter raises `BrokerRejected`; everything else it meets after a send is `OutcomeUnknown`.
-    """
-
-    is_live: bool
-    dedup_scope: DedupScope
-    is_query_authoritative: bool
-    settle_time_s: int
-    definitive_errors: frozenset[str]
-
-
-class BrokerFill(NamedTuple):
-    """Hold one execution as the broker reports it; price and commission in micro-units."""
-
-    execution_id: str
-    client_order_id: ClientOrderId
-    quantity: int
-    price_micros: int
-    commission_micros: int
-    filled_at: datetime
-
-
-class DuplicateClientOrderId(TradingError):
-    """Say that the broker already has an order under this id: look it up and adopt it, never fail it."""
-
-    def __init__(self, client_order_id: ClientOrderId, order: BrokerOrder | None = None) -> None:
-        super().__init__(f"client order id {client_order_id}: the broker has an order under it already")
-        self.client_order_id = client_order_id
-        self.order = order
-
-
 class ExecutorBusy(Refused):
     """Name who else executes for the account; only one may."""
-
-
-class Broker(Protocol):
-    """Take orders and report on them. A client library must never retry a send by itself."""
-
-    capabilities: Capabilities
-
-    def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
-        """Send one order, in exactly one attempt.
-
-        Raises `BrokerRejected` for a refusal of the closed list, `DuplicateClientOrderId` for a known id,
-        `OutcomeUnknown` for everything that leaves the outcome unproven.
-        """
-        ...
-
-    def order_by_client_order_id(
-        self, client_order_id: ClientOrderId, *, now: datetime
-    ) -> BrokerOrder | None:
-        """Return the order under an id, or `None`; raises `BrokerUnavailable` where the query failed."""
-        ...
-
-    def fills(self, client_order_id: ClientOrderId, *, now: datetime) -> list[BrokerFill]:
-        """Return an order's executions, ascending in time; raises `BrokerUnavailable`."""
-        ...
-
-    def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
-        """Ask for a cancel; that it was accepted does not mean that the order is cancelled."""
-        ...
 
 
 ExecutorLock = AbstractContextManager[object]
@@ -256,21 +180,6 @@ def request_of(row: JournalIntent) -> OrderRequest:
     )
 
 
-def request_payload(request: OrderRequest) -> dict[str, Any]:
-    """Return a request as plain JSON values: what its stored digest is taken over."""
-    return {
-        "client_order_id": request.client_order_id,
-        "account": request.account,
-        "session": request.session.isoformat(),
-        "symbol": request.symbol,
-        "side": request.side.value,
-        "quantity": request.quantity,
-        "order_type": request.order_type.value,
-        "time_in_force": request.time_in_force.value,
-        "reference_price_micros": request.reference_price_micros,
-    }
-
-
 def reservation_micros(row: JournalIntent, whys: tuple[Why, ...]) -> int:
     """Return the money that T2 promises away for a buy: what the buying-power guard counted.
 
@@ -293,17 +202,6 @@ def is_temporary(whys: tuple[Why, ...]) -> bool:
     if first is None or first.code not in TEMPORARY:
         return False
     return first.code != QUOTE_STALE or first.observed > first.limit > 0
-
-
-def differences(request: OrderRequest, order: BrokerOrder) -> tuple[str, ...]:
-    """Return how a broker's order differs from what was sent, field by field; empty where it is the same."""
-    pairs = (
-        ("client_order_id", request.client_order_id, order.client_order_id),
-        ("symbol", request.symbol, order.symbol),
-        ("side", request.side, order.side),
-        ("quantity", request.quantity, order.quantity),
-    )
-    return tuple(f"{name} sent {sent}, found {found}" for name, sent, found in pairs if sent != found)
 
 
 def ending_of(status: OrderStatus, filled_quantity: int, *, was_cancel_asked: bool) -> IntentState:

@@ -1,4 +1,4 @@
-"""Orders and fills as a broker knows them, in our words. The ports to brokers stand in executions.py."""
+"""Orders and fills as a broker knows them, in our words. The port to brokers is brokers.py."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import date, datetime
 from enum import StrEnum
 
+from trading.brokers import BrokerFill, Capabilities, DedupScope, DuplicateClientOrderId
 from trading.decisions import Decision, Outcome
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
-from trading.executions import BrokerFill, Capabilities, DedupScope, DuplicateClientOrderId
 from trading.intents import Intent, hashed, intent_id_of
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce

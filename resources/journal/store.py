@@ -41,6 +41,7 @@ from resources.journal.queries import (
     session_rows,
 )
 from trading.audit import GENESIS, chained, instant_text
+from trading.brokers import differences, request_payload
 from trading.decisions import Decision, sent_payload_hash
 from trading.errors import (
     ApprovalRefused,
@@ -55,15 +56,7 @@ from trading.errors import (
     StaleVersion,
     UnknownId,
 )
-from trading.executions import (
-    ABSENCES_NEEDED,
-    differences,
-    ending_of,
-    is_temporary,
-    request_of,
-    request_payload,
-    reservation_micros,
-)
+from trading.executions import ABSENCES_NEEDED, ending_of, is_temporary, request_of, reservation_micros
 from trading.guards import PASS, REASONS, first_reason
 from trading.journal import (
     PREPARED,

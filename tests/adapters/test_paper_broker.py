@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 
 from resources.paper_broker import PaperBroker
+from trading.brokers import DuplicateClientOrderId
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
-from trading.executions import DuplicateClientOrderId
 from trading.orders import OrderRequest, OrderStatus
 from trading.quotes import Quote
 from trading.sessions import Calendar

@@ -19,8 +19,9 @@ import pytest
 
 from resources.journal.lock import ExecutorFileLock
 from resources.journal.store import SqlJournal
+from trading.brokers import DedupScope
 from trading.errors import BadSetting, JournalError
-from trading.executions import DedupScope, ExecutorBusy, execute_session, settle_orders
+from trading.executions import ExecutorBusy, execute_session, settle_orders
 from trading.guards import (
     EXECUTION_DISABLED,
     INSUFFICIENT_BUYING_POWER,

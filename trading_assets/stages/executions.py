@@ -13,9 +13,10 @@ import dagster as dg
 
 from trading.actions import effective_in
 from trading.audit import AuditLog
+from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import GateClosed
-from trading.executions import Broker, execute_session
+from trading.executions import execute_session
 from trading.gates import GATE_NAMES, closed
 from trading.guards import Why
 from trading.journal import FundsView, Journal, JournalIntent

@@ -6,9 +6,10 @@ from typing import Any
 
 import dagster as dg
 
+from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import OutOfOrder
-from trading.executions import Broker, settle_orders
+from trading.executions import settle_orders
 from trading.journal import Journal
 from trading.lifecycle import IntentState
 from trading.order_tables import order_status_rows
