@@ -71,6 +71,31 @@ class Holdings:
     cash_micros: int
 
 
+class Arrival(NamedTuple):
+    """Hold one send as it reached the broker: its id, the digest of its bytes, and what became of it.
+
+    `request_sha` is `digest(request_payload(request))`; `broker_order_id` is empty where no order was made.
+    """
+
+    client_order_id: ClientOrderId
+    request_sha: str
+    broker_order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerDump:
+    """Hold everything a broker knows of an account, for the proof that the journal agrees with it.
+
+    Two orders under one client order id are two of `orders`, told apart by their broker order ids.
+    """
+
+    account: str
+    is_live: bool
+    orders: tuple[BrokerOrder, ...] = ()
+    fills: tuple[BrokerFill, ...] = ()
+    arrivals: tuple[Arrival, ...] = ()
+
+
 class DuplicateClientOrderId(TradingError):
     """Say that the broker already has an order under this id: look it up and adopt it, never fail it."""
 
