@@ -1,1 +1,1 @@
-"""The proof that no intent is executed twice and none is lost: one file a suite, `make prove` runs them all."""
+"""The proof that no intent is executed twice and none is lost: one file a suite, `make prove` runs all."""
