@@ -3,7 +3,7 @@
 # times as long (UV= does without).  More arguments for a target go through ARGS.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test lint check bench lock screenshots docs clean
+.PHONY: help setup run ui test lint check prove bench lock screenshots docs clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -76,6 +76,9 @@ lint: setup ## format, lint, types and floors: all of them, changing nothing
 	exit $$status
 
 check: lint test ## lint and tests: the same as the build
+
+prove: setup ## the promise under faults: kills, lost writes, races (up to an hour; kept suite by suite)
+	@$(PY) -m proof $(ARGS)
 
 bench: setup ## ratios against named baselines
 	@$(PY) benchmarks/run.py $(ARGS)

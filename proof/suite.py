@@ -38,3 +38,7 @@ Progress = Callable[[int], None]
 
 Run = Callable[[Size, Progress], Told]
 """One suite: `run(size, progress)`; the same seed covers the same points."""
+
+
+class NotRun(Exception):
+    """Say that a suite cannot run on this machine, and what it lacks: that proves nothing, and is told so."""

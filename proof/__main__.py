@@ -1,0 +1,403 @@
+"""Prove the promise, and tell how much was covered: `make prove`, `python -m proof kills --scale 0.1`.
+
+Each suite runs in a process of its own and first has to find a bug planted for it: a suite that cannot find
+one proves nothing. A finished suite is kept with the digest of what it ran on, and runs again when the
+product, the suite or what was asked of it has changed; one that was ended half-way starts anew.
+Status: 0 all held; 1 a violation, a planted bug not found, or a suite that died; 3 a suite could not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import json
+import multiprocessing
+import os
+import platform
+import signal
+import sqlite3
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from proof.suite import NotRun, Run, Size, Told
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "proof" / "RESULTS.md"
+STATE = ROOT / ".trading" / "proof"
+
+PRODUCT = ("trading", "resources", "trading_assets", "jobs", "sensors", "console")
+"""The packages whose source a kept result stands for."""
+
+SHARED = ("__init__.py", "suite.py", "desk.py")
+"""The files of this package that every suite stands on."""
+
+SEED = 20130228
+"""What suites draw from where no seed is asked for: the same points each time."""
+
+VIOLATIONS_SHOWN = 20
+PROGRESS_S = 10.0
+"""How often progress is told where no terminal is looking, in seconds."""
+
+EXIT_VIOLATED, EXIT_NOT_RUN = 1, 3
+
+
+class Suite(NamedTuple):
+    """Hold where a suite is (`proof.<module>:<function>`), its size in `make prove`, and what it does."""
+
+    module: str
+    function: str
+    points: int
+    unit: str
+    does: str
+
+
+SUITES: dict[str, Suite] = {
+    "kills": Suite("kills", "run", 20_000, "kills", "SIGKILL at every executed line of store and executor"),
+    "double_kills": Suite("kills", "run_double", 5_000, "pairs", "SIGKILL, and again during the recovery"),
+    "system_calls": Suite("system_calls", "run", 400, "kills", "SIGKILL at system calls, by strace"),
+    "storage": Suite("storage", "run", 20_000, "images", "lost, reordered and torn writes; disk full"),
+    "simulation": Suite("simulation", "run", 10_000, "seeds", "three executors on a virtual clock"),
+    "races": Suite("races", "run", 350, "rounds", "real processes race for the same intents"),
+    "postgres": Suite("postgres", "run", 520, "kills", "clients and servers of PostgreSQL killed"),
+    "machines": Suite("machines", "run", 80_000, "steps", "store, fills, approvals, log against models"),
+    "graph": Suite("graph", "run", 12, "rounds", "ticks, retries, launches and backfills of Dagster"),
+    "tampering": Suite("tampering", "run", 10_000, "cases", "an audit log changed by somebody"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Hold what came of one suite: what it told, or why there is nothing to tell."""
+
+    name: str
+    told: Told | None = None
+    not_run: str = ""
+    died: str = ""
+    is_kept: bool = False
+
+    @property
+    def status(self) -> int:
+        """Return the exit status that this outcome alone asks for."""
+        if self.told is None:
+            return EXIT_NOT_RUN if self.not_run else EXIT_VIOLATED
+        return EXIT_VIOLATED if self.told.violations or not self.told.is_planted_bug_caught else 0
+
+
+@dataclass(slots=True)
+class Voice:
+    """Tell progress on standard error: over one line in a terminal, else now and then."""
+
+    name: str
+    unit: str
+    points: int
+    started_at: float = field(default_factory=time.monotonic)
+    told_at: float = 0.0
+
+    def progress(self, done: int) -> None:
+        """Tell how far the suite is."""
+        is_seen = sys.stderr.isatty()
+        now = time.monotonic()
+        if now - self.told_at < (0.5 if is_seen else PROGRESS_S):
+            return
+        self.told_at = now
+        rate = done / max(now - self.started_at, 1e-9)
+        line = f"prove: {self.name}: {done:,} of {self.points:,} {self.unit}, {rate:,.1f}/s"
+        print(f"\r{line:<78}" if is_seen else line, end="" if is_seen else "\n", file=sys.stderr, flush=True)
+
+    def end(self, line: str) -> None:
+        """Tell what came of it."""
+        start = "\r" if sys.stderr.isatty() else ""
+        print(f"{start}{line:<78}".rstrip(), file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the suites asked for, and tell."""
+    given = _parser().parse_args(arguments)
+    names = given.suites or list(SUITES)
+    if unknown := sorted(set(names) - set(SUITES)):
+        print(f"prove: no such suite: {', '.join(unknown)}; there are {', '.join(SUITES)}", file=sys.stderr)
+        return 2
+    outcomes = []
+    for name in names:
+        outcome = _outcome_of(name, _size_of(SUITES[name], given), state=given.state, is_fresh=given.fresh)
+        outcomes.append(outcome)
+    if given.write:
+        RESULTS.write_text(page(outcomes), encoding="utf-8")
+    print(as_json(outcomes) if given.json else table(outcomes))
+    return worst(outcomes)
+
+
+def worst(outcomes: list[Outcome]) -> int:
+    """Return the status of the whole: a violation outweighs a suite that could not run."""
+    statuses = {outcome.status for outcome in outcomes}
+    return next((status for status in (EXIT_VIOLATED, EXIT_NOT_RUN) if status in statuses), 0)
+
+
+# -------------------------------------------------------------------------------- one suite
+
+
+def _outcome_of(name: str, size: Size, *, state: Path, is_fresh: bool) -> Outcome:
+    suite = SUITES[name]
+    voice = Voice(name, suite.unit, size.points)
+    kept_at = state / f"{name}.json"
+    asked = {"points": size.points, "seed": size.seed, "sources": sources_sha(suite.module)}
+    if not is_fresh and (told := _kept(kept_at, asked)) is not None:
+        outcome = Outcome(name=name, told=told, is_kept=True)
+    else:
+        # A result that is about to be superseded must not be found by whoever runs after a kill.
+        kept_at.unlink(missing_ok=True)
+        voice.end(f"prove: {name}: {size.points:,} {suite.unit} from seed {size.seed}: {suite.does}")
+        outcome = _run_apart(name, size, voice)
+        if outcome.told is not None and outcome.status == 0:
+            _keep(kept_at, asked, outcome.told)
+    voice.end(line_of(outcome))
+    return outcome
+
+
+def _run_apart(name: str, size: Size, voice: Voice) -> Outcome:
+    """Run one suite in a process of its own, so that its death is told instead of shared."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_run_here, args=(name, size, sender))
+    process.start()
+    sender.close()
+    last: object = None
+    try:
+        with suppress(EOFError):
+            while True:
+                last = receiver.recv()
+                if isinstance(last, int):
+                    voice.progress(last)
+        process.join()
+    finally:
+        if process.is_alive():
+            process.terminate()
+            process.join()
+    match last:
+        case Told():
+            return Outcome(name=name, told=last)
+        case NotRun():
+            return Outcome(name=name, not_run=str(last))
+        case str():
+            return Outcome(name=name, died=last)
+        case _:
+            return Outcome(name=name, died=f"its process ended with status {process.exitcode}")
+
+
+def _run_here(name: str, size: Size, sender: Connection) -> None:
+    """Run one suite and send what it tells; the last thing sent is the outcome."""
+    # A runner that is told to end takes its suite along, whose own children die with their pipes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_VIOLATED))
+    suite = SUITES[name]
+    try:
+        run: Run = getattr(importlib.import_module(f"proof.{suite.module}"), suite.function)
+        sender.send(run(size, sender.send))
+    except NotRun as reason:
+        sender.send(reason)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told and fails the proof
+        traceback.print_exc()
+        sender.send(f"{type(error).__name__}: {error}")
+
+
+def _size_of(suite: Suite, given: argparse.Namespace) -> Size:
+    points = given.points or max(1, round(suite.points * given.scale))
+    return Size(points=points, seed=given.seed, workers=given.workers)
+
+
+# -------------------------------------------------------------------------------- what is kept
+
+
+def sources_sha(module: str) -> str:
+    """Return the digest of all that a suite's result depends on: the product, and the suite."""
+    sha = hashlib.sha256()
+    for path in _sources(module):
+        content = path.read_bytes()
+        sha.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode())
+        sha.update(content)
+    return sha.hexdigest()
+
+
+def _sources(module: str) -> Iterator[Path]:
+    for room in PRODUCT:
+        yield from sorted(path for path in (ROOT / room).rglob("*") if path.suffix in {".py", ".sql"})
+    for name in (*SHARED, f"{module}.py"):
+        path = ROOT / "proof" / name
+        if path.exists():
+            yield path
+    yield ROOT / "requirements.lock"
+
+
+def _kept(path: Path, asked: dict[str, object]) -> Told | None:
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if kept.get("asked") != asked:
+        return None
+    told = kept["told"]
+    return Told(**{**told, "violations": tuple(told["violations"])})
+
+
+def _keep(path: Path, asked: dict[str, object], told: Told) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".half")
+    half.write_text(json.dumps({"asked": asked, "told": asdict(told)}, indent=2), encoding="utf-8")
+    half.replace(path)
+
+
+# -------------------------------------------------------------------------------- what is told
+
+
+def line_of(outcome: Outcome) -> str:
+    """Return one line on a suite."""
+    if outcome.told is None:
+        why = f"NOT RUN: {outcome.not_run}" if outcome.not_run else f"DIED: {outcome.died}"
+        return f"prove: {outcome.name}: {why}"
+    told = outcome.told
+    caught = "caught" if told.is_planted_bug_caught else "NOT CAUGHT"
+    lines = [
+        f"prove: {outcome.name}: {told.points:,} {SUITES[outcome.name].unit} in {told.seconds:,.0f} s"
+        f" ({_rate(told):,.1f}/s) from seed {told.seed}, {len(told.violations)} violations;"
+        f" planted bug {caught}: {told.planted_bug}" + (" (kept from before)" if outcome.is_kept else "")
+    ]
+    lines += [f"prove: {outcome.name}: VIOLATION: {each}" for each in told.violations[:VIOLATIONS_SHOWN]]
+    if len(told.violations) > VIOLATIONS_SHOWN:
+        lines.append(f"prove: {outcome.name}: and {len(told.violations) - VIOLATIONS_SHOWN} more")
+    return "\n".join(lines)
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Return all outcomes as columns."""
+    rows = [
+        ("suite", "covered", "rate", "seconds", "seed", "violations", "planted bug"),
+        *map(_cells, outcomes),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def as_json(outcomes: list[Outcome]) -> str:
+    """Return all outcomes as JSON."""
+    suites = {
+        outcome.name: {
+            "covered": None if outcome.told is None else asdict(outcome.told),
+            "unit": SUITES[outcome.name].unit,
+            "not_run": outcome.not_run,
+            "died": outcome.died,
+            "is_kept": outcome.is_kept,
+        }
+        for outcome in outcomes
+    }
+    return json.dumps({"machine": machine(), "status": worst(outcomes), "suites": suites}, indent=2)
+
+
+def page(outcomes: list[Outcome]) -> str:
+    """Return all outcomes as the page that is kept in the repository."""
+    lines = [
+        "# What was proven",
+        "",
+        "Written by `make prove ARGS=--write`.",
+        "What each suite does: [how it is proven](../docs/explanation/how_it_is_proven.md).",
+        "A rate is of this machine and of that hour; the count and the seed are what matters.",
+        "",
+        f"Machine: {machine()}.",
+        "",
+        "| Suite | Covered | Rate | Seconds | Seed | Violations | Planted bug |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += ["| " + " | ".join(_cells(outcome)) + " |" for outcome in outcomes]
+    lines += ["", "## Of which", ""]
+    for outcome in outcomes:
+        if outcome.told is not None and outcome.told.parts:
+            parts = ", ".join(f"{name} {count:,}" for name, count in outcome.told.parts.items())
+            lines.append(f"- {outcome.name}: {parts}.")
+    return "\n".join(lines) + "\n"
+
+
+def machine() -> str:
+    """Return what the figures were taken on."""
+    return (
+        f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()},"
+        f" Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )
+
+
+def _cells(outcome: Outcome) -> tuple[str, ...]:
+    told = outcome.told
+    if told is None:
+        why = f"not run: {outcome.not_run}" if outcome.not_run else f"died: {outcome.died}"
+        return (outcome.name, "nothing", "", "", "", "", why)
+    caught = "caught" if told.is_planted_bug_caught else "NOT CAUGHT"
+    return (
+        outcome.name,
+        f"{told.points:,} {SUITES[outcome.name].unit}",
+        f"{_rate(told):,.1f}/s",
+        f"{told.seconds:,.0f}",
+        str(told.seed),
+        str(len(told.violations)),
+        f"{caught}: {told.planted_bug}",
+    )
+
+
+def _rate(told: Told) -> float:
+    return told.points / max(told.seconds, 1e-9)
+
+
+def _parser() -> argparse.ArgumentParser:
+    suites = "\n".join(
+        f"  {name:<13} {suite.points:>7,} {suite.unit:<7} {suite.does}" for name, suite in SUITES.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m proof",
+        description="Prove that no intent is executed twice and none is lost, whatever dies or races.",
+        epilog=(
+            f"suites, and the points each covers by itself:\n{suites}\n\n"
+            "A finished suite is kept and not run again before something it depends on changes.\n"
+            "Through make: make prove ARGS='kills --scale 0.1'\n"
+            "status: 0 all held; 1 a violation, a planted bug not found, or a suite that died;\n"
+            "        2 not understood; 3 a suite could not run on this machine"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="which to run; all when left out")
+    many = parser.add_mutually_exclusive_group()
+    many.add_argument("--points", type=_count, metavar="N", help="points of each suite asked for, at most")
+    many.add_argument("--scale", type=_share, default=1.0, metavar="X", help="that share of each suite's own")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"what suites draw from (default: {SEED})")
+    parser.add_argument(
+        "--workers", type=_count, default=2, metavar="N", help="processes at a time (default: 2)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="run finished suites again as well")
+    parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)} as well")
+    parser.add_argument(
+        "--state", type=Path, default=STATE, metavar="FOLDER", help="where finished suites are kept"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}: at least 1")
+    return number
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 100:
+        raise argparse.ArgumentTypeError(f"{text}: above 0, at most 100")
+    return share
+
+
+if __name__ == "__main__":
+    sys.exit(main())
