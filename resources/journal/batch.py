@@ -124,8 +124,11 @@ def verdict_rows(decisions: Sequence[Decision], verdicts: Sequence[Verdict]) -> 
     return rows
 
 
-def registration(decision: Decision, row: Mapping[str, Any]) -> Draft:
-    """Return the event of a decision, with all that its row holds."""
+def registration(decision: Decision, row: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]]) -> Draft:
+    """Return the event of a decision, with all that its row and its rows of `verdicts` hold.
+
+    A verdict is told as a list: guard, passed, reason, observed, limit, largest quantity, limits' hash.
+    """
     state = _OUTCOME_STATE[decision.outcome]
     body = step_body(None, (Step.REGISTERED, state), decision.quantity) | {
         name: row[name]
@@ -135,6 +138,13 @@ def registration(decision: Decision, row: Mapping[str, Any]) -> Draft:
         )
     }  # fmt: skip
     body |= {"payload": decision.intent.payload(), "outcome": decision.outcome.value}
+    body["verdicts"] = [
+        [
+            verdict["guard"], verdict["passed"], verdict["reason"], verdict["observed"],
+            verdict["limit_value"], verdict["largest_quantity"], verdict["limits_sha"],
+        ]
+        for verdict in verdicts
+    ]  # fmt: skip
     return Draft(
         Step.REGISTERED.value,
         row["book"],

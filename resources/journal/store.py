@@ -40,6 +40,7 @@ from resources.journal.queries import (
     session_fills,
     session_rows,
 )
+from resources.journal.questions import text_of
 from trading.audit import GENESIS, chained, instant_text
 from trading.brokers import differences, request_payload
 from trading.decisions import Decision, sent_payload_hash
@@ -443,6 +444,7 @@ class SqlJournal:
                 return Preparation(stopped, None, whys, reason)
             request = request_of(row)
             payload = request_payload(request)
+            micros = reservation_micros(row, whys)
             moved = self._move(
                 conn,
                 row,
@@ -453,6 +455,8 @@ class SqlJournal:
                     "request_sha": digest(payload),
                     "payload_hash": row.payload_hash,
                     "attempt": 1,
+                    "is_live": is_live,
+                    "reserved_micros": micros,
                     "send_by": instant_text(send_by),
                     "whys": [list(why) for why in whys],
                 },
@@ -490,7 +494,7 @@ class SqlJournal:
                     symbol=request.symbol,
                     side=request.side.value,
                     quantity_left=request.quantity,
-                    micros_left=reservation_micros(row, whys),
+                    micros_left=micros,
                 )
             )
             return Preparation(moved, required_order(conn, moved), whys, reason)
@@ -843,6 +847,8 @@ class SqlJournal:
                         "dedup_key": dedup_key,
                         "channel": channel,
                         "severity": severity,
+                        "subject": subject,
+                        "body": body,
                     },
                 ),
             )
@@ -864,6 +870,9 @@ class SqlJournal:
                 changed = {"attempts": row["attempts"] + 1, "due_at": until}
                 conn.execute(table.update().where(table.c.outbox_id == row["outbox_id"]).values(**changed))
                 leased.append(records.message_of({**row, **changed}))
+            if leased:
+                told = {"outbox_ids": [message.outbox_id for message in leased], "due_at": until}
+                self._append(conn, now, Draft("messages_leased", body=told))
             return leased
 
     def mark(
@@ -908,7 +917,12 @@ class SqlJournal:
                 Draft(
                     "message_tried",
                     reason=reason,
-                    body={"outbox_id": outbox_id, "attempt": attempt, "status": changed["status"]},
+                    body={
+                        "outbox_id": outbox_id,
+                        "attempt": attempt,
+                        "status": changed["status"],
+                        "due_at": changed.get("due_at", row["due_at"]),
+                    },
                 ),
             )
 
@@ -1008,6 +1022,13 @@ class SqlJournal:
         table = schema.events
         query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.seq)
         return [records.event_of(row) for row in self._rows(query)]
+
+    def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
+        """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
+        with self._reading() as conn:
+            if conn.dialect.name == "postgresql":
+                conn.exec_driver_sql("set transaction isolation level repeatable read")
+            return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
 
     # ---------------------------------------------------------------------------- one step of an intent
 
@@ -1112,7 +1133,11 @@ class SqlJournal:
                 (step, to),
                 epoch=epoch,
                 reason=order.reason,
-                body={"client_order_id": known.client_order_id, "status": order.status.value},
+                body={
+                    "client_order_id": known.client_order_id,
+                    "broker_order_id": order.broker_order_id,
+                    "status": order.status.value,
+                },
                 now=now,
             )
             if known.status != OrderStatus.FILLED:
@@ -1200,7 +1225,13 @@ class SqlJournal:
         if told:
             conn.execute(schema.verdicts.insert(), told)
         drafts = [Draft("decided", *of, body={"decisions_sha": decisions_sha, "intents": len(rows)})]
-        drafts += [registration(decision, row) for decision, row in zip(decisions, rows, strict=True)]
+        judged: dict[str, list[dict[str, Any]]] = {decision.intent_id: [] for decision in decisions}
+        for verdict in told:
+            judged[verdict["intent_id"]].append(verdict)
+        drafts += [
+            registration(decision, row, judged[decision.intent_id])
+            for decision, row in zip(decisions, rows, strict=True)
+        ]
         self._append(conn, now, *drafts)
         table = schema.book_sessions
         conn.execute(
