@@ -7,7 +7,7 @@ alone takes longer than a verb may. Writing is store.py; the SQL is in sql/, one
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 
 from resources.journal import records
 from resources.journal.condition import SCHEMA_REVISION, advice, check_not_newer, is_journal
+from resources.journal.questions import text_of
 from trading.audit import instant_text
 from trading.errors import BadSetting, JournalUnavailable, UnknownId
 from trading.journal import (
@@ -33,7 +34,6 @@ from trading.orders import Fill
 from trading.values import IntentId
 from trading.verdicts import Verdict
 
-_SQL = Path(__file__).parent / "sql"
 _SQLITE = "sqlite:///"
 _PAST_ALL = "\U0010ffff"
 """Sorts behind everything that ids are written in."""
@@ -163,11 +163,19 @@ class JournalReader:
         """Return all released rows, in the order released."""
         return [records.release_of(row) for row in self._rows("find_quote_releases")]
 
+    def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
+        """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
+        with self._connection() as connection:
+            if connection is None:
+                return {name: [] for name in questions}
+            connection.execute("begin")
+            return {name: connection.execute(text_of(name)).fetchall() for name in questions}
+
     # ---------------------------------------------------------------------------- the file
 
     def _rows(self, question: str, **bound: str | int) -> list[sqlite3.Row]:
         with self._connection() as connection:
-            return [] if connection is None else connection.execute(_text_of(question), bound).fetchall()
+            return [] if connection is None else connection.execute(text_of(question), bound).fetchall()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection | None]:
@@ -185,10 +193,10 @@ class JournalReader:
             raise JournalUnavailable(f"journal {self.path}: {advice(str(error))}") from error
 
     def _is_readable(self, connection: sqlite3.Connection) -> bool:
-        tables = [row["name"] for row in connection.execute(_text_of("find_tables"))]
+        tables = [row["name"] for row in connection.execute(text_of("find_tables"))]
         if not is_journal(str(self.path), tables):
             return False
-        found: Any = connection.execute(_text_of("find_revision")).fetchone()
+        found: Any = connection.execute(text_of("find_revision")).fetchone()
         revision = found["version_num"] if found else ""
         check_not_newer(str(self.path), revision)
         if revision != SCHEMA_REVISION:
@@ -197,7 +205,3 @@ class JournalReader:
                 " run any writing command (as `trading run-once`) once to bring it up to date"
             )
         return True
-
-
-def _text_of(question: str) -> str:
-    return (_SQL / f"{question}.sql").read_text(encoding="utf-8")

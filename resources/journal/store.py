@@ -41,6 +41,7 @@ from resources.journal.queries import (
     session_rows,
 )
 from resources.journal.questions import text_of
+from resources.journal.questions import text_of
 from trading.audit import GENESIS, chained, instant_text
 from trading.brokers import differences, request_payload
 from trading.decisions import Decision, sent_payload_hash
@@ -1022,6 +1023,13 @@ class SqlJournal:
         table = schema.events
         query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.seq)
         return [records.event_of(row) for row in self._rows(query)]
+
+    def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
+        """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
+        with self._reading() as conn:
+            if conn.dialect.name == "postgresql":
+                conn.exec_driver_sql("set transaction isolation level repeatable read")
+            return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
 
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""

@@ -1,0 +1,128 @@
+"""Gathers what the invariants are checked on: all of a journal at one moment, its log, the brokers' dumps.
+
+What must be true of it is trading/invariants.py. Imports no database: the store and the plain reader both
+answer the questions asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from resources.journal import records
+from trading.audit import instant_from_text
+from trading.brokers import BrokerDump
+from trading.errors import JournalUnavailable
+from trading.invariants import Approval, Evidence, Replayed, Reservation
+from trading.values import ClientOrderId, IntentId
+
+QUESTIONS = (
+    "find_all_intents",
+    "find_judged_intents",
+    "find_all_orders",
+    "find_all_fills",
+    "find_all_approvals",
+    "find_all_reservations",
+    "find_all_sessions",
+    "find_incidents",
+    "find_run_control",
+    "find_all_events",
+)
+
+
+class Answering(Protocol):
+    """Answer questions about a journal, all as of one moment: `SqlJournal` and `JournalReader` do."""
+
+    def answers(self, questions: Sequence[str]) -> Mapping[str, Sequence[records.Row]]:
+        """Return the rows of each question (a file of `sql/` that binds nothing), read in one transaction."""
+        ...
+
+
+class LogLines:
+    """Give a log file's lines without their ends, up to where it ended when this was made."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes = path.stat().st_size
+
+    def __iter__(self) -> Iterator[str]:
+        """Read the file anew; a torn last line comes as far as it goes."""
+        left = self._bytes
+        with self._path.open("rb") as log:
+            while left > 0 and (line := log.readline(left)):
+                left -= len(line)
+                yield line.removesuffix(b"\n").decode(errors="surrogateescape")
+
+
+def gather(
+    journal: Answering,
+    *,
+    audit_path: Path | None = None,
+    dumps: Iterable[BrokerDump] = (),
+    is_healed: bool = False,
+    as_of: datetime | None = None,
+    checkpoint_faults: tuple[str, ...] | None = None,
+    replayed: Iterable[Replayed] = (),
+    planted_secrets: Iterable[str] = (),
+) -> Evidence:
+    """Return all that a journal, its log and brokers hold, ready for `trading.invariants.violations`.
+
+    The log is measured before the journal is read, since it is never ahead of it. `audit_path` is `None`
+    where there is no log to look at; a missing file is an empty log. Raises `JournalUnavailable` where the
+    journal cannot be read or holds a row that is none.
+    """
+    lines: Iterable[str] | None = None
+    if audit_path is not None:
+        lines = LogLines(audit_path) if audit_path.exists() else ()
+    found = journal.answers(QUESTIONS)
+    try:
+        controls = found["find_run_control"]
+        return Evidence(
+            intents=tuple(records.intent_of(row) for row in found["find_all_intents"]),
+            judged={IntentId(row["intent_id"]): bool(row["passed"]) for row in found["find_judged_intents"]},
+            orders=tuple(records.order_of(row) for row in found["find_all_orders"]),
+            live_orders=frozenset(
+                ClientOrderId(row["client_order_id"]) for row in found["find_all_orders"] if row["is_live"]
+            ),
+            fills=tuple(records.fill_of(row) for row in found["find_all_fills"]),
+            approvals=tuple(_approval_of(row) for row in found["find_all_approvals"]),
+            reservations=tuple(_reservation_of(row) for row in found["find_all_reservations"]),
+            sessions=tuple(records.session_record_of(row) for row in found["find_all_sessions"]),
+            incidents=tuple(records.incident_of(row) for row in found["find_incidents"]),
+            run_control=records.run_control_of(controls[0] if controls else None),
+            events=tuple(records.event_of(row) for row in found["find_all_events"]),
+            audit_lines=lines,
+            checkpoint_faults=checkpoint_faults,
+            dumps=tuple(dumps),
+            is_healed=is_healed,
+            as_of=as_of,
+            replayed=tuple(replayed),
+            planted_secrets=tuple(planted_secrets),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise JournalUnavailable(
+            f"journal: holds a row that cannot be read ({error}); keep it, and restore the last copy"
+        ) from error
+
+
+def _approval_of(row: records.Row) -> Approval:
+    return Approval(
+        nonce=row["nonce"],
+        intent_id=IntentId(row["intent_id"]),
+        answer=row["answer"],
+        actor=row["actor"],
+        reason=row["reason"],
+        payload_hash=row["payload_hash"],
+        version=row["version"],
+        at=instant_from_text(row["at"]),
+    )
+
+
+def _reservation_of(row: records.Row) -> Reservation:
+    return Reservation(
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        quantity_left=row["quantity_left"],
+        micros_left=row["micros_left"],
+    )

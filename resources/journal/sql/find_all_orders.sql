@@ -1,0 +1,19 @@
+select
+  intent_id,
+  client_order_id,
+  generation,
+  is_live,
+  request,
+  request_sha,
+  status,
+  broker_order_id,
+  filled_quantity,
+  attempts,
+  absences,
+  first_absent_at,
+  cancel_asked_at,
+  prepared_at,
+  send_by,
+  reason
+from orders
+order by intent_id, generation
