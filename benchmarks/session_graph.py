@@ -21,7 +21,7 @@ from measuring import BOOK, SESSIONS, Figure, desk, median, timed
 
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
-from resources.paper_broker import PaperBroker
+from resources.paper_broker.broker import PaperBroker
 from resources.reports import ReportWriter
 from resources.run_records import KeptEvents, KeptRuns
 

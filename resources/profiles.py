@@ -29,7 +29,7 @@ from resources.market_data.bytetheory import Bytetheory
 from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
-from resources.paper_broker import PaperBroker
+from resources.paper_broker.broker import PaperBroker
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.reports import ReportWriter
 from resources.reviewed_config import BookLine, book_config, read_books, refuse_unknown_sections
@@ -187,7 +187,12 @@ class Profiled:
     @cached_property
     def markets(self) -> PerBook[SimulatedMarket]:
         """Return the market that each book's paper broker trades in: the source's own readable bars."""
-        return PerBook(self.lines, lambda book: SimulatedMarket(lambda session: self._world(book, session)))
+        return PerBook(
+            self.lines,
+            lambda book: SimulatedMarket(
+                lambda session: self._world(book, session), actions=self.sources[book].actions
+            ),
+        )
 
     @cached_property
     def live_quotes(self) -> PerBook[OpeningQuotes]:
@@ -206,6 +211,8 @@ class Profiled:
             self.lines,
             lambda book: PaperBroker(
                 self.settings.profile_dir / "paper" / f"{self.books[book].account}.db",
+                account=self.books[book].account,
+                deposit_micros=self.books[book].deposit_micros,
                 market=self.markets[book],
                 fill_model=self.books[book].costs,
                 calendar=self.calendars[book],

@@ -1,7 +1,7 @@
 """The port to a broker, and what an adapter declares of it: whom we send to, and what it can be trusted with.
 
 Who sends is executions.py; who compares what a broker tells with the journal is reconciliation.py. The
-adapters are resources/paper_broker.py and its neighbours; one conformance suite is run on each of them.
+adapters are resources/paper_broker/ and its neighbours; one conformance suite is run on each of them.
 """
 
 from __future__ import annotations

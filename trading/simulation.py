@@ -1,7 +1,7 @@
 """What a simulated market gives for an order at the open: how much, at what price, for what commission.
 
 Pure integers in and out, in a subset of Python that compiles, so that the paper broker and a replay loop
-fill alike. The broker around it is resources/paper_broker.py.
+fill alike. The broker around it is resources/paper_broker/.
 """
 
 from __future__ import annotations

@@ -6,16 +6,27 @@ The journal has no fake: the real one on a temporary file is as quick, and keeps
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
-from trading.brokers import BrokerFill, Capabilities, DedupScope, DuplicateClientOrderId
+from trading.accounts import Execution, account_after
+from trading.brokers import (
+    Arrival,
+    BrokerDump,
+    BrokerFill,
+    Capabilities,
+    DedupScope,
+    DuplicateClientOrderId,
+    Holdings,
+    request_payload,
+)
 from trading.decisions import Decision, Outcome
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.intents import Intent, hashed, intent_id_of
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
-from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce
+from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce, digest
 
 
 class SendOutcome(StrEnum):
@@ -39,12 +50,13 @@ REMEMBERS = Capabilities(
 
 
 class FakeBroker:
-    """Obey `trading.executions.Broker` in memory, by a script.
+    """Obey `trading.brokers.Broker` in memory, by a script.
 
     Each send takes the next of `outcomes`, then `accept`. `submitted` holds every request that was sent,
-    `accepted` each that became an order, `orders` the last one under each id. With `fills_at_micros` an
-    accepted order fills whole at that price; `fill` and `end` do it by hand. While `is_down` every query
-    fails.
+    `accepted` each that became an order. With `fills_at_micros` an accepted order fills whole at that price;
+    `fill` and `end` do it by hand, and `alter` changes what is said of an order. No query finds an order
+    whose id is in `hidden`; while `is_down` every query fails. The account opens with `deposit_micros` and
+    knows no corporate actions.
     """
 
     def __init__(
@@ -53,14 +65,20 @@ class FakeBroker:
         outcomes: Iterable[SendOutcome] = (),
         capabilities: Capabilities = REMEMBERS,
         fills_at_micros: int = 0,
+        account: str = "SIM-FIVE",
+        deposit_micros: int = 1_000_000_000_000,
     ) -> None:
         self.capabilities = capabilities
         self.submitted: list[OrderRequest] = []
         self.accepted: list[OrderRequest] = []
-        self.orders: dict[ClientOrderId, BrokerOrder] = {}
-        self.executions: dict[ClientOrderId, list[BrokerFill]] = {}
         self.cancels: list[ClientOrderId] = []
+        self.hidden: set[ClientOrderId] = set()
         self.is_down = False
+        self._account = account
+        self._deposit_micros = deposit_micros
+        self._kept: list[_Kept] = []
+        self._executions: list[tuple[BrokerFill, Execution]] = []
+        self._arrivals: list[Arrival] = []
         self._outcomes = list(outcomes)
         self._fills_at_micros = fills_at_micros
 
@@ -70,14 +88,17 @@ class FakeBroker:
         outcome = self._outcomes.pop(0) if self._outcomes else SendOutcome.ACCEPT
         if outcome is SendOutcome.TIME_OUT:
             raise OutcomeUnknown("timed out before the order arrived")
-        is_remembered = self.capabilities.dedup_scope is DedupScope.ALL_TIME
-        if is_remembered and request.client_order_id in self.orders:
-            raise DuplicateClientOrderId(request.client_order_id, self.orders[request.client_order_id])
+        known = self._under(request.client_order_id)
+        if self.capabilities.dedup_scope is DedupScope.ALL_TIME and known:
+            self._arrive(request)
+            raise DuplicateClientOrderId(request.client_order_id, known[-1].order)
         if outcome is SendOutcome.REFUSE:
+            self._arrive(request)
             raise BrokerRejected("refused: by the script")
         is_other = outcome is SendOutcome.ACCEPT_OTHER_QUANTITY
+        earlier = (str(len(known) + 1),) if known else ()
         accepted = BrokerOrder(
-            broker_order_id="fake-" + hashed(request.client_order_id),
+            broker_order_id="fake-" + hashed(request.client_order_id, *earlier),
             client_order_id=request.client_order_id,
             symbol=request.symbol,
             side=request.side,
@@ -85,8 +106,9 @@ class FakeBroker:
             filled_quantity=0,
             status=OrderStatus.WORKING,
         )
+        self._arrive(request, accepted.broker_order_id)
         self.accepted.append(request)
-        self.orders[request.client_order_id] = accepted
+        self._kept.append(_Kept(accepted, request.session))
         if self._fills_at_micros:
             self.fill(request.client_order_id, accepted.quantity, self._fills_at_micros, now=now)
         if outcome is SendOutcome.ACCEPT_THEN_TIME_OUT:
@@ -96,47 +118,96 @@ class FakeBroker:
     def order_by_client_order_id(
         self, client_order_id: ClientOrderId, *, now: datetime
     ) -> BrokerOrder | None:
-        """Return the order under an id, or `None`."""
+        """Return the order under an id, or `None`; the latest where there are two."""
         self._answer()
-        return self.orders.get(client_order_id)
+        known = [] if client_order_id in self.hidden else self._under(client_order_id)
+        return known[-1].order if known else None
 
     def fills(self, client_order_id: ClientOrderId, *, now: datetime) -> list[BrokerFill]:
-        """Return an order's executions."""
+        """Return the executions under an id."""
         self._answer()
-        return list(self.executions.get(client_order_id, []))
+        return [fill for fill, _ in self._executions if fill.client_order_id == client_order_id]
 
     def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
         """Remember that a cancel was asked for; `end` makes it true."""
         self._answer()
         self.cancels.append(client_order_id)
 
+    def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
+        """Return what is open and what is of a session from `since` on, in the order accepted."""
+        self._answer()
+        return [
+            kept.order
+            for kept in self._kept
+            if kept.order.client_order_id not in self.hidden
+            and (kept.session >= since or not kept.order.status.is_terminal)
+        ]
+
+    def holdings(self, *, now: datetime) -> Holdings:
+        """Return the deposit after all executions."""
+        self._answer()
+        executions = [execution for _, execution in self._executions]
+        opened = Holdings(cash_micros=self._deposit_micros)
+        return account_after(opened, executions, {}, last_close=lambda *_: None)
+
+    def dump(self) -> BrokerDump:
+        """Return everything that it remembers, and every send that arrived."""
+        return BrokerDump(
+            account=self._account,
+            is_live=self.capabilities.is_live,
+            orders=tuple(kept.order for kept in self._kept),
+            fills=tuple(fill for fill, _ in self._executions),
+            arrivals=tuple(self._arrivals),
+        )
+
     def fill(
         self, client_order_id: ClientOrderId, quantity: int, price_micros: int, *, now: datetime
     ) -> BrokerFill:
-        """Fill some of an order; the last share ends it."""
-        order = self.orders[client_order_id]
-        earlier = self.executions.setdefault(client_order_id, [])
-        execution = BrokerFill(
-            execution_id="exe-" + hashed(client_order_id, str(len(earlier) + 1)),
+        """Fill some of the latest order under an id; the last share ends it."""
+        kept = self._under(client_order_id)[-1]
+        number = sum(fill.client_order_id == client_order_id for fill, _ in self._executions) + 1
+        fill = BrokerFill(
+            execution_id="exe-" + hashed(client_order_id, str(number)),
             client_order_id=client_order_id,
             quantity=quantity,
             price_micros=price_micros,
             commission_micros=0,
             filled_at=now,
         )
-        earlier.append(execution)
-        filled = order.filled_quantity + quantity
-        status = OrderStatus.FILLED if filled == order.quantity else OrderStatus.PARTIAL_FILL
-        self.orders[client_order_id] = replace(order, filled_quantity=filled, status=status)
-        return execution
+        execution = Execution(kept.session, kept.order.symbol, kept.order.side, quantity, price_micros, 0)
+        self._executions.append((fill, execution))
+        filled = kept.order.filled_quantity + quantity
+        status = OrderStatus.FILLED if filled == kept.order.quantity else OrderStatus.PARTIAL_FILL
+        kept.order = replace(kept.order, filled_quantity=filled, status=status)
+        return fill
 
     def end(self, client_order_id: ClientOrderId, status: OrderStatus, reason: str = "") -> None:
-        """End an order as cancelled or rejected."""
-        self.orders[client_order_id] = replace(self.orders[client_order_id], status=status, reason=reason)
+        """End the latest order under an id as cancelled or rejected."""
+        self.alter(client_order_id, status=status, reason=reason)
+
+    def alter(self, client_order_id: ClientOrderId, **changes: Any) -> None:
+        """Change what it says of the latest order under an id."""
+        kept = self._under(client_order_id)[-1]
+        kept.order = replace(kept.order, **changes)
+
+    def _under(self, client_order_id: ClientOrderId) -> list[_Kept]:
+        return [kept for kept in self._kept if kept.order.client_order_id == client_order_id]
+
+    def _arrive(self, request: OrderRequest, broker_order_id: str = "") -> None:
+        sha = digest(request_payload(request))
+        self._arrivals.append(Arrival(request.client_order_id, sha, broker_order_id))
 
     def _answer(self) -> None:
         if self.is_down:
             raise BrokerUnavailable("query failed: by the script")
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Hold an order as it is now, and its session."""
+
+    order: BrokerOrder
+    session: date
 
 
 def example_intent(

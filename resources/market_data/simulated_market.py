@@ -1,10 +1,11 @@
-"""The market that a simulated broker sees: accepted quotes of one session at a time."""
+"""The market that a simulated broker sees: accepted quotes of one session at a time, and what is due then."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import date
 
+from trading.actions import CorporateAction
 from trading.quotes import Quote
 from trading.values import Symbol
 
@@ -15,9 +16,12 @@ AcceptedOn = Callable[[date], Iterable[Quote]]
 class SimulatedMarket:
     """Answer what a symbol did in a session. Quarantined rows do not exist here: nothing fills on them."""
 
-    def __init__(self, accepted_on: AcceptedOn) -> None:
-        """Ask `accepted_on` for each session once in a row."""
+    def __init__(
+        self, accepted_on: AcceptedOn, *, actions: Callable[[], Iterable[CorporateAction]] = tuple
+    ) -> None:
+        """Ask `accepted_on` for each session once in a row, and `actions` for splits and dividends."""
         self._accepted_on = accepted_on
+        self._actions = actions
         self._session: date | None = None
         self._quotes: dict[Symbol, Quote] = {}
 
@@ -27,3 +31,7 @@ class SimulatedMarket:
             self._quotes = {quote.symbol: quote for quote in self._accepted_on(session)}
             self._session = session
         return self._quotes.get(symbol)
+
+    def actions(self) -> Iterable[CorporateAction]:
+        """Return all splits and dividends, each under the date on which it takes effect."""
+        return self._actions()

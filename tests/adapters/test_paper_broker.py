@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from resources.paper_broker import PaperBroker
+from resources.paper_broker.broker import PaperBroker
 from trading.brokers import DuplicateClientOrderId
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.orders import OrderRequest, OrderStatus
@@ -55,6 +55,9 @@ class Market:
             known_at=datetime(2013, 2, 28, 21, tzinfo=UTC),
         )
 
+    def actions(self):
+        return ()
+
 
 def request(symbol="AAPL", **changes) -> OrderRequest:
     asked = OrderRequest(
@@ -87,7 +90,15 @@ def broker(ledger, market):
 
 
 def opened(ledger, market, **options):
-    return PaperBroker(ledger, market=market, fill_model=MODEL, calendar=CALENDAR, **options)
+    return PaperBroker(
+        ledger,
+        account="SIM",
+        deposit_micros=10**12,
+        market=market,
+        fill_model=MODEL,
+        calendar=CALENDAR,
+        **options,
+    )
 
 
 def test_an_order_waits_for_the_open_and_then_fills_at_it(broker):
@@ -147,7 +158,7 @@ def test_a_known_client_order_id_is_a_duplicate_for_good(broker, ledger, market)
         again.submit(request(quantity=1), now=EARLY)
 
     assert (caught.value.order.quantity, caught.value.order.status) == (100, OrderStatus.CANCELLED)
-    assert len(again.orders(now=EARLY)) == 1
+    assert len(again.orders(since=SESSION, now=EARLY)) == 1
 
 
 @pytest.mark.parametrize(
@@ -164,7 +175,7 @@ def test_what_cannot_be_an_order_is_refused_definitively(ledger, market, changes
     with pytest.raises(BrokerRejected, match=f"^{code}: "):
         broker.submit(request(**changes), now=EARLY)
 
-    assert broker.orders(now=EARLY) == []
+    assert broker.orders(since=SESSION, now=EARLY) == []
     assert code in broker.capabilities.definitive_errors
 
 
@@ -199,7 +210,7 @@ def test_ids_and_times_do_not_depend_on_when_somebody_asks(tmp_path, market):
         for symbol in ("AAPL", "THIN"):
             broker.submit(request(symbol), now=EARLY)
         for now in moments:
-            orders = broker.orders(now=now)
+            orders = broker.orders(since=SESSION, now=now)
         told.append((orders, [broker.fills(order.client_order_id, now=CLOSE) for order in orders]))
 
     assert told[0] == told[1]
@@ -210,7 +221,7 @@ def test_a_cancel_keeps_what_was_filled_and_leaves_an_ended_order_alone(broker):
         broker.submit(request(symbol), now=EARLY)
         broker.cancel(ClientOrderId(f"ta-{symbol}"), now=OPEN)
 
-    thin, whole = broker.orders(now=OPEN)
+    thin, whole = broker.orders(since=SESSION, now=OPEN)
     assert (thin.status, thin.filled_quantity) == (OrderStatus.CANCELLED, 20)
     assert (whole.status, whole.filled_quantity) == (OrderStatus.FILLED, 100)
 

@@ -460,9 +460,9 @@ def test_a_parked_order_that_turns_up_is_adopted(journal):
     )
     execute(journal, broker)
     (client_order_id,) = [r.client_order_id for r in broker.submitted if r.symbol == "IBM"]
-    hidden = broker.orders.pop(client_order_id)
+    broker.hidden.add(client_order_id)
     assert len(execute(journal, broker).parked) == 1
-    broker.orders[client_order_id] = hidden
+    broker.hidden.clear()
 
     assert len(execute(journal, broker).adopted) == 1
     assert ends(journal)[0] == ("IBM", "executed", "", 5)
@@ -510,8 +510,8 @@ def test_an_order_that_is_not_what_was_sent_halts_all_trading(journal, when):
     if when == "after a time-out":
         broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT, SendOutcome.REFUSE])
         execute(journal, broker)
-        (known,) = broker.orders
-        broker.orders[known] = replace(broker.orders[known], quantity=99)
+        (known,) = broker.accepted
+        broker.alter(known.client_order_id, quantity=99)
     execute(journal, broker)
 
     assert journal.run_control().kill_switch_on
@@ -533,7 +533,7 @@ def test_a_broker_that_cannot_be_asked_stops_the_run_and_leaves_what_is_unknown(
 def test_an_order_that_vanishes_after_it_was_acknowledged_is_parked_never_sent_again(journal):
     broker = FakeBroker()
     execute(journal, broker)
-    broker.orders.clear()
+    broker.hidden.update(request.client_order_id for request in broker.submitted)
     for _ in range(2):
         report = execute(journal, broker)
         assert len(report.parked) == 2

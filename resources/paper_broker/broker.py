@@ -1,0 +1,433 @@
+"""The embedded paper broker: a market simulated at the open, behind a ledger of its own on disk.
+
+It is a broker as any other: it has its own file, remembers every client order id for good, keeps its own
+account of cash and shares, and knows nothing of the journal. What it fills with is trading/simulation.py;
+the port is trading/brokers.py.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from resources.paper_broker.ledger import Ledger
+from trading.accounts import Execution, account_after, last_opened
+from trading.actions import CorporateAction, at_sessions, effective_in
+from trading.audit import instant_from_text, instant_text
+from trading.brokers import (
+    Arrival,
+    BrokerDump,
+    BrokerFill,
+    Capabilities,
+    DedupScope,
+    DuplicateClientOrderId,
+    Holdings,
+    request_payload,
+)
+from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
+from trading.intents import hashed
+from trading.orders import BrokerOrder, OrderRequest, OrderStatus
+from trading.quotes import Quote, split_price
+from trading.sessions import Calendar
+from trading.simulation import FillModel, fill_at_open
+from trading.values import ClientOrderId, OrderType, Side, Symbol, digest
+
+UNKNOWN_SYMBOL = "unknown_symbol"
+ZERO_QUANTITY = "zero_quantity"
+NOT_A_MARKET_ORDER = "not_a_market_order"
+SESSION_OVER = "session_over"
+
+ACCEPTED = "accepted"
+DUPLICATE = "duplicate"
+
+
+class PaperMarket(Protocol):
+    """Give the market that the broker trades on."""
+
+    def bar(self, symbol: Symbol, session: date) -> Quote | None:
+        """Return a symbol's bar of a session, or `None` where it did not trade or is not known yet."""
+        ...
+
+    def actions(self) -> Iterable[CorporateAction]:
+        """Return all splits and dividends, each under the date on which it takes effect."""
+        ...
+
+
+class PaperBroker:
+    """Take day and opening market orders and fill them at their session's open.
+
+    `path` is its ledger, made when missing, which then remembers the account's name and what it opened
+    with, `deposit_micros`. `symbols` are those it lists; `None` lists all. An order fills as soon as it is
+    asked about at or after the open, up to the model's share of the bar's volume; what is left is cancelled
+    at the close. Ids and times are pure functions of the order and its session, so the same orders give the
+    same ledger whenever they are asked about.
+    """
+
+    capabilities = Capabilities(
+        is_live=False,
+        dedup_scope=DedupScope.ALL_TIME,
+        is_query_authoritative=True,
+        settle_time_s=0,
+        definitive_errors=frozenset({UNKNOWN_SYMBOL, ZERO_QUANTITY, NOT_A_MARKET_ORDER, SESSION_OVER}),
+    )
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        account: str,
+        deposit_micros: int,
+        market: PaperMarket,
+        fill_model: FillModel,
+        calendar: Calendar,
+        symbols: Collection[Symbol] | None = None,
+    ) -> None:
+        self._market = market
+        self._model = fill_model
+        self._calendar = calendar
+        self._symbols = None if symbols is None else frozenset(symbols)
+        self._ledger = Ledger(path)
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            ledger.execute("insert or ignore into account values (1, ?, ?)", (account, deposit_micros))
+
+    def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """Accept one order for good, or refuse it."""
+        refusal = self._refusal_of(request, now)
+        with self._ledger.transaction(OutcomeUnknown) as ledger:
+            known = _latest(ledger, request.client_order_id)
+            if known is None and not refusal:
+                accepted = _insert_order(ledger, request, now)
+                _insert_arrival(ledger, request, accepted.broker_order_id, ACCEPTED, now)
+                return accepted
+            _insert_arrival(ledger, request, "", refusal if known is None else DUPLICATE, now)
+        if known is not None:
+            raise DuplicateClientOrderId(request.client_order_id, _order_of(known))
+        raise BrokerRejected(f"{refusal}: {request.side} {request.quantity} {request.symbol}")
+
+    def order_by_client_order_id(
+        self, client_order_id: ClientOrderId, *, now: datetime
+    ) -> BrokerOrder | None:
+        """Return the order under an id as it is at `now`, or `None`; the latest where there are two."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            rows = self._advanced(ledger, _under(ledger, client_order_id), now)
+        return _order_of(rows[-1]) if rows else None
+
+    def fills(self, client_order_id: ClientOrderId, *, now: datetime) -> list[BrokerFill]:
+        """Return the executions under an id up to `now`."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._advanced(ledger, _under(ledger, client_order_id), now)
+            rows = ledger.execute(
+                f"{_FILLS} where o.client_order_id = ? order by f.filled_at, f.seq", (client_order_id,)
+            ).fetchall()
+        return [_fill_of(row) for row in rows]
+
+    def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
+        """Cancel what is left of an order; one that has ended stays as it ended."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            for row in self._advanced(ledger, _under(ledger, client_order_id), now):
+                if not OrderStatus(row["status"]).is_terminal:
+                    _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], "cancelled_on_request")
+
+    def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
+        """Return every order that is open at `now`, and every one of a session from `since` on."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            listed = ledger.execute(
+                f"{_ORDERS} where session >= ? union {_ORDERS} where {_OPEN} order by seq",
+                (since.isoformat(),),
+            ).fetchall()
+            rows = self._advanced(ledger, listed, now)
+        return [
+            _order_of(row)
+            for row in rows
+            if row["session"] >= since.isoformat() or not OrderStatus(row["status"]).is_terminal
+        ]
+
+    def holdings(self, *, now: datetime) -> Holdings:
+        """Return the broker's own account of cash and shares: deposit, executions, and actions in effect."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            return self._account(ledger, now)
+
+    def dump(self) -> BrokerDump:
+        """Return everything in the ledger, as it was when it was last asked or told something."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            account = ledger.execute("select name from account").fetchone()["name"]
+            orders = ledger.execute(f"{_ORDERS} order by seq").fetchall()
+            fills = ledger.execute(f"{_FILLS} order by f.filled_at, f.seq").fetchall()
+            arrivals = ledger.execute(
+                "select client_order_id, request_sha, broker_order_id from arrivals order by seq"
+            ).fetchall()
+        return BrokerDump(
+            account=account,
+            is_live=self.capabilities.is_live,
+            orders=tuple(_order_of(row) for row in orders),
+            fills=tuple(_fill_of(row) for row in fills),
+            arrivals=tuple(
+                Arrival(ClientOrderId(row["client_order_id"]), row["request_sha"], row["broker_order_id"])
+                for row in arrivals
+            ),
+        )
+
+    def _refusal_of(self, request: OrderRequest, now: datetime) -> str:
+        if request.quantity <= 0:
+            return ZERO_QUANTITY
+        if self._symbols is not None and request.symbol not in self._symbols:
+            return UNKNOWN_SYMBOL
+        if request.order_type is not OrderType.MARKET:
+            return NOT_A_MARKET_ORDER
+        return SESSION_OVER if now >= self._calendar.closes_at(request.session) else ""
+
+    def _advanced(
+        self, ledger: sqlite3.Connection, rows: Iterable[sqlite3.Row], now: datetime
+    ) -> list[sqlite3.Row]:
+        """Return orders' rows after what the market did to them up to `now`."""
+        return [self._advanced_one(ledger, row, now) for row in rows]
+
+    def _advanced_one(self, ledger: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> sqlite3.Row:
+        if OrderStatus(row["status"]).is_terminal:
+            return row
+        session = date.fromisoformat(row["session"])
+        opened_at = self._calendar.opens_at(session)
+        if row["status"] == OrderStatus.WORKING and now >= opened_at:
+            row = self._filled(ledger, row, session, opened_at)
+        is_over = now >= self._calendar.closes_at(session)
+        if is_over and not OrderStatus(row["status"]).is_terminal:
+            row = _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], "session_over")
+        return row
+
+    def _filled(
+        self, ledger: sqlite3.Connection, row: sqlite3.Row, session: date, opened_at: datetime
+    ) -> sqlite3.Row:
+        bar = self._market.bar(Symbol(row["symbol"]), session)
+        if bar is None:
+            return row
+        filled, price, commission = fill_at_open(
+            Side(row["side"]), row["quantity"], bar.open_micros, bar.volume, self._model
+        )
+        if filled == 0:
+            return row
+        ledger.execute(
+            "insert into fills (execution_id, order_seq, quantity, price_micros, commission_micros,"
+            " filled_at, takes_back) values (?, ?, ?, ?, ?, ?, '')",
+            (
+                "exe-" + hashed(row["broker_order_id"], "1"),
+                row["seq"],
+                filled,
+                price,
+                commission,
+                instant_text(opened_at),
+            ),
+        )
+        status = OrderStatus.FILLED if filled == row["quantity"] else OrderStatus.PARTIAL_FILL
+        return _set(ledger, row, status, filled, "")
+
+    # ------------------------------------------------------------------------ the account
+
+    @cached_property
+    def _actions(self) -> Mapping[date, tuple[CorporateAction, ...]]:
+        actions = at_sessions(self._market.actions(), self._calendar)
+        return {day: effective_in(actions, day) for day in {action.effective_on for action in actions}}
+
+    def _account(self, ledger: sqlite3.Connection, now: datetime) -> Holdings:
+        """Fold the account from the last checkpoint, or from its deposit where that is no part of the past.
+
+        The checkpoint is one row, moved once a session: without it, every look would fold all history.
+        """
+        opened = last_opened(self._calendar, now)
+        if opened is None:
+            return _deposit(ledger).holdings
+        start = _checkpoint(ledger)
+        fills = _executions_after(ledger, start.through_fill)
+        if start.through_session >= opened or any(
+            execution.session <= start.through_session for _, execution in fills
+        ):
+            # Asked about an earlier day, or an execution came late: what was folded is not what was.
+            start = _deposit(ledger)
+            fills = _executions_after(ledger, 0)
+        before = self._calendar.before(opened, 1)
+        if before and before[0] > start.through_session:
+            start = self._carried(start, fills, through=before[0])
+            _store_checkpoint(ledger, start)
+        return self._carried(start, fills, through=opened).holdings
+
+    def _carried(
+        self, start: _Checkpoint, fills: Iterable[tuple[int, Execution]], *, through: date
+    ) -> _Checkpoint:
+        listed = list(fills)
+        passed = [
+            execution for _, execution in listed if start.through_session < execution.session <= through
+        ]
+        holdings = account_after(
+            start.holdings,
+            passed,
+            {day: due for day, due in self._actions.items() if start.through_session < day <= through},
+            last_close=self._last_close,
+        )
+        later = [seq for seq, execution in listed if execution.session > through]
+        known = [start.through_fill, *(seq for seq, _ in listed)]
+        return _Checkpoint(through, min(later) - 1 if later else max(known), holdings)
+
+    def _last_close(self, symbol: Symbol, session: date) -> int | None:
+        """Return a symbol's last close before a session, in the session's shares."""
+        for day in reversed(self._calendar.before(session, len(self._calendar.sessions))):
+            bar = self._market.bar(symbol, day)
+            if bar is None:
+                continue
+            close = bar.close_micros
+            for effective_on in sorted(self._actions):
+                if day < effective_on <= session:
+                    for action in self._actions[effective_on]:
+                        if action.symbol == symbol:
+                            close = split_price(close, action.numerator, action.denominator)
+            return close
+        return None
+
+
+class _Checkpoint(NamedTuple):
+    """Hold an account after a session: all of its executions up to `through_fill` are in it."""
+
+    through_session: date
+    through_fill: int
+    holdings: Holdings
+
+
+_ORDERS = (
+    "select seq, broker_order_id, client_order_id, session, symbol, side, quantity, filled_quantity, status,"
+    " reason from orders"
+)
+_OPEN = "status in ('working', 'partial_fill')"
+_FILLS = (
+    "select f.seq, f.execution_id, o.client_order_id, o.session, o.symbol, o.side, f.quantity,"
+    " f.price_micros, f.commission_micros, f.filled_at, f.takes_back"
+    " from fills f join orders o on o.seq = f.order_seq"
+)
+
+
+def _under(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> list[sqlite3.Row]:
+    return ledger.execute(f"{_ORDERS} where client_order_id = ? order by seq", (client_order_id,)).fetchall()
+
+
+def _latest(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> sqlite3.Row | None:
+    rows = _under(ledger, client_order_id)
+    return rows[-1] if rows else None
+
+
+def _insert_order(ledger: sqlite3.Connection, request: OrderRequest, now: datetime) -> BrokerOrder:
+    earlier = len(_under(ledger, request.client_order_id))
+    parts = (request.client_order_id, str(earlier + 1)) if earlier else (request.client_order_id,)
+    ledger.execute(
+        "insert into orders (broker_order_id, client_order_id, request, session, symbol, side, quantity,"
+        " filled_quantity, status, reason, submitted_at) values (?, ?, ?, ?, ?, ?, ?, 0, ?, '', ?)",
+        (
+            "pb-" + hashed(*parts),
+            request.client_order_id,
+            json.dumps(request_payload(request), sort_keys=True),
+            request.session.isoformat(),
+            request.symbol,
+            request.side.value,
+            request.quantity,
+            OrderStatus.WORKING.value,
+            instant_text(now),
+        ),
+    )
+    return _order_of(_under(ledger, request.client_order_id)[-1])
+
+
+def _insert_arrival(
+    ledger: sqlite3.Connection, request: OrderRequest, broker_order_id: str, outcome: str, now: datetime
+) -> None:
+    ledger.execute(
+        "insert into arrivals (client_order_id, request_sha, broker_order_id, arrived_at, outcome)"
+        " values (?, ?, ?, ?, ?)",
+        (
+            request.client_order_id,
+            digest(request_payload(request)),
+            broker_order_id,
+            instant_text(now),
+            outcome,
+        ),
+    )
+
+
+def _set(
+    ledger: sqlite3.Connection, row: sqlite3.Row, status: OrderStatus, filled_quantity: int, reason: str
+) -> sqlite3.Row:
+    ledger.execute(
+        "update orders set status = ?, filled_quantity = ?, reason = ? where seq = ?",
+        (status.value, filled_quantity, reason, row["seq"]),
+    )
+    changed: sqlite3.Row = ledger.execute(f"{_ORDERS} where seq = ?", (row["seq"],)).fetchone()
+    return changed
+
+
+def _executions_after(ledger: sqlite3.Connection, seq: int) -> list[tuple[int, Execution]]:
+    return [
+        (
+            row["seq"],
+            Execution(
+                session=date.fromisoformat(row["session"]),
+                symbol=Symbol(row["symbol"]),
+                side=Side(row["side"]),
+                quantity=row["quantity"],
+                price_micros=row["price_micros"],
+                commission_micros=row["commission_micros"],
+                is_bust=row["takes_back"] != "",
+            ),
+        )
+        for row in ledger.execute(f"{_FILLS} where f.seq > ? order by f.seq", (seq,))
+    ]
+
+
+def _deposit(ledger: sqlite3.Connection) -> _Checkpoint:
+    row = ledger.execute("select deposit_micros from account").fetchone()
+    return _Checkpoint(date.min, 0, Holdings(cash_micros=row["deposit_micros"]))
+
+
+def _checkpoint(ledger: sqlite3.Connection) -> _Checkpoint:
+    row = ledger.execute("select * from checkpoints").fetchone()
+    if row is None:
+        return _deposit(ledger)
+    holdings = Holdings(quantities=json.loads(row["quantities"]), cash_micros=row["cash_micros"])
+    return _Checkpoint(date.fromisoformat(row["through_session"]), row["through_fill"], holdings)
+
+
+def _store_checkpoint(ledger: sqlite3.Connection, checkpoint: _Checkpoint) -> None:
+    ledger.execute(
+        "insert or replace into checkpoints values (1, ?, ?, ?, ?)",
+        (
+            checkpoint.through_session.isoformat(),
+            checkpoint.through_fill,
+            checkpoint.holdings.cash_micros,
+            json.dumps(checkpoint.holdings.quantities),
+        ),
+    )
+
+
+def _order_of(row: sqlite3.Row) -> BrokerOrder:
+    return BrokerOrder(
+        broker_order_id=row["broker_order_id"],
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        symbol=Symbol(row["symbol"]),
+        side=Side(row["side"]),
+        quantity=row["quantity"],
+        filled_quantity=row["filled_quantity"],
+        status=OrderStatus(row["status"]),
+        reason=row["reason"],
+    )
+
+
+def _fill_of(row: sqlite3.Row) -> BrokerFill:
+    return BrokerFill(
+        execution_id=row["execution_id"],
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        quantity=row["quantity"],
+        price_micros=row["price_micros"],
+        commission_micros=row["commission_micros"],
+        filled_at=instant_from_text(row["filled_at"]),
+        takes_back=row["takes_back"],
+    )
