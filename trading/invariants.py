@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
 
-from trading.brokers import BrokerDump
+from trading.audit import GENESIS, chained, content_of, line_of
+from trading.brokers import BrokerDump, BrokerFill, differences
+from trading.decisions import sent_payload_hash
+from trading.guards import GUARDS, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import (
     Incident,
@@ -24,10 +27,18 @@ from trading.journal import (
     SessionRecord,
 )
 from trading.lifecycle import (
+    STALE_EPOCH,
+    STALE_VERSION,
+    Event,
+    IntentState,
+    Place,
+    Refusal,
+    Stage,
     Step,
+    transition,
 )
-from trading.orders import BrokerOrder, Fill
-from trading.values import ClientOrderId, IntentId
+from trading.orders import BrokerOrder, Fill, OrderStatus
+from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol
 
 
 class Approval(NamedTuple):
@@ -164,34 +175,802 @@ def facts_of(evidence: Evidence) -> Facts:
     )
 
 
+INV1, INV2, INV3, INV4, INV5 = "INV1", "INV2", "INV3", "INV4", "INV5"
+INV6, INV7, INV8, INV9, INV10 = "INV6", "INV7", "INV8", "INV9", "INV10"
+INV11, INV12, INV13, INV14, INV15, INV16 = "INV11", "INV12", "INV13", "INV14", "INV15", "INV16"
+
+BOOK_OPENED = "book_opened"
+RUN_CONTROL = "run_control"
+LIVE = "live"
+
+_DIGEST_OF = {BOOK_OPENED: "opening_sha", "decided": "decisions_sha", "settled": "closing_sha"}
 _STEPS = {step.value: step for step in Step}
+_PREPARING = {Step.PREPARED.value, Step.PREPARED_AGAIN.value}
+_ENDINGS = {state.value for state in IntentState if not state.is_open}
+
+
+# -------------------------------------------------------------------------------- orders at brokers
 
 
 def one_order_an_id(facts: Facts) -> Iterator[Violation]:
-    """INV1: a broker has at most one order per intent and generation.
+    """INV1: a broker has at most one order per intent and generation, and one open order per intent.
 
-    A violation is a client order id of ours under which a broker holds two orders.
+    A violation is a client order id of ours under which a broker holds two orders, or an intent of which
+    two generations are open at once: money is spent twice.
     """
     made: dict[ClientOrderId, set[str]] = defaultdict(set)
+    twice: set[ClientOrderId] = set()
     for dump in facts.evidence.dumps:
-        counts = Counter(order.client_order_id for order in dump.orders)
+        listed: set[ClientOrderId] = set()
         for order in dump.orders:
             made[order.client_order_id].add(f"{dump.account}/{order.broker_order_id}")
+            if order.client_order_id in listed:
+                twice.add(order.client_order_id)
+            listed.add(order.client_order_id)
         for arrival in dump.arrivals:
             if arrival.broker_order_id:
                 made[arrival.client_order_id].add(f"{dump.account}/{arrival.broker_order_id}")
-        for client_order_id, count in counts.items():
-            if count > len(made[client_order_id]):
-                made[client_order_id].add(f"{dump.account}: {count} orders of one id")
     for client_order_id, names in made.items():
-        if len(names) > 1 and client_order_id.startswith(CLIENT_ORDER_ID_PREFIX):
+        if _is_ours(client_order_id) and (len(names) > 1 or client_order_id in twice):
+            yield Violation(INV1, client_order_id, f"more than one order at the broker: {_listed(names)}")
+    for intent_id, orders in facts.orders_of.items():
+        still_open = [
+            order.client_order_id
+            for order in orders
+            if any(not found.status.is_terminal for found in facts.at_brokers.get(order.client_order_id, ()))
+        ]
+        if len(still_open) > 1:
+            yield Violation(INV1, intent_id, f"two generations are open at once: {_listed(still_open)}")
+
+
+def only_prepared_orders(facts: Facts) -> Iterator[Violation]:
+    """INV2: a broker has no order of ours, and heard of none, without a prepared row of the same bytes.
+
+    A violation is a client order id with our prefix that the journal never prepared, or an order made of
+    other bytes than those whose digest was stored before the send.
+    """
+    for client_order_id in facts.at_brokers:
+        if _is_ours(client_order_id) and client_order_id not in facts.orders:
+            yield Violation(INV2, client_order_id, "an order at the broker that was never prepared")
+    for dump in facts.evidence.dumps:
+        for arrival in dump.arrivals:
+            if not _is_ours(arrival.client_order_id):
+                continue
+            prepared = facts.orders.get(arrival.client_order_id)
+            if prepared is None:
+                if arrival.client_order_id not in facts.at_brokers:
+                    yield Violation(INV2, arrival.client_order_id, "sent to the broker, but never prepared")
+            elif arrival.broker_order_id and arrival.request_sha != prepared.request_sha:
+                yield Violation(
+                    INV2,
+                    arrival.client_order_id,
+                    f"made of bytes {arrival.request_sha[:12]}, prepared were {prepared.request_sha[:12]}",
+                )
+
+
+def nothing_is_lost(facts: Facts) -> Iterator[Violation]:
+    """INV3: once healed, each intent has ended, is parked with an alarm, or rightly goes on.
+
+    Rightly means: it waits for a person or its send before `not_after`, its order is open at the broker, or
+    it is held by a halt. A violation is an intent that nothing moves any more and nobody was told of; at
+    any time, an open intent of a settled session.
+    """
+    settled = {
+        (row.book, row.lane, row.session) for row in facts.evidence.sessions if row.settled_at is not None
+    }
+    for row in facts.evidence.intents:
+        if not row.state.is_open:
+            continue
+        if (row.intent.book, row.lane, row.intent.session) in settled:
+            yield Violation(INV3, row.intent_id, f"is {_where(row)} though its session is settled")
+        elif facts.evidence.is_healed and (why := _why_lost(facts, row)):
+            yield Violation(INV3, row.intent_id, f"is {_where(row)} after recovery: {why}")
+
+
+def _why_lost(facts: Facts, row: JournalIntent) -> str:
+    """Return why an open intent may not be where it is once recovery has run; empty where it may."""
+    evidence = facts.evidence
+    if row.state in {IntentState.PENDING_APPROVAL, IntentState.APPROVED}:
+        is_late = evidence.as_of is not None and evidence.as_of >= row.not_after
+        return "not_after has passed" if is_late else ""
+    if row.intent_id in facts.alarmed:
+        return ""
+    match row.stage:
+        case Stage.WORKING:
+            if row.account not in facts.dumped_accounts:
+                return ""
+            found = [
+                order
+                for own in facts.orders_of.get(row.intent_id, ())
+                for order in facts.at_brokers.get(own.client_order_id, ())
+            ]
+            if not found:
+                return "the broker has no order of it, and nobody was told"
+            is_over = all(order.status.is_terminal for order in found)
+            return "its order has ended at the broker" if is_over else ""
+        case Stage.PARKED:
+            return "no incident tells a person of it"
+        case Stage.NONE:
+            control = evidence.run_control
+            is_held = control is not None and (control.kill_switch_on or control.paused)
+            return "" if is_held else "its outcome is neither proven nor parked"
+        case _:
+            return "nobody is sending it any more"
+
+
+def endings_agree(facts: Facts) -> Iterator[Violation]:
+    """INV4: how an intent ended agrees with what the broker says of its orders.
+
+    A violation is an order that is open at the broker behind an ended intent (a zombie), has another
+    ending there, or is not there though the broker once acknowledged it; or an intent that ended as
+    nothing while its order filled.
+    """
+    for row in facts.evidence.intents:
+        if row.state.is_open or row.account not in facts.dumped_accounts:
+            continue
+        for order in facts.orders_of.get(row.intent_id, ()):
+            found = facts.at_brokers.get(order.client_order_id, ())
+            if not found and order.broker_order_id:
+                yield Violation(
+                    INV4, order.client_order_id, f"acknowledged as {order.broker_order_id}, not at the broker"
+                )
+            for at_broker in found:
+                if why := _disagreement(row, order, at_broker):
+                    yield Violation(INV4, order.client_order_id, why)
+
+
+def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder) -> str:
+    """Return how a broker's order contradicts the ending of its intent, empty where it does not."""
+    if not found.status.is_terminal:
+        return f"is {found.status} at the broker, but its intent is {row.state}"
+    if order.status != found.status.value:
+        return f"ended {found.status} at the broker, {order.status} in the journal"
+    if found.status is OrderStatus.FILLED and row.state is not IntentState.EXECUTED:
+        return f"filled at the broker, but its intent is {row.state}"
+    return "; ".join(differences(order.request, found))
+
+
+def fills_add_up(facts: Facts) -> Iterator[Violation]:
+    """INV5: an order's filled quantity is the sum of its fills, at most what was sent, and the broker's.
+
+    A violation is a fill that was lost, booked twice or booked otherwise than the broker has it.
+    """
+    filled_of: dict[str, int] = defaultdict(int)
+    for order in facts.evidence.orders:
+        booked = sum(fill.quantity for fill in facts.fills_of.get(order.client_order_id, ()))
+        filled_of[order.intent_id] += booked
+        sent = order.request.quantity
+        if booked != order.filled_quantity:
             yield Violation(
-                "INV1", client_order_id, f"{len(names)} orders at the broker: {', '.join(sorted(names))}"
+                INV5, order.client_order_id, f"filled {order.filled_quantity}, its fills are {booked}"
+            )
+        if not 0 <= booked <= sent:
+            yield Violation(INV5, order.client_order_id, f"fills of {booked} on an order of {sent}")
+        for at_broker in facts.at_brokers.get(order.client_order_id, ()):
+            row = facts.intents.get(order.intent_id)
+            is_over = row is not None and not row.state.is_open
+            if booked > at_broker.filled_quantity or (is_over and booked != at_broker.filled_quantity):
+                yield Violation(
+                    INV5,
+                    order.client_order_id,
+                    f"fills of {booked}, the broker says {at_broker.filled_quantity}",
+                )
+    for row in facts.evidence.intents:
+        if row.filled_quantity != filled_of[row.intent_id]:
+            yield Violation(
+                INV5,
+                row.intent_id,
+                f"filled {row.filled_quantity}, the fills of its orders are {filled_of[row.intent_id]}",
+            )
+    for fill in facts.evidence.fills:
+        if fill.client_order_id not in facts.orders:
+            yield Violation(INV5, fill.execution_id, f"a fill of {fill.client_order_id}, which is no order")
+    yield from _fills_unlike_the_brokers(facts)
+
+
+def _fills_unlike_the_brokers(facts: Facts) -> Iterator[Violation]:
+    """Report fills of ended intents that cost something else than the broker says."""
+    executions: dict[ClientOrderId, Counter[tuple[int, int, int]]] = defaultdict(Counter)
+    for dump in facts.evidence.dumps:
+        busted = {fill.takes_back for fill in dump.fills if fill.takes_back}
+        for execution in dump.fills:
+            if not execution.takes_back and execution.execution_id not in busted:
+                executions[execution.client_order_id][_terms(execution)] += 1
+    for order in facts.evidence.orders:
+        row = facts.intents.get(order.intent_id)
+        told = executions.get(order.client_order_id)
+        if told is None or row is None or row.state.is_open:
+            continue
+        booked = Counter(_terms(fill) for fill in facts.fills_of.get(order.client_order_id, ()))
+        same_shares = _shares(booked) == _shares(told)
+        if booked != told and same_shares:
+            yield Violation(INV5, order.client_order_id, "its fills have other prices or costs at the broker")
+
+
+# -------------------------------------------------------------------------------- the journal itself
+
+
+def nothing_goes_back(facts: Facts) -> Iterator[Violation]:
+    """INV6: sequence numbers count without gaps; versions and epochs of an intent never go back.
+
+    A violation is an event out of its place, one that a holder wrote after another took over, or one that
+    follows an ending.
+    """
+    for place, event in enumerate(facts.evidence.events, start=1):
+        if event.seq != place:
+            yield Violation(INV6, f"event {event.seq}", f"stands at place {place}")
+            break
+    for intent_id, events in facts.steps_of.items():
+        _, refused = _folded(events)
+        if refused is not None and refused.goes_back:
+            yield Violation(INV6, intent_id, f"event {refused.event.seq}: {refused.why}")
+
+
+def rows_follow_from_events(facts: Facts) -> Iterator[Violation]:
+    """INV7: each intent's row is what its events fold to, and each other row has the event that made it.
+
+    A violation is a row that was changed without an event, or an event whose row is gone.
+    """
+    for row in facts.evidence.intents:
+        events = facts.steps_of.get(row.intent_id, ())
+        place, refused = _folded(events)
+        if refused is not None:
+            if not refused.goes_back:
+                yield Violation(INV7, row.intent_id, f"event {refused.event.seq}: {refused.why}")
+        elif place is None:
+            yield Violation(INV7, row.intent_id, "has no events")
+        elif found := _unlike(row, place, events[0]):
+            yield Violation(INV7, row.intent_id, found)
+    for intent_id in facts.steps_of:
+        if intent_id not in facts.intents:
+            yield Violation(INV7, intent_id, "has events, but no row")
+    yield from _orders_without_events(facts)
+    yield from _fills_without_events(facts)
+    yield from _sessions_without_events(facts)
+    yield from _run_control_without_events(facts)
+
+
+class _Refused(NamedTuple):
+    """Say which stored event does not follow from those before, and whether since it goes back."""
+
+    event: JournalEvent
+    why: str
+    goes_back: bool
+
+
+def _folded(events: Sequence[JournalEvent]) -> tuple[Place | None, _Refused | None]:
+    """Return where an intent is after its events, and the first one that does not follow."""
+    place: Place | None = None
+    for event in events:
+        try:
+            body = event.body
+            asked = Event(
+                _STEPS[event.kind], IntentState(body["to"]), body["version"], body["epoch"], body["quantity"]
+            )
+        except (KeyError, ValueError) as error:
+            return place, _Refused(event, f"does not say what was asked ({error})", goes_back=False)
+        if place is not None and not place.state.is_open:
+            return place, _Refused(event, f"{event.kind} after it was {place.state}", goes_back=True)
+        after = transition(place, asked)
+        if isinstance(after, Refusal):
+            return place, _Refused(event, after.message, after.code in {STALE_VERSION, STALE_EPOCH})
+        place = after
+    return place, None
+
+
+def _unlike(row: JournalIntent, place: Place, registered: JournalEvent) -> str:
+    """Return how a row differs from what its events say, empty where it does not."""
+    found = Place(
+        row.state, row.stage, row.version, row.epoch, row.generation, row.quantity, row.filled_quantity
+    )
+    unlike = [
+        f"{name} is {has}, its events say {says}"
+        for name, has, says in zip(Place._fields, found, place, strict=True)
+        if has != says
+    ]
+    body = registered.body
+    if row.payload_hash != body.get("payload_hash"):
+        unlike.append("payload_hash is not the one registered")
+    if row.intent.payload() != body.get("payload"):
+        unlike.append("payload is not the one registered")
+    return "; ".join(unlike)
+
+
+def _orders_without_events(facts: Facts) -> Iterator[Violation]:
+    """Report order rows without the event that prepared them, and such events without their row."""
+    prepared: dict[str, str] = {}
+    for event in facts.evidence.events:
+        if event.kind == Step.PREPARED:
+            request = event.body.get("request", {})
+            prepared[str(request.get("client_order_id"))] = str(event.body.get("request_sha"))
+    for order in facts.evidence.orders:
+        if order.client_order_id not in prepared:
+            yield Violation(INV7, order.client_order_id, "an order's row without the event that prepared it")
+        elif prepared[order.client_order_id] != order.request_sha:
+            yield Violation(INV7, order.client_order_id, "request_sha is not the one prepared")
+    for client_order_id in prepared:
+        if client_order_id not in facts.orders:
+            yield Violation(INV7, client_order_id, "was prepared, but its row is gone")
+
+
+def _fills_without_events(facts: Facts) -> Iterator[Violation]:
+    """Report fill rows without the event that booked them, and such events without their row."""
+    booked: dict[str, tuple[object, ...]] = {}
+    for event in facts.evidence.events:
+        if event.kind == Step.FILLED:
+            body = event.body
+            terms = (body.get("quantity"), body.get("price_micros"), body.get("commission_micros"))
+            booked[str(body.get("execution_id"))] = terms
+    rows = {fill.execution_id: _terms(fill) for fill in facts.evidence.fills}
+    for execution_id in rows.keys() | booked.keys():
+        if execution_id not in rows:
+            yield Violation(INV7, execution_id, "was booked, but its row is gone")
+        elif execution_id not in booked:
+            yield Violation(INV7, execution_id, "a fill's row without the event that booked it")
+        elif rows[execution_id] != booked[execution_id]:
+            yield Violation(INV7, execution_id, "a fill's row is not what its event booked")
+
+
+def _sessions_without_events(facts: Facts) -> Iterator[Violation]:
+    """Report sessions whose decisions, opening or closing book are not those that their events tell."""
+    digests: dict[tuple[str, str, str], dict[str, object]] = defaultdict(dict)
+    for event in facts.evidence.events:
+        name = _DIGEST_OF.get(event.kind)
+        if name:
+            digests[event.book, event.lane, event.session][name] = event.body.get(name)
+    for record in facts.evidence.sessions:
+        subject = f"{record.book} {record.session}"
+        told = digests[record.book, record.lane, record.session.isoformat()]
+        for name in _DIGEST_OF.values():
+            if getattr(record, name) != told.get(name, ""):
+                yield Violation(INV7, subject, f"{name} is not the one that its event tells")
+        if record.closing is not None and record.closing.sha() != record.closing_sha:
+            yield Violation(INV7, subject, "its closing book is not the one that was settled")
+
+
+def _run_control_without_events(facts: Facts) -> Iterator[Violation]:
+    control = facts.evidence.run_control
+    if control is None:
+        return
+    told = next((event for event in reversed(facts.evidence.events) if event.kind == RUN_CONTROL), None)
+    says = {"kill_switch_on": False, "paused": False} if told is None else told.body.get("after")
+    if says != {"kill_switch_on": control.kill_switch_on, "paused": control.paused}:
+        yield Violation(INV7, "run control", "its switches are not those of the last event that set them")
+
+
+def chain_holds(facts: Facts) -> Iterator[Violation]:
+    """INV8: each event's hash covers the one before, and the signed checkpoints agree.
+
+    A violation is an event that was changed, taken out or put in after it was written; the first one is
+    named, since all that follow stand on it.
+    """
+    prev_hash = GENESIS
+    for event in facts.evidence.events:
+        if event.prev_hash != prev_hash:
+            yield Violation(INV8, f"event {event.seq}", "prev_hash is not the hash of the event before")
+            break
+        if chained(prev_hash, content_of(event)) != event.hash:
+            yield Violation(INV8, f"event {event.seq}", "hash is not that of its content")
+            break
+        prev_hash = event.hash
+    for fault in facts.evidence.checkpoint_faults or ():
+        yield Violation(INV8, "checkpoint", fault)
+
+
+def log_is_a_prefix(facts: Facts) -> Iterator[Violation]:
+    """INV9: the audit log is a byte prefix of the export of the journal's events.
+
+    A violation is a line that is no event of the journal, or one more than it has: the log was changed, is
+    another journal's, or ran ahead of a journal that lost what it had. A torn last line is still a prefix.
+    """
+    if facts.evidence.audit_lines is None:
+        return
+    events = iter(facts.evidence.events)
+    torn = 0
+    for number, line in enumerate(facts.evidence.audit_lines, start=1):
+        if torn:
+            yield Violation(INV9, f"line {torn}", "is not the event of this number")
+            return
+        event = next(events, None)
+        if event is None:
+            if line:
+                yield Violation(INV9, f"line {number}", f"the journal has {number - 1} events only")
+            return
+        expected = line_of(event)
+        if line == expected:
+            continue
+        if not expected.encode().startswith(line.encode(errors="surrogateescape")):
+            yield Violation(INV9, f"line {number}", "is not the event of this number")
+            return
+        torn = number
+
+
+# -------------------------------------------------------------------------------- what may be sent
+
+
+def guards_passed(facts: Facts) -> Iterator[Violation]:
+    """INV10: what was prepared passed every guard on the payload that was decided, and was paid for.
+
+    The money and shares of each book are followed through its events: at no event are open orders promised
+    more than there is. A violation is an order that a guard stopped, of another payload than decided, for
+    which the money or the shares were not there, or whose reservation is not what is left of its promise.
+    """
+    for row in facts.evidence.intents:
+        if facts.evidence.judged.get(row.intent_id, True) or row.state is IntentState.REJECTED:
+            continue
+        yield Violation(INV10, row.intent_id, f"is {_where(row)} though a guard stopped its decision")
+    purses = _Purses(facts)
+    for event in facts.evidence.events:
+        if event.kind in _PREPARING:
+            yield from _unguarded(facts, event)
+        if found := purses.after(event):
+            yield Violation(INV10, event.intent_id, f"event {event.seq}: {found}")
+    yield from purses.unlike_rows()
+
+
+def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
+    """Report a prepared event that no guard, or not every guard, passed on the registered payload."""
+    whys = _whys_of(event)
+    stopped = [REASONS.get(why.code, str(why.code)) for why in whys if why.code != PASS]
+    if not whys:
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but no guard looked at it")
+    if stopped:
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, though {_listed(stopped)}")
+    steps = facts.steps_of.get(event.intent_id, ())
+    if event.kind == Step.PREPARED and event.body.get("payload_hash") != steps[0].body.get("payload_hash"):
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: another payload than was decided")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Promise:
+    """Hold what one open order was promised: the shares it may still trade, and a buy's money."""
+
+    client_order_id: ClientOrderId
+    side: Side
+    symbol: Symbol
+    quantity_left: int
+    micros_left: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Purse:
+    """Hold what one book has in one lane at one event.
+
+    `overrun_micros` is what fills cost above what was promised for them: a market order has no highest
+    price, so that alone is no fault of the guards. `is_exact` says that what the session's corporate
+    actions did to the book is known: its closing book tells it.
+    """
+
+    cash_micros: int
+    shares: dict[Symbol, int]
+    is_exact: bool
+    overrun_micros: int = 0
+    promises: dict[str, _Promise] = field(default_factory=dict)
+
+    @property
+    def free_micros(self) -> int:
+        """Return the cash that no open order was promised."""
+        return self.cash_micros - sum(promise.micros_left for promise in self.promises.values())
+
+    def sellable(self, symbol: Symbol) -> int:
+        """Return the shares held that no open sale was promised."""
+        promised = sum(
+            promise.quantity_left
+            for promise in self.promises.values()
+            if promise.side is Side.SELL and promise.symbol == symbol
+        )
+        return self.shares.get(symbol, 0) - promised
+
+
+class _Purses:
+    """Follow what each book has and has promised, event by event."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._purses: dict[tuple[str, str], _Purse] = {}
+        self._opened = _books_at_open(facts)
+        self._fills = {fill.execution_id: fill for fill in facts.evidence.fills}
+        self._promised: dict[ClientOrderId, _Promise] = {}
+
+    def after(self, event: JournalEvent) -> str:
+        """Take one event in; return what is wrong once it has happened, empty where nothing is."""
+        of = (event.book, event.lane)
+        if event.kind == BOOK_OPENED:
+            self._purses[of] = self._opening_of(event)
+            return ""
+        purse = self._purses.get(of)
+        if purse is None or event.kind not in _STEPS:
+            return ""
+        match _STEPS[event.kind]:
+            case Step.PREPARED:
+                return self._prepared(purse, event)
+            case Step.FILLED:
+                return self._filled(purse, event)
+            case _:
+                place_to = event.body.get("to")
+                if place_to in _ENDINGS and (promise := purse.promises.pop(event.intent_id, None)):
+                    promise.quantity_left = promise.micros_left = 0
+                return ""
+
+    def unlike_rows(self) -> Iterator[Violation]:
+        """Report reservations that are not what the events leave of a promise."""
+        rows = {row.client_order_id: row for row in self._facts.evidence.reservations}
+        for client_order_id, promise in self._promised.items():
+            row = rows.get(client_order_id)
+            left = (promise.quantity_left, promise.micros_left)
+            if row is None:
+                yield Violation(
+                    INV10, client_order_id, "was promised money or shares, but has no reservation"
+                )
+            elif (row.quantity_left, row.micros_left) != left:
+                yield Violation(
+                    INV10,
+                    client_order_id,
+                    f"reserved are {row.quantity_left} shares and {row.micros_left} micro-units,"
+                    f" its events leave {left[0]} and {left[1]}",
+                )
+
+    def _opening_of(self, event: JournalEvent) -> _Purse:
+        at_open = self._opened.get((event.book, event.lane, event.session))
+        if at_open is not None:
+            return at_open
+        opening = event.body.get("opening", {})
+        return _Purse(
+            cash_micros=opening.get("cash_micros", 0),
+            shares={Symbol(row[0]): row[1] for row in opening.get("positions", [])},
+            is_exact=False,
+        )
+
+    def _prepared(self, purse: _Purse, event: JournalEvent) -> str:
+        request = event.body.get("request", {})
+        promise = _Promise(
+            client_order_id=ClientOrderId(request.get("client_order_id", "")),
+            side=Side(request.get("side", Side.BUY)),
+            symbol=Symbol(request.get("symbol", "")),
+            quantity_left=request.get("quantity", 0),
+            micros_left=0,
+        )
+        seen = _seen_by_guards(event)
+        if promise.side is Side.BUY:
+            at_reference = request.get("reference_price_micros", 0) * promise.quantity_left
+            counted, free_seen = seen.get("buying_power", (0, 0))
+            promise.micros_left = max(at_reference, counted)
+            free = purse.free_micros if purse.is_exact else max(purse.free_micros, free_seen)
+            found = (
+                f"needs {promise.micros_left} micro-units, free are {free}"
+                if (promise.micros_left > free)
+                else ""
+            )
+        else:
+            _, sellable_seen = seen.get("symbol_cap", (0, 0))
+            sellable = purse.sellable(promise.symbol)
+            sellable = sellable if purse.is_exact else max(sellable, sellable_seen)
+            found = (
+                f"sells {promise.quantity_left} {promise.symbol}, sellable are {sellable}"
+                if (promise.quantity_left > sellable)
+                else ""
+            )
+        purse.promises[event.intent_id] = promise
+        self._promised[promise.client_order_id] = promise
+        return found
+
+    def _filled(self, purse: _Purse, event: JournalEvent) -> str:
+        promise = purse.promises.get(event.intent_id)
+        if promise is None:
+            return "filled, but nothing was promised for it"
+        quantity = event.body.get("quantity", 0)
+        commission = event.body.get("commission_micros", 0)
+        notional = event.body.get("price_micros", 0) * quantity
+        before = promise.micros_left
+        left = max(promise.quantity_left - quantity, 0)
+        # What the shares still open need, rounded up: as the reservation itself shrinks.
+        if promise.quantity_left:
+            promise.micros_left = -(-before * left // promise.quantity_left)
+        promise.quantity_left = left
+        is_buy = promise.side is Side.BUY
+        purse.cash_micros += (-notional if is_buy else notional) - commission
+        purse.shares[promise.symbol] = purse.shares.get(promise.symbol, 0) + (
+            quantity if is_buy else -quantity
+        )
+        if is_buy:
+            purse.overrun_micros += max(notional + commission - (before - promise.micros_left), 0)
+        if purse.is_exact and purse.shares[promise.symbol] < 0:
+            return f"sold {-purse.shares[promise.symbol]} {promise.symbol} more than were held"
+        if purse.is_exact and purse.free_micros + purse.overrun_micros < 0:
+            return f"{-purse.free_micros} micro-units more are promised than there are"
+        return ""
+
+
+def _books_at_open(facts: Facts) -> dict[tuple[str, str, str], _Purse]:
+    """Return each settled session's book at its open: its closing book without the session's fills.
+
+    The opening book would not do: dividends and splits of the morning are not in it.
+    """
+    opened: dict[tuple[str, str, str], _Purse] = {}
+    for record in facts.evidence.sessions:
+        if record.closing is not None:
+            opened[record.book, record.lane, record.session.isoformat()] = _Purse(
+                cash_micros=record.closing.cash_micros,
+                shares={position.symbol: position.quantity for position in record.closing.positions},
+                is_exact=True,
+            )
+    for fill in facts.evidence.fills:
+        row = facts.intents.get(fill.intent_id)
+        if row is None:
+            continue
+        purse = opened.get((row.intent.book, row.lane, fill.session.isoformat()))
+        if purse is not None:
+            sign = 1 if fill.side is Side.BUY else -1
+            purse.cash_micros += sign * fill.notional_micros + fill.commission_micros
+            purse.shares[fill.symbol] = purse.shares.get(fill.symbol, 0) - sign * fill.quantity
+    return opened
+
+
+def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
+    """INV11: while the kill switch is on only orders of slot `flatten` are prepared, while paused none.
+
+    A violation is an order that got past a halt.
+    """
+    is_halted = is_paused = False
+    for event in facts.evidence.events:
+        if event.kind == RUN_CONTROL:
+            after = event.body.get("after", {})
+            is_halted, is_paused = bool(after.get("kill_switch_on")), bool(after.get("paused"))
+        elif event.kind in _PREPARING and (is_halted or is_paused):
+            row = facts.intents.get(event.intent_id)
+            is_flatten = row is not None and row.intent.slot is Slot.FLATTEN
+            if is_paused or not is_flatten:
+                how = "paused" if is_paused else "halted"
+                yield Violation(INV11, event.intent_id, f"event {event.seq}: {event.kind} while {how}")
+
+
+def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
+    """INV12: an approval has an actor and names the hash of the payload that was executed.
+
+    A violation is an intent that waited for a person and went on without one, or on another payload than
+    that person saw.
+    """
+    answers = {(answer.intent_id, answer.nonce): answer for answer in facts.evidence.approvals}
+    for answer in facts.evidence.approvals:
+        row = facts.intents.get(answer.intent_id)
+        if not answer.actor.strip():
+            yield Violation(INV12, answer.intent_id, f"{answer.answer} by nobody (nonce {answer.nonce})")
+        if row is None or answer.payload_hash != row.payload_hash:
+            yield Violation(
+                INV12, answer.intent_id, f"{answer.answer} was another payload than the one stored"
+            )
+        elif answer.answer == Step.APPROVED and (
+            sent_payload_hash(row.intent, quantity=row.quantity) != answer.payload_hash
+        ):
+            yield Violation(INV12, answer.intent_id, "its row's payload is not the one that was approved")
+    for intent_id, events in facts.steps_of.items():
+        for event in events:
+            if event.kind != Step.APPROVED:
+                continue
+            stored = answers.get((IntentId(intent_id), str(event.body.get("nonce"))))
+            if stored is None or stored.answer != Step.APPROVED or stored.actor != event.actor:
+                yield Violation(
+                    INV12, intent_id, f"event {event.seq}: approved, but no stored answer says so"
+                )
+
+
+def resends_are_equal(facts: Facts) -> Iterator[Violation]:
+    """INV13: bytes that are sent twice under one client order id are equal.
+
+    A violation is a second attempt that asks for something else under the id of the first.
+    """
+    heard: dict[ClientOrderId, set[str]] = defaultdict(set)
+    for dump in facts.evidence.dumps:
+        for arrival in dump.arrivals:
+            heard[arrival.client_order_id].add(arrival.request_sha)
+    for client_order_id, shas in heard.items():
+        if len(shas) > 1 and _is_ours(client_order_id):
+            yield Violation(INV13, client_order_id, f"sent as {_listed(sha[:12] for sha in shas)}")
+
+
+# -------------------------------------------------------------------------------- replays and secrets
+
+
+def replays_are_identical(facts: Facts) -> Iterator[Violation]:
+    """INV14: a session decided again from what it read gives the decisions on record, byte by byte.
+
+    A violation is a session whose decisions cannot be reproduced: an input, a rule or the code changed
+    without its name changing.
+    """
+    for row in facts.evidence.replayed:
+        if row.recorded_sha != row.replayed_sha:
+            yield Violation(
+                INV14,
+                f"{row.book} {row.session}",
+                f"decisions on record {row.recorded_sha[:12]}, made again {row.replayed_sha[:12]}",
             )
 
 
-def nothing_lacking(_evidence: Evidence) -> str:
-    """Return no reason: the journal alone suffices."""
+def secrets_stay_out(facts: Facts) -> Iterator[Violation]:
+    """INV15: no planted secret stands in the journal's events, its incidents or the audit log.
+
+    A violation names the place, never the secret.
+    """
+    secrets = facts.evidence.planted_secrets
+    if not secrets:
+        return
+    for event in facts.evidence.events:
+        if _holds(line_of(event), secrets):
+            yield Violation(INV15, f"event {event.seq}", "holds a planted secret")
+    for incident in facts.evidence.incidents:
+        if _holds(incident.detail, secrets):
+            yield Violation(INV15, f"incident {incident.incident_id}", "holds a planted secret")
+    for number, line in enumerate(facts.evidence.audit_lines or (), start=1):
+        if _holds(line, secrets):
+            yield Violation(INV15, f"line {number}", "holds a planted secret")
+
+
+def only_live_trades_live(facts: Facts) -> Iterator[Violation]:
+    """INV16: only the lane `live` has live orders; replays and backfills never reach a live broker.
+
+    A violation is a live order's row in another lane, or a send to a live broker that comes from one.
+    """
+    for client_order_id in facts.evidence.live_orders:
+        order = facts.orders.get(client_order_id)
+        row = facts.intents.get(order.intent_id) if order is not None else None
+        if row is None or row.lane != LIVE:
+            lane = "no lane" if row is None else row.lane
+            yield Violation(INV16, client_order_id, f"a live order of {lane}")
+    for dump in facts.evidence.dumps:
+        if not dump.is_live:
+            continue
+        heard = [order.client_order_id for order in dump.orders]
+        heard += [arrival.client_order_id for arrival in dump.arrivals]
+        for client_order_id in dict.fromkeys(heard):
+            order = facts.orders.get(client_order_id)
+            row = facts.intents.get(order.intent_id) if order is not None else None
+            if row is not None and row.lane != LIVE:
+                yield Violation(INV16, client_order_id, f"reached a live broker from lane {row.lane}")
+
+
+# -------------------------------------------------------------------------------- small words
+
+
+def _is_ours(client_order_id: str) -> bool:
+    return client_order_id.startswith(CLIENT_ORDER_ID_PREFIX)
+
+
+def _where(row: JournalIntent) -> str:
+    return f"{row.state}/{row.stage}" if row.stage else row.state.value
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _holds(text: str, secrets: Iterable[str]) -> bool:
+    return any(secret in text for secret in secrets)
+
+
+def _terms(fill: Fill | BrokerFill) -> tuple[int, int, int]:
+    return fill.quantity, fill.price_micros, fill.commission_micros
+
+
+def _shares(terms: Counter[tuple[int, int, int]]) -> int:
+    return sum(quantity * count for (quantity, _, _), count in terms.items())
+
+
+def _whys_of(event: JournalEvent) -> list[Why]:
+    return [Why(*why) for why in event.body.get("whys", [])]
+
+
+def _seen_by_guards(event: JournalEvent) -> dict[str, tuple[int, int]]:
+    """Return what each guard observed and its limit, by name; empty where not all of them looked."""
+    whys = _whys_of(event)
+    if len(whys) != len(GUARDS):
+        return {}
+    return {name: (why.observed, why.limit) for (name, _), why in zip(GUARDS, whys, strict=True)}
+
+
+# -------------------------------------------------------------------------------- all of them
+
+
+def _lacks_nothing(_evidence: Evidence) -> str:
     return ""
 
 
@@ -199,17 +978,88 @@ def _lacks_dumps(evidence: Evidence) -> str:
     return "" if evidence.dumps else "no broker told what it has"
 
 
+def _lacks_recovery(evidence: Evidence) -> str:
+    if evidence.is_healed or any(row.settled_at is not None for row in evidence.sessions):
+        return ""
+    return "no session is settled yet, and something may be running"
+
+
+def _lacks_log(evidence: Evidence) -> str:
+    return "" if evidence.audit_lines is not None else "no audit log was given"
+
+
+def _lacks_replay(evidence: Evidence) -> str:
+    return "" if evidence.replayed else "nothing was decided again to compare with"
+
+
+def _lacks_secrets(evidence: Evidence) -> str:
+    return "" if evidence.planted_secrets else "no secret was planted"
+
+
+def _intents(evidence: Evidence) -> str:
+    return _counted(len(evidence.intents), "intent")
+
+
+def _events(evidence: Evidence) -> str:
+    return _counted(len(evidence.events), "event")
+
+
 def _broker_orders(evidence: Evidence) -> str:
-    return f"{sum(len(dump.orders) for dump in evidence.dumps)} broker orders"
+    return _counted(sum(len(dump.orders) for dump in evidence.dumps), "broker order")
+
+
+def _arrivals(evidence: Evidence) -> str:
+    return _counted(sum(len(dump.arrivals) for dump in evidence.dumps), "send")
+
+
+def _fills(evidence: Evidence) -> str:
+    return _counted(len(evidence.fills), "fill")
+
+
+def _prepared(evidence: Evidence) -> str:
+    return _counted(sum(event.kind in _PREPARING for event in evidence.events), "prepared send")
+
+
+def _answers(evidence: Evidence) -> str:
+    return _counted(len(evidence.approvals), "answer")
+
+
+def _replays(evidence: Evidence) -> str:
+    return _counted(len(evidence.replayed), "session")
+
+
+def _orders(evidence: Evidence) -> str:
+    return _counted(len(evidence.orders), "order")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
-        "INV1",
-        "A broker has at most one order per intent and generation.",
-        one_order_an_id,
-        _lacks_dumps,
-        _broker_orders,
+        INV1, "one broker order per intent and generation", one_order_an_id, _lacks_dumps, _broker_orders
     ),
+    Invariant(
+        INV2, "no order of ours that was not prepared", only_prepared_orders, _lacks_dumps, _broker_orders
+    ),
+    Invariant(INV3, "no intent is lost", nothing_is_lost, _lacks_recovery, _intents),
+    Invariant(INV4, "endings agree with the broker", endings_agree, _lacks_dumps, _intents),
+    Invariant(INV5, "fills add up, here and at the broker", fills_add_up, _lacks_nothing, _fills),
+    Invariant(INV6, "nothing goes back", nothing_goes_back, _lacks_nothing, _events),
+    Invariant(INV7, "rows are what their events say", rows_follow_from_events, _lacks_nothing, _intents),
+    Invariant(INV8, "the chain of events holds", chain_holds, _lacks_nothing, _events),
+    Invariant(INV9, "the audit log is a copy of the journal", log_is_a_prefix, _lacks_log, _events),
+    Invariant(
+        INV10, "guards passed what was sent, and it was paid for", guards_passed, _lacks_nothing, _prepared
+    ),
+    Invariant(INV11, "nothing was sent past a halt", nothing_is_sent_while_halted, _lacks_nothing, _prepared),
+    Invariant(
+        INV12, "approvals are a person's, of what was sent", approvals_are_persons, _lacks_nothing, _answers
+    ),
+    Invariant(INV13, "bytes sent twice are equal", resends_are_equal, _lacks_dumps, _arrivals),
+    Invariant(INV14, "a replay gives the same decisions", replays_are_identical, _lacks_replay, _replays),
+    Invariant(INV15, "no planted secret shows", secrets_stay_out, _lacks_secrets, _events),
+    Invariant(INV16, "only the live lane trades live", only_live_trades_live, _lacks_nothing, _orders),
 )
 """All that is checked, in order."""
