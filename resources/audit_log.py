@@ -1,132 +1,427 @@
 """The audit log: the journal's events as JSON lines in a file that people can keep a copy of.
 
-A projection, never ahead of the database and always a byte prefix of its export. What a line says and how
-the chain is checked is trading/audit.py.
+A projection, never ahead of the database and always a byte prefix of its export. Beside `audit.jsonl` are
+`audit.checkpoints.jsonl`, signed each time the log has grown, and `keys/` with the key that signs. What a
+line and a checkpoint say and how they are verified is trading/audit.py; the keys are audit_keys.py.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from trading.audit import BadEntry, line_of, verify
-from trading.errors import JournalError
-from trading.journal import Journal, JournalEvent
+import rfc8785
+
+from resources.audit_keys import PUBLIC_NAME, SigningKey, has_key, signatory_of, signing_key, sync_folder
+from trading.audit import (
+    BEGINNING,
+    LINE_BYTES_MAX,
+    BadEntry,
+    Checkpoint,
+    Link,
+    Part,
+    Signatory,
+    checkpoint_content,
+    checkpoint_of,
+    event_of_line,
+    follow,
+    instant_text,
+    line_of,
+    signed_bytes,
+    verify_signed,
+)
+from trading.errors import BadInput, JournalBehindLog, JournalError
+from trading.journal import JournalEvent
 
 BATCH = 1_000
 """Events read from the journal at a time."""
 
 _TAIL = 65_536
-"""Bytes read at a time from the end of the file, to find its last line."""
+"""Bytes read at a time from the end of a file, to find its last line."""
 
 
-def project(journal: Journal, path: Path) -> int:
-    """Append the events that the file does not have yet, and sync it; returns how many.
+class Events(Protocol):
+    """Give a journal's events; the store and the reader both do."""
 
-    A torn last line is cut off first. Raises `JournalError` where the file's last line is not the
-    journal's event of that number: then the file is not of this journal, or one of the two was changed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    appended = 0
-    with path.open("a+b") as log:
-        # Two runs may end at once: the second waits, and finds the first one's lines.
-        fcntl.flock(log, fcntl.LOCK_EX)
-        _heal(log)
-        last = _last_line(log)
-        seq = 0 if last is None else _checked(journal, path, last)
-        for event in _events_after(journal, seq):
-            log.write(line_of(event).encode() + b"\n")
-            appended += 1
-        log.flush()
-        os.fsync(log.fileno())
-    if is_new:
-        _sync_folder(path.parent)
-    return appended
+    def events(self, *, after: int, limit: int) -> Sequence[JournalEvent]:
+        """Return events with a sequence number above `after`, ascending, at most `limit`."""
+        ...
 
 
 class AuditFile:
     """Keep one journal's log file up to date; a `trading.audit.AuditLog`."""
 
-    def __init__(self, journal: Journal, path: Path) -> None:
+    def __init__(self, journal: Events, path: Path) -> None:
         """Name the journal and its file."""
         self._journal = journal
         self._path = path
 
     def project(self) -> int:
-        """Append the events that the file does not have yet; return how many."""
+        """Append the events that the file does not have yet, and sign where it ends; return how many."""
         return project(self._journal, self._path)
 
+    def verify(self) -> BadEntry | None:
+        """Return what does not hold from the last checkpoint on, or between it and the journal."""
+        return verify_end(self._journal, self._path)
 
-def check(path: Path) -> BadEntry | None:
-    """Return the first entry of a log file that does not hold, or `None`; a missing file holds nothing."""
-    if not path.exists():
-        return None
-    with path.open(encoding="utf-8", newline="\n") as log:
-        return verify(log)
+    def verify_all(self) -> BadEntry | None:
+        """Return the first entry that does not hold in the whole file, or that is not the journal's."""
+        bad = check(self._path)
+        if bad is not None and not bad.heals:
+            return bad
+        return compare(self._journal, self._path) or bad
 
 
-def _events_after(journal: Journal, seq: int) -> Iterator[JournalEvent]:
+def checkpoints_of(path: Path) -> Path:
+    """Return where a log's checkpoints are."""
+    return path.with_suffix(".checkpoints.jsonl")
+
+
+def keys_of(path: Path) -> Path:
+    """Return the folder of the key that signs a log's checkpoints."""
+    return path.parent / "keys"
+
+
+def project(journal: Events, path: Path) -> int:
+    """Append the events that the file does not have yet, sync it, and sign where it ends; returns how many.
+
+    What a crash left is mended first: a torn last line is cut off, and what no checkpoint is signed for is
+    compared with the journal before it is. Raises `JournalBehindLog` where the journal lacks events that
+    its own log has, `JournalError` where a line is not the journal's event or the file cannot be written,
+    `BadSetting` where the signing key is missing or is not the one that signed before.
+    """
+    try:
+        with _locked(path) as (log, checkpoints):
+            _heal(log)
+            _heal(checkpoints)
+            return _projected(journal, path, log, checkpoints)
+    except OSError as error:
+        raise JournalError(f"audit log {path}: cannot be written: {error}") from error
+
+
+def check(path: Path, *, public_key: Path | None = None, kept: str = "") -> BadEntry | None:
+    """Return the first entry of a log file or its checkpoints that does not hold, or `None`.
+
+    `public_key` is the copy that was taken away; else the one beside the log is trusted. `kept` is a line
+    of the checkpoints that was taken away: the log must still go through it. A log never written holds
+    nothing bad. Raises `JournalError` where a file cannot be read, `BadSetting` for an unusable key.
+    """
+    try:
+        bad = _missing(path, is_signed=public_key is not None or has_key(keys_of(path)))
+        if bad is not None or not path.exists():
+            return bad
+        with _shared(path) as log, _opened(checkpoints_of(path)) as checkpoints:
+            signatory = _signatory(path, checkpoints, public_key)
+            return verify_signed(
+                _lines(log), _lines(checkpoints), signatory, kept=_kept(kept, signatory) if kept else None
+            )
+    except OSError as error:
+        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+
+
+def verify_end(journal: Events, path: Path) -> BadEntry | None:
+    """Return what does not hold from the last checkpoint on, or between it and the journal, or `None`.
+
+    Takes as long however long the log is; where something is wrong, the whole log is read to name it.
+    Raises as `check` does.
+    """
+    try:
+        bad = _missing(path, is_signed=has_key(keys_of(path)))
+        if bad is not None or not path.exists():
+            return bad
+        with _shared(path) as log, _opened(checkpoints_of(path)) as checkpoints:
+            signatory = _signatory(path, checkpoints, None)
+            signed = _last_signed(checkpoints, signatory)
+            begins = signed.link if isinstance(signed, Checkpoint) else BEGINNING
+            holds = not isinstance(signed, str) and (signed is None or _ends_at(log, begins))
+            log.seek(begins.size_bytes)
+            bad = verify_signed(_lines(log), (), signatory, after=begins) if holds else None
+            is_torn = bad is None and not _is_whole(checkpoints)
+    except OSError as error:
+        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+    if not holds or is_torn or (bad is not None and not bad.heals):
+        bad = check(path)
+    if bad is not None and not bad.heals:
+        return bad
+    return compare(journal, path, after=begins) or bad
+
+
+def compare(journal: Events, path: Path, *, after: Link = BEGINNING) -> BadEntry | None:
+    """Return the first line that is not the journal's event of that number, or `None`.
+
+    A log may be short of its journal, since the next projection adds the rest, but never ahead of it: an
+    emptied, older or other journal is found here. `after` is where to begin: a checkpoint that was verified.
+    A torn last line is left out.
+    """
+    try:
+        if not path.exists():
+            return None
+        if after.seq and (bad := _differs(journal, after)):
+            return bad
+        with _shared(path) as log:
+            log.seek(after.size_bytes)
+            events = _events_after(journal, after.seq)
+            for number, line in enumerate(_lines(log), start=after.seq + 1):
+                if not line.endswith(b"\n"):
+                    return None
+                event = next(events, None)
+                if event is None:
+                    return _behind(number)
+                if _line(event) != line:
+                    return BadEntry(number, number, f"is not the journal's event {number}")
+    except OSError as error:
+        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+    return None
+
+
+# -------------------------------------------------------------------------------- growing
+
+
+def _projected(journal: Events, path: Path, log: BinaryIO, checkpoints: BinaryIO) -> int:
+    previous = _line_before(checkpoints, checkpoints.seek(0, os.SEEK_END))
+    key: SigningKey | None = None
+    signed = BEGINNING
+    if previous:
+        key = signing_key(keys_of(path), may_make=False)
+        checkpoint = checkpoint_of(previous, key.signatory)
+        if isinstance(checkpoint, str):
+            raise JournalError(f"audit log {path}: its last checkpoint does not hold ({checkpoint}); {_KEEP}")
+        signed = checkpoint.link
+    stands = _agreed(journal, path, log, signed)
+    events = _events_after(journal, stands.seq)
+    log.seek(stands.size_bytes)
+    for line in _lines(log):
+        event = next(events, None)
+        if event is None:
+            raise JournalBehindLog(f"audit log {path}: {_behind(stands.seq + 1).reason}; {_KEEP}")
+        if line != _line(event):
+            raise JournalError(f"audit log {path}: line {event.seq} is not the journal's event; {_KEEP}")
+        stands = _followed(path, stands, line)
+    appended = 0
+    for event in events:
+        line = _line(event)
+        stands = _followed(path, stands, line)
+        if stands.seq == signed.seq and stands != signed:
+            raise JournalError(f"audit log {path}: was changed before line {signed.seq}; {_KEEP}")
+        log.write(line)
+        appended += 1
+    log.flush()
+    os.fsync(log.fileno())
+    if stands.seq > signed.seq:
+        _sign(checkpoints, stands, previous, key or signing_key(keys_of(path), may_make=True))
+    return appended
+
+
+def _sign(checkpoints: BinaryIO, stands: Link, previous: bytes, key: SigningKey) -> None:
+    content = checkpoint_content(stands, previous=previous, key_id=key.signatory.key_id)
+    signature = key.sign(signed_bytes(content)).hex()
+    checkpoints.write(rfc8785.dumps({**content, "signature": signature}) + b"\n")
+    checkpoints.flush()
+    os.fsync(checkpoints.fileno())
+
+
+def _agreed(journal: Events, path: Path, log: BinaryIO, signed: Link) -> Link:
+    """Return the last place up to which the file is known to be the journal's: signed, or its last line.
+
+    The last line counts where the file was cut off before what is signed: the journal gives it back.
+    """
+    if signed.seq and (bad := _differs(journal, signed)):
+        error = JournalBehindLog if bad.part is Part.JOURNAL else JournalError
+        raise error(f"audit log {path}: entry {bad.seq} {bad.reason}; {_KEEP}")
+    end = log.seek(0, os.SEEK_END)
+    if end >= signed.size_bytes:
+        if signed.seq and not _ends_at(log, signed):
+            raise JournalError(f"audit log {path}: line {signed.seq} is not the one signed; {_KEEP}")
+        return signed
+    line = _line_before(log, end)
+    if not line:
+        return BEGINNING
+    try:
+        event = event_of_line(line)
+    except BadInput as error:
+        raise JournalError(f"audit log {path}: its last line is no event; {_KEEP}") from error
+    stored = _event(journal, event.seq)
+    if stored is None or _line(stored) != line:
+        raise JournalError(f"audit log {path}: its last line is not the journal's event; {_KEEP}")
+    return Link(stored.seq, stored.hash, instant_text(stored.at), end)
+
+
+def _followed(path: Path, link: Link, line: bytes) -> Link:
+    """Return where the chain stands after a line of the journal's: nothing is signed that does not follow."""
+    found = follow(link, line)
+    if isinstance(found, str):
+        raise JournalError(f"audit log {path}: the journal's event {link.seq + 1} does not hold: {found}")
+    return found
+
+
+# -------------------------------------------------------------------------------- against the journal
+
+
+def _differs(journal: Events, signed: Link) -> BadEntry | None:
+    """Return how the journal's event of a number is not the one that was signed, or `None`."""
+    event = _event(journal, signed.seq)
+    if event is None:
+        return _behind(signed.seq)
+    if event.hash != signed.hash:
+        return BadEntry(signed.seq, signed.seq, "was signed, but is another one in the journal")
+    return None
+
+
+def _behind(seq: int) -> BadEntry:
+    what = (
+        f"the journal has no event {seq}, but its log has: the journal was emptied, or is an older or"
+        " another one"
+    )
+    return BadEntry(seq, seq, what, part=Part.JOURNAL)
+
+
+def _event(journal: Events, seq: int) -> JournalEvent | None:
+    found = journal.events(after=seq - 1, limit=1)
+    return found[0] if found and found[0].seq == seq else None
+
+
+def _events_after(journal: Events, seq: int) -> Iterator[JournalEvent]:
     while batch := journal.events(after=seq, limit=BATCH):
         yield from batch
         seq = batch[-1].seq
 
 
-def _heal(log: BinaryIO) -> None:
+def _line(event: JournalEvent) -> bytes:
+    return line_of(event).encode() + b"\n"
+
+
+# -------------------------------------------------------------------------------- signatures
+
+
+_NOBODY = Signatory(key_id="", is_signed=lambda _content, _signature: False)
+"""Whose signatures count where nothing was signed yet."""
+
+_KEEP = "verify the log; keep it, its checkpoints and the journal as they are, and restore the true one"
+"""What to do about a log that is not its journal's."""
+
+
+def _missing(path: Path, *, is_signed: bool) -> BadEntry | None:
+    """Return which file is missing that must have been there, or `None`."""
+    checkpoints = checkpoints_of(path)
+    if not path.exists() and checkpoints.exists() and checkpoints.stat().st_size:
+        return BadEntry(1, 1, "the log is missing, but its checkpoints are here")
+    # The file is made before the key, so that a crash never leaves a key and no file.
+    if path.exists() and path.stat().st_size and is_signed and not checkpoints.exists():
+        return BadEntry(
+            1, 1, "the checkpoints are missing, but a key to sign them was made", part=Part.CHECKPOINTS
+        )
+    return None
+
+
+def _signatory(path: Path, checkpoints: BinaryIO, public_key: Path | None) -> Signatory:
+    if public_key is None and not checkpoints.seek(0, os.SEEK_END):
+        return _NOBODY
+    checkpoints.seek(0)
+    return signatory_of(public_key or keys_of(path) / PUBLIC_NAME)
+
+
+def _kept(line: str, signatory: Signatory) -> Checkpoint:
+    found = checkpoint_of(line.strip().encode(errors="surrogatepass"), signatory)
+    if isinstance(found, str):
+        raise BadInput(f"the checkpoint that was kept does not hold: {found}")
+    return found
+
+
+def _last_signed(checkpoints: BinaryIO, signatory: Signatory) -> Checkpoint | str | None:
+    """Return the last whole checkpoint, why it is none, or `None` where there is none yet."""
+    line = _line_before(checkpoints, _end_of_whole(checkpoints))
+    return checkpoint_of(line, signatory) if line else None
+
+
+def _ends_at(log: BinaryIO, signed: Link) -> bool:
+    """Say whether the line that ends where a checkpoint says is the event it was signed for."""
+    if log.seek(0, os.SEEK_END) < signed.size_bytes:
+        return False
+    line = _line_before(log, signed.size_bytes)
+    try:
+        before = event_of_line(line).prev_hash
+    except BadInput:
+        return False
+    return follow(Link(signed.seq - 1, before, "", signed.size_bytes - len(line)), line) == signed
+
+
+# -------------------------------------------------------------------------------- files
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Give the log and its checkpoints to write; two runs may end at once: the second waits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("a+b") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        bad = _missing(path, is_signed=has_key(keys_of(path)))
+        if bad is not None:
+            raise JournalError(f"audit log {path}: {bad.reason}; {_KEEP}")
+        is_new |= not checkpoints_of(path).exists()
+        with checkpoints_of(path).open("a+b") as checkpoints:
+            if is_new:
+                sync_folder(path.parent)
+            yield log, checkpoints
+
+
+@contextmanager
+def _shared(path: Path) -> Iterator[BinaryIO]:
+    """Give the log to read, while nobody writes it."""
+    with path.open("rb") as log:
+        fcntl.flock(log, fcntl.LOCK_SH)
+        yield log
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to read, an empty one where there is none."""
+    with path.open("rb") if path.exists() else BytesIO() as file:
+        yield file
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield lines with their ends from where a file stands, holding at most one that is too long."""
+    while line := file.readline(LINE_BYTES_MAX + 2):
+        yield line
+
+
+def _heal(file: BinaryIO) -> None:
     """Cut off what a crash left after the last whole line."""
-    end = log.seek(0, os.SEEK_END)
-    at = end
+    at = _end_of_whole(file)
+    if at != file.seek(0, os.SEEK_END):
+        file.truncate(at)
+
+
+def _is_whole(file: BinaryIO) -> bool:
+    return _end_of_whole(file) == file.seek(0, os.SEEK_END)
+
+
+def _end_of_whole(file: BinaryIO) -> int:
+    """Return where the last whole line ends, in bytes; 0 where there is none."""
+    at = file.seek(0, os.SEEK_END)
     while at > 0:
         start = max(0, at - _TAIL)
-        log.seek(start)
-        newline = log.read(at - start).rfind(b"\n")
+        file.seek(start)
+        newline = file.read(at - start).rfind(b"\n")
         if newline >= 0:
-            at = start + newline + 1
-            break
+            return start + newline + 1
         at = start
-    if at != end:
-        log.truncate(at)
+    return 0
 
 
-def _last_line(log: BinaryIO) -> bytes | None:
-    end = log.seek(0, os.SEEK_END)
-    if end == 0:
-        return None
+def _line_before(file: BinaryIO, end: int) -> bytes:
+    """Return the line that ends at a byte, with its end; empty at the file's beginning."""
     tail = b""
     at = end
-    while at > 0 and tail.count(b"\n", 0, -1) == 0:
+    while at > 0 and tail.count(b"\n", 0, -1) == 0 and len(tail) <= LINE_BYTES_MAX:
         start = max(0, at - _TAIL)
-        log.seek(start)
-        tail = log.read(at - start) + tail
+        file.seek(start)
+        tail = file.read(at - start) + tail
         at = start
-    return tail[:-1].rpartition(b"\n")[2]
-
-
-def _checked(journal: Journal, path: Path, last: bytes) -> int:
-    """Return the sequence number of the file's last line, after comparing it with the journal's event."""
-    try:
-        seq = int(json.loads(last)["seq"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise JournalError(
-            f"audit log {path}: its last line is no event; keep it and name another path"
-        ) from error
-    stored = journal.events(after=seq - 1, limit=1)
-    if not stored or line_of(stored[0]).encode() != last:
-        raise JournalError(
-            f"audit log {path}: its last line (event {seq}) is not the journal's; the file belongs to another"
-            " journal, or one of them was changed: verify the log, keep both, and name another path"
-        )
-    return seq
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name as durable as its content."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return tail[tail.rfind(b"\n", 0, -1) + 1 :]

@@ -16,6 +16,7 @@ TradingError
 │   ├── IllegalTransition    the state machine has no such edge
 │   ├── StaleVersion         somebody else changed the row first
 │   ├── DuplicateIntent      another payload under a known intent id
+│   ├── JournalBehindLog     lacks events that its own audit log has: emptied, older or another one
 │   └── JournalUnavailable   locked, corrupt, wrong schema or disk full
 ├── RecordsUnavailable       Dagster's own records cannot be kept: damaged, full or not writable
 ├── LakeError                a table that is missing, corrupt or of another schema
@@ -89,6 +90,10 @@ class StaleVersion(JournalError):
 
 class DuplicateIntent(JournalError):
     """Name another payload under a known intent id; the first one stands."""
+
+
+class JournalBehindLog(JournalError):
+    """Say that the journal lacks events that its own audit log has."""
 
 
 class JournalUnavailable(JournalError):

@@ -12,7 +12,7 @@ import pytest
 from resources.audit_log import check, project
 from resources.journal.store import SqlJournal
 from trading.audit import GENESIS, chained, line_of, verify
-from trading.errors import JournalError
+from trading.errors import JournalBehindLog, JournalError
 from trading.journal import RunControlAction
 
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
@@ -83,7 +83,7 @@ def test_a_log_of_another_journal_is_left_alone(journal, log, tmp_path):
     before = log.read_bytes()
     with SqlJournal(f"sqlite:///{tmp_path / 'other.db'}") as other:
         speak(other, 12, reason="elsewhere")
-        with pytest.raises(JournalError, match=r"event 12\) is not the journal's"):
+        with pytest.raises(JournalError, match="entry 12 was signed, but is another one in the journal"):
             project(other, log)
 
     assert log.read_bytes() == before
@@ -94,7 +94,7 @@ def test_a_log_ahead_of_its_journal_is_reported(journal, log, spoken, tmp_path):
     project(journal, log)
     with (
         SqlJournal(f"sqlite:///{shutil.copy(spoken, tmp_path / 'older.db')}") as older,
-        pytest.raises(JournalError, match="event 13"),
+        pytest.raises(JournalBehindLog, match="no event 13"),
     ):
         project(older, log)
 
@@ -102,7 +102,7 @@ def test_a_log_ahead_of_its_journal_is_reported(journal, log, spoken, tmp_path):
 def test_a_file_that_is_no_log_is_left_alone(journal, log):
     log.parent.mkdir()
     log.write_text("shopping list\n")
-    with pytest.raises(JournalError, match="last line is no event"):
+    with pytest.raises(JournalError, match="line 1 is not the journal's event"):
         project(journal, log)
 
     assert log.read_text() == "shopping list\n"
