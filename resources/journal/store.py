@@ -1031,13 +1031,6 @@ class SqlJournal:
                 conn.exec_driver_sql("set transaction isolation level repeatable read")
             return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
 
-    def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
-        """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
-        with self._reading() as conn:
-            if conn.dialect.name == "postgresql":
-                conn.exec_driver_sql("set transaction isolation level repeatable read")
-            return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
-
     # ---------------------------------------------------------------------------- one step of an intent
 
     def _held(
