@@ -1,0 +1,705 @@
+"""Each invariant holds for a healthy life of a journal and its broker, and alone reports what breaks it.
+
+The lives are real: a journal on disk, the executor, a scripted broker. What breaks is then altered in the
+evidence, chained anew where only the chain would show it, so that no invariant can be vacuous.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resources.evidence import gather
+from resources.journal.store import SqlJournal
+from trading.audit import GENESIS, chained, content_of, line_of
+from trading.brokers import Arrival, BrokerDump, DedupScope
+from trading.decisions import Outcome
+from trading.executions import execute_session, settle_orders
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
+from trading.invariants import INVARIANTS, Evidence, Replayed, Violation, violations
+from trading.journal import Incident, JournalEvent, RunControlAction
+from trading.lifecycle import IntentState, Stage
+from trading.orders import BrokerOrder, OrderStatus
+from trading.positions import Book, Position, with_fills
+from trading.testing import REMEMBERS, FakeBroker, SendOutcome, example_decision, example_intent
+from trading.values import ClientOrderId, Side, Slot, Symbol
+
+BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
+SESSION = date(2013, 2, 28)
+NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
+OF = {"book": BOOK, "lane": LANE, "session": SESSION}
+PRICE = 100_000_000
+OPENING = Book(
+    currency="USD",
+    cash_micros=10**12,
+    deposits_micros=10**12 + 5 * PRICE,
+    positions=(Position(Symbol("IBM"), 5, 5 * PRICE),),
+)
+PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
+SECRET = "hunter2-in-plain-sight"
+
+
+@dataclass(slots=True, kw_only=True)
+class Life:
+    """Run one session of a journal and a broker as far as a test wants, and give its evidence."""
+
+    journal: SqlJournal
+    broker: FakeBroker
+
+    def decide(self, *asked: tuple[Any, Outcome]) -> None:
+        decisions = [example_decision(intent, not_after=CLOSE, outcome=outcome) for intent, outcome in asked]
+        self.journal.opening_book(**OF, previous=None, opened=OPENING, now=NOW)
+        self.journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="d", now=NOW)
+
+    def execute(self, review=lambda *_: PASSED) -> None:
+        execute_session(
+            journal=self.journal,
+            broker=self.broker,
+            lock=nullcontext(),
+            account=ACCOUNT,
+            **OF,
+            book_at_open=OPENING,
+            review=review,
+            send_by=CLOSE,
+            holder="test",
+            now=NOW,
+        )
+
+    def settle(self) -> None:
+        settle_orders(
+            journal=self.journal,
+            broker=self.broker,
+            lock=nullcontext(),
+            account=ACCOUNT,
+            **OF,
+            actor="test",
+            now=CLOSE,
+        )
+
+    def close_the_book(self) -> None:
+        closing = with_fills(OPENING, self.journal.fills(**OF))
+        self.journal.settle(**OF, closing=closing, carried_by="", now=CLOSE)
+
+    def approve(self, symbol: str) -> None:
+        row = next(row for row in self.journal.intents(**OF) if row.intent.symbol == symbol)
+        self.journal.approve(
+            row.intent_id,
+            version=row.version,
+            payload_hash=row.payload_hash,
+            nonce=f"nonce-{symbol}",
+            actor="ann",
+            reason="looked at it",
+            now=NOW,
+        )
+
+    def evidence(self, *, at: datetime = CLOSE, is_healed: bool = True) -> Evidence:
+        found = gather(
+            self.journal,
+            dumps=(self.broker.dump(),),
+            is_healed=is_healed,
+            as_of=at,
+            checkpoint_faults=(),
+            replayed=(Replayed(BOOK, SESSION, "d", "d"),),
+            planted_secrets=(SECRET,),
+        )
+        return replace(found, audit_lines=tuple(line_of(event) for event in found.events))
+
+
+@pytest.fixture
+def life(tmp_path) -> Iterable[Life]:
+    with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
+        yield Life(journal=journal, broker=FakeBroker())
+
+
+def lived(path: Path) -> Evidence:
+    """Give a whole session: halted and resumed, approved, filled in parts, refused, timed out, adopted."""
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        # As they execute: IBM is refused, AAPL fills in parts, GOOG is not heard of, MSFT lost, YHOO cut.
+        script = [
+            SendOutcome.REFUSE,
+            SendOutcome.ACCEPT,
+            SendOutcome.ACCEPT_THEN_TIME_OUT,
+            SendOutcome.TIME_OUT,
+        ]
+        whole = Life(journal=journal, broker=FakeBroker(outcomes=script))
+        whole.decide(
+            (example_intent("IBM", side=Side.SELL, quantity=5), Outcome.APPROVED),
+            (example_intent("AAPL"), Outcome.PENDING_APPROVAL),
+            (example_intent("GOOG"), Outcome.APPROVED),
+            (example_intent("MSFT"), Outcome.APPROVED),
+            (example_intent("ORCL"), Outcome.BLOCKED),
+            (example_intent("PEP"), Outcome.PENDING_APPROVAL),
+            (example_intent("YHOO"), Outcome.APPROVED),
+        )
+        whole.approve("AAPL")
+        journal.set_run_control(RunControlAction.HALT, actor="ann", reason="stop", now=NOW)
+        whole.execute()
+        journal.set_run_control(RunControlAction.RESUME, actor="ann", reason="go", now=NOW)
+        whole.execute()
+        whole.execute()
+        broker = whole.broker
+        for order in broker.dump().orders:
+            broker.fill(order.client_order_id, 4, PRICE - 1, now=NOW)
+        whole.execute()
+        for order in broker.dump().orders:
+            if order.symbol == "YHOO":
+                broker.end(order.client_order_id, OrderStatus.CANCELLED, "session_over")
+            else:
+                broker.fill(order.client_order_id, 6, PRICE + 1, now=NOW)
+        whole.settle()
+        whole.close_the_book()
+        return whole.evidence()
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory) -> Evidence:
+    return lived(tmp_path_factory.mktemp("life") / "journal.db")
+
+
+# -------------------------------------------------------------------------------- altering evidence
+
+
+def with_events(evidence: Evidence, events: Iterable[JournalEvent]) -> Evidence:
+    """Give evidence with other events, chained anew and copied to the log: a forger who knows the chain."""
+    prev_hash, forged = GENESIS, []
+    for event in events:
+        hashed = chained(prev_hash, content_of(event))
+        forged.append(event._replace(prev_hash=prev_hash, hash=hashed))
+        prev_hash = hashed
+    return replace(evidence, events=tuple(forged), audit_lines=tuple(map(line_of, forged)))
+
+
+def with_event(evidence: Evidence, kind: str, change: Callable[[JournalEvent], JournalEvent]) -> Evidence:
+    """Give evidence with the first event of a kind changed."""
+    at = next(at for at, event in enumerate(evidence.events) if event.kind == kind)
+    events = list(evidence.events)
+    events[at] = change(events[at])
+    return with_events(evidence, events)
+
+
+def with_body(evidence: Evidence, kind: str, **changes: Any) -> Evidence:
+    """Give evidence with other values in the body of the first event of a kind."""
+    return with_event(evidence, kind, lambda event: event._replace(body={**event.body, **changes}))
+
+
+def with_resume_last(evidence: Evidence) -> Evidence:
+    """Give evidence in which the halt was lifted only after everything was sent."""
+    controls = [event for event in evidence.events if event.kind == "run_control"]
+    others = [event for event in evidence.events if event is not controls[-1]]
+    moved = [*others, controls[-1]]
+    return with_events(evidence, [event._replace(seq=at) for at, event in enumerate(moved, start=1)])
+
+
+def with_dump(evidence: Evidence, **changes: Any) -> Evidence:
+    (dump,) = evidence.dumps
+    return replace(evidence, dumps=(replace(dump, **changes),))
+
+
+def order_at_broker(evidence: Evidence, symbol: str) -> BrokerOrder:
+    return next(order for order in evidence.dumps[0].orders if order.symbol == symbol)
+
+
+def with_broker_order(evidence: Evidence, symbol: str, **changes: Any) -> Evidence:
+    orders = evidence.dumps[0].orders
+    return with_dump(
+        evidence, orders=tuple(replace(o, **changes) if o.symbol == symbol else o for o in orders)
+    )
+
+
+def with_row(evidence: Evidence, symbol: str, **changes: Any) -> Evidence:
+    rows = (replace(r, **changes) if r.intent.symbol == symbol else r for r in evidence.intents)
+    return replace(evidence, intents=tuple(rows))
+
+
+def with_arrival(evidence: Evidence, *arrivals: Arrival) -> Evidence:
+    return with_dump(evidence, arrivals=evidence.dumps[0].arrivals + arrivals)
+
+
+def first_arrival(evidence: Evidence, *, is_refused: bool = False) -> Arrival:
+    return next(a for a in evidence.dumps[0].arrivals if (a.broker_order_id == "") is is_refused)
+
+
+def with_less_cash(evidence: Evidence) -> Evidence:
+    """Give evidence of a book that ended a session with so little that it cannot have begun with enough."""
+    (record,) = evidence.sessions
+    closing = replace(record.closing, cash_micros=0)
+    changed = replace(record, closing=closing, closing_sha=closing.sha())
+    told = with_body(evidence, "settled", closing=closing.payload(), closing_sha=closing.sha())
+    return replace(told, sessions=(changed,))
+
+
+def an_order(client_order_id: str, status: OrderStatus = OrderStatus.WORKING) -> BrokerOrder:
+    return BrokerOrder(
+        broker_order_id="stray",
+        client_order_id=ClientOrderId(client_order_id),
+        symbol=Symbol("AAPL"),
+        side=Side.BUY,
+        quantity=1,
+        filled_quantity=0,
+        status=status,
+    )
+
+
+def appended(events: Sequence[JournalEvent], event: JournalEvent) -> list[JournalEvent]:
+    return [*events, event._replace(seq=len(events) + 1)]
+
+
+def a_late_event(evidence: Evidence) -> Evidence:
+    """Give evidence in which a cancel was asked of what had ended."""
+    closed = next(event for event in reversed(evidence.events) if event.kind == "closed")
+    body = {**closed.body, "to": "executing", "version": closed.body["version"] + 1}
+    late = closed._replace(kind="cancel_asked", body=body)
+    return with_events(evidence, appended(evidence.events, late))
+
+
+def with_a_gap(evidence: Evidence) -> Evidence:
+    return with_events(evidence, [e._replace(seq=e.seq + 1) if e.seq > 5 else e for e in evidence.events])
+
+
+def with_fill_at_broker(evidence: Evidence, **changes: Any) -> Evidence:
+    first, *rest = evidence.dumps[0].fills
+    return with_dump(evidence, fills=(first._replace(**changes), *rest))
+
+
+def with_approval(evidence: Evidence, **changes: Any) -> Evidence:
+    (answer,) = evidence.approvals
+    return replace(evidence, approvals=(answer._replace(**changes),))
+
+
+def without_chaining(evidence: Evidence, at: int, **changes: Any) -> Evidence:
+    """Give evidence with one event changed in the journal and in the log, but not chained anew."""
+    events = list(evidence.events)
+    events[at] = events[at]._replace(**changes)
+    return replace(evidence, events=tuple(events), audit_lines=tuple(map(line_of, events)))
+
+
+def with_line(evidence: Evidence, at: int, line: str) -> Evidence:
+    lines = list(evidence.audit_lines)
+    lines[at] = line
+    return replace(evidence, audit_lines=tuple(lines))
+
+
+FAILING = [list(PASSED[0]), [9, 2, 1, 0]]
+
+TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
+    "a second order under an id": (
+        "INV1",
+        lambda e: with_dump(
+            e,
+            orders=(*e.dumps[0].orders, replace(order_at_broker(e, "AAPL"), broker_order_id="fake-2")),
+        ),
+    ),
+    "an order listed twice": (
+        "INV1",
+        lambda e: with_dump(e, orders=(*e.dumps[0].orders, order_at_broker(e, "AAPL"))),
+    ),
+    "a send that made a second order, which is gone": (
+        "INV1",
+        lambda e: with_arrival(e, first_arrival(e)._replace(broker_order_id="fake-2")),
+    ),
+    "an order of ours that the journal never prepared": (
+        "INV2",
+        lambda e: with_dump(e, orders=(*e.dumps[0].orders, an_order("ta-" + "0" * 32))),
+    ),
+    "a send that the journal never prepared": (
+        "INV2",
+        lambda e: with_arrival(e, Arrival(ClientOrderId("ta-" + "0" * 32), "sha", "")),
+    ),
+    "an order of other bytes than prepared": (
+        "INV2",
+        lambda e: with_dump(
+            e,
+            arrivals=tuple(
+                a._replace(request_sha="f" * 64)
+                if a.client_order_id == first_arrival(e).client_order_id
+                else a
+                for a in e.dumps[0].arrivals
+            ),
+        ),
+    ),
+    "an order still open behind an ended intent": (
+        "INV4",
+        lambda e: with_broker_order(e, "AAPL", status=OrderStatus.PARTIAL_FILL),
+    ),
+    "an order that ended otherwise at the broker": (
+        "INV4",
+        lambda e: with_broker_order(e, "AAPL", status=OrderStatus.CANCELLED),
+    ),
+    "an acknowledged order that the broker does not have": (
+        "INV4",
+        lambda e: with_dump(e, orders=tuple(o for o in e.dumps[0].orders if o.symbol != "GOOG")),
+    ),
+    "an order of another quantity at the broker": (
+        "INV4",
+        lambda e: with_broker_order(e, "GOOG", quantity=11),
+    ),
+    "more filled at the broker than booked": (
+        "INV5",
+        lambda e: with_broker_order(e, "YHOO", filled_quantity=7),
+    ),
+    "less filled at the broker than booked": (
+        "INV5",
+        lambda e: with_broker_order(e, "AAPL", filled_quantity=9),
+    ),
+    "a fill at another price than the broker's": (
+        "INV5",
+        lambda e: with_fill_at_broker(e, price_micros=PRICE),
+    ),
+    "an order's count that is not the sum of its fills": (
+        "INV5",
+        lambda e: replace(e, orders=(replace(e.orders[0], filled_quantity=1), *e.orders[1:])),
+    ),
+    "a gap in the sequence": ("INV6", with_a_gap),
+    "an event after an ending": ("INV6", a_late_event),
+    "an event of a holder that was taken over": ("INV6", lambda e: with_body(e, "acknowledged", epoch=0)),
+    "an event on an old version": ("INV6", lambda e: with_body(e, "acknowledged", version=1)),
+    "a row at a version that no event made": ("INV7", lambda e: with_row(e, "AAPL", version=99)),
+    "a row that skipped its ending": (
+        "INV7",
+        lambda e: with_row(e, "ORCL", state=IntentState.EXPIRED),
+    ),
+    "a row of another payload than registered": ("INV7", lambda e: with_row(e, "GOOG", payload_hash="0")),
+    "a step that no edge allows": ("INV7", lambda e: with_body(e, "acknowledged", to="approved")),
+    "an event that does not say what was asked": (
+        "INV7",
+        lambda e: with_event(e, "closed", lambda event: event._replace(body={})),
+    ),
+    "run control switched without an event": (
+        "INV7",
+        lambda e: replace(e, run_control=replace(e.run_control, paused=True)),
+    ),
+    "decisions of a session changed without an event": (
+        "INV7",
+        lambda e: replace(e, sessions=(replace(e.sessions[0], decisions_sha="other"),)),
+    ),
+    "a closing book that is not the one settled": (
+        "INV7",
+        lambda e: replace(
+            e,
+            sessions=(
+                replace(
+                    e.sessions[0],
+                    closing=replace(e.sessions[0].closing, cash_micros=e.sessions[0].closing.cash_micros + 1),
+                ),
+            ),
+        ),
+    ),
+    "an event changed after it was written": ("INV8", lambda e: without_chaining(e, 4, actor="mallory")),
+    "an end of the chain that is not its content's": (
+        "INV8",
+        lambda e: without_chaining(e, -1, hash="0" * 64),
+    ),
+    "a checkpoint that does not verify": (
+        "INV8",
+        lambda e: replace(e, checkpoint_faults=("event 12: signature is not its key's",)),
+    ),
+    "a line of the log changed": (
+        "INV9",
+        lambda e: with_line(e, 3, tuple(e.audit_lines)[3].replace("us_five", "us_fife")),
+    ),
+    "a line taken out of the log": (
+        "INV9",
+        lambda e: replace(e, audit_lines=tuple(e.audit_lines)[:3] + tuple(e.audit_lines)[4:]),
+    ),
+    "a log ahead of the journal": (
+        "INV9",
+        lambda e: replace(e, audit_lines=(*e.audit_lines, tuple(e.audit_lines)[-1])),
+    ),
+    "a torn line within the log": ("INV9", lambda e: with_line(e, 3, tuple(e.audit_lines)[3][:20])),
+    "prepared though a guard stopped it": ("INV10", lambda e: with_body(e, "prepared", whys=FAILING)),
+    "prepared though no guard looked": ("INV10", lambda e: with_body(e, "prepared", whys=[])),
+    "prepared on another payload than decided": (
+        "INV10",
+        lambda e: with_body(e, "prepared", payload_hash="0" * 64),
+    ),
+    "decided though a guard stopped it": (
+        "INV10",
+        lambda e: replace(e, judged={row.intent_id: False for row in e.intents}),
+    ),
+    "money still reserved for what has ended": (
+        "INV10",
+        lambda e: replace(e, reservations=(e.reservations[0]._replace(micros_left=1), *e.reservations[1:])),
+    ),
+    "a promise without its reservation": ("INV10", lambda e: replace(e, reservations=e.reservations[1:])),
+    "more bought than there was money": ("INV10", with_less_cash),
+    "sent while halted": ("INV11", with_resume_last),
+    "sent while paused": (
+        "INV11",
+        lambda e: with_resume_last(
+            with_body(e, "run_control", after={"kill_switch_on": False, "paused": True})
+        ),
+    ),
+    "an approval that nobody gave": ("INV12", lambda e: replace(e, approvals=())),
+    "an approval without an actor": ("INV12", lambda e: with_approval(e, actor="")),
+    "an approval of another payload": ("INV12", lambda e: with_approval(e, payload_hash="0" * 64)),
+    "an approval that was a rejection": ("INV12", lambda e: with_approval(e, answer="rejected")),
+    "other bytes at the second attempt": (
+        "INV13",
+        lambda e: with_arrival(e, first_arrival(e)._replace(request_sha="f" * 64, broker_order_id="")),
+    ),
+    "other bytes after a refusal": (
+        "INV13",
+        lambda e: with_arrival(e, first_arrival(e, is_refused=True)._replace(request_sha="f" * 64)),
+    ),
+    "a replay that decides otherwise": (
+        "INV14",
+        lambda e: replace(e, replayed=(Replayed(BOOK, SESSION, "d", "other"),)),
+    ),
+    "one replay of two that decides otherwise": (
+        "INV14",
+        lambda e: replace(e, replayed=(*e.replayed, Replayed("crypto", SESSION, "c", ""))),
+    ),
+    "a secret in an event": (
+        "INV15",
+        lambda e: with_event(e, "run_control", lambda event: event._replace(reason=f"key {SECRET}")),
+    ),
+    "a secret in an incident": (
+        "INV15",
+        lambda e: replace(e, incidents=(Incident(1, "parked", ACCOUNT, "", f"key={SECRET}", NOW),)),
+    ),
+    "a live order of another lane": (
+        "INV16",
+        lambda e: replace(e, live_orders=frozenset({e.orders[0].client_order_id})),
+    ),
+    "a simulated order at a live broker": ("INV16", lambda e: with_dump(e, is_live=True)),
+}
+
+
+@pytest.mark.parametrize(("invariant", "tamper"), TAMPERED.values(), ids=TAMPERED)
+def test_what_breaks_one_invariant_is_reported_by_it_alone(healthy, invariant, tamper):
+    found = violations(tamper(healthy))
+
+    assert found, "nobody saw it"
+    assert {violation.invariant for violation in found} == {invariant}
+    assert all(violation.subject and violation.detail for violation in found)
+
+
+def test_a_whole_healthy_life_violates_nothing_and_lacks_nothing(healthy):
+    assert violations(healthy) == ()
+    assert [invariant.lacks(healthy) for invariant in INVARIANTS] == [""] * 16
+    states = Counter(row.state.value for row in healthy.intents)
+    assert states == {"executed": 4, "failed": 1, "rejected": 1, "expired": 1}
+    kinds = {event.kind for event in healthy.events}
+    assert kinds >= {"approved", "refused_by_broker", "outcome_unknown", "found", "prepared_again", "filled"}
+    assert {"run_control", "closed", "settled"} <= kinds
+
+
+def test_every_invariant_but_the_third_has_two_ways_to_break_it():
+    counts = Counter(invariant for invariant, _ in TAMPERED.values())
+    others = [invariant.name for invariant in INVARIANTS if invariant.name != "INV3"]
+
+    assert all(counts[name] >= 2 for name in others), counts
+
+
+# -------------------------------------------------------------------------------- what is lost
+
+
+def names(found: Sequence[Violation]) -> set[str]:
+    return {violation.invariant for violation in found}
+
+
+def test_an_intent_that_waits_is_lost_once_its_time_has_passed(life):
+    life.decide(
+        (example_intent("AAPL"), Outcome.APPROVED), (example_intent("GOOG"), Outcome.PENDING_APPROVAL)
+    )
+
+    assert violations(life.evidence(at=NOW)) == ()
+    assert names(violations(life.evidence(at=CLOSE))) == {"INV3"}
+    assert violations(life.evidence(at=CLOSE, is_healed=False)) == ()
+
+
+@pytest.mark.parametrize("step", ["claim", "prepare"])
+def test_an_intent_that_a_dead_process_left_is_lost_unless_recovery_ran(life, step):
+    class Killed(BaseException):
+        """End the run at a step."""
+
+    def killed(*_args, **_options):
+        raise Killed
+
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    dies_at = "prepare" if step == "claim" else "submit"
+    whole = life.journal.prepare if step == "claim" else life.broker.submit
+    dying = life.journal if step == "claim" else life.broker
+    setattr(dying, dies_at, killed)
+    with pytest.raises(Killed):
+        life.execute()
+    setattr(dying, dies_at, whole)
+
+    assert violations(life.evidence(at=NOW, is_healed=False)) == ()
+    assert names(violations(life.evidence(at=NOW))) == {"INV3"}
+    life.execute()
+    assert violations(life.evidence(at=NOW)) == ()
+
+
+def test_a_parked_intent_is_lost_where_nobody_was_told(tmp_path):
+    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT], capabilities=FORGETS)
+    with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
+        life = Life(journal=journal, broker=broker)
+        life.decide((example_intent("AAPL"), Outcome.APPROVED))
+        life.execute()
+        life.execute()
+        told = life.evidence()
+
+    assert [(row.state, row.stage) for row in told.intents] == [(IntentState.UNKNOWN, Stage.PARKED)]
+    assert violations(told) == ()
+    assert names(violations(replace(told, incidents=()))) == {"INV3"}
+
+
+def test_an_unknown_intent_is_lost_unless_a_halt_holds_it(life):
+    life.broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT])
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute()
+    assert names(violations(life.evidence(at=NOW))) == {"INV3"}
+    life.journal.set_run_control(RunControlAction.HALT, actor="ann", reason="stop", now=NOW)
+
+    assert violations(life.evidence(at=NOW)) == ()
+
+
+def test_a_working_intent_is_lost_once_its_order_has_ended(life):
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute()
+    assert violations(life.evidence(at=NOW)) == ()
+    (order,) = life.broker.dump().orders
+    life.broker.end(order.client_order_id, OrderStatus.CANCELLED)
+
+    assert names(violations(life.evidence(at=NOW))) == {"INV3"}
+    assert violations(replace(life.evidence(at=NOW), dumps=())) == ()
+
+
+def test_a_working_intent_is_lost_where_the_broker_has_no_order_of_it(life):
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute()
+    found = life.evidence(at=NOW)
+
+    assert names(violations(replace(found, dumps=(BrokerDump(account=ACCOUNT, is_live=False),)))) == {"INV3"}
+
+
+def test_an_open_intent_of_a_settled_session_is_lost_at_any_time(life):
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    found = life.evidence(is_healed=False)
+    assert violations(found) == ()
+    closed = replace(found.sessions[0], settled_at=CLOSE)
+
+    assert names(violations(replace(found, sessions=(closed,)))) == {"INV3"}
+
+
+# -------------------------------------------------------------------------------- what is no violation
+
+
+LIVES: dict[str, tuple[list[SendOutcome], Any]] = {
+    "nothing goes wrong": ([], REMEMBERS),
+    "a send is lost": ([SendOutcome.TIME_OUT], REMEMBERS),
+    "an answer is lost": ([SendOutcome.ACCEPT_THEN_TIME_OUT], REMEMBERS),
+    "an order is refused": ([SendOutcome.REFUSE], REMEMBERS),
+    "every send is lost": ([SendOutcome.TIME_OUT] * 9, REMEMBERS),
+    "a send is lost at a broker that forgets": ([SendOutcome.TIME_OUT], FORGETS),
+    "an answer is lost at a broker that forgets": ([SendOutcome.ACCEPT_THEN_TIME_OUT], FORGETS),
+    "the broker takes another quantity": ([SendOutcome.ACCEPT_OTHER_QUANTITY], REMEMBERS),
+}
+
+
+@pytest.mark.parametrize(("outcomes", "capabilities"), LIVES.values(), ids=LIVES)
+def test_no_fault_that_the_executor_heals_violates_anything(tmp_path, outcomes, capabilities):
+    broker = FakeBroker(outcomes=outcomes, capabilities=capabilities, fills_at_micros=PRICE)
+    with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
+        life = Life(journal=journal, broker=broker)
+        life.decide(
+            (example_intent("IBM", side=Side.SELL, quantity=5), Outcome.APPROVED),
+            (example_intent("AAPL"), Outcome.APPROVED),
+        )
+        life.execute()
+        running = life.evidence(at=NOW, is_healed=False)
+        life.execute()
+        life.settle()
+
+        assert violations(running) == ()
+        assert violations(life.evidence()) == ()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7])
+@pytest.mark.parametrize("torn", [0, 1, 40])
+def test_a_log_that_lags_or_is_torn_at_its_end_is_still_a_prefix(healthy, kept, torn):
+    lines = tuple(healthy.audit_lines)
+    cut = (*lines[:kept], *([lines[kept][:torn]] if torn else []))
+
+    assert violations(replace(healthy, audit_lines=cut)) == ()
+
+
+def test_a_flatten_is_sent_while_halted_but_not_while_paused(life):
+    life.decide((example_intent("IBM", side=Side.SELL, quantity=5, slot=Slot.FLATTEN), Outcome.APPROVED))
+    life.journal.set_run_control(RunControlAction.HALT, actor="ann", reason="stop", now=NOW)
+    life.execute()
+    sent = life.evidence(at=NOW)
+
+    assert len(sent.orders) == 1
+    assert violations(sent) == ()
+    paused = with_body(sent, "run_control", after={"kill_switch_on": False, "paused": True})
+    control = replace(sent.run_control, kill_switch_on=False, paused=True)
+    assert names(violations(replace(paused, run_control=control))) == {"INV11"}
+
+
+def test_orders_of_others_in_the_account_are_none_of_ours(healthy):
+    foreign = an_order("their-own-id")
+    doubled = with_dump(healthy, orders=(*healthy.dumps[0].orders, foreign, foreign))
+
+    assert violations(doubled) == ()
+
+
+# -------------------------------------------------------------------------------- what is promised
+
+
+def seen(name: str, *, observed: int, limit: int) -> tuple[Why, ...]:
+    """Give what every guard says, all of them passing, with what one of them saw."""
+    return tuple(
+        Why(PASS, observed, limit, NO_LIMIT) if guard == name else Why(PASS, 0, 0, NO_LIMIT)
+        for guard, _ in GUARDS
+    )
+
+
+def test_two_orders_may_not_be_promised_the_same_money(life):
+    most = 6_000 * PRICE
+    costs = {"AAPL": 6_000, "GOOG": 6_000}
+    life.decide(*((example_intent(symbol, quantity=n), Outcome.APPROVED) for symbol, n in costs.items()))
+    life.execute(review=lambda *_: seen("buying_power", observed=most, limit=0))
+
+    assert names(violations(life.evidence(at=NOW))) == {"INV10"}
+
+
+def test_what_an_open_session_is_paid_in_the_morning_is_taken_on_the_guards_word(life):
+    life.decide((example_intent("AAPL", quantity=11_000), Outcome.APPROVED))
+    life.execute(review=lambda *_: seen("buying_power", observed=11_000 * PRICE, limit=12_000 * PRICE))
+
+    assert violations(life.evidence(at=NOW)) == ()
+
+
+def test_two_sales_may_not_sell_the_same_shares(life):
+    life.decide(
+        (example_intent("IBM", side=Side.SELL, quantity=5), Outcome.APPROVED),
+        (example_intent("IBM", side=Side.SELL, quantity=1, slot=Slot.STOP), Outcome.APPROVED),
+    )
+    life.execute()
+
+    assert names(violations(life.evidence(at=NOW))) == {"INV10"}
+
+
+def test_a_fill_above_its_promise_is_the_markets_and_no_violation(life):
+    all_of_it = 10_000
+    life.decide((example_intent("AAPL", quantity=all_of_it), Outcome.APPROVED))
+    life.execute()
+    (order,) = life.broker.dump().orders
+    life.broker.fill(order.client_order_id, all_of_it, PRICE + 1, now=NOW)
+    life.settle()
+    life.close_the_book()
+    found = life.evidence()
+
+    assert found.sessions[0].closing.cash_micros < 0
+    assert violations(found) == ()
