@@ -41,7 +41,6 @@ from resources.journal.queries import (
     session_rows,
 )
 from resources.journal.questions import text_of
-from resources.journal.questions import text_of
 from trading.audit import GENESIS, chained, instant_text
 from trading.brokers import differences, request_payload
 from trading.decisions import Decision, sent_payload_hash
