@@ -6,16 +6,19 @@ answer the questions asked here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from sys import intern
+from typing import Any, Protocol
 
 from resources.journal import records
 from trading.audit import instant_from_text
 from trading.brokers import BrokerDump
 from trading.errors import JournalUnavailable
 from trading.invariants import Approval, Evidence, Replayed, Reservation
+from trading.journal import JournalEvent
 from trading.values import ClientOrderId, IntentId
 
 QUESTIONS = (
@@ -30,6 +33,10 @@ QUESTIONS = (
     "find_run_control",
     "find_all_events",
 )
+
+
+MANY_EVENTS = 50_000
+"""From so many events on their bodies are read when asked for: as dictionaries they would take gigabytes."""
 
 
 class Answering(Protocol):
@@ -92,7 +99,7 @@ def gather(
             sessions=tuple(records.session_record_of(row) for row in found["find_all_sessions"]),
             incidents=tuple(records.incident_of(row) for row in found["find_incidents"]),
             run_control=records.run_control_of(controls[0] if controls else None),
-            events=tuple(records.event_of(row) for row in found["find_all_events"]),
+            events=_events_of(found["find_all_events"]),
             audit_lines=lines,
             checkpoint_faults=checkpoint_faults,
             dumps=tuple(dumps),
@@ -105,6 +112,56 @@ def gather(
         raise JournalUnavailable(
             f"journal: holds a row that cannot be read ({error}); keep it, and restore the last copy"
         ) from error
+
+
+class _Told(Mapping[str, Any]):
+    """Read an event's body when asked for it: many events do not fit in memory as dictionaries.
+
+    Text that is no JSON object says nothing; that it was changed shows in the chain.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            body = json.loads(self._text)
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+
+def _events_of(rows: Sequence[records.Row]) -> tuple[JournalEvent, ...]:
+    return tuple(map(records.event_of if len(rows) < MANY_EVENTS else _thin_event_of, rows))
+
+
+def _thin_event_of(row: records.Row) -> JournalEvent:
+    """Return the record of one row of `events` that shares its words with others and reads its body late."""
+    return JournalEvent(
+        seq=row["seq"],
+        at=instant_from_text(row["at"]),
+        kind=intern(row["kind"]),
+        book=intern(row["book"]),
+        lane=intern(row["lane"]),
+        session=intern(row["session"]),
+        intent_id=intern(row["intent_id"]),
+        actor=intern(row["actor"]),
+        reason=intern(row["reason"]),
+        body=_Told(row["body"]),
+        prev_hash=row["prev_hash"],
+        hash=row["hash"],
+    )
 
 
 def _approval_of(row: records.Row) -> Approval:

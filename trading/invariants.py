@@ -16,6 +16,7 @@ from typing import NamedTuple
 from trading.audit import GENESIS, chained, content_of, line_of
 from trading.brokers import BrokerDump, BrokerFill, differences
 from trading.decisions import sent_payload_hash
+from trading.errors import BadInput
 from trading.guards import GUARDS, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import (
@@ -131,6 +132,24 @@ class Invariant(NamedTuple):
     looks_at: Callable[[Evidence], str]
 
 
+class Refused(NamedTuple):
+    """Say which stored event does not follow from those before, and whether since it goes back."""
+
+    event: JournalEvent
+    why: str
+    goes_back: bool
+
+
+class Folded(NamedTuple):
+    """Hold where an intent is after its events, up to the one that does not follow."""
+
+    place: Place | None
+    refused: Refused | None
+
+
+NOTHING_FOLDED = Folded(None, None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Hold evidence with what several invariants look up in it, each made once."""
@@ -141,6 +160,7 @@ class Facts:
     orders_of: Mapping[str, Sequence[JournalOrder]]
     fills_of: Mapping[ClientOrderId, Sequence[Fill]]
     steps_of: Mapping[str, Sequence[JournalEvent]]
+    folded: Mapping[str, Folded]
     alarmed: frozenset[str]
     at_brokers: Mapping[ClientOrderId, Sequence[BrokerOrder]]
     dumped_accounts: frozenset[str]
@@ -169,6 +189,7 @@ def facts_of(evidence: Evidence) -> Facts:
         orders_of=orders_of,
         fills_of=fills_of,
         steps_of=steps_of,
+        folded={intent_id: _folded(events) for intent_id, events in steps_of.items()},
         alarmed=frozenset(incident.intent_id for incident in evidence.incidents if incident.intent_id),
         at_brokers=at_brokers,
         dumped_accounts=frozenset(dump.account for dump in evidence.dumps),
@@ -400,8 +421,7 @@ def nothing_goes_back(facts: Facts) -> Iterator[Violation]:
         if event.seq != place:
             yield Violation(INV6, f"event {event.seq}", f"stands at place {place}")
             break
-    for intent_id, events in facts.steps_of.items():
-        _, refused = _folded(events)
+    for intent_id, (_, refused) in facts.folded.items():
         if refused is not None and refused.goes_back:
             yield Violation(INV6, intent_id, f"event {refused.event.seq}: {refused.why}")
 
@@ -412,14 +432,14 @@ def rows_follow_from_events(facts: Facts) -> Iterator[Violation]:
     A violation is a row that was changed without an event, or an event whose row is gone.
     """
     for row in facts.evidence.intents:
-        events = facts.steps_of.get(row.intent_id, ())
-        place, refused = _folded(events)
-        if refused is not None:
-            if not refused.goes_back:
-                yield Violation(INV7, row.intent_id, f"event {refused.event.seq}: {refused.why}")
-        elif place is None:
+        folded: Folded = facts.folded.get(row.intent_id, NOTHING_FOLDED)
+        if folded.refused is not None:
+            if not folded.refused.goes_back:
+                where = f"event {folded.refused.event.seq}"
+                yield Violation(INV7, row.intent_id, f"{where}: {folded.refused.why}")
+        elif folded.place is None:
             yield Violation(INV7, row.intent_id, "has no events")
-        elif found := _unlike(row, place, events[0]):
+        elif found := _unlike(row, folded.place, facts.steps_of[row.intent_id][0]):
             yield Violation(INV7, row.intent_id, found)
     for intent_id in facts.steps_of:
         if intent_id not in facts.intents:
@@ -430,16 +450,8 @@ def rows_follow_from_events(facts: Facts) -> Iterator[Violation]:
     yield from _run_control_without_events(facts)
 
 
-class _Refused(NamedTuple):
-    """Say which stored event does not follow from those before, and whether since it goes back."""
-
-    event: JournalEvent
-    why: str
-    goes_back: bool
-
-
-def _folded(events: Sequence[JournalEvent]) -> tuple[Place | None, _Refused | None]:
-    """Return where an intent is after its events, and the first one that does not follow."""
+def _folded(events: Sequence[JournalEvent]) -> Folded:
+    """Return where an intent is after its events, up to the first one that does not follow."""
     place: Place | None = None
     for event in events:
         try:
@@ -448,14 +460,14 @@ def _folded(events: Sequence[JournalEvent]) -> tuple[Place | None, _Refused | No
                 _STEPS[event.kind], IntentState(body["to"]), body["version"], body["epoch"], body["quantity"]
             )
         except (KeyError, ValueError) as error:
-            return place, _Refused(event, f"does not say what was asked ({error})", goes_back=False)
+            return Folded(place, Refused(event, f"does not say what was asked ({error})", goes_back=False))
         if place is not None and not place.state.is_open:
-            return place, _Refused(event, f"{event.kind} after it was {place.state}", goes_back=True)
+            return Folded(place, Refused(event, f"{event.kind} after it was {place.state}", goes_back=True))
         after = transition(place, asked)
         if isinstance(after, Refusal):
-            return place, _Refused(event, after.message, after.code in {STALE_VERSION, STALE_EPOCH})
+            return Folded(place, Refused(event, after.message, after.code in {STALE_VERSION, STALE_EPOCH}))
         place = after
-    return place, None
+    return Folded(place, None)
 
 
 def _unlike(row: JournalIntent, place: Place, registered: JournalEvent) -> str:
@@ -549,12 +561,20 @@ def chain_holds(facts: Facts) -> Iterator[Violation]:
         if event.prev_hash != prev_hash:
             yield Violation(INV8, f"event {event.seq}", "prev_hash is not the hash of the event before")
             break
-        if chained(prev_hash, content_of(event)) != event.hash:
+        if not _is_chained(event):
             yield Violation(INV8, f"event {event.seq}", "hash is not that of its content")
             break
         prev_hash = event.hash
     for fault in facts.evidence.checkpoint_faults or ():
         yield Violation(INV8, "checkpoint", fault)
+
+
+def _is_chained(event: JournalEvent) -> bool:
+    try:
+        return chained(event.prev_hash, content_of(event)) == event.hash
+    except (TypeError, BadInput):
+        # What no event can say, as a float, was never hashed.
+        return False
 
 
 def log_is_a_prefix(facts: Facts) -> Iterator[Violation]:
@@ -576,13 +596,21 @@ def log_is_a_prefix(facts: Facts) -> Iterator[Violation]:
             if line:
                 yield Violation(INV9, f"line {number}", f"the journal has {number - 1} events only")
             return
-        expected = line_of(event)
+        expected = _line_of(event)
         if line == expected:
             continue
         if not expected.encode().startswith(line.encode(errors="surrogateescape")):
             yield Violation(INV9, f"line {number}", "is not the event of this number")
             return
         torn = number
+
+
+def _line_of(event: JournalEvent) -> str:
+    """Return an event's line, empty where it says what no line can."""
+    try:
+        return line_of(event)
+    except TypeError:
+        return ""
 
 
 # -------------------------------------------------------------------------------- what may be sent
@@ -895,7 +923,7 @@ def secrets_stay_out(facts: Facts) -> Iterator[Violation]:
     if not secrets:
         return
     for event in facts.evidence.events:
-        if _holds(line_of(event), secrets):
+        if _holds(_line_of(event), secrets):
             yield Violation(INV15, f"event {event.seq}", "holds a planted secret")
     for incident in facts.evidence.incidents:
         if _holds(incident.detail, secrets):
