@@ -1,0 +1,83 @@
+"""The bugs that are planted for the kills: each breaks the order of things that the promise rests on.
+
+A suite that does not find them would not find ours either. They are put into one forked child at a time
+and never into the process that runs the suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from proof.desk import Line
+from resources.journal.drafts import Draft
+from resources.journal.store import SqlJournal
+from trading import executions
+from trading.executions import request_of
+from trading.journal import JournalIntent
+from trading.orders import OrderRequest
+
+
+class Plant(NamedTuple):
+    """Hold one bug: the scenario that shows it, and what puts it into this process."""
+
+    scenario: str
+    put: Callable[[], None]
+
+
+def _send_before_prepared() -> None:
+    """Swap prepare and send: the order goes out before its row is on disk."""
+    prepare = SqlJournal.prepare
+    make = Line.__init__
+    lines: list[Line] = []
+
+    def remembered(self: Line, *args: Any, **options: Any) -> None:
+        make(self, *args, **options)
+        lines.append(self)
+
+    def swapped(self: SqlJournal, intent_id: Any, **options: Any) -> Any:
+        request: OrderRequest = request_of(self.intent(intent_id))
+        lines[-1].submit(request, now=options["now"])
+        return prepare(self, intent_id, **options)
+
+    Line.__init__ = remembered  # type: ignore[method-assign]
+    SqlJournal.prepare = swapped  # type: ignore[method-assign]
+
+
+def _lose_the_event() -> None:
+    """Store an acknowledgement without its event: the events no longer tell where the intent is."""
+    append = SqlJournal._append
+
+    def forgetful(self: SqlJournal, conn: Any, now: Any, *drafts: Draft) -> None:
+        kept = [draft for draft in drafts if draft.kind != "acknowledged"]
+        if kept:
+            append(self, conn, now, *kept)
+
+    SqlJournal._append = forgetful  # type: ignore[method-assign]
+
+
+def _take_silence_for_refusal() -> None:
+    """End what was found prepared as if it was never sent, without asking the broker."""
+    resolve = executions._resolve
+
+    def guessing(run: Any, row: JournalIntent, *args: Any) -> None:
+        if row.stage.value != "prepared":
+            resolve(run, row, *args)
+            return
+        unknown = run.journal.mark_unknown(
+            row.intent_id, epoch=row.epoch, reason="found_prepared", is_takeover=True, now=run.now
+        )
+        for _ in range(executions.ABSENCES_NEEDED):
+            run.journal.record_absence(row.intent_id, epoch=unknown.epoch, now=run.now)
+        run.journal.conclude_absent(
+            row.intent_id, epoch=unknown.epoch, reason="guessed", is_expired=False, now=run.now
+        )
+
+    executions._resolve = guessing
+
+
+PLANTED: dict[str, Plant] = {
+    "an order sent before its row is on disk": Plant("plain", _send_before_prepared),
+    "an acknowledgement stored without its event": Plant("plain", _lose_the_event),
+    "a recovery that takes silence for a refusal": Plant("plain", _take_silence_for_refusal),
+}
