@@ -5,15 +5,34 @@ Imports no database: the reader and the store ask the same questions.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from trading.errors import JournalUnavailable
 
 SCHEMA_REVISION = "0001"
 """The migration that this version reads and writes; a file of an older one is migrated by the next writer."""
 
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+"""The two engines, as URLs and SQLAlchemy call them."""
+
+DURABLE_SETTINGS = ["fsync", "full_page_writes", "synchronous_commit", "server_encoding"]
+"""What a PostgreSQL server is asked before it is trusted with an order."""
+
 REVISION_TABLE = "alembic_version"
 """Where the revision stands, as Alembic writes it."""
+
+
+_CONNECTION_LOST = (
+    "connection",
+    "could not receive data",
+    "could not send data",
+    "server closed",
+    "terminating",
+    "starting up",
+    "shutting down",
+    "statement timeout",
+)
+"""What PostgreSQL's messages have in common where a server or the way to it is gone."""
 
 
 def is_journal(name: str, tables: Collection[str]) -> bool:
@@ -35,14 +54,36 @@ def check_not_newer(name: str, revision: str) -> None:
         )
 
 
+def check_durable(name: str, settings: Mapping[str, str]) -> None:
+    """Raise `JournalUnavailable` where a PostgreSQL server would not keep what it said was committed.
+
+    With less, a power loss can leave an order at the broker and no claim here.
+    """
+    for setting, wrong in (("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")):
+        if settings[setting] == wrong:
+            raise JournalUnavailable(
+                f"journal {name}: {setting} is {wrong}; trading needs every commit on disk: turn it on"
+            )
+    if settings["server_encoding"] != "UTF8":
+        raise JournalUnavailable(
+            f"journal {name}: encoded as {settings['server_encoding']}; create it with encoding UTF8"
+        )
+
+
 def advice(message: str) -> str:
     """Return a database's message with what a person can do about it."""
+    message = " ".join(message.split())
     lowered = message.lower()
-    if "locked" in lowered or "busy" in lowered:
+    if "locked" in lowered or "busy" in lowered or "lock timeout" in lowered:
         return f"{message}: another process writes it; wait for it, or end it, and try again"
     if "not a database" in lowered or "malformed" in lowered:
         return f"{message}: the file is damaged or no journal; keep it, and restore the last copy"
-    if "full" in lowered or "disk i/o" in lowered:
+    if any(words in lowered for words in _CONNECTION_LOST):
+        return (
+            f"{message}: the server does not answer; start it, or wait for it. What was being stored"
+            " when it fell silent may be stored or not: look again"
+        )
+    if "full" in lowered or "no space left" in lowered or "disk i/o" in lowered:
         return f"{message}: nothing was changed; make room on the disk and try again"
     if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
         return f"{message}: this user cannot open it for this; give it the right, or name another path"

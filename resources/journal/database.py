@@ -1,6 +1,7 @@
 """The database under the journal: connections that can be trusted with an order, and its revision.
 
-What is stored is store.py and schema.py.
+SQLite or PostgreSQL, by the journal's URL alone. What is stored is store.py and schema.py; who of several
+writers is next on SQLite is turns.py.
 """
 
 from __future__ import annotations
@@ -11,11 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
-from resources.journal.condition import REVISION_TABLE, check_not_newer, is_journal
-from trading.errors import JournalUnavailable
+from resources.journal.condition import (
+    DURABLE_SETTINGS,
+    POSTGRESQL,
+    REVISION_TABLE,
+    SQLITE,
+    check_durable,
+    check_not_newer,
+    is_journal,
+)
+from resources.journal.turns import NoTurns, Turns
+from trading.errors import BadSetting, JournalUnavailable
 
 WRITES = "journal_writes"
 """The execution option that says a connection begins with the write lock."""
@@ -23,22 +35,72 @@ WRITES = "journal_writes"
 FULL = 2
 """What `pragma synchronous` reads back when every commit waits for the disk."""
 
+CHAIN_LOCK = 0x7472_6164
+"""The PostgreSQL advisory lock that puts writers in line, since the chain has one end."""
+
+CONNECT_S_MAX = 10
+STATEMENT_S_MAX = 60
+"""A statement that takes longer meets a disk or a server that does not answer."""
+
+STOPPED_WRITER_S_MAX = 30
+"""How long the server lets a writer that says nothing (a stopped process) keep others waiting."""
+
+_BEGIN_WRITING = (
+    "set transaction isolation level read committed read write;"
+    f" select pg_catalog.pg_advisory_xact_lock({CHAIN_LOCK})"
+)
+"""The lock is taken before anything is read, and each statement sees all that was committed before it."""
+
+_engines: WeakSet[sa.Engine] = WeakSet()
+_of_the_parent: list[sa.Pool] = []
+
+
+def parsed(url: str) -> sa.URL:
+    """Return a journal's URL, `postgresql://` as `postgresql+psycopg2://`; raises `BadSetting`."""
+    try:
+        found = sa.make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise BadSetting(
+            f"journal_url {url.partition('://')[0][:20]}: is no URL; name sqlite:///… or postgresql://…"
+        ) from error
+    if found.drivername == POSTGRESQL:
+        return found.set(drivername=f"{POSTGRESQL}+psycopg2")
+    if found.drivername not in {SQLITE, f"{SQLITE}+pysqlite", f"{POSTGRESQL}+psycopg2"}:
+        raise BadSetting(
+            f"journal_url {found.drivername}://…: the journal lives in sqlite:///… or postgresql://…"
+        )
+    return found
+
+
+def name_of(url: sa.URL) -> str:
+    """Return how messages call a journal: its file, or its server and database without who and password."""
+    if url.get_backend_name() == SQLITE:
+        return url.database or ""
+    host = url.host or url.query.get("host", "")
+    return f"{POSTGRESQL}://{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+
 
 def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
-    """Return an engine whose writers take the lock at once, on SQLite with every commit synced to disk.
+    """Return an engine whose writers take the lock at once, and whose commits all wait for the disk.
 
     Raises `JournalUnavailable` where there can be no file; a connection raises it where it would not sync.
     """
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url)
+    build = _sqlite_engine if url.get_backend_name() == SQLITE else _postgresql_engine
+    engine = build(url, busy_timeout_s)
+    _engines.add(engine)
+    return engine
+
+
+def _sqlite_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise JournalUnavailable(f"journal {url}: a journal outlives its process, so it needs a file")
     folder = _folder_of(url.database)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_durably(folder)
     except OSError as error:
         raise JournalUnavailable(f"journal {url.database}: its folder cannot be made: {error}") from error
-    engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_s})
+    # The other half of the patience is for one's turn.
+    engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_s / 2}, pool_timeout=busy_timeout_s)
 
     @sa.event.listens_for(engine, "connect")
     def _prepared(connection: Any, _record: Any) -> None:
@@ -65,13 +127,69 @@ def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     return engine
 
 
+def _postgresql_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        # A reading transaction sees one moment, whatever is committed meanwhile, as on SQLite.
+        isolation_level="REPEATABLE READ",
+        # A server that was restarted is found before anything is asked of it.
+        pool_pre_ping=True,
+        pool_timeout=busy_timeout_s,
+        use_native_hstore=False,
+        connect_args={
+            "connect_timeout": CONNECT_S_MAX,
+            "client_encoding": "utf8",
+            "application_name": f"trading {os.getpid()}",
+            # A machine that is gone says nothing: without these, nor would we.
+            "tcp_user_timeout": STATEMENT_S_MAX * 1000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    )
+    name = name_of(url)
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepared(connection: Any, _record: Any) -> None:
+        limits = {
+            "lock_timeout": busy_timeout_s,
+            "statement_timeout": max(STATEMENT_S_MAX, busy_timeout_s),
+            "idle_in_transaction_session_timeout": max(STOPPED_WRITER_S_MAX, busy_timeout_s),
+        }
+        with connection.cursor() as cursor:
+            cursor.execute("set default_transaction_read_only = on")
+            for setting, limit_s in limits.items():
+                # 0 would mean no limit at all.
+                cursor.execute(
+                    "select set_config(%s, %s, false)", (setting, f"{max(1, round(limit_s * 1000))}ms")
+                )
+            cursor.execute("select name, setting from pg_settings where name = any(%s)", (DURABLE_SETTINGS,))
+            settings = dict(cursor.fetchall())
+        connection.commit()
+        check_durable(name, settings)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begun(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get(WRITES, False):
+            connection.exec_driver_sql(_BEGIN_WRITING)
+
+    return engine
+
+
+def turns_for(url: sa.URL, busy_timeout_s: float) -> Turns | NoTurns:
+    """Return what puts writers in line: PostgreSQL's own lock does it already."""
+    if url.get_backend_name() != SQLITE or not url.database:
+        return NoTurns()
+    return Turns(_file_of(url.database), patience_s=busy_timeout_s / 2)
+
+
 @contextmanager
 def one_opener(url: sa.URL) -> Iterator[None]:
     """Let one process at a time open a file's journal, and the others wait.
 
     SQLite answers "locked" at once, without waiting, to all but one who turn a new file into WAL mode.
     """
-    if url.get_backend_name() != "sqlite" or not url.database:
+    if url.get_backend_name() != SQLITE or not url.database:
         yield
         return
     folder = os.open(_folder_of(url.database), os.O_RDONLY)
@@ -105,5 +223,34 @@ def migrate(conn: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
+def _file_of(database: str) -> Path:
+    return Path(database.removeprefix("file:").partition("?")[0]).absolute()
+
+
 def _folder_of(database: str) -> Path:
-    return Path(database.removeprefix("file:").partition("?")[0]).absolute().parent
+    return _file_of(database).parent
+
+
+def _make_durably(folder: Path) -> None:
+    """Make a folder and the way to it, each one's name synced: a journal must not vanish with its folder."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        parent = os.open(made.parent, os.O_RDONLY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+
+
+def _forget_the_parents_connections() -> None:
+    """Leave a forked process no connection of its parent's: two processes on one would garble both.
+
+    They are kept, not closed: closing one here would end the parent's.
+    """
+    for engine in list(_engines):
+        _of_the_parent.append(engine.pool)
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_the_parents_connections)

@@ -1,24 +1,22 @@
-"""The journal read only, by plain SQLite: what the console's reading verbs stand on.
+"""The journal read only, by plain drivers: what the console's reading verbs stand on.
 
-It changes nothing, waits for nobody (readers of a WAL file never block) and imports no SQLAlchemy, which
-alone takes longer than a verb may. Writing is store.py; the SQL is in sql/, one file a question.
+It changes nothing, waits for nobody (on both engines readers see the last commit, and never block) and
+imports no SQLAlchemy, which alone takes longer than a verb may. Writing is store.py; the SQL is in sql/, one
+file a question; how each engine is looked at is looking.py.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote
 
 from resources.journal import records
-from resources.journal.condition import SCHEMA_REVISION, advice, check_not_newer, is_journal
-from resources.journal.questions import text_of
+from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal
+from resources.journal.looking import Sight, place_of
 from trading.audit import instant_text
-from trading.errors import BadSetting, JournalUnavailable, UnknownId
+from trading.errors import JournalUnavailable, UnknownId
 from trading.journal import (
     Delivery,
     Incident,
@@ -34,7 +32,6 @@ from trading.orders import Fill
 from trading.values import IntentId
 from trading.verdicts import Verdict
 
-_SQLITE = "sqlite:///"
 _PAST_ALL = "\U0010ffff"
 """Sorts behind everything that ids are written in."""
 
@@ -42,24 +39,19 @@ _PAST_ALL = "\U0010ffff"
 class JournalReader:
     """Answer questions about a journal without opening it for writing.
 
-    `url` is the journal's (`sqlite:////absolute/path`) or the file's path. Where there is no file yet every
-    list is empty (`exists` says so). Raises `JournalUnavailable` where the file is damaged or no journal.
+    `url` is the journal's (`sqlite:////absolute/path`, `postgresql://…`) or the file's path. Where there is
+    no journal yet every list is empty (`exists` says so). Raises `JournalUnavailable` where it is damaged,
+    another program's or out of reach.
     """
 
     def __init__(self, url: str | Path) -> None:
-        text = str(url)
-        if "://" in text and not text.startswith(_SQLITE):
-            raise BadSetting(
-                f"journal_url {text.partition('://')[0]}://…: reading verbs read SQLite files only;"
-                " name a sqlite:/// URL"
-            )
-        self.path = Path(unquote(text.removeprefix(_SQLITE).partition("?")[0]) if "://" in text else text)
+        self._place = place_of(url)
 
     @property
     def exists(self) -> bool:
         """Say whether there is a journal yet."""
-        with self._connection() as connection:
-            return connection is not None
+        with self._sight() as sight:
+            return sight is not None
 
     # ---------------------------------------------------------------------------- sessions of a book
 
@@ -165,43 +157,32 @@ class JournalReader:
 
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
-        with self._connection() as connection:
-            if connection is None:
-                return {name: [] for name in questions}
-            connection.execute("begin")
-            return {name: connection.execute(text_of(name)).fetchall() for name in questions}
+        with self._sight() as sight:
+            return {name: [] if sight is None else sight.rows(name, {}) for name in questions}
 
-    # ---------------------------------------------------------------------------- the file
+    # ---------------------------------------------------------------------------- the database
 
-    def _rows(self, question: str, **bound: str | int) -> list[sqlite3.Row]:
-        with self._connection() as connection:
-            return [] if connection is None else connection.execute(text_of(question), bound).fetchall()
+    def _rows(self, question: str, **bound: str | int) -> Sequence[records.Row]:
+        with self._sight() as sight:
+            return [] if sight is None else sight.rows(question, bound)
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection | None]:
-        """Give a connection to the journal, `None` where there is none yet."""
-        if not self.path.exists():
-            yield None
-            return
-        try:
-            with closing(
-                sqlite3.connect(f"file:{quote(str(self.path.absolute()))}?mode=ro", uri=True)
-            ) as connection:
-                connection.row_factory = sqlite3.Row
-                yield connection if self._is_readable(connection) else None
-        except sqlite3.Error as error:
-            raise JournalUnavailable(f"journal {self.path}: {advice(str(error))}") from error
+    def _sight(self) -> Iterator[Sight | None]:
+        """Give a look at the journal, `None` where there is none yet."""
+        with self._place.sight() as sight:
+            yield sight if sight is not None and self._is_readable(sight) else None
 
-    def _is_readable(self, connection: sqlite3.Connection) -> bool:
-        tables = [row["name"] for row in connection.execute(text_of("find_tables"))]
-        if not is_journal(str(self.path), tables):
+    def _is_readable(self, sight: Sight) -> bool:
+        name = self._place.name
+        tables = [row["name"] for row in sight.rows(self._place.tables_question, {})]
+        if not is_journal(name, tables):
             return False
-        found: Any = connection.execute(text_of("find_revision")).fetchone()
-        revision = found["version_num"] if found else ""
-        check_not_newer(str(self.path), revision)
+        found = sight.rows("find_revision", {})
+        revision = found[0]["version_num"] if found else ""
+        check_not_newer(name, revision)
         if revision != SCHEMA_REVISION:
             raise JournalUnavailable(
-                f"journal {self.path}: schema {revision or 'none'}, this version reads {SCHEMA_REVISION}:"
+                f"journal {name}: schema {revision or 'none'}, this version reads {SCHEMA_REVISION}:"
                 " run any writing command (as `trading run-once`) once to bring it up to date"
             )
         return True

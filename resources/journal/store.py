@@ -22,7 +22,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from resources.journal import records, schema
 from resources.journal.batch import check_batch, conflict_with, intent_row, registration, verdict_rows
 from resources.journal.condition import SCHEMA_REVISION, advice
-from resources.journal.database import WRITES, engine_for, migrate, one_opener, revision_of
+from resources.journal.database import (
+    WRITES,
+    engine_for,
+    migrate,
+    name_of,
+    one_opener,
+    parsed,
+    revision_of,
+    turns_for,
+)
 from resources.journal.drafts import Draft, draft_of, step_body
 from resources.journal.queries import (
     EXECUTION_ORDER,
@@ -89,9 +98,6 @@ from trading.positions import Book
 from trading.values import ClientOrderId, IntentId, Slot, canonical_json, digest
 from trading.verdicts import Verdict
 
-CHAIN_LOCK = 0x7472_6164
-"""The PostgreSQL advisory lock that puts writers in line, since the chain has one end."""
-
 EXECUTOR = "executor"
 """Who halts trading where an incident does."""
 
@@ -103,20 +109,19 @@ class SqlJournal:
     """Keep the live state in a SQL database.
 
     `url` is `sqlite:////absolute/path/journal.db` (an empty or missing file becomes a journal) or
-    `postgresql+psycopg2://…`. Waits at most `busy_timeout_s` for another writer. Raises
+    `postgresql://…`. Waits at most `busy_timeout_s` for another writer. Raises
     `JournalUnavailable` where the database cannot be trusted with an order: not reachable, not ours, of
     a newer schema, or not syncing every commit to disk.
     """
 
     def __init__(self, url: str, *, busy_timeout_s: float = 5.0) -> None:
-        parsed = sa.make_url(url)
-        self._name = (
-            parsed.database or "" if parsed.drivername.startswith("sqlite") else parsed.render_as_string()
-        )
-        self._engine = engine_for(parsed, busy_timeout_s)
+        at = parsed(url)
+        self._name = name_of(at)
+        self._engine = engine_for(at, busy_timeout_s)
+        self._turns = turns_for(at, busy_timeout_s)
         self._writer = self._engine.execution_options(**{WRITES: True})
         try:
-            with one_opener(parsed):
+            with one_opener(at):
                 self._open()
         except BaseException:
             self.close()
@@ -1026,8 +1031,6 @@ class SqlJournal:
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
         with self._reading() as conn:
-            if conn.dialect.name == "postgresql":
-                conn.exec_driver_sql("set transaction isolation level repeatable read")
             return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
 
     # ---------------------------------------------------------------------------- one step of an intent
@@ -1386,9 +1389,7 @@ class SqlJournal:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with self._explained(), self._writer.begin() as conn:
-            if conn.dialect.name == "postgresql":
-                conn.execute(sa.select(sa.func.pg_advisory_xact_lock(CHAIN_LOCK)))
+        with self._explained(), self._turns.next(), self._writer.begin() as conn:
             yield conn
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The journal on real SQLite files: each call's promise, what the schema holds by itself, and the reader."""
+"""The journal on both engines: each call's promise, what the schema holds by itself, and the reader."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -52,22 +54,15 @@ OPENED = opened_book(currency="USD", deposit_micros=10**12)
 PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
 
 
-@pytest.fixture(scope="module")
-def empty_journal(tmp_path_factory) -> Path:
-    """Make an empty journal once; each test works on its own copy."""
-    path = tmp_path_factory.mktemp("journal") / "journal.db"
-    SqlJournal(f"sqlite:///{path}").close()
-    return path
+@pytest.fixture
+def path(sqlite_template, tmp_path) -> Path:
+    """Make an empty journal in a file, for what is about files."""
+    return Path(shutil.copy(sqlite_template, tmp_path / "journal.db"))
 
 
 @pytest.fixture
-def path(empty_journal, tmp_path) -> Path:
-    return Path(shutil.copy(empty_journal, tmp_path / "journal.db"))
-
-
-@pytest.fixture
-def journal(path) -> Iterator[SqlJournal]:
-    with SqlJournal(f"sqlite:///{path}") as opened:
+def journal(database) -> Iterator[SqlJournal]:
+    with database.open() as opened:
         yield opened
 
 
@@ -518,14 +513,12 @@ def test_a_flatten_goes_through_the_kill_switch_but_not_through_a_pause(journal)
     [("payload_hash", "0" * 64), ("quantity", 11), ("payload", None)],
 )
 def test_a_row_that_is_not_what_was_approved_is_never_prepared_and_halts_trading(
-    journal, path, changed, value
+    journal, database, changed, value
 ):
     (row,) = decided(journal, example_intent())
-    with closing(sqlite3.connect(path)) as tampering, tampering:
-        for (name,) in tampering.execute("select name from sqlite_master where type = 'trigger'").fetchall():
-            tampering.execute(f"drop trigger {name}")
-        stored = canonical_json({**row.intent.payload(), "rationale": "another"}) if value is None else value
-        tampering.execute(f"update intents set {changed} = ?", (stored,))  # noqa: S608 - a name of ours
+    stored = canonical_json({**row.intent.payload(), "rationale": "another"}) if value is None else value
+    database.disarm("intents")
+    database.do(f"update intents set {changed} = '{stored}'")  # noqa: S608 - a name of ours
     step = prepared(journal, row)
 
     assert (step.order, step.reason, step.whys) == (None, "payload_mismatch", ())
@@ -605,8 +598,8 @@ def test_what_is_sent_is_written_down_first(journal):
 
 
 @pytest.mark.parametrize("lane", ["simulated", "paper", "replay:x"])
-def test_the_schema_refuses_a_live_order_outside_the_live_lane(path, lane):
-    with SqlJournal(f"sqlite:///{path}") as journal:
+def test_the_schema_refuses_a_live_order_outside_the_live_lane(database, lane):
+    with database.open() as journal:
         journal.opening_book(book=BOOK, lane=lane, session=SESSION, previous=None, opened=OPENED, now=NOW)
         (row,) = journal.register(
             book=BOOK,
@@ -769,13 +762,13 @@ def test_parking_tells_people_and_a_halting_incident_stops_trading(journal):
     assert everything(journal) == before
 
 
-def test_racing_claims_of_one_intent_give_one_winner(path):
-    with SqlJournal(f"sqlite:///{path}") as journal:
+def test_racing_claims_of_one_intent_give_one_winner(database):
+    with database.open() as journal:
         (row,) = decided(journal, example_intent())
     start, won, lost = threading.Barrier(8), [], []
 
     def claim(name):
-        with SqlJournal(f"sqlite:///{path}", busy_timeout_s=30) as mine:
+        with database.open(busy_timeout_s=30) as mine:
             start.wait()
             try:
                 won.append(mine.claim(row.intent_id, version=1, holder=name, now=NOW).actor)
@@ -789,7 +782,7 @@ def test_racing_claims_of_one_intent_give_one_winner(path):
         thread.join()
 
     assert (len(won), len(lost)) == (1, 7)
-    with SqlJournal(f"sqlite:///{path}") as journal:
+    with database.open() as journal:
         assert [event.actor for event in journal.events_of(row.intent_id)][1:] == won
 
 
@@ -808,8 +801,8 @@ def test_open_and_stuck_intents_are_found(journal):
 
 
 @pytest.mark.parametrize("ask", ["intent", "verdicts"])
-def test_an_unknown_id_is_named(journal, path, ask):
-    for source in (journal, JournalReader(path)):
+def test_an_unknown_id_is_named(journal, database, ask):
+    for source in (journal, database.reader()):
         with pytest.raises(UnknownId, match="int-none"):
             getattr(source, ask)(IntentId("int-none"))
 
@@ -870,11 +863,10 @@ def full_day(journal):
     return rows
 
 
-def test_the_same_calls_give_the_same_journal(path, empty_journal, tmp_path):
-    other = Path(shutil.copy(empty_journal, tmp_path / "other.db"))
+def test_the_same_calls_give_the_same_journal(new_database):
     told = []
-    for file in (path, other):
-        with SqlJournal(f"sqlite:///{file}") as journal:
+    for database in (new_database(), new_database()):
+        with database.open() as journal:
             full_day(journal)
             told.append(everything(journal))
 
@@ -935,13 +927,13 @@ def test_every_attempt_is_kept_until_a_message_is_delivered_or_given_up(journal)
 # -------------------------------------------------------------------------------- the reader
 
 
-def test_the_reader_says_the_same_as_the_store(journal, path):
+def test_the_reader_says_the_same_as_the_store(journal, database):
     rows = full_day(journal)
     journal.release_quote(row_id="r", actor="ann", reason="checked", now=NOW)
     journal.record_incident(kind="k", account=ACCOUNT, intent_id="", detail="d", is_halting=True, now=NOW)
     journal.lease(now=NOW, lease_s=9, limit=9)
     journal.mark(1, attempt=1, is_delivered=True, reason="sent", retry_at=None, now=NOW)
-    reader = JournalReader(f"sqlite:///{path}")
+    reader = database.reader()
 
     assert reader.exists
     assert reader.intents(**OF) == journal.intents(**OF)
@@ -960,10 +952,10 @@ def test_the_reader_says_the_same_as_the_store(journal, path):
     assert reader.stuck(lane=LANE, before=CLOSE) == journal.stuck(before=CLOSE)
 
 
-def test_the_reader_finds_an_intent_by_any_of_its_ids(journal, path):
+def test_the_reader_finds_an_intent_by_any_of_its_ids(journal, database):
     row = full_day(journal)[0]
     order = journal.order_of(row.intent_id)
-    reader = JournalReader(path)
+    reader = database.reader()
 
     for wanted in (row.intent_id, row.intent_id[:12], order.client_order_id[:12], "x-1"):
         assert [found.intent_id for found in reader.intents_by_any_id(wanted, lane=LANE)] == [row.intent_id]
@@ -972,9 +964,9 @@ def test_the_reader_finds_an_intent_by_any_of_its_ids(journal, path):
     assert reader.intents_by_any_id(row.intent_id, lane="live") == []
 
 
-def test_the_reader_lists_sessions_pending_and_refused(journal, path):
+def test_the_reader_lists_sessions_pending_and_refused(journal, database):
     decided(journal, example_intent(), outcome=Outcome.PENDING_APPROVAL)
-    reader = JournalReader(path)
+    reader = database.reader()
     assert [row.intent.symbol for row in reader.pending(lane=LANE)] == ["AAPL"]
     (row,) = journal.intents(**OF)
     journal.cancel(row.intent_id, version=1, actor="ann", reason="test", now=NOW)
@@ -987,32 +979,66 @@ def test_the_reader_lists_sessions_pending_and_refused(journal, path):
     assert [record.refused for record in reader.refusals(lane=LANE)] == ["quotes: stale"]
 
 
-@pytest.mark.parametrize("how", ["missing", "empty"])
-def test_where_there_is_no_journal_yet_every_answer_is_nothing(tmp_path, how):
-    path = tmp_path / "journal.db"
-    if how == "empty":
-        path.touch()
-    reader = JournalReader(path)
+def test_where_there_is_no_journal_yet_every_answer_is_nothing(new_database):
+    reader = new_database(is_blank=True).reader()
 
     assert not reader.exists
     assert reader.intents(**OF) == []
     assert reader.last_settled(book=BOOK, lane=LANE) is None
     assert reader.run_control().changed_at is None
-    assert how == "empty" or not path.exists()
+    assert reader.answers(["find_all_events"]) == {"find_all_events": []}
 
 
-def test_the_reader_reads_sqlite_only_and_says_so():
-    with pytest.raises(BadSetting, match="reading verbs read SQLite files only"):
-        JournalReader("postgresql+psycopg2://user:hunter2@localhost/journal")
+def test_looking_at_an_empty_file_or_at_none_leaves_it_so(tmp_path):
+    path = tmp_path / "journal.db"
+    assert not JournalReader(path).exists
+    assert not path.exists()
+    path.touch()
+
+    assert not JournalReader(path).exists
+    assert path.stat().st_size == 0
+
+
+@pytest.mark.parametrize("url", ["mysql://ann:hunter2@here/journal", "postgresql://ann:hunter2@here:port/j"])
+@pytest.mark.parametrize("using", [SqlJournal, JournalReader])
+def test_a_url_that_is_no_journals_is_refused_without_its_password(url, using):
+    with pytest.raises(BadSetting, match="journal_url") as refused:
+        using(url)
+
+    assert "hunter2" not in shown(refused)
+
+
+@pytest.mark.parametrize("using", [SqlJournal, lambda url: JournalReader(url).run_control()])
+def test_a_server_out_of_reach_is_named_without_its_password(tmp_path, using):
+    for url in (
+        f"postgresql://ann:hunter2@/journal?host={tmp_path}",
+        f"postgresql://ann@/journal?host={tmp_path}&password=hunter2",
+        "postgresql+psycopg2://ann:hunter2@127.0.0.1:1/journal",
+    ):
+        with pytest.raises(JournalUnavailable, match="the server does not answer") as refused:
+            using(url)
+
+        assert "hunter2" not in shown(refused)
+
+
+def shown(refused) -> str:
+    """Return all that a traceback would show."""
+    return "".join(traceback.format_exception(refused.value))
 
 
 def test_reading_and_opening_need_neither_sqlalchemy_nor_alembic(path):
-    light = "import sys, resources.journal.reader; assert not {'sqlalchemy', 'numpy'} & set(sys.modules)"
+    light = (
+        "import sys, resources.journal.reader;"
+        "assert not {'sqlalchemy', 'numpy', 'psycopg2'} & set(sys.modules)"
+    )
     opened = (
         "import sys; from resources.journal.store import SqlJournal;"
         f"SqlJournal('sqlite:///{path}').close(); assert 'alembic' not in sys.modules"
     )
-    for program in (light, opened):
+    driver = (
+        "import sys, resources.journal.store, resources.journal.reader; assert 'psycopg2' not in sys.modules"
+    )
+    for program in (light, opened, driver):
         subprocess.run([sys.executable, "-c", program], check=True)
 
 
@@ -1054,29 +1080,26 @@ from events where seq = 1
         (FORKED_CHAIN, "prev_hash"),
     ],
 )
-def test_the_schema_keeps_the_promises_without_the_store(journal, path, statement, says):
+def test_the_schema_keeps_the_promises_without_the_store(journal, database, statement, says):
     full_day(journal)
     before = everything(journal)
-    with closing(sqlite3.connect(path)) as raw:
-        with pytest.raises(sqlite3.IntegrityError, match=says):
-            raw.execute(statement)
-        raw.rollback()
+    with pytest.raises((sqlite3.IntegrityError, psycopg2.IntegrityError), match=says):
+        database.do(statement)
 
     assert everything(journal) == before
 
 
-def test_the_migrated_schema_is_the_one_that_the_store_was_written_for(path):
+def test_the_migrated_schema_is_the_one_that_the_store_was_written_for(database):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    with sa.create_engine(f"sqlite:///{path}").connect() as conn:
+    with database.engine().connect() as conn:
         differences = compare_metadata(MigrationContext.configure(conn), schema.metadata)
         stored = sa.inspect(conn)
         for table in schema.metadata.sorted_tables:
             checks = {check["name"] for check in stored.get_check_constraints(table.name)}
             wanted = {str(c.name) for c in table.constraints if isinstance(c, sa.CheckConstraint)}
             assert checks == wanted
-        conn.engine.dispose()
 
     assert differences == []
 
@@ -1084,8 +1107,8 @@ def test_the_migrated_schema_is_the_one_that_the_store_was_written_for(path):
 # -------------------------------------------------------------------------------- unusable journals
 
 
-def test_a_commit_waits_for_the_disk(journal):
-    with journal._engine.connect() as conn:
+def test_a_commit_to_a_file_waits_for_the_disk(path):
+    with SqlJournal(f"sqlite:///{path}") as journal, journal._engine.connect() as conn:
         assert conn.exec_driver_sql("pragma synchronous").scalar() == 2
         assert conn.exec_driver_sql("pragma journal_mode").scalar() == "wal"
 
@@ -1115,26 +1138,45 @@ def test_a_page_damaged_later_is_found_when_it_is_read(path):
         journal.intents(**OF)
 
 
-def test_another_programs_database_is_not_made_a_journal(tmp_path):
-    path = tmp_path / "other.db"
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute("create table pets (name text)")
-        raw.commit()
-    for use in (lambda: SqlJournal(f"sqlite:///{path}"), lambda: JournalReader(path).run_control()):
+def test_another_programs_database_is_not_made_a_journal(new_database):
+    database = new_database(is_blank=True)
+    database.do("create table pets (name text)")
+    for use in (database.open, lambda: database.reader().run_control()):
         with pytest.raises(JournalUnavailable, match=r"holds tables \(pets\) but no journal"):
             use()
 
-    with closing(sqlite3.connect(path)) as raw:
-        assert [row[0] for row in raw.execute("select name from sqlite_master")] == ["pets"]
+    with database.engine().connect() as conn:
+        assert sa.inspect(conn).get_table_names() == ["pets"]
 
 
-def test_a_journal_of_a_newer_version_is_refused(path):
-    with closing(sqlite3.connect(path)) as raw:
-        raw.execute("update alembic_version set version_num = '9999'")
-        raw.commit()
-    for use in (lambda: SqlJournal(f"sqlite:///{path}"), lambda: JournalReader(path).run_control()):
+def test_a_journal_of_a_newer_version_is_refused(database):
+    database.do("update alembic_version set version_num = '9999'")
+    for use in (database.open, lambda: database.reader().run_control()):
         with pytest.raises(JournalUnavailable, match="schema 9999"):
             use()
+
+
+def test_a_journal_whose_writer_does_not_end_is_reported_after_the_time_out(database):
+    begun, ended = threading.Event(), threading.Event()
+
+    def write_at_length():
+        with database.open() as other, other._writing():
+            begun.set()
+            ended.wait()
+
+    writer = threading.Thread(target=write_at_length)
+    with database.open(busy_timeout_s=0.1) as journal:
+        writer.start()
+        begun.wait()
+        with pytest.raises(JournalUnavailable, match="another process writes it"):
+            queue(journal, "one")
+        # Readers do not wait for a writer.
+        assert journal.run_control().kill_switch_on is False
+        assert database.reader().run_control().kill_switch_on is False
+
+        ended.set()
+        writer.join()
+        assert queue(journal, "one")
 
 
 def test_a_locked_journal_is_reported_after_the_time_out(path):
@@ -1153,7 +1195,12 @@ def test_a_locked_journal_is_reported_after_the_time_out(path):
         assert queue(journal, "one")
 
 
-def test_a_full_disk_changes_nothing(journal):
+def test_a_full_disk_changes_nothing(path):
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        fill_the_disk(journal)
+
+
+def fill_the_disk(journal):
     journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
     with journal._engine.connect() as conn:
         pages = conn.exec_driver_sql("pragma page_count").scalar()
@@ -1215,14 +1262,14 @@ def test_a_read_only_journal_is_refused_for_writing(path):
         queue(journal, "one")
 
 
-def test_openers_racing_for_an_empty_file_all_get_a_journal(tmp_path):
-    path = tmp_path / "journal.db"
+def test_openers_racing_for_nothing_all_get_a_journal(new_database):
+    database = new_database(is_blank=True)
     start, seen, failed = threading.Barrier(3), [], []
 
     def opening():
         start.wait()
         try:
-            with SqlJournal(f"sqlite:///{path}", busy_timeout_s=30) as journal:
+            with database.open(busy_timeout_s=30) as journal:
                 seen.append(journal.run_control().kill_switch_on)
         except JournalUnavailable as error:
             failed.append(error)

@@ -1,0 +1,119 @@
+"""Turns: who of several writers on one SQLite file is next, in the order in which they came.
+
+SQLite's own lock is what keeps writers apart. It lets waiting ones sleep and try again, so that whoever
+never sleeps wins each time and the others starve. Here they draw numbers, kept as locks on bytes of a file
+beside it, which the kernel gives back when a process dies. A turn is a courtesy and no promise: one that
+does not come is not waited for, and SQLite decides alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOOK_EVERY_S = 0.000_2
+"""How often a waiting writer looks whether it is its turn: well below the time of one commit."""
+
+LOOK_EVERY_S_MAX = 0.005
+
+_FLOCK = struct.Struct("hhqqi4x")
+"""Linux's `struct flock`: type, whence, first byte, number of bytes (0: all behind), process (always 0)."""
+
+_NUMBER = struct.Struct("<q")
+_COUNTER = 0
+"""The byte that is held while a number is drawn; the byte of number n is n."""
+
+
+class NoTurns:
+    """Let every writer begin: the database puts them in line itself."""
+
+    @contextmanager
+    def next(self) -> Iterator[None]:
+        """Wait for nobody."""
+        yield
+
+
+class Turns:
+    """Put the writers of one SQLite file in line, across threads and processes, for at most `patience_s`.
+
+    The numbers are in a file beside it (`-turns`), which is made where it is missing and may be deleted.
+    """
+
+    def __init__(self, path: Path, *, patience_s: float) -> None:
+        self._path = path.with_name(f"{path.name}-turns")
+        self._patience_s = patience_s
+        self._passed = 0
+
+    @contextmanager
+    def next(self) -> Iterator[None]:
+        """Wait for one's turn; it lasts as long as the `with`, or the process."""
+        try:
+            # Opened anew each time, so that threads and forked processes never share a turn.
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError:
+            # Where nothing can be written SQLite says so, with what can be done about it.
+            yield
+            return
+        try:
+            self._wait(file)
+            yield
+        finally:
+            # Not by closing alone: a process that was forked meanwhile has the file open as well.
+            _unlock(file, first=0, count=0)
+            os.close(file)
+
+    def _wait(self, file: int) -> None:
+        until = time.monotonic() + self._patience_s
+        if not _comes(lambda: _is_locked_by_us(file, _COUNTER), until):
+            return
+        mine = max(_last_drawn(file), self._passed) + 1
+        _is_locked_by_us(file, mine)
+        os.pwrite(file, _NUMBER.pack(mine), 0)
+        _unlock(file, first=_COUNTER, count=1)
+        if not _comes(lambda: _is_free(file, first=self._passed + 1, past=mine), until):
+            # Somebody before us is stopped, or waits for one who is: not waited for a second time.
+            self._passed = mine - 1
+
+
+def _comes(asked: Callable[[], bool], until: float) -> bool:
+    """Look until something is so, or the time has come."""
+    began = time.monotonic()
+    while not asked():
+        now = time.monotonic()
+        if now >= until:
+            return False
+        time.sleep(min(max(LOOK_EVERY_S, (now - began) / 16), LOOK_EVERY_S_MAX))
+    return True
+
+
+def _is_locked_by_us(file: int, byte: int) -> bool:
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unlock(file: int, *, first: int, count: int) -> None:
+    fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, first, count, 0))
+
+
+def _is_free(file: int, *, first: int, past: int) -> bool:
+    """Say whether nobody holds a number of a range."""
+    if first == past:
+        return True
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, first, past - first, 0)
+    found = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
+    return bool(found[0] == fcntl.F_UNLCK)
+
+
+def _last_drawn(file: int) -> int:
+    """Return the last number drawn, 0 where there is none or the file was cut off."""
+    content = os.pread(file, _NUMBER.size, 0)
+    number = _NUMBER.unpack(content)[0] if len(content) == _NUMBER.size else 0
+    return number if 0 <= number < 2**62 else 0
