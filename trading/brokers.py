@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from trading.errors import TradingError
 from trading.orders import BrokerOrder, OrderRequest
-from trading.values import ClientOrderId, Symbol
+from trading.values import ClientOrderId, OrderType, Side, Symbol, TimeInForce
 
 
 class DedupScope(StrEnum):
@@ -163,6 +163,21 @@ def request_payload(request: OrderRequest) -> dict[str, Any]:
         "time_in_force": request.time_in_force.value,
         "reference_price_micros": request.reference_price_micros,
     }
+
+
+def request_from_payload(payload: Mapping[str, Any]) -> OrderRequest:
+    """Return the request that a payload was made from; raises `KeyError` or `ValueError` for another one."""
+    return OrderRequest(
+        client_order_id=ClientOrderId(payload["client_order_id"]),
+        account=payload["account"],
+        session=date.fromisoformat(payload["session"]),
+        symbol=Symbol(payload["symbol"]),
+        side=Side(payload["side"]),
+        quantity=payload["quantity"],
+        order_type=OrderType(payload["order_type"]),
+        time_in_force=TimeInForce(payload["time_in_force"]),
+        reference_price_micros=payload["reference_price_micros"],
+    )
 
 
 def differences(request: OrderRequest, order: BrokerOrder) -> tuple[str, ...]:

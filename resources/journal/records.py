@@ -6,11 +6,11 @@ Imports no database: the console's reading verbs start in a moment.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Protocol
 
 from trading.audit import instant_from_text
+from trading.brokers import request_from_payload
 from trading.intents import Intent, intent_from_payload
 from trading.journal import (
     Delivery,
@@ -24,9 +24,9 @@ from trading.journal import (
     SessionRecord,
 )
 from trading.lifecycle import IntentState, Stage
-from trading.orders import Fill, OrderRequest
+from trading.orders import Fill
 from trading.positions import Book, book_from_payload
-from trading.values import ClientOrderId, IntentId, OrderType, Side, Symbol, TimeInForce
+from trading.values import ClientOrderId, IntentId, Side, Symbol
 from trading.verdicts import Verdict
 
 
@@ -103,21 +103,6 @@ def order_of(row: Row) -> JournalOrder:
         prepared_at=instant_from_text(row["prepared_at"]),
         send_by=instant_from_text(row["send_by"]),
         reason=row["reason"],
-    )
-
-
-def request_from_payload(payload: Mapping[str, Any]) -> OrderRequest:
-    """Return the request of its stored bytes."""
-    return OrderRequest(
-        client_order_id=ClientOrderId(payload["client_order_id"]),
-        account=payload["account"],
-        session=date.fromisoformat(payload["session"]),
-        symbol=Symbol(payload["symbol"]),
-        side=Side(payload["side"]),
-        quantity=payload["quantity"],
-        order_type=OrderType(payload["order_type"]),
-        time_in_force=TimeInForce(payload["time_in_force"]),
-        reference_price_micros=payload["reference_price_micros"],
     )
 
 

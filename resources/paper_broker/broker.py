@@ -1,16 +1,17 @@
 """The embedded paper broker: a market simulated at the open, behind a ledger of its own on disk.
 
-It is a broker as any other: it has its own file, remembers every client order id for good, keeps its own
-account of cash and shares, and knows nothing of the journal. What it fills with is trading/simulation.py;
-the port is trading/brokers.py.
+It is a broker as any other: it has its own file, keeps its own account of cash and shares, and knows nothing
+of the journal. It remembers every client order id for good and answers as it should, unless it is told to
+misbehave (trading/broker_behaviour.py). What it fills with is trading/simulation.py; the port is
+trading/brokers.py; over HTTP it stands behind server.py.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -19,17 +20,17 @@ from resources.paper_broker.ledger import Ledger
 from trading.accounts import Execution, account_after, last_opened
 from trading.actions import CorporateAction, at_sessions, effective_in
 from trading.audit import instant_from_text, instant_text
+from trading.broker_behaviour import Behaviour, ReportFault, SendFault
 from trading.brokers import (
     Arrival,
     BrokerDump,
     BrokerFill,
-    Capabilities,
-    DedupScope,
     DuplicateClientOrderId,
     Holdings,
+    request_from_payload,
     request_payload,
 )
-from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
+from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown, TradingError
 from trading.intents import hashed
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.quotes import Quote, split_price
@@ -42,8 +43,38 @@ ZERO_QUANTITY = "zero_quantity"
 NOT_A_MARKET_ORDER = "not_a_market_order"
 SESSION_OVER = "session_over"
 
+REFUSED = "refused"
+
+DEFINITIVE_ERRORS = frozenset({UNKNOWN_SYMBOL, ZERO_QUANTITY, NOT_A_MARKET_ORDER, SESSION_OVER, REFUSED})
+
 ACCEPTED = "accepted"
 DUPLICATE = "duplicate"
+LATE_SEND = "late_send"
+BUST = "bust"
+
+CHECKPOINT_SESSIONS = 20
+"""How many sessions a look at the account may fold: moving the checkpoint waits for the disk."""
+
+KIND = Behaviour()
+"""The behaviour of a broker that remembers for good and does nothing wrong."""
+
+
+class AnswerLost(OutcomeUnknown):
+    """Say that a send met with a fault; `answer` is what would have been said, `None` where nothing would."""
+
+    def __init__(self, fault: SendFault, answer: BrokerOrder | TradingError | None) -> None:
+        super().__init__(f"{fault}: no answer to the send")
+        self.fault = fault
+        self.answer = answer
+
+
+class QuestionLost(BrokerUnavailable):
+    """Say that a question or a cancel met with a fault; `answer` is the list that was cut, if it was one."""
+
+    def __init__(self, fault: ReportFault, answer: Sequence[BrokerOrder | BrokerFill] = ()) -> None:
+        super().__init__(f"{fault}: no whole answer to the question")
+        self.fault = fault
+        self.answer = answer
 
 
 class PaperMarket(Protocol):
@@ -64,17 +95,9 @@ class PaperBroker:
     `path` is its ledger, made when missing, which then remembers the account's name and what it opened
     with, `deposit_micros`. `symbols` are those it lists; `None` lists all. An order fills as soon as it is
     asked about at or after the open, up to the model's share of the bar's volume; what is left is cancelled
-    at the close. Ids and times are pure functions of the order and its session, so the same orders give the
-    same ledger whenever they are asked about.
+    at the close. Ids and times are pure functions of the order, its session and `behaviour`, so the same
+    orders give the same ledger whenever they are asked about.
     """
-
-    capabilities = Capabilities(
-        is_live=False,
-        dedup_scope=DedupScope.ALL_TIME,
-        is_query_authoritative=True,
-        settle_time_s=0,
-        definitive_errors=frozenset({UNKNOWN_SYMBOL, ZERO_QUANTITY, NOT_A_MARKET_ORDER, SESSION_OVER}),
-    )
 
     def __init__(
         self,
@@ -86,7 +109,13 @@ class PaperBroker:
         fill_model: FillModel,
         calendar: Calendar,
         symbols: Collection[Symbol] | None = None,
+        behaviour: Behaviour = KIND,
     ) -> None:
+        self.capabilities = behaviour.capabilities(
+            definitive_errors=DEFINITIVE_ERRORS, ambiguous_errors=frozenset(SendFault)
+        )
+        self.behaviour = behaviour
+        self._questions = 0
         self._market = market
         self._model = fill_model
         self._calendar = calendar
@@ -97,59 +126,78 @@ class PaperBroker:
 
     def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         """Accept one order for good, or refuse it."""
-        refusal = self._refusal_of(request, now)
         with self._ledger.transaction(OutcomeUnknown) as ledger:
-            known = _latest(ledger, request.client_order_id)
-            if known is None and not refusal:
-                accepted = _insert_order(ledger, request, now)
-                _insert_arrival(ledger, request, accepted.broker_order_id, ACCEPTED, now)
-                return accepted
-            _insert_arrival(ledger, request, "", refusal if known is None else DUPLICATE, now)
-        if known is not None:
-            raise DuplicateClientOrderId(request.client_order_id, _order_of(known))
-        raise BrokerRejected(f"{refusal}: {request.side} {request.quantity} {request.symbol}")
+            self._come_due(ledger, now)
+            attempt = _arrivals_under(ledger, request.client_order_id)
+            fault = self.behaviour.send_fault(request.client_order_id, attempt=attempt)
+            answer = self._received(ledger, request, fault, now)
+        if fault is SendFault.DUPLICATE_ANSWER and isinstance(answer, BrokerOrder):
+            raise DuplicateClientOrderId(request.client_order_id, answer)
+        if fault is not None and fault not in _ANSWERED:
+            raise AnswerLost(fault, answer)
+        if isinstance(answer, BrokerOrder):
+            return answer
+        raise answer
 
     def order_by_client_order_id(
         self, client_order_id: ClientOrderId, *, now: datetime
     ) -> BrokerOrder | None:
         """Return the order under an id as it is at `now`, or `None`; the latest where there are two."""
+        self._asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._come_due(ledger, now)
             rows = self._advanced(ledger, _under(ledger, client_order_id), now)
         return _order_of(rows[-1]) if rows else None
 
     def fills(self, client_order_id: ClientOrderId, *, now: datetime) -> list[BrokerFill]:
         """Return the executions under an id up to `now`."""
+        number = self._asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._come_due(ledger, now)
             self._advanced(ledger, _under(ledger, client_order_id), now)
             rows = ledger.execute(
                 f"{_FILLS} where o.client_order_id = ? order by f.filled_at, f.seq", (client_order_id,)
             ).fetchall()
-        return [_fill_of(row) for row in rows]
+        told = self.behaviour.told([_fill_of(row) for row in rows], now=now)
+        if self.behaviour.has(ReportFault.LIST_CUT, number):
+            raise QuestionLost(ReportFault.LIST_CUT, told)
+        return told
 
     def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
         """Cancel what is left of an order; one that has ended stays as it ended."""
+        if self.behaviour.has(ReportFault.CANCEL_LOST, client_order_id):
+            raise QuestionLost(ReportFault.CANCEL_LOST)
+        is_ignored = self.behaviour.has(ReportFault.CANCEL_THEN_FILLED, client_order_id)
         with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._come_due(ledger, now)
             for row in self._advanced(ledger, _under(ledger, client_order_id), now):
-                if not OrderStatus(row["status"]).is_terminal:
+                if not (is_ignored or OrderStatus(row["status"]).is_terminal):
                     _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], "cancelled_on_request")
 
     def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
         """Return every order that is open at `now`, and every one of a session from `since` on."""
+        number = self._asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._come_due(ledger, now)
             listed = ledger.execute(
                 f"{_ORDERS} where session >= ? union {_ORDERS} where {_OPEN} order by seq",
                 (since.isoformat(),),
             ).fetchall()
             rows = self._advanced(ledger, listed, now)
-        return [
+        orders = [
             _order_of(row)
             for row in rows
             if row["session"] >= since.isoformat() or not OrderStatus(row["status"]).is_terminal
         ]
+        if self.behaviour.has(ReportFault.LIST_CUT, number):
+            raise QuestionLost(ReportFault.LIST_CUT, orders)
+        return orders
 
     def holdings(self, *, now: datetime) -> Holdings:
         """Return the broker's own account of cash and shares: deposit, executions, and actions in effect."""
+        self._asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._come_due(ledger, now)
             self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
             return self._account(ledger, now)
 
@@ -166,12 +214,86 @@ class PaperBroker:
             account=account,
             is_live=self.capabilities.is_live,
             orders=tuple(_order_of(row) for row in orders),
-            fills=tuple(_fill_of(row) for row in fills),
+            fills=tuple(self.behaviour.without_id(_fill_of(row)) for row in fills),
             arrivals=tuple(
                 Arrival(ClientOrderId(row["client_order_id"]), row["request_sha"], row["broker_order_id"])
                 for row in arrivals
             ),
         )
+
+    # ------------------------------------------------------------------------ what arrives
+
+    def _asked(self) -> str:
+        """Count a question, and lose it where that is its fate; return its number."""
+        self._questions += 1
+        if self.behaviour.has(ReportFault.QUERY_LOST, str(self._questions)):
+            raise QuestionLost(ReportFault.QUERY_LOST)
+        return str(self._questions)
+
+    def _received(
+        self, ledger: sqlite3.Connection, request: OrderRequest, fault: SendFault | None, now: datetime
+    ) -> BrokerOrder | TradingError:
+        """Record a send that arrived, and return its answer, whether or not anybody will hear it."""
+        if fault is SendFault.LATE:
+            arrival = _insert_arrival(ledger, request, fault.value, now)
+            due_at = now + timedelta(seconds=self.behaviour.late_s)
+            _insert_due(ledger, due_at, LATE_SEND, arrival, _text_of(request))
+            return OutcomeUnknown(fault.value)
+        if fault is not None and fault is not SendFault.REFUSED and not fault.is_accepted:
+            _insert_arrival(ledger, request, fault.value, now)
+            return OutcomeUnknown(fault.value)
+        arrival = _insert_arrival(ledger, request, "", now)
+        return self._taken(ledger, request, arrival, fault, now)
+
+    def _taken(
+        self,
+        ledger: sqlite3.Connection,
+        request: OrderRequest,
+        arrival: int,
+        fault: SendFault | None,
+        now: datetime,
+    ) -> BrokerOrder | TradingError:
+        """Return the order made of a send, or why there is none; its arrival says the same."""
+        known = self._remembered(ledger, request.client_order_id, now)
+        if known is not None:
+            _set_arrival(ledger, arrival, DUPLICATE, "")
+            return DuplicateClientOrderId(request.client_order_id, _order_of(known))
+        refusal = REFUSED if fault is SendFault.REFUSED else self._refusal_of(request, now)
+        if refusal:
+            _set_arrival(ledger, arrival, refusal, "")
+            return BrokerRejected(f"{refusal}: {request.side} {request.quantity} {request.symbol}")
+        extra = 1 if fault is SendFault.OTHER_QUANTITY else 0
+        order = _insert_order(ledger, request, request.quantity + extra, now)
+        _set_arrival(ledger, arrival, fault.value if fault else ACCEPTED, order.broker_order_id)
+        return order
+
+    def _remembered(
+        self, ledger: sqlite3.Connection, client_order_id: ClientOrderId, now: datetime
+    ) -> sqlite3.Row | None:
+        """Return the latest order under an id that the broker still knows when it is sent again."""
+        for row in reversed(self._advanced(ledger, _under(ledger, client_order_id), now)):
+            if self.behaviour.is_remembered(
+                sent_at=instant_from_text(row["submitted_at"]),
+                closes_at=self._calendar.closes_at(date.fromisoformat(row["session"])),
+                is_open=not OrderStatus(row["status"]).is_terminal,
+                now=now,
+            ):
+                return row
+        return None
+
+    def _come_due(self, ledger: sqlite3.Connection, now: datetime) -> None:
+        """Let happen what was put off until `now`, in its order."""
+        due = ledger.execute(
+            "select * from due where due_at <= ? order by due_at, seq", (instant_text(now),)
+        ).fetchall()
+        for row in due:
+            at = instant_from_text(row["due_at"])
+            if row["what"] == LATE_SEND:
+                request = request_from_payload(json.loads(row["request"]))
+                self._taken(ledger, request, row["about"], None, at)
+            else:
+                _bust_last(ledger, row["about"], at)
+            ledger.execute("delete from due where seq = ?", (row["seq"],))
 
     def _refusal_of(self, request: OrderRequest, now: datetime) -> str:
         if request.quantity <= 0:
@@ -181,6 +303,8 @@ class PaperBroker:
         if request.order_type is not OrderType.MARKET:
             return NOT_A_MARKET_ORDER
         return SESSION_OVER if now >= self._calendar.closes_at(request.session) else ""
+
+    # ------------------------------------------------------------------------ what the market does
 
     def _advanced(
         self, ledger: sqlite3.Connection, rows: Iterable[sqlite3.Row], now: datetime
@@ -211,18 +335,27 @@ class PaperBroker:
         )
         if filled == 0:
             return row
-        ledger.execute(
-            "insert into fills (execution_id, order_seq, quantity, price_micros, commission_micros,"
-            " filled_at, takes_back) values (?, ?, ?, ?, ?, ?, '')",
-            (
-                "exe-" + hashed(row["broker_order_id"], "1"),
-                row["seq"],
-                filled,
-                price,
-                commission,
-                instant_text(opened_at),
-            ),
-        )
+        client_order_id = row["client_order_id"]
+        is_cancelled = self.behaviour.has(ReportFault.PART_THEN_CANCELLED, client_order_id)
+        is_rejected = self.behaviour.has(ReportFault.PART_THEN_REJECTED, client_order_id)
+        if is_cancelled or is_rejected:
+            filled, commission = filled // 2, commission // 2
+        for number, (quantity, its_commission) in enumerate(
+            _parts(filled, commission, self.behaviour.executions), start=1
+        ):
+            _insert_fill(
+                ledger,
+                row,
+                "exe-" + hashed(row["broker_order_id"], str(number)),
+                (quantity, price, its_commission),
+                opened_at,
+            )
+        if filled and self.behaviour.has(ReportFault.BUST, client_order_id):
+            _insert_due(ledger, opened_at + timedelta(seconds=self.behaviour.late_s), BUST, row["seq"])
+        if is_cancelled:
+            return _set(ledger, row, OrderStatus.CANCELLED, filled, "cancelled_by_broker")
+        if is_rejected:
+            return _set(ledger, row, OrderStatus.REJECTED, filled, "rejected_by_broker")
         status = OrderStatus.FILLED if filled == row["quantity"] else OrderStatus.PARTIAL_FILL
         return _set(ledger, row, status, filled, "")
 
@@ -236,7 +369,7 @@ class PaperBroker:
     def _account(self, ledger: sqlite3.Connection, now: datetime) -> Holdings:
         """Fold the account from the last checkpoint, or from its deposit where that is no part of the past.
 
-        The checkpoint is one row, moved once a session: without it, every look would fold all history.
+        The checkpoint is one row, moved once in a while: without it, every look would fold all history.
         """
         opened = last_opened(self._calendar, now)
         if opened is None:
@@ -249,9 +382,9 @@ class PaperBroker:
             # Asked about an earlier day, or an execution came late: what was folded is not what was.
             start = _deposit(ledger)
             fills = _executions_after(ledger, 0)
-        before = self._calendar.before(opened, 1)
-        if before and before[0] > start.through_session:
-            start = self._carried(start, fills, through=before[0])
+        due = self._calendar.before(opened, CHECKPOINT_SESSIONS)
+        if due and due[0] > start.through_session:
+            start = self._carried(start, fills, through=due[-1])
             _store_checkpoint(ledger, start)
         return self._carried(start, fills, through=opened).holdings
 
@@ -288,6 +421,10 @@ class PaperBroker:
         return None
 
 
+_ANSWERED = frozenset({SendFault.OTHER_QUANTITY, SendFault.DUPLICATE_ANSWER, SendFault.REFUSED})
+"""The faults of a send that has an answer all the same."""
+
+
 class _Checkpoint(NamedTuple):
     """Hold an account after a session: all of its executions up to `through_fill` are in it."""
 
@@ -298,7 +435,7 @@ class _Checkpoint(NamedTuple):
 
 _ORDERS = (
     "select seq, broker_order_id, client_order_id, session, symbol, side, quantity, filled_quantity, status,"
-    " reason from orders"
+    " reason, submitted_at from orders"
 )
 _OPEN = "status in ('working', 'partial_fill')"
 _FILLS = (
@@ -312,12 +449,33 @@ def _under(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> list[s
     return ledger.execute(f"{_ORDERS} where client_order_id = ? order by seq", (client_order_id,)).fetchall()
 
 
-def _latest(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> sqlite3.Row | None:
-    rows = _under(ledger, client_order_id)
-    return rows[-1] if rows else None
+def _arrivals_under(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> int:
+    count: int = ledger.execute(
+        "select count(*) from arrivals where client_order_id = ?", (client_order_id,)
+    ).fetchone()[0]
+    return count
 
 
-def _insert_order(ledger: sqlite3.Connection, request: OrderRequest, now: datetime) -> BrokerOrder:
+def _parts(quantity: int, commission_micros: int, count: int) -> list[tuple[int, int]]:
+    """Return a quantity and its commission in at most `count` parts that add up to them, none of 0 shares."""
+    shares = [quantity * (part + 1) // count - quantity * part // count for part in range(count)]
+    parts, done, paid = [], 0, 0
+    for share in shares:
+        done += share
+        owed = commission_micros * done // quantity if quantity else 0
+        if share:
+            parts.append((share, owed - paid))
+            paid = owed
+    return parts
+
+
+def _text_of(request: OrderRequest) -> str:
+    return json.dumps(request_payload(request), sort_keys=True)
+
+
+def _insert_order(
+    ledger: sqlite3.Connection, request: OrderRequest, quantity: int, now: datetime
+) -> BrokerOrder:
     earlier = len(_under(ledger, request.client_order_id))
     parts = (request.client_order_id, str(earlier + 1)) if earlier else (request.client_order_id,)
     ledger.execute(
@@ -326,11 +484,11 @@ def _insert_order(ledger: sqlite3.Connection, request: OrderRequest, now: dateti
         (
             "pb-" + hashed(*parts),
             request.client_order_id,
-            json.dumps(request_payload(request), sort_keys=True),
+            _text_of(request),
             request.session.isoformat(),
             request.symbol,
             request.side.value,
-            request.quantity,
+            quantity,
             OrderStatus.WORKING.value,
             instant_text(now),
         ),
@@ -338,20 +496,61 @@ def _insert_order(ledger: sqlite3.Connection, request: OrderRequest, now: dateti
     return _order_of(_under(ledger, request.client_order_id)[-1])
 
 
-def _insert_arrival(
-    ledger: sqlite3.Connection, request: OrderRequest, broker_order_id: str, outcome: str, now: datetime
+def _insert_arrival(ledger: sqlite3.Connection, request: OrderRequest, outcome: str, now: datetime) -> int:
+    cursor = ledger.execute(
+        "insert into arrivals (client_order_id, request_sha, broker_order_id, arrived_at, outcome)"
+        " values (?, ?, '', ?, ?)",
+        (request.client_order_id, digest(request_payload(request)), instant_text(now), outcome),
+    )
+    return cursor.lastrowid or 0
+
+
+def _set_arrival(ledger: sqlite3.Connection, seq: int, outcome: str, broker_order_id: str) -> None:
+    ledger.execute(
+        "update arrivals set outcome = ?, broker_order_id = ? where seq = ?", (outcome, broker_order_id, seq)
+    )
+
+
+def _insert_due(
+    ledger: sqlite3.Connection, due_at: datetime, what: str, about: int, request: str = ""
 ) -> None:
     ledger.execute(
-        "insert into arrivals (client_order_id, request_sha, broker_order_id, arrived_at, outcome)"
-        " values (?, ?, ?, ?, ?)",
-        (
-            request.client_order_id,
-            digest(request_payload(request)),
-            broker_order_id,
-            instant_text(now),
-            outcome,
-        ),
+        "insert into due (due_at, what, about, request) values (?, ?, ?, ?)",
+        (instant_text(due_at), what, about, request),
     )
+
+
+def _insert_fill(
+    ledger: sqlite3.Connection,
+    order: sqlite3.Row,
+    execution_id: str,
+    terms: tuple[int, int, int],
+    filled_at: datetime,
+    *,
+    takes_back: str = "",
+) -> None:
+    """Insert an execution of an order; `terms` are its quantity, price and commission."""
+    ledger.execute(
+        "insert into fills (execution_id, order_seq, quantity, price_micros, commission_micros, filled_at,"
+        " takes_back) values (?, ?, ?, ?, ?, ?, ?)",
+        (execution_id, order["seq"], *terms, instant_text(filled_at), takes_back),
+    )
+
+
+def _bust_last(ledger: sqlite3.Connection, order_seq: int, at: datetime) -> None:
+    """Take an order's last execution back, and its shares out of what the order says is filled."""
+    last = ledger.execute(f"{_FILLS} where f.order_seq = ? order by f.seq desc", (order_seq,)).fetchone()
+    order = ledger.execute(f"{_ORDERS} where seq = ?", (order_seq,)).fetchone()
+    _insert_fill(
+        ledger,
+        order,
+        "bust-" + hashed(last["execution_id"]),
+        (last["quantity"], last["price_micros"], last["commission_micros"]),
+        at,
+        takes_back=last["execution_id"],
+    )
+    left = order["filled_quantity"] - last["quantity"]
+    _set(ledger, order, OrderStatus(order["status"]), left, "busted")
 
 
 def _set(

@@ -88,6 +88,13 @@ _MIGRATIONS = (
       outcome text not null
     );
     create index arrivals_by_client_order_id on arrivals (client_order_id);
+    create table due (
+      seq integer primary key,
+      due_at text not null,
+      what text not null,
+      about integer not null,
+      request text not null
+    );
     create table account (
       id integer primary key check (id = 1),
       name text not null,
