@@ -1,0 +1,69 @@
+"""The seeded simulation: it finds what is planted, it finds nothing else, and a seed is one world."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proof import simulation
+from proof.simulation import PLANTS, Ground, LockKind, Profile, caught_at, run, simulate, templates
+from proof.suite import Size
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED = 20130228
+EVERY_KIND_OF_WORLD = len(Profile) * len(LockKind) * len(simulation.SHAPES)
+
+
+@pytest.fixture(scope="module")
+def made():
+    with templates() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ground(made):
+    ground = Ground(made)
+    yield ground
+    ground.close()
+
+
+def test_every_kind_of_world_keeps_the_promise(ground):
+    worlds = [simulate(SEED + number, ground) for number in range(2 * EVERY_KIND_OF_WORLD)]
+
+    assert [world.violations for world in worlds if world.violations] == []
+    happened = sum((world.counts for world in worlds), worlds[0].counts)
+    assert {f"profile {profile}" for profile in Profile} <= set(happened)
+    assert happened["ended executed"] > EVERY_KIND_OF_WORLD // 2, "hardly anything was ever traded"
+
+
+@pytest.mark.parametrize("bug", PLANTS)
+def test_a_planted_bug_is_found(made, bug):
+    assert caught_at(PLANTS[bug], made, SEED) is not None
+
+
+def test_the_suite_tells_what_it_covered():
+    told = run(Size(points=EVERY_KIND_OF_WORLD, seed=SEED, workers=1), lambda _: None)
+
+    assert (told.points, told.violations, told.is_planted_bug_caught) == (EVERY_KIND_OF_WORLD, (), True)
+
+
+def test_a_seed_is_the_same_world_in_any_process(ground):
+    here = simulate(SEED, ground)
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "proof.simulation", str(SEED)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for hash_seed in ("1", "2")
+    ]
+
+    assert told[0] == told[1] == [*here.story, here.digest]
+    assert simulate(SEED + 1, ground).digest != here.digest
