@@ -179,6 +179,21 @@ def compare(journal: Events, path: Path, *, after: Link = BEGINNING) -> BadEntry
     return None
 
 
+def events_in(path: Path) -> Iterator[JournalEvent]:
+    """Yield the events of a log file, as from the journal itself; a torn last line is left out.
+
+    Verify the log first. Raises `BadInput` for a line that is no event, `JournalError` where the file
+    cannot be read.
+    """
+    try:
+        with _shared(path) as log:
+            for line in _lines(log):
+                if line.endswith(b"\n"):
+                    yield event_of_line(line)
+    except OSError as error:
+        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+
+
 # -------------------------------------------------------------------------------- growing
 
 

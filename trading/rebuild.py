@@ -1,0 +1,366 @@
+"""The journal's state out of its events alone: every row of every table as it was after the last of them.
+
+The events are those of the journal, or the verified lines of its audit log (`audit.event_of_line`): a copy
+of the log gives back what a lost journal held. Here is the second telling of what each event means, on
+purpose apart from the store, which is the first; a test holds the two equal row for row. Not here: whether
+the log can be believed (audit.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from trading.audit import instant_text
+from trading.errors import BadInput
+from trading.journal import PREPARED, JournalEvent
+from trading.lifecycle import Event, IntentState, Place, Refusal, Step, transition
+from trading.orders import OrderStatus
+from trading.values import canonical_json
+
+Row = dict[str, str | int | None]
+"""One row by column name, with the values that the journal's database holds."""
+
+_VERDICT_COLUMNS = (
+    "guard", "passed", "reason", "observed", "limit_value", "largest_quantity", "limits_sha",
+)  # fmt: skip
+
+_WITHOUT_ROWS = frozenset({"conflict"})
+"""Events that are history and nothing else."""
+
+
+def rebuild(events: Iterable[JournalEvent]) -> dict[str, list[Row]]:
+    """Return the rows of each table of the journal but `events`, in the order of their primary keys.
+
+    The events are all there are, from the first. Raises `BadInput` where one does not follow from those
+    before, lacks something that its rows need, or is of a kind that this version does not know.
+    """
+    state = _State()
+    for event in events:
+        try:
+            state.take(event)
+        except KeyError as error:
+            raise BadInput(f"event {event.seq} ({event.kind}): {error} is not there") from error
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"event {event.seq} ({event.kind}): {error}") from error
+    return state.tables()
+
+
+class _State:
+    """Hold rows by primary key while events are told."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, Place] = {}
+        self.intents: dict[str, Row] = {}
+        self.verdicts: dict[tuple[str, int], Row] = {}
+        self.approvals: dict[str, Row] = {}
+        self.orders: dict[str, Row] = {}
+        self.order_ids: dict[tuple[str, int], str] = {}
+        self.fills: dict[str, Row] = {}
+        self.reservations: dict[str, Row] = {}
+        self.book_sessions: dict[tuple[str, str, str], Row] = {}
+        self.run_control: dict[str, Row] = {}
+        self.outbox: dict[int, Row] = {}
+        self.deliveries: dict[tuple[int, int], Row] = {}
+        self.quote_releases: dict[str, Row] = {}
+        self.incidents: dict[int, Row] = {}
+        self.watch_list: dict[str, Row] = {}
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Return the rows, by table."""
+        keyed: dict[str, dict[Any, Row]] = {
+            "approvals": self.approvals,
+            "book_sessions": self.book_sessions,
+            "deliveries": self.deliveries,
+            "fills": self.fills,
+            "incidents": self.incidents,
+            "intents": self.intents,
+            "orders": self.orders,
+            "outbox": self.outbox,
+            "quote_releases": self.quote_releases,
+            "reservations": self.reservations,
+            "run_control": self.run_control,
+            "verdicts": self.verdicts,
+            "watch_list": self.watch_list,
+        }
+        return {name: [rows[key] for key in sorted(rows)] for name, rows in keyed.items()}
+
+    def take(self, event: JournalEvent) -> None:
+        """Do to the rows what one event tells."""
+        at = instant_text(event.at)
+        if event.kind in set(Step):
+            self._take_step(event, at)
+            return
+        match event.kind:
+            case "book_opened" | "stage_refused" | "stage_passed" | "decided" | "settled":
+                self._take_session(event, at)
+            case "absent_at_broker":
+                order = self.orders[event.body["client_order_id"]]
+                order["absences"] = event.body["absences"]
+                order["first_absent_at"] = order["first_absent_at"] or at
+            case "incident":
+                number = len(self.incidents) + 1
+                self.incidents[number] = {
+                    "incident_id": number,
+                    "kind": event.body["incident"],
+                    "account": event.body["account"],
+                    "intent_id": event.intent_id,
+                    "detail": event.reason,
+                    "at": at,
+                }
+            case "run_control":
+                self.run_control["all"] = {
+                    "scope": "all",
+                    "kill_switch_on": int(event.body["after"]["kill_switch_on"]),
+                    "paused": int(event.body["after"]["paused"]),
+                    "actor": event.actor,
+                    "reason": event.reason,
+                    "changed_at": at,
+                }
+            case "quote_released":
+                self.quote_releases[event.body["row_id"]] = {
+                    "row_id": event.body["row_id"],
+                    "seq": len(self.quote_releases) + 1,
+                    "actor": event.actor,
+                    "reason": event.reason,
+                    "released_at": at,
+                }
+            case "message_queued" | "messages_leased" | "message_tried":
+                self._take_message(event, at)
+            case _:
+                if event.kind not in _WITHOUT_ROWS:
+                    raise ValueError("a kind that this version does not know")
+
+    # ---------------------------------------------------------------------------- sessions, messages
+
+    def _take_session(self, event: JournalEvent, at: str) -> None:
+        of = (event.book, event.lane, event.session)
+        row = self.book_sessions.setdefault(
+            of,
+            {
+                "book": event.book,
+                "lane": event.lane,
+                "session": event.session,
+                "opening": None,
+                "opening_sha": "",
+                "decided_at": None,
+                "decisions_sha": "",
+                "settled_at": None,
+                "carried_by": "",
+                "closing": None,
+                "closing_sha": "",
+                "refused_stage": "",
+                "refused_reason": "",
+            },
+        )
+        body = event.body
+        match event.kind:
+            case "book_opened":
+                row["opening"], row["opening_sha"] = canonical_json(body["opening"]), body["opening_sha"]
+            case "stage_refused":
+                row["refused_stage"], row["refused_reason"] = body["stage"], event.reason
+            case "decided":
+                row["decided_at"], row["decisions_sha"] = at, body["decisions_sha"]
+            case "settled":
+                row["settled_at"], row["carried_by"] = at, event.actor
+                row["closing"], row["closing_sha"] = canonical_json(body["closing"]), body["closing_sha"]
+            case _:
+                # Passed: it takes back what was refused, as below.
+                pass
+        if event.kind in {"stage_passed", "decided", "settled"}:
+            row["refused_stage"] = row["refused_reason"] = ""
+
+    def _take_message(self, event: JournalEvent, at: str) -> None:
+        body = event.body
+        match event.kind:
+            case "message_queued":
+                self.outbox[body["outbox_id"]] = {
+                    **{name: body[name] for name in ("outbox_id", "dedup_key", "channel", "severity")},
+                    **{name: body[name] for name in ("subject", "body")},
+                    "status": "waiting",
+                    "attempts": 0,
+                    "created_at": at,
+                    "due_at": at,
+                }
+            case "messages_leased":
+                for outbox_id in body["outbox_ids"]:
+                    row = self.outbox[outbox_id]
+                    row |= {"attempts": int(row["attempts"] or 0) + 1, "due_at": body["due_at"]}
+            case _:
+                self.outbox[body["outbox_id"]] |= {"status": body["status"], "due_at": body["due_at"]}
+                self.deliveries[body["outbox_id"], body["attempt"]] = {
+                    "outbox_id": body["outbox_id"],
+                    "attempt": body["attempt"],
+                    "is_delivered": int(body["status"] == "delivered"),
+                    "reason": event.reason,
+                    "at": at,
+                }
+
+    # ---------------------------------------------------------------------------- an intent and its order
+
+    def _take_step(self, event: JournalEvent, at: str) -> None:
+        step, body = Step(event.kind), event.body
+        place = transition(
+            self.places.get(event.intent_id),
+            Event(step, IntentState(body["to"]), body["version"], body["epoch"], body["quantity"]),
+        )
+        if isinstance(place, Refusal):
+            raise ValueError(place.message)  # noqa: TRY004 - the event is wrong, not a type
+        self.places[event.intent_id] = place
+        if step is Step.REGISTERED:
+            self._register(event, at)
+        row = self.intents[event.intent_id]
+        row |= {
+            "state": place.state.value,
+            "stage": place.stage.value,
+            "version": place.version,
+            "epoch": place.epoch,
+            "generation": place.generation,
+            "filled_quantity": place.filled_quantity,
+            "reason": event.reason or row["reason"],
+            "actor": event.actor or row["actor"],
+            "changed_at": at,
+        }
+        match step:
+            case Step.APPROVED | Step.REJECTED:
+                self._answer(event, at)
+            case Step.PREPARED:
+                self._prepare(event, place, at)
+            case Step.FILLED:
+                self._fill(event, place)
+            case _ if (order_id := self.order_ids.get((event.intent_id, place.generation))) is not None:
+                self._tell_order(step, event, self.orders[order_id], at)
+            case _:
+                # Never prepared: the intent is all there is.
+                pass
+
+    def _register(self, event: JournalEvent, at: str) -> None:
+        body, payload = event.body, event.body["payload"]
+        self.intents[event.intent_id] = {
+            "intent_id": event.intent_id,
+            "lane": event.lane,
+            "book": event.book,
+            "session": event.session,
+            **{name: payload[name] for name in ("symbol", "side", "slot")},
+            "payload": canonical_json(payload),
+            **{name: body[name] for name in ("account", "payload_hash", "quantity", "unadvised_quantity")},
+            **{name: body[name] for name in ("not_after", "verdicts_sha", "limits_sha", "inputs_sha")},
+            "reason": "",
+            "actor": "",
+            "changed_at": at,
+        }
+        for number, verdict in enumerate(body["verdicts"]):
+            self.verdicts[event.intent_id, number] = {
+                "intent_id": event.intent_id,
+                "place": number,
+                **dict(zip(_VERDICT_COLUMNS, verdict, strict=True)),
+            }
+
+    def _answer(self, event: JournalEvent, at: str) -> None:
+        self.approvals[event.body["nonce"]] = {
+            "nonce": event.body["nonce"],
+            "intent_id": event.intent_id,
+            "answer": event.kind,
+            "actor": event.actor,
+            "reason": event.reason,
+            "payload_hash": event.body["payload_hash"],
+            "version": event.body["version"],
+            "at": at,
+        }
+
+    def _prepare(self, event: JournalEvent, place: Place, at: str) -> None:
+        body, request = event.body, event.body["request"]
+        order_id = request["client_order_id"]
+        of = {"intent_id": event.intent_id, "book": event.book, "lane": event.lane}
+        self.order_ids[event.intent_id, place.generation] = order_id
+        self.orders[order_id] = {
+            "client_order_id": order_id,
+            **of,
+            "generation": place.generation,
+            "account": request["account"],
+            "session": event.session,
+            "is_live": int(body["is_live"]),
+            "request": canonical_json(request),
+            "request_sha": body["request_sha"],
+            "quantity": request["quantity"],
+            "filled_quantity": 0,
+            "status": PREPARED,
+            "broker_order_id": "",
+            "attempts": body["attempt"],
+            "absences": 0,
+            "first_absent_at": None,
+            "cancel_asked_at": None,
+            "prepared_at": at,
+            "send_by": body["send_by"],
+            "reason": "",
+        }
+        self.reservations[order_id] = {
+            "client_order_id": order_id,
+            **of,
+            "symbol": request["symbol"],
+            "side": request["side"],
+            "quantity_left": request["quantity"],
+            "micros_left": body["reserved_micros"],
+        }
+
+    def _fill(self, event: JournalEvent, place: Place) -> None:
+        body = event.body
+        order_id = body["client_order_id"]
+        order, reservation = self.orders[order_id], self.reservations[order_id]
+        self.fills[body["execution_id"]] = {
+            "execution_id": body["execution_id"],
+            "seq": len(self.fills) + 1,
+            "client_order_id": order_id,
+            "intent_id": event.intent_id,
+            "book": event.book,
+            "lane": event.lane,
+            "session": event.session,
+            "symbol": reservation["symbol"],
+            "side": reservation["side"],
+            "quantity": body["quantity"],
+            "price_micros": body["price_micros"],
+            "commission_micros": body["commission_micros"],
+            "filled_at": body["filled_at"],
+        }
+        filled = int(order["filled_quantity"] or 0) + body["quantity"]
+        status = OrderStatus.FILLED if filled == order["quantity"] else OrderStatus.PARTIAL_FILL
+        order |= {"filled_quantity": filled, "status": status.value}
+        # The money promised shrinks with the shares still open, rounded up.
+        left = place.quantity - place.filled_quantity
+        shares, micros = int(reservation["quantity_left"] or 0), int(reservation["micros_left"] or 0)
+        reservation |= {"quantity_left": left, "micros_left": -(-micros * left // shares) if shares else 0}
+
+    def _tell_order(self, step: Step, event: JournalEvent, order: Row, at: str) -> None:
+        """Do to an order what a step of its intent says; one that is filled stays filled."""
+        body = event.body
+        is_filled = order["status"] == OrderStatus.FILLED
+        match step:
+            case Step.ACKNOWLEDGED | Step.FOUND if not is_filled:
+                status = OrderStatus.PARTIAL_FILL if order["filled_quantity"] else OrderStatus.WORKING
+                order |= {"status": status.value, "broker_order_id": body["broker_order_id"], "reason": ""}
+            case Step.OUTCOME_UNKNOWN | Step.TAKEN_OVER if not is_filled:
+                order |= {"status": OrderStatus.UNKNOWN.value, "reason": event.reason}
+            case Step.PREPARED_AGAIN:
+                order |= {"status": PREPARED, "attempts": body["attempt"], "send_by": body["send_by"]}
+                order |= {"absences": 0, "first_absent_at": None}
+            case Step.CANCEL_ASKED:
+                order["cancel_asked_at"] = at
+            case Step.REFUSED_BY_BROKER:
+                order |= {"status": OrderStatus.REJECTED.value, "reason": event.reason}
+            case Step.PROVEN_ABSENT:
+                order |= {"status": OrderStatus.REJECTED.value, "reason": "proven_absent"}
+                self.watch_list[event.body["client_order_id"]] = {
+                    "client_order_id": event.body["client_order_id"],
+                    "account": order["account"],
+                    "session": event.session,
+                    "reason": event.reason,
+                    "at": at,
+                }
+            case Step.CLOSED | Step.FOUND_CLOSED if not is_filled:
+                order |= {"status": body["status"], "reason": event.reason}
+                order["broker_order_id"] = body["broker_order_id"]
+            case _:
+                # Parked, or filled before: nothing of the order changes.
+                pass
+        if step in {Step.REFUSED_BY_BROKER, Step.PROVEN_ABSENT, Step.CLOSED, Step.FOUND_CLOSED}:
+            self.reservations[str(order["client_order_id"])] |= {"quantity_left": 0, "micros_left": 0}
