@@ -181,15 +181,12 @@ class Line(PaperBroker):
     def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         """Pass a send on, as the fault says."""
         fault, self.fault = self.fault, Fault.NONE
-        match fault:
-            case Fault.LOST:
-                raise OutcomeUnknown("the line was lost before the order arrived")
-            case Fault.RESET:
-                super().submit(request, now=now)
-                raise OutcomeUnknown("the line was reset after the order had arrived")
-            case Fault.REPEATED:
-                super().submit(request, now=now)
-        return super().submit(request, now=now)
+        if fault is Fault.LOST:
+            raise OutcomeUnknown("the line was lost before the order arrived")
+        answer = super().submit(request, now=now)
+        if fault is Fault.RESET:
+            raise OutcomeUnknown("the line was reset after the order had arrived")
+        return super().submit(request, now=now) if fault is Fault.REPEATED else answer
 
 
 # -------------------------------------------------------------------------------- one desk's life

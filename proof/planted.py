@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from proof.desk import Line
+from proof import desk
 from resources.journal.drafts import Draft
 from resources.journal.store import SqlJournal
 from trading import executions
 from trading.executions import request_of
 from trading.journal import JournalIntent
-from trading.orders import OrderRequest
 
 
 class Plant(NamedTuple):
@@ -28,19 +27,18 @@ class Plant(NamedTuple):
 def _send_before_prepared() -> None:
     """Swap prepare and send: the order goes out before its row is on disk."""
     prepare = SqlJournal.prepare
-    make = Line.__init__
-    lines: list[Line] = []
+    make = desk.broker_of
+    lines: list[desk.Line] = []
 
-    def remembered(self: Line, *args: Any, **options: Any) -> None:
-        make(self, *args, **options)
-        lines.append(self)
+    def remembered(*args: Any, **options: Any) -> desk.Line:
+        lines.append(make(*args, **options))
+        return lines[-1]
 
     def swapped(self: SqlJournal, intent_id: Any, **options: Any) -> Any:
-        request: OrderRequest = request_of(self.intent(intent_id))
-        lines[-1].submit(request, now=options["now"])
+        lines[-1].submit(request_of(self.intent(intent_id)), now=options["now"])
         return prepare(self, intent_id, **options)
 
-    Line.__init__ = remembered  # type: ignore[method-assign]
+    desk.broker_of = remembered
     SqlJournal.prepare = swapped  # type: ignore[method-assign]
 
 
