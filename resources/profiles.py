@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -18,16 +17,14 @@ from resources.alert_policy import load_alert_policy
 from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
-from resources.journal.lock import ExecutorFileLock
+from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
 from resources.journal.store import SqlJournal
 from resources.lake.accepted import LakeAcceptedQuotes, LakeBookHistory, LakeLineage
 from resources.lake.store import Lake
 from resources.lake.window import LakeWindowReader
-from resources.market_data.bar_folder import BarFolder
-from resources.market_data.bokeh_stocks import BokehStocks
-from resources.market_data.bytetheory import Bytetheory
 from resources.market_data.opening_quotes import OpeningQuotes
-from resources.market_data.simulated_market import SimulatedMarket
+from resources.market_data.simulated_market import SimulatedMarket, market_of
+from resources.market_data.sources import source_of
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
 from resources.paper_broker.broker import PaperBroker
 from resources.quality_rules import load_quality_limits, load_releases
@@ -39,8 +36,8 @@ from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.clock import Clock
 from trading.errors import BadSetting
-from trading.quality import DateStyle, QualityLimits, dates_of, judge_session
-from trading.quotes import MarketData, Quote
+from trading.quality import QualityLimits
+from trading.quotes import MarketData
 from trading.sessions import Calendar
 
 One = TypeVar("One")
@@ -108,7 +105,7 @@ class Profiled:
     def sources(self) -> PerBook[MarketData]:
         """Return each book's source of market data."""
         return PerBook(
-            self.lines, lambda book: _source(book, self.lines[book], root=self.settings.config_dir.parent)
+            self.lines, lambda book: source_of(book, self.lines[book], root=self.settings.config_dir.parent)
         )
 
     @cached_property
@@ -189,8 +186,8 @@ class Profiled:
         """Return the market that each book's paper broker trades in: the source's own readable bars."""
         return PerBook(
             self.lines,
-            lambda book: SimulatedMarket(
-                lambda session: self._world(book, session), actions=self.sources[book].actions
+            lambda book: market_of(
+                self.sources[book], calendar=self.calendars[book], limits=self.quality.limits
             ),
         )
 
@@ -220,12 +217,14 @@ class Profiled:
         )
 
     @cached_property
-    def executor_locks(self) -> PerBook[ExecutorFileLock]:
+    def executor_locks(self) -> PerBook[ExecutorFileLock | ExecutorDatabaseLock]:
         """Return the lock of each book's account: only one process executes for it."""
         return PerBook(
             self.lines,
-            lambda book: ExecutorFileLock(
-                self.settings.profile_dir / "locks", account=self.books[book].account
+            lambda book: executor_lock(
+                self.settings.journal_url,
+                self.settings.profile_dir / "locks",
+                account=self.books[book].account,
             ),
         )
 
@@ -257,37 +256,6 @@ class Profiled:
     def report_writer(self) -> ReportWriter:
         """Return the writer of daily reports."""
         return ReportWriter(self.settings.profile_dir / "reports")
-
-    def _world(self, book: str, session: date) -> tuple[Quote, ...]:
-        """Return what really traded in a session: the source's readable bars, whatever quality says."""
-        calendar, source = self.calendars[book], self.sources[book]
-        judged = judge_session(
-            session=session,
-            raw=source.raw_bars(*dates_of(calendar, first=session, last=session)),
-            calendar=calendar,
-            previous={},
-            actions=(),
-            released=(),
-            limits=self.quality.limits,
-            source_sha=source.source_sha(),
-            known_at=calendar.closes_at(session),
-        )
-        return judged.accepted
-
-
-def _source(book: str, line: BookLine, *, root: Path) -> MarketData:
-    """Return a book's source; the path of a folder of bars starts at the project's root."""
-    match line.source:
-        case "bokeh_stocks":
-            return BokehStocks()
-        case "bytetheory":
-            return Bytetheory()
-        case _:
-            if line.path is None:
-                raise BadSetting(f"book {book}: source {line.source!r} needs a path")
-            return BarFolder(
-                root / line.path, date_style=DateStyle(line.date_style) if line.date_style else None
-            )
 
 
 def _webhook_url() -> str | None:

@@ -26,6 +26,7 @@ from resources.journal.condition import (
     check_not_newer,
     is_journal,
 )
+from resources.journal.looking import CONNECTION_LIMITS, STATEMENT_S_MAX
 from resources.journal.turns import NoTurns, Turns
 from trading.errors import BadSetting, JournalUnavailable
 
@@ -37,10 +38,6 @@ FULL = 2
 
 CHAIN_LOCK = 0x7472_6164
 """The PostgreSQL advisory lock that puts writers in line, since the chain has one end."""
-
-CONNECT_S_MAX = 10
-STATEMENT_S_MAX = 60
-"""A statement that takes longer meets a disk or a server that does not answer."""
 
 STOPPED_WRITER_S_MAX = 30
 """How long the server lets a writer that says nothing (a stopped process) keep others waiting."""
@@ -136,16 +133,7 @@ def _postgresql_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         pool_pre_ping=True,
         pool_timeout=busy_timeout_s,
         use_native_hstore=False,
-        connect_args={
-            "connect_timeout": CONNECT_S_MAX,
-            "client_encoding": "utf8",
-            "application_name": f"trading {os.getpid()}",
-            # A machine that is gone says nothing: without these, nor would we.
-            "tcp_user_timeout": STATEMENT_S_MAX * 1000,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        },
+        connect_args={**CONNECTION_LIMITS, "application_name": f"trading {os.getpid()}"},
     )
     name = name_of(url)
 

@@ -20,8 +20,19 @@ from resources.journal.questions import text_of
 from trading.errors import BadSetting, JournalUnavailable
 
 _SQLITE = "sqlite:///"
-CONNECT_S_MAX = 10
 STATEMENT_S_MAX = 60
+"""A statement that takes longer meets a disk or a server that does not answer."""
+
+CONNECTION_LIMITS = {
+    "connect_timeout": 10,
+    "client_encoding": "utf8",
+    # A machine that is gone says nothing: without these, nor would we.
+    "tcp_user_timeout": STATEMENT_S_MAX * 1000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""How every connection to a PostgreSQL begins, the writer's as well."""
 
 _BOUND = re.compile(r"(?<![:\w]):([a-z_]+)")
 """How the files of sql/ name what is bound: SQLite's way, which is rewritten for PostgreSQL."""
@@ -132,9 +143,14 @@ class _PostgresqlSight:
 
     def rows(self, question: str, bound: Mapping[str, str | int]) -> Sequence[records.Row]:
         with self._connection.cursor() as cursor:
-            cursor.execute(_BOUND.sub(r"%(\1)s", text_of(question).replace("%", "%%")), dict(bound))
+            cursor.execute(postgresql_text_of(question), dict(bound))
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def postgresql_text_of(question: str) -> str:
+    """Return the SQL of a question as PostgreSQL's driver binds it."""
+    return _BOUND.sub(r"%(\1)s", text_of(question).replace("%", "%%"))
 
 
 def postgresql_options(url: str) -> dict[str, Any]:
@@ -156,8 +172,7 @@ def postgresql_options(url: str) -> dict[str, Any]:
             " it is postgresql://user:password@host:port/database"
         ) from None
     given = {name: value for name, value in named.items() if value}
-    limits = {"connect_timeout": CONNECT_S_MAX, "client_encoding": "utf8"}
-    return {**limits, **given, **asked}
+    return {**CONNECTION_LIMITS, **given, **asked}
 
 
 def postgresql_name(options: Mapping[str, Any]) -> str:
