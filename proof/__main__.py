@@ -36,7 +36,7 @@ STATE = ROOT / ".trading" / "proof"
 PRODUCT = ("trading", "resources", "trading_assets", "jobs", "sensors", "console")
 """The packages whose source a kept result stands for."""
 
-SHARED = ("__init__.py", "suite.py", "desk.py")
+SHARED = ("__init__.py", "suite.py", "desk.py", "forks.py", "planted.py")
 """The files of this package that every suite stands on."""
 
 SEED = 20130228
@@ -60,9 +60,9 @@ class Suite(NamedTuple):
 
 
 SUITES: dict[str, Suite] = {
-    "kills": Suite("kills", "run", 20_000, "kills", "SIGKILL at every executed line of store and executor"),
+    "kills": Suite("kills", "run", 10_000, "kills", "SIGKILL at every executed line of store and executor"),
     "double_kills": Suite("kills", "run_double", 5_000, "pairs", "SIGKILL, and again during the recovery"),
-    "system_calls": Suite("system_calls", "run", 400, "kills", "SIGKILL at system calls, by strace"),
+    "system_calls": Suite("system_calls", "run", 1_000, "kills", "SIGKILL at system calls, by strace"),
     "storage": Suite("storage", "run", 20_000, "images", "lost, reordered and torn writes; disk full"),
     "simulation": Suite("simulation", "run", 10_000, "seeds", "three executors on a virtual clock"),
     "races": Suite("races", "run", 350, "rounds", "real processes race for the same intents"),
