@@ -173,7 +173,7 @@ def compare(journal: Events, path: Path, *, after: Link = BEGINNING) -> BadEntry
                 if event is None:
                     return _behind(number)
                 if _line(event) != line:
-                    return BadEntry(number, number, f"is not the journal's event {number}")
+                    return BadEntry(number, number, f"not the journal's event {number}")
     except OSError as error:
         raise JournalError(f"audit log {path}: cannot be read: {error}") from error
     return None
@@ -247,7 +247,7 @@ def _agreed(journal: Events, path: Path, log: BinaryIO, signed: Link) -> Link:
     """
     if signed.seq and (bad := _differs(journal, signed)):
         error = JournalBehindLog if bad.part is Part.JOURNAL else JournalError
-        raise error(f"audit log {path}: entry {bad.seq} {bad.reason}; {_KEEP}")
+        raise error(f"audit log {path}: {bad.reason}; {_KEEP}")
     end = log.seek(0, os.SEEK_END)
     if end >= signed.size_bytes:
         if signed.seq and not _ends_at(log, signed):
@@ -283,7 +283,9 @@ def _differs(journal: Events, signed: Link) -> BadEntry | None:
     if event is None:
         return _behind(signed.seq)
     if event.hash != signed.hash:
-        return BadEntry(signed.seq, signed.seq, "was signed, but is another one in the journal")
+        return BadEntry(
+            signed.seq, signed.seq, f"entry {signed.seq} was signed, but is another one in the journal"
+        )
     return None
 
 

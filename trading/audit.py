@@ -297,10 +297,13 @@ def verify_signed(
         if bad is not None and not bad.heals:
             return bad
         if found.seq < checkpoint.seq:
-            what = f"is not here, but checkpoint {number} is signed for {checkpoint.seq}: cut off"
+            what = f"is not here, but checkpoint {number} is signed for entry {checkpoint.seq}: cut off"
             return BadEntry(found.seq + 1, found.seq + 1, what)
         if found != checkpoint.link:
-            what = f"or one after it, up to {found.seq}, is not what checkpoint {number} is signed for"
+            what = (
+                f"checkpoint {number} is signed for another entry {found.seq}: this one or a later one"
+                " was written anew"
+            )
             return BadEntry(stands.seq + 1, stands.seq + 1, what)
         stands = found
         is_kept_here |= checkpoint == kept
@@ -311,7 +314,7 @@ def verify_signed(
         what = f"the checkpoint that was kept, for event {kept.seq}, is not here: cut off, or signed anew"
         return BadEntry(number + 1, kept.seq, what, part=Part.CHECKPOINTS)
     if bad is None and torn is None and end.seq > stands.seq:
-        what = f"and up to {end.seq}: no checkpoint is signed for them yet, or theirs was taken away"
+        what = f"from here to {end.seq} no checkpoint is signed: not yet, or theirs was taken away"
         return BadEntry(stands.seq + 1, stands.seq + 1, what, Fault.UNSIGNED)
     return bad or torn
 
