@@ -90,20 +90,24 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(params=ENGINES)
 def new_database(request, tmp_path) -> Iterator[Callable[..., JournalDatabase]]:
-    """Give what makes a journal of the test's own: an empty one, or nothing at all (`is_blank`)."""
+    """Give what makes a journal of the test's own: an empty one, a copy, or nothing at all (`is_blank`)."""
     made: list[str] = []
 
-    def on_sqlite(*, is_blank: bool = False) -> JournalDatabase:
+    def on_sqlite(*, is_blank: bool = False, copy_of: JournalDatabase | None = None) -> JournalDatabase:
         path = tmp_path / f"journal-{next(_numbers)}.db"
-        if not is_blank:
+        if copy_of is not None:
+            shutil.copy(copy_of.url.removeprefix("sqlite:///"), path)
+        elif not is_blank:
             shutil.copy(request.getfixturevalue("sqlite_template"), path)
         return JournalDatabase(f"sqlite:///{path}", lambda: sqlite3.connect(path))
 
-    def on_postgresql(*, is_blank: bool = False) -> JournalDatabase:
+    def on_postgresql(*, is_blank: bool = False, copy_of: JournalDatabase | None = None) -> JournalDatabase:
         server = request.getfixturevalue("postgres_server")
         name = f"journal_{next(_numbers)}"
         made.append(name)
         template = "template1" if is_blank else request.getfixturevalue("postgres_template")
+        if copy_of is not None:
+            template = parsed(copy_of.url).database
         url = server.create(name, template=template)
         return JournalDatabase(url, lambda: psycopg2.connect(url))
 

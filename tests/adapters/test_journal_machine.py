@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -31,6 +31,9 @@ from trading.positions import opened_book
 from trading.testing import example_decision, example_intent
 from trading.values import IntentId
 
+if TYPE_CHECKING:
+    from tests.adapters.conftest import JournalDatabase
+
 SESSION = date(2013, 2, 28)
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
@@ -49,18 +52,16 @@ offsets = st.sampled_from([0] * 8 + [-1, 1])
 class JournalMachine(RuleBasedStateMachine):
     """Ask a real journal for anything, right or wrong."""
 
-    template: Path
+    a_copy: Callable[[], JournalDatabase]
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.journal = SqlJournal(f"sqlite:///{shutil.copy(self.template, self.folder.name)}")
+        self.journal = type(self).a_copy().open()
         self.rows = {row.intent.symbol: row for row in self.journal.intents(**OF)}
         self.nonces = 0
 
     def teardown(self) -> None:
         self.journal.close()
-        self.folder.cleanup()
 
     @initialize(depth=st.integers(0, 4))
     def begin(self, depth) -> None:
@@ -266,11 +267,11 @@ def folded(journal: SqlJournal, intent_id: IntentId):
     )
 
 
-def test_the_journal_keeps_its_promises_whatever_is_asked_of_it(tmp_path):
+def test_the_journal_keeps_its_promises_whatever_is_asked_of_it(database, new_database):
     class Machine(JournalMachine):
-        template = tmp_path / "journal.db"
+        a_copy = partial(new_database, copy_of=database)
 
-    with SqlJournal(f"sqlite:///{Machine.template}") as journal:
+    with database.open() as journal:
         journal.opening_book(**OF, previous=None, opened=OPENED, now=NOW)
         decisions = [
             example_decision(intent, outcome=outcome, not_after=CLOSE) for intent, outcome in INTENTS.items()
