@@ -1,0 +1,36 @@
+"""Racing processes: one order an intent, whoever is first, stopped or killed, with a lock and without one."""
+
+from __future__ import annotations
+
+import pytest
+
+from proof.postgres_server import PostgresServer
+from proof.races import DECIDED, Round, caught_in, decide, plan_of, race, started
+
+SEED = 20130228
+
+
+@pytest.fixture(scope="module")
+def at():
+    with started() as at:
+        yield at
+
+
+@pytest.fixture(scope="module")
+def server():
+    with PostgresServer() as server:
+        decide(server.create(DECIDED))
+        yield server
+
+
+@pytest.mark.parametrize("is_on_postgres", [False, True], ids=["SQLite", "PostgreSQL"])
+def test_whoever_races_an_intent_becomes_one_order(at, server, is_on_postgres):
+    rounds = range(SEED, SEED + 4)
+    found = [race(server, at, Round(seed, is_on_postgres=is_on_postgres)) for seed in rounds]
+
+    assert [violation for each in found for violation in each.violations] == []
+    assert {plan_of(seed).has_lock for seed in rounds} == {True, False}
+
+
+def test_a_claim_without_compare_and_set_is_found(at, server):
+    assert caught_in(at, server, SEED) is not None
