@@ -9,8 +9,10 @@ Status: 0 all held; 1 a violation, a planted bug not found, or a suite that died
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import importlib
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -20,7 +22,7 @@ import sqlite3
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
@@ -36,9 +38,6 @@ STATE = ROOT / ".trading" / "proof"
 PRODUCT = ("trading", "resources", "trading_assets", "jobs", "sensors", "console")
 """The packages whose source a kept result stands for."""
 
-SHARED = ("__init__.py", "suite.py", "desk.py", "forks.py", "planted.py")
-"""The files of this package that every suite stands on."""
-
 SEED = 20130228
 """What suites draw from where no seed is asked for: the same points each time."""
 
@@ -50,7 +49,7 @@ EXIT_VIOLATED, EXIT_NOT_RUN = 1, 3
 
 
 class Suite(NamedTuple):
-    """Hold where a suite is (`proof.<module>:<function>`), its size in `make prove`, and what it does."""
+    """Hold where a suite is (`module:function`), its size in `make prove`, and what it does."""
 
     module: str
     function: str
@@ -60,16 +59,22 @@ class Suite(NamedTuple):
 
 
 SUITES: dict[str, Suite] = {
-    "kills": Suite("kills", "run", 10_000, "kills", "SIGKILL at every executed line of store and executor"),
-    "double_kills": Suite("kills", "run_double", 5_000, "pairs", "SIGKILL, and again during the recovery"),
-    "system_calls": Suite("system_calls", "run", 1_000, "kills", "SIGKILL at system calls, by strace"),
-    "storage": Suite("storage", "run", 20_000, "images", "lost, reordered and torn writes; disk full"),
-    "simulation": Suite("simulation", "run", 10_000, "seeds", "three executors on a virtual clock"),
-    "races": Suite("races", "run", 350, "rounds", "real processes race for the same intents"),
-    "postgres": Suite("postgres", "run", 520, "kills", "clients and servers of PostgreSQL killed"),
-    "machines": Suite("machines", "run", 80_000, "steps", "store, fills, approvals, log against models"),
-    "graph": Suite("graph", "run", 12, "rounds", "ticks, retries, launches and backfills of Dagster"),
-    "tampering": Suite("tampering", "run", 10_000, "cases", "an audit log changed by somebody"),
+    "kills": Suite(
+        "proof.kills", "run", 10_000, "kills", "SIGKILL at every executed line of store and executor"
+    ),
+    "double_kills": Suite(
+        "proof.kills", "run_double", 5_000, "pairs", "SIGKILL, and again during the recovery"
+    ),
+    "system_calls": Suite("proof.system_calls", "run", 1_000, "kills", "SIGKILL at system calls, by strace"),
+    "storage": Suite("proof.storage", "run", 20_000, "images", "lost, reordered and torn writes; disk full"),
+    "simulation": Suite("proof.simulation", "run", 10_000, "seeds", "three executors on a virtual clock"),
+    "races": Suite("proof.races", "run", 350, "rounds", "real processes race for the same intents"),
+    "postgres": Suite("proof.postgres", "run", 520, "kills", "clients and servers of PostgreSQL killed"),
+    "machines": Suite(
+        "proof.machines", "run", 80_000, "steps", "store, fills, approvals, log against models"
+    ),
+    "graph": Suite("proof.graph", "run", 12, "rounds", "ticks, retries, launches and backfills of Dagster"),
+    "tampering": Suite("proof.tampering", "run", 10_000, "cases", "an audit log changed by somebody"),
 }
 
 
@@ -78,6 +83,7 @@ class Outcome:
     """Hold what came of one suite: what it told, or why there is nothing to tell."""
 
     name: str
+    unit: str
     told: Told | None = None
     not_run: str = ""
     died: str = ""
@@ -118,17 +124,19 @@ class Voice:
         print(f"{start}{line:<78}".rstrip(), file=sys.stderr, flush=True)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the suites asked for, and tell."""
-    given = _parser().parse_args(arguments)
-    names = given.suites or list(SUITES)
-    if unknown := sorted(set(names) - set(SUITES)):
-        print(f"prove: no such suite: {', '.join(unknown)}; there are {', '.join(SUITES)}", file=sys.stderr)
+def main(arguments: Sequence[str] | None = None, *, suites: Mapping[str, Suite] = SUITES) -> int:
+    """Run the suites asked for, and tell; returns the status."""
+    given = _parser(suites).parse_args(arguments)
+    names = given.suites or list(suites)
+    if unknown := sorted(set(names) - set(suites)):
+        print(f"prove: no such suite: {', '.join(unknown)}; there are {', '.join(suites)}", file=sys.stderr)
         return 2
-    outcomes = []
-    for name in names:
-        outcome = _outcome_of(name, _size_of(SUITES[name], given), state=given.state, is_fresh=given.fresh)
-        outcomes.append(outcome)
+    outcomes = [
+        _outcome_of(
+            name, suites[name], _size_of(suites[name], given), state=given.state, is_fresh=given.fresh
+        )
+        for name in names
+    ]
     if given.write:
         RESULTS.write_text(page(outcomes), encoding="utf-8")
     print(as_json(outcomes) if given.json else table(outcomes))
@@ -144,28 +152,27 @@ def worst(outcomes: list[Outcome]) -> int:
 # -------------------------------------------------------------------------------- one suite
 
 
-def _outcome_of(name: str, size: Size, *, state: Path, is_fresh: bool) -> Outcome:
-    suite = SUITES[name]
+def _outcome_of(name: str, suite: Suite, size: Size, *, state: Path, is_fresh: bool) -> Outcome:
     voice = Voice(name, suite.unit, size.points)
     kept_at = state / f"{name}.json"
     asked = {"points": size.points, "seed": size.seed, "sources": sources_sha(suite.module)}
     if not is_fresh and (told := _kept(kept_at, asked)) is not None:
-        outcome = Outcome(name=name, told=told, is_kept=True)
+        outcome = Outcome(name=name, unit=suite.unit, told=told, is_kept=True)
     else:
         # A result that is about to be superseded must not be found by whoever runs after a kill.
         kept_at.unlink(missing_ok=True)
         voice.end(f"prove: {name}: {size.points:,} {suite.unit} from seed {size.seed}: {suite.does}")
-        outcome = _run_apart(name, size, voice)
+        outcome = _run_apart(suite, size, voice)
         if outcome.told is not None and outcome.status == 0:
             _keep(kept_at, asked, outcome.told)
     voice.end(line_of(outcome))
     return outcome
 
 
-def _run_apart(name: str, size: Size, voice: Voice) -> Outcome:
+def _run_apart(suite: Suite, size: Size, voice: Voice) -> Outcome:
     """Run one suite in a process of its own, so that its death is told instead of shared."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_run_here, args=(name, size, sender))
+    process = multiprocessing.get_context("fork").Process(target=_run_here, args=(suite, size, sender))
     process.start()
     sender.close()
     last: object = None
@@ -182,22 +189,23 @@ def _run_apart(name: str, size: Size, voice: Voice) -> Outcome:
             process.join()
     match last:
         case Told():
-            return Outcome(name=name, told=last)
+            return Outcome(name=voice.name, unit=suite.unit, told=last)
         case NotRun():
-            return Outcome(name=name, not_run=str(last))
+            return Outcome(name=voice.name, unit=suite.unit, not_run=str(last))
         case str():
-            return Outcome(name=name, died=last)
+            return Outcome(name=voice.name, unit=suite.unit, died=last)
         case _:
-            return Outcome(name=name, died=f"its process ended with status {process.exitcode}")
+            return Outcome(
+                name=voice.name, unit=suite.unit, died=f"its process ended with status {process.exitcode}"
+            )
 
 
-def _run_here(name: str, size: Size, sender: Connection) -> None:
+def _run_here(suite: Suite, size: Size, sender: Connection) -> None:
     """Run one suite and send what it tells; the last thing sent is the outcome."""
     # A runner that is told to end takes its suite along, whose own children die with their pipes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_VIOLATED))
-    suite = SUITES[name]
     try:
-        run: Run = getattr(importlib.import_module(f"proof.{suite.module}"), suite.function)
+        run: Run = getattr(importlib.import_module(suite.module), suite.function)
         sender.send(run(size, sender.send))
     except NotRun as reason:
         sender.send(reason)
@@ -219,7 +227,7 @@ def sources_sha(module: str) -> str:
     sha = hashlib.sha256()
     for path in _sources(module):
         content = path.read_bytes()
-        sha.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode())
+        sha.update(f"{path.name} {len(content)}\n".encode())
         sha.update(content)
     return sha.hexdigest()
 
@@ -227,11 +235,24 @@ def sources_sha(module: str) -> str:
 def _sources(module: str) -> Iterator[Path]:
     for room in PRODUCT:
         yield from sorted(path for path in (ROOT / room).rglob("*") if path.suffix in {".py", ".sql"})
-    for name in (*SHARED, f"{module}.py"):
-        path = ROOT / "proof" / name
-        if path.exists():
-            yield path
+    yield from sorted(_files_of(module, {}).values())
     yield ROOT / "requirements.lock"
+
+
+def _files_of(module: str, known: dict[str, Path]) -> dict[str, Path]:
+    """Return a suite's file and those of this package that it imports, and so on."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or module in known:
+        return known
+    known[module] = Path(spec.origin)
+    for node in ast.walk(ast.parse(known[module].read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            # `from proof import desk` names a module, `from proof.desk import Desk` what is in one.
+            inside = [f"proof.{alias.name}" for alias in node.names] if node.module == "proof" else []
+            for name in (node.module, *inside):
+                if name.split(".")[0] == "proof":
+                    _files_of(name, known)
+    return known
 
 
 def _kept(path: Path, asked: dict[str, object]) -> Told | None:
@@ -263,7 +284,7 @@ def line_of(outcome: Outcome) -> str:
     told = outcome.told
     caught = "caught" if told.is_planted_bug_caught else "NOT CAUGHT"
     lines = [
-        f"prove: {outcome.name}: {told.points:,} {SUITES[outcome.name].unit} in {told.seconds:,.0f} s"
+        f"prove: {outcome.name}: {told.points:,} {outcome.unit} in {told.seconds:,.0f} s"
         f" ({_rate(told):,.1f}/s) from seed {told.seed}, {len(told.violations)} violations;"
         f" planted bug {caught}: {told.planted_bug}" + (" (kept from before)" if outcome.is_kept else "")
     ]
@@ -290,7 +311,7 @@ def as_json(outcomes: list[Outcome]) -> str:
     suites = {
         outcome.name: {
             "covered": None if outcome.told is None else asdict(outcome.told),
-            "unit": SUITES[outcome.name].unit,
+            "unit": outcome.unit,
             "not_run": outcome.not_run,
             "died": outcome.died,
             "is_kept": outcome.is_kept,
@@ -339,7 +360,7 @@ def _cells(outcome: Outcome) -> tuple[str, ...]:
     caught = "caught" if told.is_planted_bug_caught else "NOT CAUGHT"
     return (
         outcome.name,
-        f"{told.points:,} {SUITES[outcome.name].unit}",
+        f"{told.points:,} {outcome.unit}",
         f"{_rate(told):,.1f}/s",
         f"{told.seconds:,.0f}",
         str(told.seed),
@@ -352,15 +373,15 @@ def _rate(told: Told) -> float:
     return told.points / max(told.seconds, 1e-9)
 
 
-def _parser() -> argparse.ArgumentParser:
-    suites = "\n".join(
-        f"  {name:<13} {suite.points:>7,} {suite.unit:<7} {suite.does}" for name, suite in SUITES.items()
+def _parser(suites: Mapping[str, Suite]) -> argparse.ArgumentParser:
+    listed = "\n".join(
+        f"  {name:<13} {suite.points:>7,} {suite.unit:<7} {suite.does}" for name, suite in suites.items()
     )
     parser = argparse.ArgumentParser(
         prog="python -m proof",
         description="Prove that no intent is executed twice and none is lost, whatever dies or races.",
         epilog=(
-            f"suites, and the points each covers by itself:\n{suites}\n\n"
+            f"suites, and the points each covers by itself:\n{listed}\n\n"
             "A finished suite is kept and not run again before something it depends on changes.\n"
             "Through make: make prove ARGS='kills --scale 0.1'\n"
             "status: 0 all held; 1 a violation, a planted bug not found, or a suite that died;\n"

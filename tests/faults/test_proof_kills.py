@@ -1,0 +1,76 @@
+"""A small part of the kills of `make prove`, by the command itself: lines, double kills, system calls."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from proof.kills import drawn
+from proof.suite import Size
+
+ROOT = Path(__file__).resolve().parents[2]
+PLANTED = 3
+
+
+def told_by(tmp_path: Path, suite: str, points: int) -> dict:
+    """Run one suite as a person would, in a process of its own that forks the others."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "proof", suite, "--json"),
+            *("--points", str(points), "--state", str(tmp_path)),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    suites = json.loads(done.stdout)["suites"]
+    if suites[suite]["not_run"]:
+        pytest.skip(suites[suite]["not_run"])
+    assert done.returncode == 0, done.stderr[-4000:]
+    return suites[suite]["covered"]
+
+
+@pytest.mark.parametrize(
+    ("suite", "points"), [("kills", 120), ("double_kills", 40), ("system_calls", 60)], ids=str
+)
+def test_whoever_is_killed_where_no_order_is_sent_twice_and_no_intent_is_lost(tmp_path, suite, points):
+    covered = told_by(tmp_path, suite, points)
+
+    assert covered["violations"] == []
+    assert covered["points"] == points
+    assert covered["is_planted_bug_caught"]
+    assert len(covered["planted_bug"].split("; ")) == PLANTED
+
+
+TRAILS = {
+    "one": [("store.py", 1), ("store.py", 2), ("store.py", 1), ("store.py", 1)],
+    "two": [("store.py", 2), ("executions.py", 2)],
+}
+
+
+def test_every_line_of_every_scenario_is_drawn_before_any_is_drawn_again():
+    points = drawn(TRAILS, Size(points=4, seed=1))
+    lines = Counter((point.scenario, TRAILS[point.scenario][point.line - 1]) for point in points)
+
+    assert lines == {
+        ("one", ("store.py", 1)): 1,
+        ("one", ("store.py", 2)): 1,
+        ("two", ("store.py", 2)): 1,
+        ("two", ("executions.py", 2)): 1,
+    }
+
+
+def test_every_moment_of_every_line_is_drawn_where_points_suffice_and_the_seed_gives_their_order():
+    points = drawn(TRAILS, Size(points=99, seed=1))
+    moments = {(name, number) for name, lines in TRAILS.items() for number in range(1, len(lines) + 1)}
+
+    assert {(point.scenario, point.line) for point in points} == moments
+    assert len(points) == len(moments)
+    assert drawn(TRAILS, Size(points=99, seed=1)) == points
+    assert drawn(TRAILS, Size(points=99, seed=2)) != points

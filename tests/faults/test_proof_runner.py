@@ -1,0 +1,132 @@
+"""`make prove`: what it tells of a suite, what it keeps, and that nothing bad ends as well."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+
+import pytest
+
+from proof.__main__ import SUITES, Suite, main
+
+HELD = (
+    "Told(points=size.points, seconds=2.0, seed=size.seed, planted_bug='a bug', is_planted_bug_caught=True)"
+)
+
+
+@pytest.fixture
+def prove(tmp_path, monkeypatch, capsys):
+    """Give a runner of toy suites: it returns the status, the suite's figures and what was said."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(name: str, does: str, *options: str):
+        (tmp_path / f"{name}.py").write_text(
+            "import os\n"
+            "from pathlib import Path\n"
+            "from proof.suite import NotRun, Told\n"
+            "def run(size, progress):\n"
+            "    with (Path(__file__).parent / 'runs.txt').open('a') as runs:\n"
+            "        runs.write('x')\n"
+            f"    {does}\n",
+            encoding="utf-8",
+        )
+        importlib.invalidate_caches()
+        sys.modules.pop(name, None)
+        suites = {name: Suite(name, "run", 100, "points", "what a toy does")}
+        state = tmp_path / "state"
+        status = main([name, "--json", "--state", str(state), *options], suites=suites)
+        told = capsys.readouterr()
+        return status, json.loads(told.out)["suites"][name], told.err
+
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Count how often a toy suite really ran."""
+
+    def count() -> int:
+        path = tmp_path / "runs.txt"
+        return len(path.read_text("utf-8")) if path.exists() else 0
+
+    return count
+
+
+def test_a_suite_that_held_is_told_with_its_points_rate_seed_and_planted_bug(prove):
+    status, figures, said = prove("toy_held", f"return {HELD}", "--seed", "7")
+
+    assert status == 0
+    assert figures["covered"]["points"] == 100
+    assert "100 points in 2 s (50.0/s) from seed 7, 0 violations; planted bug caught: a bug" in said
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("return " + HELD.replace("True)", "True, violations=('sent twice',))"), "VIOLATION: sent twice"),
+        ("return " + HELD.replace("True)", "False)"), "planted bug NOT CAUGHT"),
+        ("raise ValueError('broken')", "DIED: ValueError: broken"),
+        ("os._exit(0)", "DIED: its process ended with status 0"),
+        ("os.kill(os.getpid(), 9)", "DIED: its process ended with status -9"),
+    ],
+    ids=["a violation", "a planted bug nobody found", "an error", "an early end", "a kill"],
+)
+def test_whatever_does_not_hold_fails_the_proof_and_is_not_kept(prove, runs, does, says):
+    status, _, said = prove("toy_bad", does)
+    prove("toy_bad", does)
+
+    assert status == 1
+    assert says in said
+    assert runs() == 2
+
+
+def test_a_suite_that_lacks_something_says_so_loudly_and_the_status_tells(prove):
+    status, figures, said = prove("toy_lacks", "raise NotRun('no strace here')")
+
+    assert status == 3
+    assert figures["covered"] is None
+    assert "NOT RUN: no strace here" in said
+
+
+def test_a_finished_suite_is_kept_until_something_it_depends_on_changes(prove, runs):
+    prove("toy_kept", f"return {HELD}")
+    status, figures, said = prove("toy_kept", f"return {HELD}")
+
+    assert (status, runs()) == (0, 1)
+    assert figures["is_kept"]
+    assert "(kept from before)" in said
+
+    prove("toy_kept", f"return {HELD}", "--points", "5")
+    prove("toy_kept", f"return {HELD}", "--points", "5", "--seed", "9")
+    prove("toy_kept", f"return {HELD}", "--points", "5", "--seed", "9", "--fresh")
+    prove("toy_kept", f"return {HELD}  # changed", "--points", "5", "--seed", "9")
+
+    assert runs() == 5
+
+
+def test_a_share_of_every_suite_can_be_asked_for(prove):
+    _, figures, _ = prove("toy_scaled", f"return {HELD}", "--scale", "0.25")
+
+    assert figures["covered"]["points"] == 25
+
+
+def test_an_unknown_suite_is_refused_with_the_names_there_are(capsys):
+    status = main(["nothing_such"])
+
+    assert status == 2
+    assert "there are kills, double_kills" in capsys.readouterr().err
+
+
+def test_the_help_names_every_suite(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+
+    assert [name for name in SUITES if name not in said] == []
+
+
+def test_every_suite_has_its_file():
+    modules = {suite.module for suite in SUITES.values()}
+
+    assert {module for module in modules if importlib.util.find_spec(module) is None} == set()
