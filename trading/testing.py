@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
 from trading.accounts import Execution, account_after
+from trading.broker_behaviour import Behaviour
 from trading.brokers import (
     Arrival,
     BrokerDump,
@@ -55,8 +56,8 @@ class FakeBroker:
     Each send takes the next of `outcomes`, then `accept`. `submitted` holds every request that was sent,
     `accepted` each that became an order. With `fills_at_micros` an accepted order fills whole at that price;
     `fill` and `end` do it by hand, and `alter` changes what is said of an order. No query finds an order
-    whose id is in `hidden`; while `is_down` every query fails. The account opens with `deposit_micros` and
-    knows no corporate actions.
+    whose id is in `hidden`; while `is_down` nothing answers. It forgets ids as its capabilities say, or as
+    `forgets_as` does where they lie. The account opens with `deposit_micros` and knows no corporate actions.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class FakeBroker:
         outcomes: Iterable[SendOutcome] = (),
         capabilities: Capabilities = REMEMBERS,
         fills_at_micros: int = 0,
+        forgets_as: DedupScope | None = None,
         account: str = "SIM-FIVE",
         deposit_micros: int = 1_000_000_000_000,
     ) -> None:
@@ -74,6 +76,10 @@ class FakeBroker:
         self.cancels: list[ClientOrderId] = []
         self.hidden: set[ClientOrderId] = set()
         self.is_down = False
+        scope = forgets_as or capabilities.dedup_scope
+        self._memory = Behaviour(
+            scope=scope, window_s=capabilities.dedup_window_s if scope is DedupScope.WINDOW else 0
+        )
         self._account = account
         self._deposit_micros = deposit_micros
         self._kept: list[_Kept] = []
@@ -86,13 +92,14 @@ class FakeBroker:
         """Do what the script says with one send."""
         self.submitted.append(request)
         outcome = self._outcomes.pop(0) if self._outcomes else SendOutcome.ACCEPT
-        if outcome is SendOutcome.TIME_OUT:
+        if outcome is SendOutcome.TIME_OUT or self.is_down:
             raise OutcomeUnknown("timed out before the order arrived")
         known = self._under(request.client_order_id)
-        if self.capabilities.dedup_scope is DedupScope.ALL_TIME and known:
+        remembered = [kept.order for kept in known if self._is_remembered(kept, now)]
+        if remembered:
             self._arrive(request)
-            raise DuplicateClientOrderId(request.client_order_id, known[-1].order)
-        if outcome is SendOutcome.REFUSE:
+            raise DuplicateClientOrderId(request.client_order_id, remembered[-1])
+        if outcome is SendOutcome.REFUSE or request.quantity <= 0:
             self._arrive(request)
             raise BrokerRejected("refused: by the script")
         is_other = outcome is SendOutcome.ACCEPT_OTHER_QUANTITY
@@ -108,7 +115,7 @@ class FakeBroker:
         )
         self._arrive(request, accepted.broker_order_id)
         self.accepted.append(request)
-        self._kept.append(_Kept(accepted, request.session))
+        self._kept.append(_Kept(accepted, request.session, now))
         if self._fills_at_micros:
             self.fill(request.client_order_id, accepted.quantity, self._fills_at_micros, now=now)
         if outcome is SendOutcome.ACCEPT_THEN_TIME_OUT:
@@ -193,6 +200,15 @@ class FakeBroker:
     def _under(self, client_order_id: ClientOrderId) -> list[_Kept]:
         return [kept for kept in self._kept if kept.order.client_order_id == client_order_id]
 
+    def _is_remembered(self, kept: _Kept, now: datetime) -> bool:
+        return self._memory.is_remembered(
+            sent_at=kept.sent_at,
+            # No exchange closes after the next midnight of the date line's far side.
+            closes_at=datetime.combine(kept.session + timedelta(days=1), time(12), tzinfo=UTC),
+            is_open=not kept.order.status.is_terminal,
+            now=now,
+        )
+
     def _arrive(self, request: OrderRequest, broker_order_id: str = "") -> None:
         sha = digest(request_payload(request))
         self._arrivals.append(Arrival(request.client_order_id, sha, broker_order_id))
@@ -204,10 +220,11 @@ class FakeBroker:
 
 @dataclass(slots=True)
 class _Kept:
-    """Hold an order as it is now, and its session."""
+    """Hold an order as it is now, its session, and when it was sent."""
 
     order: BrokerOrder
     session: date
+    sent_at: datetime
 
 
 def example_intent(

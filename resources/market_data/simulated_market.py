@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from datetime import date
 
 from trading.actions import CorporateAction
-from trading.quotes import Quote
+from trading.quality import QualityLimits, dates_of, judge_session
+from trading.quotes import MarketData, Quote
+from trading.sessions import Calendar
 from trading.values import Symbol
 
 AcceptedOn = Callable[[date], Iterable[Quote]]
@@ -35,3 +37,23 @@ class SimulatedMarket:
     def actions(self) -> Iterable[CorporateAction]:
         """Return all splits and dividends, each under the date on which it takes effect."""
         return self._actions()
+
+
+def market_of(source: MarketData, *, calendar: Calendar, limits: QualityLimits) -> SimulatedMarket:
+    """Return the market of a source: its readable bars, whatever else quality says of them."""
+
+    def traded(session: date) -> Iterable[Quote]:
+        judged = judge_session(
+            session=session,
+            raw=source.raw_bars(*dates_of(calendar, first=session, last=session)),
+            calendar=calendar,
+            previous={},
+            actions=(),
+            released=(),
+            limits=limits,
+            source_sha=source.source_sha(),
+            known_at=calendar.closes_at(session),
+        )
+        return judged.accepted
+
+    return SimulatedMarket(traded, actions=source.actions)

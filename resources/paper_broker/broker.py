@@ -44,8 +44,12 @@ NOT_A_MARKET_ORDER = "not_a_market_order"
 SESSION_OVER = "session_over"
 
 REFUSED = "refused"
+MALFORMED_REQUEST = "malformed_request"
 
-DEFINITIVE_ERRORS = frozenset({UNKNOWN_SYMBOL, ZERO_QUANTITY, NOT_A_MARKET_ORDER, SESSION_OVER, REFUSED})
+DEFINITIVE_ERRORS = frozenset(
+    {UNKNOWN_SYMBOL, ZERO_QUANTITY, NOT_A_MARKET_ORDER, SESSION_OVER, REFUSED, MALFORMED_REQUEST}
+)
+"""The closed list of refusals; the last one is of a send that could not be read, or not be written."""
 
 ACCEPTED = "accepted"
 DUPLICATE = "duplicate"
@@ -60,9 +64,9 @@ KIND = Behaviour()
 
 
 class AnswerLost(OutcomeUnknown):
-    """Say that a send met with a fault; `answer` is what would have been said, `None` where nothing would."""
+    """Say that a send met with a fault; `answer` is what would have been said."""
 
-    def __init__(self, fault: SendFault, answer: BrokerOrder | TradingError | None) -> None:
+    def __init__(self, fault: SendFault, answer: BrokerOrder | TradingError) -> None:
         super().__init__(f"{fault}: no answer to the send")
         self.fault = fault
         self.answer = answer
@@ -112,7 +116,7 @@ class PaperBroker:
         behaviour: Behaviour = KIND,
     ) -> None:
         self.capabilities = behaviour.capabilities(
-            definitive_errors=DEFINITIVE_ERRORS, ambiguous_errors=frozenset(SendFault)
+            definitive_errors=DEFINITIVE_ERRORS, ambiguous_errors=frozenset(SendFault) - _ANSWERED
         )
         self.behaviour = behaviour
         self._questions = 0

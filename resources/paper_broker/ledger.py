@@ -194,7 +194,10 @@ class Ledger:
     @contextmanager
     def _one_opener(self) -> Iterator[None]:
         """Let one process at a time make the file: SQLite answers "locked" at once to a second one."""
-        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+        except OSError as error:
+            raise BrokerUnavailable(f"paper broker {self.path}: cannot open its folder: {error}") from error
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
             yield

@@ -4,74 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 
 import pytest
 
+from resources.paper_broker import ledger as paper_ledger
 from resources.paper_broker.broker import PaperBroker
+from tests.adapters.broker_rules import CALENDAR, CLOSE, EARLY, MODEL, OPEN, SESSION, Market, request
 from trading.brokers import DuplicateClientOrderId
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
-from trading.orders import OrderRequest, OrderStatus
-from trading.quotes import Quote
-from trading.sessions import Calendar
-from trading.simulation import FillModel
-from trading.values import ClientOrderId, OrderType, Side, Symbol, TimeInForce
-
-SESSION = date(2013, 2, 28)
-CALENDAR = Calendar(
-    name="XNYS",
-    timezone="America/New_York",
-    open_time=time(9, 30),
-    close_time=time(16, 0),
-    sessions=(SESSION, date(2013, 3, 1)),
-)
-OPEN, CLOSE = CALENDAR.opens_at(SESSION), CALENDAR.closes_at(SESSION)
-EARLY = OPEN - timedelta(hours=1)
-MODEL = FillModel(slippage_bps=5, commission_bps=1, participation_bps=500)
-
-
-class Market:
-    """Hold bars by symbol, and remember what was asked."""
-
-    def __init__(self, **volumes: int) -> None:
-        self.volumes = volumes
-        self.asked: list[Symbol] = []
-
-    def bar(self, symbol, session):
-        self.asked.append(symbol)
-        if symbol not in self.volumes:
-            return None
-        return Quote(
-            symbol=symbol,
-            session=session,
-            open_micros=100_000_000,
-            high_micros=101_000_000,
-            low_micros=99_000_000,
-            close_micros=100_500_000,
-            volume=self.volumes[symbol],
-            source="test",
-            source_sha="0",
-            known_at=datetime(2013, 2, 28, 21, tzinfo=UTC),
-        )
-
-    def actions(self):
-        return ()
-
-
-def request(symbol="AAPL", **changes) -> OrderRequest:
-    asked = OrderRequest(
-        client_order_id=ClientOrderId(f"ta-{symbol}"),
-        account="SIM",
-        session=SESSION,
-        symbol=Symbol(symbol),
-        side=Side.BUY,
-        quantity=100,
-        order_type=OrderType.MARKET,
-        time_in_force=TimeInForce.OPG,
-        reference_price_micros=100_000_000,
-    )
-    return replace(asked, **changes)
+from trading.orders import OrderStatus
+from trading.values import ClientOrderId, OrderType, Symbol
 
 
 @pytest.fixture
@@ -231,15 +174,17 @@ def test_an_unknown_id_is_not_there(broker):
     assert broker.fills(ClientOrderId("ta-none"), now=OPEN) == []
 
 
-def test_a_locked_ledger_makes_a_send_unproven_and_a_question_repeatable(broker, ledger, monkeypatch):
-    connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, timeout=0, **options))
-    with closing(connect(ledger)) as other:
+def test_a_locked_ledger_makes_a_send_unproven_and_a_question_repeatable(ledger, market, monkeypatch):
+    monkeypatch.setattr(paper_ledger, "BUSY_TIMEOUT_S", 0)
+    broker = opened(ledger, market)
+    with closing(sqlite3.connect(ledger)) as other:
         other.execute("begin immediate")
         with pytest.raises(OutcomeUnknown, match="locked"):
             broker.submit(request(), now=EARLY)
         with pytest.raises(BrokerUnavailable, match="locked"):
             broker.order_by_client_order_id(ClientOrderId("ta-AAPL"), now=EARLY)
+
+    assert broker.submit(request(), now=EARLY).status is OrderStatus.WORKING
 
 
 def test_a_damaged_ledger_is_named(ledger, market):

@@ -1,0 +1,67 @@
+"""A broker's behaviour as a reviewed text: TOML, every key checked.
+
+What the words mean is trading/broker_behaviour.py.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trading.broker_behaviour import Behaviour, ReportFault, SendFault
+from trading.brokers import DedupScope
+from trading.errors import BadInput, BadSetting
+
+ANSWERED = "answered"
+"""What stands in `script` for a send that simply gets its answer."""
+
+
+class _BehaviourText(BaseModel):
+    """Hold the file's keys; all of them may be left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seed: int = 0
+    scope: str = DedupScope.ALL_TIME.value
+    window_s: int = 0
+    claims: str | None = None
+    script: tuple[str, ...] = ()
+    sends: dict[str, int] = {}
+    reports: dict[str, int] = {}
+    executions: int = 1
+    late_s: int = 600
+    slow_s: float = 1.0
+
+
+def load_behaviour(path: Path) -> Behaviour:
+    """Return the behaviour that a file describes; raises `BadSetting` for one that cannot be."""
+    try:
+        return behaviour_from_text(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, BadInput) as error:
+        raise BadSetting(f"behaviour {path}: {error}") from error
+
+
+def behaviour_from_text(text: str) -> Behaviour:
+    """Return the behaviour that a text describes; raises `BadInput` for one that cannot be."""
+    try:
+        written = _BehaviourText.model_validate(tomllib.loads(text))
+        return Behaviour(
+            seed=written.seed,
+            scope=DedupScope(written.scope),
+            window_s=written.window_s,
+            claims=None if written.claims is None else DedupScope(written.claims),
+            script=tuple(None if word == ANSWERED else SendFault(word) for word in written.script),
+            sends={SendFault(word): chance for word, chance in written.sends.items()},
+            reports={ReportFault(word): chance for word, chance in written.reports.items()},
+            executions=written.executions,
+            late_s=written.late_s,
+            slow_s=written.slow_s,
+        )
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise BadInput(f"{place}: {fault['msg']}") from error
+    except ValueError as error:
+        raise BadInput(str(error)) from error
