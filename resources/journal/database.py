@@ -180,10 +180,18 @@ def one_opener(url: sa.URL) -> Iterator[None]:
     if url.get_backend_name() != SQLITE or not url.database:
         yield
         return
-    folder = os.open(_folder_of(url.database), os.O_RDONLY)
+    try:
+        folder = os.open(_folder_of(url.database), os.O_RDONLY)
+    except OSError as error:
+        raise JournalUnavailable(f"journal {url.database}: its folder cannot be opened: {error}") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+        try:
+            # SQLite syncs the name of a log that it makes, unless it cannot open the folder: it goes on then.
+            os.fsync(folder)
+        except OSError as error:
+            raise JournalUnavailable(f"journal {url.database}: cannot sync its folder: {error}") from error
     finally:
         os.close(folder)
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import socket
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
@@ -65,10 +66,16 @@ class ExecutorFileLock:
         if not self._is_of_the_path(file):
             file.close()
             raise ExecutorBusy(f"account {self.account}: lock {self.path} was replaced just now; try again")
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-        file.flush()
+        try:
+            file.seek(0)
+            file.truncate()
+            file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+            file.flush()
+        except OSError as error:
+            with suppress(OSError):
+                # Closing writes what waits in the buffer once more.
+                file.close()
+            raise BadSetting(f"executor lock {self.path}: cannot be written: {error}") from error
         self._file, self._process = file, os.getpid()
         return self
 
