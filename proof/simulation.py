@@ -842,17 +842,18 @@ def _some(made: Templates, seeds: range) -> list[Ended]:
 # -------------------------------------------------------------------------------- planted bugs
 
 
+def claimable(place: Place | None, event: Event) -> Place | Refusal:
+    """Judge as `transition` does, but let whoever claims have the intent, whatever became of it since."""
+    if place is None or event.step is not Step.CLAIMED:
+        return transition(place, event)
+    approved = place._replace(state=IntentState.APPROVED, stage=Stage.NONE)
+    return transition(approved, event._replace(version=place.version))
+
+
 @contextmanager
 def claims_without_comparing() -> Iterator[dict[str, Any]]:
-    """Let whoever asks have an intent, whatever became of it since it was looked at."""
-
-    def lenient(place: Place | None, event: Event) -> Place | Refusal:
-        if place is None or event.step is not Step.CLAIMED:
-            return transition(place, event)
-        approved = place._replace(state=IntentState.APPROVED, stage=Stage.NONE)
-        return transition(approved, event._replace(version=place.version))
-
-    with _put(store, "transition", lenient):
+    """Let whoever asks have an intent."""
+    with _put(store, "transition", claimable):
         yield {}
 
 
