@@ -20,6 +20,7 @@ from typing import Any
 from resources import audit_log
 from resources.evidence import gather
 from resources.journal.lock import ExecutorFileLock
+from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
 from trading.actions import CorporateAction
@@ -28,7 +29,7 @@ from trading.errors import OutcomeUnknown
 from trading.executions import ExecutionReport, execute_session, settle_orders
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.intents import Intent
-from trading.invariants import violations
+from trading.invariants import Evidence, violations
 from trading.journal import FundsView, JournalIntent
 from trading.orders import BrokerOrder, OrderRequest
 from trading.positions import Book, opened_book, with_fills
@@ -238,31 +239,31 @@ def act(desk: Desk, scenario: Scenario) -> None:
 
 def recover(desk: Desk, scenario: Scenario) -> list[str]:
     """Do what the next process does: execute what is left, settle; return what does not come to rest."""
-    executed = run(desk, scenario, at=scenario.recovers_at)
-    settled = settle(desk, scenario, at=CLOSE)
-    for _ in range(ROUNDS):
-        if not (executed.halted or settled.halted or settled.still_open):
-            return []
-        settled = settle(desk, scenario, at=CLOSE + LATER)
+    broker = broker_of(desk, scenario)
+    with at_journal(desk) as journal:
+        executed = _executed(desk, journal, broker, at=scenario.recovers_at)
+        settled = _settled(desk, journal, broker, at=CLOSE)
+        for _ in range(ROUNDS):
+            if not (executed.halted or settled.halted or settled.still_open):
+                return []
+            settled = _settled(desk, journal, broker, at=CLOSE + LATER)
     return [f"recovery does not come to rest: {settled.halted or settled.still_open}"]
 
 
 def check(desk: Desk, scenario: Scenario) -> list[str]:
     """Return what of the promise does not hold once everyone has recovered, in sentences."""
-    found = _violations(desk, scenario, is_healed=True)
-    with SqlJournal(desk.journal_url) as journal:
-        rows = journal.intents(book=BOOK, lane=LANE, session=SESSION)
-        fills = journal.fills(book=BOOK, lane=LANE, session=SESSION)
-        opening = _book_at_open(journal, SESSION)
-        incidents = journal.incidents()
+    broker = broker_of(desk, scenario)
+    evidence = _evidence(desk, broker, is_healed=True, as_of=CLOSE + LATER)
+    rows = [row for row in evidence.intents if row.intent.session == SESSION]
+    found = [str(violation) for violation in violations(evidence)]
     found += [
         f"{row.intent.symbol} ended as {row.state} {row.stage} with {row.filled_quantity} filled"
         for row in rows
         if (row.state.value, row.filled_quantity) not in scenario.ends[row.intent.symbol]
     ]
-    found += [f"incident {incident.kind}: {incident.detail}" for incident in incidents]
-    closing = with_fills(opening, fills)
-    has = broker_of(desk, scenario).holdings(now=CLOSE + LATER)
+    found += [f"incident {incident.kind}: {incident.detail}" for incident in evidence.incidents]
+    closing = with_fills(deposited(), evidence.fills)
+    has = broker.holdings(now=CLOSE + LATER)
     held = {position.symbol: position.quantity for position in closing.positions}
     if (held, closing.cash_micros) != (dict(has.quantities), has.cash_micros):
         found.append(f"the book has {held} and {closing.cash_micros}, the broker {has}")
@@ -276,19 +277,18 @@ def check_at_death(desk: Desk, scenario: Scenario) -> list[str]:
 
     A recovery would hide some of it: it writes the row of an order that was sent without one.
     """
-    return _violations(desk, scenario, is_healed=False)
+    evidence = _evidence(desk, broker_of(desk, scenario), is_healed=False, as_of=scenario.acts_at)
+    return [str(violation) for violation in violations(evidence)]
 
 
-def _violations(desk: Desk, scenario: Scenario, *, is_healed: bool) -> list[str]:
-    with SqlJournal(desk.journal_url) as journal:
-        evidence = gather(
-            journal,
-            audit_path=desk.audit,
-            dumps=[broker_of(desk, scenario).dump()],
-            is_healed=is_healed,
-            as_of=CLOSE + LATER if is_healed else scenario.acts_at,
-        )
-    return [f"{found.invariant} {found.subject}: {found.detail}" for found in violations(evidence)]
+def _evidence(desk: Desk, broker: Line, *, is_healed: bool, as_of: datetime) -> Evidence:
+    return gather(
+        JournalReader(desk.journal),
+        audit_path=desk.audit,
+        dumps=[broker.dump()],
+        is_healed=is_healed,
+        as_of=as_of,
+    )
 
 
 # -------------------------------------------------------------------------------- what is done at a desk
@@ -331,36 +331,49 @@ def run(
 ) -> ExecutionReport:
     """Execute a session at an instant."""
     with at_journal(desk) as journal:
-        return execute_session(
-            journal=journal,
-            broker=broker_of(desk, scenario, fault=fault),
-            lock=lock_of(desk),
-            account=ACCOUNT,
-            book=BOOK,
-            lane=LANE,
-            session=session,
-            book_at_open=_book_at_open(journal, session),
-            review=passes,
-            send_by=CALENDAR.opens_at(session) + SEND_WITHIN,
-            holder="proof",
-            now=at,
-        )
+        broker = broker_of(desk, scenario, fault=fault)
+        return _executed(desk, journal, broker, at=at, session=session)
+
+
+def _executed(
+    desk: Desk, journal: SqlJournal, broker: Line, *, at: datetime, session: date = SESSION
+) -> ExecutionReport:
+    return execute_session(
+        journal=journal,
+        broker=broker,
+        lock=lock_of(desk),
+        account=ACCOUNT,
+        book=BOOK,
+        lane=LANE,
+        session=session,
+        book_at_open=_book_at_open(journal, session),
+        review=passes,
+        send_by=CALENDAR.opens_at(session) + SEND_WITHIN,
+        holder="proof",
+        now=at,
+    )
 
 
 def settle(desk: Desk, scenario: Scenario, *, at: datetime, session: date = SESSION) -> ExecutionReport:
     """Settle a session's orders at an instant."""
     with at_journal(desk) as journal:
-        return settle_orders(
-            journal=journal,
-            broker=broker_of(desk, scenario),
-            lock=lock_of(desk),
-            account=ACCOUNT,
-            book=BOOK,
-            lane=LANE,
-            session=session,
-            actor="proof",
-            now=at,
-        )
+        return _settled(desk, journal, broker_of(desk, scenario), at=at, session=session)
+
+
+def _settled(
+    desk: Desk, journal: SqlJournal, broker: Line, *, at: datetime, session: date = SESSION
+) -> ExecutionReport:
+    return settle_orders(
+        journal=journal,
+        broker=broker,
+        lock=lock_of(desk),
+        account=ACCOUNT,
+        book=BOOK,
+        lane=LANE,
+        session=session,
+        actor="proof",
+        now=at,
+    )
 
 
 def _book_at_open(journal: SqlJournal, session: date) -> Book:

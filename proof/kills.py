@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, NamedTuple
 
 import resources
@@ -54,7 +54,7 @@ PRODUCT = (
 PURE = frozenset({"lifecycle.py", "records.py"})
 """Of them those that touch nothing outside: a line that a loop repeats within one call is one point there."""
 
-NOT_OURS, EVERY_TIME, ONCE_A_CALL = range(3)
+EVERY_TIME, ONCE_A_CALL = range(2)
 
 SECOND_KILLS = 5
 """Points of one recovery that are drawn for each first kill, so that its lines are counted once."""
@@ -200,7 +200,6 @@ Traced = Callable[[FrameType, str, Any], Any]
 def _traced(at_line: AtLine) -> Iterator[None]:
     """Call `at_line` before every line inside the product's files; in pure ones, once a call."""
     files = {str(path): ONCE_A_CALL if path.name in PURE else EVERY_TIME for path in PRODUCT}
-    known: dict[CodeType, int] = {}
 
     def every_time(frame: FrameType, event: str, _arg: Any) -> Traced:
         if event == "line":
@@ -219,13 +218,11 @@ def _traced(at_line: AtLine) -> Iterator[None]:
         return once
 
     def called(frame: FrameType, _event: str, _arg: Any) -> Traced | None:
-        code = frame.f_code
-        how = known.get(code)
+        # Asked of every call there is, so by the file's name: hashing a code object reads all of it.
+        how = files.get(frame.f_code.co_filename)
         if how is None:
-            how = known[code] = files.get(code.co_filename, NOT_OURS)
-        if how == EVERY_TIME:
-            return every_time
-        return once_a_call() if how == ONCE_A_CALL else None
+            return None
+        return every_time if how == EVERY_TIME else once_a_call()
 
     sys.settrace(called)
     try:
