@@ -7,19 +7,24 @@ answer the questions asked here.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from sys import intern
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from resources.journal import records
 from trading.audit import instant_from_text
-from trading.brokers import BrokerDump
-from trading.errors import JournalUnavailable
+from trading.brokers import Arrival, BrokerDump, BrokerFill
+from trading.errors import BrokerUnavailable, JournalUnavailable
 from trading.invariants import Approval, Evidence, Replayed, Reservation
-from trading.journal import JournalEvent
-from trading.values import ClientOrderId, IntentId
+from trading.journal import JournalEvent, JournalIntent
+from trading.orders import BrokerOrder, OrderStatus
+from trading.values import ClientOrderId, IntentId, Side, Symbol
+from trading.verdicts import Verdict
 
 QUESTIONS = (
     "find_all_intents",
@@ -61,6 +66,68 @@ class LogLines:
             while left > 0 and (line := log.readline(left)):
                 left -= len(line)
                 yield line.removesuffix(b"\n").decode(errors="surrogateescape")
+
+
+def paper_dump(path: Path, *, account: str) -> BrokerDump | None:
+    """Return what a paper broker's ledger holds, `None` where there is no ledger; changes nothing.
+
+    Raises `BrokerUnavailable` where it cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as ledger:
+            ledger.row_factory = sqlite3.Row
+            ledger.execute("begin")
+            orders, fills, arrivals = (ledger.execute(question).fetchall() for question in _LEDGER)
+    except sqlite3.Error as error:
+        raise BrokerUnavailable(
+            f"paper broker {path}: cannot be read ({error}); keep the file; the next session brings one of an"
+            " older version up to date"
+        ) from error
+    return BrokerDump(
+        account=account,
+        is_live=False,
+        orders=tuple(_broker_order_of(row) for row in orders),
+        fills=tuple(_broker_fill_of(row) for row in fills),
+        arrivals=tuple(
+            Arrival(ClientOrderId(row["client_order_id"]), row["request_sha"], row["broker_order_id"])
+            for row in arrivals
+        ),
+    )
+
+
+_LEDGER = (
+    """
+    select broker_order_id, client_order_id, symbol, side, quantity, filled_quantity, status, reason
+    from orders
+    order by seq
+    """,
+    """
+    select f.execution_id, o.client_order_id, f.quantity, f.price_micros, f.commission_micros, f.filled_at,
+      f.takes_back
+    from fills f
+    join orders o on o.seq = f.order_seq
+    order by f.filled_at, f.seq
+    """,
+    """
+    select client_order_id, request_sha, broker_order_id
+    from arrivals
+    order by seq
+    """,
+)
+"""What is asked of a ledger: its orders, its executions, and every send that arrived."""
+
+
+def stored_verdicts(journal: Answering, intents: Iterable[JournalIntent]) -> dict[IntentId, list[Verdict]]:
+    """Return the verdicts that a journal holds of intents, each intent's in the order of precedence."""
+    of = {row.intent_id: row.intent for row in intents}
+    found: dict[IntentId, list[Verdict]] = {}
+    for row in journal.answers(("find_all_verdicts",))["find_all_verdicts"]:
+        intent_id = IntentId(row["intent_id"])
+        if intent_id in of:
+            found.setdefault(intent_id, []).append(records.verdict_of(row, intent=of[intent_id]))
+    return found
 
 
 def gather(
@@ -161,6 +228,31 @@ def _thin_event_of(row: records.Row) -> JournalEvent:
         body=_Told(row["body"]),
         prev_hash=row["prev_hash"],
         hash=row["hash"],
+    )
+
+
+def _broker_order_of(row: records.Row) -> BrokerOrder:
+    return BrokerOrder(
+        broker_order_id=row["broker_order_id"],
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        symbol=Symbol(row["symbol"]),
+        side=Side(row["side"]),
+        quantity=row["quantity"],
+        filled_quantity=row["filled_quantity"],
+        status=OrderStatus(row["status"]),
+        reason=row["reason"],
+    )
+
+
+def _broker_fill_of(row: records.Row) -> BrokerFill:
+    return BrokerFill(
+        execution_id=row["execution_id"],
+        client_order_id=ClientOrderId(row["client_order_id"]),
+        quantity=row["quantity"],
+        price_micros=row["price_micros"],
+        commission_micros=row["commission_micros"],
+        filled_at=instant_from_text(row["filled_at"]),
+        takes_back=row["takes_back"],
     )
 
 

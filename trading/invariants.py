@@ -1021,7 +1021,7 @@ def _lacks_replay(evidence: Evidence) -> str:
 
 
 def _lacks_secrets(evidence: Evidence) -> str:
-    return "" if evidence.planted_secrets else "no secret was planted"
+    return "" if evidence.planted_secrets else "no secret is known to look for"
 
 
 def _intents(evidence: Evidence) -> str:

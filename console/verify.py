@@ -1,0 +1,396 @@
+"""Do the stores agree: each invariant over journal, audit log and paper brokers, held or violated.
+
+Also whether each order leads back to its decision, its verdicts and what was read. What an invariant means
+is trading/invariants.py; whether the installation is fit at all is doctor.py. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from console.desk import Desk
+from console.exit_codes import ExitCode
+from console.lake_rows import rows_found
+from resources.evidence import gather, paper_dump, stored_verdicts
+from resources.settings import given_variables, load_secrets
+from trading.brokers import BrokerDump
+from trading.errors import TradingError
+from trading.invariants import INVARIANTS, LIVE, Evidence, Invariant, Replayed, Violation, facts_of
+from trading.journal import JournalIntent
+from trading.lifecycle import Step
+from trading.values import digest
+from trading.verdicts import Verdict, verdicts_sha
+
+SHOWN = 10
+"""How many violations, or orders that lead nowhere, are named; the others are counted."""
+
+LOOK_AGAIN_S = 1.0
+"""Seconds until a second look: what was on its way between journal and broker has arrived by then."""
+
+MANY_EVENTS = 20_000
+"""From so many events on a check takes seconds, and tells how far it is."""
+
+WEBHOOK = "TRADING_WEBHOOK_URL"
+
+LONG_LOG_BYTES = 20_000_000
+"""From such a log on reading takes seconds, and is told."""
+
+STANDS_ON: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("INV1", "INV2", "INV4", "INV13"), ("brokers",)),
+    "INV8": ("checkpoints",),
+    "INV14": ("lake",),
+}
+"""The stores without which an invariant is not judged, though the journal can be read."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+REMEDIES: Mapping[str, str] = {
+    "INV1": "`trading halt`; cancel the order that is too many at the broker, then `trading trace` the id",
+    "INV2": "`trading halt`; see at the broker who sent it: another program, or a journal that was replaced",
+    "INV3": "run the session's execute or order status again; it asks the broker, and ends or parks it",
+    "INV4": "`trading halt`; compare `trading trace` of the id with the broker, and correct it there",
+    "INV5": "`trading halt`; compare the fills of `trading trace` with the broker's confirmations",
+    "INV6": "`trading halt`; keep the journal's file, and compare it with the last copy: it was changed",
+    "INV7": "`trading halt`; keep the journal's file, and compare it with the last copy: it was changed",
+    "INV8": "`trading halt`; keep the journal and the log, and compare both with the copies you took away",
+    "INV9": "`trading halt`; keep both: one of them was changed, or the journal is an older copy",
+    "INV10": "`trading halt`; `trading explain` the id: a guard was passed over, or money was promised twice",
+    "INV11": "find who sent it: `trading trace` the id names the process; stay halted until then",
+    "INV12": "`trading halt`; ask the person named; what was executed is not what was approved",
+    "INV13": "`trading halt`; compare both requests at the broker: the second is not the first one again",
+    "INV14": "re-materialize the session's decisions; where they differ again, an input or rule was changed",
+    "INV15": "change the secret, then find what wrote it",
+    "INV16": "`trading halt`; see at the broker what was traded, and take its keys from this profile",
+}
+"""What a person does about a violation of each invariant."""
+
+
+class Standing(StrEnum):
+    """Say how an invariant stands."""
+
+    HELD = "held"
+    VIOLATED = "violated"
+    NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Hold how one invariant stands, what was looked at, and why it could not be judged where it was not."""
+
+    invariant: str
+    says: str
+    standing: Standing
+    looked_at: str
+    why: str
+    violations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Hold one violation, and what a person does about it."""
+
+    invariant: str
+    subject: str
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlinked:
+    """Hold an order that does not lead back to all it was made from, and where the way ends."""
+
+    client_order_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Hold how many orders lead back: order, intent, decision, verdicts, digest of the inputs."""
+
+    orders: int
+    linked: int
+    unlinked: tuple[Unlinked, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """Hold what was found: the first violations, and the stores that could not be read."""
+
+    verdict: str
+    exit_code: ExitCode
+    invariants: tuple[Checked, ...]
+    violations: tuple[Found, ...]
+    violations_total: int
+    links: Links
+    unreadable: tuple[str, ...]
+
+
+Tell = Callable[[str], None]
+
+
+def verify(
+    desk: Desk, *, book: str | None = None, tell: Tell = lambda _: None, look_again_s: float = LOOK_AGAIN_S
+) -> Verified:
+    """Return how each invariant stands in the profile's stores; `book` keeps to what is one book's.
+
+    What disagrees is looked at twice, `look_again_s` apart, since a running desk moves between two reads.
+    Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read.
+    """
+    books = {outline.name for outline in desk.chosen(book)}
+    look = _look(desk, tell)
+    found = look.found(books)
+    if any(found.values()):
+        time.sleep(look_again_s)
+        look = _look(desk, tell)
+        again = look.found(books)
+        # What stands in both is no movement; the order is that of the second look.
+        found = {name: [row for row in again[name] if row in set(found[name])] for name in again}
+    links = _links(desk, look.evidence, books)
+    return _verified(look, found, links)
+
+
+# -------------------------------------------------------------------------------- looking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """Hold one look at all stores, and what could not be read."""
+
+    evidence: Evidence
+    unreadable: Mapping[str, str]
+    tell: Tell
+
+    def found(self, books: set[str]) -> dict[str, list[Violation]]:
+        """Return the violations of each invariant by its name, those of other books left out."""
+        evidence = self.evidence
+        is_long = len(evidence.events) >= MANY_EVENTS
+        facts = facts_of(evidence)
+        book_of: dict[str, str] = {row.intent_id: row.intent.book for row in evidence.intents}
+        for order in evidence.orders:
+            book_of[order.client_order_id] = book_of.get(order.intent_id, "")
+        for fill in evidence.fills:
+            book_of[fill.execution_id] = book_of.get(fill.intent_id, "")
+        found = {}
+        for invariant in INVARIANTS:
+            if is_long:
+                self.tell(f"{invariant.name} {invariant.says}: {invariant.looks_at(evidence)}")
+            found[invariant.name] = [
+                row
+                for row in invariant.check(facts)
+                if row.subject not in book_of or book_of[row.subject] in books
+            ]
+        return found
+
+
+def _look(desk: Desk, tell: Tell) -> _Look:
+    """Read the brokers before the journal, so that what they have was prepared by then."""
+    unreadable: dict[str, str] = {}
+    dumps: list[BrokerDump] = []
+    faults: tuple[str, ...] | None = None
+    audit_path = desk.settings.profile_dir / "audit.jsonl"
+    if audit_path.exists() and audit_path.stat().st_size > LONG_LOG_BYTES:
+        tell("reading the brokers, the log and the journal")
+    try:
+        dumps = list(_dumps(desk))
+    except TradingError as error:
+        unreadable["brokers"] = str(error)
+    try:
+        faults = _checkpoint_faults(audit_path)
+    except TradingError as error:
+        unreadable["checkpoints"] = str(error)
+    evidence = gather(
+        desk.journal,
+        audit_path=audit_path,
+        dumps=dumps,
+        checkpoint_faults=faults,
+        planted_secrets=_secrets_in_force(),
+    )
+    if "brokers" not in unreadable:
+        evidence = replace(evidence, dumps=(*dumps, *_lost_ledgers(desk, evidence)))
+    try:
+        evidence = replace(evidence, replayed=tuple(_decisions_in_lake(desk, evidence)))
+    except TradingError as error:
+        unreadable["lake"] = str(error)
+    return _Look(evidence=evidence, unreadable=unreadable, tell=tell)
+
+
+def _dumps(desk: Desk) -> Iterator[BrokerDump]:
+    """Give what each book's paper broker has; a live broker is asked by the executor alone."""
+    for outline in desk.books.values():
+        path = desk.settings.profile_dir / "paper" / f"{outline.account}.db"
+        dump = paper_dump(path, account=outline.account)
+        if dump is not None:
+            yield dump
+
+
+def _lost_ledgers(desk: Desk, evidence: Evidence) -> Iterator[BrokerDump]:
+    """Give an empty dump of each paper account that has orders in the journal, but no ledger any more."""
+    if desk.lane == LIVE:
+        return
+    account_of = {row.intent_id: row.account for row in evidence.intents if row.lane == desk.lane}
+    acknowledged = {
+        account_of[order.intent_id]
+        for order in evidence.orders
+        if order.broker_order_id and order.intent_id in account_of
+    }
+    for account in sorted(acknowledged - {dump.account for dump in evidence.dumps}):
+        yield BrokerDump(account=account, is_live=False)
+
+
+def _checkpoint_faults(audit_path: Path) -> tuple[str, ...]:
+    """Return what the signed checkpoints find wrong in the log; what a crash left is none of it."""
+    # Signatures take a tenth of a second to import, and no other reading verb needs them.
+    from resources.audit_log import check
+
+    bad = check(audit_path)
+    return () if bad is None or bad.heals else (f"{bad.part} line {bad.line}, event {bad.seq}: {bad.reason}",)
+
+
+def _secrets_in_force() -> tuple[str, ...]:
+    """Return the secrets of this environment, to look for them where none may stand; they are never shown."""
+    if WEBHOOK not in given_variables():
+        return ()
+    secret = load_secrets().webhook_url
+    return () if secret is None else (secret.get_secret_value(),)
+
+
+def _decisions_in_lake(desk: Desk, evidence: Evidence) -> Iterator[Replayed]:
+    """Give for each decided session the digest of its decisions in the journal, and of those in the lake.
+
+    The lake's table is what the session's run, or a later rerun of it, made; where there is none there is
+    nothing to compare.
+    """
+    for record in evidence.sessions:
+        if record.lane != desk.lane or record.decided_at is None or record.book not in desk.books:
+            continue
+        state = desk.lake.state(record.book, "decisions", record.session.isoformat())
+        if state is not None:
+            rows = rows_found(desk.lake, [state], "find_decisions")
+            yield Replayed(record.book, record.session, record.decisions_sha, _decisions_sha(rows))
+
+
+def _decisions_sha(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the digest that the journal has of decisions, from the rows of their table."""
+    told = []
+    for row in rows:
+        not_after = _EPOCH + timedelta(microseconds=row["not_after"])
+        told.append([str(value) for value in {**row, "not_after": not_after}.values()])
+    return digest(told)
+
+
+# -------------------------------------------------------------------------------- leading back
+
+
+def _links(desk: Desk, evidence: Evidence, books: set[str]) -> Links:
+    """Return which orders of books lead back to all that they were made from."""
+    intents = {row.intent_id: row for row in evidence.intents}
+    judged = stored_verdicts(desk.journal, evidence.intents)
+    registered = {event.intent_id for event in evidence.events if event.kind == Step.REGISTERED}
+    sessions = {(row.book, row.lane, row.session): row for row in evidence.sessions}
+    made_from: dict[tuple[str, str], str] = {}
+    unlinked = []
+    count = 0
+    for order in evidence.orders:
+        row = intents.get(order.intent_id)
+        if row is not None and row.intent.book not in books:
+            continue
+        count += 1
+        why = "its intent is gone"
+        if row is not None:
+            of = (row.intent.book, row.intent.session.isoformat())
+            if of not in made_from:
+                made_from[of] = _lake_inputs_sha(desk, row)
+            record = sessions.get((row.intent.book, row.lane, row.intent.session))
+            is_decided = record is not None and bool(record.decisions_sha) and row.intent_id in registered
+            why = _missing_link(
+                row, is_decided=is_decided, verdicts=judged.get(row.intent_id, []), made_from=made_from[of]
+            )
+        if why:
+            unlinked.append(Unlinked(client_order_id=order.client_order_id, why=why))
+    return Links(orders=count, linked=count - len(unlinked), unlinked=tuple(unlinked[:SHOWN]))
+
+
+def _missing_link(
+    row: JournalIntent, *, is_decided: bool, verdicts: Sequence[Verdict], made_from: str
+) -> str:
+    """Return the first step at which the way back from an intent ends, empty where it does not."""
+    if not is_decided:
+        return "no decision is registered for it"
+    if not verdicts:
+        return "no verdict is stored of it"
+    if verdicts_sha(verdicts) != row.verdicts_sha:
+        return "its verdicts are not those that it was decided on"
+    if not row.inputs_sha:
+        return "what its decision read was not recorded"
+    if not made_from:
+        return "the lake has no decisions of its session"
+    if made_from != row.inputs_sha:
+        return "the lake's decisions of its session were made from other inputs"
+    return ""
+
+
+def _lake_inputs_sha(desk: Desk, row: JournalIntent) -> str:
+    """Return the digest of what a session's decisions in the lake were made from, empty without a table."""
+    state = desk.lake.state(row.intent.book, "decisions", row.intent.session.isoformat())
+    return "" if state is None else state.inputs_sha
+
+
+# -------------------------------------------------------------------------------- telling
+
+
+def _verified(look: _Look, found: Mapping[str, Sequence[Violation]], links: Links) -> Verified:
+    checked = tuple(_checked(look, invariant, len(found[invariant.name])) for invariant in INVARIANTS)
+    named = [
+        Found(invariant=row.invariant, subject=row.subject, detail=row.detail, remedy=REMEDIES[row.invariant])
+        for invariant in INVARIANTS
+        for row in found[invariant.name]
+    ]
+    verdict, code = _verdict(checked, look.unreadable)
+    return Verified(
+        verdict=verdict,
+        exit_code=code,
+        invariants=checked,
+        violations=tuple(named[:SHOWN]),
+        violations_total=len(named),
+        links=links,
+        unreadable=tuple(f"{store}: {why}" for store, why in look.unreadable.items()),
+    )
+
+
+def _checked(look: _Look, invariant: Invariant, violated: int) -> Checked:
+    why = next(
+        (
+            f"the {store} cannot be read"
+            for store in STANDS_ON.get(invariant.name, ())
+            if store in look.unreadable
+        ),
+        invariant.lacks(look.evidence),
+    )
+    standing = Standing.VIOLATED if violated else Standing.NOT_CHECKED if why else Standing.HELD
+    return Checked(
+        invariant=invariant.name,
+        says=invariant.says,
+        standing=standing,
+        looked_at="" if standing is Standing.NOT_CHECKED else invariant.looks_at(look.evidence),
+        why=why if standing is Standing.NOT_CHECKED else "",
+        violations=violated,
+    )
+
+
+def _verdict(checked: Sequence[Checked], unreadable: Mapping[str, str]) -> tuple[str, ExitCode]:
+    counts = Counter(row.standing for row in checked)
+    held = f"{counts[Standing.HELD]} invariants hold"
+    unjudged = f", {counts[Standing.NOT_CHECKED]} not checked" if counts[Standing.NOT_CHECKED] else ""
+    violated = [row.invariant for row in checked if row.standing is Standing.VIOLATED]
+    if violated:
+        return f"VIOLATED: {', '.join(violated)}; {held}{unjudged}", ExitCode.FAILED
+    if unreadable:
+        return f"CANNOT TELL: {', '.join(unreadable)} unreadable; {held}{unjudged}", ExitCode.DEPENDENCY_DOWN
+    return f"ALL AGREE: {held}{unjudged}", ExitCode.DONE

@@ -1,0 +1,11 @@
+select
+  intent_id,
+  guard,
+  passed,
+  reason,
+  observed,
+  limit_value,
+  largest_quantity,
+  limits_sha
+from verdicts
+order by intent_id, place
