@@ -109,6 +109,8 @@ def _private(path: Path) -> Ed25519PrivateKey:
 def _make(folder: Path) -> None:
     """Put a new private key in a folder, whole and durable or not at all; the first of two makers wins."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Before anything is signed, so that a power loss never leaves checkpoints without their key.
+    sync_folder(folder.parent)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     _put_new(folder / PRIVATE_NAME, pem, mode=0o600)
 
