@@ -26,7 +26,8 @@ from resources.paper_broker.broker import PaperBroker
 from trading.actions import CorporateAction
 from trading.decisions import Outcome
 from trading.errors import OutcomeUnknown
-from trading.executions import ExecutionReport, execute_session, settle_orders
+from trading.executions import Desk as ExecutorDesk
+from trading.executions import execute_session, settle_orders
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.intents import Intent
 from trading.invariants import Evidence, violations
@@ -34,6 +35,7 @@ from trading.journal import FundsView, JournalIntent
 from trading.orders import BrokerOrder, OrderRequest
 from trading.positions import Book, opened_book, with_fills
 from trading.quotes import Quote
+from trading.reconciliation import Expected, Outcomes
 from trading.sessions import Calendar
 from trading.simulation import FillModel
 from trading.testing import example_decision, example_intent
@@ -328,7 +330,7 @@ def run(
     at: datetime,
     session: date = SESSION,
     fault: Fault = Fault.NONE,
-) -> ExecutionReport:
+) -> Outcomes:
     """Execute a session at an instant."""
     with at_journal(desk) as journal:
         broker = broker_of(desk, scenario, fault=fault)
@@ -337,24 +339,19 @@ def run(
 
 def _executed(
     desk: Desk, journal: SqlJournal, broker: Line, *, at: datetime, session: date = SESSION
-) -> ExecutionReport:
+) -> Outcomes:
     return execute_session(
-        journal=journal,
-        broker=broker,
-        lock=lock_of(desk),
-        account=ACCOUNT,
+        executor_of(desk, journal, broker, at=at),
         book=BOOK,
-        lane=LANE,
         session=session,
+        since=BEFORE,
         book_at_open=_book_at_open(journal, session),
         review=passes,
         send_by=CALENDAR.opens_at(session) + SEND_WITHIN,
-        holder="proof",
-        now=at,
     )
 
 
-def settle(desk: Desk, scenario: Scenario, *, at: datetime, session: date = SESSION) -> ExecutionReport:
+def settle(desk: Desk, scenario: Scenario, *, at: datetime, session: date = SESSION) -> Outcomes:
     """Settle a session's orders at an instant."""
     with at_journal(desk) as journal:
         return _settled(desk, journal, broker_of(desk, scenario), at=at, session=session)
@@ -362,17 +359,28 @@ def settle(desk: Desk, scenario: Scenario, *, at: datetime, session: date = SESS
 
 def _settled(
     desk: Desk, journal: SqlJournal, broker: Line, *, at: datetime, session: date = SESSION
-) -> ExecutionReport:
+) -> Outcomes:
     return settle_orders(
+        executor_of(desk, journal, broker, at=at),
+        book=BOOK,
+        session=session,
+        since=BEFORE,
+        expected=Expected(book=BOOK, session=session, at_open=_book_at_open(journal, session)),
+        actor="proof",
+    )
+
+
+def executor_of(desk: Desk, journal: SqlJournal, broker: Line, *, at: datetime) -> ExecutorDesk:
+    """Return what an executor of the desk works with at an instant."""
+    return ExecutorDesk(
         journal=journal,
         broker=broker,
         lock=lock_of(desk),
+        audit=audit_log.AuditFile(journal, desk.audit),
+        clock=lambda: at,
         account=ACCOUNT,
-        book=BOOK,
         lane=LANE,
-        session=session,
-        actor="proof",
-        now=at,
+        holder="proof",
     )
 
 

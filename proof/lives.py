@@ -16,11 +16,11 @@ from trading.decisions import Outcome
 from trading.errors import TradingError
 from trading.guards import BPS, GUARDS, NO_LIMIT, PASS, QUOTE_STALE, SYMBOL_CAP_EXCEEDED, Why
 from trading.intents import Intent
-from trading.journal import JournalIntent, JournalOrder, RunControlAction
+from trading.journal import CancelKind, JournalIntent, JournalOrder, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book, Position, opened_book
-from trading.testing import example_decision, example_intent
+from trading.testing import example_decision, example_intent, reconciled_term
 from trading.values import Side, Symbol
 from trading.verdicts import Verdict
 
@@ -91,6 +91,7 @@ class Life:
             lambda: self.journal.clear_refusal(**of, stage=self._pick(["quotes", "features"]), now=self.now),
         ]
         if record is None or not record.opening_sha:
+            reconciled_term(self.journal, account=ACCOUNT, lane=LANE, now=self.now)
             self._pick([deeds[0], deeds[0], *deeds])()
         elif record.decided_at is None:
             self._pick([self._decide, self._decide, self._decide, *deeds])()
@@ -239,8 +240,12 @@ class Life:
         else:
             self.journal.expire(row.intent_id, version=row.version, actor="sweeper", now=self.closes_at)
 
+    def _term(self) -> int:
+        found = self.journal.executor_term(account=ACCOUNT, lane=LANE)
+        return 0 if found is None else found.term
+
     def _claim(self, row: JournalIntent) -> None:
-        self.journal.claim(row.intent_id, version=row.version, holder="x", now=self.now)
+        self.journal.claim(row.intent_id, version=row.version, term=self._term(), holder="x", now=self.now)
 
     def _release(self, row: JournalIntent) -> None:
         self.journal.release(row.intent_id, epoch=row.epoch, reason=self._word(), now=self.now)
@@ -254,6 +259,7 @@ class Life:
         self.journal.prepare(
             row.intent_id,
             epoch=row.epoch,
+            term=self._term(),
             book_at_open=OPENED,
             review=lambda *_: self._whys(),
             send_by=self.closes_at,
@@ -292,6 +298,7 @@ class Life:
         self.journal.prepare_again(
             row.intent_id,
             epoch=row.epoch,
+            term=self._term(),
             book_at_open=OPENED,
             review=lambda *_: self._whys(),
             send_by=self.closes_at,
@@ -330,7 +337,12 @@ class Life:
 
     def _ask_cancel(self, row: JournalIntent) -> None:
         self.journal.ask_cancel(
-            row.intent_id, epoch=row.epoch, actor="ann", reason=self._word(), now=self.now
+            row.intent_id,
+            epoch=row.epoch,
+            kind=self._pick([CancelKind.CANCEL, CancelKind.EXPIRY, CancelKind.REPLACE]),
+            actor="ann",
+            reason=self._word() or "no",
+            now=self.now,
         )
 
     def _close(self, row: JournalIntent) -> None:

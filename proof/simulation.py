@@ -30,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -48,14 +48,15 @@ from trading.errors import (
     Refused,
     TradingError,
 )
-from trading.executions import ExecutionReport, ExecutorBusy, execute_session, settle_orders
+from trading.executions import Desk, ExecutorBusy, execute_session, settle_orders
 from trading.guards import NO_LIMIT, PASS, QUOTE_STALE, Why
 from trading.invariants import violations
 from trading.journal import FundsView, JournalIntent, RunControlAction
 from trading.lifecycle import Event, IntentState, Place, Refusal, Stage, Step, transition
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.positions import Book, Position
-from trading.testing import REMEMBERS, example_decision, example_intent
+from trading.reconciliation import Expected, Outcomes
+from trading.testing import REMEMBERS, NoAuditLog, example_decision, example_intent
 from trading.values import ClientOrderId, Side, Symbol
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
@@ -353,32 +354,40 @@ class World:
         """Return an executor's clock, with its error of now."""
         return lambda: self.now + executor.skew
 
-    def execute(self, executor: _Executor) -> ExecutionReport:
+    def execute(self, executor: _Executor) -> Outcomes:
         """Run an execution."""
         return execute_session(
-            journal=_Port(self, executor, self.journal),
-            broker=_Line(self, executor),
-            lock=_Lock(self, executor),
-            account=ACCOUNT,
-            **OF,
+            self.desk_of(executor),
+            book=BOOK,
+            session=SESSION,
+            since=SESSION,
             book_at_open=OPENING,
             review=self._review,
             send_by=SEND_BY,
-            holder=executor.name,
-            now=self.clock_of(executor)(),
-            clock=self.clock_of(executor),
         )
 
-    def settle(self, executor: _Executor) -> ExecutionReport:
+    def settle(self, executor: _Executor) -> Outcomes:
         """Run a settlement."""
         return settle_orders(
-            journal=_Port(self, executor, self.journal),
+            self.desk_of(executor),
+            book=BOOK,
+            session=SESSION,
+            since=SESSION,
+            expected=Expected(book=BOOK, session=SESSION, at_open=OPENING),
+            actor=executor.name,
+        )
+
+    def desk_of(self, executor: _Executor) -> Desk:
+        """Return what an executor works with."""
+        return Desk(
+            journal=cast("Any", _Port(self, executor, self.journal)),
             broker=_Line(self, executor),
             lock=_Lock(self, executor),
+            audit=NoAuditLog(),
+            clock=self.clock_of(executor),
             account=ACCOUNT,
-            **OF,
-            actor=executor.name,
-            now=self.clock_of(executor)(),
+            lane=LANE,
+            holder=executor.name,
         )
 
     def _review(self, row: JournalIntent, funds: FundsView) -> tuple[Why, ...]:
@@ -928,7 +937,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if ended.violations else 0
 
 
-def _told(report: ExecutionReport) -> str:
+def _told(report: Outcomes) -> str:
     """Return what a run did, as short as it can be."""
     parts = {name: getattr(report, name) for name in report.__dataclass_fields__}
     return (

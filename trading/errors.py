@@ -11,6 +11,8 @@ TradingError
 │   ├── LookAhead            a decision asked for its own session's data, or later
 │   ├── OutOfOrder           the session before is not settled, or the book opened later
 │   ├── GateClosed           a blocking check or the kill switch holds execution
+│   ├── ExecutorBusy         another process executes for the account (executions.py)
+│   ├── LockLost             the executor's lock is gone in the middle of a run (executions.py)
 │   └── ApprovalRefused      stale, expired, reused or unauthorised approval
 ├── JournalError             the journal could not do what was asked; nothing was changed
 │   ├── IllegalTransition    the state machine has no such edge

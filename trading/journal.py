@@ -7,7 +7,7 @@ are the rows of lifecycle.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -46,6 +46,45 @@ class RunControl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """Hold a halt of one account (`symbol` empty) or of one instrument in it: nothing of it is sent.
+
+    Set by an incident, ended by a person.
+    """
+
+    account: str
+    symbol: str
+    actor: str
+    reason: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorTerm:
+    """Hold which executor of an account began last; every earlier one is fenced off.
+
+    `reconciled_at` is `None` until its term's reconciliation with the broker is done: nothing is claimed
+    before.
+    """
+
+    account: str
+    lane: str
+    term: int
+    holder: str
+    began_at: datetime
+    reconciled_at: datetime | None
+
+
+class CancelKind(StrEnum):
+    """Say why a working order's cancel was asked for."""
+
+    NONE = ""
+    CANCEL = "cancel"
+    EXPIRY = "expiry"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JournalIntent:
     """Hold one intent's row: what was decided, where it is, and what binds the next change.
 
@@ -81,7 +120,8 @@ class JournalOrder:
     """Hold one prepared order: what was (or is about to be) sent, and what the broker said.
 
     `status` is `prepared` or an `OrderStatus`; `attempts` counts sends begun; `absences` how often an
-    authoritative query did not find it, the first time at `first_absent_at`.
+    authoritative query did not find it, the first time at `first_absent_at`. `cancel_kind` says what its
+    cancel was asked for, at `cancel_asked_at`.
     """
 
     intent_id: IntentId
@@ -96,6 +136,7 @@ class JournalOrder:
     absences: int
     first_absent_at: datetime | None
     cancel_asked_at: datetime | None
+    cancel_kind: CancelKind
     prepared_at: datetime
     send_by: datetime
     reason: str
@@ -344,11 +385,28 @@ class Journal(Protocol):
 
     # ---------------------------------------------------------------------------- executing
 
-    def claim(self, intent_id: IntentId, *, version: int, holder: str, now: datetime) -> JournalIntent:
+    def begin_term(self, *, account: str, lane: str, holder: str, now: datetime) -> int:
+        """Begin an executor's term and return its number, one above the last; earlier ones are fenced off."""
+        ...
+
+    def record_reconciled(
+        self, *, account: str, lane: str, term: int, findings: Sequence[str], now: datetime
+    ) -> None:
+        """Store that a term's reconciliation is done, and what it found; raises `StaleVersion` after it."""
+        ...
+
+    def check_integrity(self) -> None:
+        """Raise `JournalUnavailable` where the database is damaged, or does not sync what it commits."""
+        ...
+
+    def claim(
+        self, intent_id: IntentId, *, version: int, term: int, holder: str, now: datetime
+    ) -> JournalIntent:
         """Take an approved intent (T1, 4).
 
-        Raises `GateClosed` while the kill switch is on (slot `flatten` excepted) or trading is paused, or
-        past `not_after`; `StaleVersion` where another was first.
+        Raises `GateClosed` while the kill switch is on (slot `flatten` excepted), trading is paused or the
+        account or instrument halted, or past `not_after`; `StaleVersion` where another was first, or
+        another executor's term has begun or this one's is not reconciled.
         """
         ...
 
@@ -367,6 +425,7 @@ class Journal(Protocol):
         intent_id: IntentId,
         *,
         epoch: int,
+        term: int,
         book_at_open: Book,
         review: Review,
         send_by: datetime,
@@ -378,7 +437,7 @@ class Journal(Protocol):
         Where a guard stops it the intent is rejected instead (6), or given back (5) where only time is
         missing (`is_temporary`), with the reason. A row whose payload hash does not follow from its payload
         and quantity is rejected unseen by any guard, and halts trading. `is_live` says that real money
-        answers; the schema refuses that outside the live lane.
+        answers; the schema refuses that outside the live lane. Raises `StaleVersion` after the term.
         """
         ...
 
@@ -387,6 +446,7 @@ class Journal(Protocol):
         intent_id: IntentId,
         *,
         epoch: int,
+        term: int,
         book_at_open: Book,
         review: Review,
         send_by: datetime,
@@ -430,9 +490,23 @@ class Journal(Protocol):
         ...
 
     def conclude_absent(
-        self, intent_id: IntentId, *, epoch: int, reason: str, is_expired: bool, now: datetime
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        reason: str,
+        is_expired: bool,
+        now: datetime,
+        actor: str = "",
     ) -> JournalIntent:
-        """End an unknown intent that was proven absent at least three times (14); its id is watched."""
+        """End an unknown intent that was proven absent at least three times (14); its id is watched.
+
+        `actor` is the person who says so of a parked one; the executor has none.
+        """
+        ...
+
+    def watched(self, *, account: str) -> list[JournalOrder]:
+        """Return the orders of an account that were proven absent: their ids are still looked for."""
         ...
 
     def record_fill(self, fill: Fill, *, now: datetime) -> bool:
@@ -442,10 +516,41 @@ class Journal(Protocol):
         """
         ...
 
+    def record_bust(self, *, execution_id: str, takes_back: str, intent_id: IntentId, now: datetime) -> bool:
+        """Store that the broker takes a booked execution back, as a row of its own; returns whether new.
+
+        The fill stays: history is corrected by more history. The instrument is halted, since the book is no
+        longer what was settled on. Raises `UnknownId` for an execution that was never booked.
+        """
+        ...
+
     def ask_cancel(
-        self, intent_id: IntentId, *, epoch: int, actor: str, reason: str, now: datetime
+        self, intent_id: IntentId, *, epoch: int, kind: CancelKind, actor: str, reason: str, now: datetime
     ) -> JournalIntent:
-        """Store that a working order is about to be cancelled (17); that is not a cancelled order yet."""
+        """Store that a working order is about to be cancelled (17); that is not a cancelled order yet.
+
+        With `CancelKind.REPLACE` what is left goes out again once the broker has ended it (18).
+        """
+        ...
+
+    def prepare_replacement(
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        term: int,
+        ended: BrokerOrder,
+        book_at_open: Book,
+        review: Review,
+        send_by: datetime,
+        is_live: bool,
+        now: datetime,
+    ) -> Preparation:
+        """Write down the next generation of an order whose cancel the broker has ended (18).
+
+        Guards and money in the same transaction, on what is left; where one stops it nothing is changed.
+        Raises `IllegalTransition` unless `ended` is the old order, cancelled, with all its fills booked.
+        """
         ...
 
     def close_working(
@@ -460,10 +565,28 @@ class Journal(Protocol):
     def record_incident(
         self, *, kind: str, account: str, intent_id: str, detail: str, is_halting: bool, now: datetime
     ) -> None:
-        """Store something that must not be; a halting one halts trading in the same transaction.
+        """Store something that must not be; a halting one halts all trading in the same transaction.
 
         It becomes the halt in force also where another one stood: who ends that one has not seen this. The
         same kind, intent and detail again change nothing while its halt is in force.
+        """
+        ...
+
+    def record_finding(
+        self,
+        *,
+        kind: str,
+        account: str,
+        symbol: str,
+        intent_id: str,
+        detail: str,
+        is_standing: bool,
+        now: datetime,
+    ) -> None:
+        """Store what does not agree with the broker, and halt the instrument, or the account without one.
+
+        The same finding again changes nothing while its halt is in force; after a person ended that, it
+        halts again only where `is_standing`: it is still so, and not a thing of the past they have seen.
         """
         ...
 
@@ -485,6 +608,17 @@ class Journal(Protocol):
         """Halt, pause or resume all trading; who, why, before and after are in the event.
 
         Raises `StaleVersion` where another run control is in force than `expected`, the one its actor saw.
+        """
+        ...
+
+    def halts(self) -> list[Halt]:
+        """Return the accounts and instruments that are halted, by account then symbol."""
+        ...
+
+    def lift_halt(self, *, account: str, symbol: str, actor: str, reason: str, now: datetime) -> None:
+        """End the halt of an account (`symbol` empty) or an instrument, as a named person.
+
+        Raises `UnknownId` where there is none.
         """
         ...
 
@@ -554,7 +688,23 @@ class Journal(Protocol):
         ...
 
     def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
-        """Return a session's fills in the order booked."""
+        """Return a session's fills in the order booked, without those that the broker took back."""
+        ...
+
+    def net_filled(self, client_order_id: ClientOrderId) -> int:
+        """Return an order's booked shares less those that the broker has taken back."""
+        ...
+
+    def orders_by_id(self, client_order_ids: Collection[str]) -> list[JournalOrder]:
+        """Return the orders under ids, those there are, ascending by id."""
+        ...
+
+    def intents_by_id(self, intent_ids: Collection[str]) -> list[JournalIntent]:
+        """Return the intents under ids, those there are, ascending by id."""
+        ...
+
+    def executor_term(self, *, account: str, lane: str) -> ExecutorTerm | None:
+        """Return which executor of an account began last, or `None` where none ever did."""
         ...
 
     def incidents(self) -> list[Incident]:

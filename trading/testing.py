@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from trading.accounts import Execution, account_after
+from trading.audit import BadEntry
 from trading.broker_behaviour import Behaviour
 from trading.brokers import (
     Arrival,
@@ -26,6 +28,7 @@ from trading.brokers import (
 from trading.decisions import Decision, Outcome
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.intents import Intent, hashed, intent_id_of
+from trading.journal import Journal
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce, digest
 
@@ -50,6 +53,50 @@ REMEMBERS = Capabilities(
 """A broker that remembers client order ids for good, and whose answers can be believed at once."""
 
 
+EXAMPLE_HOLDINGS = Holdings(cash_micros=1_000_000_000_000)
+"""An account before anything was traded."""
+
+
+class OpenLock:
+    """Obey `trading.executions.ExecutorLock` and be free whoever asks, so that a test can ignore the lock.
+
+    `proves_death` is what it claims of its last holder; with `is_lost` it was taken away meanwhile.
+    """
+
+    def __init__(self, *, proves_death: bool = True) -> None:
+        self.proves_death = proves_death
+        self.is_lost = False
+
+    def is_held(self) -> bool:
+        """Say whether it is still ours."""
+        return not self.is_lost
+
+    def __enter__(self) -> Self:
+        """Take it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give it back."""
+
+
+class NoAuditLog:
+    """Obey `trading.audit.AuditLog` where no copy is kept: nothing in it is broken."""
+
+    def project(self) -> int:
+        """Keep nothing."""
+        return 0
+
+    def verify(self) -> BadEntry | None:
+        """Find nothing."""
+        return None
+
+    def verify_all(self) -> BadEntry | None:
+        """Find nothing."""
+        return None
+
+
 class FakeBroker:
     """Obey `trading.brokers.Broker` in memory, by a script.
 
@@ -57,7 +104,7 @@ class FakeBroker:
     `accepted` each that became an order. With `fills_at_micros` an accepted order fills whole at that price;
     `fill` and `end` do it by hand, and `alter` changes what is said of an order. No query finds an order
     whose id is in `hidden`; while `is_down` nothing answers. It forgets ids as its capabilities say, or as
-    `forgets_as` does where they lie. The account opens with `deposit_micros` and knows no corporate actions.
+    `forgets_as` does where they lie. The account begins with `opened` and knows no corporate actions.
     """
 
     def __init__(
@@ -68,7 +115,7 @@ class FakeBroker:
         fills_at_micros: int = 0,
         forgets_as: DedupScope | None = None,
         account: str = "SIM-FIVE",
-        deposit_micros: int = 1_000_000_000_000,
+        opened: Holdings = EXAMPLE_HOLDINGS,
     ) -> None:
         self.capabilities = capabilities
         self.submitted: list[OrderRequest] = []
@@ -81,7 +128,7 @@ class FakeBroker:
             scope=scope, window_s=capabilities.dedup_window_s if scope is DedupScope.WINDOW else 0
         )
         self._account = account
-        self._deposit_micros = deposit_micros
+        self._opened = opened
         self._kept: list[_Kept] = []
         self._executions: list[tuple[BrokerFill, Execution]] = []
         self._arrivals: list[Arrival] = []
@@ -151,11 +198,10 @@ class FakeBroker:
         ]
 
     def holdings(self, *, now: datetime) -> Holdings:
-        """Return the deposit after all executions."""
+        """Return what it began with after all executions."""
         self._answer()
         executions = [execution for _, execution in self._executions]
-        opened = Holdings(cash_micros=self._deposit_micros)
-        return account_after(opened, executions, {}, last_close=lambda *_: None)
+        return account_after(self._opened, executions, {}, last_close=lambda *_: None)
 
     def dump(self) -> BrokerDump:
         """Return everything that it remembers, and every send that arrived."""
@@ -225,6 +271,13 @@ class _Kept:
     order: BrokerOrder
     session: date
     sent_at: datetime
+
+
+def reconciled_term(journal: Journal, *, account: str, lane: str, now: datetime) -> int:
+    """Begin an executor's term that counts as reconciled, and return it: what a claim needs."""
+    term = journal.begin_term(account=account, lane=lane, holder="test", now=now)
+    journal.record_reconciled(account=account, lane=lane, term=term, findings=[], now=now)
+    return term
 
 
 def example_intent(

@@ -19,6 +19,7 @@ from trading.books import BookConfig
 from trading.errors import JournalUnavailable, TradingError
 from trading.journal import Journal
 from trading.positions import Book, opened_book
+from trading.protocol import WATCHED_SESSIONS
 from trading.sessions import Calendar
 
 COMMANDER = "commander"
@@ -93,6 +94,10 @@ class BookGraph:
         """Return the session before one, `None` where the book's data starts with it."""
         earlier = self.calendar.before(session, 1)
         return earlier[0] if earlier and earlier[0] >= self.config.first_session else None
+
+    def watched_since(self, session: date) -> date:
+        """Return the first session whose ended orders are still compared with the broker's."""
+        return (*self.calendar.before(session, WATCHED_SESSIONS), session)[0]
 
     def where(self, session: date) -> Where:
         """Return what names a session of the book in the journal."""

@@ -196,6 +196,22 @@ def one_opener(url: sa.URL) -> Iterator[None]:
         os.close(folder)
 
 
+def check_database(conn: sa.Connection, name: str) -> None:
+    """Raise `JournalUnavailable` where a database is damaged, or not syncing its commits to disk."""
+    if conn.dialect.name != "sqlite":
+        return
+    journal_mode = conn.exec_driver_sql("pragma journal_mode").scalar()
+    synchronous = conn.exec_driver_sql("pragma synchronous").scalar()
+    if journal_mode != "wal" or synchronous != FULL:
+        raise JournalUnavailable(f"journal {name}: journal_mode is {journal_mode}, synchronous {synchronous}")
+    found = conn.exec_driver_sql("pragma quick_check(1)").scalar()
+    if found != "ok":
+        raise JournalUnavailable(f"journal {name}: {found}: keep the file, and restore the last copy")
+    dangling = conn.exec_driver_sql("pragma foreign_key_check").first()
+    if dangling is not None:
+        raise JournalUnavailable(f"journal {name}: a row of {dangling[0]} points at nothing: restore a copy")
+
+
 def revision_of(conn: sa.Connection, name: str) -> str:
     """Return the schema revision of a database, empty where it is empty; raises on one that is not ours."""
     if not is_journal(name, sa.inspect(conn).get_table_names()):

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from resources.journal import records, schema
 from trading.errors import IllegalTransition, OutOfOrder, UnknownId
-from trading.journal import FundsView, JournalIntent, JournalOrder, RunControl
+from trading.journal import ExecutorTerm, FundsView, Halt, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
 from trading.orders import Fill
 from trading.positions import Book, with_fills
-from trading.values import IntentId, Side, Symbol
+from trading.values import ClientOrderId, IntentId, Side, Symbol
 
 
 class Of(NamedTuple):
@@ -78,9 +78,13 @@ def session_rows(conn: sa.Connection, of: Of, *, only_open: bool = False) -> Seq
 
 
 def session_fills(conn: sa.Connection, of: Of) -> list[Fill]:
-    """Return a session's fills in the order booked."""
+    """Return a session's fills in the order booked, without those that the broker took back."""
     table = schema.fills
-    query = sa.select(table).where(*at(table, of)).order_by(table.c.seq)
+    query = (
+        sa.select(table)
+        .where(*at(table, of), table.c.execution_id.not_in(sa.select(schema.busts.c.takes_back)))
+        .order_by(table.c.seq)
+    )
     return [records.fill_of(row) for row in conn.execute(query).mappings()]
 
 
@@ -115,6 +119,31 @@ def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str
 def run_control_in_force(conn: sa.Connection) -> RunControl:
     """Return the run control in force."""
     return records.run_control_of(conn.execute(sa.select(schema.run_control)).mappings().one_or_none())
+
+
+def net_filled(conn: sa.Connection, client_order_id: ClientOrderId) -> int:
+    """Return an order's booked shares less those that the broker has taken back."""
+    table = schema.fills
+    query = sa.select(sa.func.coalesce(sa.func.sum(table.c.quantity), 0)).where(
+        table.c.client_order_id == client_order_id,
+        table.c.execution_id.not_in(sa.select(schema.busts.c.takes_back)),
+    )
+    return int(conn.execute(query).scalar_one())
+
+
+def halts_in_force(conn: sa.Connection) -> list[Halt]:
+    """Return the accounts and instruments that are halted, by account then symbol."""
+    table = schema.halts
+    query = sa.select(table).where(table.c.is_on == 1).order_by(table.c.account, table.c.symbol)
+    return [records.halt_of(row) for row in conn.execute(query).mappings()]
+
+
+def executor_term(conn: sa.Connection, account: str, lane: str) -> ExecutorTerm | None:
+    """Return which executor of an account began last, or `None`."""
+    table = schema.executors
+    query = sa.select(table).where(table.c.account == account, table.c.lane == lane)
+    row = conn.execute(query).mappings().one_or_none()
+    return None if row is None else records.executor_term_of(row)
 
 
 def funds_view(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, apart: str = "") -> FundsView:

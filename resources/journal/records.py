@@ -13,7 +13,10 @@ from trading.audit import instant_from_text
 from trading.brokers import request_from_payload
 from trading.intents import Intent, intent_from_payload
 from trading.journal import (
+    CancelKind,
     Delivery,
+    ExecutorTerm,
+    Halt,
     Incident,
     JournalEvent,
     JournalIntent,
@@ -100,6 +103,7 @@ def order_of(row: Row) -> JournalOrder:
         absences=row["absences"],
         first_absent_at=_instant_or_none(row["first_absent_at"]),
         cancel_asked_at=_instant_or_none(row["cancel_asked_at"]),
+        cancel_kind=CancelKind(row["cancel_kind"]),
         prepared_at=instant_from_text(row["prepared_at"]),
         send_by=instant_from_text(row["send_by"]),
         reason=row["reason"],
@@ -223,6 +227,29 @@ def incident_of(row: Row) -> Incident:
         intent_id=row["intent_id"],
         detail=row["detail"],
         at=instant_from_text(row["at"]),
+    )
+
+
+def halt_of(row: Row) -> Halt:
+    """Return the record of one row of `halts`."""
+    return Halt(
+        account=row["account"],
+        symbol=row["symbol"],
+        actor=row["actor"],
+        reason=row["reason"],
+        changed_at=instant_from_text(row["changed_at"]),
+    )
+
+
+def executor_term_of(row: Row) -> ExecutorTerm:
+    """Return the record of one row of `executors`."""
+    return ExecutorTerm(
+        account=row["account"],
+        lane=row["lane"],
+        term=row["term"],
+        holder=row["holder"],
+        began_at=instant_from_text(row["began_at"]),
+        reconciled_at=_instant_or_none(row["reconciled_at"]),
     )
 
 

@@ -157,6 +157,7 @@ orders = Table(
     Column("absences", Integer, nullable=False),
     Column("first_absent_at", Text),
     Column("cancel_asked_at", Text),
+    Column("cancel_kind", Text, nullable=False, server_default=""),
     Column("prepared_at", Text, nullable=False),
     Column("send_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -303,4 +304,38 @@ watch_list = Table(
     Column("session", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", Text, nullable=False),
+)
+
+busts = Table(
+    "busts",
+    metadata,
+    Column("execution_id", Text, primary_key=True),
+    Column("takes_back", Text, ForeignKey("fills.execution_id"), nullable=False),
+    Column("intent_id", Text, ForeignKey("intents.intent_id"), nullable=False),
+    Column("at", Text, nullable=False),
+    UniqueConstraint("takes_back"),
+)
+
+executors = Table(
+    "executors",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("lane", Text, primary_key=True),
+    Column("term", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("began_at", Text, nullable=False),
+    Column("reconciled_at", Text),
+    CheckConstraint("term >= 1 and holder <> ''", name="term"),
+)
+
+halts = Table(
+    "halts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("is_on", Integer, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    CheckConstraint("is_on in (0, 1) and actor <> '' and reason <> ''", name="halt"),
 )

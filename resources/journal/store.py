@@ -8,7 +8,7 @@ compare and set, append the event with its hash, commit. Not here: how rows read
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -24,6 +24,7 @@ from resources.journal.batch import check_batch, conflict_with, intent_row, regi
 from resources.journal.condition import SCHEMA_REVISION, advice
 from resources.journal.database import (
     WRITES,
+    check_database,
     engine_for,
     migrate,
     name_of,
@@ -40,8 +41,11 @@ from resources.journal.queries import (
     at,
     book_session,
     carried_on,
+    executor_term,
     funds_view,
+    halts_in_force,
     named,
+    net_filled,
     next_number,
     required,
     required_order,
@@ -66,11 +70,13 @@ from trading.errors import (
     StaleVersion,
     UnknownId,
 )
-from trading.executions import ABSENCES_NEEDED, ending_of, is_temporary, request_of, reservation_micros
-from trading.guards import PASS, REASONS, first_reason
+from trading.guards import PASS, REASONS, Why, first_reason
 from trading.journal import (
     PREPARED,
+    CancelKind,
     Delivery,
+    ExecutorTerm,
+    Halt,
     Incident,
     JournalEvent,
     JournalIntent,
@@ -90,13 +96,28 @@ from trading.lifecycle import (
     IntentState,
     Place,
     Refusal,
+    Stage,
     Step,
     transition,
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book
-from trading.values import ClientOrderId, IntentId, Slot, canonical_json, digest
+from trading.protocol import (
+    absence_refusal,
+    ending_of,
+    gate_refusal,
+    is_temporary,
+    replacement_refusal,
+    request_of,
+    reservation_micros,
+    send_time_refusal,
+    term_refusal,
+)
+from trading.values import ClientOrderId, IntentId, canonical_json, digest
 from trading.verdicts import Verdict
+
+IDS_AT_ONCE = 500
+"""How many ids one query names."""
 
 EXECUTOR = "executor"
 """Who halts trading where an incident does."""
@@ -390,10 +411,54 @@ class SqlJournal:
 
     # ---------------------------------------------------------------------------- executing
 
-    def claim(self, intent_id: IntentId, *, version: int, holder: str, now: datetime) -> JournalIntent:
+    def begin_term(self, *, account: str, lane: str, holder: str, now: datetime) -> int:
+        """Begin an executor's term, one above the last."""
+        if not account or not lane or not holder:
+            raise BadInput(
+                f"executor term: account {account!r}, lane {lane!r}, holder {holder!r}: all needed"
+            )
+        table = schema.executors
+        with self._writing() as conn:
+            found = executor_term(conn, account, lane)
+            term = 1 if found is None else found.term + 1
+            values = {"term": term, "holder": holder, "began_at": instant_text(now), "reconciled_at": None}
+            if found is None:
+                conn.execute(table.insert().values(account=account, lane=lane, **values))
+            else:
+                conn.execute(
+                    table.update().where(table.c.account == account, table.c.lane == lane).values(**values)
+                )
+            body = {"account": account, "term": term}
+            self._append(conn, now, Draft("executor_began", lane=lane, actor=holder, body=body))
+            return term
+
+    def record_reconciled(
+        self, *, account: str, lane: str, term: int, findings: Sequence[str], now: datetime
+    ) -> None:
+        """Store that a term's reconciliation is done, and what it found."""
+        table = schema.executors
+        with self._writing() as conn:
+            _check_term(conn, account, lane, term, is_reconciled_needed=False)
+            conn.execute(
+                table.update()
+                .where(table.c.account == account, table.c.lane == lane, table.c.term == term)
+                .values(reconciled_at=instant_text(now))
+            )
+            body = {"account": account, "term": term, "findings": list(findings)}
+            self._append(conn, now, Draft("reconciled", lane=lane, body=body))
+
+    def check_integrity(self) -> None:
+        """Raise `JournalUnavailable` where the database is damaged, or would not sync what it commits."""
+        with self._reading() as conn:
+            check_database(conn, self._name)
+
+    def claim(
+        self, intent_id: IntentId, *, version: int, term: int, holder: str, now: datetime
+    ) -> JournalIntent:
         """Take an approved intent (T1, 4)."""
         with self._writing() as conn:
             row = required(conn, intent_id)
+            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
             _check_gate(conn, row)
             if now >= row.not_after:
                 raise GateClosed(f"{named(row)}: not_after {instant_text(row.not_after)} has passed")
@@ -417,6 +482,7 @@ class SqlJournal:
         intent_id: IntentId,
         *,
         epoch: int,
+        term: int,
         book_at_open: Book,
         review: Review,
         send_by: datetime,
@@ -426,8 +492,9 @@ class SqlJournal:
         """Write down what is about to be sent (T2, 7), guards and money in the same transaction."""
         with self._writing() as conn:
             row = required(conn, intent_id)
+            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
             _check_gate(conn, row)
-            _check_send_by(row, send_by, now)
+            _check_send_time(row, send_by, now)
             _judge(row, (Step.PREPARED, IntentState.EXECUTING), epoch=epoch)
             found = sent_payload_hash(row.intent, quantity=row.quantity)
             if found != row.payload_hash:
@@ -447,68 +514,16 @@ class SqlJournal:
                     now=now,
                 )
                 return Preparation(stopped, None, whys, reason)
-            request = request_of(row)
-            payload = request_payload(request)
-            micros = reservation_micros(row, whys)
-            moved = self._move(
-                conn,
-                row,
-                (Step.PREPARED, IntentState.EXECUTING),
-                epoch=epoch,
-                body={
-                    "request": payload,
-                    "request_sha": digest(payload),
-                    "payload_hash": row.payload_hash,
-                    "attempt": 1,
-                    "is_live": is_live,
-                    "reserved_micros": micros,
-                    "send_by": instant_text(send_by),
-                    "whys": [list(why) for why in whys],
-                },
-                now=now,
+            return self._put_prepared(
+                conn, row, Step.PREPARED, epoch=epoch, whys=whys, send_by=send_by, is_live=is_live, now=now
             )
-            conn.execute(
-                schema.orders.insert().values(
-                    client_order_id=request.client_order_id,
-                    intent_id=row.intent_id,
-                    generation=row.generation,
-                    account=row.account,
-                    book=row.intent.book,
-                    lane=row.lane,
-                    session=row.intent.session.isoformat(),
-                    is_live=int(is_live),
-                    request=canonical_json(payload),
-                    request_sha=digest(payload),
-                    quantity=request.quantity,
-                    filled_quantity=0,
-                    status=PREPARED,
-                    broker_order_id="",
-                    attempts=1,
-                    absences=0,
-                    prepared_at=instant_text(now),
-                    send_by=instant_text(send_by),
-                    reason="",
-                )
-            )
-            conn.execute(
-                schema.reservations.insert().values(
-                    client_order_id=request.client_order_id,
-                    intent_id=row.intent_id,
-                    book=row.intent.book,
-                    lane=row.lane,
-                    symbol=request.symbol,
-                    side=request.side.value,
-                    quantity_left=request.quantity,
-                    micros_left=micros,
-                )
-            )
-            return Preparation(moved, required_order(conn, moved), whys, reason)
 
     def prepare_again(
         self,
         intent_id: IntentId,
         *,
         epoch: int,
+        term: int,
         book_at_open: Book,
         review: Review,
         send_by: datetime,
@@ -518,8 +533,9 @@ class SqlJournal:
         with self._writing() as conn:
             row = required(conn, intent_id)
             order = required_order(conn, row)
+            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=False)
             _check_gate(conn, row)
-            _check_send_by(row, send_by, now)
+            _check_send_time(row, send_by, now)
             _judge(row, (Step.PREPARED_AGAIN, IntentState.EXECUTING), epoch=epoch)
             _check_absent(row, order)
             if digest(request_payload(request_of(row))) != order.request_sha:
@@ -644,7 +660,14 @@ class SqlJournal:
             return moved
 
     def conclude_absent(
-        self, intent_id: IntentId, *, epoch: int, reason: str, is_expired: bool, now: datetime
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        reason: str,
+        is_expired: bool,
+        now: datetime,
+        actor: str = "",
     ) -> JournalIntent:
         """End an unknown intent that was proven absent (14)."""
         to = IntentState.EXPIRED if is_expired else IntentState.FAILED
@@ -658,6 +681,7 @@ class SqlJournal:
                 row,
                 (Step.PROVEN_ABSENT, to),
                 epoch=epoch,
+                actor=actor,
                 reason=reason,
                 body={"client_order_id": order.client_order_id, "absences": order.absences},
                 now=now,
@@ -690,6 +714,10 @@ class SqlJournal:
                 raise IllegalTransition(f"fill {fill.execution_id}: booked before with other content")
             order = required_order(conn, row)
             _check_fill(fill, row, order)
+            if row.stage is not Stage.WORKING:
+                raise StaleVersion(
+                    f"{named(row)}: fills are booked on a working order; it moved on to {row.state}"
+                )
             moved = self._move(
                 conn,
                 row,
@@ -729,10 +757,57 @@ class SqlJournal:
             _shrink(conn, order, left=moved.quantity - moved.filled_quantity)
             return True
 
+    def record_bust(self, *, execution_id: str, takes_back: str, intent_id: IntentId, now: datetime) -> bool:
+        """Store that the broker takes a booked execution back, as a row of its own."""
+        table = schema.busts
+        if not execution_id:
+            raise BadInput(f"bust of {takes_back}: has no execution id")
+        with self._writing() as conn:
+            row = required(conn, intent_id)
+            fill = schema.fills.c
+            booked = conn.execute(
+                sa.select(fill.symbol).where(fill.execution_id == takes_back, fill.intent_id == intent_id)
+            ).one_or_none()
+            if booked is None:
+                raise UnknownId(f"bust {execution_id}: takes back {takes_back}, which was never booked")
+            known = (
+                conn.execute(sa.select(table).where(table.c.takes_back == takes_back))
+                .mappings()
+                .one_or_none()
+            )
+            if known is not None:
+                if known["execution_id"] == execution_id:
+                    return False
+                raise IllegalTransition(f"bust {execution_id}: {takes_back} was taken back before")
+            conn.execute(
+                table.insert().values(
+                    execution_id=execution_id,
+                    takes_back=takes_back,
+                    intent_id=intent_id,
+                    at=instant_text(now),
+                )
+            )
+            body = {"execution_id": execution_id, "takes_back": takes_back}
+            self._append(conn, now, draft_of(row, "bust", body=body))
+            self._find(
+                conn,
+                kind="bust",
+                account=row.account,
+                symbol=booked.symbol,
+                intent_id=intent_id,
+                detail=f"{execution_id} takes back {takes_back}",
+                is_standing=False,
+                now=now,
+            )
+            return True
+
     def ask_cancel(
-        self, intent_id: IntentId, *, epoch: int, actor: str, reason: str, now: datetime
+        self, intent_id: IntentId, *, epoch: int, kind: CancelKind, actor: str, reason: str, now: datetime
     ) -> JournalIntent:
         """Store that a working order is about to be cancelled (17)."""
+        _check_person(actor, reason)
+        if kind is CancelKind.NONE:
+            raise BadInput("cancel: names its kind: cancel, expiry or replace")
         with self._writing() as conn:
             row = required(conn, intent_id)
             moved = self._move(
@@ -742,10 +817,57 @@ class SqlJournal:
                 epoch=epoch,
                 actor=actor,
                 reason=reason,
+                body={"kind": kind.value},
                 now=now,
             )
-            _put_order(conn, required_order(conn, row), cancel_asked_at=instant_text(now))
+            _put_order(
+                conn, required_order(conn, row), cancel_asked_at=instant_text(now), cancel_kind=kind.value
+            )
             return moved
+
+    def prepare_replacement(
+        self,
+        intent_id: IntentId,
+        *,
+        epoch: int,
+        term: int,
+        ended: BrokerOrder,
+        book_at_open: Book,
+        review: Review,
+        send_by: datetime,
+        is_live: bool,
+        now: datetime,
+    ) -> Preparation:
+        """Write down the next generation of an order whose cancel the broker has ended (18)."""
+        with self._writing() as conn:
+            row = required(conn, intent_id)
+            order = required_order(conn, row)
+            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=False)
+            _check_gate(conn, row)
+            _check_send_time(row, send_by, now)
+            _judge(row, (Step.REPLACED, IntentState.EXECUTING), epoch=epoch)
+            _check_equal(row, order, ended)
+            why_not = replacement_refusal(row, order, ended)
+            if why_not:
+                raise IllegalTransition(f"{named(row)}: is not replaced: {why_not}")
+            whys = review(
+                replace(row, quantity=row.quantity - row.filled_quantity),
+                funds_view(conn, row, book_at_open, apart=order.client_order_id),
+            )
+            reason = first_reason(whys)
+            if reason != REASONS[PASS]:
+                return Preparation(row, None, whys, reason)
+            _put_order(
+                conn,
+                order,
+                status=ended.status.value,
+                broker_order_id=ended.broker_order_id,
+                reason=ended.reason,
+            )
+            _free(conn, order)
+            return self._put_prepared(
+                conn, row, Step.REPLACED, epoch=epoch, whys=whys, send_by=send_by, is_live=is_live, now=now
+            )
 
     def close_working(
         self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime
@@ -761,6 +883,30 @@ class SqlJournal:
             self._add_incident(conn, kind=kind, account=account, intent_id=intent_id, detail=detail, now=now)
             if is_halting:
                 self._halt_for(conn, f"{kind}: {detail}", now=now)
+
+    def record_finding(
+        self,
+        *,
+        kind: str,
+        account: str,
+        symbol: str,
+        intent_id: str,
+        detail: str,
+        is_standing: bool,
+        now: datetime,
+    ) -> None:
+        """Store what does not agree with the broker, and halt the instrument, or the account without one."""
+        with self._writing() as conn:
+            self._find(
+                conn,
+                kind=kind,
+                account=account,
+                symbol=symbol,
+                intent_id=intent_id,
+                detail=detail,
+                is_standing=is_standing,
+                now=now,
+            )
 
     # ---------------------------------------------------------------------------- run control, people
 
@@ -787,6 +933,20 @@ class SqlJournal:
                     f"{action}: run control was set by {found.actor} ({found.reason}) meanwhile; look again"
                 )
             return self._set_control(conn, action, actor=actor, reason=reason, now=now)
+
+    def halts(self) -> list[Halt]:
+        """Return the accounts and instruments that are halted, by account then symbol."""
+        with self._reading() as conn:
+            return halts_in_force(conn)
+
+    def lift_halt(self, *, account: str, symbol: str, actor: str, reason: str, now: datetime) -> None:
+        """End the halt of an account or an instrument, as a named person."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            if not any((halt.account, halt.symbol) == (account, symbol) for halt in halts_in_force(conn)):
+                what = f"{account} {symbol}".strip()
+                raise UnknownId(f"halt of {what}: there is none; `trading status` lists what is halted")
+            self._put_halt(conn, account, symbol, is_on=False, actor=actor, reason=reason, now=now)
 
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
         """Store that a person vouches for a quarantined row; returns whether that was new."""
@@ -997,9 +1157,41 @@ class SqlJournal:
         return [records.order_of(row) for row in self._rows(query)]
 
     def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
-        """Return a session's fills in the order booked."""
+        """Return a session's fills in the order booked, without those that the broker took back."""
         with self._reading() as conn:
             return session_fills(conn, Of(book, lane, session.isoformat()))
+
+    def net_filled(self, client_order_id: ClientOrderId) -> int:
+        """Return an order's booked shares less those that the broker has taken back."""
+        with self._reading() as conn:
+            return net_filled(conn, client_order_id)
+
+    def orders_by_id(self, client_order_ids: Collection[str]) -> list[JournalOrder]:
+        """Return the orders under ids, those there are, ascending by id."""
+        return [
+            records.order_of(row)
+            for row in self._rows_by_id(schema.orders.c.client_order_id, client_order_ids)
+        ]
+
+    def intents_by_id(self, intent_ids: Collection[str]) -> list[JournalIntent]:
+        """Return the intents under ids, those there are, ascending by id."""
+        return [records.intent_of(row) for row in self._rows_by_id(schema.intents.c.intent_id, intent_ids)]
+
+    def watched(self, *, account: str) -> list[JournalOrder]:
+        """Return the orders of an account that were proven absent, ascending by id."""
+        table, watch = schema.orders, schema.watch_list
+        query = (
+            sa.select(table)
+            .join(watch, watch.c.client_order_id == table.c.client_order_id)
+            .where(watch.c.account == account)
+            .order_by(table.c.client_order_id)
+        )
+        return [records.order_of(row) for row in self._rows(query)]
+
+    def executor_term(self, *, account: str, lane: str) -> ExecutorTerm | None:
+        """Return which executor of an account began last, or `None` where none ever did."""
+        with self._reading() as conn:
+            return executor_term(conn, account, lane)
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, in the order recorded."""
@@ -1123,13 +1315,13 @@ class SqlJournal:
             row = required(conn, intent_id)
             known = required_order(conn, row)
             _check_equal(row, known, order)
-            if not order.status.is_terminal or order.filled_quantity != known.filled_quantity:
+            booked = net_filled(conn, known.client_order_id)
+            if not order.status.is_terminal or order.filled_quantity != booked:
                 raise IllegalTransition(
                     f"{named(row)}: ends when the broker says so with all fills booked; it says"
-                    f" {order.status} with {order.filled_quantity} filled, booked are {known.filled_quantity}"
+                    f" {order.status} with {order.filled_quantity} filled, booked are {booked}"
                 )
-            was_asked = known.cancel_asked_at is not None
-            to = ending_of(order.status, row.filled_quantity, was_cancel_asked=was_asked)
+            to = ending_of(order.status, row.filled_quantity, cancel_kind=known.cancel_kind)
             moved = self._move(
                 conn,
                 row,
@@ -1211,6 +1403,72 @@ class SqlJournal:
         self._append(conn, now, draft_of(row, step[0].value, actor=actor, reason=reason, body=told))
         return moved
 
+    def _put_prepared(
+        self,
+        conn: sa.Connection,
+        row: JournalIntent,
+        step: Step,
+        *,
+        epoch: int,
+        whys: Sequence[Why],
+        send_by: datetime,
+        is_live: bool,
+        now: datetime,
+    ) -> Preparation:
+        """Take the step to `prepared`, with the row of the order that it allows and the money it needs."""
+        next_generation = row.generation + (1 if step is Step.REPLACED else 0)
+        request = request_of(replace(row, generation=next_generation))
+        payload = request_payload(request)
+        micros = reservation_micros(row, whys)
+        told = {
+            "request": payload,
+            "request_sha": digest(payload),
+            "payload_hash": row.payload_hash,
+            "attempt": 1,
+            "is_live": is_live,
+            "reserved_micros": micros,
+            "send_by": instant_text(send_by),
+            "whys": [list(why) for why in whys],
+        }
+        moved = self._move(conn, row, (step, IntentState.EXECUTING), epoch=epoch, body=told, now=now)
+        conn.execute(
+            schema.orders.insert().values(
+                client_order_id=request.client_order_id,
+                intent_id=row.intent_id,
+                generation=moved.generation,
+                account=row.account,
+                book=row.intent.book,
+                lane=row.lane,
+                session=row.intent.session.isoformat(),
+                is_live=int(is_live),
+                request=canonical_json(payload),
+                request_sha=told["request_sha"],
+                quantity=request.quantity,
+                filled_quantity=0,
+                status=PREPARED,
+                broker_order_id="",
+                attempts=1,
+                absences=0,
+                cancel_kind=CancelKind.NONE.value,
+                prepared_at=instant_text(now),
+                send_by=instant_text(send_by),
+                reason="",
+            )
+        )
+        conn.execute(
+            schema.reservations.insert().values(
+                client_order_id=request.client_order_id,
+                intent_id=row.intent_id,
+                book=row.intent.book,
+                lane=row.lane,
+                symbol=request.symbol,
+                side=request.side.value,
+                quantity_left=request.quantity,
+                micros_left=micros,
+            )
+        )
+        return Preparation(moved, required_order(conn, moved), tuple(whys), REASONS[PASS])
+
     def _insert_batch(
         self,
         conn: sa.Connection,
@@ -1270,7 +1528,8 @@ class SqlJournal:
         intent_id: str,
         detail: str,
         now: datetime,
-    ) -> None:
+    ) -> bool:
+        """Store an incident and its event; returns whether it is new."""
         table = schema.incidents
         same = sa.select(table.c.incident_id).where(
             table.c.kind == kind,
@@ -1279,7 +1538,7 @@ class SqlJournal:
             table.c.detail == detail,
         )
         if conn.execute(same).first() is not None:
-            return
+            return False
         conn.execute(
             table.insert().values(
                 incident_id=next_number(conn, table.c.incident_id),
@@ -1292,6 +1551,51 @@ class SqlJournal:
         )
         body = {"incident": kind, "account": account}
         self._append(conn, now, Draft("incident", intent_id=intent_id, reason=detail, body=body))
+        return True
+
+    def _find(
+        self,
+        conn: sa.Connection,
+        *,
+        kind: str,
+        account: str,
+        symbol: str,
+        intent_id: str,
+        detail: str,
+        is_standing: bool,
+        now: datetime,
+    ) -> None:
+        """Record an incident, and halt what it is about unless that is halted already."""
+        if not account:
+            raise BadInput(f"{kind}: a finding names its account")
+        is_new = self._add_incident(
+            conn, kind=kind, account=account, intent_id=intent_id, detail=detail, now=now
+        )
+        if not (is_new or is_standing):
+            return
+        if not any((halt.account, halt.symbol) == (account, symbol) for halt in halts_in_force(conn)):
+            reason = f"{kind}: {detail}"
+            self._put_halt(conn, account, symbol, is_on=True, actor=EXECUTOR, reason=reason, now=now)
+
+    def _put_halt(
+        self,
+        conn: sa.Connection,
+        account: str,
+        symbol: str,
+        *,
+        is_on: bool,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> None:
+        table = schema.halts
+        values = {"is_on": int(is_on), "actor": actor, "reason": reason, "changed_at": instant_text(now)}
+        where = (table.c.account == account, table.c.symbol == symbol)
+        if conn.execute(table.update().where(*where).values(**values)).rowcount == 0:
+            conn.execute(table.insert().values(account=account, symbol=symbol, **values))
+        kind = "halted" if is_on else "halt_lifted"
+        body = {"account": account, "symbol": symbol}
+        self._append(conn, now, Draft(kind, actor=actor, reason=reason, body=body))
 
     def _refuse_payload(
         self, conn: sa.Connection, row: JournalIntent, found: str, *, epoch: int, now: datetime
@@ -1381,6 +1685,15 @@ class SqlJournal:
     def _rows(self, query: sa.Select[Any]) -> Sequence[records.Row]:
         with self._reading() as conn:
             return conn.execute(query).mappings().all()
+
+    def _rows_by_id(self, column: sa.Column[str], ids: Collection[str]) -> list[records.Row]:
+        """Return the rows under ids, ascending by id, asked for in parts that every engine takes."""
+        wanted = sorted(set(ids))
+        rows: list[records.Row] = []
+        for start in range(0, len(wanted), IDS_AT_ONCE):
+            part = wanted[start : start + IDS_AT_ONCE]
+            rows += self._rows(sa.select(column.table).where(column.in_(part)).order_by(column))
+        return rows
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
@@ -1488,36 +1801,33 @@ def _judge(
     return after
 
 
+def _check_term(
+    conn: sa.Connection, account: str, lane: str, term: int, *, is_reconciled_needed: bool
+) -> None:
+    why_not = term_refusal(
+        executor_term(conn, account, lane), term, is_reconciled_needed=is_reconciled_needed
+    )
+    if why_not:
+        raise StaleVersion(f"account {account}: {why_not}")
+
+
 def _check_gate(conn: sa.Connection, row: JournalIntent) -> None:
-    control = run_control_in_force(conn)
-    if control.kill_switch_on and row.intent.slot is not Slot.FLATTEN:
-        raise GateClosed(
-            f"kill_switch_on: {named(row)} is held, since {control.actor} said {control.reason!r}"
-        )
-    if control.paused:
-        raise GateClosed(
-            f"trading_paused: {named(row)} is held, since {control.actor} said {control.reason!r}"
-        )
+    why_not = gate_refusal(row, run_control_in_force(conn), halts_in_force(conn))
+    if why_not:
+        raise GateClosed(f"{named(row)}: {why_not}")
 
 
-def _check_send_by(row: JournalIntent, send_by: datetime, now: datetime) -> None:
-    if now >= send_by:
-        raise GateClosed(f"send_by_passed: {named(row)} was to be sent before {instant_text(send_by)}")
-    if now >= row.not_after:
-        raise GateClosed(
-            f"not_after_passed: {named(row)} was to be sent before {instant_text(row.not_after)}"
-        )
+def _check_send_time(row: JournalIntent, send_by: datetime, now: datetime) -> None:
+    why_not = send_time_refusal(row, send_by, now)
+    if why_not:
+        last = instant_text(min(send_by, row.not_after))
+        raise GateClosed(f"{why_not}: {named(row)} was to be sent before {last}")
 
 
 def _check_absent(row: JournalIntent, order: JournalOrder) -> None:
-    if order.broker_order_id:
-        raise IllegalTransition(
-            f"{named(row)}: acknowledged as {order.broker_order_id}; that it is gone proves nothing"
-        )
-    if order.absences < ABSENCES_NEEDED:
-        raise IllegalTransition(
-            f"{named(row)}: absent {order.absences} times at the broker; {ABSENCES_NEEDED} prove it"
-        )
+    why_not = absence_refusal(order)
+    if why_not:
+        raise IllegalTransition(f"{named(row)}: {why_not}")
 
 
 def _check_equal(row: JournalIntent, known: JournalOrder, order: BrokerOrder) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from proof.postgres_server import PostgresServer
 from resources.journal.database import parsed
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
+from trading.testing import reconciled_term
 
 ENGINES = ["sqlite", "postgresql"]
 
@@ -63,6 +65,9 @@ class JournalDatabase:
             return found
 
 
+TERM_BEGAN_AT = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """Run one server for all tests of a process."""
@@ -72,16 +77,18 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server) -> str:
-    """Make an empty journal once; each test works on a copy of its own."""
-    SqlJournal(postgres_server.create("journal_template")).close()
+    """Make an empty journal with an executor's term once; each test works on a copy of its own."""
+    with SqlJournal(postgres_server.create("journal_template")) as journal:
+        reconciled_term(journal, account="SIM-FIVE", lane="simulated", now=TERM_BEGAN_AT)
     return "journal_template"
 
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory) -> Path:
-    """Make an empty journal once; each test works on a copy of its own."""
+    """Make an empty journal with an executor's term once; each test works on a copy of its own."""
     path = tmp_path_factory.mktemp("journal") / "journal.db"
-    SqlJournal(f"sqlite:///{path}").close()
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        reconciled_term(journal, account="SIM-FIVE", lane="simulated", now=TERM_BEGAN_AT)
     return path
 
 

@@ -37,11 +37,11 @@ from trading.errors import (
     UnknownId,
 )
 from trading.guards import MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
-from trading.journal import RunControlAction
+from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import Event, IntentState, Stage, Step, fold
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
-from trading.testing import example_decision, example_intent
+from trading.testing import example_decision, example_intent, reconciled_term
 from trading.values import IntentId, Side, Slot, Symbol, canonical_json
 from trading.verdicts import Verdict
 
@@ -52,6 +52,8 @@ CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 OPENED = opened_book(currency="USD", deposit_micros=10**12)
 PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+TERM_EVENTS = 2
+"""Each journal of these tests begins with an executor's term, begun and reconciled."""
 
 
 @pytest.fixture
@@ -73,10 +75,11 @@ def decided(journal, *intents, outcome=Outcome.APPROVED, verdicts=(), not_after=
 
 
 def prepared(journal, row, *, review=lambda *_: PASSED, is_live=False):
-    claimed = journal.claim(row.intent_id, version=row.version, holder="test", now=NOW)
+    claimed = journal.claim(row.intent_id, version=row.version, term=1, holder="test", now=NOW)
     return journal.prepare(
         row.intent_id,
         epoch=claimed.epoch,
+        term=1,
         book_at_open=OPENED,
         review=review,
         send_by=CLOSE,
@@ -244,7 +247,7 @@ def test_the_same_refusal_again_adds_no_event(journal):
     for _ in range(3):
         journal.record_refusal(**OF, stage="quotes", reason="stale", now=NOW)
 
-    assert [event.kind for event in journal.events(after=0, limit=9)] == ["stage_refused"]
+    assert [event.kind for event in journal.events(after=TERM_EVENTS, limit=9)] == ["stage_refused"]
 
 
 # -------------------------------------------------------------------------------- deciding
@@ -464,9 +467,9 @@ def test_a_released_row_is_kept_with_who_vouches_for_it(journal):
 
 def test_a_claim_raises_the_epoch_and_only_one_succeeds(journal):
     (row,) = decided(journal, example_intent())
-    claimed = journal.claim(row.intent_id, version=1, holder="one", now=NOW)
+    claimed = journal.claim(row.intent_id, version=1, term=1, holder="one", now=NOW)
     with pytest.raises(IllegalTransition, match="claimed has no edge claimed"):
-        journal.claim(row.intent_id, version=2, holder="two", now=NOW)
+        journal.claim(row.intent_id, version=2, term=1, holder="two", now=NOW)
 
     assert (claimed.state, claimed.stage, claimed.epoch, claimed.actor) == (
         IntentState.EXECUTING,
@@ -479,14 +482,15 @@ def test_a_claim_raises_the_epoch_and_only_one_succeeds(journal):
 @pytest.mark.parametrize("action", [RunControlAction.HALT, RunControlAction.PAUSE])
 def test_nothing_is_claimed_or_prepared_while_trading_is_held(journal, action):
     first, second = decided(journal, example_intent("AAPL"), example_intent("IBM"))
-    claimed = journal.claim(first.intent_id, version=1, holder="x", now=NOW)
+    claimed = journal.claim(first.intent_id, version=1, term=1, holder="x", now=NOW)
     journal.set_run_control(action, actor="ann", reason="stop", now=NOW)
     with pytest.raises(GateClosed, match="ann said 'stop'"):
-        journal.claim(second.intent_id, version=1, holder="x", now=NOW)
+        journal.claim(second.intent_id, version=1, term=1, holder="x", now=NOW)
     with pytest.raises(GateClosed, match="ann said 'stop'"):
         journal.prepare(
             first.intent_id,
             epoch=claimed.epoch,
+            term=1,
             book_at_open=OPENED,
             review=lambda *_: PASSED,
             send_by=CLOSE,
@@ -610,6 +614,8 @@ def test_the_schema_refuses_a_live_order_outside_the_live_lane(database, lane):
             decisions_sha="d",
             now=NOW,
         )
+        if lane != LANE:
+            reconciled_term(journal, account=ACCOUNT, lane=lane, now=NOW)
         with pytest.raises(IllegalTransition, match="ck_orders_live_lane"):
             prepared(journal, row, is_live=True)
 
@@ -680,7 +686,9 @@ def test_an_intent_ends_as_its_order_did(journal, filled, status, is_cancel_aske
     if filled:
         journal.record_fill(fill_of(row, order, quantity=filled), now=NOW)
     if is_cancel_asked:
-        journal.ask_cancel(row.intent_id, epoch=1, actor="ann", reason="test", now=NOW)
+        journal.ask_cancel(
+            row.intent_id, epoch=1, kind=CancelKind.CANCEL, actor="ann", reason="test", now=NOW
+        )
     ended = broker_order(order, filled=filled, status=status)
     closed = journal.close_working(row.intent_id, epoch=1, order=ended, now=CLOSE)
 
@@ -726,6 +734,7 @@ def test_a_second_send_is_the_same_bytes_and_a_refusal_of_it_proves_nothing(jour
     seen = []
     again = {
         "epoch": 1,
+        "term": 1,
         "book_at_open": OPENED,
         "review": lambda _, funds: seen.append(funds) or PASSED,
         "send_by": CLOSE,
@@ -771,7 +780,7 @@ def test_racing_claims_of_one_intent_give_one_winner(database):
         with database.open(busy_timeout_s=30) as mine:
             start.wait()
             try:
-                won.append(mine.claim(row.intent_id, version=1, holder=name, now=NOW).actor)
+                won.append(mine.claim(row.intent_id, version=1, term=1, holder=name, now=NOW).actor)
             except (StaleVersion, IllegalTransition):
                 lost.append(name)
 
@@ -791,7 +800,7 @@ def test_racing_claims_of_one_intent_give_one_winner(database):
 
 def test_open_and_stuck_intents_are_found(journal):
     rows = decided(journal, example_intent("AAPL"), example_intent("IBM"), example_intent("MSFT"))
-    journal.claim(rows[1].intent_id, version=1, holder="x", now=NOW)
+    journal.claim(rows[1].intent_id, version=1, term=1, holder="x", now=NOW)
     journal.cancel(rows[2].intent_id, version=1, actor="ann", reason="test", now=NOW)
 
     assert [r.intent.symbol for r in journal.open_intents(account=ACCOUNT, lane=LANE)] == ["AAPL", "IBM"]
@@ -810,7 +819,7 @@ def test_an_unknown_id_is_named(journal, database, ask):
 def test_a_step_on_an_unknown_id_changes_nothing(journal):
     before = everything(journal)
     with pytest.raises(UnknownId, match="int-none"):
-        journal.claim(IntentId("int-none"), version=1, holder="x", now=NOW)
+        journal.claim(IntentId("int-none"), version=1, term=1, holder="x", now=NOW)
 
     assert everything(journal) == before
 
@@ -819,7 +828,7 @@ def test_a_time_without_a_zone_is_refused(journal):
     with pytest.raises(BadInput, match="has no time zone"):
         journal.set_run_control(RunControlAction.HALT, actor="a", reason="r", now=NOW.replace(tzinfo=None))
 
-    assert journal.events(after=0, limit=1) == []
+    assert journal.events(after=TERM_EVENTS, limit=1) == []
 
 
 def test_the_events_of_an_intent_fold_to_its_row_and_the_chain_verifies(journal):
@@ -1051,7 +1060,7 @@ from fills
 """
 ORDER_AGAIN = """
 insert into orders select 'c-2', intent_id, generation, account, book, lane, session, is_live, request,
-  request_sha, quantity, 0, 'prepared', '', 1, 0, null, null, prepared_at, send_by, ''
+  request_sha, quantity, 0, 'prepared', '', 1, 0, null, null, prepared_at, send_by, '', ''
 from orders
 """
 FORKED_CHAIN = """
@@ -1237,7 +1246,7 @@ def test_a_file_that_may_not_grow_changes_nothing(path):
 
     with SqlJournal(f"sqlite:///{path}") as journal:
         events = journal.events(after=0, limit=999)
-        assert len(events) == len(JournalReader(path).outbox())
+        assert len(events) - TERM_EVENTS == len(JournalReader(path).outbox())
         assert verify(line_of(event) for event in events) is None
         assert queue(journal, "afterwards")
 

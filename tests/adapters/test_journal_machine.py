@@ -68,7 +68,7 @@ class JournalMachine(RuleBasedStateMachine):
         """Begin some way into a life, so that a short walk reaches its end."""
         intent_id = self.rows["AAPL"].intent_id
         if depth > 0:
-            self.journal.claim(intent_id, version=1, holder="x", now=NOW)
+            self.journal.claim(intent_id, version=1, term=1, holder="x", now=NOW)
         if depth > 1:
             self.send(intent_id)
         if depth > 2:
@@ -82,6 +82,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.prepare(
             intent_id,
             epoch=1,
+            term=1,
             book_at_open=OPENED,
             review=lambda *_: (Why(PASS, 0, 0, NO_LIMIT),),
             send_by=CLOSE,
@@ -127,7 +128,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(symbol=symbols, offset=offsets, now=st.sampled_from([NOW, NOW, NOW, CLOSE]))
     def claim(self, symbol, offset, now):
         version = self.rows[symbol].version + offset
-        self.ask(self.journal.claim, symbol, version=version, holder="x", now=now)
+        self.ask(self.journal.claim, symbol, version=version, term=1, holder="x", now=now)
 
     @rule(symbol=symbols, offset=offsets, how=st.sampled_from(["expire too early", "expire", "cancel"]))
     @precondition(lambda self: self.nonces > 1)
@@ -144,6 +145,7 @@ class JournalMachine(RuleBasedStateMachine):
         why = Why(PASS, 0, 0, NO_LIMIT) if passes else Why(QUOTE_STALE, 301, 300, 0)
         asked = {
             "epoch": self.rows[symbol].epoch + offset,
+            "term": 1,
             "book_at_open": OPENED,
             "review": lambda *_: (why,),
             "send_by": CLOSE,

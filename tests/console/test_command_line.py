@@ -26,7 +26,7 @@ from trading.journal import RunControlAction
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
 from trading.reporting import ReportFile
-from trading.testing import example_decision, example_intent
+from trading.testing import example_decision, example_intent, reconciled_term
 from trading.values import digest
 from trading.verdicts import Verdict
 
@@ -182,10 +182,12 @@ def a_blocked_intent(journal):
 def a_filled_intent(journal):
     intent = example_intent("AAPL", quantity=10)
     (row,) = decided(journal, example_decision(intent, not_after=CLOSE), verdicts=verdicts_on(intent))
-    claimed = journal.claim(row.intent_id, version=row.version, holder="test", now=OPEN)
+    term = reconciled_term(journal, account=row.account, lane=row.lane, now=OPEN)
+    claimed = journal.claim(row.intent_id, version=row.version, term=term, holder="test", now=OPEN)
     order = journal.prepare(
         row.intent_id,
         epoch=claimed.epoch,
+        term=term,
         book_at_open=OPENED,
         review=lambda *_: (),
         send_by=CLOSE,

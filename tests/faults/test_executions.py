@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,9 +18,9 @@ import pytest
 
 from resources.journal.lock import ExecutorFileLock
 from resources.journal.store import SqlJournal
-from trading.brokers import DedupScope
+from trading.brokers import DedupScope, Holdings
 from trading.errors import BadSetting, JournalError
-from trading.executions import ExecutorBusy, execute_session, settle_orders
+from trading.executions import Desk, ExecutorBusy, execute_session, settle_orders
 from trading.guards import (
     EXECUTION_DISABLED,
     INSUFFICIENT_BUYING_POWER,
@@ -37,11 +36,21 @@ from trading.journal import RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import OrderStatus
 from trading.positions import Book, Position
-from trading.testing import REMEMBERS, FakeBroker, SendOutcome, example_decision, example_intent
+from trading.reconciliation import Expected
+from trading.testing import (
+    REMEMBERS,
+    FakeBroker,
+    NoAuditLog,
+    OpenLock,
+    SendOutcome,
+    example_decision,
+    example_intent,
+)
 from trading.values import Side, Symbol
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
 SESSION = date(2013, 2, 28)
+SINCE = date(2013, 2, 26)
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
@@ -56,6 +65,13 @@ PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
 FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
 CANNOT_SAY = replace(REMEMBERS, is_query_authoritative=False)
 INTENTS = (example_intent("AAPL", quantity=10), example_intent("IBM", side=Side.SELL, quantity=5))
+
+
+OPENED = Holdings(quantities={Symbol("IBM"): 5}, cash_micros=10**12)
+
+
+def a_broker(**options) -> FakeBroker:
+    return FakeBroker(opened=OPENED, **options)
 
 
 class Killed(BaseException):
@@ -122,30 +138,49 @@ def journal(path):
         yield opened
 
 
-def execute(journal, broker, *, review=lambda *_: PASSED, now=NOW, lock=None, send_by=CLOSE, **changes):
-    options = {
-        **OF,
-        "account": ACCOUNT,
-        "book_at_open": OPENING,
-        "review": review,
-        "send_by": send_by,
-        "holder": "test",
-        "now": now,
-    }
+def desk_of(journal, broker, *, now, lock=None, account=ACCOUNT, clock=None) -> Desk:
+    return Desk(
+        journal=journal,
+        broker=broker,
+        lock=lock or OpenLock(),
+        audit=NoAuditLog(),
+        clock=clock or (lambda: now),
+        account=account,
+        lane=LANE,
+        holder="test",
+    )
+
+
+def execute(
+    journal,
+    broker,
+    *,
+    review=lambda *_: PASSED,
+    now=NOW,
+    send_by=CLOSE,
+    lock=None,
+    account=ACCOUNT,
+    clock=None,
+):
     return execute_session(
-        journal=journal, broker=broker, lock=lock or nullcontext(), **{**options, **changes}
+        desk_of(journal, broker, now=now, lock=lock, account=account, clock=clock),
+        book=BOOK,
+        session=SESSION,
+        since=SINCE,
+        book_at_open=OPENING,
+        review=review,
+        send_by=send_by,
     )
 
 
 def settle(journal, broker, *, now=CLOSE):
     return settle_orders(
-        journal=journal,
-        broker=broker,
-        lock=nullcontext(),
-        account=ACCOUNT,
-        **OF,
+        desk_of(journal, broker, now=now),
+        book=BOOK,
+        session=SESSION,
+        since=SINCE,
+        expected=Expected(book=BOOK, session=SESSION, at_open=OPENING),
         actor="test",
-        now=now,
     )
 
 
@@ -171,7 +206,7 @@ def bytes_are_equal_under_an_id(broker: FakeBroker) -> None:
 
 
 def test_approved_intents_are_sent_once_sells_first_and_end_with_their_fills(journal):
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
     report = execute(journal, broker)
 
     assert [request.symbol for request in broker.submitted] == ["IBM", "AAPL"]
@@ -181,20 +216,22 @@ def test_approved_intents_are_sent_once_sells_first_and_end_with_their_fills(jou
 
 
 def test_a_second_run_sends_nothing_and_changes_nothing(journal):
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
     execute(journal, broker)
-    events = journal.events(after=0, limit=999)
+    intents, events = journal.intents(**OF), journal.events(after=0, limit=999)
     again = execute(journal, broker)
 
     assert len(broker.submitted) == 2
-    assert journal.events(after=0, limit=999) == events
+    assert journal.intents(**OF) == intents
+    added = journal.events(after=len(events), limit=999)
+    assert [event.kind for event in added] == ["executor_began", "reconciled"]
     assert again.sent == again.closed == ()
 
 
 def test_what_is_not_approved_is_not_sent(tmp_path):
     path = tmp_path / "journal.db"
     make_journal(path, account="OTHER")
-    broker = FakeBroker()
+    broker = a_broker()
     with SqlJournal(f"sqlite:///{path}") as journal:
         execute(journal, broker)
         for row in journal.intents(**OF):
@@ -205,7 +242,7 @@ def test_what_is_not_approved_is_not_sent(tmp_path):
 
 
 def test_a_guard_on_fresh_data_stops_an_intent_for_good(journal):
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
 
     def no_price_for_apple(row, funds):
         return (Why(MISSING_PRICE, 0, 1, 0),) if row.intent.symbol == "AAPL" else PASSED
@@ -236,7 +273,7 @@ FOR_GOOD = {
 
 @pytest.mark.parametrize("why", TEMPORARY.values(), ids=TEMPORARY)
 def test_what_time_may_cure_holds_an_intent_and_it_is_sent_once_cured(journal, why):
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
     report = execute(journal, broker, review=lambda *_: (*PASSED, why))
 
     assert [reason for _, reason in report.held] == [REASONS[why.code]] * 2
@@ -249,7 +286,7 @@ def test_what_time_may_cure_holds_an_intent_and_it_is_sent_once_cured(journal, w
 
 @pytest.mark.parametrize("why", FOR_GOOD.values(), ids=FOR_GOOD)
 def test_what_time_does_not_cure_ends_an_intent(journal, why):
-    report = execute(journal, FakeBroker(), review=lambda *_: (*PASSED, why))
+    report = execute(journal, a_broker(), review=lambda *_: (*PASSED, why))
 
     assert [reason for _, reason in report.rejected] == [REASONS[why.code]] * 2
     assert [row.state for row in journal.intents(**OF)] == [IntentState.REJECTED] * 2
@@ -257,17 +294,17 @@ def test_what_time_does_not_cure_ends_an_intent(journal, why):
 
 def test_the_reason_reported_first_says_whether_an_intent_waits(journal):
     unaffordable = Why(INSUFFICIENT_BUYING_POWER, 2, 1, 0)
-    waits = execute(journal, FakeBroker(), review=lambda *_: (unaffordable, OLD_QUOTE))
-    ends_now = execute(journal, FakeBroker(), review=lambda *_: (Why(MISSING_PRICE, 0, 1, 0), OLD_QUOTE))
+    waits = execute(journal, a_broker(), review=lambda *_: (unaffordable, OLD_QUOTE))
+    ends_now = execute(journal, a_broker(), review=lambda *_: (Why(MISSING_PRICE, 0, 1, 0), OLD_QUOTE))
 
     assert [reason for _, reason in waits.held] == ["quote_stale"] * 2
     assert [reason for _, reason in ends_now.rejected] == ["missing_price"] * 2
 
 
 def test_what_was_held_expires_with_its_session(journal):
-    execute(journal, FakeBroker(), review=lambda *_: (OLD_QUOTE,))
+    execute(journal, a_broker(), review=lambda *_: (OLD_QUOTE,))
 
-    assert len(settle(journal, FakeBroker(), now=CLOSE).expired) == 2
+    assert len(settle(journal, a_broker(), now=CLOSE).expired) == 2
 
 
 def test_a_review_of_a_buy_sees_the_sale_that_filled_before_it(journal):
@@ -277,7 +314,7 @@ def test_a_review_of_a_buy_sees_the_sale_that_filled_before_it(journal):
         seen[row.intent.symbol] = funds
         return PASSED
 
-    execute(journal, FakeBroker(fills_at_micros=PRICE), review=look)
+    execute(journal, a_broker(fills_at_micros=PRICE), review=look)
 
     assert seen["IBM"].position_quantity(Symbol("IBM")) == 5
     assert seen["AAPL"].position_quantity(Symbol("IBM")) == 0
@@ -287,7 +324,7 @@ def test_a_review_of_a_buy_sees_the_sale_that_filled_before_it(journal):
 
 @pytest.mark.parametrize("action", [RunControlAction.HALT, RunControlAction.PAUSE])
 def test_a_halt_holds_everything_and_a_resume_lets_it_go(journal, action):
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
     journal.set_run_control(action, actor="ann", reason="stop", now=NOW)
     held = execute(journal, broker)
     assert len(held.held) == 2
@@ -298,7 +335,7 @@ def test_a_halt_holds_everything_and_a_resume_lets_it_go(journal, action):
 
 
 def test_a_halt_between_claim_and_send_gives_the_claim_back(journal):
-    broker = FakeBroker()
+    broker = a_broker()
 
     class HaltsAtClaim(Mortal):
         def __getattr__(self, name):
@@ -322,7 +359,7 @@ def test_a_halt_between_claim_and_send_gives_the_claim_back(journal):
 
 @pytest.mark.parametrize("late", ["send_by", "not_after"])
 def test_nothing_goes_out_too_late(journal, late):
-    broker = FakeBroker()
+    broker = a_broker()
     report = (
         execute(journal, broker, send_by=NOW) if late == "send_by" else execute(journal, broker, now=CLOSE)
     )
@@ -332,7 +369,7 @@ def test_nothing_goes_out_too_late(journal, late):
 
 
 def test_what_comes_too_late_within_a_run_is_held_and_a_later_run_sends_it(journal):
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
     send_by = NOW + timedelta(seconds=60)
     slow = SlowBroker(broker, takes=timedelta(seconds=61))
     first = execute(journal, slow, send_by=send_by, clock=slow.clock)
@@ -364,7 +401,7 @@ class SlowBroker(Mortal):
 
 @pytest.mark.parametrize("left_s", [0, 1, 4])
 def test_nothing_is_prepared_when_only_seconds_remain(journal, left_s):
-    broker = FakeBroker()
+    broker = a_broker()
     report = execute(journal, broker, send_by=NOW + timedelta(seconds=left_s))
 
     assert len(report.held) == 2
@@ -372,7 +409,7 @@ def test_nothing_is_prepared_when_only_seconds_remain(journal, left_s):
 
 
 def test_what_was_prepared_in_time_is_not_sent_late_and_is_found_unsent_by_the_next_run(journal):
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
     send_by = NOW + timedelta(seconds=60)
     slow = SlowJournal(journal, takes=timedelta(seconds=61))
     late = execute(slow, broker, send_by=send_by, clock=slow.clock)
@@ -398,7 +435,7 @@ class SlowJournal(SlowBroker):
 
 
 def test_an_unproven_send_is_not_ended_because_a_run_has_no_time_left(journal):
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT] * 2, fills_at_micros=PRICE)
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT] * 2, fills_at_micros=PRICE)
     execute(journal, broker)
     short = execute(journal, broker, send_by=NOW)
 
@@ -408,7 +445,7 @@ def test_an_unproven_send_is_not_ended_because_a_run_has_no_time_left(journal):
 
 
 def test_a_definitive_refusal_ends_the_intent(journal):
-    broker = FakeBroker(outcomes=[SendOutcome.REFUSE], fills_at_micros=PRICE)
+    broker = a_broker(outcomes=[SendOutcome.REFUSE], fills_at_micros=PRICE)
     report = execute(journal, broker)
 
     assert [reason for _, reason in report.failed] == ["refused: by the script"]
@@ -419,7 +456,7 @@ def test_a_definitive_refusal_ends_the_intent(journal):
 
 
 def test_a_send_that_timed_out_after_arriving_is_found_and_adopted(journal):
-    broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT], fills_at_micros=PRICE)
+    broker = a_broker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT], fills_at_micros=PRICE)
     first = execute(journal, broker)
     assert ends(journal)[0] == ("IBM", "unknown", "", 0)
     assert [order.status for order in journal.orders(**OF) if order.request.symbol == "IBM"] == ["unknown"]
@@ -431,7 +468,7 @@ def test_a_send_that_timed_out_after_arriving_is_found_and_adopted(journal):
 
 
 def test_a_send_that_never_arrived_is_sent_again_under_the_same_id(journal):
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT], fills_at_micros=PRICE)
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT], fills_at_micros=PRICE)
     execute(journal, broker)
     report = execute(journal, broker)
 
@@ -443,7 +480,7 @@ def test_a_send_that_never_arrived_is_sent_again_under_the_same_id(journal):
 
 @pytest.mark.parametrize("capabilities", [FORGETS, CANNOT_SAY])
 def test_an_absence_that_proves_nothing_is_parked_and_told(journal, capabilities):
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT], capabilities=capabilities, fills_at_micros=PRICE)
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT], capabilities=capabilities, fills_at_micros=PRICE)
     execute(journal, broker)
     for _ in range(3):
         report = execute(journal, broker)
@@ -455,7 +492,7 @@ def test_an_absence_that_proves_nothing_is_parked_and_told(journal, capabilities
 
 
 def test_a_parked_order_that_turns_up_is_adopted(journal):
-    broker = FakeBroker(
+    broker = a_broker(
         outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT], capabilities=FORGETS, fills_at_micros=PRICE
     )
     execute(journal, broker)
@@ -469,7 +506,7 @@ def test_a_parked_order_that_turns_up_is_adopted(journal):
 
 
 def test_a_refusal_after_an_unproven_send_proves_nothing(journal):
-    broker = FakeBroker(
+    broker = a_broker(
         outcomes=[SendOutcome.TIME_OUT, SendOutcome.ACCEPT, SendOutcome.REFUSE], fills_at_micros=PRICE
     )
     execute(journal, broker)
@@ -480,7 +517,7 @@ def test_a_refusal_after_an_unproven_send_proves_nothing(journal):
 
 
 def test_an_absent_order_that_a_guard_would_now_stop_fails_with_that_reason(journal):
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT] * 2)
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT] * 2)
     execute(journal, broker)
     held = execute(journal, broker, review=lambda *_: (OLD_QUOTE,))
     assert [reason for _, reason in held.held] == ["quote_stale"] * 2
@@ -494,7 +531,7 @@ def test_an_absent_order_that_a_guard_would_now_stop_fails_with_that_reason(jour
 
 def test_an_absent_order_is_not_concluded_before_the_brokers_settle_time(journal):
     slow = replace(REMEMBERS, settle_time_s=60)
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT] * 2, capabilities=slow)
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT] * 2, capabilities=slow)
     execute(journal, broker)
     early = settle(journal, broker, now=CLOSE)
     later = settle(journal, broker, now=CLOSE + timedelta(seconds=60))
@@ -505,22 +542,22 @@ def test_an_absent_order_is_not_concluded_before_the_brokers_settle_time(journal
 
 
 @pytest.mark.parametrize("when", ["at once", "after a time-out"])
-def test_an_order_that_is_not_what_was_sent_halts_all_trading(journal, when):
-    broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_OTHER_QUANTITY])
+def test_an_order_that_is_not_what_was_sent_halts_the_account(journal, when):
+    broker = a_broker(outcomes=[SendOutcome.ACCEPT_OTHER_QUANTITY])
     if when == "after a time-out":
-        broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT, SendOutcome.REFUSE])
+        broker = a_broker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT, SendOutcome.REFUSE])
         execute(journal, broker)
         (known,) = broker.accepted
         broker.alter(known.client_order_id, quantity=99)
     execute(journal, broker)
 
-    assert journal.run_control().kill_switch_on
+    assert [(halt.account, halt.symbol) for halt in journal.halts()] == [(ACCOUNT, "")]
     assert "order_mismatch" in [incident.kind for incident in journal.incidents()]
     assert ends(journal)[0][:2] == ("IBM", "unknown")
 
 
 def test_a_broker_that_cannot_be_asked_stops_the_run_and_leaves_what_is_unknown(journal):
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT] * 2)
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT] * 2)
     execute(journal, broker)
     broker.is_down = True
     report = execute(journal, broker)
@@ -531,7 +568,7 @@ def test_a_broker_that_cannot_be_asked_stops_the_run_and_leaves_what_is_unknown(
 
 
 def test_an_order_that_vanishes_after_it_was_acknowledged_is_parked_never_sent_again(journal):
-    broker = FakeBroker()
+    broker = a_broker()
     execute(journal, broker)
     broker.hidden.update(request.client_order_id for request in broker.submitted)
     for _ in range(2):
@@ -543,14 +580,14 @@ def test_an_order_that_vanishes_after_it_was_acknowledged_is_parked_never_sent_a
 
 
 def test_more_filled_than_was_sent_is_an_incident_and_not_booked(journal):
-    broker = FakeBroker()
+    broker = a_broker()
     execute(journal, broker)
     (sold, _) = broker.submitted
     broker.fill(sold.client_order_id, 6, PRICE, now=NOW)
     report = execute(journal, broker)
 
     assert "fill_refused" in [incident.kind for incident in journal.incidents()]
-    assert journal.run_control().kill_switch_on
+    assert [(halt.account, halt.symbol) for halt in journal.halts()] == [(ACCOUNT, ""), (ACCOUNT, "IBM")]
     assert journal.fills(**OF) == []
     assert len(report.still_open) == 2
 
@@ -559,7 +596,7 @@ def test_more_filled_than_was_sent_is_an_incident_and_not_booked(journal):
 
 
 def test_a_part_filled_order_ends_executed_but_not_complete(journal):
-    broker = FakeBroker()
+    broker = a_broker()
     execute(journal, broker)
     sold, bought = broker.submitted
     broker.fill(sold.client_order_id, 3, PRICE, now=NOW)
@@ -575,15 +612,15 @@ def test_a_part_filled_order_ends_executed_but_not_complete(journal):
 
 
 def test_what_was_never_sent_expires_at_its_time_and_not_before(journal):
-    early = settle(journal, FakeBroker(), now=CLOSE - timedelta(seconds=1))
-    late = settle(journal, FakeBroker(), now=CLOSE)
+    early = settle(journal, a_broker(), now=CLOSE - timedelta(seconds=1))
+    late = settle(journal, a_broker(), now=CLOSE)
 
     assert (len(early.still_open), len(early.expired)) == (2, 0)
     assert len(late.expired) == 2
 
 
 def test_settling_never_sends_even_what_is_proven_absent(journal):
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT] * 2)
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT] * 2)
     execute(journal, broker)
     early = settle(journal, broker, now=NOW)
     settle(journal, broker)
@@ -611,7 +648,7 @@ def mortal_day(path, broker, life) -> None:
 
 def moments_of(decided, tmp_path, outcomes, capabilities) -> int:
     life = Life()
-    broker = FakeBroker(outcomes=outcomes, capabilities=capabilities, fills_at_micros=PRICE)
+    broker = a_broker(outcomes=outcomes, capabilities=capabilities, fills_at_micros=PRICE)
     mortal_day(shutil.copy(decided, tmp_path / "uncut.db"), broker, life)
     return life.moments
 
@@ -627,7 +664,7 @@ def test_dead_at_any_moment_a_day_ends_as_if_nothing_had_happened(tmp_path, scen
 
     for last in range(1, moments + 1):
         path = shutil.copy(decided, tmp_path / f"{last}.db")
-        broker = FakeBroker(outcomes=outcomes, fills_at_micros=PRICE)
+        broker = a_broker(outcomes=outcomes, fills_at_micros=PRICE)
         with pytest.raises(Killed):
             mortal_day(path, broker, Life(last))
         mortal_day(path, broker, Life())
@@ -646,7 +683,7 @@ def test_dead_at_any_moment_nothing_is_sent_twice_to_a_broker_that_forgets(tmp_p
     parked = 0
     for last in range(1, moments + 1):
         path = shutil.copy(decided, tmp_path / f"{last}.db")
-        broker = FakeBroker(capabilities=FORGETS, fills_at_micros=PRICE)
+        broker = a_broker(capabilities=FORGETS, fills_at_micros=PRICE)
         with pytest.raises(Killed):
             mortal_day(path, broker, Life(last))
         mortal_day(path, broker, Life())
@@ -667,7 +704,7 @@ def test_dead_at_any_moment_nothing_is_sent_twice_to_a_broker_that_forgets(tmp_p
 
 @pytest.mark.parametrize("capabilities", [REMEMBERS, FORGETS], ids=["remembers", "forgets"])
 def test_executors_that_ignore_the_lock_still_send_one_order_each(path, capabilities):
-    broker = FakeBroker(capabilities=capabilities, fills_at_micros=PRICE)
+    broker = a_broker(capabilities=capabilities, fills_at_micros=PRICE)
     start = threading.Barrier(6)
 
     def run():
@@ -695,7 +732,7 @@ def test_executors_that_ignore_the_lock_still_send_one_order_each(path, capabili
 
 def test_only_one_executes_for_an_account_and_the_other_is_told_who(journal, tmp_path):
     folder = tmp_path / "locks"
-    broker = FakeBroker(fills_at_micros=PRICE)
+    broker = a_broker(fills_at_micros=PRICE)
     with (
         ExecutorFileLock(folder, account=ACCOUNT),
         pytest.raises(ExecutorBusy, match=rf"account {ACCOUNT}: process \d+ on .* executes for it"),

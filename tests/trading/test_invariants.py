@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,16 +18,24 @@ import pytest
 from resources.evidence import gather
 from resources.journal.store import SqlJournal
 from trading.audit import GENESIS, chained, content_of, line_of
-from trading.brokers import Arrival, BrokerDump, DedupScope
+from trading.brokers import Arrival, BrokerDump, DedupScope, Holdings
 from trading.decisions import Outcome
-from trading.executions import execute_session, settle_orders
+from trading.executions import Desk, execute_session, settle_orders
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.invariants import INVARIANTS, Evidence, Replayed, Violation, violations
 from trading.journal import Incident, JournalEvent, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book, Position, with_fills
-from trading.testing import REMEMBERS, FakeBroker, SendOutcome, example_decision, example_intent
+from trading.testing import (
+    REMEMBERS,
+    FakeBroker,
+    NoAuditLog,
+    OpenLock,
+    SendOutcome,
+    example_decision,
+    example_intent,
+)
 from trading.values import ClientOrderId, Side, Slot, Symbol
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
@@ -43,6 +50,7 @@ OPENING = Book(
     deposits_micros=10**12 + 5 * PRICE,
     positions=(Position(Symbol("IBM"), 5, 5 * PRICE),),
 )
+OPENED = Holdings(quantities={Symbol("IBM"): 5}, cash_micros=10**12)
 PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
 FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
 SECRET = "hunter2-in-plain-sight"
@@ -62,27 +70,30 @@ class Life:
 
     def execute(self, review=lambda *_: PASSED) -> None:
         execute_session(
-            journal=self.journal,
-            broker=self.broker,
-            lock=nullcontext(),
-            account=ACCOUNT,
-            **OF,
+            self.desk(NOW),
+            book=BOOK,
+            session=SESSION,
+            since=SESSION,
             book_at_open=OPENING,
             review=review,
             send_by=CLOSE,
-            holder="test",
-            now=NOW,
         )
 
     def settle(self) -> None:
         settle_orders(
+            self.desk(CLOSE), book=BOOK, session=SESSION, since=SESSION, expected=None, actor="test"
+        )
+
+    def desk(self, now: datetime) -> Desk:
+        return Desk(
             journal=self.journal,
             broker=self.broker,
-            lock=nullcontext(),
+            lock=OpenLock(),
+            audit=NoAuditLog(),
+            clock=lambda: now,
             account=ACCOUNT,
-            **OF,
-            actor="test",
-            now=CLOSE,
+            lane=LANE,
+            holder="test",
         )
 
     def close_the_book(self) -> None:
@@ -117,7 +128,7 @@ class Life:
 @pytest.fixture
 def life(tmp_path) -> Iterable[Life]:
     with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
-        yield Life(journal=journal, broker=FakeBroker())
+        yield Life(journal=journal, broker=FakeBroker(opened=OPENED))
 
 
 def lived(path: Path) -> Evidence:
@@ -130,7 +141,7 @@ def lived(path: Path) -> Evidence:
             SendOutcome.ACCEPT_THEN_TIME_OUT,
             SendOutcome.TIME_OUT,
         ]
-        whole = Life(journal=journal, broker=FakeBroker(outcomes=script))
+        whole = Life(journal=journal, broker=FakeBroker(opened=OPENED, outcomes=script))
         whole.decide(
             (example_intent("IBM", side=Side.SELL, quantity=5), Outcome.APPROVED),
             (example_intent("AAPL"), Outcome.PENDING_APPROVAL),
@@ -541,7 +552,7 @@ def test_an_intent_that_a_dead_process_left_is_lost_unless_recovery_ran(life, st
 
 
 def test_a_parked_intent_is_lost_where_nobody_was_told(tmp_path):
-    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT], capabilities=FORGETS)
+    broker = FakeBroker(opened=OPENED, outcomes=[SendOutcome.TIME_OUT], capabilities=FORGETS)
     with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
         life = Life(journal=journal, broker=broker)
         life.decide((example_intent("AAPL"), Outcome.APPROVED))
@@ -555,7 +566,7 @@ def test_a_parked_intent_is_lost_where_nobody_was_told(tmp_path):
 
 
 def test_an_unknown_intent_is_lost_unless_a_halt_holds_it(life):
-    life.broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT])
+    life.broker = FakeBroker(opened=OPENED, outcomes=[SendOutcome.TIME_OUT])
     life.decide((example_intent("AAPL"), Outcome.APPROVED))
     life.execute()
     assert names(violations(life.evidence(at=NOW))) == {"INV3"}
@@ -609,7 +620,7 @@ LIVES: dict[str, tuple[list[SendOutcome], Any]] = {
 
 @pytest.mark.parametrize(("outcomes", "capabilities"), LIVES.values(), ids=LIVES)
 def test_no_fault_that_the_executor_heals_violates_anything(tmp_path, outcomes, capabilities):
-    broker = FakeBroker(outcomes=outcomes, capabilities=capabilities, fills_at_micros=PRICE)
+    broker = FakeBroker(opened=OPENED, outcomes=outcomes, capabilities=capabilities, fills_at_micros=PRICE)
     with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
         life = Life(journal=journal, broker=broker)
         life.decide(

@@ -5,7 +5,6 @@ again and sends nothing. No retry policy, in none of Dagster's three places: mon
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import GateClosed
-from trading.executions import execute_session
+from trading.executions import Desk, ExecutorLock, execute_session
 from trading.gates import GATE_NAMES, closed
 from trading.guards import Why
 from trading.journal import FundsView, Journal, JournalIntent
@@ -55,7 +54,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         live_quotes: dg.ResourceParam[Mapping[str, LiveQuotes]],
         brokers: dg.ResourceParam[Mapping[str, Broker]],
-        executor_locks: dg.ResourceParam[Mapping[str, AbstractContextManager[object]]],
+        executor_locks: dg.ResourceParam[Mapping[str, ExecutorLock]],
         journal: dg.ResourceParam[Journal],
         audit_log: dg.ResourceParam[AuditLog],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
@@ -102,12 +101,20 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                         windows[graph.name].window_before(session, graph.config.rules.window_sessions)
                     ),
                 )
-                report = execute_session(
-                    journal=journal,
-                    broker=brokers[graph.name],
-                    lock=executor_locks[graph.name],
-                    account=graph.config.account,
-                    **where,
+                outcomes = execute_session(
+                    Desk(
+                        journal=journal,
+                        broker=brokers[graph.name],
+                        lock=executor_locks[graph.name],
+                        audit=audit_log,
+                        clock=clock,
+                        account=graph.config.account,
+                        lane=graph.lane,
+                        holder=f"run {context.run.run_id[:8]}",
+                    ),
+                    book=graph.name,
+                    session=session,
+                    since=graph.watched_since(session),
                     book_at_open=at_open,
                     review=_second_look(
                         graph,
@@ -119,11 +126,8 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                         execution_enabled=execution_enabled,
                     ),
                     send_by=min(now + SEND_WITHIN, graph.calendar.closes_at(session)),
-                    holder=f"run {context.run.run_id[:8]}",
-                    now=now,
-                    clock=clock,
                 )
-                halted = report.halted
+                halted = outcomes.halted
         audit_log.project()
         rows = execution_rows(
             journal.intents(**where),

@@ -1,19 +1,23 @@
 """Order status: where each order of a session stands after the close, as the broker and the journal agree."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import dagster as dg
 
+from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import OutOfOrder
-from trading.executions import settle_orders
+from trading.executions import Desk, ExecutorLock, settle_orders
 from trading.journal import Journal
 from trading.lifecycle import IntentState
 from trading.order_tables import order_status_rows
 from trading.orders import OrderStatusRow
+from trading.positions import BookHistory, book_from_rows
+from trading.quotes import AcceptedQuotes
+from trading.reconciliation import Expected
+from trading_assets.executor import opened_day
 from trading_assets.stage import MONITOR, BookGraph, Where, column_schema, refusals_kept, session_of, table_of
 
 
@@ -22,14 +26,20 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
 
     @dg.asset(
         **graph.asset_arguments("order_status", group=MONITOR, kinds={"broker"}),
+        ins={name: graph.rows_of(name) for name in ("opening_book", "corporate_actions")},
         deps=[graph.key("executions")],
         op_tags={"dagster/max_retries": "0"},
         metadata={"dagster/column_schema": column_schema(OrderStatusRow)},
     )
     def order_status(
         context: dg.AssetExecutionContext,
+        opening_book: Any,
+        corporate_actions: Any,
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        book_history: dg.ResourceParam[Mapping[str, BookHistory]],
+        audit_log: dg.ResourceParam[AuditLog],
         brokers: dg.ResourceParam[Mapping[str, Broker]],
-        executor_locks: dg.ResourceParam[Mapping[str, AbstractContextManager[object]]],
+        executor_locks: dg.ResourceParam[Mapping[str, ExecutorLock]],
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
@@ -45,14 +55,30 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
         if record is None or record.settled_at is None:
             with refusals_kept(journal, graph, session, "order_status", now=now):
                 _refuse_unexecuted(graph, journal, where)
+                at_open, _ = opened_day(
+                    graph,
+                    session,
+                    opening=book_from_rows(opening_book),
+                    actions=corporate_actions,
+                    accepted=accepted_quotes[graph.name],
+                    history=book_history[graph.name],
+                )
                 settle_orders(
-                    journal=journal,
-                    broker=brokers[graph.name],
-                    lock=executor_locks[graph.name],
-                    account=graph.config.account,
-                    **where,
+                    Desk(
+                        journal=journal,
+                        broker=brokers[graph.name],
+                        lock=executor_locks[graph.name],
+                        audit=audit_log,
+                        clock=lambda: now,
+                        account=graph.config.account,
+                        lane=graph.lane,
+                        holder=f"run {context.run.run_id[:8]}",
+                    ),
+                    book=graph.name,
+                    session=session,
+                    since=graph.watched_since(session),
+                    expected=Expected(book=graph.name, session=session, at_open=at_open),
                     actor="order_status",
-                    now=now,
                 )
         rows = order_status_rows(journal.intents(**where), journal.orders(**where), journal.fills(**where))
         return dg.Output(

@@ -5,30 +5,26 @@ itself, so no stale or missing yesterday can be read by accident.
 """
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from trading.actions import effective_in
 from trading.clock import Clock, Phase
 from trading.errors import Refused
 from trading.journal import Journal
 from trading.positions import (
-    Book,
     BookHistory,
     BookRow,
     Item,
-    Mark,
-    book_at_open,
     book_from_rows,
     book_rows,
     imbalance_micros,
     with_fills,
 )
 from trading.quotes import AcceptedQuotes
-from trading.session import earlier_marks, fill_marks, marks_at_open, marks_of
-from trading.values import Money, Symbol, amount_from_micros
+from trading.session import fill_marks, marks_of
+from trading.values import Money, amount_from_micros
+from trading_assets.executor import opened_day
 from trading_assets.stage import (
     CARRIED_BY_TAG,
     EQUITY_MICROS,
@@ -40,9 +36,6 @@ from trading_assets.stage import (
     session_of,
     table_of,
 )
-
-LAST_QUOTES_SESSIONS = 5
-"""How far back a mark of what was bought today is looked for; what was held has one in positions[D−1]."""
 
 
 def positions_stage(graph: BookGraph) -> list[Any]:
@@ -80,22 +73,13 @@ def positions_stage(graph: BookGraph) -> list[Any]:
                     f"the table opening_book of {session} is not the journal's: it was altered; "
                     "materialize it again"
                 )
-            earlier = {
-                **earlier_marks(
-                    accepted_quotes[graph.name].last_before(session, LAST_QUOTES_SESSIONS),
-                    session=session,
-                    actions=corporate_actions,
-                ),
-                **marks_at_open(
-                    _marks_held(graph, session, opening, book_history[graph.name]),
-                    session=session,
-                    actions=corporate_actions,
-                ),
-            }
-            at_open = book_at_open(
-                opening,
-                effective_in(corporate_actions, session),
-                last_close_micros={symbol: mark.price_micros for symbol, mark in earlier.items()},
+            at_open, earlier = opened_day(
+                graph,
+                session,
+                opening=opening,
+                actions=corporate_actions,
+                accepted=accepted_quotes[graph.name],
+                history=book_history[graph.name],
             )
             fills = journal.fills(**where)
             closing = with_fills(at_open, fills)
@@ -143,11 +127,3 @@ def positions_stage(graph: BookGraph) -> list[Any]:
         return dg.AssetCheckResult(passed=imbalance == 0, metadata={"imbalance_micros": imbalance})
 
     return [positions, book_balances_to_the_unit]
-
-
-def _marks_held(
-    graph: BookGraph, session: date, opening: Book, history: BookHistory
-) -> Mapping[Symbol, Mark]:
-    """Return the marks of what the session opens with, as positions[D−1] has them."""
-    previous = graph.session_before(session)
-    return history.marks_after(previous) if opening.positions and previous is not None else {}

@@ -12,6 +12,7 @@ select
   absences,
   first_absent_at,
   cancel_asked_at,
+  cancel_kind,
   prepared_at,
   send_by,
   reason

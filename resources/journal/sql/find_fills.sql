@@ -13,4 +13,8 @@ from fills
 where book = :book
   and lane = :lane
   and session = :session
+  and execution_id not in (
+    select takes_back
+    from busts
+  )
 order by seq

@@ -11,6 +11,7 @@ select
   absences,
   first_absent_at,
   cancel_asked_at,
+  cancel_kind,
   prepared_at,
   send_by,
   reason

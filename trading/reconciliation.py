@@ -1,0 +1,501 @@
+"""Bringing journal and broker together: what is open is asked for, what does not agree is named and halted.
+
+The order is that of a start: integrity, the chain, open intents, the broker's list, fills, holdings, and
+only then the `reconciled` event that lets anything be claimed. Nothing is "aligned" by an order, a failed
+query is unknown and not flat, and repair adds history. Which rule decides what is protocol.py; sending is
+executions.py, which hands in how something absent may be sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from trading.audit import AuditLog
+from trading.brokers import Broker, BrokerFill, differences
+from trading.errors import IllegalTransition, UnknownId
+from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder
+from trading.lifecycle import IntentState, Stage
+from trading.orders import BrokerOrder, Fill
+from trading.positions import Book, with_fills
+from trading.protocol import (
+    Finding,
+    FindingKind,
+    Known,
+    Next,
+    after_absence,
+    holdings_findings,
+    listed_findings,
+    may_be_alive,
+    named_executions,
+)
+from trading.values import IntentId, Symbol
+
+LOOKS_AT_HOLDINGS = 3
+"""How often holdings are compared, with new fills booked in between, before a difference counts."""
+
+CHAIN_BROKEN = "audit_chain_broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Hold what an account should have: the book of a session at its open, before the session's fills."""
+
+    book: str
+    session: date
+    at_open: Book
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """Hold what one run did, by intent in the order done; the journal knows the rest.
+
+    `rejected` and `held` carry the reason; `new_fills` counts fills booked; `findings` are what does not
+    agree with the broker; `halted` says why the run stopped before all intents were looked at, empty where
+    it did not.
+    """
+
+    adopted: tuple[IntentId, ...] = ()
+    resent: tuple[IntentId, ...] = ()
+    replaced: tuple[IntentId, ...] = ()
+    released: tuple[IntentId, ...] = ()
+    sent: tuple[IntentId, ...] = ()
+    rejected: tuple[tuple[IntentId, str], ...] = ()
+    failed: tuple[tuple[IntentId, str], ...] = ()
+    expired: tuple[IntentId, ...] = ()
+    held: tuple[tuple[IntentId, str], ...] = ()
+    unknown: tuple[IntentId, ...] = ()
+    parked: tuple[IntentId, ...] = ()
+    closed: tuple[IntentId, ...] = ()
+    still_open: tuple[IntentId, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    new_fills: int = 0
+    halted: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """Hold one run's ports, its term, and what it has done so far.
+
+    `is_death_proven`: the lock is free only when its last holder is dead. `is_settling`: the session is
+    over, so nothing is sent or replaced any more.
+    """
+
+    journal: Journal
+    broker: Broker
+    audit: AuditLog
+    clock: Callable[[], datetime]
+    account: str
+    lane: str
+    holder: str
+    is_death_proven: bool
+    is_settling: bool = False
+    term: int = 0
+    adopted: list[IntentId] = field(default_factory=list)
+    resent: list[IntentId] = field(default_factory=list)
+    replaced: list[IntentId] = field(default_factory=list)
+    released: list[IntentId] = field(default_factory=list)
+    sent: list[IntentId] = field(default_factory=list)
+    rejected: list[tuple[IntentId, str]] = field(default_factory=list)
+    failed: list[tuple[IntentId, str]] = field(default_factory=list)
+    expired: list[IntentId] = field(default_factory=list)
+    held: list[tuple[IntentId, str]] = field(default_factory=list)
+    unknown: list[IntentId] = field(default_factory=list)
+    parked: list[IntentId] = field(default_factory=list)
+    closed: list[IntentId] = field(default_factory=list)
+    still_open: list[IntentId] = field(default_factory=list)
+    findings: tuple[Finding, ...] = ()
+    new_fills: int = 0
+
+    @property
+    def now(self) -> datetime:
+        """Return the time of this very step."""
+        return self.clock()
+
+    def outcomes(self, *, halted: str = "") -> Outcomes:
+        """Return what was done, as a value."""
+        return Outcomes(
+            adopted=tuple(self.adopted),
+            resent=tuple(self.resent),
+            replaced=tuple(self.replaced),
+            released=tuple(self.released),
+            sent=tuple(self.sent),
+            rejected=tuple(self.rejected),
+            failed=tuple(self.failed),
+            expired=tuple(self.expired),
+            held=tuple(self.held),
+            unknown=tuple(self.unknown),
+            parked=tuple(self.parked),
+            closed=tuple(self.closed),
+            still_open=tuple(dict.fromkeys(self.still_open)),
+            findings=self.findings,
+            new_fills=self.new_fills,
+            halted=halted,
+        )
+
+
+SendAgain = Callable[[Run, JournalIntent, JournalOrder], None]
+"""Sends what is proven absent again, under the same id and with the same bytes, or says why it waits."""
+
+Replace = Callable[[Run, JournalIntent, JournalOrder, BrokerOrder], bool]
+"""Sends the next generation of a cancelled order; returns whether it took the intent over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """Hold what a run may do besides asking: a settling or looking run may do neither."""
+
+    send_again: SendAgain | None = None
+    replace: Replace | None = None
+
+
+def reconcile(run: Run, *, since: date, expected: Expected | None, means: Means) -> str:
+    """Go through the start-up order; returns why trading stays halted, empty where it may go on.
+
+    `since` is the first session whose ended orders are listed as well; without `expected` the holdings are
+    not compared. Raises `BrokerUnavailable` where the broker cannot be asked: then nothing is reconciled.
+    """
+    run.journal.check_integrity()
+    broken = run.audit.verify()
+    if broken is not None:
+        detail = f"line {broken.line}, event {broken.seq}: {broken.reason}"
+        run.journal.record_incident(
+            kind=CHAIN_BROKEN,
+            account=run.account,
+            intent_id="",
+            detail=detail,
+            is_halting=True,
+            now=run.now,
+        )
+        return f"{CHAIN_BROKEN}: {detail}"
+    run.term = run.journal.begin_term(account=run.account, lane=run.lane, holder=run.holder, now=run.now)
+    for row in run.journal.open_intents(account=run.account, lane=run.lane):
+        _resolve(run, row, means)
+    findings = [*_listed(run, since), *_held(run, expected)]
+    for finding in findings:
+        _record(run, finding)
+    run.findings = tuple(findings)
+    run.journal.record_reconciled(
+        account=run.account,
+        lane=run.lane,
+        term=run.term,
+        findings=[f"{finding.kind}: {finding.detail}" for finding in findings],
+        now=run.now,
+    )
+    return ""
+
+
+# -------------------------------------------------------------------------------- what is open
+
+
+def _resolve(run: Run, row: JournalIntent, means: Means) -> None:
+    """Bring one open intent of an earlier run as far as the broker's answers carry."""
+    match (row.state, row.stage):
+        case (IntentState.EXECUTING, Stage.CLAIMED):
+            run.journal.release(row.intent_id, epoch=row.epoch, reason="claimed_never_prepared", now=run.now)
+            run.released.append(row.intent_id)
+        case (IntentState.EXECUTING, Stage.PREPARED):
+            order = order_of(run, row)
+            if may_be_alive(order, is_death_proven=run.is_death_proven, now=run.now):
+                run.still_open.append(row.intent_id)
+                return
+            # The lock is ours, so whoever prepared it sends no more; whether it was sent, the broker knows.
+            unknown = run.journal.mark_unknown(
+                row.intent_id, epoch=row.epoch, reason="found_prepared", is_takeover=True, now=run.now
+            )
+            _ask(run, unknown, means)
+        case (IntentState.EXECUTING, Stage.WORKING):
+            follow(run, row, order_of(run, row), means)
+        case (IntentState.UNKNOWN, _):
+            _ask(run, row, means)
+        case _:
+            return
+
+
+def _ask(run: Run, row: JournalIntent, means: Means) -> None:
+    """Ask the broker for the order of an unknown intent: adopt it, or judge its absence."""
+    order = order_of(run, row)
+    while True:
+        found = run.broker.order_by_client_order_id(order.client_order_id, now=run.now)
+        if found is not None:
+            _adopt(run, row, order, found, means)
+            return
+        if row.stage is Stage.PARKED:
+            _count_absence(run, row, order)
+            run.parked.append(row.intent_id)
+            return
+        follows = after_absence(
+            row, order, run.broker.capabilities, is_death_proven=run.is_death_proven, now=run.now
+        )
+        if follows.next is not Next.ASK_AGAIN:
+            break
+        order = run.journal.record_absence(row.intent_id, epoch=row.epoch, now=run.now)
+    match follows.next:
+        case Next.PARK:
+            _park(run, row, follows.reason)
+        case Next.CONCLUDE:
+            conclude(run, row, reason=follows.reason, is_expired=True)
+        case Next.SEND_AGAIN if means.send_again is not None:
+            means.send_again(run, row, order)
+        case _:
+            run.still_open.append(row.intent_id)
+
+
+def _count_absence(run: Run, row: JournalIntent, order: JournalOrder) -> None:
+    """Store that a parked order is still absent, until that is proven: a person may then end its intent."""
+    capabilities = run.broker.capabilities
+    follows = after_absence(row, order, capabilities, is_death_proven=True, now=run.now)
+    if follows.next is Next.ASK_AGAIN:
+        run.journal.record_absence(row.intent_id, epoch=row.epoch, now=run.now)
+
+
+def conclude(run: Run, row: JournalIntent, *, reason: str, is_expired: bool) -> None:
+    """End an unknown intent whose order is proven absent."""
+    run.journal.conclude_absent(
+        row.intent_id, epoch=row.epoch, reason=reason, is_expired=is_expired, now=run.now
+    )
+    if is_expired:
+        run.expired.append(row.intent_id)
+    else:
+        run.failed.append((row.intent_id, reason))
+
+
+def _adopt(run: Run, row: JournalIntent, order: JournalOrder, found: BrokerOrder, means: Means) -> None:
+    mismatch = differences(order.request, found)
+    if mismatch:
+        if row.stage is not Stage.PARKED:
+            _park(run, row, "order_mismatch")
+        halt_on_mismatch(run, row, order, mismatch)
+        return
+    adopted = run.journal.adopt(row.intent_id, epoch=row.epoch, order=found, now=run.now)
+    run.adopted.append(row.intent_id)
+    if adopted.state.is_open:
+        follow(run, adopted, order, means)
+    else:
+        run.closed.append(row.intent_id)
+
+
+def _park(run: Run, row: JournalIntent, reason: str) -> None:
+    run.journal.park(row.intent_id, epoch=row.epoch, reason=reason, now=run.now)
+    run.parked.append(row.intent_id)
+
+
+def mark_unknown(run: Run, row: JournalIntent, reason: str) -> JournalIntent:
+    """Store that a send is not proven either way."""
+    unknown = run.journal.mark_unknown(
+        row.intent_id, epoch=row.epoch, reason=reason, is_takeover=False, now=run.now
+    )
+    run.unknown.append(row.intent_id)
+    return unknown
+
+
+def halt_on_mismatch(run: Run, row: JournalIntent, order: JournalOrder, mismatch: Sequence[str]) -> None:
+    """Halt the account: the broker has another order under the id than was sent."""
+    run.journal.record_finding(
+        kind=FindingKind.MISMATCHED.value,
+        account=row.account,
+        symbol="",
+        intent_id=row.intent_id,
+        detail=f"{order.client_order_id}: {'; '.join(mismatch)}",
+        is_standing=True,
+        now=run.now,
+    )
+
+
+# -------------------------------------------------------------------------------- what is working
+
+
+def follow(run: Run, row: JournalIntent, order: JournalOrder, means: Means) -> None:
+    """Book the new fills of a working order, cancel it where that was asked for, end its intent with it."""
+    found = _found_again(run, row, order)
+    if found is None:
+        return
+    if not found.status.is_terminal:
+        row, order = _with_expiry(run, row, order)
+        if order.cancel_asked_at is not None:
+            # On disk first; asking the broker again changes nothing, so that a crash between is harmless.
+            run.broker.cancel(order.client_order_id, now=run.now)
+            found = _found_again(run, row, order)
+            if found is None:
+                return
+    if not _book_fills(run, row, order, found):
+        return
+    row, order = run.journal.intent(row.intent_id), order_of(run, row)
+    if not found.status.is_terminal or found.filled_quantity != run.journal.net_filled(order.client_order_id):
+        run.still_open.append(row.intent_id)
+        return
+    if order.cancel_kind is CancelKind.REPLACE and not run.is_settling:
+        if means.replace is None:
+            run.still_open.append(row.intent_id)
+            return
+        if means.replace(run, row, order, found):
+            return
+    run.journal.close_working(row.intent_id, epoch=row.epoch, order=found, now=run.now)
+    run.closed.append(row.intent_id)
+
+
+def _found_again(run: Run, row: JournalIntent, order: JournalOrder) -> BrokerOrder | None:
+    """Return a working order as the broker has it; parks or halts where it is gone or another one."""
+    found = run.broker.order_by_client_order_id(order.client_order_id, now=run.now)
+    if found is None:
+        unknown = run.journal.mark_unknown(
+            row.intent_id, epoch=row.epoch, reason="working_then_absent", is_takeover=False, now=run.now
+        )
+        _park(run, unknown, "acknowledged_then_absent")
+        return None
+    mismatch = differences(order.request, found)
+    if mismatch:
+        halt_on_mismatch(run, row, order, mismatch)
+        run.still_open.append(row.intent_id)
+        return None
+    return found
+
+
+def _with_expiry(run: Run, row: JournalIntent, order: JournalOrder) -> tuple[JournalIntent, JournalOrder]:
+    """Ask for the cancel of an order that outlived its intent's time."""
+    if order.cancel_asked_at is not None or run.now < row.not_after:
+        return row, order
+    asked = run.journal.ask_cancel(
+        row.intent_id,
+        epoch=row.epoch,
+        kind=CancelKind.EXPIRY,
+        actor=run.holder,
+        reason="not_after_passed",
+        now=run.now,
+    )
+    return asked, order_of(run, asked)
+
+
+def _book_fills(run: Run, row: JournalIntent, order: JournalOrder, found: BrokerOrder) -> bool:
+    """Book what the broker reports; returns whether it could be believed."""
+    reported = named_executions(run.broker.fills(order.client_order_id, now=run.now))
+    try:
+        for execution in reported:
+            if not execution.takes_back:
+                run.new_fills += run.journal.record_fill(_fill(row, order, execution), now=run.now)
+        for execution in reported:
+            if execution.takes_back:
+                run.journal.record_bust(
+                    execution_id=execution.execution_id,
+                    takes_back=execution.takes_back,
+                    intent_id=row.intent_id,
+                    now=run.now,
+                )
+    except (IllegalTransition, UnknownId) as error:
+        # More than was sent, or another fill under a known id: nothing goes on before a person looked.
+        _refuse_fill(run, row, str(error))
+        return False
+    taken_back = sum(execution.quantity for execution in reported if execution.takes_back)
+    booked = order_of(run, row).filled_quantity - taken_back
+    if booked > found.filled_quantity and not _grew(run, order, booked):
+        told = f"{order.client_order_id}: executions of {booked}, the order says {found.filled_quantity}"
+        _refuse_fill(run, row, told)
+        return False
+    return True
+
+
+def _grew(run: Run, order: JournalOrder, booked: int) -> bool:
+    """Say whether an order was filled further between being looked at and its executions being listed."""
+    again = run.broker.order_by_client_order_id(order.client_order_id, now=run.now)
+    return again is not None and again.filled_quantity >= booked
+
+
+def _refuse_fill(run: Run, row: JournalIntent, detail: str) -> None:
+    run.journal.record_finding(
+        kind="fill_refused",
+        account=row.account,
+        symbol="",
+        intent_id=row.intent_id,
+        detail=detail,
+        is_standing=True,
+        now=run.now,
+    )
+    run.still_open.append(row.intent_id)
+
+
+def _fill(row: JournalIntent, order: JournalOrder, execution: BrokerFill) -> Fill:
+    return Fill(
+        execution_id=execution.execution_id,
+        client_order_id=execution.client_order_id,
+        intent_id=row.intent_id,
+        symbol=order.request.symbol,
+        side=order.request.side,
+        quantity=execution.quantity,
+        price_micros=execution.price_micros,
+        commission_micros=execution.commission_micros,
+        session=row.intent.session,
+        filled_at=execution.filled_at,
+    )
+
+
+def order_of(run: Run, row: JournalIntent) -> JournalOrder:
+    """Return the order of an intent's highest generation; raises where it was never prepared."""
+    order = run.journal.order_of(row.intent_id)
+    if order is None:
+        raise IllegalTransition(f"{row.intent_id}: {row.state}/{row.stage} without a prepared order")
+    return order
+
+
+# -------------------------------------------------------------------------------- what does not agree
+
+
+def _listed(run: Run, since: date) -> tuple[Finding, ...]:
+    """Compare the broker's list with the journal, watched ids included; a live zombie is cancelled."""
+    listed = list(run.broker.orders(since=since, now=run.now))
+    there = {order.client_order_id for order in listed}
+    for watched in run.journal.watched(account=run.account):
+        if watched.request.session >= since and watched.client_order_id not in there:
+            found = run.broker.order_by_client_order_id(watched.client_order_id, now=run.now)
+            listed += [found] if found is not None else []
+    orders = run.journal.orders_by_id([order.client_order_id for order in listed])
+    intents = {row.intent_id: row for row in run.journal.intents_by_id([o.intent_id for o in orders])}
+    known = {order.client_order_id: Known(order=order, intent=intents[order.intent_id]) for order in orders}
+    return listed_findings(listed, known)
+
+
+def _held(run: Run, expected: Expected | None) -> tuple[Finding, ...]:
+    """Compare what the account has with the book; a live order may fill in between, so it looks again."""
+    if expected is None:
+        return ()
+    findings: tuple[Finding, ...] = ()
+    for _ in range(LOOKS_AT_HOLDINGS):
+        fills = run.journal.fills(book=expected.book, lane=run.lane, session=expected.session)
+        findings = holdings_findings(with_fills(expected.at_open, fills), run.broker.holdings(now=run.now))
+        if not findings or not _booked_more(run):
+            break
+    return findings
+
+
+def _booked_more(run: Run) -> bool:
+    """Book what filled since the open intents were looked at; returns whether anything did."""
+    before = run.new_fills
+    for row in run.journal.open_intents(account=run.account, lane=run.lane):
+        if row.stage is Stage.WORKING:
+            follow(run, row, order_of(run, row), Means())
+    return run.new_fills > before
+
+
+def _record(run: Run, finding: Finding) -> None:
+    """Halt what a finding is about; a live zombie is cancelled as well, since nobody here expects it."""
+    if finding.halts_account or finding.halts_instrument:
+        run.journal.record_finding(
+            kind=finding.kind.value,
+            account=run.account,
+            symbol=Symbol(finding.symbol) if finding.halts_instrument else "",
+            intent_id=finding.intent_id,
+            detail=finding.detail,
+            is_standing=finding.is_live or finding.client_order_id is None,
+            now=run.now,
+        )
+    else:
+        run.journal.record_incident(
+            kind=finding.kind.value,
+            account=run.account,
+            intent_id=finding.intent_id,
+            detail=finding.detail,
+            is_halting=False,
+            now=run.now,
+        )
+    if finding.kind is FindingKind.ZOMBIE and finding.client_order_id is not None:
+        run.broker.cancel(finding.client_order_id, now=run.now)
