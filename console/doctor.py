@@ -18,6 +18,7 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
+from console.agreement import disagreements
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_pointers import TableState
@@ -228,6 +229,18 @@ def _events(desk: Desk) -> Iterator[JournalEvent]:
         after = page[-1].seq
 
 
+def _stores(desk: Desk) -> Iterator[Checked]:
+    found = disagreements(desk)
+    if found:
+        yield _failed(
+            "stores", "; ".join(found), "restore what is missing, then `trading verify`; trade only after it"
+        )
+        return
+    yield Checked(
+        check="stores", health=Health.OK, found="the journal has all that its log and the lake tell"
+    )
+
+
 def _lake(desk: Desk) -> Iterator[Checked]:
     sample = list(islice(_newest_tables(desk), SAMPLE_TABLES))
     altered = [state for state in sample if not desk.lake.is_intact(state)]
@@ -276,6 +289,7 @@ LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _data_packages,
     _journal,
     _audit_chain,
+    _stores,
     _lake,
     _dagster_home,
 )

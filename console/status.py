@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from console.agreement import disagreements
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.exit_codes import ExitCode
@@ -80,7 +81,12 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
     outbox = desk.journal.outbox()
     books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
     incidents = len(desk.journal.incidents())
-    attention = (*_attention(books), *([f"{incidents} incidents recorded"] if incidents else []))
+    torn = disagreements(desk)
+    attention = (
+        *torn,
+        *_attention(books),
+        *([f"{incidents} incidents recorded"] if incidents else []),
+    )
     verdict, code = _verdict(control, books, attention)
     return Status(
         verdict=verdict,
@@ -92,7 +98,7 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         undelivered_alerts=sum(1 for message in outbox if message.status == "waiting"),
         given_up_alerts=_given_up(desk, outbox),
         incidents=incidents,
-        next=_next(control, books),
+        next=_next(control, books, is_torn=bool(torn)),
     )
 
 
@@ -219,8 +225,13 @@ def _in_short(row: BookStatus) -> str:
     return f"{row.book} {row.session} {row.progress}, {filled} filled"
 
 
-def _next(control: RunControl, books: Sequence[BookStatus]) -> tuple[str, ...]:
-    """Return the commands that come next, most urgent first, at most three."""
+def _next(control: RunControl, books: Sequence[BookStatus], *, is_torn: bool) -> tuple[str, ...]:
+    """Return the commands that come next, most urgent first, at most three.
+
+    Where the stores do not belong together nothing is run before somebody has looked.
+    """
+    if is_torn:
+        return ("trading verify", "trading doctor")
     commands: list[str] = []
     if control.kill_switch_on or control.paused:
         commands.append("trading resume --reason TEXT")

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -262,18 +262,23 @@ def _secrets_in_force() -> tuple[str, ...]:
 
 
 def _decisions_in_lake(desk: Desk, evidence: Evidence) -> Iterator[Replayed]:
-    """Give for each decided session the digest of its decisions in the journal, and of those in the lake.
+    """Give for each session with decisions in the lake their digest in the journal, and in their table.
 
-    The lake's table is what the session's run, or a later rerun of it, made; where there is none there is
-    nothing to compare.
+    The table is what the session's run, or a later rerun of it, made. It is never there before the journal
+    has the decisions, so those of which the journal knows nothing differ.
     """
-    for record in evidence.sessions:
-        if record.lane != desk.lane or record.decided_at is None or record.book not in desk.books:
-            continue
-        state = desk.lake.state(record.book, "decisions", record.session.isoformat())
-        if state is not None:
-            rows = rows_found(desk.lake, [state], "find_decisions")
-            yield Replayed(record.book, record.session, record.decisions_sha, _decisions_sha(rows))
+    registered = {
+        (row.book, row.session.isoformat()): row.decisions_sha
+        for row in evidence.sessions
+        if row.lane == desk.lane
+    }
+    for book in desk.books:
+        for partition in desk.lake.partitions(book, "decisions"):
+            state = desk.lake.state(book, "decisions", partition)
+            if state is not None:
+                rows = rows_found(desk.lake, [state], "find_decisions")
+                recorded = registered.get((book, partition), "")
+                yield Replayed(book, date.fromisoformat(partition), recorded, _decisions_sha(rows))
 
 
 def _decisions_sha(rows: Iterable[Mapping[str, Any]]) -> str:

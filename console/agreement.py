@@ -1,0 +1,84 @@
+"""Do the stores belong together: is this the journal that the audit log and the lake's decisions came from.
+
+A quick look, for `status` and `doctor`, at what a deleted, restored or swapped journal leaves behind. Every
+row and byte is compared in verify.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from console.desk import Desk
+
+_TAIL_BYTES = 65_536
+"""Bytes read at a time from the end of the log, to find its last line."""
+
+
+def disagreements(desk: Desk) -> tuple[str, ...]:
+    """Return how the journal falls short of its audit log and of the lake, empty where it does not.
+
+    A log or lake that lags is none: the next run adds what is missing. Raises `JournalUnavailable` where
+    the journal cannot be read.
+    """
+    return (*_behind_its_log(desk), *_behind_the_lake(desk))
+
+
+def _behind_its_log(desk: Desk) -> Iterator[str]:
+    path = desk.settings.profile_dir / "audit.jsonl"
+    last = _last_event(path)
+    if last is None:
+        return
+    seq, told = last
+    stored = desk.journal.events(after=seq - 1, limit=1)
+    if stored and stored[0].hash == told:
+        return
+    if not desk.journal.exists:
+        yield f"the journal is missing, but its audit log tells of {seq} events: restore it, do not trade"
+    elif not stored:
+        yield f"the journal is behind its audit log, which tells of {seq} events: it is an older copy"
+    else:
+        yield f"event {seq} of the audit log is not the journal's: one of them is another's, or was changed"
+
+
+def _behind_the_lake(desk: Desk) -> Iterator[str]:
+    for name in desk.books:
+        partitions = desk.lake.partitions(name, "decisions")
+        if not partitions:
+            continue
+        latest = date.fromisoformat(partitions[-1])
+        record = desk.journal.session_record(book=name, lane=desk.lane, session=latest)
+        if record is None or record.decided_at is None:
+            yield f"the lake has decisions of {name} {latest}, of which the journal knows nothing"
+
+
+def _last_event(path: Path) -> tuple[int, str] | None:
+    """Return number and hash of the last whole line of a log; `None` where it has none that says so."""
+    try:
+        line = _last_line(path)
+        entry = json.loads(line) if line else None
+        return None if entry is None else (int(entry["seq"]), str(entry["hash"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        # What ails the log itself is told by `doctor` and `verify`.
+        return None
+
+
+def _last_line(path: Path) -> bytes:
+    """Return the last line of a file that has its end, empty where there is none."""
+    if not path.exists():
+        return b""
+    with path.open("rb") as log:
+        start = log.seek(0, os.SEEK_END)
+        held = b""
+        while start > 0:
+            step = min(start, _TAIL_BYTES)
+            start -= step
+            log.seek(start)
+            held = log.read(step) + held
+            whole = held[: held.rfind(b"\n") + 1]
+            if whole.count(b"\n") > 1 or (whole and start == 0):
+                return whole.rstrip(b"\n").rpartition(b"\n")[2]
+    return b""
