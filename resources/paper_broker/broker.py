@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -119,7 +120,7 @@ class PaperBroker:
             definitive_errors=DEFINITIVE_ERRORS, ambiguous_errors=frozenset(SendFault) - _ANSWERED
         )
         self.behaviour = behaviour
-        self._questions = 0
+        self._questions = count(1)
         self._market = market
         self._model = fill_model
         self._calendar = calendar
@@ -229,10 +230,10 @@ class PaperBroker:
 
     def _asked(self) -> str:
         """Count a question, and lose it where that is its fate; return its number."""
-        self._questions += 1
-        if self.behaviour.has(ReportFault.QUERY_LOST, str(self._questions)):
+        number = str(next(self._questions))
+        if self.behaviour.has(ReportFault.QUERY_LOST, number):
             raise QuestionLost(ReportFault.QUERY_LOST)
-        return str(self._questions)
+        return number
 
     def _received(
         self, ledger: sqlite3.Connection, request: OrderRequest, fault: SendFault | None, now: datetime
@@ -334,16 +335,16 @@ class PaperBroker:
         bar = self._market.bar(Symbol(row["symbol"]), session)
         if bar is None:
             return row
-        filled, price, commission = fill_at_open(
-            Side(row["side"]), row["quantity"], bar.open_micros, bar.volume, self._model
-        )
-        if filled == 0:
-            return row
         client_order_id = row["client_order_id"]
         is_cancelled = self.behaviour.has(ReportFault.PART_THEN_CANCELLED, client_order_id)
         is_rejected = self.behaviour.has(ReportFault.PART_THEN_REJECTED, client_order_id)
-        if is_cancelled or is_rejected:
-            filled, commission = filled // 2, commission // 2
+        ends_early = is_cancelled or is_rejected
+        asked = row["quantity"] // 2 if ends_early else row["quantity"]
+        filled, price, commission = fill_at_open(
+            Side(row["side"]), asked, bar.open_micros, bar.volume, self._model
+        )
+        if filled == 0 and not ends_early:
+            return row
         for number, (quantity, its_commission) in enumerate(
             _parts(filled, commission, self.behaviour.executions), start=1
         ):
