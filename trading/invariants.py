@@ -206,7 +206,9 @@ LIVE = "live"
 
 _DIGEST_OF = {BOOK_OPENED: "opening_sha", "decided": "decisions_sha", "settled": "closing_sha"}
 _STEPS = {step.value: step for step in Step}
-_PREPARING = {Step.PREPARED.value, Step.PREPARED_AGAIN.value}
+_MAKING = {Step.PREPARED.value, Step.REPLACED.value}
+"""The events of which each makes an order's row; a replacement makes the next generation's."""
+_PREPARING = _MAKING | {Step.PREPARED_AGAIN.value}
 _ENDINGS = {state.value for state in IntentState if not state.is_open}
 
 
@@ -492,7 +494,7 @@ def _orders_without_events(facts: Facts) -> Iterator[Violation]:
     """Report order rows without the event that prepared them, and such events without their row."""
     prepared: dict[str, str] = {}
     for event in facts.evidence.events:
-        if event.kind == Step.PREPARED:
+        if event.kind in _MAKING:
             request = event.body.get("request", {})
             prepared[str(request.get("client_order_id"))] = str(event.body.get("request_sha"))
     for order in facts.evidence.orders:
@@ -645,7 +647,7 @@ def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
     if stopped:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, though {_listed(stopped)}")
     steps = facts.steps_of.get(event.intent_id, ())
-    if event.kind == Step.PREPARED and event.body.get("payload_hash") != steps[0].body.get("payload_hash"):
+    if event.kind in _MAKING and event.body.get("payload_hash") != steps[0].body.get("payload_hash"):
         yield Violation(INV10, event.intent_id, f"event {event.seq}: another payload than was decided")
 
 
@@ -710,7 +712,7 @@ class _Purses:
         if purse is None or event.kind not in _STEPS:
             return ""
         match _STEPS[event.kind]:
-            case Step.PREPARED:
+            case Step.PREPARED | Step.REPLACED:
                 return self._prepared(purse, event)
             case Step.FILLED:
                 return self._filled(purse, event)
@@ -750,6 +752,9 @@ class _Purses:
         )
 
     def _prepared(self, purse: _Purse, event: JournalEvent) -> str:
+        # A replacement is promised anew: what the generation before it was promised is free again.
+        if (replaced := purse.promises.pop(event.intent_id, None)) is not None:
+            replaced.quantity_left = replaced.micros_left = 0
         request = event.body.get("request", {})
         promise = _Promise(
             client_order_id=ClientOrderId(request.get("client_order_id", "")),
