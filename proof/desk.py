@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from resources import audit_log
 from resources.evidence import gather
@@ -24,14 +24,15 @@ from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
 from trading.actions import CorporateAction
+from trading.brokers import Broker, BrokerDump, BrokerFill, Capabilities, Holdings
 from trading.decisions import Outcome
 from trading.errors import OutcomeUnknown
 from trading.executions import Desk as ExecutorDesk
-from trading.executions import execute_session, settle_orders
+from trading.executions import ask_cancel, execute_session, settle_orders
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.intents import Intent
 from trading.invariants import Evidence, violations
-from trading.journal import FundsView, JournalIntent
+from trading.journal import CancelKind, FundsView, JournalIntent
 from trading.orders import BrokerOrder, OrderRequest
 from trading.positions import Book, opened_book, with_fills
 from trading.quotes import Quote
@@ -39,7 +40,7 @@ from trading.reconciliation import Expected, Outcomes
 from trading.sessions import Calendar
 from trading.simulation import FillModel
 from trading.testing import example_decision, example_intent
-from trading.values import Side, Symbol
+from trading.values import ClientOrderId, Side, Symbol
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
 BEFORE, SESSION = date(2013, 2, 27), date(2013, 2, 28)
@@ -52,7 +53,7 @@ CALENDAR = Calendar(
 )
 OPEN, CLOSE = CALENDAR.opens_at(SESSION), CALENDAR.closes_at(SESSION)
 DECIDED_AT = OPEN - timedelta(hours=2)
-A_DAY = timedelta(days=1)
+A_DAY, A_SECOND = timedelta(days=1), timedelta(seconds=1)
 EARLY = OPEN - timedelta(hours=1)
 """Before the open, when an order rests and can be cancelled or replaced."""
 IN_TIME = OPEN + timedelta(seconds=10)
@@ -78,7 +79,7 @@ ROUNDS = 4
 End = tuple[str, int]
 """How an intent ends: its state, and the shares filled."""
 
-WHOLE: Mapping[Symbol, frozenset[End]] = {
+WHOLE: dict[Symbol, frozenset[End]] = {
     Symbol("AAPL"): frozenset({("executed", 10)}),
     Symbol("IBM"): frozenset({("executed", 5)}),
 }
@@ -141,6 +142,21 @@ class Desk:
         """Return the broker's own file."""
         return self.folder / "paper_broker.db"
 
+    def broker(self, *, volume: int) -> Telling:
+        """Return the way to the broker, in a market of that volume."""
+        return self.paper_broker(volume=volume)
+
+    def paper_broker(self, *, volume: int) -> PaperBroker:
+        """Return the broker itself, on its ledger."""
+        return PaperBroker(
+            self.ledger,
+            account=ACCOUNT,
+            deposit_micros=DEPOSIT_MICROS,
+            market=Market(volume),
+            fill_model=MODEL,
+            calendar=CALENDAR,
+        )
+
     def copy_to(self, folder: Path) -> Desk:
         """Return the same desk in another folder, which must not be there yet."""
         return Desk(Path(shutil.copytree(self.folder, folder)))
@@ -176,20 +192,61 @@ class Market:
         )
 
 
-class Line(PaperBroker):
-    """Be the paper broker behind a line that does `fault` to the first send."""
+class Telling(Broker, Protocol):
+    """Be a broker that also tells all it knows, for the proof."""
 
-    fault: Fault = Fault.NONE
+    def dump(self) -> BrokerDump:
+        """Return everything the broker knows of the account."""
+        ...
+
+
+class Line:
+    """Reach a broker over a line that does `fault` to the first send."""
+
+    def __init__(self, broker: Telling, *, fault: Fault = Fault.NONE) -> None:
+        self._broker = broker
+        self._fault = fault
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what is proven of the broker."""
+        return self._broker.capabilities
 
     def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         """Pass a send on, as the fault says."""
-        fault, self.fault = self.fault, Fault.NONE
+        fault, self._fault = self._fault, Fault.NONE
         if fault is Fault.LOST:
             raise OutcomeUnknown("the line was lost before the order arrived")
-        answer = super().submit(request, now=now)
+        answer = self._broker.submit(request, now=now)
         if fault is Fault.RESET:
             raise OutcomeUnknown("the line was reset after the order had arrived")
-        return super().submit(request, now=now) if fault is Fault.REPEATED else answer
+        return self._broker.submit(request, now=now) if fault is Fault.REPEATED else answer
+
+    def order_by_client_order_id(
+        self, client_order_id: ClientOrderId, *, now: datetime
+    ) -> BrokerOrder | None:
+        """Pass the question on."""
+        return self._broker.order_by_client_order_id(client_order_id, now=now)
+
+    def fills(self, client_order_id: ClientOrderId, *, now: datetime) -> list[BrokerFill]:
+        """Pass the question on."""
+        return self._broker.fills(client_order_id, now=now)
+
+    def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
+        """Pass the cancel on."""
+        self._broker.cancel(client_order_id, now=now)
+
+    def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
+        """Pass the question on."""
+        return self._broker.orders(since=since, now=now)
+
+    def holdings(self, *, now: datetime) -> Holdings:
+        """Pass the question on."""
+        return self._broker.holdings(now=now)
+
+    def dump(self) -> BrokerDump:
+        """Pass the question on."""
+        return self._broker.dump()
 
 
 # -------------------------------------------------------------------------------- one desk's life
@@ -297,17 +354,8 @@ def _evidence(desk: Desk, broker: Line, *, is_healed: bool, as_of: datetime) -> 
 
 
 def broker_of(desk: Desk, scenario: Scenario, *, fault: Fault = Fault.NONE) -> Line:
-    """Return the desk's broker, on its ledger."""
-    line = Line(
-        desk.ledger,
-        account=ACCOUNT,
-        deposit_micros=DEPOSIT_MICROS,
-        market=Market(scenario.volume),
-        fill_model=MODEL,
-        calendar=CALENDAR,
-    )
-    line.fault = fault
-    return line
+    """Return the desk's broker, over a line with a fault."""
+    return Line(desk.broker(volume=scenario.volume), fault=fault)
 
 
 def lock_of(desk: Desk) -> ExecutorFileLock:
@@ -427,7 +475,22 @@ def _execute(desk: Desk, scenario: Scenario) -> None:
 
 
 def _execute_again(desk: Desk, scenario: Scenario) -> None:
-    run(desk, scenario, at=scenario.acts_at + timedelta(seconds=1))
+    run(desk, scenario, at=scenario.acts_at + 2 * A_SECOND)
+
+
+def _ask_cancel(desk: Desk, scenario: Scenario) -> None:
+    _ask(desk, CancelKind.CANCEL, at=scenario.acts_at + A_SECOND)
+
+
+def _ask_replace(desk: Desk, scenario: Scenario) -> None:
+    _ask(desk, CancelKind.REPLACE, at=scenario.acts_at + A_SECOND)
+
+
+def _ask(desk: Desk, kind: CancelKind, *, at: datetime) -> None:
+    with at_journal(desk) as journal:
+        for row in journal.intents(book=BOOK, lane=LANE, session=SESSION):
+            if row.intent.symbol == "AAPL":
+                ask_cancel(journal, row.intent_id, kind=kind, actor="ann", reason="test", now=at)
 
 
 def _settle(desk: Desk, scenario: Scenario) -> None:
@@ -458,6 +521,21 @@ SCENARIOS: tuple[Scenario, ...] = (
         steps=(_execute, _settle),
         volume=LITTLE,
         ends={Symbol("AAPL"): frozenset({("executed", 6)}), Symbol("IBM"): frozenset({("executed", 5)})},
+    ),
+    Scenario(
+        name="cancel",
+        steps=(_execute, _ask_cancel, _execute_again),
+        acts_at=EARLY,
+        recovers_at=EARLY + LATER,
+        # Killed before anybody asked, it is not cancelled.
+        ends=WHOLE | {Symbol("AAPL"): frozenset({("executed", 10), ("cancelled", 0)})},
+    ),
+    Scenario(
+        name="replace",
+        steps=(_execute, _ask_replace, _execute_again),
+        acts_at=EARLY,
+        recovers_at=EARLY + LATER,
+        ends=WHOLE,
     ),
     Scenario(
         name="expiry",

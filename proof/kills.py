@@ -47,11 +47,14 @@ from proof.suite import Progress, Size, Told
 PRODUCT = (
     *(Path(resources.__file__).parent / "journal").glob("*.py"),
     Path(resources.__file__).parent / "audit_log.py",
-    *(Path(trading.__file__).parent / f"{name}.py" for name in ("executions", "reconciliation", "lifecycle")),
+    *(
+        Path(trading.__file__).parent / f"{name}.py"
+        for name in ("executions", "reconciliation", "protocol", "lifecycle")
+    ),
 )
 """The files whose lines are points: what stores, sends, reconciles and tells."""
 
-PURE = frozenset({"lifecycle.py", "records.py"})
+PURE = frozenset({"lifecycle.py", "protocol.py", "records.py"})
 """Of them those that touch nothing outside: a line that a loop repeats within one call is one point there."""
 
 EVERY_TIME, ONCE_A_CALL = range(2)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from proof import desk
 from resources.journal.drafts import Draft
 from resources.journal.store import SqlJournal
-from trading import executions
-from trading.executions import request_of
+from trading import reconciliation
 from trading.journal import JournalIntent
+from trading.lifecycle import Stage
+from trading.protocol import ABSENCES_NEEDED, request_of
 
 
 class Plant(NamedTuple):
@@ -56,22 +57,22 @@ def _lose_the_event() -> None:
 
 def _take_silence_for_refusal() -> None:
     """End what was found prepared as if it was never sent, without asking the broker."""
-    resolve = executions._resolve
+    resolve = reconciliation._resolve
 
-    def guessing(run: Any, row: JournalIntent, *args: Any) -> None:
-        if row.stage.value != "prepared":
-            resolve(run, row, *args)
+    def guessing(run: Any, row: JournalIntent, means: Any) -> None:
+        if row.stage is not Stage.PREPARED:
+            resolve(run, row, means)
             return
         unknown = run.journal.mark_unknown(
             row.intent_id, epoch=row.epoch, reason="found_prepared", is_takeover=True, now=run.now
         )
-        for _ in range(executions.ABSENCES_NEEDED):
+        for _ in range(ABSENCES_NEEDED):
             run.journal.record_absence(row.intent_id, epoch=unknown.epoch, now=run.now)
         run.journal.conclude_absent(
             row.intent_id, epoch=unknown.epoch, reason="guessed", is_expired=False, now=run.now
         )
 
-    executions._resolve = guessing
+    reconciliation._resolve = guessing
 
 
 PLANTED: dict[str, Plant] = {

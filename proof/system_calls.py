@@ -1,9 +1,10 @@
 """Ended inside a line: SIGKILL as the executor's process enters a system call, injected by strace.
 
 What a line of Python does to files is several calls: pages written to a log, syncs, locks, the audit log's
-append. A child forked from the zygote waits, strace is attached to it with the call and the count at which
-the kernel is to kill it, and then it does what its scenario says. A call at which it is killed is not made;
-the one before it was. Kills between lines are kills.py.
+append, what goes over the wire to a broker that is a process of its own. A child forked from the zygote
+waits, strace is attached to it with the call and the count at which the kernel is to kill it, and then it
+does what its scenario says. A call at which it is killed is not made; the one before it was. Kills between
+lines are kills.py.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import signal
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 from proof import desk as desks
-from proof.desk import SCENARIOS, Scenario
+from proof.desk import SCENARIOS, Desk, Scenario, Telling
 from proof.forks import (
     Found,
     Zygote,
@@ -38,6 +41,9 @@ from proof.forks import (
 )
 from proof.planted import PLANTED
 from proof.suite import NotRun, Progress, Size, Told
+from resources.paper_broker.broker import DEFINITIVE_ERRORS, KIND
+from resources.paper_broker.client import HttpPaperBroker
+from resources.paper_broker.server import BrokerServer
 
 CALLS = (
     "openat", "pwrite64", "write", "fdatasync", "fsync", "ftruncate", "flock", "fcntl",
@@ -46,6 +52,9 @@ CALLS = (
 """The calls through which a process leaves anything behind, locks it, or speaks to a broker."""
 
 PR_SET_PTRACER, PR_SET_PTRACER_ANY = 0x59616D61, ctypes.c_ulong(-1)
+
+CAPABILITIES = KIND.capabilities(definitive_errors=DEFINITIVE_ERRORS)
+"""What a client declares of the broker that is served here."""
 
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\(")
 
@@ -105,9 +114,42 @@ def drawn(calls: dict[str, list[Point]], size: Size) -> list[Point]:
     return turns[: size.points]
 
 
+@dataclass(frozen=True, slots=True)
+class ServedDesk(Desk):
+    """Name the files of a desk whose broker answers at `url`."""
+
+    url: str
+
+    def broker(self, *, volume: int) -> Telling:  # noqa: ARG002 - the market is the server's
+        """Return the broker behind its server."""
+        return HttpPaperBroker(self.url, capabilities=CAPABILITIES)
+
+
+@contextmanager
+def served(at: Zygote, scenario: Scenario) -> Iterator[ServedDesk]:
+    """Give a copy of a scenario's desk whose broker is a process of its own, and outlives who sends to it."""
+    with copied(at, at.templates[scenario.name]) as desk:
+        reader, writer = os.pipe()
+
+        def serve() -> None:
+            with BrokerServer(desk.paper_broker(volume=scenario.volume)) as server:
+                os.write(writer, f"{server.url}\n".encode())
+                server.serve_forever()
+
+        pid = child(at, serve)
+        os.close(writer)
+        try:
+            with os.fdopen(reader, encoding="utf-8") as told:
+                url = told.readline().strip()
+            yield ServedDesk(desk.folder, url)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
 def _points_of(at: Zygote, scenario: Scenario) -> list[Point]:
     """Return every call of a scenario that nobody kills."""
-    with copied(at, at.templates[scenario.name]) as desk:
+    with served(at, scenario) as desk:
         log = desk.folder.parent / "calls.log"
         traced = ",".join(f"?{call}" for call in CALLS)
         pid = _straced(at, partial(desks.act, desk, scenario), [f"--trace={traced}"], log=str(log))
@@ -119,7 +161,7 @@ def _points_of(at: Zygote, scenario: Scenario) -> list[Point]:
 
 def _kill(at: Zygote, point: Point) -> Found:
     scenario = scenario_named(point.scenario)
-    with copied(at, at.templates[scenario.name]) as desk:
+    with served(at, scenario) as desk:
         inject = f"inject=?{point.call}:signal=SIGKILL:when={point.time}"
         pid = _straced(at, partial(desks.act, desk, scenario), [f"--trace=?{point.call}", "-e", inject])
         if not is_killed(pid):
