@@ -1,0 +1,592 @@
+"""The executor's rules: what holds a send, what an absence means, how orders end, what does not agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from trading.brokers import BrokerFill, Capabilities, DedupScope, Holdings
+from trading.decisions import Outcome
+from trading.guards import (
+    EXECUTION_DISABLED,
+    GUARDS,
+    INSUFFICIENT_BUYING_POWER,
+    MISSING_PRICE,
+    NO_LIMIT,
+    PASS,
+    QUOTE_STALE,
+    SESSION_CLOSED,
+    Why,
+)
+from trading.intents import client_order_id_of
+from trading.journal import (
+    CancelKind,
+    ExecutorTerm,
+    Halt,
+    JournalIntent,
+    JournalOrder,
+    RunControl,
+)
+from trading.lifecycle import IntentState, Stage
+from trading.orders import BrokerOrder, OrderStatus
+from trading.positions import Book, Position
+from trading.protocol import (
+    ABSENCES_NEEDED,
+    SEND_MARGIN,
+    WATCHED_SESSIONS,
+    Finding,
+    FindingKind,
+    Known,
+    Next,
+    absence_refusal,
+    after_absence,
+    ending_of,
+    gate_refusal,
+    holdings_findings,
+    is_temporary,
+    listed_findings,
+    may_be_alive,
+    named_executions,
+    replacement_refusal,
+    request_of,
+    reservation_micros,
+    send_time_refusal,
+    term_refusal,
+)
+from trading.testing import example_decision, example_intent
+from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce
+
+NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+def row_of(intent=None, **changes) -> JournalIntent:
+    decision = example_decision(intent or example_intent(), not_after=CLOSE, outcome=Outcome.APPROVED)
+    row = JournalIntent(
+        intent_id=decision.intent_id,
+        intent=decision.intent,
+        account=decision.account,
+        lane=decision.lane,
+        state=IntentState.EXECUTING,
+        stage=Stage.WORKING,
+        version=4,
+        epoch=1,
+        generation=0,
+        quantity=10,
+        unadvised_quantity=10,
+        filled_quantity=0,
+        payload_hash="hash",
+        reason="",
+        actor="",
+        not_after=CLOSE,
+        verdicts_sha="v",
+        limits_sha="l",
+        inputs_sha="i",
+        complete=False,
+        changed_at=NOW,
+    )
+    return replace(row, **changes)
+
+
+def order_of(row=None, **changes) -> JournalOrder:
+    request = request_of(row or row_of())
+    order = JournalOrder(
+        intent_id=(row or row_of()).intent_id,
+        client_order_id=request.client_order_id,
+        generation=0,
+        request=request,
+        request_sha="sha",
+        status="unknown",
+        broker_order_id="",
+        filled_quantity=0,
+        attempts=1,
+        absences=ABSENCES_NEEDED,
+        first_absent_at=NOW,
+        cancel_asked_at=None,
+        cancel_kind=CancelKind.NONE,
+        prepared_at=NOW,
+        send_by=NOW + timedelta(seconds=60),
+        reason="",
+    )
+    return replace(order, **changes)
+
+
+def told_of(order=None, **changes) -> BrokerOrder:
+    request = (order or order_of()).request
+    found = BrokerOrder(
+        broker_order_id="b-1",
+        client_order_id=request.client_order_id,
+        symbol=request.symbol,
+        side=request.side,
+        quantity=request.quantity,
+        filled_quantity=0,
+        status=OrderStatus.WORKING,
+    )
+    return replace(found, **changes)
+
+
+# -------------------------------------------------------------------------------- what is sent
+
+
+def test_a_request_says_what_was_decided_under_an_id_of_its_generation():
+    row = row_of()
+    request = request_of(row)
+
+    assert request.client_order_id == client_order_id_of(
+        account=row.account, intent_id=row.intent_id, generation=0
+    )
+    assert (request.account, request.session, request.symbol) == ("SIM-FIVE", date(2013, 2, 28), "AAPL")
+    assert (request.side, request.quantity, request.reference_price_micros) == (Side.BUY, 10, 100_000_000)
+    assert (request.order_type, request.time_in_force) == (OrderType.MARKET, TimeInForce.OPG)
+
+
+def test_a_replacement_asks_for_what_is_left_under_another_id():
+    first, second = row_of(), row_of(generation=1, filled_quantity=4)
+
+    assert request_of(second).quantity == 6
+    assert request_of(second).client_order_id != request_of(first).client_order_id
+
+
+POWER = [name for name, _ in GUARDS].index("buying_power")
+
+
+def whys(observed: int) -> tuple[Why, ...]:
+    return tuple(
+        Why(PASS, observed if place == POWER else 10**15, NO_LIMIT, NO_LIMIT) for place in range(len(GUARDS))
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "filled", "counted", "reserved"),
+    [
+        (Side.BUY, 0, 1_000_100_000, 1_000_100_000),
+        (Side.BUY, 0, 1, 1_000_000_000),
+        (Side.BUY, 4, 1, 600_000_000),
+        (Side.SELL, 0, 1_000_100_000, 0),
+    ],
+    ids=["what the guard counted", "never below the notional", "of what is left", "a sale promises nothing"],
+)
+def test_a_buy_promises_away_what_it_may_cost(side, filled, counted, reserved):
+    row = row_of(example_intent(side=side), filled_quantity=filled)
+
+    assert reservation_micros(row, whys(counted)) == reserved
+
+
+def test_without_verdicts_the_notional_is_promised():
+    assert reservation_micros(row_of(), ()) == 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [
+        ([], False),
+        ([Why(PASS, 0, 0, NO_LIMIT)], False),
+        ([Why(EXECUTION_DISABLED, 0, 1, 0)], True),
+        ([Why(SESSION_CLOSED, 0, 1, 0)], True),
+        ([Why(PASS, 0, 0, NO_LIMIT), Why(SESSION_CLOSED, 0, 1, 0)], True),
+        ([Why(MISSING_PRICE, 0, 1, 0)], False),
+        ([Why(QUOTE_STALE, 301, 300, 0)], True),
+        ([Why(QUOTE_STALE, 300, 300, 0)], False),
+        ([Why(QUOTE_STALE, -1, 300, 0)], False),
+        ([Why(QUOTE_STALE, 1, 0, 0)], False),
+        ([Why(QUOTE_STALE, 2, 1, 0)], True),
+        ([Why(INSUFFICIENT_BUYING_POWER, 2, 1, 0), Why(QUOTE_STALE, 301, 300, 0)], True),
+        ([Why(MISSING_PRICE, 0, 1, 0), Why(QUOTE_STALE, 301, 300, 0)], False),
+    ],
+)
+def test_an_intent_waits_where_time_may_cure_the_first_reason(said, waits):
+    assert is_temporary(said) is waits
+
+
+# -------------------------------------------------------------------------------- what holds a send
+
+RUNNING = RunControl(kill_switch_on=False, paused=False, actor="ann", reason="r", changed_at=None)
+HALTED = replace(RUNNING, kill_switch_on=True, actor="bob", reason="fire")
+PAUSED = replace(RUNNING, paused=True, actor="cyd", reason="lunch")
+FLATTEN = example_intent(slot=Slot.FLATTEN)
+
+
+def halt(symbol: str = "", account: str = "SIM-FIVE") -> Halt:
+    return Halt(account=account, symbol=symbol, actor="executor", reason="cash", changed_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("control", "halts", "intent", "why_not"),
+    [
+        (RUNNING, [], None, ""),
+        (HALTED, [], None, "kill_switch_on: is held, since bob said 'fire'"),
+        (HALTED, [], FLATTEN, ""),
+        (PAUSED, [], None, "trading_paused: is held, since cyd said 'lunch'"),
+        (PAUSED, [], FLATTEN, "trading_paused: is held, since cyd said 'lunch'"),
+        (replace(HALTED, paused=True), [], FLATTEN, "trading_paused: is held, since bob said 'fire'"),
+        (RUNNING, [halt()], None, "account_halted: is held, since executor said 'cash'"),
+        (RUNNING, [halt("AAPL")], None, "instrument_halted: is held, since executor said 'cash'"),
+        (RUNNING, [halt("IBM")], None, ""),
+        (RUNNING, [halt(account="OTHER")], None, ""),
+        (RUNNING, [halt("AAPL", "OTHER"), halt("IBM")], None, ""),
+        (RUNNING, [halt("IBM"), halt()], None, "account_halted: is held, since executor said 'cash'"),
+    ],
+)
+def test_run_control_and_halts_hold_what_they_are_about(control, halts, intent, why_not):
+    assert gate_refusal(row_of(intent), control, halts) == why_not
+
+
+TERM = ExecutorTerm(
+    account="SIM-FIVE", lane="simulated", term=7, holder="run 1", began_at=NOW, reconciled_at=None
+)
+DONE = replace(TERM, reconciled_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_needed", "why_not"),
+    [
+        (None, False, "term_over: expected executor term 7, found no term"),
+        (replace(DONE, term=8), False, "term_over: expected executor term 7, found term 8 of run 1"),
+        (replace(DONE, term=6), True, "term_over: expected executor term 7, found term 6 of run 1"),
+        (TERM, True, "not_reconciled: executor term 7 has not been reconciled with the broker"),
+        (TERM, False, ""),
+        (DONE, True, ""),
+        (DONE, False, ""),
+    ],
+)
+def test_an_executor_acts_in_its_own_term_and_claims_once_reconciled(found, is_needed, why_not):
+    assert term_refusal(found, 7, is_reconciled_needed=is_needed) == why_not
+
+
+@pytest.mark.parametrize(
+    ("send_by", "now", "why_not"),
+    [
+        (NOW + SECOND, NOW, ""),
+        (NOW, NOW, "send_by_passed"),
+        (NOW, NOW + SECOND, "send_by_passed"),
+        (CLOSE + SECOND, CLOSE - SECOND, ""),
+        (CLOSE + SECOND, CLOSE, "not_after_passed"),
+    ],
+)
+def test_nothing_is_sent_at_or_after_its_time(send_by, now, why_not):
+    assert send_time_refusal(row_of(), send_by, now) == why_not
+
+
+@pytest.mark.parametrize(
+    ("is_death_proven", "late", "is_alive"),
+    [
+        (True, -SECOND, False),
+        (False, -SECOND, True),
+        (False, SEND_MARGIN - SECOND, True),
+        (False, SEND_MARGIN, False),
+    ],
+)
+def test_an_earlier_holder_may_be_alive_until_its_lease_is_over(is_death_proven, late, is_alive):
+    order = order_of()
+
+    assert may_be_alive(order, is_death_proven=is_death_proven, now=order.send_by + late) is is_alive
+
+
+# -------------------------------------------------------------------------------- what an absence means
+
+REMEMBERS = Capabilities(
+    is_live=False,
+    dedup_scope=DedupScope.ALL_TIME,
+    is_query_authoritative=True,
+    settle_time_s=30,
+    definitive_errors=frozenset(),
+)
+
+
+def scoped(scope: DedupScope, **changes) -> Capabilities:
+    return replace(REMEMBERS, dedup_scope=scope, **changes)
+
+
+WINDOW = scoped(DedupScope.WINDOW, dedup_window_s=300)
+SETTLED, EARLY = NOW + 30 * SECOND, NOW + 29 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "is_death_proven", "now", "follows"),
+    [
+        (REMEMBERS, True, NOW, (Next.SEND_AGAIN, "absent")),
+        (REMEMBERS, False, NOW, (Next.SEND_AGAIN, "absent")),
+        (REMEMBERS, True, CLOSE - SECOND, (Next.SEND_AGAIN, "absent")),
+        (REMEMBERS, True, CLOSE, (Next.CONCLUDE, "too_late_to_send")),
+        (REMEMBERS, False, CLOSE, (Next.PARK, "holder_not_proven_dead")),
+        (replace(REMEMBERS, is_query_authoritative=False), True, NOW, (Next.PARK, "query_not_authoritative")),
+        (scoped(DedupScope.NONE), True, SETTLED, (Next.PARK, "dedup_not_for_all_time")),
+        (scoped(DedupScope.OPEN_ONLY), True, SETTLED, (Next.PARK, "dedup_not_for_all_time")),
+        (scoped(DedupScope.NONE), False, SETTLED, (Next.PARK, "holder_not_proven_dead")),
+        (scoped(DedupScope.SESSION), True, EARLY, (Next.WAIT, "settle_time")),
+        (scoped(DedupScope.SESSION), True, SETTLED, (Next.SEND_AGAIN, "absent")),
+        (scoped(DedupScope.SESSION), False, SETTLED, (Next.PARK, "holder_not_proven_dead")),
+        (scoped(DedupScope.SESSION), True, CLOSE, (Next.PARK, "dedup_not_for_all_time")),
+        (WINDOW, True, EARLY, (Next.WAIT, "settle_time")),
+        (WINDOW, True, SETTLED, (Next.SEND_AGAIN, "absent")),
+        (WINDOW, True, NOW + 299 * SECOND, (Next.SEND_AGAIN, "absent")),
+        (WINDOW, True, NOW + 300 * SECOND, (Next.PARK, "dedup_not_for_all_time")),
+        (WINDOW, False, SETTLED, (Next.PARK, "holder_not_proven_dead")),
+        (replace(WINDOW, dedup_window_s=10**9), True, CLOSE, (Next.PARK, "dedup_not_for_all_time")),
+    ],
+)
+def test_what_is_absent_is_sent_again_only_where_a_second_order_would_be_refused(
+    capabilities, is_death_proven, now, follows
+):
+    found = after_absence(row_of(), order_of(), capabilities, is_death_proven=is_death_proven, now=now)
+
+    assert tuple(found) == follows
+
+
+def test_an_absence_at_the_end_waits_for_the_brokers_settle_time():
+    order = order_of(first_absent_at=CLOSE)
+    told = {"capabilities": REMEMBERS, "is_death_proven": True}
+
+    assert after_absence(row_of(), order, **told, now=CLOSE) == (Next.WAIT, "settle_time")
+    assert after_absence(row_of(), order, **told, now=CLOSE + 29 * SECOND).next is Next.WAIT
+    assert after_absence(row_of(), order, **told, now=CLOSE + 30 * SECOND).next is Next.CONCLUDE
+    unseen = order_of(first_absent_at=None)
+    assert after_absence(row_of(), unseen, **told, now=CLOSE).next is Next.WAIT
+
+
+@pytest.mark.parametrize("absences", [0, 1, 2])
+def test_an_absence_is_asked_for_until_it_is_proven(absences):
+    order = order_of(absences=absences)
+
+    assert after_absence(row_of(), order, REMEMBERS, is_death_proven=True, now=NOW) == (
+        Next.ASK_AGAIN,
+        "absence_not_proven",
+    )
+    assert absence_refusal(order) == f"absent {absences} times at the broker; 3 prove it"
+    assert absence_refusal(order_of(absences=3)) == ""
+
+
+def test_an_acknowledged_order_that_is_gone_proves_nothing():
+    order = order_of(broker_order_id="b-9", absences=99)
+
+    assert after_absence(row_of(), order, REMEMBERS, is_death_proven=True, now=NOW) == (
+        Next.PARK,
+        "acknowledged_then_absent",
+    )
+    assert absence_refusal(order) == "acknowledged as b-9; that it is gone proves nothing"
+
+
+def test_ids_are_watched_for_two_sessions_and_absences_are_three():
+    assert (2, 3, timedelta(seconds=5)) == (WATCHED_SESSIONS, ABSENCES_NEEDED, SEND_MARGIN)
+
+
+# -------------------------------------------------------------------------------- how an order ends
+
+
+@pytest.mark.parametrize("status", list(OrderStatus))
+@pytest.mark.parametrize("kind", list(CancelKind))
+def test_an_intent_ends_as_its_order_did(status, kind):
+    unfilled = IntentState.FAILED if status is OrderStatus.REJECTED else IntentState.EXPIRED
+    if status is not OrderStatus.REJECTED and kind in {CancelKind.CANCEL, CancelKind.REPLACE}:
+        unfilled = IntentState.CANCELLED
+
+    assert ending_of(status, 1, cancel_kind=kind) is IntentState.EXECUTED
+    assert ending_of(status, 0, cancel_kind=kind) is unfilled
+
+
+ASKED = order_of(cancel_kind=CancelKind.REPLACE, filled_quantity=4)
+ENDED = told_of(status=OrderStatus.CANCELLED, filled_quantity=4)
+
+
+@pytest.mark.parametrize(
+    ("row", "order", "ended", "why_not"),
+    [
+        (row_of(filled_quantity=4), ASKED, ENDED, ""),
+        (
+            row_of(filled_quantity=4),
+            replace(ASKED, cancel_kind=CancelKind.CANCEL),
+            ENDED,
+            "nobody asked to replace it",
+        ),
+        (
+            row_of(filled_quantity=4),
+            ASKED,
+            replace(ENDED, status=OrderStatus.WORKING),
+            "the old order is working at the broker; only a cancelled one is replaced",
+        ),
+        (
+            row_of(filled_quantity=4),
+            ASKED,
+            replace(ENDED, status=OrderStatus.FILLED),
+            "the old order is filled at the broker; only a cancelled one is replaced",
+        ),
+        (
+            row_of(filled_quantity=4),
+            ASKED,
+            replace(ENDED, filled_quantity=5),
+            "the broker filled 5, booked are 4",
+        ),
+        (row_of(filled_quantity=10), ASKED, ENDED, "all 10 are filled"),
+    ],
+)
+def test_only_a_cancelled_order_with_all_fills_booked_is_replaced(row, order, ended, why_not):
+    assert replacement_refusal(row, order, ended) == why_not
+
+
+def execution(execution_id="", **changes) -> BrokerFill:
+    fill = BrokerFill(execution_id, ClientOrderId("ta-1"), 5, 100, 1, NOW)
+    return fill._replace(**changes)
+
+
+def test_an_execution_without_an_id_gets_one_from_what_it_says_and_how_often():
+    first, second, other = named_executions([execution(), execution(), execution(quantity=6)])
+
+    assert len({first.execution_id, second.execution_id, other.execution_id}) == 3
+    assert named_executions([execution(quantity=6), execution(), execution()]) == (other, first, second)
+    assert named_executions([execution("exe-1")]) == (execution("exe-1"),)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_order_id": ClientOrderId("ta-2")},
+        {"quantity": 6},
+        {"price_micros": 101},
+        {"commission_micros": 2},
+        {"filled_at": NOW + SECOND},
+    ],
+)
+def test_executions_that_say_something_else_are_others(changes):
+    (one,), (other,) = named_executions([execution()]), named_executions([execution(**changes)])
+
+    assert one.execution_id.startswith("exe-")
+    assert one.execution_id != other.execution_id
+
+
+# -------------------------------------------------------------------------------- what does not agree
+
+
+def known(order=None, row=None) -> dict[ClientOrderId, Known]:
+    order = order or order_of(status="working")
+    return {order.client_order_id: Known(order=order, intent=row or row_of())}
+
+
+ENDED_ROW = row_of(state=IntentState.EXPIRED, stage=Stage.NONE)
+
+
+@pytest.mark.parametrize(
+    ("listed", "rows", "kinds"),
+    [
+        ([], known(), []),
+        ([told_of()], known(), []),
+        ([told_of(status=OrderStatus.FILLED, filled_quantity=10)], known(), []),
+        ([told_of()], {}, [(FindingKind.ZOMBIE, True)]),
+        ([told_of(status=OrderStatus.CANCELLED)], {}, [(FindingKind.ORPHAN, False)]),
+        ([told_of(quantity=11)], known(), [(FindingKind.MISMATCHED, True)]),
+        ([told_of()], known(row=ENDED_ROW), [(FindingKind.ZOMBIE, True)]),
+        ([told_of(status=OrderStatus.CANCELLED)], known(row=ENDED_ROW), []),
+        (
+            [told_of(status=OrderStatus.CANCELLED, filled_quantity=3)],
+            known(row=ENDED_ROW),
+            [(FindingKind.ORPHAN, False)],
+        ),
+        (
+            [told_of(status=OrderStatus.CANCELLED, filled_quantity=3)],
+            known(order_of(filled_quantity=3), ENDED_ROW),
+            [],
+        ),
+        ([told_of()], known(row=row_of(generation=1)), [(FindingKind.ZOMBIE, True)]),
+        ([told_of(), told_of(broker_order_id="b-2")], known(), [(FindingKind.TWICE, True)]),
+        (
+            [told_of(), told_of(broker_order_id="b-2", status=OrderStatus.FILLED)],
+            {},
+            [(FindingKind.ZOMBIE, True), (FindingKind.TWICE, False)],
+        ),
+        ([told_of(client_order_id=ClientOrderId("mine-1"))], known(), [(FindingKind.FOREIGN, True)]),
+        (
+            [told_of(client_order_id=ClientOrderId("mine-1")), told_of()],
+            {},
+            [(FindingKind.FOREIGN, True), (FindingKind.ZOMBIE, True)],
+        ),
+    ],
+)
+def test_what_a_broker_lists_is_held_against_the_journal(listed, rows, kinds):
+    findings = listed_findings(listed, rows)
+
+    assert [(finding.kind, finding.is_live) for finding in findings] == kinds
+
+
+def test_a_finding_names_the_order_and_what_is_wrong():
+    (zombie,) = listed_findings([told_of(filled_quantity=2)], known(row=ENDED_ROW))
+    (unknown,) = listed_findings([told_of()], {})
+    (other,) = listed_findings([told_of(quantity=11)], known())
+    (orphan,) = listed_findings(
+        [told_of(status=OrderStatus.CANCELLED, filled_quantity=3)], known(row=ENDED_ROW)
+    )
+    (foreign,) = listed_findings([told_of(client_order_id=ClientOrderId("mine-1"))], {})
+    (_, twice) = listed_findings([told_of(), told_of(broker_order_id="b-2")], {})
+    client_order_id = order_of().client_order_id
+
+    assert (zombie.client_order_id, zombie.intent_id, zombie.symbol) == (
+        client_order_id,
+        row_of().intent_id,
+        "AAPL",
+    )
+    assert zombie.detail == (f"BUY 10 AAPL, 2 filled, working ({client_order_id}): the intent is expired")
+    assert unknown.intent_id == ""
+    assert unknown.detail.endswith(": the journal has no row of it")
+    assert other.detail.endswith(": quantity sent 10, found 11")
+    assert orphan.detail.endswith(": booked are 0")
+    assert foreign.detail.endswith(": not ours")
+    assert twice.detail.endswith(": another one under the id")
+
+
+@pytest.mark.parametrize(
+    ("kind", "account", "instrument"),
+    [
+        (FindingKind.ZOMBIE, True, False),
+        (FindingKind.ORPHAN, True, False),
+        (FindingKind.MISMATCHED, True, False),
+        (FindingKind.TWICE, True, False),
+        (FindingKind.CASH, True, False),
+        (FindingKind.POSITION, False, True),
+        (FindingKind.FOREIGN, False, False),
+    ],
+)
+def test_a_finding_halts_what_it_is_about(kind, account, instrument):
+    finding = Finding(kind, None, "", "AAPL", "d")
+
+    assert (finding.halts_account, finding.halts_instrument) == (account, instrument)
+    assert not finding.is_live
+
+
+BOOK = Book(
+    currency="USD",
+    cash_micros=100,
+    deposits_micros=100,
+    positions=(Position(Symbol("AAPL"), 5, 1), Position(Symbol("IBM"), 7, 1)),
+)
+
+
+@pytest.mark.parametrize(
+    ("quantities", "cash", "details"),
+    [
+        ({"AAPL": 5, "IBM": 7}, 100, []),
+        ({"AAPL": 6, "IBM": 7}, 100, ["AAPL: book 5, broker 6"]),
+        ({"IBM": 7}, 100, ["AAPL: book 5, broker 0"]),
+        ({"AAPL": 5, "IBM": 7, "FB": 1}, 100, ["FB: book 0, broker 1"]),
+        ({"AAPL": 5, "IBM": 7}, 99, ["cash: book 100 micro-units, broker 99"]),
+        (
+            {"AAPL": -5},
+            0,
+            [
+                "AAPL: book 5, broker -5",
+                "IBM: book 7, broker 0",
+                "cash: book 100 micro-units, broker 0",
+            ],
+        ),
+    ],
+)
+def test_holdings_are_compared_share_by_share_and_to_the_unit(quantities, cash, details):
+    found = Holdings(quantities={Symbol(name): held for name, held in quantities.items()}, cash_micros=cash)
+    findings = holdings_findings(BOOK, found)
+
+    assert [finding.detail for finding in findings] == details
+    for finding in findings:
+        is_cash = finding.detail.startswith("cash")
+        assert finding.kind is (FindingKind.CASH if is_cash else FindingKind.POSITION)
+        assert finding.symbol == ("" if is_cash else finding.detail.partition(":")[0])
+        assert (finding.client_order_id, finding.intent_id, finding.is_live) == (None, "", False)
