@@ -20,7 +20,7 @@ from resources.journal import records
 from trading.audit import instant_from_text
 from trading.brokers import Arrival, BrokerDump, BrokerFill
 from trading.errors import BrokerUnavailable, JournalUnavailable
-from trading.invariants import Approval, Evidence, Replayed, Reservation
+from trading.invariants import Approval, Bust, Evidence, Replayed, Reservation
 from trading.journal import JournalEvent, JournalIntent
 from trading.orders import BrokerOrder, OrderStatus
 from trading.values import ClientOrderId, IntentId, Side, Symbol
@@ -31,11 +31,14 @@ QUESTIONS = (
     "find_judged_intents",
     "find_all_orders",
     "find_all_fills",
+    "find_all_busts",
     "find_all_approvals",
     "find_all_reservations",
     "find_all_sessions",
     "find_incidents",
     "find_run_control",
+    "find_all_halts",
+    "find_all_executors",
     "find_all_events",
 )
 
@@ -161,11 +164,17 @@ def gather(
                 ClientOrderId(row["client_order_id"]) for row in found["find_all_orders"] if row["is_live"]
             ),
             fills=tuple(records.fill_of(row) for row in found["find_all_fills"]),
+            busts=tuple(
+                Bust(row["execution_id"], row["takes_back"], IntentId(row["intent_id"]))
+                for row in found["find_all_busts"]
+            ),
             approvals=tuple(_approval_of(row) for row in found["find_all_approvals"]),
             reservations=tuple(_reservation_of(row) for row in found["find_all_reservations"]),
             sessions=tuple(records.session_record_of(row) for row in found["find_all_sessions"]),
             incidents=tuple(records.incident_of(row) for row in found["find_incidents"]),
             run_control=records.run_control_of(controls[0] if controls else None),
+            halts=tuple(records.halt_of(row) for row in found["find_all_halts"]),
+            terms=tuple(records.executor_term_of(row) for row in found["find_all_executors"]),
             events=_events_of(found["find_all_events"]),
             audit_lines=lines,
             checkpoint_faults=checkpoint_faults,

@@ -20,6 +20,8 @@ from trading.errors import BadInput
 from trading.guards import GUARDS, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import (
+    ExecutorTerm,
+    Halt,
     Incident,
     JournalEvent,
     JournalIntent,
@@ -39,6 +41,7 @@ from trading.lifecycle import (
     transition,
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
+from trading.protocol import FindingKind
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol
 
 
@@ -63,6 +66,14 @@ class Reservation(NamedTuple):
     micros_left: int
 
 
+class Bust(NamedTuple):
+    """Hold that the broker took a booked execution back."""
+
+    execution_id: str
+    takes_back: str
+    intent_id: IntentId
+
+
 class Replayed(NamedTuple):
     """Hold the digest of a session's decisions as recorded, and as made again from the same inputs."""
 
@@ -84,12 +95,13 @@ class Violation(NamedTuple):
 class Evidence:
     """Hold all that the invariants are checked on; `events` are all of them, ascending.
 
-    `judged` says of each intent with stored verdicts whether all of them passed. `live_orders` are those
-    sent for real money. `audit_lines` are the log's lines in order, the last one maybe torn; `None` where
-    there is no log to compare. `checkpoint_faults` says what the signed checkpoints find wrong, `None`
-    where they were not looked at. `dumps` holds one dump a broker account. `is_healed` says that recovery
-    has run to its end and nothing runs now; `as_of` is then its time. `replayed` and `planted_secrets` are
-    what a replay and a test bring along.
+    `fills` are all that were ever booked, those that `busts` take back among them. `judged` says of each
+    intent with stored verdicts whether all of them passed. `live_orders` are those sent for real money.
+    `halts` and `terms` are those in force. `audit_lines` are the log's lines in order, the last one maybe
+    torn; `None` where there is no log to compare. `checkpoint_faults` says what the signed checkpoints find
+    wrong, `None` where they were not looked at. `dumps` holds one dump a broker account. `is_healed` says
+    that recovery has run to its end and nothing runs now; `as_of` is then its time. `replayed` and
+    `planted_secrets` are what a replay and a test bring along.
     """
 
     intents: tuple[JournalIntent, ...] = ()
@@ -97,11 +109,14 @@ class Evidence:
     orders: tuple[JournalOrder, ...] = ()
     live_orders: frozenset[ClientOrderId] = frozenset()
     fills: tuple[Fill, ...] = ()
+    busts: tuple[Bust, ...] = ()
     approvals: tuple[Approval, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     sessions: tuple[SessionRecord, ...] = ()
     incidents: tuple[Incident, ...] = ()
     run_control: RunControl | None = None
+    halts: tuple[Halt, ...] = ()
+    terms: tuple[ExecutorTerm, ...] = ()
     events: tuple[JournalEvent, ...] = ()
     audit_lines: Iterable[str] | None = None
     checkpoint_faults: tuple[str, ...] | None = None
@@ -152,7 +167,11 @@ NOTHING_FOLDED = Folded(None, None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Hold evidence with what several invariants look up in it, each made once."""
+    """Hold evidence with what several invariants look up in it, each made once.
+
+    `alarmed` are the intents that an incident names, `told_apart` those of which one says that the broker
+    has them otherwise; `busted` are the executions that the broker took back.
+    """
 
     evidence: Evidence
     intents: Mapping[str, JournalIntent]
@@ -162,6 +181,8 @@ class Facts:
     steps_of: Mapping[str, Sequence[JournalEvent]]
     folded: Mapping[str, Folded]
     alarmed: frozenset[str]
+    told_apart: frozenset[str]
+    busted: frozenset[str]
     at_brokers: Mapping[ClientOrderId, Sequence[BrokerOrder]]
     dumped_accounts: frozenset[str]
 
@@ -191,6 +212,10 @@ def facts_of(evidence: Evidence) -> Facts:
         steps_of=steps_of,
         folded={intent_id: _folded(events) for intent_id, events in steps_of.items()},
         alarmed=frozenset(incident.intent_id for incident in evidence.incidents if incident.intent_id),
+        told_apart=frozenset(
+            incident.intent_id for incident in evidence.incidents if incident.kind in TOLD_APART
+        ),
+        busted=frozenset(bust.takes_back for bust in evidence.busts),
         at_brokers=at_brokers,
         dumped_accounts=frozenset(dump.account for dump in evidence.dumps),
     )
@@ -202,7 +227,13 @@ INV11, INV12, INV13, INV14, INV15, INV16 = "INV11", "INV12", "INV13", "INV14", "
 
 BOOK_OPENED = "book_opened"
 RUN_CONTROL = "run_control"
+HALTED, HALT_LIFTED = "halted", "halt_lifted"
+EXECUTOR_BEGAN, RECONCILED = "executor_began", "reconciled"
+BUST = "bust"
 LIVE = "live"
+
+TOLD_APART = frozenset({FindingKind.ZOMBIE, FindingKind.ORPHAN, FindingKind.MISMATCHED, BUST, "fill_refused"})
+"""The kinds of incidents that tell a person how a broker has an order otherwise than the journal."""
 
 _DIGEST_OF = {BOOK_OPENED: "opening_sha", "decided": "decisions_sha", "settled": "closing_sha"}
 _STEPS = {step.value: step for step in Step}
@@ -210,6 +241,11 @@ _MAKING = {Step.PREPARED.value, Step.REPLACED.value}
 """The events of which each makes an order's row; a replacement makes the next generation's."""
 _PREPARING = _MAKING | {Step.PREPARED_AGAIN.value}
 _ENDINGS = {state.value for state in IntentState if not state.is_open}
+_OF_ACCOUNTS = {HALTED, HALT_LIFTED, EXECUTOR_BEGAN, RECONCILED}
+_GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
+
+NEVER = 2**62
+"""A place in the sequence that no event has."""
 
 
 # -------------------------------------------------------------------------------- orders at brokers
@@ -314,22 +350,32 @@ def _why_lost(facts: Facts, row: JournalIntent) -> str:
         case Stage.PARKED:
             return "no incident tells a person of it"
         case Stage.NONE:
-            control = evidence.run_control
-            is_held = control is not None and (control.kill_switch_on or control.paused)
-            return "" if is_held else "its outcome is neither proven nor parked"
+            return "" if _is_held(evidence, row) else "its outcome is neither proven nor parked"
         case _:
             return "nobody is sending it any more"
+
+
+def _is_held(evidence: Evidence, row: JournalIntent) -> bool:
+    """Say whether a halt keeps an intent from being sent again."""
+    control = evidence.run_control
+    if control is not None and (control.kill_switch_on or control.paused):
+        return True
+    return any(
+        halt.account == row.account and halt.symbol in {"", row.intent.symbol} for halt in evidence.halts
+    )
 
 
 def endings_agree(facts: Facts) -> Iterator[Violation]:
     """INV4: how an intent ended agrees with what the broker says of its orders.
 
-    A violation is an order that is open at the broker behind an ended intent (a zombie), has another
-    ending there, or is not there though the broker once acknowledged it; or an intent that ended as
-    nothing while its order filled.
+    Or an incident tells a person how it does not, as of a zombie that a lying broker woke. A violation is
+    an order that is open at the broker behind an ended intent, has another ending there, or is not there
+    though the broker once acknowledged it; or an intent that ended as nothing while its order filled.
     """
     for row in facts.evidence.intents:
         if row.state.is_open or row.account not in facts.dumped_accounts:
+            continue
+        if row.intent_id in facts.told_apart:
             continue
         for order in facts.orders_of.get(row.intent_id, ()):
             found = facts.at_brokers.get(order.client_order_id, ())
@@ -356,9 +402,11 @@ def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder) -
 def fills_add_up(facts: Facts) -> Iterator[Violation]:
     """INV5: an order's filled quantity is the sum of its fills, at most what was sent, and the broker's.
 
-    A violation is a fill that was lost, booked twice or booked otherwise than the broker has it.
+    What the broker took back counts for the order, but no more for the broker. A violation is a fill that
+    was lost, booked twice or booked otherwise than the broker has it.
     """
     filled_of: dict[str, int] = defaultdict(int)
+    busted_intents = frozenset(bust.intent_id for bust in facts.evidence.busts)
     for order in facts.evidence.orders:
         booked = sum(fill.quantity for fill in facts.fills_of.get(order.client_order_id, ()))
         filled_of[order.intent_id] += booked
@@ -369,6 +417,13 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
             )
         if not 0 <= booked <= sent:
             yield Violation(INV5, order.client_order_id, f"fills of {booked} on an order of {sent}")
+        if order.intent_id in facts.told_apart - busted_intents:
+            continue
+        booked -= sum(
+            fill.quantity
+            for fill in facts.fills_of.get(order.client_order_id, ())
+            if fill.execution_id in facts.busted
+        )
         for at_broker in facts.at_brokers.get(order.client_order_id, ()):
             row = facts.intents.get(order.intent_id)
             is_over = row is not None and not row.state.is_open
@@ -404,7 +459,11 @@ def _fills_unlike_the_brokers(facts: Facts) -> Iterator[Violation]:
         told = executions.get(order.client_order_id)
         if told is None or row is None or row.state.is_open:
             continue
-        booked = Counter(_terms(fill) for fill in facts.fills_of.get(order.client_order_id, ()))
+        booked = Counter(
+            _terms(fill)
+            for fill in facts.fills_of.get(order.client_order_id, ())
+            if fill.execution_id not in facts.busted
+        )
         same_shares = _shares(booked) == _shares(told)
         if booked != told and same_shares:
             yield Violation(INV5, order.client_order_id, "its fills have other prices or costs at the broker")
@@ -416,13 +475,20 @@ def _fills_unlike_the_brokers(facts: Facts) -> Iterator[Violation]:
 def nothing_goes_back(facts: Facts) -> Iterator[Violation]:
     """INV6: sequence numbers count without gaps; versions and epochs of an intent never go back.
 
-    A violation is an event out of its place, one that a holder wrote after another took over, or one that
-    follows an ending.
+    A violation is an event out of its place, one that a holder wrote after another took over, one that
+    follows an ending, or an executor's term that is not one above the last.
     """
     for place, event in enumerate(facts.evidence.events, start=1):
         if event.seq != place:
             yield Violation(INV6, f"event {event.seq}", f"stands at place {place}")
             break
+    terms: dict[tuple[str, str], int] = {}
+    for event in facts.evidence.events:
+        if event.kind == EXECUTOR_BEGAN:
+            of = (str(event.body.get("account")), event.lane)
+            if event.body.get("term") != terms.get(of, 0) + 1:
+                yield Violation(INV6, f"event {event.seq}", f"term {event.body.get('term')} of {of[0]}")
+            terms[of] = event.body.get("term", 0)
     for intent_id, (_, refused) in facts.folded.items():
         if refused is not None and refused.goes_back:
             yield Violation(INV6, intent_id, f"event {refused.event.seq}: {refused.why}")
@@ -448,8 +514,10 @@ def rows_follow_from_events(facts: Facts) -> Iterator[Violation]:
             yield Violation(INV7, intent_id, "has events, but no row")
     yield from _orders_without_events(facts)
     yield from _fills_without_events(facts)
+    yield from _busts_without_events(facts)
     yield from _sessions_without_events(facts)
     yield from _run_control_without_events(facts)
+    yield from _halts_without_events(facts)
 
 
 def _folded(events: Sequence[JournalEvent]) -> Folded:
@@ -525,6 +593,17 @@ def _fills_without_events(facts: Facts) -> Iterator[Violation]:
             yield Violation(INV7, execution_id, "a fill's row is not what its event booked")
 
 
+def _busts_without_events(facts: Facts) -> Iterator[Violation]:
+    told = {
+        (str(event.body.get("execution_id")), str(event.body.get("takes_back")))
+        for event in facts.evidence.events
+        if event.kind == BUST
+    }
+    rows = {(bust.execution_id, bust.takes_back) for bust in facts.evidence.busts}
+    for execution_id, takes_back in sorted(told ^ rows):
+        yield Violation(INV7, execution_id, f"its row and its event differ on taking {takes_back} back")
+
+
 def _sessions_without_events(facts: Facts) -> Iterator[Violation]:
     """Report sessions whose decisions, opening or closing book are not those that their events tell."""
     digests: dict[tuple[str, str, str], dict[str, object]] = defaultdict(dict)
@@ -550,6 +629,32 @@ def _run_control_without_events(facts: Facts) -> Iterator[Violation]:
     says = {"kill_switch_on": False, "paused": False} if told is None else told.body.get("after")
     if says != {"kill_switch_on": control.kill_switch_on, "paused": control.paused}:
         yield Violation(INV7, "run control", "its switches are not those of the last event that set them")
+
+
+def _halts_without_events(facts: Facts) -> Iterator[Violation]:
+    """Report halts, and executors' terms, that are not as the last event of them left them."""
+    halted: set[tuple[str, str]] = set()
+    terms: dict[tuple[str, str], tuple[int, bool]] = {}
+    for event in facts.evidence.events:
+        if event.kind not in _OF_ACCOUNTS:
+            continue
+        account, symbol = str(event.body.get("account")), str(event.body.get("symbol"))
+        if event.kind == HALTED:
+            halted.add((account, symbol))
+        elif event.kind == HALT_LIFTED:
+            halted.discard((account, symbol))
+        else:
+            terms[account, event.lane] = (event.body.get("term", 0), event.kind == RECONCILED)
+    for account, symbol in sorted(halted ^ {(halt.account, halt.symbol) for halt in facts.evidence.halts}):
+        subject = f"halt of {account} {symbol}".rstrip()
+        yield Violation(INV7, subject, "its row is not as the last event of it left it")
+    rows = {
+        (term.account, term.lane): (term.term, term.reconciled_at is not None)
+        for term in facts.evidence.terms
+    }
+    for account, lane in sorted(terms.keys() | rows.keys()):
+        if terms.get((account, lane)) != rows.get((account, lane)):
+            yield Violation(INV7, f"executor of {account} {lane}", "its term is not the last one begun")
 
 
 def chain_holds(facts: Facts) -> Iterator[Violation]:
@@ -676,20 +781,46 @@ class _Purse:
     is_exact: bool
     overrun_micros: int = 0
     promises: dict[str, _Promise] = field(default_factory=dict)
+    promised_micros: int = 0
+    promised_sales: dict[Symbol, int] = field(default_factory=dict)
 
     @property
     def free_micros(self) -> int:
         """Return the cash that no open order was promised."""
-        return self.cash_micros - sum(promise.micros_left for promise in self.promises.values())
+        return self.cash_micros - self.promised_micros
 
     def sellable(self, symbol: Symbol) -> int:
         """Return the shares held that no open sale was promised."""
-        promised = sum(
-            promise.quantity_left
-            for promise in self.promises.values()
-            if promise.side is Side.SELL and promise.symbol == symbol
-        )
-        return self.shares.get(symbol, 0) - promised
+        return self.shares.get(symbol, 0) - self.promised_sales.get(symbol, 0)
+
+    def promise(self, intent_id: str, promise: _Promise) -> None:
+        """Promise an order what it may need."""
+        self.promises[intent_id] = promise
+        self._count(promise, 1)
+
+    def leave(self, promise: _Promise, *, quantity: int, micros: int) -> None:
+        """Leave of a promise what the order may still need."""
+        self._count(promise, -1)
+        promise.quantity_left, promise.micros_left = quantity, micros
+        self._count(promise, 1)
+
+    def end(self, intent_id: str) -> None:
+        """Free what the order of an intent was promised, where it has one."""
+        promise = self.promises.pop(intent_id, None)
+        if promise is not None:
+            self.leave(promise, quantity=0, micros=0)
+
+    def trade(self, fill: Fill, *, sign: int) -> None:
+        """Take a fill in (`sign` 1), or out again (-1)."""
+        way = sign if fill.side is Side.BUY else -sign
+        self.cash_micros -= way * fill.notional_micros + sign * fill.commission_micros
+        self.shares[fill.symbol] = self.shares.get(fill.symbol, 0) + way * fill.quantity
+
+    def _count(self, promise: _Promise, sign: int) -> None:
+        self.promised_micros += sign * promise.micros_left
+        if promise.side is Side.SELL:
+            held = self.promised_sales.get(promise.symbol, 0)
+            self.promised_sales[promise.symbol] = held + sign * promise.quantity_left
 
 
 class _Purses:
@@ -709,18 +840,21 @@ class _Purses:
             self._purses[of] = self._opening_of(event)
             return ""
         purse = self._purses.get(of)
-        if purse is None or event.kind not in _STEPS:
+        if purse is None:
             return ""
-        match _STEPS[event.kind]:
-            case Step.PREPARED | Step.REPLACED:
-                return self._prepared(purse, event)
-            case Step.FILLED:
-                return self._filled(purse, event)
-            case _:
-                place_to = event.body.get("to")
-                if place_to in _ENDINGS and (promise := purse.promises.pop(event.intent_id, None)):
-                    promise.quantity_left = promise.micros_left = 0
-                return ""
+        if event.kind in _MAKING:
+            # A replacement is promised anew: what the generation before it was promised is free again.
+            purse.end(event.intent_id)
+            return self._prepared(purse, event)
+        if event.kind == Step.FILLED:
+            return self._filled(purse, event)
+        if event.kind == BUST and (busted := self._fills.get(str(event.body.get("takes_back")))):
+            purse.trade(busted, sign=-1)
+            # Money and shares may lack from here on through no fault of a guard.
+            purse.is_exact = False
+        elif event.kind in _STEPS and event.body.get("to") in _ENDINGS:
+            purse.end(event.intent_id)
+        return ""
 
     def unlike_rows(self) -> Iterator[Violation]:
         """Report reservations that are not what the events leave of a promise."""
@@ -752,9 +886,6 @@ class _Purses:
         )
 
     def _prepared(self, purse: _Purse, event: JournalEvent) -> str:
-        # A replacement is promised anew: what the generation before it was promised is free again.
-        if (replaced := purse.promises.pop(event.intent_id, None)) is not None:
-            replaced.quantity_left = replaced.micros_left = 0
         request = event.body.get("request", {})
         promise = _Promise(
             client_order_id=ClientOrderId(request.get("client_order_id", "")),
@@ -783,32 +914,28 @@ class _Purses:
                 if (promise.quantity_left > sellable)
                 else ""
             )
-        purse.promises[event.intent_id] = promise
+        purse.promise(event.intent_id, promise)
         self._promised[promise.client_order_id] = promise
         return found
 
     def _filled(self, purse: _Purse, event: JournalEvent) -> str:
         promise = purse.promises.get(event.intent_id)
+        fill = self._fills.get(str(event.body.get("execution_id")))
         if promise is None:
             return "filled, but nothing was promised for it"
-        quantity = event.body.get("quantity", 0)
-        commission = event.body.get("commission_micros", 0)
-        notional = event.body.get("price_micros", 0) * quantity
+        if fill is None:
+            return ""
         before = promise.micros_left
-        left = max(promise.quantity_left - quantity, 0)
+        left = max(promise.quantity_left - fill.quantity, 0)
         # What the shares still open need, rounded up: as the reservation itself shrinks.
-        if promise.quantity_left:
-            promise.micros_left = -(-before * left // promise.quantity_left)
-        promise.quantity_left = left
-        is_buy = promise.side is Side.BUY
-        purse.cash_micros += (-notional if is_buy else notional) - commission
-        purse.shares[promise.symbol] = purse.shares.get(promise.symbol, 0) + (
-            quantity if is_buy else -quantity
-        )
-        if is_buy:
-            purse.overrun_micros += max(notional + commission - (before - promise.micros_left), 0)
-        if purse.is_exact and purse.shares[promise.symbol] < 0:
-            return f"sold {-purse.shares[promise.symbol]} {promise.symbol} more than were held"
+        micros = -(-before * left // promise.quantity_left) if promise.quantity_left else 0
+        purse.leave(promise, quantity=left, micros=micros)
+        purse.trade(fill, sign=1)
+        if fill.side is Side.BUY:
+            cost = fill.notional_micros + fill.commission_micros
+            purse.overrun_micros += max(cost - (before - micros), 0)
+        if purse.is_exact and purse.shares[fill.symbol] < 0:
+            return f"sold {-purse.shares[fill.symbol]} {fill.symbol} more than were held"
         if purse.is_exact and purse.free_micros + purse.overrun_micros < 0:
             return f"{-purse.free_micros} micro-units more are promised than there are"
         return ""
@@ -817,8 +944,16 @@ class _Purses:
 def _books_at_open(facts: Facts) -> dict[tuple[str, str, str], _Purse]:
     """Return each settled session's book at its open: its closing book without the session's fills.
 
-    The opening book would not do: dividends and splits of the morning are not in it.
+    The opening book would not do: dividends and splits of the morning are not in it. What was taken back
+    before the session was settled is not in the closing book either.
     """
+    settled_at: dict[tuple[str, str, str], int] = {}
+    busted_at: dict[str, int] = {}
+    for event in facts.evidence.events:
+        if event.kind == "settled":
+            settled_at[event.book, event.lane, event.session] = event.seq
+        elif event.kind == BUST:
+            busted_at[str(event.body.get("takes_back"))] = event.seq
     opened: dict[tuple[str, str, str], _Purse] = {}
     for record in facts.evidence.sessions:
         if record.closing is not None:
@@ -831,30 +966,68 @@ def _books_at_open(facts: Facts) -> dict[tuple[str, str, str], _Purse]:
         row = facts.intents.get(fill.intent_id)
         if row is None:
             continue
-        purse = opened.get((row.intent.book, row.lane, fill.session.isoformat()))
-        if purse is not None:
-            sign = 1 if fill.side is Side.BUY else -1
-            purse.cash_micros += sign * fill.notional_micros + fill.commission_micros
-            purse.shares[fill.symbol] = purse.shares.get(fill.symbol, 0) - sign * fill.quantity
+        of = (row.intent.book, row.lane, fill.session.isoformat())
+        purse = opened.get(of)
+        is_in_closing = busted_at.get(fill.execution_id, NEVER) > settled_at.get(of, NEVER - 1)
+        if purse is not None and is_in_closing:
+            purse.trade(fill, sign=-1)
     return opened
 
 
 def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
-    """INV11: while the kill switch is on only orders of slot `flatten` are prepared, while paused none.
+    """INV11: while the kill switch is on only orders of slot `flatten` are prepared.
 
-    A violation is an order that got past a halt.
+    None is while trading is paused or its account or instrument halted; and none is claimed or prepared in
+    an executor's term before that term is reconciled with the broker. A violation is an order that got
+    past a halt.
     """
-    is_halted = is_paused = False
+    gate = _Gate()
     for event in facts.evidence.events:
-        if event.kind == RUN_CONTROL:
-            after = event.body.get("after", {})
-            is_halted, is_paused = bool(after.get("kill_switch_on")), bool(after.get("paused"))
-        elif event.kind in _PREPARING and (is_halted or is_paused):
+        if event.kind in _GATE_EVENTS:
+            gate.take(event)
+        elif event.kind in _PREPARING or event.kind == Step.CLAIMED:
             row = facts.intents.get(event.intent_id)
-            is_flatten = row is not None and row.intent.slot is Slot.FLATTEN
-            if is_paused or not is_flatten:
-                how = "paused" if is_paused else "halted"
-                yield Violation(INV11, event.intent_id, f"event {event.seq}: {event.kind} while {how}")
+            if row is not None and (why := gate.why_closed(row, event)):
+                yield Violation(INV11, event.intent_id, f"event {event.seq}: {event.kind} {why}")
+
+
+@dataclass(slots=True)
+class _Gate:
+    """Follow what holds sends back, event by event."""
+
+    is_killed: bool = False
+    is_paused: bool = False
+    halts: set[tuple[str, str]] = field(default_factory=set)
+    is_reconciled: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+    def take(self, event: JournalEvent) -> None:
+        """Take in an event that opens or closes the gate."""
+        body = event.body
+        if event.kind == RUN_CONTROL:
+            after = body.get("after", {})
+            self.is_killed, self.is_paused = bool(after.get("kill_switch_on")), bool(after.get("paused"))
+        elif event.kind == HALTED:
+            self.halts.add((str(body.get("account")), str(body.get("symbol"))))
+        elif event.kind == HALT_LIFTED:
+            self.halts.discard((str(body.get("account")), str(body.get("symbol"))))
+        else:
+            self.is_reconciled[str(body.get("account")), event.lane] = event.kind == RECONCILED
+
+    def why_closed(self, row: JournalIntent, event: JournalEvent) -> str:
+        """Return what should have held a claim or a send back, empty where nothing does."""
+        if event.kind in {Step.CLAIMED, Step.PREPARED} and not self.is_reconciled.get(
+            (row.account, row.lane), True
+        ):
+            return "before its executor's term was reconciled"
+        if self.is_paused:
+            return "while paused"
+        if self.is_killed and row.intent.slot is not Slot.FLATTEN:
+            return "while halted"
+        if (row.account, "") in self.halts:
+            return f"while {row.account} was halted"
+        if (row.account, row.intent.symbol) in self.halts:
+            return f"while {row.intent.symbol} was halted"
+        return ""
 
 
 def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
