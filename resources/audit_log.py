@@ -139,12 +139,12 @@ def verify_end(journal: Events, path: Path) -> BadEntry | None:
             signed = _last_signed(checkpoints, signatory)
             begins = signed.link if isinstance(signed, Checkpoint) else BEGINNING
             holds = not isinstance(signed, str) and (signed is None or _ends_at(log, begins))
+            holds = holds and _is_whole(checkpoints)
             log.seek(begins.size_bytes)
             bad = verify_signed(_lines(log), (), signatory, after=begins) if holds else None
-            is_torn = bad is None and not _is_whole(checkpoints)
     except OSError as error:
         raise JournalError(f"audit log {path}: cannot be read: {error}") from error
-    if not holds or is_torn or (bad is not None and not bad.heals):
+    if not holds or (bad is not None and not bad.heals):
         bad = check(path)
     if bad is not None and not bad.heals:
         return bad

@@ -158,7 +158,8 @@ def reconcile(run: Run, *, since: date, expected: Expected | None, means: Means)
     """
     run.journal.check_integrity()
     broken = run.audit.verify()
-    if broken is not None:
+    # What only a crash left is mended by the next projection, and no reason not to trade.
+    if broken is not None and not broken.heals:
         detail = f"line {broken.line}, event {broken.seq}: {broken.reason}"
         run.journal.record_incident(
             kind=CHAIN_BROKEN,

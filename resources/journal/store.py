@@ -866,7 +866,20 @@ class SqlJournal:
             )
             _free(conn, order)
             return self._put_prepared(
-                conn, row, Step.REPLACED, epoch=epoch, whys=whys, send_by=send_by, is_live=is_live, now=now
+                conn,
+                row,
+                Step.REPLACED,
+                epoch=epoch,
+                whys=whys,
+                send_by=send_by,
+                is_live=is_live,
+                now=now,
+                told={
+                    "replaces": order.client_order_id,
+                    "broker_order_id": ended.broker_order_id,
+                    "status": ended.status.value,
+                    "ending": ended.reason,
+                },
             )
 
     def close_working(
@@ -1414,13 +1427,14 @@ class SqlJournal:
         send_by: datetime,
         is_live: bool,
         now: datetime,
+        told: Mapping[str, Any] | None = None,
     ) -> Preparation:
         """Take the step to `prepared`, with the row of the order that it allows and the money it needs."""
         next_generation = row.generation + (1 if step is Step.REPLACED else 0)
         request = request_of(replace(row, generation=next_generation))
         payload = request_payload(request)
         micros = reservation_micros(row, whys)
-        told = {
+        body = dict(told or {}) | {
             "request": payload,
             "request_sha": digest(payload),
             "payload_hash": row.payload_hash,
@@ -1430,7 +1444,7 @@ class SqlJournal:
             "send_by": instant_text(send_by),
             "whys": [list(why) for why in whys],
         }
-        moved = self._move(conn, row, (step, IntentState.EXECUTING), epoch=epoch, body=told, now=now)
+        moved = self._move(conn, row, (step, IntentState.EXECUTING), epoch=epoch, body=body, now=now)
         conn.execute(
             schema.orders.insert().values(
                 client_order_id=request.client_order_id,
@@ -1442,7 +1456,7 @@ class SqlJournal:
                 session=row.intent.session.isoformat(),
                 is_live=int(is_live),
                 request=canonical_json(payload),
-                request_sha=told["request_sha"],
+                request_sha=body["request_sha"],
                 quantity=request.quantity,
                 filled_quantity=0,
                 status=PREPARED,
