@@ -232,7 +232,7 @@ EXECUTOR_BEGAN, RECONCILED = "executor_began", "reconciled"
 BUST = "bust"
 LIVE = "live"
 
-TOLD_APART = frozenset({FindingKind.ZOMBIE, FindingKind.ORPHAN, FindingKind.MISMATCHED, BUST, "fill_refused"})
+TOLD_APART = frozenset({FindingKind.ZOMBIE, FindingKind.ORPHAN, FindingKind.MISMATCHED, "fill_refused"})
 """The kinds of incidents that tell a person how a broker has an order otherwise than the journal."""
 
 _DIGEST_OF = {BOOK_OPENED: "opening_sha", "decided": "decisions_sha", "settled": "closing_sha"}
@@ -384,15 +384,20 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
                     INV4, order.client_order_id, f"acknowledged as {order.broker_order_id}, not at the broker"
                 )
             for at_broker in found:
-                if why := _disagreement(row, order, at_broker):
+                fills = facts.fills_of.get(order.client_order_id, ())
+                is_busted = any(fill.execution_id in facts.busted for fill in fills)
+                if why := _disagreement(row, order, at_broker, is_busted=is_busted):
                     yield Violation(INV4, order.client_order_id, why)
 
 
-def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder) -> str:
-    """Return how a broker's order contradicts the ending of its intent, empty where it does not."""
+def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder, *, is_busted: bool) -> str:
+    """Return how a broker's order contradicts the ending of its intent, empty where it does not.
+
+    An order of which an execution was taken back may have another ending there by now.
+    """
     if not found.status.is_terminal:
         return f"is {found.status} at the broker, but its intent is {row.state}"
-    if order.status != found.status.value:
+    if order.status != found.status.value and not is_busted:
         return f"ended {found.status} at the broker, {order.status} in the journal"
     if found.status is OrderStatus.FILLED and row.state is not IntentState.EXECUTED:
         return f"filled at the broker, but its intent is {row.state}"
@@ -406,7 +411,6 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
     was lost, booked twice or booked otherwise than the broker has it.
     """
     filled_of: dict[str, int] = defaultdict(int)
-    busted_intents = frozenset(bust.intent_id for bust in facts.evidence.busts)
     for order in facts.evidence.orders:
         booked = sum(fill.quantity for fill in facts.fills_of.get(order.client_order_id, ()))
         filled_of[order.intent_id] += booked
@@ -417,7 +421,7 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
             )
         if not 0 <= booked <= sent:
             yield Violation(INV5, order.client_order_id, f"fills of {booked} on an order of {sent}")
-        if order.intent_id in facts.told_apart - busted_intents:
+        if order.intent_id in facts.told_apart:
             continue
         booked -= sum(
             fill.quantity

@@ -22,8 +22,8 @@ from trading.brokers import Arrival, BrokerDump, DedupScope, Holdings
 from trading.decisions import Outcome
 from trading.executions import Desk, execute_session, settle_orders
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
-from trading.invariants import INVARIANTS, Evidence, Replayed, Violation, violations
-from trading.journal import Incident, JournalEvent, RunControlAction
+from trading.invariants import INVARIANTS, Bust, Evidence, Replayed, Violation, violations
+from trading.journal import CancelKind, Halt, Incident, JournalEvent, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book, Position, with_fills
@@ -53,6 +53,7 @@ OPENING = Book(
 OPENED = Holdings(quantities={Symbol("IBM"): 5}, cash_micros=10**12)
 PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
 FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
+A_HALT = Halt(account=ACCOUNT, symbol="", actor="ann", reason="stop", changed_at=NOW)
 SECRET = "hunter2-in-plain-sight"
 
 
@@ -207,6 +208,26 @@ def with_resume_last(evidence: Evidence) -> Evidence:
     controls = [event for event in evidence.events if event.kind == "run_control"]
     others = [event for event in evidence.events if event is not controls[-1]]
     moved = [*others, controls[-1]]
+    return with_events(evidence, [event._replace(seq=at) for at, event in enumerate(moved, start=1)])
+
+
+def with_reconciled_last(evidence: Evidence) -> Evidence:
+    """Give evidence in which the reconciliation of every term but the last was told only at the end."""
+    told = [event for event in evidence.events if event.kind == "reconciled"]
+    early = [event for event in evidence.events if event not in told[:-1]]
+    at = early.index(told[-1])
+    moved = [*early[:at], *told[:-1], *early[at:]]
+    return with_events(evidence, [event._replace(seq=at) for at, event in enumerate(moved, start=1)])
+
+
+def with_halt_first(evidence: Evidence, *, symbol: str) -> Evidence:
+    """Give evidence in which the account or an instrument was halted at first, and let go at last."""
+    first, last = evidence.events[0], evidence.events[-1]
+    body = {"account": ACCOUNT, "symbol": symbol}
+    bare = {"book": "", "session": "", "intent_id": "", "body": body}
+    halted = first._replace(kind="halted", **bare)
+    lifted = last._replace(kind="halt_lifted", **bare)
+    moved = [halted, *evidence.events, lifted]
     return with_events(evidence, [event._replace(seq=at) for at, event in enumerate(moved, start=1)])
 
 
@@ -477,6 +498,27 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         "INV15",
         lambda e: replace(e, incidents=(Incident(1, "parked", ACCOUNT, "", f"key={SECRET}", NOW),)),
     ),
+    "a claim before its executor's term was reconciled": (
+        "INV11",
+        with_reconciled_last,
+    ),
+    "sent while its account was halted": ("INV11", lambda e: with_halt_first(e, symbol="")),
+    "sent while its instrument was halted": ("INV11", lambda e: with_halt_first(e, symbol="GOOG")),
+    "a term that came before": ("INV6", lambda e: with_body(e, "executor_began", term=2)),
+    "a halt that nobody set": (
+        "INV7",
+        lambda e: replace(
+            e, halts=(Halt(account=ACCOUNT, symbol="", actor="x", reason="y", changed_at=NOW),)
+        ),
+    ),
+    "a term that nobody began": (
+        "INV7",
+        lambda e: replace(e, terms=(replace(e.terms[0], term=e.terms[0].term + 1),)),
+    ),
+    "an execution taken back without an event": (
+        "INV7",
+        lambda e: replace(e, busts=(Bust("bust-1", "exe-none", e.intents[0].intent_id),)),
+    ),
     "a live order of another lane": (
         "INV16",
         lambda e: replace(e, live_orders=frozenset({e.orders[0].client_order_id})),
@@ -656,6 +698,51 @@ def test_a_flatten_is_sent_while_halted_but_not_while_paused(life):
     paused = with_body(sent, "run_control", after={"kill_switch_on": False, "paused": True})
     control = replace(sent.run_control, kill_switch_on=False, paused=True)
     assert names(violations(replace(paused, run_control=control))) == {"INV11"}
+
+
+def test_a_replaced_order_is_one_order_a_generation(life):
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute()
+    (row,) = life.journal.intents(**OF)
+    (first,) = life.broker.dump().orders
+    life.broker.fill(first.client_order_id, 4, PRICE, now=NOW)
+    life.execute()
+    life.journal.ask_cancel(
+        row.intent_id, epoch=row.epoch, kind=CancelKind.REPLACE, actor="ann", reason="again", now=NOW
+    )
+    life.broker.end(first.client_order_id, OrderStatus.CANCELLED)
+    life.execute()
+    both = life.evidence(at=NOW)
+
+    assert [(order.generation, order.request.quantity) for order in both.orders] == [(0, 10), (1, 6)]
+    assert violations(both) == ()
+    assert names(violations(with_broker_order(both, "AAPL", status=OrderStatus.WORKING))) == {"INV1"}
+    life.broker.fill(both.orders[1].client_order_id, 6, PRICE, now=NOW)
+    life.settle()
+    life.close_the_book()
+    assert violations(life.evidence()) == ()
+
+
+def test_an_execution_that_the_broker_took_back_still_adds_up(life):
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute()
+    (order,) = life.broker.dump().orders
+    fill = life.broker.fill(order.client_order_id, 10, PRICE, now=NOW)
+    life.execute()
+    (row,) = life.journal.intents(**OF)
+    life.journal.record_bust(
+        execution_id="bust-1", takes_back=fill.execution_id, intent_id=row.intent_id, now=NOW
+    )
+    life.close_the_book()
+    booked = life.evidence()
+    bust = fill._replace(execution_id="bust-1", takes_back=fill.execution_id)
+    told = with_dump(
+        with_broker_order(booked, "AAPL", filled_quantity=0, status=OrderStatus.CANCELLED), fills=(fill, bust)
+    )
+
+    assert violations(told) == ()
+    assert names(violations(booked)) == {"INV5"}
+    assert names(violations(replace(told, busts=()))) == {"INV4", "INV5", "INV7"}
 
 
 def test_orders_of_others_in_the_account_are_none_of_ours(healthy):
