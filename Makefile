@@ -80,6 +80,9 @@ check: lint test ## lint and tests: the same as the build
 prove: setup ## the promise under faults: kills, lost writes, races (up to an hour; kept suite by suite)
 	@$(PY) -m proof $(ARGS)
 
+mutants: setup ## every small change of the protocol's rules fails a fast test (some minutes)
+	@$(PY) -m proof.mutants $(ARGS)
+
 bench: setup ## ratios against named baselines
 	@$(PY) benchmarks/run.py $(ARGS)
 

@@ -296,3 +296,46 @@ def test_a_walk_along_the_edges_ends_in_a_terminal_state_and_stays_there(data):
         place = after
 
     assert fold(taken) == place
+
+
+@pytest.mark.parametrize(
+    ("place", "event", "message"),
+    [
+        (None, Event(Step.CLAIMED, S.EXECUTING, 0, 0), "a new intent has no edge claimed to executing"),
+        (
+            at((S.EXECUTING, Stage.PREPARED)),
+            Event(Step.CLAIMED, S.EXECUTING, 3, 2),
+            "executing/prepared has no edge claimed to executing",
+        ),
+        (
+            at((S.EXECUTED, Stage.NONE)),
+            Event(Step.CLAIMED, S.EXECUTING, 3, 2),
+            "executed has no edge claimed to executing",
+        ),
+        (
+            at((S.APPROVED, Stage.NONE)),
+            Event(Step.CLAIMED, S.EXECUTING, 2, 2),
+            "claimed: expected version 2, found 3 (approved)",
+        ),
+        (
+            at((S.EXECUTING, Stage.PREPARED)),
+            Event(Step.ACKNOWLEDGED, S.EXECUTING, 3, 1),
+            "acknowledged: expected epoch 1, found 2: taken over since",
+        ),
+        (
+            at((S.EXECUTING, Stage.WORKING)),
+            Event(Step.FILLED, S.EXECUTING, 3, 2, 11),
+            "fill of 11: 0 of 10 are filled already",
+        ),
+        (
+            at((S.EXECUTING, Stage.WORKING)),
+            Event(Step.CLOSED, S.EXECUTED, 3, 2),
+            "closed to executed with 0 filled: what was filled must show as executed",
+        ),
+    ],
+)
+def test_each_refusal_names_the_place_the_event_and_what_was_found(place, event, message):
+    after = transition(place, event)
+
+    assert isinstance(after, Refusal)
+    assert after.message == message

@@ -20,7 +20,7 @@ from trading.guards import (
     SESSION_CLOSED,
     Why,
 )
-from trading.intents import client_order_id_of
+from trading.intents import client_order_id_of, hashed
 from trading.journal import (
     CancelKind,
     ExecutorTerm,
@@ -436,7 +436,12 @@ def test_an_execution_without_an_id_gets_one_from_what_it_says_and_how_often():
 
     assert len({first.execution_id, second.execution_id, other.execution_id}) == 3
     assert named_executions([execution(quantity=6), execution(), execution()]) == (other, first, second)
-    assert named_executions([execution("exe-1")]) == (execution("exe-1"),)
+    assert named_executions([execution("exe-1"), execution()]) == (execution("exe-1"), first)
+    assert named_executions([execution()])[0].execution_id == FIRST_OF_ITS_KIND
+
+
+# Booked under this name in journals that exist: it must never come out otherwise.
+FIRST_OF_ITS_KIND = "exe-" + hashed("ta-1", "5", "100", "1", "2013-02-28T14:30:00+00:00", "1")
 
 
 @pytest.mark.parametrize(
@@ -501,6 +506,11 @@ ENDED_ROW = row_of(state=IntentState.EXPIRED, stage=Stage.NONE)
             {},
             [(FindingKind.FOREIGN, True), (FindingKind.ZOMBIE, True)],
         ),
+        (
+            [told_of(client_order_id=ClientOrderId("mine-1")), told_of()],
+            known(row=ENDED_ROW),
+            [(FindingKind.FOREIGN, True), (FindingKind.ZOMBIE, True)],
+        ),
     ],
 )
 def test_what_a_broker_lists_is_held_against_the_journal(listed, rows, kinds):
@@ -512,12 +522,13 @@ def test_what_a_broker_lists_is_held_against_the_journal(listed, rows, kinds):
 def test_a_finding_names_the_order_and_what_is_wrong():
     (zombie,) = listed_findings([told_of(filled_quantity=2)], known(row=ENDED_ROW))
     (unknown,) = listed_findings([told_of()], {})
-    (other,) = listed_findings([told_of(quantity=11)], known())
+    (other,) = listed_findings([told_of(quantity=11, side=Side.SELL)], known())
     (orphan,) = listed_findings(
         [told_of(status=OrderStatus.CANCELLED, filled_quantity=3)], known(row=ENDED_ROW)
     )
     (foreign,) = listed_findings([told_of(client_order_id=ClientOrderId("mine-1"))], {})
     (_, twice) = listed_findings([told_of(), told_of(broker_order_id="b-2")], {})
+    (booked_twice,) = listed_findings([told_of(), told_of(broker_order_id="b-2")], known())
     client_order_id = order_of().client_order_id
 
     assert (zombie.client_order_id, zombie.intent_id, zombie.symbol) == (
@@ -527,8 +538,9 @@ def test_a_finding_names_the_order_and_what_is_wrong():
     )
     assert zombie.detail == (f"BUY 10 AAPL, 2 filled, working ({client_order_id}): the intent is expired")
     assert unknown.intent_id == ""
+    assert {found.intent_id for found in (other, orphan, booked_twice)} == {row_of().intent_id}
     assert unknown.detail.endswith(": the journal has no row of it")
-    assert other.detail.endswith(": quantity sent 10, found 11")
+    assert other.detail.endswith(": side sent BUY, found SELL; quantity sent 10, found 11")
     assert orphan.detail.endswith(": booked are 0")
     assert foreign.detail.endswith(": not ours")
     assert twice.detail.endswith(": another one under the id")
