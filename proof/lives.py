@@ -148,7 +148,7 @@ class Life:
     # ---------------------------------------------------------------------------- people, messages
 
     def _a_person(self) -> None:
-        deed = self.rng.randint(0, 4)
+        deed = self.rng.randint(0, 7)
         if deed == 0:
             self.journal.release_quote(
                 row_id=f"row-{self.rng.randint(0, 9)}",
@@ -165,11 +165,48 @@ class Life:
                 is_halting=self.rng.random() < 0.3,
                 now=self.now,
             )
+        elif deed == 2:
+            self._find_something()
+        elif deed == 3:
+            self._take_back()
+        elif deed == 4:
+            reconciled_term(self.journal, account=ACCOUNT, lane=LANE, now=self.now)
+        elif halts := self.journal.halts():
+            halt = self._pick(halts)
+            self.journal.lift_halt(
+                account=halt.account,
+                symbol=halt.symbol,
+                actor="ann",
+                reason=self._word() or "ok",
+                now=self.now,
+            )
         else:
             action = self._pick(
                 [RunControlAction.HALT, RunControlAction.PAUSE, *[RunControlAction.RESUME] * 6]
             )
             self.journal.set_run_control(action, actor="ann", reason=self._word() or "so", now=self.now)
+
+    def _find_something(self) -> None:
+        self.journal.record_finding(
+            kind=self._pick(["zombie", "missing"]),
+            account=ACCOUNT,
+            symbol=self._pick(["", *SYMBOLS]),
+            intent_id="",
+            detail=self._word() or "found",
+            is_standing=self._pick([True, False]),
+            now=self.now,
+        )
+
+    def _take_back(self) -> None:
+        fills = self.journal.fills(**self.of)
+        if fills:
+            fill = self._pick(fills)
+            self.journal.record_bust(
+                execution_id=f"bust-{fill.execution_id}",
+                takes_back=fill.execution_id,
+                intent_id=fill.intent_id,
+                now=self.now,
+            )
 
     def _a_message(self) -> None:
         deed = self.rng.randint(0, 2)
@@ -213,6 +250,8 @@ class Life:
                 self._pick([self._prepare] * 6 + [self._release, self._reject_claimed])(row)
             case (IntentState.EXECUTING, Stage.PREPARED):
                 self._pick([self._acknowledge] * 4 + [self._refuse, self._lose, self._lose])(row)
+            case (IntentState.EXECUTING, _) if self._order(row).cancel_kind is CancelKind.REPLACE:
+                self._pick([self._replace] * 3 + [self._fill, self._close, self._lose])(row)
             case (IntentState.EXECUTING, _):
                 self._pick([self._fill] * 4 + [self._ask_cancel, self._close, self._close, self._lose])(row)
             case (IntentState.UNKNOWN, _):
@@ -349,6 +388,19 @@ class Life:
         statuses = [status for status in OrderStatus if status.is_terminal]
         self.journal.close_working(
             row.intent_id, epoch=row.epoch, order=self._heard(row, self._pick(statuses)), now=self.now
+        )
+
+    def _replace(self, row: JournalIntent) -> None:
+        self.journal.prepare_replacement(
+            row.intent_id,
+            epoch=row.epoch,
+            term=self._term(),
+            ended=self._heard(row, OrderStatus.CANCELLED),
+            book_at_open=OPENED,
+            review=lambda *_: self._whys(),
+            send_by=self.closes_at,
+            is_live=False,
+            now=self.now,
         )
 
     def _heard(self, row: JournalIntent, status: OrderStatus) -> BrokerOrder:

@@ -59,6 +59,9 @@ class _State:
         self.fills: dict[str, Row] = {}
         self.reservations: dict[str, Row] = {}
         self.book_sessions: dict[tuple[str, str, str], Row] = {}
+        self.busts: dict[str, Row] = {}
+        self.executors: dict[tuple[str, str], Row] = {}
+        self.halts: dict[tuple[str, str], Row] = {}
         self.run_control: dict[str, Row] = {}
         self.outbox: dict[int, Row] = {}
         self.deliveries: dict[tuple[int, int], Row] = {}
@@ -71,8 +74,11 @@ class _State:
         keyed: dict[str, dict[Any, Row]] = {
             "approvals": self.approvals,
             "book_sessions": self.book_sessions,
+            "busts": self.busts,
             "deliveries": self.deliveries,
+            "executors": self.executors,
             "fills": self.fills,
+            "halts": self.halts,
             "incidents": self.incidents,
             "intents": self.intents,
             "orders": self.orders,
@@ -98,6 +104,35 @@ class _State:
                 order = self.orders[event.body["client_order_id"]]
                 order["absences"] = event.body["absences"]
                 order["first_absent_at"] = order["first_absent_at"] or at
+            case "bust":
+                self.busts[event.body["execution_id"]] = {
+                    "execution_id": event.body["execution_id"],
+                    "takes_back": event.body["takes_back"],
+                    "intent_id": event.intent_id,
+                    "at": at,
+                }
+            case "executor_began":
+                account = event.body["account"]
+                self.executors[account, event.lane] = {
+                    "account": account,
+                    "lane": event.lane,
+                    "term": event.body["term"],
+                    "holder": event.actor,
+                    "began_at": at,
+                    "reconciled_at": None,
+                }
+            case "reconciled":
+                self.executors[event.body["account"], event.lane]["reconciled_at"] = at
+            case "halted" | "halt_lifted":
+                account, symbol = event.body["account"], event.body["symbol"]
+                self.halts[account, symbol] = {
+                    "account": account,
+                    "symbol": symbol,
+                    "is_on": int(event.kind == "halted"),
+                    "actor": event.actor,
+                    "reason": event.reason,
+                    "changed_at": at,
+                }
             case "incident":
                 number = len(self.incidents) + 1
                 self.incidents[number] = {
@@ -226,6 +261,9 @@ class _State:
                 self._answer(event, at)
             case Step.PREPARED:
                 self._prepare(event, place, at)
+            case Step.REPLACED:
+                self._end_replaced(event)
+                self._prepare(event, place, at)
             case Step.FILLED:
                 self._fill(event, place)
             case _ if (order_id := self.order_ids.get((event.intent_id, place.generation))) is not None:
@@ -290,6 +328,7 @@ class _State:
             "absences": 0,
             "first_absent_at": None,
             "cancel_asked_at": None,
+            "cancel_kind": "",
             "prepared_at": at,
             "send_by": body["send_by"],
             "reason": "",
@@ -302,6 +341,16 @@ class _State:
             "quantity_left": request["quantity"],
             "micros_left": body["reserved_micros"],
         }
+
+    def _end_replaced(self, event: JournalEvent) -> None:
+        """End the order of the generation before: the broker had cancelled it."""
+        body = event.body
+        self.orders[body["replaces"]] |= {
+            "status": body["status"],
+            "broker_order_id": body["broker_order_id"],
+            "reason": body["ending"],
+        }
+        self.reservations[body["replaces"]] |= {"quantity_left": 0, "micros_left": 0}
 
     def _fill(self, event: JournalEvent, place: Place) -> None:
         body = event.body
@@ -344,7 +393,7 @@ class _State:
                 order |= {"status": PREPARED, "attempts": body["attempt"], "send_by": body["send_by"]}
                 order |= {"absences": 0, "first_absent_at": None}
             case Step.CANCEL_ASKED:
-                order["cancel_asked_at"] = at
+                order |= {"cancel_asked_at": at, "cancel_kind": body["kind"]}
             case Step.REFUSED_BY_BROKER:
                 order |= {"status": OrderStatus.REJECTED.value, "reason": event.reason}
             case Step.PROVEN_ABSENT:

@@ -12,7 +12,7 @@ from resources.journal.store import SqlJournal
 from trading.lifecycle import Step
 from trading.rebuild import rebuild
 
-SEEDS = (0, 3, 5)
+SEEDS = (0, 1)
 STEPS = 300
 
 
@@ -47,8 +47,11 @@ def test_the_log_alone_gives_every_row_of_every_table_again(tmp_path):
         for table, rows in stored.items():
             assert rebuilt[table] == rows, (seed, table)
     # What never happened was never compared.
-    assert set(Step) - kinds == {Step.REPLACED}
-    assert kinds - set(Step) >= {"absent_at_broker", "incident", "messages_leased", "message_tried"}
+    assert kinds >= {
+        *set(Step),
+        *("absent_at_broker", "incident", "messages_leased", "message_tried"),
+        *("bust", "halted", "halt_lifted", "executor_began", "reconciled"),
+    }
 
 
 def test_each_prefix_of_a_log_can_be_rebuilt(tmp_path):
