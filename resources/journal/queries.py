@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from resources.journal import records, schema
+from resources.journal.statements import asked, last_of, row_of, rows_of
 from trading.errors import IllegalTransition, OutOfOrder, UnknownId
 from trading.journal import ExecutorTerm, FundsView, Halt, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
@@ -51,8 +52,7 @@ EXECUTION_ORDER = (
 
 def required(conn: sa.Connection, intent_id: IntentId) -> JournalIntent:
     """Return an intent; raises `UnknownId`."""
-    table = schema.intents
-    row = conn.execute(sa.select(table).where(table.c.intent_id == intent_id)).mappings().one_or_none()
+    row = row_of(conn, schema.intents, intent_id=intent_id)
     if row is None:
         raise UnknownId(f"intent {intent_id}: nothing is stored under this id")
     return records.intent_of(row)
@@ -60,9 +60,7 @@ def required(conn: sa.Connection, intent_id: IntentId) -> JournalIntent:
 
 def required_order(conn: sa.Connection, row: JournalIntent) -> JournalOrder:
     """Return the order of an intent's generation; raises `IllegalTransition` where it was never prepared."""
-    table = schema.orders
-    query = sa.select(table).where(table.c.intent_id == row.intent_id, table.c.generation == row.generation)
-    order = conn.execute(query).mappings().one_or_none()
+    order = row_of(conn, schema.orders, intent_id=row.intent_id, generation=row.generation)
     if order is None:
         raise IllegalTransition(f"{named(row)}: has no prepared order")
     return records.order_of(order)
@@ -78,14 +76,8 @@ def session_rows(conn: sa.Connection, of: Of, *, only_open: bool = False) -> Seq
 
 
 def session_fills(conn: sa.Connection, of: Of) -> list[Fill]:
-    """Return a session's fills in the order booked, without those that the broker took back."""
-    table = schema.fills
-    query = (
-        sa.select(table)
-        .where(*at(table, of), table.c.execution_id.not_in(sa.select(schema.busts.c.takes_back)))
-        .order_by(table.c.seq)
-    )
-    return [records.fill_of(row) for row in conn.execute(query).mappings()]
+    """Return a session's fills that the broker has not taken back, in the order booked."""
+    return [records.fill_of(row) for row in asked(conn, "find_fills", **of._asdict())]
 
 
 def book_session(conn: sa.Connection, of: Of) -> records.Row | None:
@@ -118,31 +110,24 @@ def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str
 
 def run_control_in_force(conn: sa.Connection) -> RunControl:
     """Return the run control in force."""
-    return records.run_control_of(conn.execute(sa.select(schema.run_control)).mappings().one_or_none())
+    return records.run_control_of(row_of(conn, schema.run_control))
 
 
 def net_filled(conn: sa.Connection, client_order_id: ClientOrderId) -> int:
     """Return an order's booked shares less those that the broker has taken back."""
-    table = schema.fills
-    query = sa.select(sa.func.coalesce(sa.func.sum(table.c.quantity), 0)).where(
-        table.c.client_order_id == client_order_id,
-        table.c.execution_id.not_in(sa.select(schema.busts.c.takes_back)),
-    )
-    return int(conn.execute(query).scalar_one())
+    (row,) = asked(conn, "find_net_filled", client_order_id=client_order_id)
+    return int(row["quantity"])
 
 
 def halts_in_force(conn: sa.Connection) -> list[Halt]:
     """Return the accounts and instruments that are halted, by account then symbol."""
-    table = schema.halts
-    query = sa.select(table).where(table.c.is_on == 1).order_by(table.c.account, table.c.symbol)
-    return [records.halt_of(row) for row in conn.execute(query).mappings()]
+    found = rows_of(conn, schema.halts, order_by="account, symbol", is_on=1)
+    return [records.halt_of(row) for row in found]
 
 
 def executor_term(conn: sa.Connection, account: str, lane: str) -> ExecutorTerm | None:
     """Return which executor of an account began last, or `None`."""
-    table = schema.executors
-    query = sa.select(table).where(table.c.account == account, table.c.lane == lane)
-    row = conn.execute(query).mappings().one_or_none()
+    row = row_of(conn, schema.executors, account=account, lane=lane)
     return None if row is None else records.executor_term_of(row)
 
 
@@ -150,16 +135,9 @@ def funds_view(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, a
     """Return what a review sees; the order `apart` is left out, since it is what is reviewed."""
     intent = row.intent
     fills = session_fills(conn, of_intent(row))
-    table = schema.reservations
-    query = sa.select(table).where(
-        table.c.book == intent.book,
-        table.c.lane == row.lane,
-        table.c.quantity_left > 0,
-        table.c.client_order_id != apart,
-    )
     reserved = 0
     open_quantities: dict[Side, dict[Symbol, int]] = {Side.BUY: {}, Side.SELL: {}}
-    for held in conn.execute(query).mappings():
+    for held in asked(conn, "find_open_reservations", book=intent.book, lane=row.lane, apart=apart):
         reserved += held["micros_left"]
         of_side = open_quantities[Side(held["side"])]
         symbol = Symbol(held["symbol"])
@@ -175,4 +153,5 @@ def funds_view(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, a
 
 def next_number(conn: sa.Connection, column: sa.Column[int]) -> int:
     """Return the next number of a column that counts from 1; the write lock keeps it ours."""
-    return int(conn.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0))).scalar_one()) + 1
+    last = last_of(conn, column.table, column.name)
+    return 1 if last is None else int(last[column.name]) + 1
