@@ -3,7 +3,7 @@
 # times as long (UV= does without).  More arguments for a target go through ARGS.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test lint check prove bench lock screenshots docs clean
+.PHONY: help setup run ui test lint check prove mutants bench lock screenshots docs clean
 
 VENV := .venv
 PY := $(VENV)/bin/python

@@ -18,7 +18,7 @@ SURVIVING_SHARE_MAX = 0.05
 """More surviving mutants than this share, and the tests do not hold the rules."""
 
 SURVIVORS = {
-    "strict=None": "strict=False by another name: a review may stop at its first reason, so it may be shorter",
+    "strict=None": "strict=False by another name: a review that stopped early is shorter",
     "zip(GUARDS, whys, )": "strict is False by default",
     "key=None": "verdicts sort by their code first, so the first of them has the same code",
     "code != PASS), default=None": "the same: without a key verdicts sort by their code first",
