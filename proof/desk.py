@@ -300,7 +300,10 @@ def recover(desk: Desk, scenario: Scenario) -> list[str]:
     """Do what the next process does: execute what is left, settle; return what does not come to rest."""
     broker = broker_of(desk, scenario)
     with at_journal(desk) as journal:
-        executed = _executed(desk, journal, broker, at=scenario.recovers_at)
+        before = journal.executor_term(account=ACCOUNT, lane=LANE)
+        # Whoever came before may have been ended while settling: time does not go back for the next one.
+        at = scenario.recovers_at if before is None else max(scenario.recovers_at, before.began_at)
+        executed = _executed(desk, journal, broker, at=at)
         settled = _settled(desk, journal, broker, at=CLOSE)
         for _ in range(ROUNDS):
             if not (executed.halted or settled.halted or settled.still_open):
