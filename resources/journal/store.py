@@ -7,7 +7,6 @@ compare and set, append the event with its hash, commit. Not here: how rows read
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,6 +53,7 @@ from resources.journal.queries import (
     session_rows,
 )
 from resources.journal.questions import text_of
+from resources.journal.statements import insert, insert_all, last_of, row_of, update
 from trading.audit import GENESIS, chained, instant_text
 from trading.brokers import differences, request_payload
 from trading.decisions import Decision, sent_payload_hash
@@ -703,11 +703,7 @@ class SqlJournal:
         """Book a fill of a working order (16); returns whether it was new."""
         with self._writing() as conn:
             row = required(conn, fill.intent_id)
-            known = (
-                conn.execute(sa.select(schema.fills).where(schema.fills.c.execution_id == fill.execution_id))
-                .mappings()
-                .one_or_none()
-            )
+            known = row_of(conn, schema.fills, execution_id=fill.execution_id)
             if known is not None:
                 if records.fill_of(known) == fill:
                     return False
@@ -733,22 +729,24 @@ class SqlJournal:
                 },
                 now=now,
             )
-            conn.execute(
-                schema.fills.insert().values(
-                    execution_id=fill.execution_id,
-                    seq=next_number(conn, schema.fills.c.seq),
-                    client_order_id=fill.client_order_id,
-                    intent_id=fill.intent_id,
-                    book=row.intent.book,
-                    lane=row.lane,
-                    session=fill.session.isoformat(),
-                    symbol=fill.symbol,
-                    side=fill.side.value,
-                    quantity=fill.quantity,
-                    price_micros=fill.price_micros,
-                    commission_micros=fill.commission_micros,
-                    filled_at=instant_text(fill.filled_at),
-                )
+            insert(
+                conn,
+                schema.fills,
+                {
+                    "execution_id": fill.execution_id,
+                    "seq": next_number(conn, schema.fills.c.seq),
+                    "client_order_id": fill.client_order_id,
+                    "intent_id": fill.intent_id,
+                    "book": row.intent.book,
+                    "lane": row.lane,
+                    "session": fill.session.isoformat(),
+                    "symbol": fill.symbol,
+                    "side": fill.side.value,
+                    "quantity": fill.quantity,
+                    "price_micros": fill.price_micros,
+                    "commission_micros": fill.commission_micros,
+                    "filled_at": instant_text(fill.filled_at),
+                },
             )
             filled = order.filled_quantity + fill.quantity
             is_whole = filled == order.request.quantity
@@ -1376,27 +1374,25 @@ class SqlJournal:
         """Take one edge: compare and set the row, append its event; return the row as it is then."""
         place = _place_of(row)
         after = _judge(row, step, version=version, epoch=epoch, quantity=quantity)
-        table = schema.intents
-        changed = conn.execute(
-            table.update()
-            .where(
-                table.c.intent_id == row.intent_id,
-                table.c.version == place.version,
-                table.c.state == place.state.value,
-                table.c.epoch == place.epoch,
-            )
-            .values(
-                state=after.state.value,
-                stage=after.stage.value,
-                version=after.version,
-                epoch=after.epoch,
-                generation=after.generation,
-                filled_quantity=after.filled_quantity,
-                reason=reason or row.reason,
-                actor=actor or row.actor,
-                changed_at=instant_text(now),
-            )
-        ).rowcount
+        changed = update(
+            conn,
+            schema.intents,
+            {
+                "state": after.state.value,
+                "stage": after.stage.value,
+                "version": after.version,
+                "epoch": after.epoch,
+                "generation": after.generation,
+                "filled_quantity": after.filled_quantity,
+                "reason": reason or row.reason,
+                "actor": actor or row.actor,
+                "changed_at": instant_text(now),
+            },
+            intent_id=row.intent_id,
+            version=place.version,
+            state=place.state.value,
+            epoch=place.epoch,
+        )
         if changed != 1:
             raise StaleVersion(f"{named(row)}: version {place.version} was changed by another")
         moved = replace(
@@ -1445,41 +1441,45 @@ class SqlJournal:
             "whys": [list(why) for why in whys],
         }
         moved = self._move(conn, row, (step, IntentState.EXECUTING), epoch=epoch, body=body, now=now)
-        conn.execute(
-            schema.orders.insert().values(
-                client_order_id=request.client_order_id,
-                intent_id=row.intent_id,
-                generation=moved.generation,
-                account=row.account,
-                book=row.intent.book,
-                lane=row.lane,
-                session=row.intent.session.isoformat(),
-                is_live=int(is_live),
-                request=canonical_json(payload),
-                request_sha=body["request_sha"],
-                quantity=request.quantity,
-                filled_quantity=0,
-                status=PREPARED,
-                broker_order_id="",
-                attempts=1,
-                absences=0,
-                cancel_kind=CancelKind.NONE.value,
-                prepared_at=instant_text(now),
-                send_by=instant_text(send_by),
-                reason="",
-            )
+        insert(
+            conn,
+            schema.orders,
+            {
+                "client_order_id": request.client_order_id,
+                "intent_id": row.intent_id,
+                "generation": moved.generation,
+                "account": row.account,
+                "book": row.intent.book,
+                "lane": row.lane,
+                "session": row.intent.session.isoformat(),
+                "is_live": int(is_live),
+                "request": canonical_json(payload),
+                "request_sha": body["request_sha"],
+                "quantity": request.quantity,
+                "filled_quantity": 0,
+                "status": PREPARED,
+                "broker_order_id": "",
+                "attempts": 1,
+                "absences": 0,
+                "cancel_kind": CancelKind.NONE.value,
+                "prepared_at": instant_text(now),
+                "send_by": instant_text(send_by),
+                "reason": "",
+            },
         )
-        conn.execute(
-            schema.reservations.insert().values(
-                client_order_id=request.client_order_id,
-                intent_id=row.intent_id,
-                book=row.intent.book,
-                lane=row.lane,
-                symbol=request.symbol,
-                side=request.side.value,
-                quantity_left=request.quantity,
-                micros_left=micros,
-            )
+        insert(
+            conn,
+            schema.reservations,
+            {
+                "client_order_id": request.client_order_id,
+                "intent_id": row.intent_id,
+                "book": row.intent.book,
+                "lane": row.lane,
+                "symbol": request.symbol,
+                "side": request.side.value,
+                "quantity_left": request.quantity,
+                "micros_left": micros,
+            },
         )
         return Preparation(moved, required_order(conn, moved), tuple(whys), REASONS[PASS])
 
@@ -1666,11 +1666,8 @@ class SqlJournal:
 
     def _append(self, conn: sa.Connection, now: datetime, *drafts: Draft) -> None:
         """Put events at the end of the chain, in the transaction of what they tell."""
-        table = schema.events
-        last = conn.execute(
-            sa.select(table.c.seq, table.c.hash).order_by(table.c.seq.desc()).limit(1)
-        ).one_or_none()
-        seq, prev_hash = (0, GENESIS) if last is None else (last.seq, last.hash)
+        last = last_of(conn, schema.events, "seq")
+        seq, prev_hash = (0, GENESIS) if last is None else (last["seq"], last["hash"])
         at = instant_text(now)
         rows = []
         for draft in drafts:
@@ -1681,7 +1678,7 @@ class SqlJournal:
                 {**content, "body": canonical_json(draft.body), "prev_hash": prev_hash, "hash": hashed}
             )
             prev_hash = hashed
-        conn.execute(table.insert(), rows)
+        insert_all(conn, schema.events, rows)
 
     # ---------------------------------------------------------------------------- the database
 
@@ -1722,13 +1719,16 @@ class SqlJournal:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Say what a database's error means here, and what to do about it."""
+        driver = self._engine.dialect.loaded_dbapi
         try:
             yield
-        except IntegrityError as error:
-            raise IllegalTransition(f"journal {self._name}: refused by its schema: {error.orig}") from error
-        except DBAPIError as error:
-            raise JournalUnavailable(f"journal {self._name}: {advice(str(error.orig))}") from error
-        except (sqlite3.Error, PoolTimeoutError) as error:
+        except (IntegrityError, driver.IntegrityError) as error:
+            found = getattr(error, "orig", error)
+            raise IllegalTransition(f"journal {self._name}: refused by its schema: {found}") from error
+        except (DBAPIError, driver.Error) as error:
+            found = getattr(error, "orig", error)
+            raise JournalUnavailable(f"journal {self._name}: {advice(str(found))}") from error
+        except PoolTimeoutError as error:
             raise JournalUnavailable(f"journal {self._name}: {advice(str(error))}") from error
 
 
@@ -1749,33 +1749,26 @@ def _put_book_session(
 
 
 def _put_order(conn: sa.Connection, order: JournalOrder, **values: str | int | None) -> None:
-    table = schema.orders
-    conn.execute(table.update().where(table.c.client_order_id == order.client_order_id).values(**values))
+    update(conn, schema.orders, values, client_order_id=order.client_order_id)
 
 
 def _shrink(conn: sa.Connection, order: JournalOrder, *, left: int) -> None:
     """Leave of a reservation what the shares still open need, rounded up."""
-    table = schema.reservations
-    row = (
-        conn.execute(sa.select(table).where(table.c.client_order_id == order.client_order_id))
-        .mappings()
-        .one()
-    )
+    row = row_of(conn, schema.reservations, client_order_id=order.client_order_id)
+    if row is None:
+        raise IllegalTransition(f"order {order.client_order_id}: has no reservation")
     micros = -(-row["micros_left"] * left // row["quantity_left"]) if row["quantity_left"] else 0
-    conn.execute(
-        table.update()
-        .where(table.c.client_order_id == order.client_order_id)
-        .values(quantity_left=left, micros_left=micros)
+    update(
+        conn,
+        schema.reservations,
+        {"quantity_left": left, "micros_left": micros},
+        client_order_id=order.client_order_id,
     )
 
 
 def _free(conn: sa.Connection, order: JournalOrder) -> None:
-    table = schema.reservations
-    conn.execute(
-        table.update()
-        .where(table.c.client_order_id == order.client_order_id)
-        .values(quantity_left=0, micros_left=0)
-    )
+    nothing = {"quantity_left": 0, "micros_left": 0}
+    update(conn, schema.reservations, nothing, client_order_id=order.client_order_id)
 
 
 def _place_of(row: JournalIntent) -> Place:
