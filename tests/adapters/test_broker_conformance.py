@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from proof.simulated_broker import SimulatedBroker
 from resources.paper_broker import ledger as paper_ledger
 from resources.paper_broker.broker import PaperBroker
 from resources.paper_broker.client import HttpPaperBroker
@@ -22,6 +23,9 @@ from tests.adapters.broker_rules import (
     WINDOW_S,
     Market,
     Setting,
+    a_broker_that_cannot_be_reached_proves_nothing,
+    a_dump_has_every_order_execution_and_send_that_arrived,
+    a_refusal_is_definitive_and_leaves_no_order,
     an_id_is_refused_for_as_long_as_is_declared,
     an_id_sent_again_is_a_duplicate_and_no_second_order,
 )
@@ -63,7 +67,7 @@ class Settings:
         broker = FakeBroker(
             capabilities=replace(REMEMBERS, dedup_scope=scope, dedup_window_s=behaviour.window_s),
             account=ACCOUNT,
-            deposit_micros=DEPOSIT,
+            opened=Holdings(cash_micros=DEPOSIT),
         )
 
         def fill(client_order_id):
@@ -84,6 +88,21 @@ class Settings:
             self._open.enter_context(writer.transaction(OSError))
 
         return Setting(broker=broker, cut=cut)
+
+    def simulated(self, scope):
+        behaviour = SCOPES[scope]
+        broker = SimulatedBroker(
+            account=ACCOUNT,
+            capabilities=replace(REMEMBERS, dedup_scope=scope, dedup_window_s=behaviour.window_s),
+            scope=scope,
+            opening=Holdings(cash_micros=DEPOSIT),
+        )
+
+        def fill(client_order_id):
+            order = broker.order_by_client_order_id(client_order_id, now=OPEN)
+            broker.fill(order.broker_order_id, order.quantity, PRICE, now=OPEN)
+
+        return Setting(broker=broker, cut=lambda: None, fill=fill)
 
     def http(self, scope):
         broker = paper(self._path, SCOPES[scope])
@@ -116,6 +135,22 @@ BROKERS = [(kind, scope) for kind in ("fake", "embedded", "http") for scope in D
 @pytest.mark.parametrize(("kind", "scope"), BROKERS)
 def test_a_broker_keeps_every_rule_of_the_port(settings, kind, scope, rule):
     rule(getattr(settings, kind)(scope))
+
+
+OF_MESSAGES = {
+    a_refusal_is_definitive_and_leaves_no_order,
+    a_broker_that_cannot_be_reached_proves_nothing,
+    a_dump_has_every_order_execution_and_send_that_arrived,
+}
+"""The rules that the simulation keeps where messages travel: refusals and breaks are made there."""
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for rule in RULES if rule not in OF_MESSAGES], ids=lambda rule: rule.__name__
+)
+@pytest.mark.parametrize("scope", DedupScope)
+def test_the_broker_of_the_simulation_keeps_the_rules_that_are_its_own(settings, scope, rule):
+    rule(settings.simulated(scope))
 
 
 # -------------------------------------------------------------------------------- what is no broker
