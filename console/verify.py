@@ -22,7 +22,7 @@ from resources.evidence import gather, paper_dump, stored_verdicts
 from resources.settings import given_variables, load_secrets
 from trading.brokers import BrokerDump
 from trading.errors import TradingError
-from trading.invariants import INVARIANTS, LIVE, Evidence, Invariant, Replayed, Violation, facts_of
+from trading.invariants import INVARIANTS, LIVE, Evidence, Invariant, Replayed, Violation, breaches, facts_of
 from trading.journal import JournalIntent
 from trading.lifecycle import Step
 from trading.values import digest
@@ -183,7 +183,7 @@ class _Look:
                 self.tell(f"{invariant.name} {invariant.says}: {invariant.looks_at(evidence)}")
             found[invariant.name] = [
                 row
-                for row in invariant.check(facts)
+                for row in breaches(invariant, facts)
                 if row.subject not in book_of or book_of[row.subject] in books
             ]
         return found

@@ -130,7 +130,19 @@ class Evidence:
 def violations(evidence: Evidence) -> tuple[Violation, ...]:
     """Return every violation of every invariant, in the order of invariants; empty where all hold."""
     facts = facts_of(evidence)
-    return tuple(found for invariant in INVARIANTS for found in invariant.check(facts))
+    return tuple(found for invariant in INVARIANTS for found in breaches(invariant, facts))
+
+
+def breaches(invariant: Invariant, facts: Facts) -> Iterator[Violation]:
+    """Yield the violations of one invariant.
+
+    Evidence that was changed into something no journal writes, as a text for a number, is one as well: it
+    ends the check, but never the proof.
+    """
+    try:
+        yield from invariant.check(facts)
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        yield Violation(invariant.name, "evidence", f"holds what no journal writes: {error!r}")
 
 
 class Invariant(NamedTuple):
@@ -533,11 +545,11 @@ def _folded(events: Sequence[JournalEvent]) -> Folded:
             asked = Event(
                 _STEPS[event.kind], IntentState(body["to"]), body["version"], body["epoch"], body["quantity"]
             )
-        except (KeyError, ValueError) as error:
+            after = transition(place, asked)
+        except (KeyError, ValueError, TypeError) as error:
             return Folded(place, Refused(event, f"does not say what was asked ({error})", goes_back=False))
         if place is not None and not place.state.is_open:
             return Folded(place, Refused(event, f"{event.kind} after it was {place.state}", goes_back=True))
-        after = transition(place, asked)
         if isinstance(after, Refusal):
             return Folded(place, Refused(event, after.message, after.code in {STALE_VERSION, STALE_EPOCH}))
         place = after
@@ -683,7 +695,7 @@ def chain_holds(facts: Facts) -> Iterator[Violation]:
 def _is_chained(event: JournalEvent) -> bool:
     try:
         return chained(event.prev_hash, content_of(event)) == event.hash
-    except (TypeError, BadInput):
+    except (TypeError, ValueError, BadInput):
         # What no event can say, as a float, was never hashed.
         return False
 
@@ -720,7 +732,7 @@ def _line_of(event: JournalEvent) -> str:
     """Return an event's line, empty where it says what no line can."""
     try:
         return line_of(event)
-    except TypeError:
+    except (TypeError, ValueError):
         return ""
 
 
