@@ -108,7 +108,7 @@ def _private(path: Path) -> Ed25519PrivateKey:
 
 def _make(folder: Path) -> None:
     """Put a new private key in a folder, whole and durable or not at all; the first of two makers wins."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Before anything is signed, so that a power loss never leaves checkpoints without their key.
     sync_folder(folder.parent)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import shutil
+import signal
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import rfc8785
 
-from resources.audit_log import check, project
+from resources.audit_keys import PRIVATE_NAME, PUBLIC_NAME, signing_key
+from resources.audit_log import (
+    AuditFile,
+    check,
+    checkpoints_of,
+    compare,
+    events_in,
+    keys_of,
+    project,
+    verify_end,
+)
+from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
-from trading.audit import GENESIS, chained, line_of, verify
-from trading.errors import JournalBehindLog, JournalError
+from trading.audit import GENESIS, LINE_BYTES_MAX, BadEntry, Fault, Part, chained, line_of, verify
+from trading.errors import BadInput, BadSetting, JournalBehindLog, JournalError
 from trading.journal import RunControlAction
+from trading.values import canonical_json
 
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 
@@ -174,3 +190,298 @@ def test_the_chain_begins_at_genesis(journal):
     first = journal.events(after=0, limit=1)[0]
 
     assert first.prev_hash == GENESIS
+
+
+# -------------------------------------------------------------------------------- checkpoints
+
+
+def public_key_of(log):
+    return keys_of(log) / PUBLIC_NAME
+
+
+def test_each_projection_that_adds_signs_where_the_log_ends(journal, log):
+    project(journal, log)
+    project(journal, log)
+    speak(journal, 2)
+    project(journal, log)
+    checkpoints = [json.loads(line) for line in checkpoints_of(log).read_text().splitlines()]
+
+    assert [checkpoint["seq"] for checkpoint in checkpoints] == [12, 14]
+    assert checkpoints[-1]["size_bytes"] == log.stat().st_size
+    assert checkpoints[-1]["hash"] == json.loads(log.read_text().splitlines()[-1])["hash"]
+    assert check(log) is verify_end(journal, log) is None
+
+
+def test_a_checkpoint_is_canonical_json_whoever_writes_it(journal, log):
+    project(journal, log)
+    line = checkpoints_of(log).read_bytes().removesuffix(b"\n")
+
+    assert rfc8785.dumps(json.loads(line)) == line == canonical_json(json.loads(line)).encode()
+
+
+def test_a_log_verifies_elsewhere_with_the_public_key_alone(journal, log, tmp_path):
+    project(journal, log)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in (log, checkpoints_of(log), public_key_of(log)):
+        shutil.copy(path, elsewhere)
+    copy, key = elsewhere / log.name, elsewhere / PUBLIC_NAME
+
+    assert check(copy, public_key=key) is None
+    copy.write_bytes(copy.read_bytes().replace(b'"ann"', b'"eve"', 1))
+    assert check(copy, public_key=key) == BadEntry(1, 1, "hash is not that of the content")
+
+
+def test_a_log_that_was_never_signed_is_signed_once_it_is_the_journals(journal, log):
+    log.parent.mkdir()
+    log.write_bytes(export(journal))
+    before = check(log)
+    speak(journal, 1)
+    project(journal, log)
+
+    assert before is not None
+    assert (before.fault, before.line) == (Fault.UNSIGNED, 1)
+    assert check(log) is None
+
+
+def test_what_was_cut_off_below_a_checkpoint_is_told_and_given_back_by_the_journal(journal, log):
+    project(journal, log)
+    whole = log.read_bytes()
+    log.write_bytes(whole[:1000])
+    bad = check(log)
+    seen = verify_end(journal, log)
+    project(journal, log)
+
+    assert bad is not None
+    assert not bad.heals
+    assert "checkpoint 1 is signed for entry 12: cut off" in bad.reason
+    assert seen == bad
+    assert log.read_bytes() == whole
+    assert check(log) is None
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_torn_end_is_told_as_torn_and_not_as_tampering(journal, log, cut):
+    project(journal, log)
+    speak(journal, 1)
+    before = checkpoints_of(log).read_bytes()
+    project(journal, log)
+    checkpoints_of(log).write_bytes(before)
+    log.write_bytes(log.read_bytes()[:-cut])
+    bad = check(log)
+
+    assert bad is not None
+    assert (bad.fault, bad.line, bad.part) == (Fault.TORN, 13, Part.LOG)
+    assert verify_end(journal, log) == bad
+
+
+def test_without_its_checkpoints_a_log_is_neither_believed_nor_signed_again(journal, log):
+    project(journal, log)
+    checkpoints_of(log).unlink()
+    bad = check(log)
+    with pytest.raises(JournalError, match="checkpoints are missing"):
+        project(journal, log)
+
+    assert bad is not None
+    assert (bad.part, bad.heals) == (Part.CHECKPOINTS, False)
+    assert not checkpoints_of(log).exists()
+
+
+def test_without_its_key_nothing_is_signed_and_no_other_key_is_made(journal, log):
+    project(journal, log)
+    (keys_of(log) / PRIVATE_NAME).unlink()
+    speak(journal, 1)
+    with pytest.raises(BadSetting, match=r"signing key .* is missing"):
+        project(journal, log)
+
+    assert not (keys_of(log) / PRIVATE_NAME).exists()
+    assert check(log) is None
+
+
+def test_a_log_signed_with_another_key_is_not_gone_on_with(journal, log, tmp_path):
+    project(journal, log)
+    taken_away = shutil.copy(public_key_of(log), tmp_path / "taken_away.pub")
+    shutil.rmtree(keys_of(log))
+    signing_key(keys_of(log), may_make=True)
+    bad = check(log, public_key=Path(taken_away))
+    replaced = check(log)
+    with pytest.raises(JournalError, match="last checkpoint does not hold"):
+        project(journal, log)
+
+    assert bad is None
+    assert replaced is not None
+    assert "signed with key" in replaced.reason
+
+
+def test_a_log_and_checkpoints_cut_off_together_are_told_by_a_kept_checkpoint(journal, log):
+    project(journal, log)
+    old = log.read_bytes(), checkpoints_of(log).read_bytes()
+    speak(journal, 3)
+    project(journal, log)
+    kept = checkpoints_of(log).read_text().splitlines()[-1]
+    assert check(log, kept=kept) is None
+    log.write_bytes(old[0])
+    checkpoints_of(log).write_bytes(old[1])
+    bad = check(log, kept=kept)
+
+    assert check(log) is None
+    assert bad is not None
+    assert "kept, for event 15, is not here" in bad.reason
+    with pytest.raises(BadInput, match="that was kept does not hold"):
+        check(log, kept=kept.replace('"seq":15', '"seq":16'))
+
+
+def test_the_key_is_in_no_file_that_is_copied(journal, log):
+    project(journal, log)
+    secret = (keys_of(log) / PRIVATE_NAME).read_text().splitlines()[1]
+
+    for path in (log, checkpoints_of(log), public_key_of(log)):
+        assert secret not in path.read_text()
+
+
+# -------------------------------------------------------------------------------- against the journal
+
+
+def test_a_log_short_of_its_journal_agrees_with_it(journal, log):
+    assert compare(journal, log) is None
+    project(journal, log)
+    speak(journal, 2)
+
+    assert compare(journal, log) is verify_end(journal, log) is None
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "older", "other"])
+def test_a_journal_that_is_not_the_logs_is_told_before_anything_is_written(
+    journal, log, spoken, tmp_path, how
+):
+    speak(journal, 1)
+    project(journal, log)
+    before = log.read_bytes()
+    path = tmp_path / f"{how}.db"
+    if how == "older":
+        shutil.copy(spoken, path)
+    reader = JournalReader(path)
+    if how != "deleted":
+        with SqlJournal(f"sqlite:///{path}") as replaced:
+            speak(replaced, 13 if how == "other" else 0, reason="elsewhere")
+            with pytest.raises(JournalError):
+                project(replaced, log)
+    bad = compare(reader, log)
+    seen = verify_end(reader, log)
+
+    assert bad is not None
+    assert seen is not None
+    assert (bad.part, bad.line) == {
+        "deleted": (Part.JOURNAL, 1),
+        "emptied": (Part.JOURNAL, 1),
+        "older": (Part.JOURNAL, 13),
+        "other": (Part.LOG, 1),
+    }[how]
+    assert (seen.part, seen.line) == (Part.LOG if how == "other" else Part.JOURNAL, 13)
+    assert not seen.heals
+    assert log.read_bytes() == before
+
+
+def test_the_full_look_finds_what_was_changed_before_the_last_checkpoint(journal, log):
+    audit = AuditFile(journal, log)
+    audit.project()
+    assert audit.verify() is audit.verify_all() is None
+    log.write_bytes(log.read_bytes().replace(b'"ann"', b'"eve"', 1))
+
+    assert audit.verify() is None
+    assert audit.verify_all() == BadEntry(1, 1, "hash is not that of the content")
+
+
+def test_the_quick_look_reads_no_more_of_a_longer_log(journal, log):
+    project(journal, log)
+    log.write_bytes(b"x" * 999 + log.read_bytes()[999:])
+
+    # What lies before the last line is left to the full look.
+    assert verify_end(journal, log) is None
+    assert check(log) is not None
+
+
+def test_an_event_of_the_journal_that_does_not_follow_is_never_signed(journal, log, tmp_path):
+    project(journal, log)
+    speak(journal, 1)
+    before = log.read_bytes(), checkpoints_of(log).read_bytes()
+
+    class Forged:
+        def events(self, **asked):
+            return [
+                event._replace(actor="eve") if event.seq == 13 else event for event in journal.events(**asked)
+            ]
+
+    with pytest.raises(JournalError, match="the journal's event 13 does not hold"):
+        project(Forged(), log)
+
+    assert (log.read_bytes(), checkpoints_of(log).read_bytes()) == before
+
+
+# -------------------------------------------------------------------------------- malformed files
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00\n",
+        b"\n",
+        b"{}\r\n",
+        b"[" * 100_000 + b"\n",
+        b'{"seq":' + b"9" * 5_000 + b"}\n",
+        b'{"seq":1,"seq":1}\n',
+        b'{"seq":1.0}\n',
+        b'{"seq":NaN}\n',
+        b'{"seq":true}\n',
+        b"null\n",
+        b"x" * (LINE_BYTES_MAX + 10),
+        b"x" * (LINE_BYTES_MAX + 10) + b"\n",
+    ],
+)
+@pytest.mark.parametrize("part", ["log", "checkpoints"])
+def test_a_malformed_file_is_a_finding_and_never_an_accident(journal, log, content, part):
+    project(journal, log)
+    path = log if part == "log" else checkpoints_of(log)
+    path.write_bytes(content)
+    bad = check(log)
+    seen = verify_end(journal, log)
+
+    assert bad is not None
+    assert (bad.line, bad.part, bad.heals) == (1, part, False)
+    assert seen == bad
+
+
+def test_what_cannot_be_read_or_written_is_said(journal, log):
+    log.mkdir(parents=True)
+    for ask in (
+        lambda: project(journal, log),
+        lambda: check(log),
+        lambda: verify_end(journal, log),
+        lambda: compare(journal, log),
+        lambda: list(events_in(log)),
+    ):
+        with pytest.raises(JournalError, match=r"cannot be (read|written)"):
+            ask()
+
+
+def test_a_full_disk_leaves_a_log_that_the_next_projection_mends(journal, log):
+    project(journal, log)
+    whole = log.read_bytes()
+    speak(journal, 30)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # The journal keeps its bytes; only the log may not grow by more than these.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 700, limit[1]))
+    try:
+        with pytest.raises(JournalError, match="cannot be written"):
+            project(journal, log)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
+    bad = check(log)
+    assert bad is None or bad.heals
+    assert log.read_bytes().startswith(whole)
+
+    project(journal, log)
+    assert log.read_bytes() == export(journal)
+    assert check(log) is None
