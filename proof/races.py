@@ -18,8 +18,8 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from datetime import timedelta
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -46,7 +46,7 @@ from proof.desk import (
 from proof.forks import Found, Zygote
 from proof.planted import Plant
 from proof.postgres_server import PostgresServer
-from proof.simulation import claimable
+from proof.simulation import EVENTS_OF_EVERY_RUN, claimable
 from proof.suite import Progress, Size, Told
 from resources.evidence import gather
 from resources.journal import store
@@ -56,10 +56,11 @@ from resources.paper_broker.broker import PaperBroker
 from trading.broker_behaviour import Behaviour
 from trading.brokers import DedupScope
 from trading.errors import JournalError, Refused, TradingError
-from trading.executions import ExecutionReport, execute_session, settle_orders
+from trading.executions import Desk, execute_session, settle_orders
 from trading.invariants import violations
 from trading.lifecycle import Stage
-from trading.testing import example_decision, example_intent
+from trading.reconciliation import Expected, Outcomes
+from trading.testing import NoAuditLog, OpenLock, example_decision, example_intent
 
 OF: dict[str, Any] = {"book": BOOK, "lane": LANE, "session": SESSION}
 INTENTS = (example_intent("AAPL", quantity=10), example_intent("MSFT", quantity=5))
@@ -190,6 +191,7 @@ def caught_in(at: Zygote, server: PostgresServer, seed: int) -> int | None:
 def _plant() -> None:
     """Put the bug into a child, for good."""
     store.transition = claimable  # type: ignore[attr-defined]
+    store.term_refusal = lambda *_, **__: ""  # type: ignore[attr-defined]
 
 
 # -------------------------------------------------------------------------------- one round
@@ -307,45 +309,62 @@ def _execute(folder: Path, url: str, plan: Plan, racer: Racer) -> None:
     with SqlJournal(url) as journal:
         for _ in range(TRIES):
             try:
-                _run(Port(journal, life), Port(_broker(folder, plan), life), folder, has_lock=plan.has_lock)
+                desk = _desk(Port(journal, life), Port(_broker(folder, plan), life), folder, plan)
+                if not _run(desk).halted:
+                    return
             except (JournalError, Refused):
-                # Another one has the lock, or took over what this one was at: it begins again.
-                time.sleep(TRY_AGAIN_S)
-            else:
-                return
+                pass
+            # Another one has the lock, or took over what this one was at: it begins again.
+            time.sleep(TRY_AGAIN_S)
 
 
-def _run(journal: Any, broker: Any, folder: Path, *, has_lock: bool) -> ExecutionReport:
-    return execute_session(
+def _desk(journal: Any, broker: Any, folder: Path, plan: Plan, *, now: datetime = IN_TIME) -> Desk:
+    lock = ExecutorFileLock(folder, account=ACCOUNT) if plan.has_lock else OpenLock(proves_death=False)
+    return Desk(
         journal=journal,
         broker=broker,
-        lock=ExecutorFileLock(folder, account=ACCOUNT) if has_lock else nullcontext(),
+        lock=lock,
+        audit=NoAuditLog(),
+        clock=lambda: now,
         account=ACCOUNT,
-        **OF,
+        lane=LANE,
+        holder=f"racer {os.getpid()}",
+    )
+
+
+def _run(desk: Desk) -> Outcomes:
+    return execute_session(
+        desk,
+        book=BOOK,
+        session=SESSION,
+        since=SESSION,
         book_at_open=deposited(),
         review=passes,
         send_by=SEND_BY,
-        holder=f"racer {os.getpid()}",
-        now=IN_TIME,
     )
 
 
 def _heal(folder: Path, url: str, plan: Plan) -> list[str]:
     """Let one more process execute and settle until nothing happens any more."""
     seen = None
+    # All racers have ended, so that whoever comes now is alone.
+    alone = plan._replace(has_lock=True)
     with SqlJournal(url) as journal:
         for _ in range(HEALINGS):
-            _run(journal, _broker(folder, plan), folder, has_lock=True)
+            _run(_desk(journal, _broker(folder, plan), folder, alone))
             settle_orders(
-                journal=journal,
-                broker=_broker(folder, plan),
-                lock=ExecutorFileLock(folder, account=ACCOUNT),
-                account=ACCOUNT,
-                **OF,
+                _desk(journal, _broker(folder, plan), folder, alone, now=CLOSE),
+                book=BOOK,
+                session=SESSION,
+                since=SESSION,
+                expected=Expected(book=BOOK, session=SESSION, at_open=deposited()),
                 actor="proof",
-                now=CLOSE,
             )
-            happened = len(journal.events(after=0, limit=EVENTS_MAX))
+            happened = [
+                event.seq
+                for event in journal.events(after=0, limit=EVENTS_MAX)
+                if event.kind not in EVENTS_OF_EVERY_RUN
+            ]
             if happened == seen:
                 return []
             seen = happened

@@ -1,19 +1,17 @@
-"""Found by racing processes without a lock: the loser of a race stops everybody's trading.
+"""An executor that lost its intent to another does no harm; found by racing processes without a lock.
 
-One executor follows a working order; before it books the fill, another takes the intent over. The fill is
-refused because the row moved on, not because it is wrong, and the next run books it. So nobody needs to be
-told, and nothing needs to halt.
+It follows a working order; before it books the fill, another takes the intent over. The fill is refused
+because the row moved on, not because it is wrong, and the next run books it. So nobody needs to be told, and
+nothing needs to halt.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 from proof.desk import ACCOUNT, BOOK, CLOSE, DECIDED_AT, IN_TIME, LANE, PRICE, SESSION, deposited, passes
 from resources.journal.store import SqlJournal
 from trading.errors import JournalError
-from trading.executions import execute_session
-from trading.testing import FakeBroker, example_decision, example_intent
+from trading.executions import Desk, execute_session
+from trading.testing import FakeBroker, NoAuditLog, OpenLock, example_decision, example_intent
 
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 
@@ -37,20 +35,26 @@ def test_a_fill_that_comes_too_late_for_one_executor_halts_nobody(tmp_path):
     with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
         journal.opening_book(**OF, previous=None, opened=deposited(), now=DECIDED_AT)
         journal.register(**OF, decisions=[decision], verdicts=[], decisions_sha="d", now=DECIDED_AT)
-        broker = TakenOverBeforeItsFill(journal)
+        desk = Desk(
+            journal=journal,
+            broker=TakenOverBeforeItsFill(journal),
+            lock=OpenLock(),
+            audit=NoAuditLog(),
+            clock=lambda: IN_TIME,
+            account=ACCOUNT,
+            lane=LANE,
+            holder="test",
+        )
         for _ in range(2):
             try:
                 execute_session(
-                    journal=journal,
-                    broker=broker,
-                    lock=nullcontext(),
-                    account=ACCOUNT,
-                    **OF,
+                    desk,
+                    book=BOOK,
+                    session=SESSION,
+                    since=SESSION,
                     book_at_open=deposited(),
                     review=passes,
                     send_by=CLOSE,
-                    holder="test",
-                    now=IN_TIME,
                 )
             except JournalError:
                 # The first one lost its intent, and may say so.
@@ -59,4 +63,5 @@ def test_a_fill_that_comes_too_late_for_one_executor_halts_nobody(tmp_path):
 
         assert (row.state, row.filled_quantity) == ("executed", 10)
         assert journal.incidents() == []
+        assert journal.halts() == []
         assert not journal.run_control().kill_switch_on
