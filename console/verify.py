@@ -135,19 +135,17 @@ class Verified:
 Tell = Callable[[str], None]
 
 
-def verify(
-    desk: Desk, *, book: str | None = None, tell: Tell = lambda _: None, look_again_s: float = LOOK_AGAIN_S
-) -> Verified:
+def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
     """Return how each invariant stands in the profile's stores; `book` keeps to what is one book's.
 
-    What disagrees is looked at twice, `look_again_s` apart, since a running desk moves between two reads.
+    What disagrees is looked at a second time, since a running desk moves between two reads.
     Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read.
     """
     books = {outline.name for outline in desk.chosen(book)}
     look = _look(desk, tell)
     found = look.found(books)
     if any(found.values()):
-        time.sleep(look_again_s)
+        time.sleep(LOOK_AGAIN_S)
         look = _look(desk, tell)
         again = look.found(books)
         # What stands in both is no movement; the order is that of the second look.

@@ -1,0 +1,424 @@
+"""`trading verify` on a real desk: journal, signed log, lake and paper ledger, whole and then damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from console import verify as verifying
+from console.cli import main
+from resources.audit_log import AuditFile
+from resources.journal.store import SqlJournal
+from resources.lake.store import Lake
+from resources.paper_broker.broker import PaperBroker
+from tests.adapters.broker_rules import CALENDAR, CLOSE, EARLY, MODEL, OPEN, SESSION, Market
+from trading.decisions import DecisionRow, decision_rows
+from trading.executions import Desk, execute_session, settle_orders
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
+from trading.invariants import INVARIANTS
+from trading.positions import opened_book, with_fills
+from trading.testing import OpenLock, example_decision, example_intent
+from trading.values import digest
+from trading.verdicts import verdicts_of, verdicts_sha
+
+ROOT = Path(__file__).resolve().parents[2]
+OF = {"book": "us_five", "lane": "simulated", "session": SESSION}
+DEPOSIT = 10**12
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
+
+
+class Spoken(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def live_a_session(state: Path) -> None:
+    """Make a state folder in which one order was decided, sent, filled and settled."""
+    profile = state / "simulated"
+    intent = example_intent("AAPL", session=SESSION)
+    verdicts = verdicts_of(intent, PASSED, limits_sha="limits")
+    decision = replace(example_decision(intent, not_after=CLOSE), verdicts_sha=verdicts_sha(verdicts))
+    rows = decision_rows([decision])
+    opened = opened_book(currency="USD", deposit_micros=DEPOSIT)
+    with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as journal:
+        audit = AuditFile(journal, profile / "audit.jsonl")
+        broker = PaperBroker(
+            profile / "paper" / "SIM-FIVE.db",
+            account="SIM-FIVE",
+            deposit_micros=DEPOSIT,
+            market=Market(AAPL=10**6),
+            fill_model=MODEL,
+            calendar=CALENDAR,
+        )
+        journal.opening_book(**OF, previous=None, opened=opened, now=EARLY)
+        journal.register(
+            **OF,
+            decisions=[decision],
+            verdicts=verdicts,
+            decisions_sha=digest([[str(field) for field in row] for row in rows]),
+            now=EARLY,
+        )
+
+        def desk(now):
+            return Desk(
+                journal=journal,
+                broker=broker,
+                lock=OpenLock(),
+                audit=audit,
+                clock=lambda: now,
+                account="SIM-FIVE",
+                lane="simulated",
+                holder="test",
+            )
+
+        execute_session(
+            desk(OPEN),
+            book="us_five",
+            session=SESSION,
+            since=SESSION,
+            book_at_open=opened,
+            review=lambda *_: PASSED,
+            send_by=CLOSE,
+        )
+        settle_orders(
+            desk(CLOSE), book="us_five", session=SESSION, since=SESSION, expected=None, actor="test"
+        )
+        closing = with_fills(opened, journal.fills(**OF))
+        journal.settle(**OF, closing=closing, carried_by="", now=CLOSE)
+        audit.project()
+    lake = Lake(str(profile / "lake"))
+    lake.write_rows(("us_five", "decisions"), str(SESSION), DecisionRow, rows, inputs_sha="inputs")
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("lived") / "state"
+    live_a_session(folder)
+    return folder
+
+
+@pytest.fixture
+def state(lived, tmp_path, monkeypatch) -> Path:
+    """Give a copy of the lived state that the settings point at."""
+    folder = tmp_path / "state"
+    shutil.copytree(lived, folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(folder))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(ROOT / "config"))
+    monkeypatch.setattr(verifying, "LOOK_AGAIN_S", 0.0)
+    return folder
+
+
+@pytest.fixture
+def profile(state) -> Path:
+    return state / "simulated"
+
+
+@pytest.fixture
+def speak(state, capsys):
+    def speak_words(*words: str) -> Spoken:
+        code = main(words)
+        captured = capsys.readouterr()
+        return Spoken(code, captured.out, captured.err)
+
+    return speak_words
+
+
+def change(path: Path, *statements: str) -> None:
+    """Change a database past its program, triggers and all."""
+    with sqlite3.connect(path) as raw:
+        for (name,) in raw.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            raw.execute(f"drop trigger {name}")
+        for statement in statements:
+            raw.execute(statement)
+
+
+def standing(spoken: Spoken) -> dict[str, str]:
+    return {row["invariant"]: row["standing"] for row in spoken.json["invariants"]}
+
+
+def violated(spoken: Spoken) -> set[str]:
+    return {name for name, how in standing(spoken).items() if how == "violated"}
+
+
+def test_a_whole_desk_agrees(speak):
+    spoken = speak("verify")
+    told = speak("verify", "--json")
+
+    assert (spoken.code, spoken.err) == (0, "")
+    assert spoken.out.startswith("ALL AGREE: 15 invariants hold, 1 not checked")
+    assert "1 of 1 orders lead back to decision, verdicts and inputs" in spoken.out
+    assert standing(told) == {
+        row.name: "not checked" if row.name == "INV15" else "held" for row in INVARIANTS
+    }
+    assert told.json["links"] == {"orders": 1, "linked": 1, "unlinked": []}
+
+
+def test_looking_changes_nothing(speak, profile):
+    def content():
+        return {path: path.read_bytes() for path in profile.rglob("*") if path.is_file()}
+
+    speak("verify")
+    before = content()
+    speak("verify")
+
+    assert content() == before
+
+
+def test_an_empty_desk_agrees_and_is_not_made(speak, profile):
+    shutil.rmtree(profile)
+    spoken = speak("verify", "--json")
+
+    assert spoken.code == 0
+    assert violated(spoken) == set()
+    assert {"INV1", "INV3", "INV14"} <= {
+        name for name, how in standing(spoken).items() if how == "not checked"
+    }
+    assert not profile.exists()
+
+
+def test_a_secret_in_force_is_looked_for_and_never_shown(speak, profile, monkeypatch):
+    monkeypatch.setenv("TRADING_WEBHOOK_URL", "https://hooks.example.invalid/s3cr3t")
+    assert standing(speak("verify", "--json"))["INV15"] == "held"
+    with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as journal:
+        journal.record_incident(
+            kind="leak",
+            account="",
+            intent_id="",
+            detail="posting to https://hooks.example.invalid/s3cr3t failed",
+            is_halting=False,
+            now=CLOSE,
+        )
+
+    spoken = speak("verify")
+    assert spoken.code == 1
+    assert "VIOLATED" in spoken.out
+    assert "INV15 incident 1: holds a planted secret" in spoken.out
+    assert "s3cr3t" not in spoken.out
+
+
+def copied_order(*, broker_order_id: str, client_order_id: str) -> str:
+    rest = "request, session, symbol, side, quantity, filled_quantity, status, reason, submitted_at"
+    return f"insert into orders select seq + 1, {broker_order_id}, {client_order_id}, {rest} from orders"
+
+
+LAST_EVENT = "select max(seq) from events"
+
+DAMAGES = {
+    "a zombie at the broker": (
+        {"INV4"},
+        "paper/SIM-FIVE.db",
+        ["update orders set status = 'partial_fill'"],
+    ),
+    "an order nobody prepared": (
+        {"INV2"},
+        "paper/SIM-FIVE.db",
+        [copied_order(broker_order_id="'pb-stray'", client_order_id="'ta-stray'")],
+    ),
+    "a second order under one id": (
+        {"INV1"},
+        "paper/SIM-FIVE.db",
+        [copied_order(broker_order_id="'pb-again'", client_order_id="client_order_id")],
+    ),
+    "a fill at another price": (
+        {"INV5"},
+        "paper/SIM-FIVE.db",
+        ["update fills set price_micros = price_micros + 1"],
+    ),
+    "a row changed by hand": ({"INV7"}, "journal.db", ["update intents set version = 99"]),
+    "a closed session opened by hand": (
+        {"INV3", "INV7"},
+        "journal.db",
+        [
+            "update intents set state = 'executing', stage = 'working'",
+        ],
+    ),
+    "an event changed by hand": (
+        {"INV8", "INV9"},
+        "journal.db",
+        ["update events set actor = 'mallory' where seq = 3"],
+    ),
+    "a reservation left behind": ({"INV10"}, "journal.db", ["update reservations set micros_left = 1"]),
+    "decisions of another digest": (
+        {"INV7", "INV14"},
+        "journal.db",
+        ["update book_sessions set decisions_sha = 'other'"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("broken", "store", "statements"), DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_named_with_what_to_do(speak, profile, broken, store, statements):
+    change(profile / store, *statements)
+    spoken = speak("verify", "--json")
+    text = speak("verify").out
+
+    assert spoken.code == 1
+    assert violated(spoken) == broken
+    named = spoken.json["violations"]
+    assert {row["invariant"] for row in named} == broken
+    assert all(row["subject"] and row["detail"] and row["remedy"] for row in named)
+    assert all(f"{row['invariant']} {row['subject']}: {row['detail']}" in text for row in named)
+
+
+def test_a_log_that_was_changed_is_found_by_its_signature_too(speak, profile):
+    log = profile / "audit.jsonl"
+    log.write_text(log.read_text().replace("us_five", "us_fife", 1))
+
+    assert violated(speak("verify", "--json")) == {"INV8", "INV9"}
+
+
+@pytest.mark.parametrize("how", ["deleted", "older"])
+def test_a_journal_that_lost_what_it_had_is_found_by_every_look(speak, profile, how):
+    for path in profile.glob("journal.db*"):
+        path.unlink()
+    if how == "older":
+        with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as journal:
+            opened = opened_book(currency="USD", deposit_micros=DEPOSIT)
+            journal.opening_book(**OF, previous=None, opened=opened, now=EARLY)
+
+    verified, status, doctor = speak("verify", "--json"), speak("status"), speak("doctor")
+
+    assert {"INV2", "INV9", "INV14"} <= violated(verified)
+    assert status.code == 3
+    assert "audit log" in status.out.splitlines()[0]
+    assert f"the lake has decisions of us_five {SESSION}, of which the journal knows nothing" in status.out
+    assert "trading verify" in status.out
+    assert "trading run-once" not in status.out
+    assert doctor.code == 1
+    assert "FAIL  stores" in doctor.out
+
+
+def test_a_journal_of_another_desk_is_told_from_an_older_one(speak, profile):
+    change(
+        profile / "journal.db",
+        f"update events set hash = hash || 'x' where seq = ({LAST_EVENT})",
+    )
+
+    assert "is not the journal's" in speak("status").out
+
+
+def test_a_log_that_lags_or_is_torn_is_no_disagreement(speak, profile):
+    log = profile / "audit.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]) + lines[-1][:30])
+
+    assert "audit log" not in speak("status").out
+    assert "OK    stores" in speak("doctor").out
+
+
+def test_a_ledger_that_is_gone_is_an_order_that_is_gone(speak, profile):
+    (profile / "paper" / "SIM-FIVE.db").unlink()
+    spoken = speak("verify", "--json")
+
+    assert violated(spoken) == {"INV4"}
+    assert "not at the broker" in spoken.json["violations"][0]["detail"]
+
+
+def test_a_ledger_that_cannot_be_read_leaves_the_rest_checked(speak, profile):
+    (profile / "paper" / "SIM-FIVE.db").write_bytes(b"no ledger" * 999)
+    spoken = speak("verify", "--json")
+
+    assert spoken.code == 6
+    assert spoken.json["verdict"].startswith("CANNOT TELL: brokers unreadable")
+    assert {name for name, how in standing(spoken).items() if how == "not checked"} == {
+        "INV1", "INV2", "INV4", "INV13", "INV15",
+    }  # fmt: skip
+    assert "brokers: paper broker" in speak("verify").out
+
+
+def test_a_journal_that_cannot_be_read_ends_it(speak, profile):
+    for path in profile.glob("journal.db*"):
+        path.unlink()
+    (profile / "journal.db").write_bytes(b"no journal" * 999)
+
+    assert speak("verify").code == 6
+
+
+def test_a_table_that_was_altered_makes_the_lake_unreadable(speak, profile):
+    (file,) = (profile / "lake/us_five/decisions" / str(SESSION)).glob("*.parquet")
+    file.write_bytes(b"x")
+    spoken = speak("verify", "--json")
+
+    assert spoken.code == 6
+    assert standing(spoken)["INV14"] == "not checked"
+    assert str(file) in spoken.json["unreadable"][0]
+
+
+def test_an_unknown_book_is_refused_and_another_books_violation_left_out(speak, profile):
+    change(profile / "journal.db", "update intents set version = 99")
+
+    assert speak("verify", "--book", "nope").code == 2
+    assert speak("verify", "--book", "us_five").code == 1
+    elsewhere = speak("verify", "--book", "us_wide", "--json")
+    assert elsewhere.code == 0
+    assert elsewhere.json["links"]["orders"] == 0
+
+
+UNLINKED = {
+    "no verdict is stored of it": "delete from verdicts",
+    "its verdicts are not those that it was decided on": "update verdicts set observed = 7",
+    "what its decision read was not recorded": "update intents set inputs_sha = ''",
+    "the lake's decisions of its session were made from other inputs": "update intents set inputs_sha = 'x'",
+}
+
+
+@pytest.mark.parametrize(("why", "statement"), UNLINKED.items(), ids=UNLINKED)
+def test_an_order_that_does_not_lead_back_is_named_with_where_the_way_ends(speak, profile, why, statement):
+    change(profile / "journal.db", statement)
+    links = speak("verify", "--json").json["links"]
+
+    assert (links["orders"], links["linked"]) == (1, 0)
+    assert [row["why"] for row in links["unlinked"]] == [why]
+    assert f": {why}" in speak("verify").out
+
+
+def test_an_order_without_its_decisions_in_the_lake_does_not_lead_back(speak, profile):
+    shutil.rmtree(profile / "lake")
+
+    assert speak("verify", "--json").json["links"]["unlinked"][0]["why"] == (
+        "the lake has no decisions of its session"
+    )
+
+
+def test_long_work_says_how_far_it_is(speak, monkeypatch):
+    monkeypatch.setattr(verifying, "MANY_EVENTS", 1)
+    monkeypatch.setattr(verifying, "LONG_LOG_BYTES", 1)
+    spoken = speak("verify", "--json")
+
+    assert spoken.err.splitlines()[0] == "reading the brokers, the log and the journal"
+    assert [line.split()[0] for line in spoken.err.splitlines()[1:]] == [row.name for row in INVARIANTS]
+    assert spoken.json["exit_code"] == 0
+
+
+def test_what_moved_between_two_looks_is_no_violation(speak, monkeypatch):
+    looked = []
+    look = verifying._look
+
+    def moving(desk, tell):
+        found = look(desk, tell)
+        looked.append(found)
+        return found if len(looked) > 1 else replaced(found)
+
+    def replaced(found):
+        return replace(found, evidence=replace(found.evidence, reservations=()))
+
+    monkeypatch.setattr(verifying, "_look", moving)
+
+    assert speak("verify").code == 0
+    assert len(looked) == 2
+
+
+def test_every_invariant_has_its_remedy():
+    assert list(verifying.REMEDIES) == [row.name for row in INVARIANTS]
