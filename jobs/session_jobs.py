@@ -21,6 +21,7 @@ SETTLE = (
     "market_quotes",
     "quarantined_quotes",
     "order_status",
+    "broker_positions",
     "positions",
     "metrics",
     "alerts",

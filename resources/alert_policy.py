@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trading.alerts import AlertPolicy, AlertRule, Comparison, DeliveryPolicy, FailOn, Severity
+from trading.alerts import WATCHED, AlertPolicy, AlertRule, Comparison, DeliveryPolicy, FailOn, Severity
 from trading.errors import BadSetting
 from trading.metrics import METRICS
 
@@ -93,7 +93,7 @@ def _code_of(rules: Any, index: str) -> str:
 
 def _refuse_unusable_rules(path: Path, rules: tuple[_Rule, ...]) -> None:
     """Refuse a doubled code, and a rule on a metric that does not exist or is of another unit."""
-    units = {metric.name: metric.unit for metric in METRICS}
+    units = {metric.name: metric.unit for metric in METRICS} | WATCHED
     seen: set[str] = set()
     for rule in rules:
         if rule.code in seen:
@@ -101,8 +101,8 @@ def _refuse_unusable_rules(path: Path, rules: tuple[_Rule, ...]) -> None:
         seen.add(rule.code)
         if rule.metric not in units:
             raise BadSetting(
-                f"{path}: rule {rule.code}: metric = {rule.metric!r} is not in metrics.v1; "
-                "config/metrics_v1.json lists them"
+                f"{path}: rule {rule.code}: metric = {rule.metric!r} is not in metrics.v1, nor watched; "
+                f"config/metrics_v1.json lists the metrics, and {', '.join(WATCHED)} are watched"
             )
         if rule.unit != units[rule.metric]:
             raise BadSetting(

@@ -19,7 +19,13 @@ from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
 from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
 from resources.journal.store import SqlJournal
-from resources.lake.accepted import LakeAcceptedQuotes, LakeBookHistory, LakeLineage
+from resources.lake.accepted import (
+    LakeAcceptedQuotes,
+    LakeActions,
+    LakeBookHistory,
+    LakeBrokerHistory,
+    LakeLineage,
+)
 from resources.lake.store import Lake
 from resources.lake.window import LakeWindowReader
 from resources.market_data.opening_quotes import OpeningQuotes
@@ -165,6 +171,16 @@ class Profiled:
     def book_history(self) -> PerBook[LakeBookHistory]:
         """Return each book's equities."""
         return PerBook(self.lines, lambda book: LakeBookHistory(lake=self.lake, book=book))
+
+    @cached_property
+    def broker_history(self) -> PerBook[LakeBrokerHistory]:
+        """Return what each book's broker said at earlier settlements."""
+        return PerBook(self.lines, lambda book: LakeBrokerHistory(lake=self.lake, book=book))
+
+    @cached_property
+    def action_history(self) -> PerBook[LakeActions]:
+        """Return each book's imported corporate actions."""
+        return PerBook(self.lines, lambda book: LakeActions(lake=self.lake, book=book))
 
     @cached_property
     def lineage(self) -> LakeLineage:

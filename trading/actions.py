@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from typing import Protocol
 
 from trading.sessions import Calendar
 from trading.values import Symbol, digest
@@ -44,6 +45,14 @@ class CorporateAction:
             )
         if self.kind is ActionKind.DIVIDEND and self.dividend_micros <= 0:
             raise ValueError(f"{self.symbol} dividend {self.dividend_micros}: must be positive")
+
+
+class ActionHistory(Protocol):
+    """Give the corporate actions of a book that were imported."""
+
+    def actions(self) -> tuple[CorporateAction, ...]:
+        """Return all of them; raises `LakeError` where none were ever imported."""
+        ...
 
 
 def at_sessions(actions: Iterable[CorporateAction], calendar: Calendar) -> tuple[CorporateAction, ...]:

@@ -12,12 +12,24 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol, assert_never
 
-from trading.journal import Delivery, OutboxMessage
+from trading.journal import Delivery, JournalIntent, OutboxMessage
+from trading.lifecycle import IntentState, Stage
 from trading.metrics import MetricRow, by_name
 from trading.values import canonical_json, digest
 
 HTTP_TOO_MANY_REQUESTS = 429
 HTTP_SERVER_ERRORS_FROM = 500
+
+FINDINGS = "reconciliation.findings"
+STUCK = "reconciliation.intents_stuck"
+WATCHED = {FINDINGS: "findings", STUCK: "intents"}
+"""What is judged each time journal and broker were brought together, with its unit.
+
+A session with an order that is not proven has no metrics yet: it cannot be settled before that is known.
+"""
+
+STUCK_AFTER = timedelta(seconds=60)
+"""How long an intent may be on its way to the broker, or unknown, before a person is told."""
 
 DOUBLINGS_MAX = 30
 """Enough doublings of a wait to reach any longest one; keeps the power small."""
@@ -182,6 +194,14 @@ class Outbox(Protocol):
         ...
 
 
+class Deliverer(Protocol):
+    """Send what waits in the outbox; what cannot be sent stays there."""
+
+    def deliver(self, now: datetime) -> Sequence[object]:
+        """Return one row an attempt."""
+        ...
+
+
 # ------------------------------------------------------------------------------------------ judging a session
 
 
@@ -194,12 +214,42 @@ def evaluate(metrics: Sequence[MetricRow], rules: Iterable[AlertRule], *, book: 
     measured = by_name(metrics)
     alerts = []
     for rule in rules:
+        if rule.metric in WATCHED:
+            continue
         if rule.metric not in measured:
             raise ValueError(f"rule {rule.code} watches {rule.metric}, which is not a metric of v1")
         row = measured[rule.metric]
         if row.value is not None and _breaks(row.value, rule):
             alerts.append(_alert(rule, row.session, book, row.value))
     return tuple(alerts)
+
+
+def evaluate_watched(
+    *, findings: int, stuck: int, rules: Iterable[AlertRule], book: str, session: date
+) -> tuple[AlertRow, ...]:
+    """Return an alert for each rule that a run with the broker breaks, in the order of the rules.
+
+    `findings` is what does not agree with the broker, `stuck` the intents whose outcome is not proven.
+    """
+    observed = {FINDINGS: float(findings), STUCK: float(stuck)}
+    return tuple(
+        _alert(rule, session, book, observed[rule.metric])
+        for rule in rules
+        if rule.metric in observed and _breaks(observed[rule.metric], rule)
+    )
+
+
+def is_stuck(row: JournalIntent, *, now: datetime, after: timedelta = STUCK_AFTER) -> bool:
+    """Say whether an intent waits for a proof, or a person: parked, or longer on its way than it takes.
+
+    An order that the broker has is on its way only once its intent's time is over: it may rest all day.
+    """
+    if row.stage is Stage.PARKED:
+        return True
+    if row.state not in {IntentState.EXECUTING, IntentState.UNKNOWN}:
+        return False
+    since = max(row.changed_at, row.not_after) if row.stage is Stage.WORKING else row.changed_at
+    return now - since >= after
 
 
 def fails(alerts: Iterable[AlertRow], fail_on: FailOn) -> bool:

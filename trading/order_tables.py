@@ -100,6 +100,14 @@ def _by_intent(fills: Iterable[Fill]) -> Mapping[IntentId, Sequence[Fill]]:
     return groups
 
 
+def _asked_for(order: JournalOrder | None, fills: Sequence[Fill]) -> int:
+    """Return the shares sent for an intent: those of its latest order, and what earlier ones had filled."""
+    if order is None:
+        return 0
+    earlier = sum(fill.quantity for fill in fills if fill.client_order_id != order.client_order_id)
+    return order.request.quantity + earlier
+
+
 class _Told(NamedTuple):
     state: str
     stage: str
@@ -124,7 +132,7 @@ def _told_of_execution(
     if order.status not in ANSWERED:
         return _Told(row.state.value, row.stage.value, row.reason, order.status)
     quantity = sum(fill.quantity for fill in fills)
-    if quantity == order.request.quantity:
+    if quantity == _asked_for(order, fills):
         return _Told(IntentState.EXECUTED.value, "", "", OrderStatus.FILLED.value)
     status = OrderStatus.PARTIAL_FILL if quantity else OrderStatus.WORKING
     return _Told(IntentState.EXECUTING.value, Stage.WORKING.value, "", status.value)
@@ -145,7 +153,7 @@ def _execution_row(
         reason=told.reason,
         client_order_id=order.client_order_id if order else "",
         broker_order_id=order.broker_order_id if order else "",
-        submitted_quantity=order.request.quantity if order else 0,
+        submitted_quantity=_asked_for(order, fills),
         filled_quantity=sum(fill.quantity for fill in fills),
         average_price_micros=average,
         commission_micros=sum(fill.commission_micros for fill in fills),
@@ -162,7 +170,7 @@ def _execution_row(
 
 
 def _status_row(row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill]) -> OrderStatusRow:
-    sent = order.request.quantity if order else 0
+    sent = _asked_for(order, fills)
     filled = sum(fill.quantity for fill in fills)
     return OrderStatusRow(
         session=row.intent.session,

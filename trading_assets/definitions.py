@@ -58,6 +58,8 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "alert_policy": lambda: profiled.alert_policy,
         "notifier": lambda: profiled.notifier,
         "book_history": lambda: profiled.book_history,
+        "broker_history": lambda: profiled.broker_history,
+        "action_history": lambda: profiled.action_history,
         "report_writer": lambda: profiled.report_writer,
         "tables": lambda: profiled.lineage,
     }

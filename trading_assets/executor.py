@@ -1,21 +1,169 @@
 """What the executor works with in a run: its desk of ports, and the book that an account opens the day with.
 
-The rules are trading/executions.py and trading/positions.py; the stages that stand on this are `executions`,
-`order_status` and `positions`.
+Also bringing journal and broker together without sending, for the `reconcile` job and for the command line,
+and telling people what came of it. The rules are trading/executions.py, trading/reconciliation.py and
+trading/positions.py; the stages that stand on this are `executions`, `order_status`, `broker_positions` and
+`positions`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
 
-from trading.actions import CorporateAction, effective_in
+from trading.actions import ActionHistory, CorporateAction, effective_in
+from trading.alerts import AlertPolicy, AlertRow, Deliverer, Outbox, evaluate_watched, is_stuck, queue_alerts
+from trading.audit import AuditLog
+from trading.brokers import Broker
+from trading.clock import Clock, Phase
+from trading.errors import LakeError
+from trading.executions import Desk, ExecutorLock, reconcile_account
+from trading.findings import remedy_of
+from trading.journal import Journal
 from trading.positions import Book, BookHistory, Mark, book_at_open
+from trading.protocol import Finding
 from trading.quotes import AcceptedQuotes
+from trading.reconciliation import Expected, Outcomes
 from trading.session import earlier_marks, marks_at_open
 from trading.values import Symbol
-from trading_assets.stage import BookGraph
+from trading_assets.stage import BookGraph, opening_in_journal
 
 LAST_QUOTES_SESSIONS = 5
 """How many sessions back a price is looked for before the marks of the book's last close."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Hold what bringing one book's journal and broker together works with."""
+
+    journal: Journal
+    broker: Broker
+    lock: ExecutorLock
+    audit: AuditLog
+    clock: Clock
+    accepted: AcceptedQuotes
+    history: BookHistory
+    actions: ActionHistory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciled:
+    """Hold what a reconciliation did; `not_compared` says why holdings were not, empty where they were."""
+
+    session: date
+    outcomes: Outcomes
+    not_compared: str
+
+
+def reconcile_book(graph: BookGraph, session: date, ports: Ports, *, holder: str) -> Reconciled:
+    """Bring journal and broker of a book together as of a session, sending nothing.
+
+    Raises `ExecutorBusy` while another process executes for the account.
+    """
+    record = ports.journal.session_record(**graph.where(session))
+    phase = Phase.EXECUTE if record is None or record.settled_at is None else Phase.SETTLE
+    expected, not_compared = expected_of(graph, session, ports, now=ports.clock.now(session, phase))
+    outcomes = reconcile_account(
+        Desk(
+            journal=ports.journal,
+            broker=ports.broker,
+            lock=ports.lock,
+            audit=ports.audit,
+            clock=lambda: ports.clock.now(session, phase),
+            account=graph.config.account,
+            lane=graph.lane,
+            holder=holder,
+        ),
+        since=graph.watched_since(session),
+        expected=expected,
+    )
+    return Reconciled(session=session, outcomes=outcomes, not_compared=not_compared)
+
+
+def expected_of(
+    graph: BookGraph, session: date, ports: Ports, *, now: datetime
+) -> tuple[Expected | None, str]:
+    """Return what the account should have in an opened session, or `None` with the reason."""
+    record = ports.journal.session_record(**graph.where(session))
+    if record is None or not record.opening_sha:
+        return None, f"the book was not opened for {session}"
+    try:
+        at_open, _ = opened_day(
+            graph,
+            session,
+            opening=opening_in_journal(ports.journal, graph, session, now=now),
+            actions=ports.actions.actions(),
+            accepted=ports.accepted,
+            history=ports.history,
+        )
+    except (LakeError, KeyError) as error:
+        return None, f"the book at the open of {session} cannot be told: {error}"
+    return Expected(book=graph.name, session=session, at_open=at_open), ""
+
+
+def tell_people(
+    graph: BookGraph,
+    session: date,
+    outcomes: Outcomes,
+    *,
+    journal: Journal,
+    policy: AlertPolicy,
+    outbox: Outbox,
+    notifier: Deliverer,
+    now: datetime,
+) -> tuple[AlertRow, ...]:
+    """Queue and deliver the alerts of a run with the broker: what disagrees, and what is not proven."""
+    stuck = [
+        row
+        for row in journal.open_intents(account=graph.config.account, lane=graph.lane)
+        if is_stuck(row, now=now)
+    ]
+    alerts = evaluate_watched(
+        findings=len(outcomes.findings),
+        stuck=len(stuck),
+        rules=policy.rules,
+        book=graph.name,
+        session=session,
+    )
+    if alerts:
+        queue_alerts(alerts, outbox, channels=policy.delivery.channels, now=now)
+        notifier.deliver(now)
+    return alerts
+
+
+def told_of_run(outcomes: Outcomes) -> dict[str, int]:
+    """Return how many intents a run brought where, by what it did; zeros left out."""
+    counts = Counter(
+        {
+            "adopted": len(outcomes.adopted),
+            "sent again": len(outcomes.resent),
+            "replaced": len(outcomes.replaced),
+            "released": len(outcomes.released),
+            "sent": len(outcomes.sent),
+            "rejected": len(outcomes.rejected),
+            "failed": len(outcomes.failed),
+            "expired": len(outcomes.expired),
+            "held": len(outcomes.held),
+            "left unknown": len(outcomes.unknown),
+            "parked": len(outcomes.parked),
+            "closed": len(outcomes.closed),
+            "still open": len(outcomes.still_open),
+            "new fills": outcomes.new_fills,
+            "findings": len(outcomes.findings),
+        }
+    )
+    return {name: count for name, count in counts.items() if count}
+
+
+def shown_finding(finding: Finding) -> Mapping[str, Any]:
+    """Return a finding as a row for people, with what to do."""
+    return {
+        "finding": finding.kind.value,
+        "about": finding.symbol or finding.intent_id,
+        "detail": finding.detail,
+        "to do": remedy_of(finding.kind.value),
+    }
 
 
 def opened_day(

@@ -13,6 +13,7 @@ from trading.sessions import Calendar
 from trading_assets.stage import BookGraph
 from trading_assets.stages.advice import advice_stage
 from trading_assets.stages.alerts import alerts_stage
+from trading_assets.stages.broker_positions import broker_positions_stage
 from trading_assets.stages.candidates import candidates_stage
 from trading_assets.stages.corporate_actions import corporate_actions_stage
 from trading_assets.stages.daily_report import daily_report_stage
@@ -37,6 +38,7 @@ STAGES = (
     decisions_stage,
     executions_stage,
     order_status_stage,
+    broker_positions_stage,
     positions_stage,
     metrics_stage,
     alerts_stage,

@@ -5,6 +5,7 @@ from typing import Any
 from trading.actions import CorporateAction
 from trading.advice import Advice
 from trading.alerts import AlertRow
+from trading.broker_positions import BrokerPositionRow
 from trading.candidates import Candidate
 from trading.decisions import DecisionRow
 from trading.intents import Intent
@@ -27,6 +28,7 @@ ROW_TYPES: dict[str, type[Any]] = {
     "decisions": DecisionRow,
     "executions": ExecutionRow,
     "order_status": OrderStatusRow,
+    "broker_positions": BrokerPositionRow,
     "positions": BookRow,
     "metrics": MetricRow,
     "alerts": AlertRow,

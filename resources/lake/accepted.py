@@ -1,4 +1,4 @@
-"""Accepted quotes already in the lake, equities at earlier closes, and the lineage of a session's tables.
+"""What is in the lake already: accepted quotes, earlier closes, a broker's word, corporate actions, lineage.
 
 For judging new rows, marks, simulated fills and reports; a decision reads through window.py alone.
 """
@@ -10,6 +10,8 @@ from datetime import date
 
 from resources.lake.store import Lake
 from resources.lake.window import MARKET_QUOTES, LakeQuotes
+from trading.actions import CorporateAction
+from trading.broker_positions import BrokerPositionRow
 from trading.positions import BookRow, Item, Mark
 from trading.quotes import Quote
 from trading.reporting import Lineage
@@ -75,6 +77,36 @@ class LakeBookHistory:
             for row in rows
             if row.item is Item.POSITION and row.marked_on is not None
         }
+
+
+class LakeBrokerHistory:
+    """Read what a broker said when sessions were settled; a `trading.broker_positions.BrokerHistory`."""
+
+    def __init__(self, *, lake: Lake, book: str) -> None:
+        """Read the lake's current tables of one book."""
+        self._lake = lake
+        self._asset = (book, "broker_positions")
+
+    def broker_positions_of(self, session: date) -> tuple[BrokerPositionRow, ...] | None:
+        """Return the rows stored for a session, `None` where there are none."""
+        if self._lake.pointer(self._asset, session.isoformat()) is None:
+            return None
+        rows, _ = self._lake.read_rows(self._asset, session.isoformat(), BrokerPositionRow)
+        return rows
+
+
+class LakeActions:
+    """Read a book's corporate actions; a `trading.actions.ActionHistory`."""
+
+    def __init__(self, *, lake: Lake, book: str) -> None:
+        """Read the lake's current table of one book."""
+        self._lake = lake
+        self._asset = (book, "corporate_actions")
+
+    def actions(self) -> tuple[CorporateAction, ...]:
+        """Return all of them; raises `LakeError` where none were ever imported."""
+        rows, _ = self._lake.read_rows(self._asset, None, CorporateAction)
+        return rows
 
 
 class LakeLineage:

@@ -26,7 +26,14 @@ FLOW = tuple(ROW_TYPES)
 
 QUOTE_CHECKS = {"quotes_satisfy_the_suite", "session_is_fit_to_decide_on"}
 DECISION_CHECKS = {*GATE_NAMES, "no_intent_is_blocked"}
-SETTLE_CHECKS = {*QUOTE_CHECKS, "book_balances_to_the_unit", "session_raised_no_critical_alert"}
+EXECUTION_CHECKS = {"every_outcome_is_known"}
+SETTLE_CHECKS = {
+    *QUOTE_CHECKS,
+    "orders_agree_with_the_broker",
+    "positions_agree_with_the_broker",
+    "book_balances_to_the_unit",
+    "session_raised_no_critical_alert",
+}
 READ_BEFORE_THE_OPEN = ("candidates", "intents", "verdicts", "decisions", "executions")
 
 
@@ -129,9 +136,9 @@ def test_every_other_edge_is_of_one_and_the_same_session(nodes):
     [
         ("import_quotes", set(IMPORT), QUOTE_CHECKS),
         ("decide", set(DECIDE), DECISION_CHECKS),
-        ("execute", set(EXECUTE), DECISION_CHECKS),
+        ("execute", set(EXECUTE), DECISION_CHECKS | EXECUTION_CHECKS),
         ("settle", set(SETTLE), SETTLE_CHECKS),
-        ("session", {*DECIDE, *EXECUTE, *SETTLE}, DECISION_CHECKS | SETTLE_CHECKS),
+        ("session", {*DECIDE, *EXECUTE, *SETTLE}, DECISION_CHECKS | EXECUTION_CHECKS | SETTLE_CHECKS),
     ],
 )
 def test_a_job_selects_its_stages_and_their_checks_in_one_process(definitions, book, what, assets, checks):
@@ -164,7 +171,7 @@ def test_every_check_says_what_it_holds(definitions):
 
 def test_money_is_behind_no_retry(definitions):
     for book in BOOKS:
-        for asset in ("executions", "order_status"):
+        for asset in ("executions", "order_status", "broker_positions"):
             op = definitions.resolve_assets_def(dg.AssetKey([book, asset])).op
             assert op.retry_policy is None
             assert op.tags["dagster/max_retries"] == "0"

@@ -1,22 +1,13 @@
 """Alerts: what in a session's metrics a person should know, queued in the outbox and delivered from there."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
-from trading.alerts import AlertPolicy, AlertRow, Outbox, Severity, evaluate, queue_alerts
+from trading.alerts import AlertPolicy, AlertRow, Deliverer, Outbox, Severity, evaluate, queue_alerts
 from trading.clock import Clock, Phase
 from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of, table_of
-
-
-class Deliverer(Protocol):
-    """Send what waits in the outbox; what cannot be sent stays there."""
-
-    def deliver(self, now: datetime) -> Sequence[object]:
-        """Return one row an attempt."""
-        ...
 
 
 def alerts_stage(graph: BookGraph) -> list[Any]:

@@ -4,6 +4,7 @@ Sending is trading/executions.py; here are the gates in front of it. A past sess
 again and sends nothing. No retry policy, in none of Dagster's three places: money is never behind a retry.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from trading.actions import effective_in
+from trading.alerts import AlertPolicy, Deliverer, Outbox
 from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
@@ -19,6 +21,7 @@ from trading.executions import Desk, ExecutorLock, execute_session
 from trading.gates import GATE_NAMES, closed
 from trading.guards import Why
 from trading.journal import FundsView, Journal, JournalIntent
+from trading.lifecycle import IntentState, Stage
 from trading.order_tables import execution_rows
 from trading.orders import ExecutionRow
 from trading.positions import Book, book_at_open, book_from_rows
@@ -28,6 +31,7 @@ from trading.values import amount_from_micros
 from trading.verdicts import Funds, Switches
 from trading_assets.batch import batch_gates
 from trading_assets.evaluations import evaluated_gates
+from trading_assets.executor import shown_finding, tell_people, told_of_run
 from trading_assets.stage import EXECUTOR, BookGraph, column_schema, refusals_kept, session_of, table_of
 
 SEND_WITHIN = timedelta(seconds=60)
@@ -59,6 +63,9 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         audit_log: dg.ResourceParam[AuditLog],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
         execution_enabled: dg.ResourceParam[bool],
+        alert_policy: dg.ResourceParam[AlertPolicy],
+        outbox: dg.ResourceParam[Outbox],
+        notifier: dg.ResourceParam[Deliverer],
     ) -> dg.Output[Any]:
         """One row is what execution made of one decision: claimed, sent, filled, refused or waiting.
 
@@ -73,6 +80,8 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         where = graph.where(session)
         record = journal.session_record(**where)
         halted = ""
+        did: dict[str, int] = {}
+        found: list[Mapping[str, Any]] = []
         if record is None or record.settled_at is None:
             with refusals_kept(journal, graph, session, "executions", now=now):
                 gates = batch_gates(
@@ -127,10 +136,22 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     ),
                     send_by=min(now + SEND_WITHIN, graph.calendar.closes_at(session)),
                 )
-                halted = outcomes.halted
+                halted, did = outcomes.halted, told_of_run(outcomes)
+                found = [shown_finding(finding) for finding in outcomes.findings]
+                tell_people(
+                    graph,
+                    session,
+                    outcomes,
+                    journal=journal,
+                    policy=alert_policy,
+                    outbox=outbox,
+                    notifier=notifier,
+                    now=clock(),
+                )
         audit_log.project()
+        intents = journal.intents(**where)
         rows = execution_rows(
-            journal.intents(**where),
+            intents,
             journal.orders(**where),
             journal.fills(**where),
             decisions=decisions,
@@ -140,12 +161,35 @@ def executions_stage(graph: BookGraph) -> list[Any]:
             rows,
             metadata={
                 **_counts(rows),
-                "held": halted,
+                "claimed": sum(1 for row in intents if row.epoch),
+                "halted": halted,
+                "this run": did,
+                "findings": len(found),
+                "blocked by reason": table_of(_stopped_by_reason(rows)),
+                "what disagrees": table_of(found),
                 "executions": table_of([_shown(row) for row in rows]),
             },
         )
 
-    return [executions]
+    @dg.asset_check(
+        asset=graph.key("executions"),
+        partitions_def=graph.sessions,
+        description="Shows each intent whose order is not proven to be at the broker or not to be there.",
+    )
+    def every_outcome_is_known(executions: Any) -> dg.AssetCheckResult:
+        unproven = [row for row in executions if row.state == IntentState.UNKNOWN]
+        is_parked = any(row.stage == Stage.PARKED for row in unproven)
+        return dg.AssetCheckResult(
+            passed=not unproven,
+            severity=dg.AssetCheckSeverity.ERROR if is_parked else dg.AssetCheckSeverity.WARN,
+            metadata={
+                "unknown": sum(1 for row in unproven if row.stage != Stage.PARKED),
+                "parked": sum(1 for row in unproven if row.stage == Stage.PARKED),
+                "rows": table_of([_shown(row) for row in unproven]),
+            },
+        )
+
+    return [executions, every_outcome_is_known]
 
 
 def _second_look(
@@ -199,13 +243,21 @@ def _second_look(
 
 
 def _counts(rows: tuple[ExecutionRow, ...]) -> dict[str, int]:
-    counts = {
+    """Return the plotted numbers, each also where it is 0, and one a state that intents are in."""
+    return {
+        **Counter(row.state for row in rows),
         "sent": sum(1 for row in rows if row.client_order_id),
         "filled": sum(1 for row in rows if row.filled_quantity),
+        "unknown": sum(1 for row in rows if row.state == IntentState.UNKNOWN),
+        "parked": sum(1 for row in rows if row.stage == Stage.PARKED),
     }
-    for row in rows:
-        counts[row.state] = counts.get(row.state, 0) + 1
-    return counts
+
+
+def _stopped_by_reason(rows: tuple[ExecutionRow, ...]) -> list[dict[str, Any]]:
+    """Return how many intents ended without an order, by reason, most first."""
+    ended = {IntentState.REJECTED, IntentState.FAILED, IntentState.EXPIRED, IntentState.CANCELLED}
+    counts = Counter(row.reason for row in rows if row.state in ended)
+    return [{"reason": reason, "intents": count} for reason, count in counts.most_common()]
 
 
 def _shown(row: ExecutionRow) -> dict[str, Any]:

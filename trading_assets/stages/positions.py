@@ -45,7 +45,7 @@ def positions_stage(graph: BookGraph) -> list[Any]:
     @dg.asset(
         **graph.asset_arguments("positions", group=MONITOR),
         ins={name: graph.rows_of(name) for name in read},
-        deps=[graph.key("order_status")],
+        deps=[graph.key("order_status"), graph.key("broker_positions")],
         metadata={"dagster/column_schema": column_schema(BookRow)},
     )
     def positions(

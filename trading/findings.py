@@ -1,0 +1,75 @@
+"""What does not agree with the broker, as people meet it: what to do about each kind, and a session's own.
+
+How a finding is made is protocol.py, who records it reconciliation.py. The journal keeps findings as
+incidents, once each; what they halt stays halted until a person lifts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from trading.journal import Incident
+from trading.protocol import FindingKind
+
+FILL_REFUSED = "fill_refused"
+BUST = "bust"
+PARKED = "parked"
+
+HOLDINGS = frozenset({FindingKind.POSITION.value, FindingKind.CASH.value})
+"""Findings on what is held; every other one is on an order."""
+
+REMEDIES: Mapping[str, str] = {
+    FindingKind.ZOMBIE.value: "its cancel was asked for; see at the broker who sent it, then lift the halt",
+    FindingKind.ORPHAN.value: "find at the broker who sent it; correct it there, then lift the halt",
+    FindingKind.MISMATCHED.value: "compare `trading trace` of it with the broker, then lift the halt",
+    FindingKind.TWICE.value: "cancel the one that is too many at the broker, then lift the halt",
+    FindingKind.FOREIGN.value: "somebody else trades in the account; give the desk an account of its own",
+    FindingKind.POSITION.value: "compare `trading positions` with the broker's statement, then lift the halt",
+    FindingKind.CASH.value: "compare `trading positions` with the broker's statement, then lift the halt",
+    FILL_REFUSED: "compare the fills of `trading trace` with the broker's confirmations",
+    BUST: "the broker took an execution back: check the position, then lift the halt",
+    PARKED: "search the broker for the client order id, then `trading intents conclude` or reconcile again",
+}
+"""What a person does about each kind."""
+
+
+class FindingShown(NamedTuple):
+    """Hold one finding for people: its kind, what it is about, how it disagrees, and what to do."""
+
+    kind: str
+    intent_id: str
+    detail: str
+    remedy: str
+
+
+def remedy_of(kind: str) -> str:
+    """Return what a person does about a kind of finding."""
+    return REMEDIES.get(kind, "see `trading status` and the runbook broker_disagrees")
+
+
+def findings_kept(
+    incidents: Iterable[Incident],
+    *,
+    account: str,
+    intent_ids: Collection[str],
+    after: datetime | None,
+    until: datetime,
+) -> tuple[FindingShown, ...]:
+    """Return the findings on orders that a settled session left in the journal, in the order recorded.
+
+    Its own are those of its intents, and those of no intent that were recorded after the session before was
+    settled (`after`; `None` where there is none) and up to its own settlement.
+    """
+    return tuple(
+        FindingShown(row.kind, row.intent_id, row.detail, remedy_of(row.kind))
+        for row in incidents
+        if row.account == account
+        and row.kind in REMEDIES
+        and row.kind not in HOLDINGS
+        and (
+            row.intent_id in intent_ids
+            or (not row.intent_id and row.at <= until and (after is None or row.at > after))
+        )
+    )
