@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -208,12 +210,23 @@ def test_a_secret_in_force_is_looked_for_and_never_shown(speak, profile, monkeyp
     assert "s3cr3t" not in spoken.out
 
 
-def copied_order(*, broker_order_id: str, client_order_id: str) -> str:
-    rest = "request, session, symbol, side, quantity, filled_quantity, status, reason, submitted_at"
-    return f"insert into orders select seq + 1, {broker_order_id}, {client_order_id}, {rest} from orders"
-
-
-LAST_EVENT = "select max(seq) from events"
+A_STRAY_ORDER = """
+insert into orders
+select seq + 1, 'pb-stray', 'ta-stray', request, session, symbol, side, quantity, filled_quantity, status,
+  reason, submitted_at
+from orders
+"""
+THE_SAME_AGAIN = """
+insert into orders
+select seq + 1, 'pb-again', client_order_id, request, session, symbol, side, quantity, filled_quantity,
+  status, reason, submitted_at
+from orders
+"""
+ANOTHER_END = """
+update events
+set hash = hash || 'x'
+where seq = (select max(seq) from events)
+"""
 
 DAMAGES = {
     "a zombie at the broker": (
@@ -224,12 +237,12 @@ DAMAGES = {
     "an order nobody prepared": (
         {"INV2"},
         "paper/SIM-FIVE.db",
-        [copied_order(broker_order_id="'pb-stray'", client_order_id="'ta-stray'")],
+        [A_STRAY_ORDER],
     ),
     "a second order under one id": (
         {"INV1"},
         "paper/SIM-FIVE.db",
-        [copied_order(broker_order_id="'pb-again'", client_order_id="client_order_id")],
+        [THE_SAME_AGAIN],
     ),
     "a fill at another price": (
         {"INV5"},
@@ -301,10 +314,7 @@ def test_a_journal_that_lost_what_it_had_is_found_by_every_look(speak, profile, 
 
 
 def test_a_journal_of_another_desk_is_told_from_an_older_one(speak, profile):
-    change(
-        profile / "journal.db",
-        f"update events set hash = hash || 'x' where seq = ({LAST_EVENT})",
-    )
+    change(profile / "journal.db", ANOTHER_END)
 
     assert "is not the journal's" in speak("status").out
 
@@ -418,6 +428,25 @@ def test_what_moved_between_two_looks_is_no_violation(speak, monkeypatch):
 
     assert speak("verify").code == 0
     assert len(looked) == 2
+
+
+FOUND_SLOW = """
+import sys
+sys.path.insert(0, {root!r})
+from console.cli import main
+main(["verify"])
+slow = {{"dagster", "pandas", "sqlalchemy", "pyarrow", "pydantic", "numpy", "duckdb", "rich"}}
+print(*sorted(set(sys.modules) & slow), file=sys.stderr)
+"""
+
+
+def test_verifying_imports_duckdb_and_nothing_slower(speak):
+    speak("status")  # remembers the settings, which are validated slowly once
+    program = FOUND_SLOW.format(root=str(ROOT))
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+
+    assert run.stdout.startswith("ALL AGREE")
+    assert run.stderr.split() == ["duckdb"]
 
 
 def test_every_invariant_has_its_remedy():
