@@ -304,10 +304,14 @@ def named_executions(fills: Sequence[BrokerFill]) -> tuple[BrokerFill, ...]:
 
 
 class Known(NamedTuple):
-    """Hold what the journal knows of one order: its row, and its intent's."""
+    """Hold what the journal knows of one order: its row, its intent's, and its booked shares.
+
+    `booked` leaves out what the broker took back.
+    """
 
     order: JournalOrder
     intent: JournalIntent
+    booked: int
 
 
 def listed_findings(
@@ -343,8 +347,8 @@ def _row_findings(order: BrokerOrder, row: Known) -> list[Finding]:
     is_over = not row.intent.state.is_open or row.intent.generation != row.order.generation
     if is_over and not order.status.is_terminal:
         return [_finding(FindingKind.ZOMBIE, order, row, f"the intent is {row.intent.state}")]
-    if is_over and order.filled_quantity != row.order.filled_quantity:
-        return [_finding(FindingKind.ORPHAN, order, row, f"booked are {row.order.filled_quantity}")]
+    if is_over and order.filled_quantity != row.booked:
+        return [_finding(FindingKind.ORPHAN, order, row, f"booked are {row.booked}")]
     return []
 
 

@@ -377,12 +377,7 @@ def _book_fills(run: Run, row: JournalIntent, order: JournalOrder, found: Broker
                 run.new_fills += run.journal.record_fill(_fill(row, order, execution), now=run.now)
         for execution in reported:
             if execution.takes_back:
-                run.journal.record_bust(
-                    execution_id=execution.execution_id,
-                    takes_back=execution.takes_back,
-                    intent_id=row.intent_id,
-                    now=run.now,
-                )
+                _take_back(run, row, execution)
     except (IllegalTransition, UnknownId) as error:
         # More than was sent, or another fill under a known id: nothing goes on before a person looked.
         _refuse_fill(run, row, str(error))
@@ -451,8 +446,39 @@ def _listed(run: Run, since: date) -> tuple[Finding, ...]:
             listed += [found] if found is not None else []
     orders = run.journal.orders_by_id([order.client_order_id for order in listed])
     intents = {row.intent_id: row for row in run.journal.intents_by_id([o.intent_id for o in orders])}
-    known = {order.client_order_id: Known(order=order, intent=intents[order.intent_id]) for order in orders}
+    told = {order.client_order_id: order.filled_quantity for order in listed}
+    known = {
+        order.client_order_id: Known(
+            order=order,
+            intent=intents[order.intent_id],
+            booked=_booked(run, intents[order.intent_id], order, told[order.client_order_id]),
+        )
+        for order in orders
+    }
     return listed_findings(listed, known)
+
+
+def _booked(run: Run, row: JournalIntent, order: JournalOrder, told: int) -> int:
+    """Return an order's booked shares; of an ended one that differs, with what was taken back since."""
+    if row.state.is_open or order.filled_quantity == told:
+        return order.filled_quantity
+    try:
+        for execution in named_executions(run.broker.fills(order.client_order_id, now=run.now)):
+            if execution.takes_back:
+                _take_back(run, row, execution)
+    except (IllegalTransition, UnknownId):
+        # What cannot be booked stays a difference, and is named as one.
+        return order.filled_quantity
+    return run.journal.net_filled(order.client_order_id)
+
+
+def _take_back(run: Run, row: JournalIntent, execution: BrokerFill) -> None:
+    run.journal.record_bust(
+        execution_id=execution.execution_id,
+        takes_back=execution.takes_back,
+        intent_id=row.intent_id,
+        now=run.now,
+    )
 
 
 def _held(run: Run, expected: Expected | None) -> tuple[Finding, ...]:

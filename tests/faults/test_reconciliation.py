@@ -613,6 +613,22 @@ def test_a_bust_of_something_that_was_never_booked_halts_the_account(journal):
     assert "fill_refused" in kinds(journal)
 
 
+def test_a_bust_after_the_end_that_was_never_booked_is_an_orphan(journal):
+    class Invents(FakeBroker):
+        def fills(self, client_order_id, *, now):
+            told = super().fills(client_order_id, now=now)
+            if now < CLOSE:
+                return told
+            return [BrokerFill("bust-9", client_order_id, 1, PRICE, 0, now, takes_back="exe-none")]
+
+    broker = Invents(fills_at_micros=PRICE)
+    execute(journal, broker)
+    broker.alter(id_of(broker), filled_quantity=9, status=OrderStatus.CANCELLED)
+    outcomes = reconcile(journal, broker, now=CLOSE, expected=None)
+
+    assert [finding.kind for finding in outcomes.findings] == ["orphan"]
+
+
 class Nameless(FakeBroker):
     """Report executions without ids, and each report in another order."""
 

@@ -464,9 +464,10 @@ def test_executions_that_say_something_else_are_others(changes):
 # -------------------------------------------------------------------------------- what does not agree
 
 
-def known(order=None, row=None) -> dict[ClientOrderId, Known]:
+def known(order=None, row=None, *, booked=None) -> dict[ClientOrderId, Known]:
     order = order or order_of(status="working")
-    return {order.client_order_id: Known(order=order, intent=row or row_of())}
+    net = order.filled_quantity if booked is None else booked
+    return {order.client_order_id: Known(order=order, intent=row or row_of(), booked=net)}
 
 
 ENDED_ROW = row_of(state=IntentState.EXPIRED, stage=Stage.NONE)
@@ -491,6 +492,11 @@ ENDED_ROW = row_of(state=IntentState.EXPIRED, stage=Stage.NONE)
         (
             [told_of(status=OrderStatus.CANCELLED, filled_quantity=3)],
             known(order_of(filled_quantity=3), ENDED_ROW),
+            [],
+        ),
+        (
+            [told_of(status=OrderStatus.CANCELLED, filled_quantity=3)],
+            known(order_of(filled_quantity=4), ENDED_ROW, booked=3),
             [],
         ),
         ([told_of()], known(row=row_of(generation=1)), [(FindingKind.ZOMBIE, True)]),
