@@ -223,8 +223,8 @@ def revision_of(conn: sa.Connection, name: str) -> str:
     return revision
 
 
-def migrate(conn: sa.Connection) -> None:
-    """Bring a database to this version's schema, inside the caller's transaction."""
+def migrate(conn: sa.Connection, *, to: str = "head") -> None:
+    """Bring a database to this version's schema (or an older one's), inside the caller's transaction."""
     # Alembic takes a third of a second to import, and only a file that is behind needs it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -232,7 +232,7 @@ def migrate(conn: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _file_of(database: str) -> Path:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -207,7 +208,13 @@ reservations = Table(
     Column("quantity_left", BigInteger, nullable=False),
     Column("micros_left", BigInteger, nullable=False),
     CheckConstraint("quantity_left >= 0 and micros_left >= 0", name="left"),
-    Index(None, "book", "lane"),
+    Index(
+        "ix_reservations_open",
+        "book",
+        "lane",
+        sqlite_where=text("quantity_left > 0"),
+        postgresql_where=text("quantity_left > 0"),
+    ),
 )
 
 book_sessions = Table(

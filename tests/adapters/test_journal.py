@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from resources.journal import schema
+from resources.journal.database import migrate
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from trading.audit import line_of, verify
@@ -1098,6 +1099,37 @@ def test_the_schema_keeps_the_promises_without_the_store(journal, database, stat
     assert everything(journal) == before
 
 
+def test_text_sorts_by_its_bytes_whatever_the_database_sorts_by(postgres_server, postgres_template):
+    url = postgres_server.create("sorted", template=postgres_template)
+    with closing(psycopg2.connect(url)) as raw, raw.cursor() as cursor:
+        cursor.execute(
+            "select collation_name, count(*) from information_schema.columns"
+            " where table_schema = 'public' and data_type = 'text' group by collation_name"
+        )
+        found = cursor.fetchall()
+    postgres_server.drop("sorted")
+
+    texts = [c for t in schema.metadata.sorted_tables for c in t.columns if isinstance(c.type, sa.Text)]
+    assert found == [("C", len(texts))]
+
+
+def test_no_table_is_emptied_past_the_triggers_of_its_rows(postgres_server, postgres_template):
+    url = postgres_server.create("emptied", template=postgres_template)
+    with SqlJournal(url) as journal:
+        full_day(journal)
+        before = everything(journal)
+        for table in schema.metadata.sorted_tables:
+            with (
+                closing(psycopg2.connect(url)) as raw,
+                raw.cursor() as cursor,
+                pytest.raises(psycopg2.IntegrityError, match="never emptied"),
+            ):
+                cursor.execute(f"truncate {table.name} cascade")
+
+        assert everything(journal) == before
+    postgres_server.drop("emptied")
+
+
 def test_the_migrated_schema_is_the_one_that_the_store_was_written_for(database):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -1163,6 +1195,25 @@ def test_a_journal_of_a_newer_version_is_refused(database):
     for use in (database.open, lambda: database.reader().run_control()):
         with pytest.raises(JournalUnavailable, match="schema 9999"):
             use()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_journal_of_an_older_version_is_brought_up_to_date_with_all_it_holds(new_database, revision):
+    database = new_database(is_blank=True)
+    with database.engine().begin() as conn:
+        migrate(conn, to=revision)
+    database.do(
+        "insert into events values"
+        " (1, '2013-02-28T14:30:00.000000Z', 'k', '', '', '', '', 'ann', '', '{}', 'p', 'h')"
+    )
+    with pytest.raises(JournalUnavailable, match=f"schema {revision}, this version reads"):
+        database.reader().run_control()
+    with database.open() as journal:
+        assert [(event.seq, event.actor) for event in journal.events(after=0, limit=9)] == [(1, "ann")]
+    assert database.reader().exists
+
+    with pytest.raises((sqlite3.IntegrityError, psycopg2.IntegrityError), match="an event never changes"):
+        database.do("update events set actor = 'bob'")
 
 
 def test_a_journal_whose_writer_does_not_end_is_reported_after_the_time_out(database):
