@@ -14,7 +14,7 @@ from trading.guards import BPS
 from trading.journal import JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 from trading.orders import ExecutionRow, Fill, OrderStatus, OrderStatusRow
-from trading.values import IntentId, Side
+from trading.values import IntentId, Side, digest
 
 NO_ORDER = "none"
 
@@ -58,6 +58,32 @@ def order_status_rows(
     filled = _by_intent(fills)
     return tuple(
         _status_row(row, latest.get(row.intent_id), filled.get(row.intent_id, ())) for row in intents
+    )
+
+
+def order_inputs_sha(
+    intents: Sequence[JournalIntent], orders: Sequence[JournalOrder], fills: Sequence[Fill]
+) -> str:
+    """Return the digest of what the rows of a session's orders are made from: the journal as it stands.
+
+    What was decided, sent, answered and filled is in it; by which process, and how often it was tried, is
+    not, so that a session that was recovered from a crash is told alike.
+    """
+    return digest(
+        {
+            "intents": [
+                [row.intent_id, row.payload_hash, row.state.value, row.stage.value, row.reason]
+                for row in intents
+            ],
+            "orders": [
+                [order.client_order_id, order.request_sha, order.status, order.filled_quantity]
+                for order in orders
+            ],
+            "fills": [
+                [fill.execution_id, fill.quantity, fill.price_micros, fill.commission_micros]
+                for fill in fills
+            ],
+        }
     )
 
 

@@ -15,13 +15,14 @@ from trading.executions import Desk, ExecutorLock, settle_orders
 from trading.findings import findings_kept
 from trading.journal import Journal
 from trading.lifecycle import IntentState
-from trading.order_tables import order_status_rows
+from trading.order_tables import order_inputs_sha, order_status_rows
 from trading.orders import OrderStatusRow
 from trading.positions import BookHistory
 from trading.quotes import AcceptedQuotes
 from trading.reconciliation import Expected
 from trading_assets.executor import opened_day, shown_finding, tell_people, told_of_run
 from trading_assets.stage import (
+    INPUTS_SHA,
     MONITOR,
     BookGraph,
     Where,
@@ -122,10 +123,12 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
                 did, halted = told_of_run(outcomes), outcomes.halted
         else:
             found = _kept(graph, journal, session, record.settled_at)
-        rows = order_status_rows(journal.intents(**where), journal.orders(**where), journal.fills(**where))
+        stands = (journal.intents(**where), journal.orders(**where), journal.fills(**where))
+        rows = order_status_rows(*stands)
         yield dg.Output(
             rows,
             metadata={
+                INPUTS_SHA: order_inputs_sha(*stands),
                 "orders": sum(1 for row in rows if row.client_order_id),
                 "open": sum(1 for row in rows if not row.terminal),
                 "unknown": sum(1 for row in rows if row.intent_state == IntentState.UNKNOWN),
