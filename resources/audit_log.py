@@ -31,6 +31,7 @@ from trading.audit import (
     event_of_line,
     follow,
     instant_text,
+    is_torn,
     line_of,
     signed_bytes,
     verify_signed,
@@ -99,6 +100,8 @@ def project(journal: Events, path: Path) -> int:
         with _locked(path) as (log, checkpoints):
             _heal(log)
             _heal(checkpoints)
+            _cut_torn(checkpoints, _start_of_last(checkpoints))
+            _write_again(checkpoints_of(path), _start_of_last(checkpoints))
             return _projected(journal, path, log, checkpoints)
     except OSError as error:
         raise JournalError(f"audit log {path}: cannot be written: {error}") from error
@@ -167,7 +170,7 @@ def compare(journal: Events, path: Path, *, after: Link = BEGINNING) -> BadEntry
             log.seek(after.size_bytes)
             events = _events_after(journal, after.seq)
             for number, line in enumerate(_lines(log), start=after.seq + 1):
-                if not line.endswith(b"\n"):
+                if is_torn(line):
                     return None
                 event = next(events, None)
                 if event is None:
@@ -209,6 +212,8 @@ def _projected(journal: Events, path: Path, log: BinaryIO, checkpoints: BinaryIO
         signed = checkpoint.link
     stands = _agreed(journal, path, log, signed)
     events = _events_after(journal, stands.seq)
+    _cut_torn(log, stands.size_bytes)
+    _write_again(path, stands.size_bytes)
     log.seek(stands.size_bytes)
     for line in _lines(log):
         event = next(events, None)
@@ -413,6 +418,34 @@ def _heal(file: BinaryIO) -> None:
     at = _end_of_whole(file)
     if at != file.seek(0, os.SEEK_END):
         file.truncate(at)
+
+
+def _cut_torn(file: BinaryIO, start: int) -> None:
+    """Cut off what a crash left from the first torn line after `start` on; what is signed lies before it."""
+    file.seek(start)
+    at = start
+    for line in _lines(file):
+        if is_torn(line):
+            file.truncate(at)
+            return
+        at += len(line)
+
+
+def _write_again(path: Path, start: int) -> None:
+    """Write the bytes from `start` on once more: the next sync is then theirs.
+
+    A sync that failed has dropped what the kernel still shows, and no later one tells.
+    """
+    with path.open("r+b", buffering=0) as file:
+        file.seek(start)
+        while part := file.read(_TAIL):
+            file.seek(-len(part), os.SEEK_CUR)
+            file.write(part)
+
+
+def _start_of_last(file: BinaryIO) -> int:
+    end = file.seek(0, os.SEEK_END)
+    return end - len(_line_before(file, end))
 
 
 def _is_whole(file: BinaryIO) -> bool:

@@ -240,6 +240,14 @@ def checkpoint_content(link: Link, *, previous: bytes, key_id: str) -> dict[str,
     }
 
 
+def is_torn(line: bytes) -> bool:
+    """Say whether a line is what a crash left of one: its end is missing, or a sector that was never written.
+
+    What was never written reads as zero bytes, which no line of ours holds.
+    """
+    return b"\0" in line or (not line.endswith(b"\n") and len(line) <= LINE_BYTES_MAX)
+
+
 def signed_bytes(content: Mapping[str, Any]) -> bytes:
     """Return the bytes that a checkpoint's signature is of."""
     return _SIGNED_AS + canonical_json(content).encode()
@@ -325,7 +333,7 @@ def _walk(lines: Iterator[bytes], link: Link, *, until: int | None) -> tuple[Lin
         line = next(lines, None)
         if line is None:
             break
-        if not line.endswith(b"\n") and len(line) <= LINE_BYTES_MAX:
+        if is_torn(line):
             return link, BadEntry(link.seq + 1, link.seq + 1, _TORN, Fault.TORN)
         found = follow(link, line)
         if isinstance(found, str):
@@ -338,9 +346,11 @@ def _verified(lines: Iterable[bytes], signatory: Signatory) -> Iterator[Checkpoi
     """Yield checkpoints as long as they hold, then the first that does not."""
     before: Checkpoint | None = None
     previous = b""
-    for number, line in enumerate(lines, start=1):
+    rest = iter(lines)
+    for number, line in enumerate(rest, start=1):
         seq = before.seq + 1 if before else 1
-        if not line.endswith(b"\n") and len(line) <= LINE_BYTES_MAX:
+        if is_torn(line) and next(rest, None) is None:
+            # One that others follow was whole once: each is synced before the next is written.
             yield BadEntry(number, seq, _TORN, Fault.TORN, Part.CHECKPOINTS)
             return
         found = checkpoint_of(line, signatory)

@@ -418,13 +418,55 @@ def test_an_event_of_the_journal_that_does_not_follow_is_never_signed(journal, l
     assert (log.read_bytes(), checkpoints_of(log).read_bytes()) == before
 
 
+@pytest.mark.parametrize("first", [0, 100, 600])
+@pytest.mark.parametrize("part", ["log", "checkpoints"])
+def test_sectors_that_a_power_loss_left_unwritten_are_cut_off_and_told_again(journal, log, part, first):
+    project(journal, log)
+    torn = log if part == "log" else checkpoints_of(log)
+    begins = torn.stat().st_size
+    speak(journal, 5)
+    project(journal, log)
+    whole = log.read_bytes()
+    content = bytearray(torn.read_bytes())
+    first = min(begins + first, len(content) - 300)
+    content[first : first + 200] = bytes(200)
+    torn.write_bytes(content)
+    if part == "log":
+        # It is synced before it is signed for.
+        lines = checkpoints_of(log).read_bytes().splitlines(keepends=True)
+        checkpoints_of(log).write_bytes(b"".join(lines[:-1]))
+    found = verify_end(journal, log)
+    project(journal, log)
+
+    assert found is not None
+    assert found.heals
+    assert log.read_bytes() == whole
+    assert verify_end(journal, log) is None
+    assert check(log) is None
+
+
+def test_a_hole_in_what_was_signed_for_is_no_crash(journal, log):
+    project(journal, log)
+    speak(journal, 5)
+    project(journal, log)
+    content = bytearray(log.read_bytes())
+    content[100:200] = bytes(100)
+    log.write_bytes(content)
+    lines = checkpoints_of(log).read_bytes().splitlines(keepends=True)
+    holed = lines[0][:50] + bytes(20) + lines[0][70:]
+
+    assert not check(log).heals
+    checkpoints_of(log).write_bytes(holed + lines[1])
+    assert not check(log).heals
+
+
 # -------------------------------------------------------------------------------- malformed files
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b"\xff\xfe\x00\n",
+        b"\xff\xfe\xfd\n",
         b"\n",
         b"{}\r\n",
         b"[" * 100_000 + b"\n",
