@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -22,6 +23,7 @@ from resources.journal.condition import (
     POSTGRESQL,
     REVISION_TABLE,
     SQLITE,
+    advice,
     check_durable,
     check_not_newer,
     is_journal,
@@ -41,6 +43,12 @@ CHAIN_LOCK = 0x7472_6164
 
 STOPPED_WRITER_S_MAX = 30
 """How long the server lets a writer that says nothing (a stopped process) keep others waiting."""
+
+LOG_PATIENCE_S = 0.1
+LOG_PART_BYTES = 1 << 20
+
+SQLITE_PRIMARY = 0xFF
+"""What of SQLite's extended error codes tells the kind."""
 
 _BEGIN_WRITING = (
     "set transaction isolation level read committed read write;"
@@ -186,6 +194,7 @@ def one_opener(url: sa.URL) -> Iterator[None]:
         raise JournalUnavailable(f"journal {url.database}: its folder cannot be opened: {error}") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
+        _make_log_durable(url.database)
         yield
         try:
             # SQLite syncs the name of a log that it makes, unless it cannot open the folder: it goes on then.
@@ -241,6 +250,33 @@ def _file_of(database: str) -> Path:
 
 def _folder_of(database: str) -> Path:
     return _file_of(database).parent
+
+
+def _make_log_durable(database: str) -> None:
+    """Write again what a log left behind holds, and sync it, before anybody believes it.
+
+    A sync that failed has dropped what the kernel still shows, and no later one tells: an order prepared on
+    top of it would be lost with it when power is. Nobody appends to the log meanwhile; where somebody is
+    writing, whoever opened it first has done this.
+    """
+    file = _file_of(database)
+    log = file.with_name(f"{file.name}-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        return
+    try:
+        with closing(sqlite3.connect(file, timeout=LOG_PATIENCE_S, isolation_level=None)) as connection:
+            connection.execute("begin immediate")
+            with log.open("r+b", buffering=0) as content:
+                while part := content.read(LOG_PART_BYTES):
+                    content.seek(-len(part), os.SEEK_CUR)
+                    content.write(part)
+                os.fsync(content.fileno())
+            connection.execute("rollback")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & SQLITE_PRIMARY != sqlite3.SQLITE_BUSY:
+            raise JournalUnavailable(f"journal {database}: {advice(str(error))}") from error
+    except OSError as error:
+        raise JournalUnavailable(f"journal {database}: its log cannot be synced: {error}") from error
 
 
 def _make_durably(folder: Path) -> None:
