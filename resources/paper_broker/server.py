@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from datetime import date, datetime
@@ -66,6 +67,11 @@ class BrokerServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Return where it answers."""
         return f"http://{LOOPBACK}:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of what went wrong here; that a client died or hung up is its own affair."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
