@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
@@ -267,8 +268,11 @@ def test_a_child_process_uses_the_ledger_and_leaves_the_parents_alone(tmp_path):
     broker = opened(tmp_path / "a.db", calendar=CALENDAR)
     broker.submit(request(), now=EARLY)
 
+    inherited = broker._ledger._connection
+
     def use():
         broker.submit(request("IBM"), now=EARLY)
+        sys.exit(7 if broker._ledger._connection is inherited else 0)
 
     child = multiprocessing.get_context("fork").Process(target=use)
     child.start()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +28,7 @@ from tests.adapters.broker_rules import (
     request,
 )
 from trading.brokers import DuplicateClientOrderId
-from trading.errors import BrokerUnavailable
+from trading.errors import BrokerUnavailable, TradingError
 from trading.values import ClientOrderId
 
 
@@ -127,6 +130,32 @@ def test_processes_that_make_one_ledger_at_once_all_get_it(path):
 
     assert codes == [0, 0, 0, 0]
     assert opened(path).holdings(now=LATER).cash_micros == DEPOSIT
+
+
+def test_who_makes_a_ledger_waits_for_who_is_making_it(path):
+    """SQLite answers "locked" at once to the second of two who turn a new file into WAL mode."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    making = threading.Thread(target=Ledger, args=(path,))
+    making.start()
+    making.join(0.3)
+    made_early = path.exists()
+    os.close(folder)
+    making.join(30)
+
+    assert (made_early, path.exists()) == (False, True)
+
+
+def test_the_ledger_says_what_became_of_each_send_that_arrived(path):
+    broker = opened(path)
+    broker.submit(request(), now=EARLY)
+    for again in (request(), request("IBM", quantity=0)):
+        with pytest.raises(TradingError):
+            broker.submit(again, now=EARLY)
+    with closing(sqlite3.connect(path)) as connection:
+        told = connection.execute("select client_order_id, outcome from arrivals order by seq").fetchall()
+
+    assert told == [("ta-AAPL", "accepted"), ("ta-AAPL", "duplicate"), ("ta-IBM", "zero_quantity")]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
