@@ -1,7 +1,8 @@
 """Write the generated pages of docs/reference from the code they describe: `make docs`.
 
-Here: settings, assets and checks, guards, metrics, alerts, reviewed files, quarantine, and the table of
-edges in docs/explanation/intent_life.md. The command line's two pages are made by console/reference.py.
+Here: settings, assets and checks, guards, invariants, metrics, alerts, reviewed files, quarantine, and the
+table of edges in docs/explanation/intent_life.md. The command line's two pages are made by
+console/reference.py.
 Other pages are written by hand. tests/docs holds every page current, so a page never says less than the code.
 """
 
@@ -18,9 +19,11 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from console import reference
+from console.verify import REMEDIES
 from resources.alert_policy import load_alert_policy
 from resources.settings import describe_settings, load_settings
 from trading.guards import GUARDS, REASONS
+from trading.invariants import INVARIANTS
 from trading.lifecycle import EDGES, Edge
 from trading.metrics import API_ERRORS, BLOCKED_REASON, METRICS, SCHEMA_VERSION
 from trading.quality import RELEASABLE, Reason
@@ -79,6 +82,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "config.md": config_page(),
         REFERENCE / "assets_and_checks.md": assets_page(),
         REFERENCE / "guards.md": guards_page(),
+        REFERENCE / "invariants.md": invariants_page(),
         REFERENCE / "quarantine.md": quarantine_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "alerts.md": alerts_page(),
@@ -218,6 +222,24 @@ def guards_page() -> str:
         "`trading explain ID` shows them for one intent, in words.",
         table(("#", "guard", "reason code", "what it does", "observed", "limit"), rows),
         "Where a limit comes from: `config/limits.toml`, [told here](config.md#configlimitstoml).",
+    )
+
+
+def invariants_page() -> str:
+    """Return the page of every invariant: what it means, how a violation looks, what to do about one."""
+    rows = []
+    for invariant in INVARIANTS:
+        meaning = cleandoc(invariant.check.__doc__ or "").removeprefix(f"{invariant.name}: ")
+        told = " ".join(meaning.split())
+        rows.append((f"`{invariant.name}`", f"{told[0].upper()}{told[1:]}", REMEDIES[invariant.name]))
+    return page(
+        "Invariants",
+        MADE_BY.format("`trading/invariants.py` and `console/verify.py`"),
+        "What must be true of the journal, its audit log, the lake and the paper brokers together,"
+        " whatever has happened.\n"
+        "`trading verify` checks them; [how to](../how-to/verify_the_stores.md) says when.\n"
+        "The tests of faults check them after every fault, by the same function.",
+        table(("name", "what it means, and what a violation is", "what to do about one"), rows),
     )
 
 

@@ -378,11 +378,12 @@ def _is_held(evidence: Evidence, row: JournalIntent) -> bool:
 
 
 def endings_agree(facts: Facts) -> Iterator[Violation]:
-    """INV4: how an intent ended agrees with what the broker says of its orders.
+    """INV4: how an intent ended agrees with what the broker says of its orders, or an incident tells how not.
 
-    Or an incident tells a person how it does not, as of a zombie that a lying broker woke. A violation is
-    an order that is open at the broker behind an ended intent, has another ending there, or is not there
-    though the broker once acknowledged it; or an intent that ended as nothing while its order filled.
+    A lying broker may wake an order that was proven absent; then a person is told, and it is no violation.
+    A violation is an order that is open at the broker behind an ended intent, has another ending there, or
+    is not there though the broker once acknowledged it; or an intent that ended as nothing while its order
+    filled.
     """
     for row in facts.evidence.intents:
         if row.state.is_open or row.account not in facts.dumped_accounts:
