@@ -16,9 +16,7 @@ import hashlib
 import heapq
 import itertools
 import multiprocessing
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +34,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from proof.simulated_broker import SimulatedBroker
 from proof.suite import Progress, Size, Told
+from proof.walks import EVENTS_MAX, Ground, memory_folder, put
 from resources.evidence import gather
 from resources.journal import store
 from resources.journal.store import SqlJournal
@@ -87,7 +86,7 @@ SETTLE_TIME_S = 30
 
 WINDOW_S = 240
 HEALS_EVERY = timedelta(seconds=360)
-STEPS_MAX, HEALINGS_MAX, EVENTS_MAX = 5_000, 10, 100_000
+STEPS_MAX, HEALINGS_MAX = 5_000, 10
 EVENTS_OF_EVERY_RUN = frozenset({"executor_began", "reconciled"})
 CHUNK = 50
 WORLDS_TO_CATCH = 250
@@ -722,14 +721,15 @@ class Templates(NamedTuple):
     folder: Path
     journals: tuple[Path, ...]
 
+    def ground(self) -> Ground:
+        """Return what gives each seed a journal of its own."""
+        return Ground(self.folder, self.journals)
+
 
 @contextmanager
 def templates() -> Iterator[Templates]:
     """Make the journals that seeds begin with; they go with the folder."""
-    # In memory, since what is lost with the power is another suite's part.
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
-        folder = Path(name)
+    with memory_folder() as folder:
         made = Templates(folder, tuple(folder / f"decided-{number}.db" for number in range(len(SHAPES))))
         for path, intents in zip(made.journals, SHAPES, strict=True):
             decisions = [example_decision(intent, not_after=CLOSE) for intent in intents]
@@ -737,32 +737,6 @@ def templates() -> Iterator[Templates]:
                 journal.opening_book(**OF, previous=None, opened=OPENING, now=BEGIN)
                 journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="d", now=BEGIN)
         yield made
-
-
-class Ground:
-    """Give each seed a journal of its own, one after the other.
-
-    All use one `SqlJournal`, whose file is exchanged under it while it is closed: the statements that it has
-    compiled are half of what a seed costs.
-    """
-
-    def __init__(self, made: Templates) -> None:
-        self._templates = made
-        self._path = Path(tempfile.mkdtemp(dir=made.folder)) / "journal.db"
-        shutil.copy(made.journals[0], self._path)
-        self._journal = SqlJournal(f"sqlite:///{self._path}")
-
-    def journal(self, shape: int) -> SqlJournal:
-        """Return the journal, as fresh as decided."""
-        self.close()
-        for ending in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
-        shutil.copy(self._templates.journals[shape], self._path)
-        return self._journal
-
-    def close(self) -> None:
-        """Close the file."""
-        self._journal.close()
 
 
 def profile_of(seed: int) -> Profile:
@@ -892,7 +866,7 @@ def _spread(seeds: range, made: Templates, workers: int) -> Iterator[list[Ended]
 
 
 def _some(made: Templates, seeds: range) -> list[Ended]:
-    ground = Ground(made)
+    ground = made.ground()
     try:
         return [replace(simulate(seed, ground), story=()) for seed in seeds]
     finally:
@@ -912,13 +886,13 @@ def claimable(place: Place | None, event: Event) -> Place | Refusal:
 
 def terms_unasked() -> AbstractContextManager[None]:
     """Let an executor whose term is over go on: terms would hide that epochs do not catch it."""
-    return _put(store, "term_refusal", lambda *_, **__: "")
+    return put(store, "term_refusal", lambda *_, **__: "")
 
 
 @contextmanager
 def claims_without_comparing() -> Iterator[dict[str, Any]]:
     """Let whoever asks have an intent."""
-    with _put(store, "transition", claimable), terms_unasked():
+    with put(store, "transition", claimable), terms_unasked():
         yield {}
 
 
@@ -929,7 +903,7 @@ def takes_over_in_the_same_epoch() -> Iterator[dict[str, Any]]:
     def lenient(place: Place | None, event: Event) -> Place | Refusal:
         return transition(place, event if place is None else event._replace(epoch=place.epoch))
 
-    with _put(store, "transition", lenient), terms_unasked():
+    with put(store, "transition", lenient), terms_unasked():
         yield {}
 
 
@@ -961,7 +935,7 @@ def caught_at(plant: Plant, made: Templates, seed: int) -> int | None:
         for tried in itertools.count(seed)
         if (profile_of(tried), lock_of(tried)) == (plant.profile, LockKind.NONE)
     )
-    ground = Ground(made)
+    ground = made.ground()
     try:
         with plant.planted() as options:
             for tried in itertools.islice(worlds, WORLDS_TO_CATCH):
@@ -972,20 +946,10 @@ def caught_at(plant: Plant, made: Templates, seed: int) -> int | None:
     return None
 
 
-@contextmanager
-def _put(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Tell the story of one seed; the status is 1 where it holds a violation."""
     with templates() as made:
-        ground = Ground(made)
+        ground = made.ground()
         ended = simulate(int(arguments[0]), ground)
         ground.close()
     print(*ended.story, sep="\n")

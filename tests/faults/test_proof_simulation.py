@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proof import simulation
-from proof.simulation import PLANTS, Ground, LockKind, Profile, caught_at, run, simulate, templates
+from proof.simulation import PLANTS, LockKind, Profile, caught_at, run, simulate, templates
 from proof.suite import Size
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def ground(made):
-    ground = Ground(made)
+    ground = made.ground()
     yield ground
     ground.close()
 
