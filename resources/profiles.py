@@ -1,7 +1,8 @@
 """The table of resources: which adapter stands behind each port, by profile. Nothing opens before it is used.
 
 Only the two roots call this: trading_assets/definitions.py for the graph, console/launcher.py for the
-operator. A live broker is built nowhere yet, so that the live profile trades nothing.
+operator. A live broker needs a capability that a backfill or a replay never gets (live_capability.py), and is
+built nowhere yet, so that the live profile trades nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from resources.alert_policy import load_alert_policy
 from resources.audit_log import AuditFile
@@ -28,6 +29,7 @@ from resources.lake.accepted import (
 )
 from resources.lake.store import Lake
 from resources.lake.window import LakeWindowReader
+from resources.live_capability import LiveCapability, live_capability
 from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import source_of
@@ -47,6 +49,8 @@ from trading.quotes import MarketData
 from trading.sessions import Calendar
 
 One = TypeVar("One")
+
+NO_LIVE_BROKER = "profile live: no live broker is configured; use simulated or paper"
 
 
 class PerBook(Mapping[str, One], Generic[One]):
@@ -217,9 +221,9 @@ class Profiled:
 
     @cached_property
     def brokers(self) -> PerBook[PaperBroker]:
-        """Return each book's broker, with a ledger of its own."""
+        """Return each book's broker where nobody's money moves, with a ledger of its own."""
         if self.settings.profile is Profile.LIVE:
-            raise BadSetting("profile live: no live broker is configured; use simulated or paper")
+            raise BadSetting(NO_LIVE_BROKER)
         return PerBook(
             self.lines,
             lambda book: PaperBroker(
@@ -231,6 +235,23 @@ class Profiled:
                 calendar=self.calendars[book],
             ),
         )
+
+    def brokers_in(self, run_tags: Mapping[str, str]) -> PerBook[Any]:
+        """Return each book's broker as a run with these tags may have it.
+
+        In the live profile taking one raises `LiveRefused` for a run that repeats the past.
+        """
+        if self.settings.profile is not Profile.LIVE:
+            return self.brokers
+        lane = self.settings.profile.value
+        return PerBook(
+            self.lines,
+            lambda book: self.live_broker(book, live_capability(lane=lane, run_tags=run_tags)),
+        )
+
+    def live_broker(self, book: str, capability: LiveCapability) -> Any:  # noqa: ARG002 - none is there to take it
+        """Raise `BadSetting`: no adapter of a live broker is part of this version."""
+        raise BadSetting(f"{book}: {NO_LIVE_BROKER}")
 
     @cached_property
     def executor_locks(self) -> PerBook[ExecutorFileLock | ExecutorDatabaseLock]:

@@ -13,6 +13,7 @@ TradingError
 │   ├── GateClosed           a blocking check or the kill switch holds execution
 │   ├── ExecutorBusy         another process executes for the account (executions.py)
 │   ├── LockLost             the executor's lock is gone in the middle of a run (executions.py)
+│   ├── LiveRefused          a run that repeats the past asked for a live broker (live_capability.py)
 │   └── ApprovalRefused      stale, expired, reused or unauthorised approval
 ├── JournalError             the journal could not do what was asked; nothing was changed
 │   ├── IllegalTransition    the state machine has no such edge

@@ -4,11 +4,12 @@ The only module that knows both the graph and which adapter is real.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
+from jobs.reconcile_job import reconcile_job
 from jobs.session_jobs import book_jobs
 from resources.journal.store import SqlJournal
 from resources.lake.io_manager import LakeIOManager
@@ -16,6 +17,7 @@ from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
 from sensors.approvals import approvals_sensor
+from sensors.reconciliation import reconciliation_sensor
 from sensors.schedules import book_schedules
 from trading_assets.session_graph import book_graph, session_graph
 from trading_assets.stage import POINTER_EXTRAS, BookGraph
@@ -32,9 +34,16 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[one for one in everything if not isinstance(one, dg.AssetChecksDefinition)],
         asset_checks=[one for one in everything if isinstance(one, dg.AssetChecksDefinition)],
-        jobs=[job for graph in graphs for job in book_jobs(graph)],
+        jobs=[job for graph in graphs for job in (*book_jobs(graph), reconcile_job(graph))],
         schedules=[one for graph in graphs for one in book_schedules(graph, is_simulated=is_simulated)],
-        sensors=[approvals_sensor(graph, is_simulated=is_simulated) for graph in graphs],
+        sensors=[
+            sensor
+            for graph in graphs
+            for sensor in (
+                approvals_sensor(graph, is_simulated=is_simulated),
+                reconciliation_sensor(graph, is_simulated=is_simulated),
+            )
+        ],
         resources=resources_of(profiled),
         executor=dg.in_process_executor,
     )
@@ -50,7 +59,6 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "quality": lambda: profiled.quality,
         "clocks": lambda: profiled.clocks,
         "live_quotes": lambda: profiled.live_quotes,
-        "brokers": lambda: profiled.brokers,
         "executor_locks": lambda: profiled.executor_locks,
         "execution_enabled": lambda: profiled.settings.execution_enabled,
         "audit_log": lambda: profiled.audit_log,
@@ -68,6 +76,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
             lambda _: LakeIOManager(profiled.lake, ROW_TYPES, extras=POINTER_EXTRAS, remedies=REMEDIES)
         ),
         "journal": dg.ResourceDefinition(lambda _: _logged_journal(profiled)),
+        "brokers": dg.ResourceDefinition(lambda context: profiled.brokers_in(_tags_of(context))),
         **{name: _resource(build) for name, build in adapters.items()},
     }
 
@@ -92,6 +101,11 @@ def _logged_journal(profiled: Profiled) -> Iterator[SqlJournal]:
         yield profiled.journal
     finally:
         stop()
+
+
+def _tags_of(context: dg.InitResourceContext) -> Mapping[str, str]:
+    """Return the tags of the run that a resource is made for."""
+    return context.run.tags if context.run else {}
 
 
 def _resource(build: Callable[[], Any]) -> dg.ResourceDefinition:

@@ -201,7 +201,11 @@ def test_schedules_and_sensors_run_by_default_where_nothing_is_at_stake_only(tmp
     assert schedules == {
         f"{book}__{what}_schedule": wanted for book in BOOKS for what in ("decide", "settle")
     }
-    assert sensors == {f"{book}__approvals_sensor": wanted for book in BOOKS}
+    # What sends nothing watches where there is something to watch.
+    watching = "STOPPED" if is_running else "RUNNING"
+    assert sensors == {f"{book}__approvals_sensor": wanted for book in BOOKS} | {
+        f"{book}__reconciliation_sensor": watching for book in BOOKS
+    }
 
 
 def test_no_stage_imports_another():

@@ -12,10 +12,11 @@ import pytest
 from dagster._utils.schedules import cron_string_iterator
 
 from resources.settings import Profile
+from sensors.reconciliation import SESSIONS_BACK, not_due
 from tests.graph.desk import CALENDAR, FIRST, Desk
 from trading.decisions import Outcome
 from trading.positions import opened_book
-from trading.testing import example_decision, example_intent
+from trading.testing import example_decision, example_intent, reconciled_term
 
 NEW_YORK = ZoneInfo("America/New_York")
 YEAR = CALENDAR.between(date(2012, 1, 1), date(2012, 12, 31))
@@ -45,7 +46,7 @@ class Desktop:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.schedules = {schedule.name: schedule for schedule in desk.definitions.schedules}
-        (self.sensor,) = [one for one in desk.definitions.sensors if one.name.startswith(desk.book)]
+        self.sensors = {sensor.name: sensor for sensor in desk.definitions.sensors}
 
     def schedule(self, what: str) -> dg.ScheduleDefinition:
         return self.schedules[f"{self.desk.book}__{what}_schedule"]
@@ -73,7 +74,13 @@ class Desktop:
 
     def sweep(self):
         context = dg.build_sensor_context()
-        return self.sensor(context, **self.ports_of(self.sensor))
+        sensor = self.sensors[f"{self.desk.book}__approvals_sensor"]
+        return sensor(context, **self.ports_of(sensor))
+
+    def watch(self):
+        context = dg.build_sensor_context(instance=self.desk.instance)
+        sensor = self.sensors[f"{self.desk.book}__reconciliation_sensor"]
+        return sensor(context, **self.ports_of(sensor))
 
 
 @pytest.fixture
@@ -247,6 +254,52 @@ def test_where_nothing_is_approved_the_sweep_says_so_and_starts_nothing(simulate
 
     assert isinstance(answer, dg.SkipReason)
     assert "nothing approved waits" in answer.skip_message
+
+
+def test_the_same_look_three_times_asks_for_one_and_the_same_reconciliation(simulated):
+    registered(simulated.desk, Outcome.APPROVED)
+    last = simulated.desk.profiled.books["us_five"].last_session
+
+    asked = [simulated.watch() for _ in range(3)]
+
+    assert len(CALENDAR.between(FIRST, last)) <= SESSIONS_BACK
+    assert {one.partition_key for one in asked} == {str(FIRST)}
+    assert len({one.run_key for one in asked}) == 1
+
+
+def test_a_book_without_an_open_session_is_not_reconciled_by_itself(simulated):
+    answer = simulated.watch()
+
+    assert isinstance(answer, dg.SkipReason)
+    assert "no session is open" in answer.skip_message
+
+
+@pytest.mark.parametrize(
+    ("is_claimed", "after", "is_due"),
+    [
+        (False, timedelta(minutes=15, seconds=-1), False),
+        (False, timedelta(minutes=15), True),
+        (True, timedelta(seconds=59), False),
+        (True, timedelta(seconds=60), True),
+    ],
+)
+def test_what_is_on_its_way_is_asked_for_each_minute_and_all_else_each_quarter(
+    simulated, is_claimed, after, is_due
+):
+    journal = simulated.desk.journal
+    (row,) = registered(simulated.desk, Outcome.APPROVED)
+    opened = CALENDAR.opens_at(FIRST)
+    term = reconciled_term(journal, account=row.account, lane=row.lane, now=opened)
+    if is_claimed:
+        journal.claim(row.intent_id, version=row.version, term=term, holder="tester", now=opened)
+
+    why_not = not_due(
+        journal.open_intents(account=row.account, lane=row.lane),
+        journal.executor_term(account=row.account, lane=row.lane),
+        now=opened + after,
+    )
+
+    assert (why_not == "") is is_due
 
 
 def test_an_approved_intent_of_a_session_that_is_over_is_not_swept_up(paper):

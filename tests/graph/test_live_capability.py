@@ -1,0 +1,91 @@
+"""Who may reach a live broker: no backfill, no replay, no range of sessions, whatever is configured."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from resources.live_capability import REPEATING_TAGS, LiveRefused, live_capability
+from resources.profiles import Profiled
+from resources.settings import Profile
+from tests.graph.desk import QUIET, settings_in
+from trading.errors import BadSetting
+from trading_assets.definitions import resources_of
+
+
+class Reachable(Profiled):
+    """Have a live broker to be reached, and remember for whom one was built."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.reached = []
+
+    def live_broker(self, book, capability):
+        self.reached.append((book, capability.lane))
+        return object()
+
+
+@dg.op(required_resource_keys={"brokers"})
+def reach(context):
+    assert context.resources.brokers["us_five"] is not None
+
+
+@dg.job
+def reaching():
+    reach()
+
+
+def reached_by(profiled, tags):
+    """Run something that takes the broker of a book; return its errors."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = reaching.graph.to_job(
+            resource_defs={"brokers": resources_of(profiled)["brokers"]}
+        ).execute_in_process(instance=instance, tags=tags, raise_on_error=False, run_config=QUIET)
+    return [
+        event.step_failure_data.error.cause.message for event in result.all_events if event.is_step_failure
+    ]
+
+
+def live(tmp_path):
+    """Give a profile in which everything that can be switched on for live trading is."""
+    return Reachable(settings_in(tmp_path, profile=Profile.LIVE, live_allowed=True, execution_enabled=True))
+
+
+def test_an_ordinary_run_of_the_live_profile_reaches_its_broker(tmp_path):
+    profiled = live(tmp_path)
+
+    assert reached_by(profiled, {"trading/book": "us_five"}) == []
+    assert profiled.reached == [("us_five", "live")]
+
+
+@pytest.mark.parametrize("tag", REPEATING_TAGS)
+def test_a_run_that_repeats_the_past_reaches_no_live_broker_whatever_is_configured(tmp_path, tag):
+    profiled = live(tmp_path)
+
+    (told,) = reached_by(profiled, {tag: "any", "trading/book": "us_five"})
+
+    assert profiled.reached == []
+    assert f"run tagged {tag}: it repeats the past, and gets no live broker" in told
+
+
+@pytest.mark.parametrize("lane", ["simulated", "paper", "replay:january", ""])
+def test_no_other_lane_gets_what_a_live_broker_is_built_with(lane):
+    with pytest.raises(LiveRefused, match="has no live broker"):
+        live_capability(lane=lane, run_tags={})
+
+
+@pytest.mark.parametrize("profile", [Profile.SIMULATED, Profile.PAPER])
+def test_a_backfill_of_another_profile_has_a_broker_at_which_no_money_moves(tmp_path, profile):
+    profiled = Reachable(settings_in(tmp_path, profile=profile))
+
+    broker = profiled.brokers_in({"dagster/backfill": "any"})["us_five"]
+
+    assert not broker.capabilities.is_live
+    assert profiled.reached == []
+
+
+def test_the_live_profile_has_no_broker_yet(tmp_path):
+    settings = settings_in(tmp_path, profile=Profile.LIVE, live_allowed=True)
+
+    with pytest.raises(BadSetting, match="no live broker is configured"):
+        Profiled(settings).brokers_in({})["us_five"]

@@ -1,0 +1,271 @@
+"""Journal and broker brought together by the graph: what is found is shown, kept, told and halts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.graph.desk import CALENDAR, FIRST, SESSIONS, Desk, copied, failure_of
+from trading.brokers import DedupScope
+from trading.errors import OutcomeUnknown
+from trading.executions import conclude_parked
+from trading.lifecycle import IntentState, Stage
+
+
+class Deaf:
+    """Stand in front of a broker that takes orders, and whose answers to sends are never heard.
+
+    `loses`: the orders do not arrive either; `forgets`: it is not known to refuse a repeated id.
+    """
+
+    def __init__(self, real, *, loses, forgets):
+        self._real = real
+        self._loses = loses
+        self._forgets = forgets
+
+    @property
+    def capabilities(self):
+        proven = self._real.capabilities
+        return replace(proven, dedup_scope=DedupScope.NONE) if self._forgets else proven
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def submit(self, request, *, now):
+        if not self._loses:
+            self._real.submit(request, now=now)
+        raise OutcomeUnknown("the line went dead")
+
+
+def deaf(*, loses=False, forgets=False):
+    return {
+        "brokers": lambda profiled: {
+            "us_five": Deaf(profiled.brokers["us_five"], loses=loses, forgets=forgets)
+        }
+    }
+
+
+def checks_of(run):
+    return {check.check_name: check for check in run.get_asset_check_evaluations()}
+
+
+def metadata_of(run, asset):
+    (event,) = [
+        event
+        for event in run.all_events
+        if event.is_step_materialization and event.asset_key.path[1] == asset
+    ]
+    return {
+        name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()
+    }
+
+
+def records_of(check, name="rows"):
+    return [record.data for record in check.metadata[name].records]
+
+
+def alerts_of(desk):
+    return {json.loads(row["body"])["code"] for row in desk.journal.answers(["find_outbox"])["find_outbox"]}
+
+
+@pytest.fixture(scope="module")
+def decided(imported, tmp_path_factory):
+    """Give the folder of a desk that has decided the first session."""
+    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("decided") / "desk"))
+    assert desk.run("decide", FIRST).success
+    desk.close()
+    return desk.settings.state_dir
+
+
+def test_the_executions_tell_how_far_each_intent_came_and_what_was_stopped_by_reason(whole_session):
+    told = metadata_of(whole_session[1], "executions")
+
+    assert {name: told[name] for name in ("claimed", "sent", "filled", "unknown", "parked", "findings")} == {
+        "claimed": 1,
+        "sent": 1,
+        "filled": 1,
+        "unknown": 0,
+        "parked": 0,
+        "findings": 0,
+    }
+    assert [record.data for record in told["blocked by reason"].records] == [
+        {"reason": "symbol_not_allowed", "intents": 1}
+    ]
+    assert json.loads(json.dumps(told["this run"])) == {"sent": 1, "closed": 1, "new fills": 1}
+
+
+def test_a_send_that_is_not_proven_fails_its_check_and_the_next_run_adopts_the_order(decided, desk_on):
+    dead = desk_on(decided, ports=deaf())
+    executed = dead.run("execute", FIRST)
+    check = checks_of(executed)["every_outcome_is_known"]
+    desk = desk_on(name="desk")
+
+    again = desk.run("execute", FIRST)
+
+    assert not check.passed
+    assert (check.severity.value, check.metadata["unknown"].value) == ("WARN", 1)
+    assert records_of(check)[0]["symbol"] == "IBM"
+    assert checks_of(again)["every_outcome_is_known"].passed
+    assert metadata_of(again, "executions")["this run"]["adopted"] == 1
+    assert len(desk.sent()) == 1
+
+
+def test_an_outcome_that_nobody_can_prove_is_parked_shown_and_told_and_holds_its_session_open(
+    decided, desk_on
+):
+    desk = desk_on(decided, ports=deaf(loses=True, forgets=True))
+    assert desk.run("execute", FIRST).success
+
+    settled = desk.run("settle", FIRST)
+    told = checks_of(desk.run("execute", FIRST))["every_outcome_is_known"]
+
+    assert failure_of(settled)[0] == "positions"
+    (row,) = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.quantity]
+    assert (row.state, row.stage) == (IntentState.UNKNOWN, Stage.PARKED)
+    assert (told.passed, told.severity.value, told.metadata["parked"].value) == (False, "ERROR", 1)
+    assert alerts_of(desk) == {"intents_stuck"}
+    assert desk.journal.session_record(**desk.where(FIRST)).settled_at is None
+
+
+def test_a_parked_intent_that_a_person_concludes_lets_its_session_settle(decided, desk_on):
+    desk = desk_on(decided, ports=deaf(loses=True, forgets=True))
+    assert desk.run("execute", FIRST).success
+    assert not desk.run("settle", FIRST).success
+    (row,) = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.quantity]
+    desk.run("reconcile", FIRST)
+
+    conclude_parked(
+        desk.journal,
+        row.intent_id,
+        actor="anna",
+        reason="the broker has no order under the id",
+        now=CALENDAR.closes_at(FIRST),
+    )
+
+    settled = desk.run("settle", FIRST)
+    assert failure_of(settled) == ("", "")
+    assert desk.sent() == []
+
+
+def stray(desk):
+    """Let the broker have an order of ours that the journal knows nothing of, as from a lost journal."""
+    broker = desk.profiled.brokers[desk.book]
+    session = FIRST
+    (row,) = [row for row in desk.journal.intents(**desk.where(session)) if row.quantity]
+    order = desk.journal.order_of(row.intent_id)
+    broker.submit(
+        type(order.request)(
+            **{
+                **{name: getattr(order.request, name) for name in order.request.__dataclass_fields__},
+                "client_order_id": "ta-" + "0" * 40,
+                "quantity": 1,
+            }
+        ),
+        now=CALENDAR.opens_at(session),
+    )
+
+
+def test_an_order_that_the_journal_does_not_know_is_shown_halts_its_account_and_is_told(decided, desk_on):
+    desk = desk_on(decided)
+    assert desk.run("execute", FIRST).success
+    stray(desk)
+
+    run = desk.run("settle", FIRST)
+
+    orders, positions = (
+        checks_of(run)[name] for name in ("orders_agree_with_the_broker", "positions_agree_with_the_broker")
+    )
+    assert (orders.passed, positions.passed) == (False, False)
+    (found,) = [row for row in records_of(orders) if row["finding"] == "orphan"]
+    assert "the journal has no row of it" in found["detail"]
+    assert found["to do"]
+    assert {row["what"] for row in records_of(positions)} >= {"cash"}
+    account = desk.profiled.books[desk.book].account
+    assert ("", account) in {(halt.symbol, halt.account) for halt in desk.journal.halts()}
+    assert "broker_disagrees" in alerts_of(desk)
+
+
+def test_a_settled_session_with_findings_is_told_again_by_the_same_bytes_and_checks(decided, desk_on):
+    desk = desk_on(decided)
+    assert desk.run("execute", FIRST).success
+    stray(desk)
+    settled = desk.run("settle", FIRST)
+    before, sent = desk.current(), desk.sent()
+
+    again = desk.materialize("order_status", "broker_positions", session=FIRST)
+
+    assert failure_of(settled) == failure_of(again) == ("", "")
+    assert desk.current() == before
+    assert desk.sent() == sent
+    kept, made = checks_of(again), checks_of(settled)
+    assert not kept["orders_agree_with_the_broker"].passed
+    orphans = [
+        [
+            row["detail"]
+            for row in records_of(checks["orders_agree_with_the_broker"])
+            if row["finding"] == "orphan"
+        ]
+        for checks in (made, kept)
+    ]
+    assert orphans[0] == orphans[1]
+    assert records_of(kept["positions_agree_with_the_broker"]) == records_of(
+        made["positions_agree_with_the_broker"]
+    )
+
+
+def test_the_broker_has_after_every_session_what_the_book_has(imported, desk_on):
+    desk = desk_on(imported[0])
+    for session in SESSIONS[:3]:
+        run = desk.run("session", session)
+        assert run.success, failure_of(run)
+        assert checks_of(run)["positions_agree_with_the_broker"].passed
+        rows = desk.rows("broker_positions", session)
+        closing_book = desk.journal.session_record(**desk.where(session)).closing
+        assert {row.symbol: row.quantity for row in rows if row.symbol} == {
+            position.symbol: position.quantity for position in closing_book.positions
+        }
+        assert rows[0].cash_micros == closing_book.cash_micros
+
+
+def test_the_reconcile_job_finishes_what_an_unheard_send_left_and_sends_nothing(decided, desk_on):
+    dead = desk_on(decided, ports=deaf())
+    assert dead.run("execute", FIRST).success
+    desk = desk_on(name="desk")
+    before = desk.sent()
+
+    run = desk.run("reconcile", FIRST)
+
+    assert failure_of(run) == ("", "")
+    assert desk.sent() == before
+    (row,) = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.quantity]
+    assert row.state is IntentState.EXECUTED
+    (seen,) = [event for event in run.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+    told = seen.event_specific_data.asset_observation
+    assert (told.asset_key.path, told.partition) == (["us_five", "order_status"], str(FIRST))
+    assert told.metadata["this run"].value["adopted"] == 1
+    assert told.metadata["not compared"].value == ""
+
+
+def test_the_reconcile_job_leaves_an_account_alone_for_which_somebody_executes(decided, desk_on):
+    desk = desk_on(decided)
+    other = desk_on(name="desk")
+
+    with other.profiled.executor_locks[desk.book]:
+        run = desk.run("reconcile", FIRST)
+
+    assert failure_of(run) == ("", "")
+    assert (
+        desk.journal.executor_term(account=desk.profiled.books[desk.book].account, lane="simulated") is None
+    )
+
+
+def test_a_session_that_was_never_opened_is_reconciled_without_comparing_and_says_so(desk):
+    run = desk.run("reconcile", FIRST)
+
+    assert failure_of(run) == ("", "")
+    (seen,) = [event for event in run.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+    told = seen.event_specific_data.asset_observation.metadata["not compared"].value
+    assert told == f"the book was not opened for {FIRST}"
+    assert desk.journal.session_record(**desk.where(FIRST)) is None
