@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 from trading.audit import AuditLog
 from trading.brokers import Broker, BrokerFill, differences
-from trading.errors import IllegalTransition, UnknownId
+from trading.errors import IllegalTransition, StaleVersion, UnknownId
 from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill
@@ -29,6 +29,7 @@ from trading.protocol import (
     listed_findings,
     may_be_alive,
     named_executions,
+    term_refusal,
 )
 from trading.values import IntentId, Symbol
 
@@ -173,7 +174,16 @@ def reconcile(run: Run, *, since: date, expected: Expected | None, means: Means)
     run.term = run.journal.begin_term(account=run.account, lane=run.lane, holder=run.holder, now=run.now)
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
         _resolve(run, row, means)
+    open_intents = run.journal.open_intents(account=run.account, lane=run.lane)
+    waiting = [row for row in open_intents if row.stage is Stage.PREPARED]
+    if waiting:
+        # What its holder fills this moment would look like a mismatch with the broker, and be none.
+        return f"earlier_holder_may_be_alive: {len(waiting)} orders are prepared and may still be sent by it"
     findings = [*_listed(run, since), *_held(run, expected)]
+    found = run.journal.executor_term(account=run.account, lane=run.lane)
+    if why_not := term_refusal(found, run.term, is_reconciled_needed=False):
+        # What was looked at is half another executor's doing: a difference in it says nothing.
+        raise StaleVersion(f"account {run.account}: {why_not}")
     for finding in findings:
         _record(run, finding)
     run.findings = tuple(findings)
