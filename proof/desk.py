@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from resources import audit_log
 from resources.evidence import gather
-from resources.journal.lock import ExecutorFileLock
+from resources.journal.lock import executor_lock
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
@@ -28,7 +28,7 @@ from trading.brokers import Broker, BrokerDump, BrokerFill, Capabilities, Holdin
 from trading.decisions import Outcome
 from trading.errors import OutcomeUnknown
 from trading.executions import Desk as ExecutorDesk
-from trading.executions import ask_cancel, execute_session, settle_orders
+from trading.executions import ExecutorLock, ask_cancel, execute_session, settle_orders
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.intents import Intent
 from trading.invariants import Evidence, violations
@@ -345,7 +345,7 @@ def check_at_death(desk: Desk, scenario: Scenario) -> list[str]:
 
 def _evidence(desk: Desk, broker: Line, *, is_healed: bool, as_of: datetime) -> Evidence:
     return gather(
-        JournalReader(desk.journal),
+        JournalReader(desk.journal_url),
         audit_path=desk.audit,
         dumps=[broker.dump()],
         is_healed=is_healed,
@@ -361,9 +361,9 @@ def broker_of(desk: Desk, scenario: Scenario, *, fault: Fault = Fault.NONE) -> L
     return Line(desk.broker(volume=scenario.volume), fault=fault)
 
 
-def lock_of(desk: Desk) -> ExecutorFileLock:
+def lock_of(desk: Desk) -> ExecutorLock:
     """Return the lock of the desk's account."""
-    return ExecutorFileLock(desk.folder, account=ACCOUNT)
+    return executor_lock(desk.journal_url, desk.folder, account=ACCOUNT)
 
 
 @contextmanager

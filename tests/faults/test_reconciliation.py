@@ -562,10 +562,27 @@ def test_a_dead_session_that_proves_no_death_leaves_what_was_prepared_alone_unti
     waiting = reconcile(journal, broker, lock=OpenLock(proves_death=False), now=NOW)
     assert row_of(journal).stage is Stage.PREPARED
     assert row_of(journal).intent_id in waiting.still_open
+    assert waiting.halted.startswith("earlier_holder_may_be_alive")
     later = reconcile(journal, broker, lock=OpenLock(proves_death=False), now=send_by + timedelta(seconds=5))
 
     assert later.parked == (row_of(journal).intent_id,)
     assert row_of(journal).reason == "holder_not_proven_dead"
+
+
+def test_what_an_earlier_holder_sends_within_its_lease_is_no_mismatch(journal):
+    lost = OpenLock(proves_death=False)
+    lost.is_lost = True
+    broker = FakeBroker(fills_at_micros=PRICE)
+    send_by = NOW + timedelta(seconds=60)
+    execute(journal, broker, lock=lost, send_by=send_by)
+    order = journal.order_of(row_of(journal).intent_id)
+    broker.submit(order.request, now=NOW)
+    assert reconcile(journal, broker, lock=OpenLock(proves_death=False), now=NOW).halted
+    assert (journal.incidents(), journal.halts()) == ([], [])
+
+    reconcile(journal, broker, lock=OpenLock(proves_death=False), now=send_by + timedelta(seconds=5))
+    assert row_of(journal).state is IntentState.EXECUTED
+    assert (journal.incidents(), journal.halts()) == ([], [])
 
 
 # -------------------------------------------------------------------------------- busts and nameless fills
