@@ -145,17 +145,23 @@ class _Covered:
         self.images |= other.images
 
 
+_tasks: list[_Task] = []
+"""What is to be covered: set before the workers are forked, since a life is too much to send to them."""
+
+
 def _cover(tasks: list[_Task], size: Size, progress: Progress) -> _Covered:
     covered = _Covered()
+    _tasks[:] = tasks
     with multiprocessing.get_context("fork").Pool(size.workers) as pool:
-        for found in pool.imap_unordered(_do, tasks):
+        for found in pool.imap_unordered(_do, range(len(tasks))):
             covered.take(found)
             progress(len(covered.images))
+    _tasks.clear()
     return covered
 
 
-def _do(task: _Task) -> _Covered:
-    return task.cover()
+def _do(number: int) -> _Covered:
+    return _tasks[number].cover()
 
 
 class _Task:
