@@ -1,7 +1,7 @@
 """The broker at the far end of the simulation: it takes, remembers, forgets and fills as it is told.
 
 It is honest about everything but, where asked, for how long it remembers a client order id. What happens to
-messages on their way is simulation.py. The conformance suite of brokers is run on it too.
+messages on their way is simulation.py.
 """
 
 from __future__ import annotations

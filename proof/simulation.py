@@ -340,7 +340,7 @@ class World:
             is_settling = self.now >= CLOSE or self.rng.random() < 0.2
             try:
                 report = self.settle(executor) if is_settling else self.execute(executor)
-                self.tell(f"{executor.name} did {_told(report)}")
+                self._tell_of(executor, report)
                 executor.runs += 1
             except (JournalError, Refused) as error:
                 # The run is over: it could not have the lock, or another one took its work over.
@@ -353,6 +353,19 @@ class World:
                 return
             executor.wakes_at = self.now + timedelta(seconds=self.rng.randrange(1, self.rest_s))
             self.moment(executor, "rests")
+
+    def _tell_of(self, executor: _Executor, outcomes: Outcomes) -> None:
+        done = {
+            name: len(value) if isinstance(value, tuple) else 1
+            for name in outcomes.__dataclass_fields__
+            if (value := getattr(outcomes, name))
+        }
+        for name, times in done.items():
+            self.counts[f"intents {name}" if name not in {"halted", "new_fills"} else name] += times
+        for finding in outcomes.findings:
+            self.counts[f"found {finding.kind}"] += 1
+        told = ", ".join(f"{name} {times}" for name, times in done.items())
+        self.tell(f"{executor.name} did {told or 'nothing'}{outcomes.halted and f' ({outcomes.halted})'}")
 
     # ---------------------------------------------------------------------------- what executors do
 
@@ -500,7 +513,7 @@ class World:
         self.violations.append(f"still not quiet after {HEALINGS_MAX} healings")
 
     def _heal_by(self, deed: Callable[[_Executor], Outcomes], healer: _Executor) -> None:
-        self.tell(f"{healer.name} did {_told(deed(healer))}")
+        self._tell_of(healer, deed(healer))
         self._let_pass(HEALS_EVERY)
 
     def _let_pass(self, time: timedelta) -> None:
@@ -955,19 +968,6 @@ def main(arguments: Sequence[str]) -> int:
     print(*ended.story, sep="\n")
     print(ended.digest)
     return 1 if ended.violations else 0
-
-
-def _told(report: Outcomes) -> str:
-    """Return what a run did, as short as it can be."""
-    parts = {name: getattr(report, name) for name in report.__dataclass_fields__}
-    return (
-        ", ".join(
-            f"{name} {len(value) if isinstance(value, tuple) else value}"
-            for name, value in parts.items()
-            if value
-        )
-        or "nothing"
-    )
 
 
 if __name__ == "__main__":
