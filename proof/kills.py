@@ -114,14 +114,17 @@ def run_double(size: Size, progress: Progress) -> Told:
     with zygote() as at:
         trails = {scenario.name: trail(at, scenario) for scenario in SCENARIOS}
         everywhere = drawn(trails, replace(size, points=sys.maxsize))
-        firsts = [
-            # The seed of the second kills travels with the first, whichever worker takes it.
-            point._replace(second=chance.randrange(1, 2**31))
-            for point in chance.choices(everywhere, k=-(-size.points // SECOND_KILLS))
-        ]
-        caught = planted_caught(at, size, _line_points, _kill_once)
+        firsts = _seeded(chance.choices(everywhere, k=-(-size.points // SECOND_KILLS)), chance)
+        caught = planted_caught(
+            at, size, lambda at, scenario: _seeded(_line_points(at, scenario), chance), _kill_twice
+        )
         found = spread(at, firsts, _kill_twice, workers=size.workers, progress=progress)
-    return _told(size, began, found, caught, Counter(point.scenario for point in firsts))
+    return _told(size, began, found, caught, Counter(f"first kills in {each.scenario}" for each in firsts))
+
+
+def _seeded(points: Iterable[Point], chance: random.Random) -> list[Point]:
+    """Give each first kill the seed of its second ones, so that any worker draws the same."""
+    return [point._replace(second=chance.randrange(1, 2**31)) for point in points]
 
 
 def _told(

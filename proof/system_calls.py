@@ -160,13 +160,18 @@ def _points_of(at: Zygote, scenario: Scenario) -> list[Point]:
 
 
 def _kill(at: Zygote, point: Point) -> Found:
+    """Run one point; where the process made fewer such calls this time, the last one it made is taken.
+
+    How many reads an answer takes is up to the wire.
+    """
     scenario = scenario_named(point.scenario)
-    with served(at, scenario) as desk:
-        inject = f"inject=?{point.call}:signal=SIGKILL:when={point.time}"
-        pid = _straced(at, partial(desks.act, desk, scenario), [f"--trace=?{point.call}", "-e", inject])
-        if not is_killed(pid):
-            return Found(0, (f"{point}: ended before the call",))
-        return Found(1, healed(at, desk, scenario, point))
+    for nth in range(point.time, 0, -1):
+        with served(at, scenario) as desk:
+            inject = f"inject=?{point.call}:signal=SIGKILL:when={nth}"
+            pid = _straced(at, partial(desks.act, desk, scenario), [f"--trace=?{point.call}", "-e", inject])
+            if is_killed(pid):
+                return Found(1, healed(at, desk, scenario, point._replace(time=nth)))
+    return Found(0, (f"{point}: no such call was made",))
 
 
 def _straced(at: Zygote, work: Callable[[], object], options: list[str], log: str = os.devnull) -> int:
