@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import cli_reading_verbs
+import journal
 import session_graph
 import session_step
 from measuring import PROJECT, Figure, machine
@@ -22,11 +23,13 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "step": session_step.measure,
     "graph": session_graph.measure,
     "cli": cli_reading_verbs.measure,
+    "journal": journal.measure,
 }
 TITLES = {
     "step": "The session step",
     "graph": "A session through the graph",
     "cli": "Verbs that look",
+    "journal": "The journal",
 }
 
 

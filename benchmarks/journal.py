@@ -1,0 +1,414 @@
+"""How quickly the journal commits, how fairly it serves many, and how it answers with a million intents.
+
+Commits are told against a bare `fdatasync` and a bare SQLite commit on the same disk, taken in turns with
+them, since a disk that others use has no speed of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from measuring import Figure, median
+
+from proof.postgres_server import PostgresServer
+from resources.journal import schema
+from resources.journal.reader import JournalReader
+from resources.journal.store import SqlJournal
+from trading.guards import NO_LIMIT, PASS, Why
+from trading.journal import JournalIntent
+from trading.orders import BrokerOrder, Fill, OrderRequest, OrderStatus
+from trading.positions import opened_book
+from trading.testing import example_decision, example_intent
+
+SESSION = date(2013, 2, 28)
+NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
+BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
+OF: dict[str, Any] = {"book": BOOK, "lane": LANE, "session": SESSION}
+OPENED = opened_book(currency="USD", deposit_micros=10**15)
+PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+
+COMMITS_OF_A_LIFE = 5
+"""Claimed, prepared, acknowledged, filled, closed."""
+
+ROUNDS, LIVES, SYNCS = 5, 20, 60
+PAGE = b"p" * 4096
+"""What a sync is measured with: about what one commit appends."""
+
+CLIENTS, CLIENT_S = 4, 4.0
+MILLION = 1_000_000
+INTENTS_A_SESSION = 500
+OPEN_EACH = 5_000
+"""One intent of so many is still open, in the journal of a million."""
+
+ANSWER_MS_MAX = 1_000
+"""A second: what a person who looks waits for without asking why."""
+
+
+def measure() -> list[Figure]:
+    """Return the figures, each in a folder on the disk that temporary files are on."""
+    with TemporaryDirectory(prefix="journal-bench-") as name:
+        folder = Path(name)
+        figures, sync_ms = _commits(folder)
+        figures += _clients(f"sqlite:///{folder / 'clients.db'}", "SQLite", sync_ms)
+        with PostgresServer(on_disk=True) as server:
+            figures += _life_on(server.create("lives"), "PostgreSQL", sync_ms)
+            figures += _clients(server.create("clients"), "PostgreSQL", sync_ms)
+        figures += _million(folder / "million.db")
+    return figures
+
+
+# -------------------------------------------------------------------------------- one client
+
+
+def _commits(folder: Path) -> tuple[list[Figure], float]:
+    with (
+        _syncing(folder / "bytes") as sync,
+        _bare(folder / "bare.db") as commit,
+        SqlJournal(f"sqlite:///{folder / 'lives.db'}") as journal,
+    ):
+        rows = _decided(journal, ROUNDS * LIVES + 1)
+        _live(journal, rows.pop())
+        syncs, commits, lives = [], [], []
+        for _ in range(ROUNDS):
+            syncs += [_ms(sync) for _ in range(SYNCS)]
+            commits += [_ms(commit) for _ in range(SYNCS)]
+            lives += [_ms(lambda: _live(journal, rows.pop())) for _ in range(LIVES)]
+    sync_ms, commit_ms, life_ms = median(syncs), median(commits), median(lives)
+    allowed_ms = COMMITS_OF_A_LIFE * commit_ms
+    return [
+        Figure(what="4 KiB appended and fdatasync", value=sync_ms, unit="ms"),
+        Figure(
+            what="bare SQLite commit, WAL, FULL, a row and an event",
+            value=commit_ms,
+            unit="ms",
+            baseline="fdatasync",
+            ratio=commit_ms / sync_ms,
+        ),
+        Figure(
+            what="life of an intent: claimed, prepared, acknowledged, filled, closed (SQLite)",
+            value=life_ms,
+            unit="ms",
+            baseline=f"{COMMITS_OF_A_LIFE} bare commits",
+            ratio=life_ms / allowed_ms,
+            note=f"{allowed_ms / life_ms:.2f} of what its commits allow",
+        ),
+    ], sync_ms
+
+
+def _life_on(url: str, engine: str, sync_ms: float) -> list[Figure]:
+    with SqlJournal(url) as journal:
+        rows = _decided(journal, ROUNDS * LIVES + 1)
+        _live(journal, rows.pop())
+        life_ms = median([_ms(lambda: _live(journal, rows.pop())) for _ in range(ROUNDS * LIVES)])
+    return [
+        Figure(
+            what=f"life of an intent ({engine})",
+            value=life_ms,
+            unit="ms",
+            baseline=f"{COMMITS_OF_A_LIFE} fdatasyncs",
+            ratio=life_ms / (COMMITS_OF_A_LIFE * sync_ms),
+        )
+    ]
+
+
+@contextmanager
+def _syncing(path: Path) -> Iterator[Callable[[], None]]:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def sync() -> None:
+        os.write(file, PAGE)
+        os.fdatasync(file)
+
+    yield sync
+    os.close(file)
+
+
+@contextmanager
+def _bare(path: Path) -> Iterator[Callable[[], None]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("create table rows (id text primary key, version integer, payload text)")
+        connection.execute("create table events (seq integer primary key, body text, hash text unique)")
+        connection.execute("insert into rows values ('one', 0, ?)", ("p" * 600,))
+        number = iter(range(MILLION))
+
+        def commit() -> None:
+            seq = next(number)
+            connection.execute("begin immediate")
+            connection.execute("update rows set version = ? where id = 'one'", (seq,))
+            connection.execute("insert into events values (?, ?, ?)", (seq, "b" * 600, f"{seq:064}"))
+            connection.execute("commit")
+
+        yield commit
+
+
+def _decided(journal: SqlJournal, count: int) -> list[JournalIntent]:
+    journal.opening_book(**OF, previous=None, opened=OPENED, now=NOW)
+    decisions = [
+        example_decision(example_intent(f"S{number}"), not_after=CLOSE, account=ACCOUNT)
+        for number in range(count)
+    ]
+    rows = journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="d", now=NOW)
+    _begin(journal)
+    return rows
+
+
+def _begin(journal: SqlJournal) -> int:
+    term = journal.begin_term(account=ACCOUNT, lane=LANE, holder="bench", now=NOW)
+    journal.record_reconciled(account=ACCOUNT, lane=LANE, term=term, findings=[], now=NOW)
+    return term
+
+
+def _live(journal: SqlJournal, row: JournalIntent, *, term: int = 1) -> None:
+    """Take an approved intent through its whole life, as the executor does."""
+    intent_id = row.intent_id
+    claimed = journal.claim(intent_id, version=row.version, term=term, holder="bench", now=NOW)
+    epoch = claimed.epoch
+    prepared = journal.prepare(
+        intent_id,
+        epoch=epoch,
+        term=term,
+        book_at_open=OPENED,
+        review=lambda *_: PASSED,
+        send_by=CLOSE,
+        is_live=False,
+        now=NOW,
+    )
+    if prepared.order is None:
+        raise RuntimeError(f"{intent_id}: {prepared.reason}")
+    asked = prepared.order.request
+    journal.acknowledge(intent_id, epoch=epoch, order=_heard(asked, OrderStatus.WORKING, 0), now=NOW)
+    fill = Fill(
+        execution_id=f"fill of {intent_id}",
+        client_order_id=asked.client_order_id,
+        intent_id=intent_id,
+        symbol=asked.symbol,
+        side=asked.side,
+        quantity=asked.quantity,
+        price_micros=100_000_000,
+        commission_micros=1,
+        session=asked.session,
+        filled_at=NOW,
+    )
+    journal.record_fill(fill, now=NOW)
+    ended = _heard(asked, OrderStatus.FILLED, asked.quantity)
+    journal.close_working(intent_id, epoch=epoch, order=ended, now=NOW)
+
+
+def _heard(asked: OrderRequest, status: OrderStatus, filled: int) -> BrokerOrder:
+    return BrokerOrder(
+        broker_order_id="b",
+        client_order_id=asked.client_order_id,
+        symbol=asked.symbol,
+        side=asked.side,
+        quantity=asked.quantity,
+        filled_quantity=filled,
+        status=status,
+    )
+
+
+# -------------------------------------------------------------------------------- many clients
+
+
+def _clients(url: str, engine: str, sync_ms: float) -> list[Figure]:
+    SqlJournal(url).close()
+    alone = _commit_from(url, clients=1, first=0)
+    together = _commit_from(url, clients=CLIENTS, first=1)
+    rate_alone, rate = (sum(map(len, each)) / CLIENT_S for each in (alone, together))
+    counts = [len(each) for each in together]
+    all_ms = sorted(ms for each in together for ms in each)
+    p99_ms = all_ms[int(len(all_ms) * 0.99)]
+    return [
+        Figure(what=f"commits of 1 client ({engine})", value=rate_alone, unit="/s"),
+        Figure(
+            what=f"commits of {CLIENTS} clients together ({engine})",
+            value=rate,
+            unit="/s",
+            baseline="1 client",
+            ratio=rate / rate_alone,
+            note=f"each {min(counts):,} to {max(counts):,}: {max(counts) / min(counts):.2f}",
+        ),
+        Figure(
+            what=f"p99 of one commit of {CLIENTS} clients ({engine})",
+            value=p99_ms,
+            unit="ms",
+            baseline="fdatasync",
+            ratio=p99_ms / sync_ms,
+            note=f"p50 {statistics.median(all_ms):.2f} ms, longest {all_ms[-1]:.1f} ms",
+        ),
+    ]
+
+
+def _commit_from(url: str, *, clients: int, first: int) -> list[list[float]]:
+    """Return how long each commit of each client took, in milliseconds."""
+    context = multiprocessing.get_context("spawn")
+    begins, told = context.Barrier(clients), context.Queue()
+    processes = [
+        context.Process(target=_client, args=(url, first + number, begins, told)) for number in range(clients)
+    ]
+    for process in processes:
+        process.start()
+    found = [told.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return found
+
+
+def _client(url: str, name: int, begins: Any, told: Any) -> None:
+    took: list[float] = []
+    with SqlJournal(url, busy_timeout_s=30) as journal:
+        journal.run_control()
+        begins.wait()
+        until = time.monotonic() + CLIENT_S
+        while time.monotonic() < until:
+            took.append(_ms(partial(_write, journal, f"{name}-{len(took)}")))
+    told.put(took)
+
+
+def _write(journal: SqlJournal, key: str) -> None:
+    journal.enqueue(dedup_key=key, channel="bench", severity="info", subject="s", body="b" * 400, now=NOW)
+
+
+def _ms(act: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    act()
+    return (time.perf_counter() - began) * 1000
+
+
+# -------------------------------------------------------------------------------- a million intents
+
+
+def _million(path: Path) -> list[Figure]:
+    url = f"sqlite:///{path}"
+    with SqlJournal(url) as journal:
+        first, second = _decided(journal, 2)
+        _live(journal, first)
+    _multiply(path, first.intent_id)
+    found: list[Figure] = []
+
+    def tell(what: str, act: Callable[[], Any]) -> None:
+        ms = median([_ms(act) for _ in range(5)])
+        found.append(
+            Figure(what=what, value=ms, unit="ms", baseline=f"{ANSWER_MS_MAX:,} ms", ratio=ms / ANSWER_MS_MAX)
+        )
+
+    at = f"{MILLION:,} intents: "
+    one = f"{first.intent_id}-777777"
+    session = _session_of(777_777)
+    with SqlJournal(url) as journal:
+        tell(f"{at}opening it (store)", lambda: SqlJournal(url).close())
+        tell(f"{at}what is stuck (store)", lambda: journal.stuck(before=CLOSE))
+        tell(
+            f"{at}an account's open intents (store)",
+            lambda: journal.open_intents(account=ACCOUNT, lane=LANE),
+        )
+        tell(f"{at}the events of one (store)", lambda: journal.events_of(one))
+        tell(f"{at}a session's intents, orders and fills (store)", lambda: _session(journal, session))
+        term = _begin(journal)
+        found.append(
+            Figure(
+                what=f"{at}the life of one more",
+                value=_ms(lambda: _live(journal, second, term=term)),
+                unit="ms",
+            )
+        )
+        found.append(
+            Figure(
+                what=f"{at}integrity at an executor's start", value=_ms(journal.check_integrity), unit="ms"
+            )
+        )
+    reader = JournalReader(url)
+    tell(f"{at}opening it (reader)", lambda: reader.exists)
+    tell(f"{at}what is stuck (reader)", lambda: reader.stuck(lane=LANE, before=CLOSE))
+    tell(f"{at}an account's open intents (reader)", lambda: reader.open_intents(account=ACCOUNT, lane=LANE))
+    tell(f"{at}what waits for a person (reader)", lambda: reader.pending(lane=LANE))
+    tell(f"{at}one by a part of its id, with its events (reader)", lambda: _trace(reader, one))
+    tell(f"{at}a session's intents, orders and fills (reader)", lambda: _session(reader, session))
+    with closing(sqlite3.connect(path)) as connection:
+        count = "select state, count(*) from intents group by state"
+        tell(f"{at}how many are in each state (SQL)", lambda: connection.execute(count).fetchall())
+    return found
+
+
+def _trace(reader: JournalReader, wanted: str) -> None:
+    (row,) = reader.intents_by_any_id(wanted[:-1] + "7", lane=LANE)
+    reader.events_of(row.intent_id)
+    reader.verdicts(row.intent_id)
+
+
+def _session(journal: SqlJournal | JournalReader, session: date) -> None:
+    of: dict[str, Any] = {**OF, "session": session}
+    journal.intents(**of)
+    journal.orders(**of)
+    journal.fills(**of)
+
+
+def _session_of(number: int) -> date:
+    return date(1990, 1, 1) + timedelta(days=number // INTENTS_A_SESSION)
+
+
+def _multiply(path: Path, intent_id: str) -> None:
+    """Copy the intent that has lived a million times, with its order, fill, reservation and two events."""
+    session = f"date('1990-01-01', '+' || (i / {INTENTS_A_SESSION}) || ' days')"
+    is_open = f"i % {OPEN_EACH} = 0"
+    copy_of = "{column} || '-' || i"
+    of_intent = {"intent_id": copy_of, "session": session}
+    of_order = {**of_intent, "client_order_id": "'c-' || i"}
+    plans: list[tuple[str, str, Mapping[str, str]]] = [
+        (
+            "intents",
+            f"intent_id = '{intent_id}'",
+            {
+                **of_intent,
+                "state": f"case when {is_open} then 'executing' else 'executed' end",
+                "stage": f"case when {is_open} then 'working' else '' end",
+            },
+        ),
+        ("orders", f"intent_id = '{intent_id}'", of_order),
+        ("fills", f"intent_id = '{intent_id}'", {**of_order, "execution_id": "'x-' || i", "seq": "i + 9"}),
+        ("reservations", f"intent_id = '{intent_id}'", of_order),
+        *(
+            (
+                "events",
+                f"intent_id = '{intent_id}' and kind = '{kind}'",
+                {
+                    **of_intent,
+                    "seq": f"i * 2 + {number} + 99",
+                    "prev_hash": f"printf('%064x', i * 2 + {number})",
+                    "hash": f"printf('%064x', i * 2 + {number} + 1)",
+                },
+            )
+            for number, kind in enumerate(("registered", "closed"))
+        ),
+    ]
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # Only how the file is filled: nothing here is measured, and whatever opens it syncs again.
+        connection.execute("pragma synchronous = off")
+        connection.execute("begin")
+        for table, where, changed in plans:
+            columns = [column.name for column in schema.metadata.tables[table].columns]
+            values = ", ".join(changed.get(name, name).format(column=name) for name in columns)
+            statement = (
+                f"insert into {table} ({', '.join(columns)})"  # noqa: S608 - names of the schema
+                " with recursive numbers (i) as"
+                f" (select 1 union all select i + 1 from numbers where i < {MILLION})"
+                f" select {values} from numbers, (select * from {table} where {where})"
+            )
+            filled = connection.execute(statement).rowcount
+            if filled != MILLION:
+                raise RuntimeError(f"{table}: {filled} rows, {MILLION} were to be made")
+        connection.execute("commit")
+        connection.execute("pragma wal_checkpoint(truncate)")
