@@ -1,4 +1,4 @@
-"""What a person does to trading: approve, reject, halt, pause, resume.
+"""What a person does to trading: approve, reject, halt, pause, resume, cancel, replace, conclude.
 
 One set of actions behind every surface: each takes ports and plain values, does one thing in the journal and
 returns what it did. What binds an action to what its actor saw is checked here and again by the journal.
@@ -12,10 +12,12 @@ from datetime import datetime
 from enum import StrEnum
 
 from console.render import instant
-from trading.errors import ApprovalRefused, BadInput, GateClosed
+from trading.errors import ApprovalRefused, BadInput, GateClosed, Refused
+from trading.executions import ask_cancel, conclude_parked
 from trading.intents import hashed
-from trading.journal import Journal, JournalIntent, RunControl, RunControlAction
-from trading.lifecycle import IntentState
+from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControl, RunControlAction
+from trading.lifecycle import IntentState, Stage
+from trading.protocol import absence_refusal
 from trading.values import IntentId, digest
 
 CONFIRM_PREFIX = "resume-"
@@ -61,6 +63,30 @@ class ControlChanged:
     changed: bool
     before: RunControl
     after: RunControl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaltLifted:
+    """Hold the halt of an account or an instrument that was ended, and by whom."""
+
+    halt: Halt
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAsked:
+    """Hold what was asked of an order; an intent that was never sent is `cancelled` at once."""
+
+    intent_id: IntentId
+    book: str
+    session: str
+    symbol: str
+    kind: CancelKind
+    actor: str
+    reason: str
+    client_order_id: str
+    state: IntentState
 
 
 def shown(intent: JournalIntent) -> Shown:
@@ -190,6 +216,70 @@ def resume(
         RunControlAction.RESUME, actor=actor, reason=reason, now=now, expected=control
     )
     return ControlChanged(action=RunControlAction.RESUME, changed=True, before=control, after=after)
+
+
+def lift_halt(journal: Journal, halt: Halt, *, actor: str, reason: str, now: datetime) -> HaltLifted:
+    """End the halt of an account or an instrument. Raises `UnknownId` where somebody else was first."""
+    require_actor(actor, reason)
+    journal.lift_halt(account=halt.account, symbol=halt.symbol, actor=actor, reason=reason, now=now)
+    return HaltLifted(halt=halt, actor=actor, reason=reason)
+
+
+def ask_cancel_of(
+    journal: Journal, intent_id: IntentId, kind: CancelKind, *, actor: str, reason: str, now: datetime
+) -> OrderAsked:
+    """Store that an order is to be cancelled, or cancelled and replaced by what is left of it.
+
+    Nothing is asked of the broker yet: the executor does that. Raises `Refused` where there is no order that
+    could be cancelled.
+    """
+    require_actor(actor, reason)
+    row = journal.intent(intent_id)
+    named = f"{intent_id} {row.intent.symbol}"
+    if not row.state.is_open:
+        raise Refused(f"{named}: is {row.state} since {instant(row.changed_at)}: nothing is left to cancel")
+    if row.state is IntentState.UNKNOWN or row.stage in {Stage.CLAIMED, Stage.PREPARED}:
+        raise Refused(
+            f"{named}: its outcome at the broker is not proven, so there is no order to cancel yet; "
+            f"`trading reconcile --book {row.intent.book}` asks the broker first"
+        )
+    if kind is CancelKind.REPLACE and row.stage is not Stage.WORKING:
+        raise Refused(f"{named}: was never sent: there is no order to replace; cancel it, or let it run")
+    order = journal.order_of(intent_id)
+    if order is not None and order.cancel_asked_at is not None:
+        raise Refused(
+            f"{named}: {order.cancel_kind} was asked for at {instant(order.cancel_asked_at)} already; "
+            f"`trading reconcile --book {row.intent.book}` asks the broker again"
+        )
+    after = ask_cancel(journal, intent_id, kind=kind, actor=actor, reason=reason, now=now)
+    return OrderAsked(
+        intent_id=intent_id,
+        book=after.intent.book,
+        session=after.intent.session.isoformat(),
+        symbol=after.intent.symbol,
+        kind=kind,
+        actor=actor,
+        reason=reason,
+        client_order_id=order.client_order_id if order else "",
+        state=after.state,
+    )
+
+
+def conclude_absent(
+    journal: Journal, intent_id: IntentId, *, actor: str, reason: str, now: datetime
+) -> JournalIntent:
+    """End a parked intent by the word of a person who has seen that the broker has no order of it.
+
+    Raises `Refused` for one that is not parked, or that was not found absent often enough.
+    """
+    require_actor(actor, reason)
+    row, order = journal.intent(intent_id), journal.order_of(intent_id)
+    if row.stage is Stage.PARKED and order is not None and (why_not := absence_refusal(order)):
+        raise Refused(
+            f"{intent_id} {row.intent.symbol}: {why_not}; `trading reconcile --book {row.intent.book}` "
+            "asks the broker once more each time"
+        )
+    return conclude_parked(journal, intent_id, actor=actor, reason=reason, now=now)
 
 
 def require_actor(actor: str, reason: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from console.concerns import Concerns, concerns_of
 from console.desk import Desk
 from console.lookup import find_intent
 from console.render import money
@@ -33,12 +34,16 @@ class GuardSaid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """Hold one intent and all that the guards said of it; `largest_quantity` is what all of them let pass."""
+    """Hold one intent, what the guards said of it, and what else concerns it.
+
+    `largest_quantity` is what all guards let pass.
+    """
 
     intent: JournalIntent
     guards: tuple[GuardSaid, ...]
     stopped_by: tuple[str, ...]
     largest_quantity: int | None
+    concerns: Concerns
 
 
 def explain(desk: Desk, identity: str) -> Explained:
@@ -55,6 +60,7 @@ def explained(desk: Desk, intent: JournalIntent) -> Explained:
         guards=guards,
         stopped_by=tuple(row.guard for row in guards if not row.passed),
         largest_quantity=min(looked_at) if looked_at else None,
+        concerns=concerns_of(desk, intent),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -25,7 +26,8 @@ from resources.settings import Settings, load_settings
 from trading.clock import Phase
 from trading.errors import BadInput, RecordsUnavailable, Refused, TradingError
 from trading.journal import is_finished
-from trading_assets.definitions import definitions_of
+from trading_assets.definitions import definitions_of, graph_of
+from trading_assets.executor import Ports, Reconciled, reconcile_book, tell_people
 from trading_assets.stage import CARRIED_BY_TAG
 from trading_assets.tables import ROW_TYPES
 
@@ -141,6 +143,38 @@ class Launcher:
                 why_here = f" (the web server did not take it: {error})"
         result = self.run_job(book, "execute", session)
         return Launched("process", result.run_id, success=result.success, message=result.message + why_here)
+
+    def reconcile(self, book: str, session: date) -> Reconciled:
+        """Bring journal and broker of a book together in this process, sending nothing; people are told.
+
+        Raises `ExecutorBusy` while another process executes for the account.
+        """
+        profiled = self.profiled
+        graph = graph_of(profiled, book)
+        ports = Ports(
+            journal=profiled.journal,
+            broker=profiled.brokers_in({})[book],
+            lock=profiled.executor_locks[book],
+            audit=profiled.audit_log,
+            clock=profiled.clocks[book],
+            accepted=profiled.accepted_quotes[book],
+            history=profiled.book_history[book],
+            actions=profiled.action_history[book],
+        )
+        done = reconcile_book(graph, session, ports, holder=f"reconcile {os.getpid()}")
+        profiled.audit_log.project()
+        with contextlib.redirect_stdout(_Told(self._progress)):
+            tell_people(
+                graph,
+                session,
+                done.outcomes,
+                journal=profiled.journal,
+                policy=profiled.alert_policy,
+                outbox=profiled.journal,
+                notifier=profiled.notifier,
+                now=profiled.clocks[book].now(session, Phase.EXECUTE),
+            )
+        return done
 
     def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> RunResult:
         """Settle a session by a person's word: nothing of it executes, the book is carried over."""

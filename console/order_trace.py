@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Any
 
 from console.book_outlines import BookOutline, require_book
+from console.concerns import Concerns, concerns_of
 from console.desk import Desk
 from console.lake_pointers import TableState
 from console.lake_rows import rows_found
@@ -75,6 +76,7 @@ class Trace:
     fills: tuple[Fill, ...]
     result_micros: int | None
     events: tuple[Happened, ...]
+    concerns: Concerns
 
 
 def trace(desk: Desk, identity: str) -> Trace:
@@ -82,13 +84,17 @@ def trace(desk: Desk, identity: str) -> Trace:
 
     Raises `UnknownId` where nothing is stored under it and `BadInput` where it fits several.
     """
-    intent = find_intent(desk, identity)
+    return trace_of_intent(desk, find_intent(desk, identity), asked=identity)
+
+
+def trace_of_intent(desk: Desk, intent: JournalIntent, *, asked: str = "") -> Trace:
+    """Return the way of an intent."""
     book = require_book(desk.books, intent.intent.book)
     session = intent.intent.session
     candidates = desk.lake.state(book.name, "candidates", session.isoformat())
     events = desk.journal.events_of(intent.intent_id)
     return Trace(
-        asked=identity,
+        asked=asked or intent.intent_id,
         intent=intent,
         quotes=_quotes(desk, book, session, candidates),
         candidate=_row(desk, candidates, "find_candidate", symbol=intent.intent.symbol),
@@ -111,6 +117,7 @@ def trace(desk: Desk, identity: str) -> Trace:
             Happened(seq=event.seq, at=event.at, what=event.kind, actor=event.actor, reason=event.reason)
             for event in events
         ),
+        concerns=concerns_of(desk, intent),
     )
 
 

@@ -78,6 +78,8 @@ def _verbs(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
     if not hasattr(command, "commands"):
         yield words, command
         return
+    if command.invoke_without_command and command.help and EXAMPLE in command.help:
+        yield words, command
     for name, inner in command.commands.items():
         yield from _verbs(inner, (*words, name))
 

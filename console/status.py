@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from console.agreement import disagreements
@@ -15,8 +15,9 @@ from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.funnel import Funnel, funnel_of
+from console.render import instant
 from console.reports import headline_of
-from trading.journal import JournalIntent, OutboxMessage, RunControl, SessionRecord
+from trading.journal import Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
 from trading.lifecycle import IntentState, Stage
 
 
@@ -38,7 +39,8 @@ class BookStatus:
     """Hold where one book stands. Money in micro-units of `currency`, `None` until a session is reported.
 
     `quoted_until` is the last session with quotes; `open_intents` counts all that are not terminal, in any
-    session of the book; `carried_by` names who settled a session without fills.
+    session of the book; `carried_by` names who settled a session without fills; `reconciled_at` is when
+    journal and broker were last brought together, `None` where an executor began and has not come that far.
     """
 
     book: str
@@ -56,6 +58,7 @@ class BookStatus:
     pending: int
     open_intents: int
     unknown: int
+    reconciled_at: datetime | None
     report: str
 
 
@@ -72,6 +75,7 @@ class Status:
     undelivered_alerts: int
     given_up_alerts: dict[str, int]
     incidents: int
+    halts: tuple[Halt, ...]
     next: tuple[str, ...]
 
 
@@ -82,8 +86,10 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
     books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
     incidents = len(desk.journal.incidents())
     torn = disagreements(desk)
+    halts = _halts(desk, book)
     attention = (
         *torn,
+        *(_halted(halt) for halt in halts),
         *_attention(books),
         *([f"{incidents} incidents recorded"] if incidents else []),
     )
@@ -98,8 +104,21 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         undelivered_alerts=sum(1 for message in outbox if message.status == "waiting"),
         given_up_alerts=_given_up(desk, outbox),
         incidents=incidents,
-        next=_next(control, books, is_torn=bool(torn)),
+        halts=halts,
+        next=_next(control, books, halts, is_torn=bool(torn)),
     )
+
+
+def _halts(desk: Desk, book: str | None) -> tuple[Halt, ...]:
+    """Return what is halted of the accounts looked at; a halt that names no book's account is shown too."""
+    chosen = {outline.account for outline in desk.chosen(book)}
+    others = {outline.account for outline in desk.books.values()} - chosen
+    return tuple(halt for halt in desk.journal.halts() if halt.account not in others)
+
+
+def _halted(halt: Halt) -> str:
+    what = f"{halt.symbol} of {halt.account}" if halt.symbol else f"account {halt.account}"
+    return f"{what} is halted since {instant(halt.changed_at)}, {halt.reason}"
 
 
 def _given_up(desk: Desk, outbox: Sequence[OutboxMessage]) -> dict[str, int]:
@@ -138,6 +157,7 @@ def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookSt
     intents = desk.journal.intents(book=outline.name, lane=desk.lane, session=session)
     open_intents = desk.journal.open_intents(account=outline.account, lane=desk.lane)
     headline = headline_of(desk, outline, session)
+    term = desk.journal.executor_term(account=outline.account, lane=desk.lane)
     return BookStatus(
         book=outline.name,
         title=outline.title,
@@ -156,6 +176,7 @@ def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookSt
         unknown=sum(
             1 for row in open_intents if row.state is IntentState.UNKNOWN or row.stage is Stage.PARKED
         ),
+        reconciled_at=term.reconciled_at if term else None,
         report=headline.html,
     )
 
@@ -177,6 +198,7 @@ def _nothing_yet(desk: Desk, outline: BookOutline) -> BookStatus:
         pending=0,
         open_intents=0,
         unknown=0,
+        reconciled_at=None,
         report="",
     )
 
@@ -189,7 +211,7 @@ def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
 def _attention(books: Sequence[BookStatus]) -> list[str]:
     """Return what needs a person, worst first."""
     lines = [
-        f"{row.book}: outcome unknown of {row.unknown}, see `trading orders --book {row.book}`"
+        f"{row.book}: outcome unknown of {row.unknown}, see `trading stuck --book {row.book}`"
         for row in books
         if row.unknown
     ]
@@ -225,7 +247,9 @@ def _in_short(row: BookStatus) -> str:
     return f"{row.book} {row.session} {row.progress}, {filled} filled"
 
 
-def _next(control: RunControl, books: Sequence[BookStatus], *, is_torn: bool) -> tuple[str, ...]:
+def _next(
+    control: RunControl, books: Sequence[BookStatus], halts: Sequence[Halt], *, is_torn: bool
+) -> tuple[str, ...]:
     """Return the commands that come next, most urgent first, at most three.
 
     Where the stores do not belong together nothing is run before somebody has looked.
@@ -235,6 +259,18 @@ def _next(control: RunControl, books: Sequence[BookStatus], *, is_torn: bool) ->
     commands: list[str] = []
     if control.kill_switch_on or control.paused:
         commands.append("trading resume --reason TEXT")
+    if halts or any(row.unknown for row in books):
+        commands.append("trading reconcile")
+    commands += [
+        " ".join(
+            [
+                f"trading resume --account {halt.account}",
+                *([f"--symbol {halt.symbol}"] if halt.symbol else []),
+                "--reason TEXT",
+            ]
+        )
+        for halt in halts
+    ]
     if any(row.pending for row in books):
         commands.append("trading approvals list")
     commands += [

@@ -71,12 +71,12 @@ def why(desk: Desk, *, book: BookOutline, session: date | None = None) -> WhyNot
         reason = f"{counted(funnel.filled, 'intent')} filled: something was traded"
         stop = Stop("", reason, (f"trading orders --book {book.name} --session {asked}",))
         return _answer(book, asked, stop, stages)
-    held = _held_as_a_whole(book, asked, record, control)
+    held = _held_as_a_whole(desk, book, asked, record, control)
     return _answer(book, asked, held or _first_at_zero(book, asked, stages, funnel), stages)
 
 
 def _held_as_a_whole(
-    book: BookOutline, session: date, record: SessionRecord | None, control: RunControl
+    desk: Desk, book: BookOutline, session: date, record: SessionRecord | None, control: RunControl
 ) -> Stop | None:
     """Return what holds the session as a whole, before any count matters."""
     again = f"trading run-once --book {book.name} --session {session}"
@@ -91,6 +91,8 @@ def _held_as_a_whole(
     if record.carried_by:
         reason = f"settled without fills by {record.carried_by}: the book was carried over"
         return Stop("settle", reason, (f"trading report --book {book.name} --session {session}",))
+    if not is_over and (halted := _halted_account(desk, book, again)):
+        return halted
     if record.decided_at is None:
         return Stop("decisions", "the book was opened, and nothing was decided yet", (again,))
     return None
@@ -107,6 +109,18 @@ def _stopped_by_a_person(control: RunControl, again: str) -> Stop | None:
     return None
 
 
+def _halted_account(desk: Desk, book: BookOutline, again: str) -> Stop | None:
+    """Return the halt of the book's whole account, `None` where there is none."""
+    halt = next(
+        (row for row in desk.journal.halts() if (row.account, row.symbol) == (book.account, "")), None
+    )
+    if halt is None:
+        return None
+    commands = ("trading reconcile", f"trading resume --account {halt.account} --reason TEXT", again)
+    said = f"account {halt.account} halted since {instant(halt.changed_at)}: {halt.reason}"
+    return Stop("reconciliation", said, commands, ExitCode.ATTENTION)
+
+
 def _first_at_zero(book: BookOutline, session: date, stages: Sequence[StageFound], funnel: Funnel) -> Stop:
     stage = next((row for row in stages if row.count == 0), None)
     if stage is None:
@@ -115,6 +129,8 @@ def _first_at_zero(book: BookOutline, session: date, stages: Sequence[StageFound
     if stage.stage == "approved" and funnel.pending:
         reason = f"{funnel.pending} awaiting approval: {stage.says}"
         return Stop(stage.stage, reason, ("trading approvals list",), ExitCode.ATTENTION)
+    if stage.stage == "executed" and (funnel.unknown or funnel.parked):
+        return Stop(stage.stage, f"outcome not proven: {stage.says}", ("trading stuck",), ExitCode.ATTENTION)
     nothing_said = {
         "quotes": "no quote was accepted in the session before",
         "candidates": "no symbol was selected",
@@ -156,7 +172,9 @@ def _stages(
         StageFound(
             stage="executed",
             count=funnel.executed if reviewed else None,
-            says=_reasons(_not_executed(intents)),
+            says=", ".join(
+                filter(None, [_reasons(_not_executed(intents)), *_halted_symbols(desk, book, intents)])
+            ),
         ),
         StageFound(stage="filled", count=funnel.filled if reviewed else None),
     ]
@@ -184,7 +202,20 @@ def _ended(intents: Sequence[JournalIntent]) -> list[JournalIntent]:
 
 
 def _not_executed(intents: Sequence[JournalIntent]) -> list[JournalIntent]:
-    return [*_ended(intents), *(row for row in intents if row.state is IntentState.FAILED)]
+    return [
+        *_ended(intents),
+        *(row for row in intents if row.state in {IntentState.FAILED, IntentState.UNKNOWN}),
+    ]
+
+
+def _halted_symbols(desk: Desk, book: BookOutline, intents: Sequence[JournalIntent]) -> list[str]:
+    """Return the halted instruments among a session's intents, with why."""
+    symbols = {row.intent.symbol for row in intents}
+    return [
+        f"{halt.symbol} halted: {halt.reason}"
+        for halt in desk.journal.halts()
+        if halt.account == book.account and halt.symbol in symbols
+    ]
 
 
 def _waiting(intents: Sequence[JournalIntent]) -> str:

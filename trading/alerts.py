@@ -12,8 +12,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol, assert_never
 
-from trading.journal import Delivery, JournalIntent, OutboxMessage
-from trading.lifecycle import IntentState, Stage
+from trading.journal import Delivery, OutboxMessage
 from trading.metrics import MetricRow, by_name
 from trading.values import canonical_json, digest
 
@@ -27,9 +26,6 @@ WATCHED = {FINDINGS: "findings", STUCK: "intents"}
 
 A session with an order that is not proven has no metrics yet: it cannot be settled before that is known.
 """
-
-STUCK_AFTER = timedelta(seconds=60)
-"""How long an intent may be on its way to the broker, or unknown, before a person is told."""
 
 DOUBLINGS_MAX = 30
 """Enough doublings of a wait to reach any longest one; keeps the power small."""
@@ -237,19 +233,6 @@ def evaluate_watched(
         for rule in rules
         if rule.metric in observed and _breaks(observed[rule.metric], rule)
     )
-
-
-def is_stuck(row: JournalIntent, *, now: datetime, after: timedelta = STUCK_AFTER) -> bool:
-    """Say whether an intent waits for a proof, or a person: parked, or longer on its way than it takes.
-
-    An order that the broker has is on its way only once its intent's time is over: it may rest all day.
-    """
-    if row.stage is Stage.PARKED:
-        return True
-    if row.state not in {IntentState.EXECUTING, IntentState.UNKNOWN}:
-        return False
-    since = max(row.changed_at, row.not_after) if row.stage is Stage.WORKING else row.changed_at
-    return now - since >= after
 
 
 def fails(alerts: Iterable[AlertRow], fail_on: FailOn) -> bool:

@@ -1,4 +1,4 @@
-"""What does not agree with the broker, as people meet it: what to do about each kind, and a session's own.
+"""What needs a person between journal and broker: findings with what to do about each, and what is stuck.
 
 How a finding is made is protocol.py, who records it reconciliation.py. The journal keeps findings as
 incidents, once each; what they halt stays halted until a person lifts it.
@@ -7,10 +7,11 @@ incidents, once each; what they halt stays halted until a person lifts it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from trading.journal import Incident
+from trading.journal import Incident, JournalIntent
+from trading.lifecycle import IntentState, Stage
 from trading.protocol import FindingKind
 
 FILL_REFUSED = "fill_refused"
@@ -33,6 +34,10 @@ REMEDIES: Mapping[str, str] = {
     PARKED: "search the broker for the client order id, then `trading intents conclude` or reconcile again",
 }
 """What a person does about each kind."""
+
+
+STUCK_AFTER = timedelta(seconds=60)
+"""How long an intent may be on its way to the broker, or unknown, before a person is told."""
 
 
 class FindingShown(NamedTuple):
@@ -73,3 +78,16 @@ def findings_kept(
             or (not row.intent_id and row.at <= until and (after is None or row.at > after))
         )
     )
+
+
+def is_stuck(row: JournalIntent, *, now: datetime, after: timedelta = STUCK_AFTER) -> bool:
+    """Say whether an intent waits for a proof, or a person: parked, or longer on its way than it takes.
+
+    An order that the broker has is on its way only once its intent's time is over: it may rest all day.
+    """
+    if row.stage is Stage.PARKED:
+        return True
+    if row.state not in {IntentState.EXECUTING, IntentState.UNKNOWN}:
+        return False
+    since = max(row.changed_at, row.not_after) if row.stage is Stage.WORKING else row.changed_at
+    return now - since >= after

@@ -29,7 +29,7 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     _accept_pinned_previews()
     profiled = Profiled(settings, assets=tuple(ROW_TYPES))
     is_simulated = settings.profile is Profile.SIMULATED
-    graphs = [_graph(profiled, book) for book in profiled.lines]
+    graphs = [graph_of(profiled, book) for book in profiled.lines]
     everything = [definition for graph in graphs for definition in session_graph(graph)]
     return dg.Definitions(
         assets=[one for one in everything if not isinstance(one, dg.AssetChecksDefinition)],
@@ -46,6 +46,18 @@ def definitions_of(settings: Settings) -> dg.Definitions:
         ],
         resources=resources_of(profiled),
         executor=dg.in_process_executor,
+    )
+
+
+def graph_of(profiled: Profiled, book: str) -> BookGraph:
+    """Return what the stages, jobs and sensors of a book are built from."""
+    settings = profiled.settings
+    return book_graph(
+        profiled.books[book],
+        profiled.calendars[book],
+        lane=settings.profile.value,
+        adapter="paper",
+        is_open_ended=settings.profile is not Profile.SIMULATED,
     )
 
 
@@ -110,17 +122,6 @@ def _tags_of(context: dg.InitResourceContext) -> Mapping[str, str]:
 
 def _resource(build: Callable[[], Any]) -> dg.ResourceDefinition:
     return dg.ResourceDefinition(lambda _: build())
-
-
-def _graph(profiled: Profiled, book: str) -> BookGraph:
-    settings = profiled.settings
-    return book_graph(
-        profiled.books[book],
-        profiled.calendars[book],
-        lane=settings.profile.value,
-        adapter="paper",
-        is_open_ended=settings.profile is not Profile.SIMULATED,
-    )
 
 
 @dg.definitions

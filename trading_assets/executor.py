@@ -13,13 +13,13 @@ from datetime import date, datetime
 from typing import Any
 
 from trading.actions import ActionHistory, CorporateAction, effective_in
-from trading.alerts import AlertPolicy, AlertRow, Deliverer, Outbox, evaluate_watched, is_stuck, queue_alerts
+from trading.alerts import AlertPolicy, AlertRow, Deliverer, Outbox, evaluate_watched, queue_alerts
 from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import LakeError
 from trading.executions import Desk, ExecutorLock, reconcile_account
-from trading.findings import remedy_of
+from trading.findings import is_stuck, remedy_of
 from trading.journal import Journal
 from trading.positions import Book, BookHistory, Mark, book_at_open
 from trading.protocol import Finding

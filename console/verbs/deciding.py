@@ -29,7 +29,7 @@ from console.verbs.options import (
     tell,
 )
 from console.verbs.teaching import help_of
-from trading.errors import BadInput, Refused, TradingError
+from trading.errors import BadInput, Refused, TradingError, UnknownId
 
 NAME_LENGTH_MAX = 64
 PAYLOAD_DIGITS_MIN = 12
@@ -116,7 +116,7 @@ def approvals_approve(
     answered = _answer(
         desk, identity, "approve", reason=reason, payload=payload, version=version, as_name=as_name, yes=yes
     )
-    launched, code = _launch(desk, answered["book"], answered["session"])
+    launched, code = launch(desk, answered["book"], answered["session"])
     show({**answered, "launched": launched}, _answered_text, as_json=as_json, code=code)
 
 
@@ -169,6 +169,14 @@ def pause(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption
 def resume(
     *,
     reason: ReasonOption,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", metavar="NAME", help="Lift the halt of one account, as `status` lists it."),
+    ] = None,
+    symbol: Annotated[
+        str | None,
+        typer.Option("--symbol", metavar="SYMBOL", help="With --account: of one instrument in it alone."),
+    ] = None,
     confirmed: Annotated[
         str | None,
         typer.Option(
@@ -181,7 +189,10 @@ def resume(
 ) -> None:
     """End a pause, or in two steps a halt: the first call shows who halted and why, and the word to name.
 
+    With --account it lifts what a finding halted: one account, or one instrument of it.
+
     trading resume --reason "prices are right again"
+    trading resume --account SIM-FIVE --symbol IBM --reason "the transfer is booked"
     trading resume --reason "prices are right again" --confirm resume-1a2b3c4d
     Exit codes: 0 trading goes on, 4 another halt is in force (a later one, or an incident's), 5 still halted.
     """
@@ -189,6 +200,9 @@ def resume(
     from console.render import instant
 
     desk = open_desk()
+    if account is not None or symbol is not None:
+        _lift(desk, account, symbol or "", reason, as_name, yes=yes, as_json=as_json)
+        return
     control = desk.journal.run_control()
     if control.kill_switch_on and confirmed is None:
         word = confirmation_of(control)
@@ -238,7 +252,7 @@ def settle(
             f"settle {asked}: say --carry to settle it without fills; with fills it is "
             f"`trading run-once --book {outline.name} --session {asked} --phase settle`"
         )
-    actor = _actor(desk, as_name)
+    actor = actor_of(desk, as_name)
     confirm(f"settle {outline.name} {asked} without fills, as {actor}?", yes=yes)
 
     from console.launcher import open_launcher
@@ -316,7 +330,7 @@ def quarantine_release(
     asked = day_or_none(session)
     sessions = [asked] if asked else [row.session for row in quarantine_counts(desk.lake, outline.name)]
     row = quarantined_row(quarantined_rows(desk.lake, outline.name, sessions), row_id)
-    actor = _actor(desk, as_name)
+    actor = actor_of(desk, as_name)
     confirm(f"release {row.symbol} {row.session} ({row.reason}: {row.detail}), as {actor}?", yes=yes)
     with desk.open_journal() as journal:
         released = release_quote(journal, row, actor=actor, reason=reason, now=system_now())
@@ -349,7 +363,7 @@ def _answer(
     from console.render import plain
 
     row = find_intent(desk, identity)
-    actor = _actor(desk, as_name)
+    actor = actor_of(desk, as_name)
     if not yes:
         tell(texts.preview(preview(desk, row)))
     confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)
@@ -381,8 +395,8 @@ def _payload_seen(stored: str, payload: str) -> str:
     return stored if stored.startswith(payload) else payload
 
 
-def _launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCode]:
-    """Start the execution of a session, and say how; a launch that fails leaves the approval standing."""
+def launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCode]:
+    """Start the execution of a session, and say how; where it fails, what a person said stands."""
     control = desk.journal.run_control()
     if control.kill_switch_on:
         how = f"not launched: halted by {control.actor}; resume, and run the session again"
@@ -393,7 +407,7 @@ def _launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCo
     try:
         launched = open_launcher().launch_execute(book, day(session))
     except TradingError as error:
-        return {"how": f"not launched: {error}; the approval stands", "run_id": ""}, exit_code_of(error)
+        return {"how": f"not launched: {error}; what you said stands", "run_id": ""}, exit_code_of(error)
     told = {"how": launched.how, "run_id": launched.run_id, "message": launched.message}
     return told, ExitCode.DONE if launched.success else ExitCode.FAILED
 
@@ -416,7 +430,7 @@ def _control(
     from resources.clocks import system_now
 
     desk = open_desk()
-    said = {"actor": _actor(desk, as_name), "reason": reason}
+    said = {"actor": actor_of(desk, as_name), "reason": reason}
     now = system_now()
     with desk.open_journal() as journal:
         match action:
@@ -429,6 +443,42 @@ def _control(
     show(changed, _control_text, as_json=as_json)
 
 
+def _lift(
+    desk: Desk,
+    account: str | None,
+    symbol: str,
+    reason: str,
+    as_name: str | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Show a halt of an account or an instrument, ask back, and end it."""
+    from console import actions
+    from console.render import instant
+    from resources.clocks import system_now
+
+    if account is None:
+        raise BadInput(f"--symbol {symbol}: name its account as well; `trading status` lists what is halted")
+    halt = next((row for row in desk.journal.halts() if (row.account, row.symbol) == (account, symbol)), None)
+    what = f"{account} {symbol}".strip()
+    if halt is None:
+        raise UnknownId(f"halt of {what}: there is none; `trading status` lists what is halted")
+    actor = actor_of(desk, as_name)
+    confirm(
+        f"lift the halt of {what}, set by {halt.actor} at {instant(halt.changed_at)} ({halt.reason}), "
+        f"as {actor}?",
+        yes=yes,
+    )
+    with desk.open_journal() as journal:
+        lifted = actions.lift_halt(journal, halt, actor=actor, reason=reason, now=system_now())
+    show(
+        lifted,
+        lambda _: f"{what}: halt lifted by {actor} ({reason})\nnext:\n  trading reconcile\n  trading status",
+        as_json=as_json,
+    )
+
+
 def _control_text(changed: Any) -> str:
     after = changed.after
     state = "HALTED" if after.kill_switch_on else "PAUSED" if after.paused else "trading goes on"
@@ -438,7 +488,8 @@ def _control_text(changed: Any) -> str:
     return f"{state}{by}{unchanged}\nnext:\n  {following}"
 
 
-def _actor(desk: Desk, as_name: str | None) -> str:
+def actor_of(desk: Desk, as_name: str | None) -> str:
+    """Return who acts; raises `BadInput` where that is nobody, or no name."""
     name = (desk.settings.operator if as_name is None else as_name).strip()
     if not name:
         raise BadInput("--as '': say who acts, or set TRADING_OPERATOR")

@@ -36,7 +36,7 @@ IdArgument = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
-    for verb in (status, why, positions, orders, trace, explain, report):
+    for verb in (status, why, positions, trace, explain, report):
         app.command(help=help_of(verb), rich_help_panel=READING)(verb)
     app.command("doctor", help=help_of(doctor), rich_help_panel=READING)(doctor)
     config = typer.Typer(help="What is in force here: settings, limits, books.", no_args_is_help=True)
@@ -85,22 +85,6 @@ def positions(*, book: BookOption = None, session: SessionOption = None, as_json
     asked = day_or_none(session)
     held = tuple(holdings_of(desk, outline, asked) for outline in desk.chosen(book))
     show({"books": held}, lambda _: texts.positions(held), as_json=as_json)
-
-
-def orders(*, book: BookOption = None, session: SessionOption = None, as_json: JsonOption = False) -> None:
-    """Show what became of each intent of a session: blocked, waiting, sent, filled, at what price.
-
-    trading orders --book us_five --session 2013-02-28
-    Exit codes: 0 done, 3 the outcome of an order is unknown.
-    """
-    from console.orders import orders_of
-
-    desk = open_desk()
-    asked = day_or_none(session)
-    listed = tuple(orders_of(desk, outline, asked) for outline in desk.chosen(book))
-    unknown = any(row.unknown for row in listed)
-    code = ExitCode.ATTENTION if unknown else ExitCode.DONE
-    show({"books": listed}, lambda _: texts.orders(listed), as_json=as_json, code=code)
 
 
 def trace(*, identity: IdArgument, as_json: JsonOption = False) -> None:

@@ -12,6 +12,7 @@ from console.render import NONE, counted, instant, money, pairs, short, table
 
 if TYPE_CHECKING:
     from console.approvals import Pending, Preview
+    from console.concerns import Concerns
     from console.doctor import Diagnosis
     from console.effective import Effective
     from console.explain import Explained, GuardSaid
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from console.holdings import Holdings
     from console.order_trace import QuotesRead, Trace
     from console.orders import SessionOrders
+    from console.reconciling import Brought
     from console.reports import ReportFound
     from console.status import BookStatus, Status
+    from console.stuck import Stuck
     from console.summary import Summary
     from console.why import WhyNot
     from trading.journal import JournalIntent
@@ -76,10 +79,9 @@ def explain(view: Explained) -> str:
         if view.largest_quantity is None
         else f"largest quantity that passes them all: {view.largest_quantity:,}"
     )
+    following = _next((f"trading trace {row.intent_id}",))
     return "\n".join(
-        filter(
-            None, [head, verdict, guards(view.guards), largest, _next((f"trading trace {row.intent_id}",))]
-        )
+        filter(None, [head, verdict, guards(view.guards), largest, _concerns(view.concerns), following])
     )
 
 
@@ -130,9 +132,108 @@ def trace(view: Trace) -> str:
         ),
         _part("orders", _sent(view)),
         _part("fills", _filled(view)),
+        *([_part("beside it", told)] if (told := _concerns(view.concerns)) else []),
         _part("life", table(("event", "at", "what", "actor", "reason"), _life(view))),
     ]
     return "\n\n".join(parts)
+
+
+def stuck(rows: Sequence[Stuck], older_than_s: int) -> str:
+    """Return what is stuck, the longest first, and what comes next for each."""
+    if not rows:
+        return f"nothing is stuck for {older_than_s:,} s or longer\n" + _next(("trading status",))
+    listed = table(
+        ("session", "book", "side", "quantity", "symbol", "state", "why", "for s", "absent", "order"),
+        [
+            (
+                row.session,
+                row.book,
+                row.side,
+                row.quantity,
+                row.symbol,
+                row.state,
+                row.reason,
+                row.for_s,
+                row.absences,
+                row.client_order_id,
+            )
+            for row in rows
+        ],
+    )
+    first = tuple(dict.fromkeys([f"trading reconcile --book {rows[0].book}", *(row.next for row in rows)]))
+    return f"{listed}\n{_next(first[:4])}"
+
+
+def brought(views: Sequence[Brought]) -> str:
+    """Return what reconciling did, book by book: the verdict first, findings with what to do last."""
+    return "\n\n".join(_brought(view) for view in views)
+
+
+def _brought(view: Brought) -> str:
+    if view.session is None:
+        return f"{view.book}: nothing to bring together yet: {view.not_compared}"
+    if view.halted:
+        verdict = f"NOT RECONCILED: {view.halted}"
+    elif view.findings:
+        verdict = f"{counted(len(view.findings), 'finding')}: journal and broker do NOT agree"
+    else:
+        verdict = "journal and broker agree"
+    done = pairs(
+        {
+            "  adopted": "; ".join(view.adopted) or "none",
+            "  closed": "; ".join(view.closed) or "none",
+            "  given back": "; ".join(view.released) or "none",
+            "  parked": "; ".join(view.parked) or "none",
+            "  failed": "; ".join(view.failed) or "none",
+            "  expired": "; ".join(view.expired) or "none",
+            "  still open": "; ".join(view.still_open) or "none",
+            "  new fills": view.new_fills,
+            "  holdings": f"NOT COMPARED: {view.not_compared}" if view.not_compared else "compared",
+        }
+    )
+    found = [f"  ! {row.kind}: {row.detail}\n      → {row.remedy}" for row in view.findings]
+    halts = [f"  halted: {halt.account} {halt.symbol}".rstrip() + f": {halt.reason}" for halt in view.halts]
+    commands = []
+    if view.parked:
+        commands.append(f"trading stuck --book {view.book}")
+    if view.halts:
+        commands.append("trading status")
+    return "\n".join(
+        [f"{view.book} {view.session}: {verdict}", done, *found, *halts, _next(commands)]
+    ).rstrip()
+
+
+def parked(row: JournalIntent, view: Trace) -> str:
+    """Return what a person looks at who ends a parked intent: what was sent, and what the broker said."""
+    order = view.orders[-1] if view.orders else None
+    said = (
+        {}
+        if order is None
+        else {
+            "client order id": order.client_order_id,
+            "sent": f"{counted(order.attempts, 'time')}, prepared {instant(order.prepared_at)}",
+            "absent there": f"{counted(order.absences, 'time')}, first {instant(order.first_absent_at)}",
+        }
+    )
+    life = table(("event", "at", "what", "actor", "reason"), _life(view))
+    return "\n".join([f"{named(row)}: {row.state} ({row.stage})", pairs({"why": row.reason, **said}), life])
+
+
+def _concerns(view: Concerns) -> str:
+    """Return halts, findings, generations and executions undone; empty where there is none of them."""
+    lines = [
+        f"halted: {halt.account} {halt.symbol}".rstrip() + f" since {instant(halt.changed_at)}: {halt.reason}"
+        for halt in view.halts
+    ]
+    lines += [f"found: {row.kind}: {row.detail} → {row.remedy}" for row in view.findings]
+    lines += [
+        f"generation {row.generation}: {row.client_order_id}, {row.status}, "
+        f"{row.filled_quantity:,} of {row.quantity:,} filled"
+        + (f", {row.cancel_asked_for} asked" if row.cancel_asked_for else "")
+        for row in view.generations
+    ]
+    lines += [f"taken back by the broker: execution {one}" for one in view.taken_back]
+    return "\n".join(lines)
 
 
 def report(view: ReportFound) -> str:
@@ -330,6 +431,7 @@ def _book_status(row: BookStatus) -> str:
                     "  session P&L": money(row.session_pnl_micros, row.currency),
                     "  quotes until": str(row.quoted_until or NONE),
                     "  open intents": f"{row.open_intents}: {row.pending} pending, {row.unknown} unknown",
+                    "  reconciled": instant(row.reconciled_at),
                     "  alerts": "; ".join(row.alerts) or "none",
                     "  report": row.report or NONE,
                 }
@@ -380,7 +482,19 @@ def _orders(view: SessionOrders) -> str:
         why_command = f"trading why --book {view.book} --session {view.session}"
         return f"{view.book} {view.session}: no intent\n" + _next((why_command,))
     listed = table(
-        ("side", "wished", "symbol", "state", "why", "sent", "filled", "at", "slippage bps", "intent"),
+        (
+            "side",
+            "wished",
+            "symbol",
+            "state",
+            "why",
+            "order",
+            "sent",
+            "filled",
+            "at",
+            "slippage bps",
+            "intent",
+        ),
         [
             (
                 row.side,
@@ -388,6 +502,7 @@ def _orders(view: SessionOrders) -> str:
                 row.symbol,
                 row.state,
                 row.reason,
+                row.order_status,
                 row.quantity if row.client_order_id else 0,
                 row.filled_quantity,
                 money(row.average_price_micros),

@@ -19,6 +19,8 @@ from trading.audit import instant_text
 from trading.errors import JournalUnavailable, UnknownId
 from trading.journal import (
     Delivery,
+    ExecutorTerm,
+    Halt,
     Incident,
     JournalEvent,
     JournalIntent,
@@ -120,7 +122,7 @@ class JournalReader:
         return [records.order_of(row) for row in rows]
 
     def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
-        """Return a session's fills in the order booked."""
+        """Return a session's fills in the order booked, without those that the broker took back."""
         rows = self._rows("find_fills", book=book, lane=lane, session=session.isoformat())
         return [records.fill_of(row) for row in rows]
 
@@ -130,6 +132,15 @@ class JournalReader:
         """Return the run control in force."""
         rows = self._rows("find_run_control")
         return records.run_control_of(rows[0] if rows else None)
+
+    def halts(self) -> list[Halt]:
+        """Return the accounts and instruments that are halted, by account then symbol."""
+        return [records.halt_of(row) for row in self._rows("find_halts")]
+
+    def executor_term(self, *, account: str, lane: str) -> ExecutorTerm | None:
+        """Return which executor of an account began last, or `None` where none ever did."""
+        rows = self._rows("find_executor_term", account=account, lane=lane)
+        return records.executor_term_of(rows[0]) if rows else None
 
     def events(self, *, after: int, limit: int) -> list[JournalEvent]:
         """Return events with a sequence number above `after`, ascending, at most `limit`."""

@@ -1,0 +1,89 @@
+"""What is neither here nor there: intents whose outcome at the broker is not proven, and since when.
+
+Nothing is asked of the broker here; that is reconciling.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from console.book_outlines import BookOutline
+from console.desk import Desk
+from trading.clock import Phase
+from trading.findings import is_stuck
+from trading.journal import JournalIntent, JournalOrder
+from trading.lifecycle import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """Hold one intent that waits for a proof or a person; `for_s` is how long, in seconds.
+
+    `absences` is how often the broker said that it does not know the order.
+    """
+
+    intent_id: str
+    book: str
+    session: date
+    symbol: str
+    side: str
+    quantity: int
+    state: str
+    reason: str
+    since: datetime
+    for_s: int
+    client_order_id: str
+    absences: int
+    next: str
+
+
+def stuck_of(desk: Desk, *, book: str | None = None, older_than_s: int) -> tuple[Stuck, ...]:
+    """Return what is stuck for longer than some seconds, the longest first; raises `BadInput`."""
+    found = [
+        _stuck(desk, outline, row, now)
+        for outline in desk.chosen(book)
+        for row in desk.journal.open_intents(account=outline.account, lane=desk.lane)
+        if row.intent.book == outline.name
+        and is_stuck(row, now=(now := _now(desk, outline, row)), after=timedelta(seconds=older_than_s))
+    ]
+    return tuple(sorted(found, key=lambda row: (-row.for_s, row.intent_id)))
+
+
+def _now(desk: Desk, book: BookOutline, row: JournalIntent) -> datetime:
+    """Return the time that an intent has got old by: the clock's, on simulated days the settlement's."""
+    return desk.clock(book).now(row.intent.session, Phase.SETTLE)
+
+
+def _stuck(desk: Desk, book: BookOutline, row: JournalIntent, now: datetime) -> Stuck:
+    order = _order(desk, book, row)
+    return Stuck(
+        intent_id=row.intent_id,
+        book=book.name,
+        session=row.intent.session,
+        symbol=row.intent.symbol,
+        side=row.intent.side.value,
+        quantity=row.quantity,
+        state=row.state.value if row.stage is Stage.NONE else f"{row.state.value} ({row.stage.value})",
+        reason=row.reason,
+        since=row.changed_at,
+        for_s=int((now - row.changed_at).total_seconds()),
+        client_order_id=order.client_order_id if order else "",
+        absences=order.absences if order else 0,
+        next=_next(book, row),
+    )
+
+
+def _order(desk: Desk, book: BookOutline, row: JournalIntent) -> JournalOrder | None:
+    """Return the order of the intent's latest generation."""
+    orders = desk.journal.orders(book=book.name, lane=desk.lane, session=row.intent.session)
+    own = [order for order in orders if order.intent_id == row.intent_id]
+    return max(own, key=lambda order: order.generation, default=None)
+
+
+def _next(book: BookOutline, row: JournalIntent) -> str:
+    if row.stage is Stage.PARKED:
+        return f"trading intents conclude {row.intent_id} --absent --reason TEXT"
+    if row.stage is Stage.WORKING:
+        return f"trading orders cancel {row.intent_id} --reason TEXT"
+    return f"trading reconcile --book {book.name}"

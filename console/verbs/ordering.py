@@ -1,0 +1,306 @@
+"""The verbs around orders at a broker: orders (list, cancel, replace), stuck, reconcile, intents conclude.
+
+Listing and `stuck` look and change nothing; the others ask back, are kept in the journal with actor and
+reason, and say which run carries them out. What they do is console/actions.py and console/reconciling.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.desk import Desk, open_desk
+from console.exit_codes import ExitCode, exit_code_of
+from console.verbs import texts
+from console.verbs.deciding import actor_of, launch
+from console.verbs.options import (
+    DECIDING,
+    READING,
+    RUNNING,
+    AsOption,
+    BookOption,
+    JsonOption,
+    ReasonOption,
+    SessionOption,
+    YesOption,
+    confirm,
+    day_or_none,
+    show,
+    tell,
+)
+from console.verbs.teaching import help_of
+from trading.errors import BadInput, TradingError
+
+if TYPE_CHECKING:
+    from console.launcher import Launcher
+    from trading.journal import JournalIntent
+
+OrderArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="An intent or its order: an id or a unique beginning, or SYMBOL@SESSION."
+    ),
+]
+STUCK_AFTER_S = 60
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command line."""
+    listed = typer.Typer(help=help_of(orders), invoke_without_command=True)
+    listed.callback(help=help_of(orders))(orders)
+    listed.command("cancel", help=help_of(orders_cancel))(orders_cancel)
+    listed.command("replace", help=help_of(orders_replace))(orders_replace)
+    app.add_typer(listed, name="orders", rich_help_panel=READING)
+    app.command(help=help_of(stuck), rich_help_panel=READING)(stuck)
+    app.command(help=help_of(reconcile), rich_help_panel=RUNNING)(reconcile)
+    intents = typer.Typer(help="Intents whose outcome a person has to say: conclude.", no_args_is_help=True)
+    intents.command("conclude", help=help_of(intents_conclude))(intents_conclude)
+    app.add_typer(intents, name="intents", rich_help_panel=DECIDING)
+
+
+def orders(
+    context: typer.Context,
+    *,
+    book: BookOption = None,
+    session: SessionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of each intent of a session: blocked, waiting, sent, filled, at what price.
+
+    `cancel` and `replace` act on one of them.
+
+    trading orders --book us_five --session 2013-02-28
+    Exit codes: 0 done, 3 the outcome of an order is unknown.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from console.orders import orders_of
+
+    desk = open_desk()
+    asked = day_or_none(session)
+    listed = tuple(orders_of(desk, outline, asked) for outline in desk.chosen(book))
+    unknown = any(row.unknown for row in listed)
+    code = ExitCode.ATTENTION if unknown else ExitCode.DONE
+    show({"books": listed}, lambda _: texts.orders(listed), as_json=as_json, code=code)
+
+
+def orders_cancel(
+    *,
+    identity: OrderArgument,
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel one order: recorded first, then asked of the broker. What was filled by then stays filled.
+
+    An intent that was never sent is cancelled at once. Sends nothing, so it works while trading is halted.
+
+    trading orders cancel AAPL@2013-02-28 --reason "wrong size"
+    Exit codes: 0 cancelled, 3 asked for and not yet cancelled at the broker, 4 refused, 6 broker down.
+    """
+    desk = open_desk()
+    row, view = _asked(desk, identity, "cancel", reason=reason, as_name=as_name, yes=yes)
+    code = ExitCode.DONE
+    if view["state"] != "cancelled":
+        view["then"], code = _reconciled_after(desk, row)
+        after = desk.journal.intent(row.intent_id)
+        view["state"] = after.state.value
+        if code is ExitCode.DONE and after.state.is_open:
+            code = ExitCode.ATTENTION
+    show(view, _asked_text, as_json=as_json, code=code)
+
+
+def orders_replace(
+    *,
+    identity: OrderArgument,
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel one order and send what is left of it as its next generation, once the broker has ended it.
+
+    Every guard looks again at what is left; where one stops it the intent ends with what was filled.
+
+    trading orders replace AAPL@2013-02-28 --reason "stale at the exchange"
+    Exit codes: 0 done, 3 asked for, and the next run of the session goes on, 4 refused, 5 halted.
+    """
+    desk = open_desk()
+    row, view = _asked(desk, identity, "replace", reason=reason, as_name=as_name, yes=yes)
+    launched, code = launch(desk, row.intent.book, str(row.intent.session))
+    view["then"] = launched["how"] + (f": {launched['message']}" if launched.get("message") else "")
+    after = desk.journal.intent(row.intent_id)
+    view["state"] = after.state.value
+    view["generation"] = after.generation
+    if code is ExitCode.DONE and after.generation == row.generation and after.state.is_open:
+        code = ExitCode.ATTENTION
+    show(view, _asked_text, as_json=as_json, code=code)
+
+
+def stuck(
+    *,
+    book: BookOption = None,
+    older_than_s: Annotated[
+        int, typer.Option("--older-than", metavar="S", min=0, help="For how many seconds at least.")
+    ] = STUCK_AFTER_S,
+    as_json: JsonOption = False,
+) -> None:
+    """List intents that are on their way to the broker, or unknown, for too long, and all that are parked.
+
+    An order that the broker has may rest all day: it is listed once its intent's time is over.
+
+    trading stuck
+    trading stuck --older-than 300 --json
+    Exit codes: 0 nothing is stuck, 3 something is.
+    """
+    from console.stuck import stuck_of
+
+    rows = stuck_of(open_desk(), book=book, older_than_s=older_than_s)
+    code = ExitCode.ATTENTION if rows else ExitCode.DONE
+    show(
+        {"older_than_s": older_than_s, "items": rows},
+        lambda _: texts.stuck(rows, older_than_s),
+        as_json=as_json,
+        code=code,
+    )
+
+
+def reconcile(*, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """Bring journal and broker together now: ask for all that is open, book fills, compare what is held.
+
+    Sends nothing, and runs in a process of its own; what does not agree is halted and listed with what to do.
+
+    trading reconcile
+    trading reconcile --book us_five --json
+    Exit codes: 0 they agree, 3 a finding or an unproven outcome, 4 another process executes, 5 halted,
+    6 broker or journal down.
+    """
+    from console.reconciling import brought_together
+
+    desk = open_desk()
+    chosen = desk.chosen(book)
+    launcher = _launcher()
+    done = tuple(brought_together(desk, outline, launcher.reconcile) for outline in chosen)
+    code = max((row.exit_code for row in done), default=ExitCode.DONE)
+    show({"books": done}, lambda _: texts.brought(done), as_json=as_json, code=code)
+
+
+def intents_conclude(
+    *,
+    identity: OrderArgument,
+    reason: ReasonOption,
+    absent: Annotated[
+        bool,
+        typer.Option(
+            "--absent", help="Say that you have looked, and that the broker has no order of it. Needed."
+        ),
+    ] = False,
+    as_name: AsOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """End a parked intent by your word: the broker has no order of it. Its id is watched from then on.
+
+    Only where the broker said so at least three times; each `trading reconcile` asks once.
+
+    trading intents conclude AAPL@2013-02-28 --absent --reason "searched the broker's page twice"
+    Exit codes: 0 ended, 2 not said to be absent, 4 refused: not parked, or not absent often enough.
+    """
+    from console import actions
+    from console.lookup import find_intent
+    from console.order_trace import trace_of_intent
+
+    desk = open_desk()
+    row = find_intent(desk, identity)
+    if not absent:
+        raise BadInput(
+            f"{row.intent_id}: say --absent once you have seen that the broker has no order of it; "
+            "where it has one, `trading reconcile` adopts it"
+        )
+    actor = actor_of(desk, as_name)
+    if not yes:
+        tell(texts.parked(row, trace_of_intent(desk, row)))
+    confirm(f"end {row.intent.symbol} {row.intent.session} as absent at the broker, as {actor}?", yes=yes)
+    with desk.open_journal() as journal:
+        after = actions.conclude_absent(
+            journal,
+            row.intent_id,
+            actor=actor,
+            reason=reason,
+            now=desk.act_at(row.intent.book, row.intent.session),
+        )
+    view = {
+        "intent_id": after.intent_id,
+        "book": after.intent.book,
+        "session": after.intent.session,
+        "symbol": after.intent.symbol,
+        "state": after.state,
+        "actor": actor,
+        "reason": reason,
+    }
+    settle = f"trading run-once --book {after.intent.book} --session {after.intent.session}"
+    show(
+        view,
+        lambda _: (
+            f"{after.intent.symbol} {after.intent.session}: {after.state} by {actor} ({reason})\n"
+            f"next:\n  {settle}"
+        ),
+        as_json=as_json,
+    )
+
+
+def _asked(
+    desk: Desk, identity: str, kind: str, *, reason: str, as_name: str | None, yes: bool
+) -> tuple[JournalIntent, dict[str, Any]]:
+    """Show an intent, ask back, and store what is asked of its order."""
+    from console import actions
+    from console.lookup import find_intent
+    from console.render import plain
+    from trading.journal import CancelKind
+
+    row = find_intent(desk, identity)
+    actor = actor_of(desk, as_name)
+    filled = f", {row.filled_quantity:,} of {row.quantity:,} filled" if row.filled_quantity else ""
+    confirm(f"{kind} {texts.named(row)} ({row.state}{filled}), as {actor}?", yes=yes)
+    with desk.open_journal() as journal:
+        asked = actions.ask_cancel_of(
+            journal,
+            row.intent_id,
+            CancelKind(kind),
+            actor=actor,
+            reason=reason,
+            now=desk.act_at(row.intent.book, row.intent.session),
+        )
+    view: dict[str, Any] = plain(asked)
+    return row, view
+
+
+def _reconciled_after(desk: Desk, row: JournalIntent) -> tuple[str, ExitCode]:
+    """Ask the broker for the cancel at once; where that fails, what was asked stands."""
+    from console.reconciling import brought_together
+
+    book = desk.books[row.intent.book]
+    try:
+        done = brought_together(desk, book, _launcher().reconcile)
+    except TradingError as error:
+        again = f"it stands; `trading reconcile --book {book.name}` asks the broker"
+        return f"not asked yet: {error}; {again}", exit_code_of(error)
+    if done.halted:
+        return f"not asked yet: {done.halted}", done.exit_code
+    return "asked the broker", ExitCode.DONE
+
+
+def _asked_text(view: dict[str, Any]) -> str:
+    said = f"{view['symbol']} {view['session']}: {view['state']}, {view['kind']} by {view['actor']}"
+    then = f"\n{view['then']}" if view.get("then") else ""
+    following = f"trading orders --book {view['book']} --session {view['session']}"
+    return f"{said} ({view['reason']}){then}\nnext:\n  {following}"
+
+
+def _launcher() -> Launcher:
+    """Return the launcher, and with it the stores: seconds, so only where something is asked of a broker."""
+    from console.launcher import open_launcher
+
+    return open_launcher()

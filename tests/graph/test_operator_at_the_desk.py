@@ -1,0 +1,280 @@
+"""An operator's verbs that ask a broker: reconcile, cancel, replace, on what the graph has left.
+
+In process, on a real journal, lake and paper ledger. What needs no broker is in tests/console.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from typing import NamedTuple
+
+import pytest
+
+from console.cli import main
+from resources.evidence import gather
+from resources.profiles import PerBook, Profiled
+from tests.graph.desk import CALENDAR, CONFIG, FIRST, Desk, copied, failure_of
+from tests.graph.test_reconciling import deaf, stray
+from trading.invariants import violations
+from trading.journal import RunControlAction
+from trading.lifecycle import IntentState
+from trading.orders import OrderStatus
+
+
+class Spoken(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def speak(monkeypatch, tmp_path, capsys):
+    """Give the command line on the state of this test's desk."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path / "desk"))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(CONFIG))
+    monkeypatch.setenv("TRADING_OPERATOR", "anna")
+
+    def speak_words(*words):
+        code = main(words)
+        captured = capsys.readouterr()
+        return Spoken(code, captured.out, captured.err)
+
+    return speak_words
+
+
+@pytest.fixture(scope="module")
+def decided(imported, tmp_path_factory):
+    """Give the folder of a desk that has decided the first session."""
+    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("decided") / "desk"))
+    assert desk.run("decide", FIRST).success
+    desk.close()
+    return desk.settings.state_dir
+
+
+def intent_of(desk):
+    (row,) = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.quantity]
+    return row
+
+
+def assert_nothing_is_violated(desk, *, is_healed):
+    broker = desk.profiled.brokers[desk.book]
+    found = violations(
+        gather(
+            desk.journal,
+            audit_path=desk.settings.profile_dir / "audit.jsonl",
+            dumps=[broker.dump()],
+            is_healed=is_healed,
+            as_of=CALENDAR.closes_at(FIRST),
+        )
+    )
+    assert [f"{one.invariant} {one.subject}: {one.detail}" for one in found] == []
+
+
+def test_after_a_session_journal_and_broker_agree(whole_session, desk_on, speak):
+    desk = desk_on(whole_session[0].settings.state_dir)
+    sent = desk.sent()
+
+    spoken = speak("reconcile", "--book", "us_five", "--json")
+
+    assert spoken.code == 0, spoken.err
+    (book,) = spoken.json["books"]
+    assert (book["session"], book["findings"], book["not_compared"], book["halted"]) == (
+        str(FIRST),
+        [],
+        "",
+        "",
+    )
+    assert desk.sent() == sent
+
+
+def test_a_send_that_nobody_heard_is_adopted_and_closed_and_sent_no_second_time(decided, desk_on, speak):
+    dead = desk_on(decided, ports=deaf())
+    assert dead.run("execute", FIRST).success
+    assert speak("stuck").code == 3
+
+    spoken = speak("reconcile", "--book", "us_five")
+
+    assert spoken.code == 0, spoken.out
+    assert "us_five 2013-02-20: journal and broker agree" in spoken.out
+    row = intent_of(dead)
+    assert f"adopted     IBM {row.intent_id}" in spoken.out
+    assert row.state is IntentState.EXECUTED
+    assert len(dead.sent()) == 1
+    assert speak("stuck").code == 0
+    assert_nothing_is_violated(dead, is_healed=False)
+
+
+def test_an_order_nobody_here_knows_is_told_with_what_to_do_and_ends_with_3(decided, desk_on, speak):
+    desk = desk_on(decided)
+    assert desk.run("execute", FIRST).success
+    stray(desk)
+
+    spoken = speak("reconcile", "--book", "us_five")
+    status = speak("status", "--book", "us_five")
+
+    assert spoken.code == 3
+    assert "journal and broker do NOT agree" in spoken.out
+    assert "! orphan: " in spoken.out
+    assert "→ find at the broker who sent it" in spoken.out
+    assert "halted: SIM-FIVE" in spoken.out
+    assert "account SIM-FIVE is halted" in status.out
+    assert "alert [critical] us_five 2013-02-20: broker_disagrees" in spoken.err
+
+
+def test_while_another_process_executes_nothing_is_reconciled(decided, desk_on, speak):
+    desk = desk_on(decided)
+
+    with desk.profiled.executor_locks[desk.book]:
+        spoken = speak("reconcile", "--book", "us_five")
+
+    assert spoken.code == 4
+    assert "executes for it; let it finish" in spoken.err
+
+
+def test_a_reconciliation_under_the_kill_switch_is_done_and_says_that_trading_is_halted(
+    decided, desk_on, speak
+):
+    dead = desk_on(decided, ports=deaf())
+    assert dead.run("execute", FIRST).success
+    dead.journal.set_run_control(
+        RunControlAction.HALT, actor="bert", reason="drill", now=CALENDAR.opens_at(FIRST)
+    )
+
+    assert speak("reconcile", "--book", "us_five").code == 5
+    assert intent_of(dead).state is IntentState.EXECUTED
+
+
+def test_a_broker_that_is_out_of_reach_is_a_dependency_that_is_down(decided, desk_on, speak):
+    dead = desk_on(decided, ports=deaf())
+    assert dead.run("execute", FIRST).success
+    for path in (dead.settings.profile_dir / "paper").glob("SIM-FIVE.db*"):
+        path.write_bytes(b"this is no ledger, however long one reads in it" * 200)
+
+    spoken = speak("reconcile", "--book", "us_five")
+
+    assert spoken.code == 6
+    assert "SIM-FIVE" in spoken.out + spoken.err
+    assert intent_of(dead).state is IntentState.UNKNOWN
+
+
+# ------------------------------------------------------------------------------------- cancel, replace
+
+
+class BeforeTheOpen:
+    """Stand in front of a broker at which it is always half an hour before the open: orders rest."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        found = getattr(self._real, name)
+        if not callable(found):
+            return found
+
+        def early(*arguments, **options):
+            if "now" in options:
+                options["now"] = CALENDAR.opens_at(FIRST) - timedelta(minutes=30)
+            return found(*arguments, **options)
+
+        return early
+
+
+@pytest.fixture
+def resting(decided, desk_on, monkeypatch):
+    """Give a desk whose one order rests: its broker, and that of `trading`, is not open yet."""
+    real = Profiled.brokers.func
+    early = property(
+        lambda profiled: profiled.__dict__.setdefault(
+            "early", PerBook(profiled.lines, lambda book: BeforeTheOpen(real(profiled)[book]))
+        )
+    )
+    monkeypatch.setattr(Profiled, "brokers", early)
+    desk = desk_on(decided)
+    executed = desk.run("execute", FIRST)
+    assert executed.success, failure_of(executed)
+    assert desk.journal.order_of(intent_of(desk).intent_id).status == OrderStatus.WORKING
+    return desk
+
+
+def test_a_resting_order_is_cancelled_at_the_broker_at_once(resting, speak):
+    spoken = speak("orders", "cancel", "IBM@2013-02-20", "--reason", "wrong size", "--yes", "--json")
+
+    assert spoken.code == 0, spoken.err
+    assert (spoken.json["kind"], spoken.json["state"], spoken.json["then"]) == (
+        "cancel",
+        "cancelled",
+        "asked the broker",
+    )
+    row = intent_of(resting)
+    assert row.state is IntentState.CANCELLED
+    assert resting.journal.order_of(row.intent_id).cancel_kind == "cancel"
+    assert_nothing_is_violated(resting, is_healed=True)
+
+
+def test_a_cancel_that_cannot_be_asked_of_the_broker_yet_stands_and_says_so(resting, speak):
+    with resting.profiled.executor_locks[resting.book]:
+        spoken = speak("orders", "cancel", "IBM@2013-02-20", "--reason", "wrong size", "--yes")
+
+    assert spoken.code == 4
+    assert "not asked yet" in spoken.out
+    assert "`trading reconcile --book us_five` asks the broker" in spoken.out
+    assert resting.journal.order_of(intent_of(resting).intent_id).cancel_asked_at is not None
+    assert speak("reconcile", "--book", "us_five").code == 0
+    assert intent_of(resting).state is IntentState.CANCELLED
+
+
+def test_an_order_that_a_lost_journal_left_at_the_broker_is_found_cancelled_and_halts(
+    resting, speak, tmp_path
+):
+    resting.close()
+    profile = tmp_path / "desk" / "simulated"
+    for path in [*profile.glob("journal.db*"), *profile.glob("audit*")]:
+        path.rename(tmp_path / path.name)
+
+    spoken = speak("reconcile", "--book", "us_five", "--json")
+
+    (book,) = spoken.json["books"]
+    assert spoken.code == 3
+    assert [row["kind"] for row in book["findings"]] == ["zombie"]
+    assert book["not_compared"] == "the book was not opened for 2013-03-01"
+    assert [halt["account"] for halt in book["halts"]] == ["SIM-FIVE"]
+    with closing(sqlite3.connect(profile / "paper" / "SIM-FIVE.db")) as ledger:
+        assert ledger.execute("select status from orders").fetchall() == [("cancelled",)]
+
+
+def test_a_resting_order_is_replaced_by_its_next_generation_and_by_one_order_more(resting, speak):
+    before = intent_of(resting)
+
+    spoken = speak("orders", "replace", "IBM@2013-02-20", "--reason", "stale there", "--yes", "--json")
+
+    assert spoken.code == 0, spoken.out + spoken.err
+    assert (spoken.json["generation"], before.generation) == (1, 0)
+    ids = [client_order_id for client_order_id, _, _ in resting.sent()]
+    assert len(ids) == len(set(ids)) == 2
+    with closing(sqlite3.connect(resting.settings.profile_dir / "paper" / "SIM-FIVE.db")) as ledger:
+        assert [row[0] for row in ledger.execute("select status from orders order by seq")] == [
+            "cancelled",
+            "working",
+        ]
+    assert_nothing_is_violated(resting, is_healed=False)
+
+
+def test_a_replaced_order_that_is_filled_is_told_whole_in_the_tables(resting, speak, monkeypatch):
+    assert speak("orders", "replace", "IBM@2013-02-20", "--reason", "stale there", "--yes").code == 0
+    monkeypatch.undo()
+    quantity = intent_of(resting).quantity
+    resting.profiled.__dict__.pop("early")
+
+    settled = resting.run("settle", FIRST)
+
+    assert failure_of(settled) == ("", "")
+    (row,) = [row for row in resting.rows("order_status", FIRST) if row.quantity]
+    assert (row.quantity, row.filled_quantity, row.progress_bps) == (quantity, quantity, 10_000)
