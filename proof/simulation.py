@@ -821,7 +821,7 @@ def _broken(world: World) -> list[str]:
 
 
 def _stuck(world: World) -> list[str]:
-    """Return what is neither ended nor parked, or parked though the broker remembers all."""
+    """Return what waits for a person, or is halted, though nothing happened that a person has to judge."""
     rows = world.journal.intents(**OF)
     told = [
         f"{row.intent_id} is still {row.state} {row.stage}"
@@ -835,7 +835,10 @@ def _stuck(world: World) -> list[str]:
     if world.lock_kind is not LockKind.FILE:
         # That nobody is about to send any more cannot be proven without a kernel's word.
         rows = [row for row in rows if row.reason != "holder_not_proven_dead"]
-    if world.profile is Profile.REMEMBERS and not world.counts[Fault.OTHER_QUANTITY]:
+    is_honest = world.profile is not Profile.LIAR and not world.counts[Fault.OTHER_QUANTITY]
+    if is_honest and not world.counts[Fault.HIDDEN_FILLS]:
+        told += [f"{halt.account} {halt.symbol} is halted: {halt.reason}" for halt in world.journal.halts()]
+    if is_honest and world.profile is Profile.REMEMBERS:
         told += [f"{row.intent_id} is parked: {row.reason}" for row in rows if row.stage is Stage.PARKED]
     return told
 
