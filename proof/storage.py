@@ -75,6 +75,9 @@ IMAGES_A_FAULT = 38
 PLANTED_IMAGES = 40
 """How many images of the life with the planted bug are looked at, at least."""
 
+SPARE_PERCENT = 102
+"""How many images are drawn for a hundred: neighbouring moments have some in common, which count once."""
+
 IMAGES_A_TASK = 50
 FAULTS_A_TASK = 5
 
@@ -105,22 +108,19 @@ def run(size: Size, progress: Progress) -> Told:
     ways = [(scenario, pages) for scenario in SCENARIOS for pages in PAGES]
     ways = ways[: max(1, size.points // IMAGES_A_TASK)]
     faults = max(1, size.points // IMAGES_A_FAULT)
+    images = -(-size.points * SPARE_PERCENT // 100 // len(ways))
     with _room() as room, _kept_engines():
         lives = [record(room / f"{way.name}-{pages}", way, pages=pages) for way, pages in ways]
         planted = record(room / "planted", SCENARIOS[0], pages=PAGES[-1], synchronous="normal")
         tasks: list[_Task] = [
-            *(
-                task
-                for life in lives
-                for task in _image_tasks(life, -(-size.points // len(lives)), size.seed, room)
-            ),
+            *(task for life in lives for task in _image_tasks(life, images, size.seed, room)),
             *_image_tasks(planted, max(PLANTED_IMAGES, size.points // 50), size.seed, room),
             *_fault_tasks(SCENARIOS[: max(1, faults // FAULTS_A_TASK)], faults, size.seed, room),
         ]
         unsynced = [sentence for life in lives for sentence in sent_unsynced(life)]
         covered = _cover(tasks, size, progress)
     return Told(
-        points=len(covered.images),
+        points=min(len(covered.images), size.points),
         seconds=time.monotonic() - started,
         seed=size.seed,
         planted_bug=PLANTED_BUG,
@@ -371,11 +371,13 @@ class _Images(_Task):
         disk = Disk(outside=(LEDGER,))
         for operation in self.life.operations[: self.start]:
             disk.do(operation)
+        wanted = 0
         for at, quota in enumerate(self.quotas, self.start):
             disk.do(self.life.operations[at])
             chance = Random(f"{self.seed} {self.life.name} {at}")
-            wanted = len(covered.images) + quota
-            for _ in range(quota * TRIES):
+            # Where a moment has no more images, the next one makes up for it.
+            wanted += quota
+            for _ in range((wanted - len(covered.images)) * TRIES):
                 if len(covered.images) == wanted:
                     break
                 image = drawn(disk, chance)
