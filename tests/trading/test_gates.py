@@ -11,7 +11,7 @@ from trading.advice import Ladder
 from trading.decisions import Outcome, decide, decision_rows, sent_payload_hash
 from trading.gates import GATE_NAMES, BatchFacts, closed, decision_gates
 from trading.intents import client_order_id_of
-from trading.journal import PREPARED, JournalIntent, JournalOrder, RunControl
+from trading.journal import PREPARED, CancelKind, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState, Stage
 from trading.limits import Limits
 from trading.orders import OrderRequest
@@ -133,6 +133,7 @@ def order(intent_id, generation=0):
         absences=0,
         first_absent_at=None,
         cancel_asked_at=None,
+        cancel_kind=CancelKind.NONE,
         prepared_at=NOON,
         send_by=NOON,
         reason="",
