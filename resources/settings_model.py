@@ -54,7 +54,7 @@ class SettingsModel(BaseSettings):
     journal_url: str | None = Field(
         None,
         description="SQLAlchemy URL of the journal, sqlite or postgresql, without a password (PostgreSQL "
-        "reads PGPASSFILE; looking verbs read sqlite alone so far). A file in the profile's own folder by "
+        "reads PGPASSFILE; the executor's lock is in its server then). A file in the profile's own folder by "
         "default, so that profiles cannot mix.",
     )
     lake_root: str | None = Field(
