@@ -300,6 +300,12 @@ def named_executions(fills: Sequence[BrokerFill]) -> tuple[BrokerFill, ...]:
     return tuple(named)
 
 
+def net_shares(executions: Iterable[BrokerFill]) -> int:
+    """Return the shares that executions tell of, each counted once, less those that were taken back."""
+    told = {each.execution_id: -each.quantity if each.takes_back else each.quantity for each in executions}
+    return sum(told.values())
+
+
 # -------------------------------------------------------------------------------- what does not agree
 
 
@@ -364,15 +370,23 @@ def _finding(kind: FindingKind, order: BrokerOrder, row: Known | None, why: str)
     )
 
 
-def holdings_findings(expected: Book, found: Holdings) -> tuple[Finding, ...]:
-    """Return where a broker's positions and cash are not those of a book, by symbol, cash last."""
+def holdings_findings(
+    expected: Book, found: Holdings, untold: Collection[tuple[Symbol, int]] = ()
+) -> tuple[Finding, ...]:
+    """Return where a broker's positions and cash are not those of a book, by symbol, cash last.
+
+    `untold` are the shares (sold ones negative) that orders say are filled and of which no execution is
+    told yet. The account has them already; at what price nobody said, so the cash can be compared later.
+    """
     findings = []
     held = {position.symbol: position.quantity for position in expected.positions}
+    for symbol, shares in untold:
+        held[symbol] = held.get(symbol, 0) + shares
     for symbol in sorted({*held, *found.quantities}):
         here, there = held.get(symbol, 0), found.quantities.get(symbol, 0)
         if here != there:
             findings.append(_holding(FindingKind.POSITION, symbol, f"{symbol}: book {here}, broker {there}"))
-    if expected.cash_micros != found.cash_micros:
+    if not untold and expected.cash_micros != found.cash_micros:
         detail = f"cash: book {expected.cash_micros} micro-units, broker {found.cash_micros}"
         findings.append(_holding(FindingKind.CASH, Symbol(""), detail))
     return tuple(findings)

@@ -29,9 +29,10 @@ from trading.protocol import (
     listed_findings,
     may_be_alive,
     named_executions,
+    net_shares,
     term_refusal,
 )
-from trading.values import IntentId, Symbol
+from trading.values import ClientOrderId, IntentId, Side, Symbol
 
 LOOKS_AT_HOLDINGS = 3
 """How often holdings are compared, with new fills booked in between, before a difference counts."""
@@ -80,7 +81,8 @@ class Run:
     """Hold one run's ports, its term, and what it has done so far.
 
     `is_death_proven`: the lock is free only when its last holder is dead. `is_settling`: the session is
-    over, so nothing is sent or replaced any more.
+    over, so nothing is sent or replaced any more. `untold` are the shares (sold ones negative) that an
+    order says are filled and of which no execution was told yet.
     """
 
     journal: Journal
@@ -108,6 +110,7 @@ class Run:
     still_open: list[IntentId] = field(default_factory=list)
     findings: tuple[Finding, ...] = ()
     new_fills: int = 0
+    untold: dict[ClientOrderId, tuple[Symbol, int]] = field(default_factory=dict)
 
     @property
     def now(self) -> datetime:
@@ -333,7 +336,9 @@ def follow(run: Run, row: JournalIntent, order: JournalOrder, means: Means) -> N
     if not _book_fills(run, row, order, found):
         return
     row, order = run.journal.intent(row.intent_id), order_of(run, row)
-    if not found.status.is_terminal or found.filled_quantity != run.journal.net_filled(order.client_order_id):
+    untold = found.filled_quantity - run.journal.net_filled(order.client_order_id)
+    _note_untold(run, order, max(untold, 0))
+    if not found.status.is_terminal or untold:
         run.still_open.append(row.intent_id)
         return
     if order.cancel_kind is CancelKind.REPLACE and not run.is_settling:
@@ -344,6 +349,15 @@ def follow(run: Run, row: JournalIntent, order: JournalOrder, means: Means) -> N
             return
     run.journal.close_working(row.intent_id, epoch=row.epoch, order=found, now=run.now)
     run.closed.append(row.intent_id)
+
+
+def _note_untold(run: Run, order: JournalOrder, shares: int) -> None:
+    """Remember what an order says is filled beyond its executions: the account has it already."""
+    if shares == 0:
+        run.untold.pop(order.client_order_id, None)
+        return
+    way = 1 if order.request.side is Side.BUY else -1
+    run.untold[order.client_order_id] = (order.request.symbol, way * shares)
 
 
 def _found_again(run: Run, row: JournalIntent, order: JournalOrder) -> BrokerOrder | None:
@@ -381,6 +395,9 @@ def _with_expiry(run: Run, row: JournalIntent, order: JournalOrder) -> tuple[Jou
 def _book_fills(run: Run, row: JournalIntent, order: JournalOrder, found: BrokerOrder) -> bool:
     """Book what the broker reports; returns whether it could be believed."""
     reported = named_executions(run.broker.fills(order.client_order_id, now=run.now))
+    # Before anything of it is booked: what was booked stays in history, and no person takes it out again.
+    if not _is_covered(run, row, order, found, net_shares(reported)):
+        return False
     try:
         for execution in reported:
             if not execution.takes_back:
@@ -392,19 +409,22 @@ def _book_fills(run: Run, row: JournalIntent, order: JournalOrder, found: Broker
         # More than was sent, or another fill under a known id: nothing goes on before a person looked.
         _refuse_fill(run, row, str(error))
         return False
-    taken_back = sum(execution.quantity for execution in reported if execution.takes_back)
-    booked = order_of(run, row).filled_quantity - taken_back
-    if booked > found.filled_quantity and not _grew(run, order, booked):
-        told = f"{order.client_order_id}: executions of {booked}, the order says {found.filled_quantity}"
-        _refuse_fill(run, row, told)
-        return False
-    return True
+    return _is_covered(run, row, order, found, run.journal.net_filled(order.client_order_id))
 
 
-def _grew(run: Run, order: JournalOrder, booked: int) -> bool:
-    """Say whether an order was filled further between being looked at and its executions being listed."""
+def _is_covered(run: Run, row: JournalIntent, order: JournalOrder, found: BrokerOrder, executed: int) -> bool:
+    """Say whether an order says of itself that so many shares are filled; a finding tells where it does not.
+
+    It may have been filled further between being looked at and its executions being listed.
+    """
+    if executed <= found.filled_quantity:
+        return True
     again = run.broker.order_by_client_order_id(order.client_order_id, now=run.now)
-    return again is not None and again.filled_quantity >= booked
+    if again is not None and executed <= again.filled_quantity:
+        return True
+    told = f"{order.client_order_id}: executions of {executed}, the order says {found.filled_quantity}"
+    _refuse_fill(run, row, told)
+    return False
 
 
 def _refuse_fill(run: Run, row: JournalIntent, detail: str) -> None:
@@ -498,19 +518,21 @@ def _held(run: Run, expected: Expected | None) -> tuple[Finding, ...]:
     findings: tuple[Finding, ...] = ()
     for _ in range(LOOKS_AT_HOLDINGS):
         fills = run.journal.fills(book=expected.book, lane=run.lane, session=expected.session)
-        findings = holdings_findings(with_fills(expected.at_open, fills), run.broker.holdings(now=run.now))
-        if not findings or not _booked_more(run):
+        findings = holdings_findings(
+            with_fills(expected.at_open, fills), run.broker.holdings(now=run.now), run.untold.values()
+        )
+        if not findings or not _heard_more(run):
             break
     return findings
 
 
-def _booked_more(run: Run) -> bool:
-    """Book what filled since the open intents were looked at; returns whether anything did."""
-    before = run.new_fills
+def _heard_more(run: Run) -> bool:
+    """Book what filled since the open intents were looked at; returns whether orders tell of anything new."""
+    before = (run.new_fills, dict(run.untold))
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
         if row.stage is Stage.WORKING:
             follow(run, row, order_of(run, row), Means())
-    return run.new_fills > before
+    return (run.new_fills, run.untold) != before
 
 
 def _record(run: Run, finding: Finding) -> None:

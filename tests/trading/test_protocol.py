@@ -49,6 +49,7 @@ from trading.protocol import (
     listed_findings,
     may_be_alive,
     named_executions,
+    net_shares,
     replacement_refusal,
     request_of,
     reservation_micros,
@@ -461,6 +462,22 @@ def test_executions_that_say_something_else_are_others(changes):
     assert one.execution_id != other.execution_id
 
 
+@pytest.mark.parametrize(
+    ("told", "shares"),
+    [
+        ([], 0),
+        ([execution("exe-1")], 5),
+        ([execution("exe-1"), execution("exe-2", quantity=6)], 11),
+        ([execution("exe-1"), execution("exe-1")], 5),
+        ([execution("exe-1"), execution("bust-1", takes_back="exe-1")], 0),
+        ([execution("exe-1"), execution("exe-2"), execution("bust-1", quantity=2, takes_back="exe-1")], 8),
+        ([execution("bust-1", takes_back="exe-1"), execution("bust-1", takes_back="exe-1")], -5),
+    ],
+)
+def test_executions_count_once_each_however_often_they_are_told_less_those_taken_back(told, shares):
+    assert net_shares(told) == shares
+
+
 # -------------------------------------------------------------------------------- what does not agree
 
 
@@ -608,3 +625,25 @@ def test_holdings_are_compared_share_by_share_and_to_the_unit(quantities, cash, 
         assert finding.kind is (FindingKind.CASH if is_cash else FindingKind.POSITION)
         assert finding.symbol == ("" if is_cash else finding.detail.partition(":")[0])
         assert (finding.client_order_id, finding.intent_id, finding.is_live) == (None, "", False)
+
+
+AAPL, FB = Symbol("AAPL"), Symbol("FB")
+
+
+@pytest.mark.parametrize(
+    ("untold", "quantities", "cash", "details"),
+    [
+        ([(AAPL, 2)], {"AAPL": 7, "IBM": 7}, 90, []),
+        ([(AAPL, 2), (AAPL, -3)], {"AAPL": 4, "IBM": 7}, 90, []),
+        ([(FB, 3)], {"AAPL": 5, "IBM": 7, "FB": 3}, 90, []),
+        ([(AAPL, 2)], {"AAPL": 5, "IBM": 7}, 100, ["AAPL: book 7, broker 5"]),
+        ([(AAPL, -2)], {"AAPL": 3, "IBM": 8}, 110, ["IBM: book 7, broker 8"]),
+        ([(FB, 3)], {"AAPL": 5, "IBM": 7}, 100, ["FB: book 3, broker 0"]),
+    ],
+)
+def test_what_is_filled_but_not_told_of_yet_is_held_already_at_a_price_nobody_knows(
+    untold, quantities, cash, details
+):
+    found = Holdings(quantities={Symbol(name): held for name, held in quantities.items()}, cash_micros=cash)
+
+    assert [finding.detail for finding in holdings_findings(BOOK, found, untold)] == details
