@@ -1,0 +1,38 @@
+"""A part of the proof of the graph with the tests: two rounds, and the bug that they have to find."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from proof import graph
+from tests.graph.desk import PROJECT
+
+pytestmark = pytest.mark.timeout(600)
+
+SEED = next(seed for seed in range(100) if graph.kind_of(seed) == "backfill")
+"""The round after it is one of kills."""
+
+
+def test_each_kind_of_round_has_its_turn():
+    assert {graph.kind_of(seed) for seed in range(len(graph.KINDS))} == set(graph.KINDS)
+
+
+def test_overlapping_and_killed_runs_leave_one_order_an_intent_and_a_planted_bug_is_found(tmp_path):
+    # In a process of its own, as `make prove` runs it: what forks should have done nothing else before.
+    asked = ["graph", "--points", "2", "--seed", str(SEED), "--workers", "1", "--json"]
+    proof = subprocess.run(
+        [sys.executable, "-m", "proof", *asked, "--state", str(tmp_path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert proof.returncode == 0, proof.stderr
+    told = json.loads(proof.stdout)["suites"]["graph"]["covered"]
+    assert (told["points"], told["violations"], told["is_planted_bug_caught"]) == (2, [], True)
+    assert told["parts"] == {"backfill": 1, "killed": 1}
