@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
@@ -158,9 +158,14 @@ class ExecutorDatabaseLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the lock back; a forked process leaves its parent's alone."""
-        if self._connection is not None and self._process == os.getpid():
-            self._connection.close()
-        self._connection = None
+        import psycopg2  # noqa: PLC0415 - see above
+
+        connection, self._connection = self._connection, None
+        if connection is None or self._process != os.getpid():
+            return
+        # A server hears of a closed connection a moment later: until then nobody else could have the lock.
+        with closing(connection), suppress(psycopg2.Error), connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_unlock(%s)", (self._key,))
 
     def is_held(self) -> bool:
         """Ask the server whether this very session still has the lock; no answer means no."""

@@ -114,6 +114,15 @@ def test_a_lock_is_held_inside_its_with_only(new_lock):
     assert not is_busy(new_lock)
 
 
+def test_a_lock_that_was_given_back_can_be_taken_at_once(new_lock):
+    taken = 0
+    for _ in range(100):
+        with new_lock():
+            taken += 1
+
+    assert taken == 100
+
+
 def test_a_forked_process_does_not_hold_its_parents_lock_nor_give_it_back(new_lock):
     with new_lock() as lock:
         child = os.fork()
