@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from resources.journal import records, schema
+from resources.journal.arguments import checks_arguments
 from resources.journal.batch import check_batch, conflict_with, intent_row, registration, verdict_rows
 from resources.journal.condition import SCHEMA_REVISION, advice
 from resources.journal.database import (
@@ -126,6 +127,7 @@ PAYLOAD_MISMATCH = "payload_mismatch"
 """Why an intent ends whose stored row is not what its hash was taken over."""
 
 
+@checks_arguments
 class SqlJournal:
     """Keep the live state in a SQL database.
 
