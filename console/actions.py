@@ -219,9 +219,14 @@ def resume(
 
 
 def lift_halt(journal: Journal, halt: Halt, *, actor: str, reason: str, now: datetime) -> HaltLifted:
-    """End the halt of an account or an instrument. Raises `UnknownId` where somebody else was first."""
+    """End the halt of an account or an instrument that its actor saw.
+
+    Raises `UnknownId` where somebody else was first, `StaleVersion` where another halt is in force by now.
+    """
     require_actor(actor, reason)
-    journal.lift_halt(account=halt.account, symbol=halt.symbol, actor=actor, reason=reason, now=now)
+    journal.lift_halt(
+        account=halt.account, symbol=halt.symbol, actor=actor, reason=reason, now=now, expected=halt
+    )
     return HaltLifted(halt=halt, actor=actor, reason=reason)
 
 
@@ -266,20 +271,22 @@ def ask_cancel_of(
 
 
 def conclude_absent(
-    journal: Journal, intent_id: IntentId, *, actor: str, reason: str, now: datetime
+    journal: Journal, intent_id: IntentId, *, is_on_word: bool, actor: str, reason: str, now: datetime
 ) -> JournalIntent:
     """End a parked intent by the word of a person who has seen that the broker has no order of it.
 
-    Raises `Refused` for one that is not parked, or that was not found absent often enough.
+    Raises `Refused` for one that is not parked, or that was not found absent often enough, and
+    `IllegalTransition` while it may still arrive; `is_on_word` takes the person's word for both.
     """
     require_actor(actor, reason)
     row, order = journal.intent(intent_id), journal.order_of(intent_id)
-    if row.stage is Stage.PARKED and order is not None and (why_not := absence_refusal(order)):
+    asks = row.stage is Stage.PARKED and order is not None and not is_on_word
+    if asks and order is not None and (why_not := absence_refusal(order)):
         raise Refused(
             f"{intent_id} {row.intent.symbol}: {why_not}; `trading reconcile --book {row.intent.book}` "
             "asks the broker once more each time"
         )
-    return conclude_parked(journal, intent_id, actor=actor, reason=reason, now=now)
+    return conclude_parked(journal, intent_id, actor=actor, reason=reason, is_on_word=is_on_word, now=now)
 
 
 def require_actor(actor: str, reason: str) -> None:

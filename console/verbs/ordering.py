@@ -30,6 +30,7 @@ from console.verbs.options import (
     tell,
 )
 from console.verbs.teaching import help_of
+from trading.clock import Phase
 from trading.errors import BadInput, TradingError
 
 if TYPE_CHECKING:
@@ -197,13 +198,22 @@ def intents_conclude(
             "--absent", help="Say that you have looked, and that the broker has no order of it. Needed."
         ),
     ] = False,
+    on_word: Annotated[
+        bool,
+        typer.Option(
+            "--on-my-word",
+            help="You know it from the broker itself, and its queries do not prove it: it had acknowledged "
+            "the order, or was not asked often or late enough.",
+        ),
+    ] = False,
     as_name: AsOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """End a parked intent by your word: the broker has no order of it. Its id is watched from then on.
 
-    Only where the broker said so at least three times; each `trading reconcile` asks once.
+    Only where the broker said so at least three times, each `trading reconcile` asks once, and where nothing
+    can arrive any more. Should it turn up after all, it is found and cancelled.
 
     trading intents conclude AAPL@2013-02-28 --absent --reason "searched the broker's page twice"
     Exit codes: 0 ended, 2 not said to be absent, 4 refused: not parked, or not absent often enough.
@@ -227,9 +237,10 @@ def intents_conclude(
         after = actions.conclude_absent(
             journal,
             row.intent_id,
+            is_on_word=on_word,
             actor=actor,
             reason=reason,
-            now=desk.act_at(row.intent.book, row.intent.session),
+            now=desk.clock(desk.books[row.intent.book]).now(row.intent.session, Phase.SETTLE),
         )
     view = {
         "intent_id": after.intent_id,

@@ -15,6 +15,7 @@ from tests.console.test_command_line import (
     OF,
     OPEN,
     OPENED,
+    SESSION,
     a_filled_intent,
     a_pending_intent,
     decided,
@@ -139,11 +140,21 @@ def test_a_parked_intent_that_was_absent_often_enough_ends_by_a_persons_word(spe
 
     assert spoken.code == 0, spoken.err
     after = journal.intent(row.intent_id)
-    assert (after.state, after.actor, after.reason) == (IntentState.FAILED, "anna", "looked twice")
-    assert [watched.client_order_id for watched in journal.watched(account=ACCOUNT)] == [
+    assert (after.state, after.actor, after.reason) == (IntentState.EXPIRED, "anna", "looked twice")
+    assert [watched.client_order_id for watched in journal.watched(account=ACCOUNT, since=SESSION)] == [
         order.client_order_id
     ]
     assert "trading run-once --book us_five --session 2013-02-28" in spoken.out
+
+
+def test_what_no_query_proves_ends_by_the_word_of_a_person_who_says_that_it_is_theirs(speak, journal):
+    row, _ = a_parked_intent(journal, absences=1)
+    words = ("intents", "conclude", row.intent_id, "--absent", "--reason", "they rang me", "--yes")
+
+    assert speak(*words).code == 4
+    assert speak(*words, "--on-my-word").code == 0
+
+    assert journal.intent(row.intent_id).state is IntentState.EXPIRED
 
 
 @pytest.mark.parametrize(

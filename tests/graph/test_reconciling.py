@@ -132,9 +132,9 @@ def test_an_outcome_that_nobody_can_prove_is_parked_shown_and_told_and_holds_its
 def test_a_parked_intent_that_a_person_concludes_lets_its_session_settle(decided, desk_on):
     desk = desk_on(decided, ports=deaf(loses=True, forgets=True))
     assert desk.run("execute", FIRST).success
+    assert desk.run("reconcile", FIRST).success
     assert not desk.run("settle", FIRST).success
     (row,) = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.quantity]
-    desk.run("reconcile", FIRST)
 
     conclude_parked(
         desk.journal,
