@@ -255,7 +255,12 @@ class Life:
             case (IntentState.EXECUTING, _):
                 self._pick([self._fill] * 4 + [self._ask_cancel, self._close, self._close, self._lose])(row)
             case (IntentState.UNKNOWN, _):
-                deeds = [self._absent] * 6 + [self._again, self._conclude] * 3 + [self._find, self._park]
+                deeds = (
+                    [self._present]
+                    + [self._absent] * 6
+                    + [self._again, self._conclude] * 3
+                    + [self._find, self._park]
+                )
                 self._pick(deeds)(row)
             case _:
                 self._pick([self._answer, self._claim, self._close, self._fill, self._absent])(row)
@@ -333,6 +338,11 @@ class Life:
     def _absent(self, row: JournalIntent) -> None:
         self.journal.record_absence(row.intent_id, epoch=row.epoch, now=self.now)
 
+    def _present(self, row: JournalIntent) -> None:
+        self.journal.record_presence(
+            row.intent_id, epoch=row.epoch, broker_order_id=self._number("broker"), now=self.now
+        )
+
     def _again(self, row: JournalIntent) -> None:
         self.journal.prepare_again(
             row.intent_id,
@@ -353,7 +363,13 @@ class Life:
 
     def _conclude(self, row: JournalIntent) -> None:
         self.journal.conclude_absent(
-            row.intent_id, epoch=row.epoch, reason="gone", is_expired=self._pick([True, False]), now=self.now
+            row.intent_id,
+            epoch=row.epoch,
+            reason="gone",
+            is_expired=self._pick([True, False]),
+            settle_time_s=0,
+            is_death_proven=True,
+            now=self.now,
         )
 
     def _fill(self, row: JournalIntent) -> None:

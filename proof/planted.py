@@ -69,7 +69,13 @@ def _take_silence_for_refusal() -> None:
         for _ in range(ABSENCES_NEEDED):
             run.journal.record_absence(row.intent_id, epoch=unknown.epoch, now=run.now)
         run.journal.conclude_absent(
-            row.intent_id, epoch=unknown.epoch, reason="guessed", is_expired=False, now=run.now
+            row.intent_id,
+            epoch=unknown.epoch,
+            reason="guessed",
+            is_expired=False,
+            settle_time_s=0,
+            is_death_proven=True,
+            now=run.now,
         )
 
     reconciliation._resolve = guessing

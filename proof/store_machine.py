@@ -309,7 +309,7 @@ class StoreMachine(Machine):
         if deed != "record_absence":
             asked["reason"] = deed
         if deed == "conclude_absent":
-            asked["is_expired"] = False
+            asked |= {"is_expired": False, "settle_time_s": 0, "is_death_proven": True}
         self.ask(deed, symbol, is_current=offset == 0, **asked)
 
     @rule(symbol=symbols, offset=offsets, kind=st.sampled_from([CancelKind.CANCEL, CancelKind.REPLACE]))

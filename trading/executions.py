@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -31,7 +31,7 @@ from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder, Pr
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder
 from trading.positions import Book
-from trading.protocol import SEND_MARGIN, is_temporary
+from trading.protocol import SEND_MARGIN, SETTLE_TIME_S_MAX, conclusion_refusal, is_temporary
 from trading.reconciliation import (
     Expected,
     Means,
@@ -42,8 +42,12 @@ from trading.reconciliation import (
     halt_on_mismatch,
     mark_unknown,
     reconcile,
+    resume,
 )
 from trading.values import IntentId
+
+DUPLICATE = "(duplicate)"
+"""What stands for a broker's order id where it only answered that it has one under the client order id."""
 
 
 class ExecutorBusy(Refused):
@@ -124,8 +128,9 @@ def execute_session(
     expected = Expected(book=book, session=session, at_open=book_at_open)
     with desk.lock:
         try:
-            if halted := reconcile(run, since=since, expected=expected, means=means):
+            if halted := reconcile(run, since=since, expected=expected):
                 return run.outcomes(halted=halted)
+            resume(run, means)
             for row in desk.journal.intents(book=book, lane=desk.lane, session=session):
                 if row.account == desk.account and row.state is IntentState.APPROVED:
                     _execute(run, sending, row)
@@ -169,10 +174,14 @@ def settle_orders(
                 IntentState.APPROVED,
             }:
                 continue
-            if now >= row.not_after:
+            if now < row.not_after:
+                run.still_open.append(row.intent_id)
+                continue
+            try:
                 desk.journal.expire(row.intent_id, version=row.version, actor=actor, now=now)
                 run.expired.append(row.intent_id)
-            else:
+            except StaleVersion:
+                # A person answered it this moment: the next run sees how.
                 run.still_open.append(row.intent_id)
     return run.outcomes()
 
@@ -194,11 +203,19 @@ def ask_cancel(
 
 
 def conclude_parked(
-    journal: Journal, intent_id: IntentId, *, actor: str, reason: str, now: datetime
+    journal: Journal,
+    intent_id: IntentId,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    is_on_word: bool = False,
 ) -> JournalIntent:
     """End a parked intent as a named person who has seen that no order of it exists (14).
 
-    Raises `Refused` for one that is not parked, or has not been found absent often enough.
+    Raises `Refused` for one that is not parked, `IllegalTransition` for one that was not found absent often
+    and long enough. `is_on_word`: the person knows from the broker itself what its queries do not prove, as
+    of an order that was acknowledged and is gone; should it turn up after all, it is found and cancelled.
     """
     row = journal.intent(intent_id)
     if row.stage is not Stage.PARKED:
@@ -210,7 +227,10 @@ def conclude_parked(
         epoch=row.epoch,
         reason=reason,
         is_expired=now >= row.not_after,
+        settle_time_s=SETTLE_TIME_S_MAX,
+        is_death_proven=False,
         actor=actor,
+        is_on_word=is_on_word,
         now=now,
     )
 
@@ -261,7 +281,12 @@ class _Sending:
             _send(run, self, prepared.intent, prepared.order)
         elif is_temporary(prepared.whys):
             run.held.append((row.intent_id, prepared.reason))
-        elif run.is_death_proven and _is_settled(run, order):
+        elif run.is_death_proven and not conclusion_refusal(
+            order,
+            settle_time_s=run.broker.capabilities.settle_time_s,
+            is_death_proven=True,
+            now=run.now,
+        ):
             conclude(run, row, reason=prepared.reason, is_expired=False)
         else:
             run.still_open.append(row.intent_id)
@@ -315,7 +340,7 @@ def _run_of(desk: Desk, *, is_settling: bool = False) -> Run:
 
 def _reconciled(run: Run, *, since: date, expected: Expected | None) -> Outcomes:
     try:
-        return run.outcomes(halted=reconcile(run, since=since, expected=expected, means=Means()))
+        return run.outcomes(halted=reconcile(run, since=since, expected=expected))
     except BrokerUnavailable as error:
         return run.outcomes(halted=f"broker_unavailable: {error}")
     except (StaleVersion, IllegalTransition) as error:
@@ -330,17 +355,15 @@ def _taken_over(run: Run, error: JournalError) -> str:
     return f"taken_over: {found.holder} began term {found.term}: {error}"
 
 
-def _is_settled(run: Run, order: JournalOrder) -> bool:
-    first_absent_at = order.first_absent_at or run.now
-    return run.now - first_absent_at >= timedelta(seconds=run.broker.capabilities.settle_time_s)
-
-
 def _execute(run: Run, sending: _Sending, row: JournalIntent) -> None:
     """Claim, prepare, send once, record."""
     journal, now = run.journal, run.now
     if now >= row.not_after:
-        journal.expire(row.intent_id, version=row.version, actor=run.holder, now=now)
-        run.expired.append(row.intent_id)
+        try:
+            journal.expire(row.intent_id, version=row.version, actor=run.holder, now=now)
+            run.expired.append(row.intent_id)
+        except StaleVersion as error:
+            run.held.append((row.intent_id, str(error)))
         return
     if why_not := sending.why_not_now(row, now):
         run.held.append((row.intent_id, why_not))
@@ -422,5 +445,9 @@ def _found_after_duplicate(run: Run, row: JournalIntent, error: DuplicateClientO
         mark_unknown(run, row, f"duplicate_then_unavailable: {unavailable}")
         return None
     if found is None:
-        mark_unknown(run, row, "duplicate_but_not_found")
+        unknown = mark_unknown(run, row, "duplicate_but_not_found")
+        # It said itself that it has one: that no query finds it proves nothing any more.
+        run.journal.record_presence(
+            row.intent_id, epoch=unknown.epoch, broker_order_id=DUPLICATE, now=run.now
+        )
     return found

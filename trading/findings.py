@@ -14,8 +14,6 @@ from trading.journal import Incident, JournalIntent
 from trading.lifecycle import IntentState, Stage
 from trading.protocol import FindingKind
 
-FILL_REFUSED = "fill_refused"
-BUST = "bust"
 PARKED = "parked"
 
 HOLDINGS = frozenset({FindingKind.POSITION.value, FindingKind.CASH.value})
@@ -29,8 +27,9 @@ REMEDIES: Mapping[str, str] = {
     FindingKind.FOREIGN.value: "somebody else trades in the account; give the desk an account of its own",
     FindingKind.POSITION.value: "compare `trading positions` with the broker's statement, then lift the halt",
     FindingKind.CASH.value: "compare `trading positions` with the broker's statement, then lift the halt",
-    FILL_REFUSED: "compare the fills of `trading trace` with the broker's confirmations",
-    BUST: "the broker took an execution back: check the position, then lift the halt",
+    FindingKind.FILL_REFUSED.value: "compare the fills of `trading trace` with the broker's confirmations",
+    FindingKind.BUST.value: "the broker took an execution back: check the position, then lift the halt",
+    FindingKind.UNRESOLVED.value: "see `trading trace` of it; it needs a person at the broker and here",
     PARKED: "search the broker for the client order id, then `trading intents conclude` or reconcile again",
 }
 """What a person does about each kind."""

@@ -496,17 +496,32 @@ class Journal(Protocol):
         epoch: int,
         reason: str,
         is_expired: bool,
+        settle_time_s: int,
+        is_death_proven: bool,
         now: datetime,
         actor: str = "",
+        is_on_word: bool = False,
     ) -> JournalIntent:
         """End an unknown intent that was proven absent at least three times (14); its id is watched.
 
-        `actor` is the person who says so of a parked one; the executor has none.
+        What its earlier generations filled shows as executed. Raises `IllegalTransition` while it may still
+        arrive: until `settle_time_s` has passed, and unless `is_death_proven` also since `send_by`.
+        `actor` is the person who says so of a parked one; the executor has none. `is_on_word`: that person
+        knows it from the broker, whatever its queries prove.
         """
         ...
 
-    def watched(self, *, account: str) -> list[JournalOrder]:
-        """Return the orders of an account that were proven absent: their ids are still looked for."""
+    def record_presence(
+        self, intent_id: IntentId, *, epoch: int, broker_order_id: str, now: datetime
+    ) -> JournalOrder:
+        """Store that the broker has an order under an unknown intent's id, which could not be adopted.
+
+        From then on its absence proves nothing any more.
+        """
+        ...
+
+    def watched(self, *, account: str, since: date) -> list[JournalOrder]:
+        """Return the orders of sessions from `since` on that were proven absent: their ids are looked for."""
         ...
 
     def record_fill(self, fill: Fill, *, now: datetime) -> bool:
@@ -615,10 +630,20 @@ class Journal(Protocol):
         """Return the accounts and instruments that are halted, by account then symbol."""
         ...
 
-    def lift_halt(self, *, account: str, symbol: str, actor: str, reason: str, now: datetime) -> None:
+    def lift_halt(
+        self,
+        *,
+        account: str,
+        symbol: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+        expected: Halt | None = None,
+    ) -> None:
         """End the halt of an account (`symbol` empty) or an instrument, as a named person.
 
-        Raises `UnknownId` where there is none.
+        Raises `UnknownId` where there is none, `StaleVersion` where another one is in force than `expected`,
+        the one its actor saw.
         """
         ...
 
@@ -689,6 +714,10 @@ class Journal(Protocol):
 
     def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
         """Return a session's fills in the order booked, without those that the broker took back."""
+        ...
+
+    def executions_of(self, client_order_id: ClientOrderId) -> frozenset[str]:
+        """Return the execution ids booked of an order, busts and what they took back included."""
         ...
 
     def net_filled(self, client_order_id: ClientOrderId) -> int:

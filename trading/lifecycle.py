@@ -160,6 +160,7 @@ EDGES: tuple[Edge, ...] = (
     Edge(7, Step.PREPARED, *_CLAIMED, *_PREPARED, is_held=True),
     Edge(8, Step.ACKNOWLEDGED, *_PREPARED, *_WORKING, is_held=True),
     Edge(9, Step.REFUSED_BY_BROKER, *_PREPARED, *_FAILED, is_held=True),
+    Edge(9, Step.REFUSED_BY_BROKER, *_PREPARED, *_EXECUTED, is_held=True),
     Edge(10, Step.OUTCOME_UNKNOWN, *_PREPARED, *_UNKNOWN, is_held=True),
     Edge(10, Step.OUTCOME_UNKNOWN, *_WORKING, *_UNKNOWN, is_held=True),
     Edge(10, Step.TAKEN_OVER, *_PREPARED, *_UNKNOWN, is_held=True),
@@ -170,8 +171,10 @@ EDGES: tuple[Edge, ...] = (
     Edge(13, Step.PARKED, *_UNKNOWN, *_PARKED, is_held=True),
     Edge(14, Step.PROVEN_ABSENT, *_UNKNOWN, *_FAILED, is_held=True),
     Edge(14, Step.PROVEN_ABSENT, *_UNKNOWN, *_EXPIRED, is_held=True),
+    Edge(14, Step.PROVEN_ABSENT, *_UNKNOWN, *_EXECUTED, is_held=True),
     Edge(14, Step.PROVEN_ABSENT, *_PARKED, *_FAILED, is_held=True),
     Edge(14, Step.PROVEN_ABSENT, *_PARKED, *_EXPIRED, is_held=True),
+    Edge(14, Step.PROVEN_ABSENT, *_PARKED, *_EXECUTED, is_held=True),
     Edge(15, Step.CLOSED, *_WORKING, *_EXECUTED, is_held=True),
     Edge(15, Step.CLOSED, *_WORKING, *_CANCELLED, is_held=True),
     Edge(15, Step.CLOSED, *_WORKING, *_EXPIRED, is_held=True),
@@ -193,6 +196,12 @@ EDGES: tuple[Edge, ...] = (
 
 def transition(place: Place | None, event: Event) -> Place | Refusal:
     """Return where an intent is after an event, or why the event may not happen; `None` is not yet there."""
+    if place is not None and event.version != place.version:
+        # Before the edge: who looked at another version is told to look again, not that it cannot be.
+        return Refusal(
+            STALE_VERSION,
+            f"{event.step}: expected version {event.version}, found {place.version} ({_named(place)})",
+        )
     edge = edge_for(place, event)
     if edge is None:
         return Refusal(ILLEGAL_TRANSITION, f"{_named(place)} has no edge {event.step} to {event.to}")
@@ -205,11 +214,6 @@ def transition(place: Place | None, event: Event) -> Place | Refusal:
             generation=0,
             quantity=event.quantity,
             filled_quantity=0,
-        )
-    if event.version != place.version:
-        return Refusal(
-            STALE_VERSION,
-            f"{event.step}: expected version {event.version}, found {place.version} ({_named(place)})",
         )
     if edge.is_held and event.epoch != place.epoch:
         return Refusal(

@@ -27,6 +27,9 @@ ABSENCES_NEEDED = 3
 SEND_MARGIN = timedelta(seconds=5)
 """How long before `send_by` an intent is not begun any more: what is prepared should also be sent."""
 
+SETTLE_TIME_S_MAX = 300
+"""How many seconds a person waits before an absence ends an intent: no broker takes as long to show one."""
+
 WATCHED_SESSIONS = 2
 """For how many sessions the id of an order that was proven absent is looked for."""
 
@@ -59,6 +62,9 @@ class FindingKind(StrEnum):
     MISMATCHED = "order_mismatch"
     TWICE = "two_orders_of_one_id"
     FOREIGN = "foreign_order"
+    FILL_REFUSED = "fill_refused"
+    BUST = "bust"
+    UNRESOLVED = "unresolved"
     POSITION = "position_mismatch"
     CASH = "cash_mismatch"
 
@@ -79,12 +85,12 @@ class Finding(NamedTuple):
     @property
     def halts_account(self) -> bool:
         """Say whether nothing of the account may go before a person looked."""
-        return self.kind not in {FindingKind.FOREIGN, FindingKind.POSITION}
+        return self.kind not in {FindingKind.FOREIGN, FindingKind.POSITION, FindingKind.BUST}
 
     @property
     def halts_instrument(self) -> bool:
         """Say whether nothing in the symbol may go before a person looked."""
-        return self.kind is FindingKind.POSITION
+        return self.kind in {FindingKind.POSITION, FindingKind.BUST}
 
 
 # -------------------------------------------------------------------------------- what is sent
@@ -196,6 +202,25 @@ def absence_refusal(order: JournalOrder) -> str:
     return ""
 
 
+def conclusion_refusal(
+    order: JournalOrder, *, settle_time_s: int, is_death_proven: bool, now: datetime
+) -> str:
+    """Return why an intent may not be ended because its order is absent, empty where it may (14).
+
+    Nothing may be in flight: the broker's settle time has passed since it was first found absent, and where
+    its sender is not provably dead, since the last instant at which that one would still have sent it.
+    """
+    if why_not := absence_refusal(order):
+        return why_not
+    settled_at = order.first_absent_at or now
+    if not is_death_proven:
+        settled_at = max(settled_at, order.send_by + SEND_MARGIN)
+    settled_at += timedelta(seconds=settle_time_s)
+    if now < settled_at:
+        return f"it may still arrive: absent for good only from {settled_at:%Y-%m-%d %H:%M:%S} UTC on"
+    return ""
+
+
 def after_absence(
     row: JournalIntent,
     order: JournalOrder,
@@ -264,14 +289,27 @@ def ending_of(status: OrderStatus, filled_quantity: int, *, cancel_kind: CancelK
     return IntentState.CANCELLED if is_asked else IntentState.EXPIRED
 
 
-def replacement_refusal(row: JournalIntent, order: JournalOrder, ended: BrokerOrder) -> str:
-    """Return why an order may not be replaced by its next generation, empty where it may (18)."""
+def cancel_refusal(known: CancelKind, asked: CancelKind) -> str:
+    """Return why a cancel may not be asked for now, empty where it may (17).
+
+    A person who wants an order stopped is stronger than one who wants it replaced, and than its expiry.
+    """
+    if known is CancelKind.NONE or (asked is CancelKind.CANCEL and known is not CancelKind.CANCEL):
+        return ""
+    return f"{known} was asked for already"
+
+
+def replacement_refusal(row: JournalIntent, order: JournalOrder, ended: BrokerOrder, booked: int) -> str:
+    """Return why an order may not be replaced by its next generation, empty where it may (18).
+
+    `booked` are its executions' shares, less those that were taken back.
+    """
     if order.cancel_kind is not CancelKind.REPLACE:
         return "nobody asked to replace it"
     if ended.status is not OrderStatus.CANCELLED:
         return f"the old order is {ended.status} at the broker; only a cancelled one is replaced"
-    if ended.filled_quantity != order.filled_quantity:
-        return f"the broker filled {ended.filled_quantity}, booked are {order.filled_quantity}"
+    if ended.filled_quantity != booked:
+        return f"the broker filled {ended.filled_quantity}, booked are {booked}"
     if row.filled_quantity >= row.quantity:
         return f"all {row.quantity} are filled"
     return ""
@@ -280,7 +318,8 @@ def replacement_refusal(row: JournalIntent, order: JournalOrder, ended: BrokerOr
 def named_executions(fills: Sequence[BrokerFill]) -> tuple[BrokerFill, ...]:
     """Return executions with an id each: one without gets the digest of what it says and how often it did.
 
-    The same report again gives the same ids, in whatever order its lines come.
+    The same report again gives the same ids, in whatever order its lines come, and whether it tells of the
+    commission yet or not.
     """
     seen: dict[tuple[str, ...], int] = {}
     named = []
@@ -292,7 +331,6 @@ def named_executions(fills: Sequence[BrokerFill]) -> tuple[BrokerFill, ...]:
             fill.client_order_id,
             str(fill.quantity),
             str(fill.price_micros),
-            str(fill.commission_micros),
             fill.filled_at.isoformat(),
         )
         seen[said] = seen.get(said, 0) + 1

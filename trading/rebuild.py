@@ -104,6 +104,13 @@ class _State:
                 order = self.orders[event.body["client_order_id"]]
                 order["absences"] = event.body["absences"]
                 order["first_absent_at"] = order["first_absent_at"] or at
+            case "present_at_broker":
+                order = self.orders[event.body["client_order_id"]]
+                order |= {
+                    "broker_order_id": event.body["broker_order_id"],
+                    "absences": 0,
+                    "first_absent_at": None,
+                }
             case "bust":
                 self.busts[event.body["execution_id"]] = {
                     "execution_id": event.body["execution_id"],

@@ -47,6 +47,8 @@ class Expected:
     book: str
     session: date
     at_open: Book
+    until: datetime | None = None
+    """When the next session opens: from then on its actions are in the account, and not in this book."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class Run:
     closed: list[IntentId] = field(default_factory=list)
     still_open: list[IntentId] = field(default_factory=list)
     findings: tuple[Finding, ...] = ()
+    noted: list[Finding] = field(default_factory=list)
     new_fills: int = 0
     untold: dict[ClientOrderId, tuple[Symbol, int]] = field(default_factory=dict)
 
@@ -154,8 +157,10 @@ class Means:
     replace: Replace | None = None
 
 
-def reconcile(run: Run, *, since: date, expected: Expected | None, means: Means) -> str:
+def reconcile(run: Run, *, since: date, expected: Expected | None) -> str:
     """Go through the start-up order; returns why trading stays halted, empty where it may go on.
+
+    Nothing is sent here, not even again: `resume` does that, once everything is compared.
 
     `since` is the first session whose ended orders are listed as well; without `expected` the holdings are
     not compared. Raises `BrokerUnavailable` where the broker cannot be asked: then nothing is reconciled.
@@ -176,7 +181,7 @@ def reconcile(run: Run, *, since: date, expected: Expected | None, means: Means)
         return f"{CHAIN_BROKEN}: {detail}"
     run.term = run.journal.begin_term(account=run.account, lane=run.lane, holder=run.holder, now=run.now)
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
-        _resolve(run, row, means)
+        _resolve(run, row, Means())
     open_intents = run.journal.open_intents(account=run.account, lane=run.lane)
     waiting = [row for row in open_intents if row.stage is Stage.PREPARED]
     if waiting:
@@ -189,22 +194,48 @@ def reconcile(run: Run, *, since: date, expected: Expected | None, means: Means)
         raise StaleVersion(f"account {run.account}: {why_not}")
     for finding in findings:
         _record(run, finding)
-    run.findings = tuple(findings)
+    run.findings = (*run.noted, *findings)
     run.journal.record_reconciled(
         account=run.account,
         lane=run.lane,
         term=run.term,
-        findings=[f"{finding.kind}: {finding.detail}" for finding in findings],
+        findings=[f"{finding.kind}: {finding.detail}" for finding in run.findings],
         now=run.now,
     )
+    for finding in findings:
+        # Nobody here expects it; recorded first, so that a cancel that fails hides nothing.
+        if finding.kind is FindingKind.ZOMBIE and finding.client_order_id is not None:
+            run.broker.cancel(finding.client_order_id, now=run.now)
     return ""
+
+
+def resume(run: Run, means: Means) -> None:
+    """After the reconciliation: send again what is proven absent, and replace what was cancelled for that."""
+    for row in run.journal.open_intents(account=run.account, lane=run.lane):
+        is_absent = row.state is IntentState.UNKNOWN and row.stage is Stage.NONE
+        if is_absent or (row.stage is Stage.WORKING and order_of(run, row).cancel_kind is CancelKind.REPLACE):
+            run.still_open = [known for known in run.still_open if known != row.intent_id]
+            _resolve(run, row, means)
+    run.findings = tuple(dict.fromkeys((*run.findings, *run.noted)))
 
 
 # -------------------------------------------------------------------------------- what is open
 
 
 def _resolve(run: Run, row: JournalIntent, means: Means) -> None:
-    """Bring one open intent of an earlier run as far as the broker's answers carry."""
+    """Bring one open intent as far as the broker's answers carry; one that will not move stops no other."""
+    try:
+        _bring(run, row, means)
+    except IllegalTransition as error:
+        found = run.journal.intent(row.intent_id)
+        if found.version != row.version and not found.state.is_open:
+            # A person ended it meanwhile.
+            return
+        note(run, FindingKind.UNRESOLVED, row, None, str(error))
+        run.still_open.append(row.intent_id)
+
+
+def _bring(run: Run, row: JournalIntent, means: Means) -> None:
     match (row.state, row.stage):
         case (IntentState.EXECUTING, Stage.CLAIMED):
             run.journal.release(row.intent_id, epoch=row.epoch, reason="claimed_never_prepared", now=run.now)
@@ -267,7 +298,13 @@ def _count_absence(run: Run, row: JournalIntent, order: JournalOrder) -> None:
 def conclude(run: Run, row: JournalIntent, *, reason: str, is_expired: bool) -> None:
     """End an unknown intent whose order is proven absent."""
     run.journal.conclude_absent(
-        row.intent_id, epoch=row.epoch, reason=reason, is_expired=is_expired, now=run.now
+        row.intent_id,
+        epoch=row.epoch,
+        reason=reason,
+        is_expired=is_expired,
+        settle_time_s=run.broker.capabilities.settle_time_s,
+        is_death_proven=run.is_death_proven,
+        now=run.now,
     )
     if is_expired:
         run.expired.append(row.intent_id)
@@ -278,6 +315,9 @@ def conclude(run: Run, row: JournalIntent, *, reason: str, is_expired: bool) -> 
 def _adopt(run: Run, row: JournalIntent, order: JournalOrder, found: BrokerOrder, means: Means) -> None:
     mismatch = differences(order.request, found)
     if mismatch:
+        run.journal.record_presence(
+            row.intent_id, epoch=row.epoch, broker_order_id=found.broker_order_id, now=run.now
+        )
         if row.stage is not Stage.PARKED:
             _park(run, row, "order_mismatch")
         halt_on_mismatch(run, row, order, mismatch)
@@ -306,15 +346,17 @@ def mark_unknown(run: Run, row: JournalIntent, reason: str) -> JournalIntent:
 
 def halt_on_mismatch(run: Run, row: JournalIntent, order: JournalOrder, mismatch: Sequence[str]) -> None:
     """Halt the account: the broker has another order under the id than was sent."""
-    run.journal.record_finding(
-        kind=FindingKind.MISMATCHED.value,
-        account=row.account,
-        symbol="",
-        intent_id=row.intent_id,
-        detail=f"{order.client_order_id}: {'; '.join(mismatch)}",
-        is_standing=True,
-        now=run.now,
+    detail = f"{order.client_order_id}: {'; '.join(mismatch)}"
+    note(run, FindingKind.MISMATCHED, row, order, detail)
+
+
+def note(run: Run, kind: FindingKind, row: JournalIntent, order: JournalOrder | None, detail: str) -> None:
+    """Store a finding about an open intent, halt what it is about, and keep it for the run's report."""
+    finding = Finding(
+        kind, order.client_order_id if order else None, row.intent_id, row.intent.symbol, detail, is_live=True
     )
+    _record(run, finding)
+    run.noted.append(finding)
 
 
 # -------------------------------------------------------------------------------- what is working
@@ -394,9 +436,18 @@ def _with_expiry(run: Run, row: JournalIntent, order: JournalOrder) -> tuple[Jou
 
 def _book_fills(run: Run, row: JournalIntent, order: JournalOrder, found: BrokerOrder) -> bool:
     """Book what the broker reports; returns whether it could be believed."""
-    reported = named_executions(run.broker.fills(order.client_order_id, now=run.now))
+    raw = run.broker.fills(order.client_order_id, now=run.now)
+    booked = run.journal.executions_of(order.client_order_id)
+    # One without an id may tell of its commission only later: it is the one that is booked.
+    reported = [
+        execution
+        for execution, told in zip(named_executions(raw), raw, strict=True)
+        if told.execution_id or execution.execution_id not in booked
+    ]
+    new = [execution for execution in reported if execution.execution_id not in booked]
     # Before anything of it is booked: what was booked stays in history, and no person takes it out again.
-    if not _is_covered(run, row, order, found, net_shares(reported)):
+    executed = run.journal.net_filled(order.client_order_id) + net_shares(new)
+    if not _is_covered(run, row, order, found, executed):
         return False
     try:
         for execution in reported:
@@ -428,15 +479,7 @@ def _is_covered(run: Run, row: JournalIntent, order: JournalOrder, found: Broker
 
 
 def _refuse_fill(run: Run, row: JournalIntent, detail: str) -> None:
-    run.journal.record_finding(
-        kind="fill_refused",
-        account=row.account,
-        symbol="",
-        intent_id=row.intent_id,
-        detail=detail,
-        is_standing=True,
-        now=run.now,
-    )
+    note(run, FindingKind.FILL_REFUSED, row, run.journal.order_of(row.intent_id), detail)
     run.still_open.append(row.intent_id)
 
 
@@ -470,8 +513,8 @@ def _listed(run: Run, since: date) -> tuple[Finding, ...]:
     """Compare the broker's list with the journal, watched ids included; a live zombie is cancelled."""
     listed = list(run.broker.orders(since=since, now=run.now))
     there = {order.client_order_id for order in listed}
-    for watched in run.journal.watched(account=run.account):
-        if watched.request.session >= since and watched.client_order_id not in there:
+    for watched in run.journal.watched(account=run.account, since=since):
+        if watched.client_order_id not in there:
             found = run.broker.order_by_client_order_id(watched.client_order_id, now=run.now)
             listed += [found] if found is not None else []
     orders = run.journal.orders_by_id([order.client_order_id for order in listed])
@@ -490,30 +533,36 @@ def _listed(run: Run, since: date) -> tuple[Finding, ...]:
 
 def _booked(run: Run, row: JournalIntent, order: JournalOrder, told: int) -> int:
     """Return an order's booked shares; of an ended one that differs, with what was taken back since."""
-    if row.state.is_open or order.filled_quantity == told:
-        return order.filled_quantity
+    booked = run.journal.net_filled(order.client_order_id) if order.filled_quantity else 0
+    if row.state.is_open or booked == told:
+        return booked
     try:
         for execution in named_executions(run.broker.fills(order.client_order_id, now=run.now)):
             if execution.takes_back:
                 _take_back(run, row, execution)
     except (IllegalTransition, UnknownId):
         # What cannot be booked stays a difference, and is named as one.
-        return order.filled_quantity
+        return booked
     return run.journal.net_filled(order.client_order_id)
 
 
 def _take_back(run: Run, row: JournalIntent, execution: BrokerFill) -> None:
-    run.journal.record_bust(
+    is_new = run.journal.record_bust(
         execution_id=execution.execution_id,
         takes_back=execution.takes_back,
         intent_id=row.intent_id,
         now=run.now,
     )
+    if is_new:
+        detail = f"{execution.execution_id} takes back {execution.takes_back}"
+        run.noted.append(
+            Finding(FindingKind.BUST, execution.client_order_id, row.intent_id, row.intent.symbol, detail)
+        )
 
 
 def _held(run: Run, expected: Expected | None) -> tuple[Finding, ...]:
     """Compare what the account has with the book; a live order may fill in between, so it looks again."""
-    if expected is None:
+    if expected is None or (expected.until is not None and run.now >= expected.until):
         return ()
     findings: tuple[Finding, ...] = ()
     for _ in range(LOOKS_AT_HOLDINGS):
@@ -536,7 +585,7 @@ def _heard_more(run: Run) -> bool:
 
 
 def _record(run: Run, finding: Finding) -> None:
-    """Halt what a finding is about; a live zombie is cancelled as well, since nobody here expects it."""
+    """Store a finding and halt what it is about."""
     if finding.halts_account or finding.halts_instrument:
         run.journal.record_finding(
             kind=finding.kind.value,
@@ -556,5 +605,3 @@ def _record(run: Run, finding: Finding) -> None:
             is_halting=False,
             now=run.now,
         )
-    if finding.kind is FindingKind.ZOMBIE and finding.client_order_id is not None:
-        run.broker.cancel(finding.client_order_id, now=run.now)

@@ -105,6 +105,8 @@ from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book
 from trading.protocol import (
     absence_refusal,
+    cancel_refusal,
+    conclusion_refusal,
     ending_of,
     gate_refusal,
     is_temporary,
@@ -535,14 +537,14 @@ class SqlJournal:
         with self._writing() as conn:
             row = required(conn, intent_id)
             order = required_order(conn, row)
-            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=False)
+            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
             _check_gate(conn, row)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.PREPARED_AGAIN, IntentState.EXECUTING), epoch=epoch)
             _check_absent(row, order)
             if digest(request_payload(request_of(row))) != order.request_sha:
                 raise IllegalTransition(f"{named(row)}: its bytes differ from those sent before under the id")
-            whys = review(row, funds_view(conn, row, book_at_open, apart=order.client_order_id))
+            whys = review(_left_of(row), funds_view(conn, row, book_at_open, apart=order.client_order_id))
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
@@ -581,7 +583,8 @@ class SqlJournal:
         """Store a definitive refusal (9)."""
         with self._writing() as conn:
             row = required(conn, intent_id)
-            _judge(row, (Step.REFUSED_BY_BROKER, IntentState.FAILED), epoch=epoch)
+            to = IntentState.EXECUTED if row.filled_quantity else IntentState.FAILED
+            _judge(row, (Step.REFUSED_BY_BROKER, to), epoch=epoch)
             order = required_order(conn, row)
             if order.attempts > 1:
                 raise IllegalTransition(
@@ -590,7 +593,7 @@ class SqlJournal:
             moved = self._move(
                 conn,
                 row,
-                (Step.REFUSED_BY_BROKER, IntentState.FAILED),
+                (Step.REFUSED_BY_BROKER, to),
                 epoch=epoch,
                 reason=reason,
                 body={"client_order_id": order.client_order_id},
@@ -616,13 +619,7 @@ class SqlJournal:
     def record_absence(self, intent_id: IntentId, *, epoch: int, now: datetime) -> JournalOrder:
         """Store that the broker did not know the order of an unknown intent."""
         with self._writing() as conn:
-            row = required(conn, intent_id)
-            if row.state is not IntentState.UNKNOWN:
-                raise IllegalTransition(f"{named(row)}: only an unknown intent is looked for")
-            if row.epoch != epoch:
-                raise StaleVersion(
-                    f"{named(row)}: expected epoch {epoch}, found {row.epoch}: taken over since"
-                )
+            row = _looked_for(conn, intent_id, epoch)
             order = required_order(conn, row)
             _put_order(
                 conn,
@@ -639,6 +636,22 @@ class SqlJournal:
                     body={"client_order_id": order.client_order_id, "absences": order.absences + 1},
                 ),
             )
+            return required_order(conn, row)
+
+    def record_presence(
+        self, intent_id: IntentId, *, epoch: int, broker_order_id: str, now: datetime
+    ) -> JournalOrder:
+        """Store that the broker has an order under an unknown intent's id, which could not be adopted."""
+        if not broker_order_id:
+            raise BadInput(f"{intent_id}: what the broker has there is named, or called by what it answered")
+        with self._writing() as conn:
+            row = _looked_for(conn, intent_id, epoch)
+            order = required_order(conn, row)
+            if order.broker_order_id:
+                return order
+            _put_order(conn, order, broker_order_id=broker_order_id, absences=0, first_absent_at=None)
+            body = {"client_order_id": order.client_order_id, "broker_order_id": broker_order_id}
+            self._append(conn, now, draft_of(row, "present_at_broker", body=body))
             return required_order(conn, row)
 
     def adopt(self, intent_id: IntentId, *, epoch: int, order: BrokerOrder, now: datetime) -> JournalIntent:
@@ -668,16 +681,25 @@ class SqlJournal:
         epoch: int,
         reason: str,
         is_expired: bool,
+        settle_time_s: int,
+        is_death_proven: bool,
         now: datetime,
         actor: str = "",
+        is_on_word: bool = False,
     ) -> JournalIntent:
         """End an unknown intent that was proven absent (14)."""
-        to = IntentState.EXPIRED if is_expired else IntentState.FAILED
         with self._writing() as conn:
             row = required(conn, intent_id)
+            unfilled = IntentState.EXPIRED if is_expired else IntentState.FAILED
+            to = IntentState.EXECUTED if row.filled_quantity else unfilled
             _judge(row, (Step.PROVEN_ABSENT, to), epoch=epoch)
             order = required_order(conn, row)
-            _check_absent(row, order)
+            if is_on_word:
+                _check_person(actor, reason)
+            elif why_not := conclusion_refusal(
+                order, settle_time_s=settle_time_s, is_death_proven=is_death_proven, now=now
+            ):
+                raise IllegalTransition(f"{named(row)}: {why_not}")
             moved = self._move(
                 conn,
                 row,
@@ -810,6 +832,10 @@ class SqlJournal:
             raise BadInput("cancel: names its kind: cancel, expiry or replace")
         with self._writing() as conn:
             row = required(conn, intent_id)
+            _judge(row, (Step.CANCEL_ASKED, IntentState.EXECUTING), epoch=epoch)
+            order = required_order(conn, row)
+            if why_not := cancel_refusal(order.cancel_kind, kind):
+                raise IllegalTransition(f"{named(row)}: {why_not}")
             moved = self._move(
                 conn,
                 row,
@@ -820,9 +846,7 @@ class SqlJournal:
                 body={"kind": kind.value},
                 now=now,
             )
-            _put_order(
-                conn, required_order(conn, row), cancel_asked_at=instant_text(now), cancel_kind=kind.value
-            )
+            _put_order(conn, order, cancel_asked_at=instant_text(now), cancel_kind=kind.value)
             return moved
 
     def prepare_replacement(
@@ -842,18 +866,15 @@ class SqlJournal:
         with self._writing() as conn:
             row = required(conn, intent_id)
             order = required_order(conn, row)
-            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=False)
+            _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
             _check_gate(conn, row)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.REPLACED, IntentState.EXECUTING), epoch=epoch)
             _check_equal(row, order, ended)
-            why_not = replacement_refusal(row, order, ended)
+            why_not = replacement_refusal(row, order, ended, net_filled(conn, order.client_order_id))
             if why_not:
                 raise IllegalTransition(f"{named(row)}: is not replaced: {why_not}")
-            whys = review(
-                replace(row, quantity=row.quantity - row.filled_quantity),
-                funds_view(conn, row, book_at_open, apart=order.client_order_id),
-            )
+            whys = review(_left_of(row), funds_view(conn, row, book_at_open, apart=order.client_order_id))
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
@@ -952,13 +973,25 @@ class SqlJournal:
         with self._reading() as conn:
             return halts_in_force(conn)
 
-    def lift_halt(self, *, account: str, symbol: str, actor: str, reason: str, now: datetime) -> None:
+    def lift_halt(
+        self,
+        *,
+        account: str,
+        symbol: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+        expected: Halt | None = None,
+    ) -> None:
         """End the halt of an account or an instrument, as a named person."""
         _check_person(actor, reason)
         with self._writing() as conn:
-            if not any((halt.account, halt.symbol) == (account, symbol) for halt in halts_in_force(conn)):
-                what = f"{account} {symbol}".strip()
+            what = f"{account} {symbol}".strip()
+            in_force = [h for h in halts_in_force(conn) if (h.account, h.symbol) == (account, symbol)]
+            if not in_force:
                 raise UnknownId(f"halt of {what}: there is none; `trading status` lists what is halted")
+            if expected is not None and in_force != [expected]:
+                raise StaleVersion(f"halt of {what}: is {in_force[0].reason!r} meanwhile; look again")
             self._put_halt(conn, account, symbol, is_on=False, actor=actor, reason=reason, now=now)
 
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
@@ -1174,6 +1207,18 @@ class SqlJournal:
         with self._reading() as conn:
             return session_fills(conn, Of(book, lane, session.isoformat()))
 
+    def executions_of(self, client_order_id: ClientOrderId) -> frozenset[str]:
+        """Return the execution ids booked of an order, busts and what they took back included."""
+        fills, busts = schema.fills, schema.busts
+        of_order = fills.c.client_order_id == client_order_id
+        booked = self._rows(sa.select(fills.c.execution_id).where(of_order))
+        taken = (
+            sa.select(busts.c.execution_id)
+            .join(fills, fills.c.execution_id == busts.c.takes_back)
+            .where(of_order)
+        )
+        return frozenset(row["execution_id"] for row in (*booked, *self._rows(taken)))
+
     def net_filled(self, client_order_id: ClientOrderId) -> int:
         """Return an order's booked shares less those that the broker has taken back."""
         with self._reading() as conn:
@@ -1190,13 +1235,13 @@ class SqlJournal:
         """Return the intents under ids, those there are, ascending by id."""
         return [records.intent_of(row) for row in self._rows_by_id(schema.intents.c.intent_id, intent_ids)]
 
-    def watched(self, *, account: str) -> list[JournalOrder]:
-        """Return the orders of an account that were proven absent, ascending by id."""
+    def watched(self, *, account: str, since: date) -> list[JournalOrder]:
+        """Return the orders of sessions from `since` on that were proven absent, ascending by id."""
         table, watch = schema.orders, schema.watch_list
         query = (
             sa.select(table)
             .join(watch, watch.c.client_order_id == table.c.client_order_id)
-            .where(watch.c.account == account)
+            .where(watch.c.account == account, watch.c.session >= since.isoformat())
             .order_by(table.c.client_order_id)
         )
         return [records.order_of(row) for row in self._rows(query)]
@@ -1589,7 +1634,9 @@ class SqlJournal:
         )
         if not (is_new or is_standing):
             return
-        if not any((halt.account, halt.symbol) == (account, symbol) for halt in halts_in_force(conn)):
+        is_halted = any((halt.account, halt.symbol) == (account, symbol) for halt in halts_in_force(conn))
+        if is_new or not is_halted:
+            # A new finding becomes the halt in force: who ends the one they saw has not seen this.
             reason = f"{kind}: {detail}"
             self._put_halt(conn, account, symbol, is_on=True, actor=EXECUTOR, reason=reason, now=now)
 
@@ -1831,6 +1878,20 @@ def _check_send_time(row: JournalIntent, send_by: datetime, now: datetime) -> No
     if why_not:
         last = instant_text(min(send_by, row.not_after))
         raise GateClosed(f"{why_not}: {named(row)} was to be sent before {last}")
+
+
+def _looked_for(conn: sa.Connection, intent_id: IntentId, epoch: int) -> JournalIntent:
+    row = required(conn, intent_id)
+    if row.epoch != epoch:
+        raise StaleVersion(f"{named(row)}: expected epoch {epoch}, found {row.epoch}: taken over since")
+    if row.state is not IntentState.UNKNOWN:
+        raise IllegalTransition(f"{named(row)}: only an unknown intent is looked for")
+    return row
+
+
+def _left_of(row: JournalIntent) -> JournalIntent:
+    """Return an intent as a review sees it: what is left of it is what would be sent."""
+    return replace(row, quantity=row.quantity - row.filled_quantity)
 
 
 def _check_absent(row: JournalIntent, order: JournalOrder) -> None:

@@ -53,6 +53,7 @@ CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 OPENED = opened_book(currency="USD", deposit_micros=10**12)
 PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+HOLDER_DEAD = {"settle_time_s": 0, "is_death_proven": True}
 TERM_EVENTS = 2
 """Each journal of these tests begins with an executor's term, begun and reconciled."""
 
@@ -713,7 +714,7 @@ def test_absence_is_proven_three_times_and_never_of_an_acknowledged_order(journa
     first, second = decided(journal, example_intent("AAPL"), example_intent("IBM"))
     prepared(journal, first)
     unknown = journal.mark_unknown(first.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
-    told = {"epoch": unknown.epoch, "reason": "gone", "is_expired": False, "now": NOW}
+    told = {"epoch": unknown.epoch, "reason": "gone", "is_expired": False, "now": NOW} | HOLDER_DEAD
     for count in range(3):
         with pytest.raises(IllegalTransition, match=f"absent {count} times"):
             journal.conclude_absent(first.intent_id, **told)

@@ -39,6 +39,7 @@ from tests.adapters.broker_rules import (
 )
 from trading.broker_behaviour import Behaviour, ReportFault, SendFault
 from trading.brokers import DedupScope
+from trading.errors import IllegalTransition
 from trading.executions import Desk, ask_cancel, conclude_parked, execute_session, settle_orders
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.invariants import EXECUTOR_BEGAN, INV1, RECONCILED, violations
@@ -355,7 +356,10 @@ def test_an_order_that_arrives_after_a_person_said_that_there_is_none_is_a_zombi
     with day.journal() as journal:
         row = journal.intents(**OF)[0]
         assert row.stage is Stage.PARKED
-        conclude_parked(journal, row.intent_id, actor="ann", reason="not in their list", now=DAY[1])
+        with pytest.raises(IllegalTransition, match="it may still arrive"):
+            conclude_parked(journal, row.intent_id, actor="ann", reason="not in their list", now=DAY[1])
+        word = {"reason": "they said so", "is_on_word": True}
+        conclude_parked(journal, row.intent_id, actor="ann", **word, now=DAY[1])
     before_the_open = EARLY + timedelta(seconds=LATE_S)
     day.run(before_the_open)
     left = day.left(LONG_AFTER)
@@ -513,7 +517,7 @@ def test_whatever_becomes_of_a_cancel_the_intent_ends_as_its_order_did(day, memo
     day.behave(told_badly(memory, faults))
     day.run(EARLY)
     day.ask_cancel(kind, DAY[1])
-    day.runs((DAY[1], DAY[1] + timedelta(minutes=1), *DAY[2:]))
+    day.runs((DAY[1], DAY[1] + timedelta(minutes=1), *DAY[2:], LONG_AFTER))
     left = day.left(LONG_AFTER)
 
     assert (left.end, left.row.filled_quantity, len(left.orders)) == CANCELLED[kind, faults]

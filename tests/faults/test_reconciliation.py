@@ -29,6 +29,7 @@ from trading.journal import CancelKind
 from trading.lifecycle import IntentState, Stage
 from trading.orders import OrderStatus
 from trading.positions import opened_book
+from trading.protocol import request_of
 from trading.reconciliation import Expected
 from trading.testing import (
     REMEMBERS,
@@ -521,11 +522,149 @@ def test_only_an_executor_that_may_send_replaces_and_a_settlement_ends_instead(j
     assert len(broker.submitted) == 2
 
 
+@pytest.mark.parametrize("outcome", [SendOutcome.REFUSE, SendOutcome.TIME_OUT])
+def test_a_replacement_that_never_was_ends_with_what_the_old_order_filled(journal, outcome):
+    broker = FakeBroker(outcomes=[SendOutcome.ACCEPT, SendOutcome.ACCEPT, outcome])
+    replaced(journal, broker)
+    broker.end(id_of(broker), OrderStatus.CANCELLED)
+    execute(journal, broker)
+    broker.end(id_of(broker, "MSFT"), OrderStatus.CANCELLED)
+    settle(journal, broker, now=CLOSE)
+
+    row = row_of(journal)
+    assert (row.state, row.filled_quantity, row.complete) == (IntentState.EXECUTED, 4, False)
+    assert halts(journal) == []
+
+
+def test_the_guards_judge_of_a_resent_replacement_what_is_left_of_it(journal):
+    broker = FakeBroker(outcomes=[SendOutcome.ACCEPT, SendOutcome.ACCEPT, SendOutcome.TIME_OUT])
+    replaced(journal, broker)
+    broker.end(id_of(broker), OrderStatus.CANCELLED)
+    judged = []
+
+    def review(row, funds):
+        judged.append((row.generation, row.quantity))
+        return PASSED
+
+    execute(journal, broker, review=review)
+    execute(journal, broker, review=review)
+
+    assert judged == [(0, 6), (1, 6)]
+    assert [request.quantity for request in broker.submitted if request.symbol == "AAPL"] == [10, 6, 6]
+
+
+def test_a_cancel_is_stronger_than_a_replacement_and_nothing_overwrites_it(journal):
+    broker = FakeBroker()
+    row = replaced(journal, broker, filled=0)
+    asked = {"actor": "bob", "reason": "stop it", "now": NOW}
+    ask_cancel(journal, row.intent_id, kind=CancelKind.CANCEL, **asked)
+    for kind in (CancelKind.REPLACE, CancelKind.CANCEL, CancelKind.EXPIRY):
+        with pytest.raises(IllegalTransition, match="cancel was asked for already"):
+            ask_cancel(journal, row.intent_id, kind=kind, **asked)
+    broker.end(id_of(broker), OrderStatus.CANCELLED)
+    outcomes = execute(journal, broker)
+
+    assert outcomes.replaced == ()
+    assert row_of(journal).state is IntentState.CANCELLED
+
+
+def test_nothing_is_sent_again_or_replaced_before_the_account_is_compared(journal):
+    broker = Altered(outcomes=[SendOutcome.ACCEPT, SendOutcome.TIME_OUT])
+    replaced(journal, broker)
+    broker.end(id_of(broker), OrderStatus.CANCELLED)
+    broker.held = Holdings(cash_micros=1)
+    outcomes = execute(journal, broker)
+
+    assert (outcomes.resent, outcomes.replaced) == ((), ())
+    assert len(broker.submitted) == 2
+    assert (ACCOUNT, "") in halts(journal)
+
+
+def test_a_person_who_cancels_while_the_executor_runs_stops_no_other_intent(journal):
+    class CancelledMeanwhile(FakeBroker):
+        def submit(self, request, *, now):
+            row = row_of(journal, "MSFT")
+            journal.cancel(row.intent_id, version=row.version, actor="ann", reason="no", now=now)
+            return super().submit(request, now=now)
+
+    broker = CancelledMeanwhile()
+    outcomes = execute(journal, broker)
+
+    assert len(outcomes.sent) == 1
+    assert "expected version 1, found 2" in outcomes.held[0][1]
+    assert row_of(journal, "MSFT").state is IntentState.CANCELLED
+
+
+def test_what_halts_while_orders_are_followed_is_told_as_a_finding(journal):
+    class Boasts(FakeBroker):
+        def fills(self, client_order_id, *, now):
+            return [BrokerFill("exe-x", client_order_id, 6, PRICE, 0, now)]
+
+    broker = Boasts()
+    execute(journal, broker)
+    outcomes = reconcile(journal, broker, expected=None)
+    (*_, event) = [event for event in journal.events(after=0, limit=99) if event.kind == "reconciled"]
+
+    assert [finding.kind for finding in outcomes.findings] == ["fill_refused"]
+    assert [told.partition(":")[0] for told in event.body["findings"]] == ["fill_refused"]
+
+
+def test_a_second_finding_becomes_the_halt_in_force_and_lifting_the_first_is_refused(journal):
+    broker = Altered()
+    broker.held = Holdings(cash_micros=1)
+    execute(journal, broker)
+    (seen,) = journal.halts()
+    broker.more = (
+        replace(
+            FakeBroker().submit(request_like(journal), now=NOW),
+            client_order_id=ClientOrderId(CLIENT_ORDER_ID_PREFIX + "d" * 32),
+        ),
+    )
+    reconcile(journal, broker)
+    lift = {"account": ACCOUNT, "symbol": "", "actor": "ann", "reason": "seen", "now": NOW}
+    with pytest.raises(StaleVersion, match=r"is 'zombie: .* meanwhile; look again"):
+        journal.lift_halt(**lift, expected=seen)
+
+    assert halts(journal) == [(ACCOUNT, "")]
+
+
+def request_like(journal):
+    return request_of(row_of(journal))
+
+
+def test_a_zombie_whose_cancel_fails_hides_no_other_finding(journal):
+    class Deaf(Altered):
+        def cancel(self, client_order_id, *, now):
+            raise BrokerUnavailable("timed out")
+
+    broker = Deaf()
+    broker.held = Holdings(quantities={Symbol("FB"): 1}, cash_micros=1)
+    broker.more = (
+        replace(
+            FakeBroker().submit(request_like(journal), now=NOW),
+            client_order_id=ClientOrderId(CLIENT_ORDER_ID_PREFIX + "d" * 32),
+        ),
+    )
+    outcomes = reconcile(journal, broker)
+
+    assert outcomes.halted == "broker_unavailable: timed out"
+    assert kinds(journal) == ["zombie", "position_mismatch", "cash_mismatch"]
+
+
+def test_holdings_of_a_later_session_are_not_held_against_this_ones_book(journal):
+    broker = Altered()
+    broker.held = Holdings(cash_micros=1)
+    until = replace(EXPECTED, until=CLOSE)
+
+    assert reconcile(journal, broker, expected=until, now=CLOSE).findings == ()
+    assert len(reconcile(journal, broker, expected=until, now=CLOSE - timedelta(seconds=1)).findings) == 1
+
+
 # -------------------------------------------------------------------------------- parked
 
 
 def parked(journal, broker):
-    execute(journal, broker)
+    execute(journal, broker, send_by=NOW + timedelta(seconds=60))
     execute(journal, broker)
     row = row_of(journal)
     assert row.stage is Stage.PARKED
@@ -535,10 +674,17 @@ def parked(journal, broker):
 def test_a_person_ends_a_parked_intent_that_was_proven_absent_and_its_id_is_watched(journal):
     broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT], capabilities=FORGETS, fills_at_micros=PRICE)
     row = parked(journal, broker)
-    ended = conclude_parked(journal, row.intent_id, actor="ann", reason="broker says no order", now=NOW)
+    told = {"actor": "ann", "reason": "broker says no order"}
+    with pytest.raises(
+        IllegalTransition, match="it may still arrive: absent for good only from 2013-02-28 14:36"
+    ):
+        conclude_parked(journal, row.intent_id, **told, now=NOW + timedelta(seconds=364))
+    ended = conclude_parked(journal, row.intent_id, **told, now=NOW + timedelta(seconds=365))
 
     assert (ended.state, ended.actor) == (IntentState.FAILED, "ann")
-    assert [order.intent_id for order in journal.watched(account=ACCOUNT)] == [row.intent_id]
+    watched = journal.watched(account=ACCOUNT, since=SINCE)
+    assert [order.intent_id for order in watched] == [row.intent_id]
+    assert journal.watched(account=ACCOUNT, since=SESSION + timedelta(days=1)) == []
     assert [request.symbol for request in broker.submitted] == ["AAPL", "MSFT"]
 
 
@@ -583,6 +729,33 @@ def test_what_an_earlier_holder_sends_within_its_lease_is_no_mismatch(journal):
     reconcile(journal, broker, lock=OpenLock(proves_death=False), now=send_by + timedelta(seconds=5))
     assert row_of(journal).state is IntentState.EXECUTED
     assert (journal.incidents(), journal.halts()) == ([], [])
+
+
+def test_a_person_ends_on_their_word_what_no_query_can_prove(journal):
+    broker = FakeBroker()
+    execute(journal, broker)
+    broker.hidden = {id_of(broker), id_of(broker, "MSFT")}
+    reconcile(journal, broker)
+    row = row_of(journal)
+    assert (row.stage, row.reason) == (Stage.PARKED, "acknowledged_then_absent")
+    told = {"actor": "ann", "reason": "the desk there has none", "now": CLOSE}
+    with pytest.raises(IllegalTransition, match="that it is gone proves nothing"):
+        conclude_parked(journal, row.intent_id, **told)
+
+    assert conclude_parked(journal, row.intent_id, **told, is_on_word=True).state is IntentState.EXPIRED
+
+
+def test_an_order_that_the_broker_has_otherwise_is_not_absent_when_it_hides(journal):
+    broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT], capabilities=FORGETS)
+    execute(journal, broker)
+    broker.alter(id_of(broker), quantity=99)
+    execute(journal, broker)
+    broker.hidden = {id_of(broker)}
+    for _ in range(4):
+        execute(journal, broker)
+
+    with pytest.raises(IllegalTransition, match="that it is gone proves nothing"):
+        conclude_parked(journal, row_of(journal).intent_id, actor="ann", reason="gone", now=CLOSE)
 
 
 # -------------------------------------------------------------------------------- busts and nameless fills
@@ -665,6 +838,44 @@ def test_executions_without_ids_are_booked_once_each_however_often_they_are_told
     assert sorted(fill.quantity for fill in journal.fills(**OF)) == [3, 3, 4]
     assert row_of(journal).state is IntentState.EXECUTED
     assert halts(journal) == []
+
+
+def test_an_execution_without_an_id_whose_commission_is_told_later_is_the_same_one(journal):
+    class Later(FakeBroker):
+        commission = 0
+
+        def fills(self, client_order_id, *, now):
+            told = super().fills(client_order_id, now=now)
+            return [fill._replace(execution_id="", commission_micros=self.commission) for fill in told]
+
+    broker = Later()
+    execute(journal, broker)
+    broker.fill(id_of(broker), 4, PRICE, now=NOW)
+    reconcile(journal, broker)
+    broker.commission = 1_000_000
+    reconcile(journal, broker)
+
+    assert [fill.quantity for fill in journal.fills(**OF)] == [4]
+    assert halts(journal) == []
+
+
+def test_an_execution_that_gets_its_id_later_is_not_booked_beside_itself(journal):
+    class Names(FakeBroker):
+        is_named = False
+
+        def fills(self, client_order_id, *, now):
+            told = super().fills(client_order_id, now=now)
+            return told if self.is_named else [fill._replace(execution_id="") for fill in told]
+
+    broker = Names()
+    execute(journal, broker)
+    broker.fill(id_of(broker), 4, PRICE, now=NOW)
+    reconcile(journal, broker)
+    broker.is_named = True
+    reconcile(journal, broker)
+
+    assert [fill.quantity for fill in journal.fills(**OF)] == [4]
+    assert "fill_refused" in kinds(journal)
 
 
 def test_executions_that_exceed_what_the_order_says_are_not_believed(journal):

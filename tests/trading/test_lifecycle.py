@@ -53,7 +53,7 @@ TABLE = """
 6  claimed refused_at_claim rejected expired
 7  claimed prepared prepared
 8  prepared acknowledged working
-9  prepared refused_by_broker failed
+9  prepared refused_by_broker failed executed
 10 prepared outcome_unknown unknown
 10 working outcome_unknown unknown
 10 prepared taken_over unknown
@@ -62,8 +62,8 @@ TABLE = """
 11 parked found working
 12 unknown prepared_again prepared
 13 unknown parked parked
-14 unknown proven_absent failed expired
-14 parked proven_absent failed expired
+14 unknown proven_absent failed expired executed
+14 parked proven_absent failed expired executed
 15 working closed executed cancelled expired failed
 16 working filled working
 17 working cancel_asked working

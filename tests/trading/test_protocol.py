@@ -42,6 +42,8 @@ from trading.protocol import (
     Next,
     absence_refusal,
     after_absence,
+    cancel_refusal,
+    conclusion_refusal,
     ending_of,
     gate_refusal,
     holdings_findings,
@@ -388,6 +390,51 @@ def test_an_intent_ends_as_its_order_did(status, kind):
     assert ending_of(status, 0, cancel_kind=kind) is unfilled
 
 
+@pytest.mark.parametrize(
+    ("known", "asked", "why_not"),
+    [
+        *((CancelKind.NONE, kind, "") for kind in CancelKind),
+        (CancelKind.REPLACE, CancelKind.CANCEL, ""),
+        (CancelKind.EXPIRY, CancelKind.CANCEL, ""),
+        (CancelKind.CANCEL, CancelKind.CANCEL, "cancel was asked for already"),
+        (CancelKind.CANCEL, CancelKind.REPLACE, "cancel was asked for already"),
+        (CancelKind.EXPIRY, CancelKind.REPLACE, "expiry was asked for already"),
+        (CancelKind.REPLACE, CancelKind.EXPIRY, "replace was asked for already"),
+    ],
+)
+def test_a_cancel_stops_what_was_to_be_replaced_and_nothing_else_overwrites(known, asked, why_not):
+    assert cancel_refusal(known, asked) == why_not
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_death_proven", "now", "why_not"),
+    [
+        ({}, True, SETTLED, ""),
+        ({}, True, EARLY, "it may still arrive: absent for good only from 2013-02-28 14:30:30 UTC on"),
+        ({}, False, NOW + 95 * SECOND, ""),
+        (
+            {},
+            False,
+            NOW + 94 * SECOND,
+            "it may still arrive: absent for good only from 2013-02-28 14:31:35 UTC on",
+        ),
+        ({"first_absent_at": NOW + 70 * SECOND}, False, NOW + 100 * SECOND, ""),
+        (
+            {"first_absent_at": None},
+            True,
+            NOW,
+            "it may still arrive: absent for good only from 2013-02-28 14:30:30 UTC on",
+        ),
+        ({"absences": 2}, True, CLOSE, "absent 2 times at the broker; 3 prove it"),
+        ({"broker_order_id": "b"}, True, CLOSE, "acknowledged as b; that it is gone proves nothing"),
+    ],
+)
+def test_an_absence_ends_an_intent_once_nothing_can_be_in_flight(changes, is_death_proven, now, why_not):
+    told = {"settle_time_s": 30, "is_death_proven": is_death_proven, "now": now}
+
+    assert conclusion_refusal(order_of(**changes), **told) == why_not
+
+
 ASKED = order_of(cancel_kind=CancelKind.REPLACE, filled_quantity=4)
 ENDED = told_of(status=OrderStatus.CANCELLED, filled_quantity=4)
 
@@ -424,7 +471,7 @@ ENDED = told_of(status=OrderStatus.CANCELLED, filled_quantity=4)
     ],
 )
 def test_only_a_cancelled_order_with_all_fills_booked_is_replaced(row, order, ended, why_not):
-    assert replacement_refusal(row, order, ended) == why_not
+    assert replacement_refusal(row, order, ended, 4) == why_not
 
 
 def execution(execution_id="", **changes) -> BrokerFill:
@@ -442,7 +489,7 @@ def test_an_execution_without_an_id_gets_one_from_what_it_says_and_how_often():
 
 
 # Booked under this name in journals that exist: it must never come out otherwise.
-FIRST_OF_ITS_KIND = "exe-" + hashed("ta-1", "5", "100", "1", "2013-02-28T14:30:00+00:00", "1")
+FIRST_OF_ITS_KIND = "exe-" + hashed("ta-1", "5", "100", "2013-02-28T14:30:00+00:00", "1")
 
 
 @pytest.mark.parametrize(
@@ -451,7 +498,6 @@ FIRST_OF_ITS_KIND = "exe-" + hashed("ta-1", "5", "100", "1", "2013-02-28T14:30:0
         {"client_order_id": ClientOrderId("ta-2")},
         {"quantity": 6},
         {"price_micros": 101},
-        {"commission_micros": 2},
         {"filled_at": NOW + SECOND},
     ],
 )
@@ -578,6 +624,9 @@ def test_a_finding_names_the_order_and_what_is_wrong():
         (FindingKind.TWICE, True, False),
         (FindingKind.CASH, True, False),
         (FindingKind.POSITION, False, True),
+        (FindingKind.FILL_REFUSED, True, False),
+        (FindingKind.UNRESOLVED, True, False),
+        (FindingKind.BUST, False, True),
         (FindingKind.FOREIGN, False, False),
     ],
 )
