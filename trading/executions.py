@@ -106,12 +106,14 @@ def execute_session(
     session: date,
     since: date,
     book_at_open: Book,
+    book_until: datetime | None = None,
     review: Review,
     send_by: datetime,
 ) -> Outcomes:
     """Reconcile what earlier runs left, then send each approved intent of a session once, sells first.
 
-    `book_at_open` is the session's book after its corporate actions; `review` judges each intent again
+    `book_at_open` is the session's book after its corporate actions, and what the account should have until
+    `book_until`, when the next session opens; `review` judges each intent again
     inside T2; nothing goes out at or after `send_by`; orders of `since` and later are listed at the broker.
     Raises `ExecutorBusy` while another process executes for the account.
     """
@@ -125,7 +127,7 @@ def execute_session(
     )
     run = _run_of(desk)
     means = Means(send_again=sending.again, replace=sending.replacement)
-    expected = Expected(book=book, session=session, at_open=book_at_open)
+    expected = Expected(book=book, session=session, at_open=book_at_open, until=book_until)
     with desk.lock:
         try:
             if halted := reconcile(run, since=since, expected=expected):

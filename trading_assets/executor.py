@@ -99,7 +99,10 @@ def expected_of(
         )
     except (LakeError, KeyError) as error:
         return None, f"the book at the open of {session} cannot be told: {error}"
-    return Expected(book=graph.name, session=session, at_open=at_open), ""
+    until = graph.next_open(session)
+    if until is not None and now >= until:
+        return None, f"the session after {session} has opened, whose actions are in the account already"
+    return Expected(book=graph.name, session=session, at_open=at_open, until=until), ""
 
 
 def tell_people(

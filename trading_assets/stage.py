@@ -99,6 +99,11 @@ class BookGraph:
         """Return the first session whose ended orders are still compared with the broker's."""
         return (*self.calendar.before(session, WATCHED_SESSIONS), session)[0]
 
+    def next_open(self, session: date) -> datetime | None:
+        """Return when the session after one opens, `None` where the calendar ends with it."""
+        later = self.calendar.between(session, self.calendar.sessions[-1])[1:2]
+        return self.calendar.opens_at(later[0]) if later else None
+
     def where(self, session: date) -> Where:
         """Return what names a session of the book in the journal."""
         return Where(book=self.config.name, lane=self.lane, session=session)

@@ -142,6 +142,7 @@ class SqlJournal:
     def __init__(self, url: str, *, busy_timeout_s: float = 5.0) -> None:
         at = parsed(url)
         self._name = name_of(at)
+        self._is_checked = False
         self._engine = engine_for(at, busy_timeout_s)
         self._turns = turns_for(at, busy_timeout_s)
         self._writer = self._engine.execution_options(**{WRITES: True})
@@ -454,7 +455,8 @@ class SqlJournal:
     def check_integrity(self) -> None:
         """Raise `JournalUnavailable` where the database is damaged, or would not sync what it commits."""
         with self._reading() as conn:
-            check_database(conn, self._name)
+            check_database(conn, self._name, is_whole=not self._is_checked)
+        self._is_checked = True
 
     def claim(
         self, intent_id: IntentId, *, version: int, term: int, holder: str, now: datetime

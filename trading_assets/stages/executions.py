@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 
-from trading.actions import effective_in
 from trading.alerts import AlertPolicy, Deliverer, Outbox
 from trading.audit import AuditLog
 from trading.brokers import Broker
@@ -24,14 +23,14 @@ from trading.journal import FundsView, Journal, JournalIntent
 from trading.lifecycle import IntentState, Stage
 from trading.order_tables import execution_rows
 from trading.orders import ExecutionRow
-from trading.positions import Book, book_at_open, book_from_rows
-from trading.quotes import LiveQuotes, WindowReader
-from trading.session import last_closes, review_at_send
+from trading.positions import Book, BookHistory, book_from_rows
+from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
+from trading.session import review_at_send
 from trading.values import amount_from_micros
 from trading.verdicts import Funds, Switches
 from trading_assets.batch import batch_gates
 from trading_assets.evaluations import evaluated_gates
-from trading_assets.executor import shown_finding, tell_people, told_of_run
+from trading_assets.executor import opened_day, shown_finding, tell_people, told_of_run
 from trading_assets.stage import EXECUTOR, BookGraph, column_schema, refusals_kept, session_of, table_of
 
 SEND_WITHIN = timedelta(seconds=60)
@@ -59,6 +58,8 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         live_quotes: dg.ResourceParam[Mapping[str, LiveQuotes]],
         brokers: dg.ResourceParam[Mapping[str, Broker]],
         executor_locks: dg.ResourceParam[Mapping[str, ExecutorLock]],
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         journal: dg.ResourceParam[Journal],
         audit_log: dg.ResourceParam[AuditLog],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
@@ -79,7 +80,6 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         now = clock()
         where = graph.where(session)
         record = journal.session_record(**where)
-        halted = ""
         did: dict[str, int] = {}
         found: list[Mapping[str, Any]] = []
         if record is None or record.settled_at is None:
@@ -103,12 +103,13 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                 )
                 if why := closed([*gates, *stored]):
                     raise GateClosed(f"execution is held, nothing was sent; {why}")
-                at_open = book_at_open(
-                    book_from_rows(opening_book),
-                    effective_in(corporate_actions, session),
-                    last_close_micros=last_closes(
-                        windows[graph.name].window_before(session, graph.config.rules.window_sessions)
-                    ),
+                at_open, _ = opened_day(
+                    graph,
+                    session,
+                    opening=book_from_rows(opening_book),
+                    actions=corporate_actions,
+                    accepted=accepted_quotes[graph.name],
+                    history=book_history[graph.name],
                 )
                 outcomes = execute_session(
                     Desk(
@@ -125,6 +126,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     session=session,
                     since=graph.watched_since(session),
                     book_at_open=at_open,
+                    book_until=graph.next_open(session),
                     review=_second_look(
                         graph,
                         session,
@@ -136,7 +138,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     ),
                     send_by=min(now + SEND_WITHIN, graph.calendar.closes_at(session)),
                 )
-                halted, did = outcomes.halted, told_of_run(outcomes)
+                did = told_of_run(outcomes)
                 found = [shown_finding(finding) for finding in outcomes.findings]
                 tell_people(
                     graph,
@@ -148,6 +150,9 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     notifier=notifier,
                     now=clock(),
                 )
+                if outcomes.halted:
+                    audit_log.project()
+                    raise GateClosed(f"the executor stopped before its end: {outcomes.halted}")
         audit_log.project()
         intents = journal.intents(**where)
         rows = execution_rows(
@@ -162,7 +167,6 @@ def executions_stage(graph: BookGraph) -> list[Any]:
             metadata={
                 **_counts(rows),
                 "claimed": sum(1 for row in intents if row.epoch),
-                "halted": halted,
                 "this run": did,
                 "findings": len(found),
                 "blocked by reason": table_of(_stopped_by_reason(rows)),
