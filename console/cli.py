@@ -26,6 +26,9 @@ Every verb takes --json. Exit codes: 0 done, 1 failed, 2 usage or configuration,
 
 TRACEBACK = "--traceback"
 
+LINE_CHARACTERS_MAX = 1_000
+"""The longest refusal: an argument of any length is repeated in it, and what to do stands at its end."""
+
 
 def make_app() -> typer.Typer:
     """Return the command line with all its verbs."""
@@ -50,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
+    for word in words:
+        # What a terminal sends in another encoding could be neither printed nor kept.
+        if not _is_text(word):
+            return _refuse(f"argument {word!a}: is not UTF-8 text", ExitCode.USAGE, as_json=as_json)
     command = typer.main.get_command(make_app())
     try:
         code = command.main(args=words, prog_name="trading", standalone_mode=False)
@@ -74,6 +81,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             as_json=as_json,
         )
     return int(code or 0)
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _root(
@@ -105,6 +120,9 @@ def _version(*, asked: bool) -> None:
 def _refuse(message: str, code: ExitCode, *, as_json: bool) -> int:
     """Print why a verb ended early, once, where its reader looks; return the code."""
     line = " ".join(message.split())
+    if len(line) > LINE_CHARACTERS_MAX:
+        kept = LINE_CHARACTERS_MAX // 2 - 1
+        line = f"{line[:kept]} … {line[-kept:]}"
     if as_json:
         typer.echo(json_text({"error": {"code": code.name.lower(), "message": line, "exit_code": int(code)}}))
     else:

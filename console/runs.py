@@ -51,6 +51,9 @@ def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | 
     if last is not None:
         if last < 1:
             raise BadInput(f"--last {last}: at least 1")
+        if last > len(calendar.sessions):
+            known = f"the calendar {calendar.name} knows {len(calendar.sessions)} sessions"
+            raise BadInput(f"--last {last}: {known}")
         return Plan(book=book.name, sessions=calendar.before(today + timedelta(days=1), last))
     latest = desk.latest(book)
     if latest is None:

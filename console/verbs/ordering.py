@@ -44,6 +44,8 @@ OrderArgument = Annotated[
     ),
 ]
 STUCK_AFTER_S = 60
+OLDER_S_MAX = 10**9
+"""About thirty years: further back there is no time to subtract from."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -144,7 +146,10 @@ def stuck(
     *,
     book: BookOption = None,
     older_than_s: Annotated[
-        int, typer.Option("--older-than", metavar="S", min=0, help="For how many seconds at least.")
+        int,
+        typer.Option(
+            "--older-than", metavar="S", min=0, max=OLDER_S_MAX, help="For how many seconds at least."
+        ),
     ] = STUCK_AFTER_S,
     as_json: JsonOption = False,
 ) -> None:
