@@ -196,7 +196,7 @@ def test_a_secret_in_force_is_looked_for_and_never_shown(speak, profile, monkeyp
     with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as journal:
         journal.record_incident(
             kind="leak",
-            account="",
+            account="SIM-FIVE",
             intent_id="",
             detail="posting to https://hooks.example.invalid/s3cr3t failed",
             is_halting=False,
