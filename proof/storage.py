@@ -75,8 +75,8 @@ IMAGES_A_FAULT = 38
 PLANTED_IMAGES = 40
 """How many images of the life with the planted bug are looked at, at least."""
 
-SPARE_PERCENT = 102
-"""How many images are drawn for a hundred: neighbouring moments have some in common, which count once."""
+SPARE_PERCENT = 106
+"""How many images are drawn for a hundred: lives begin alike, and what they have in common counts once."""
 
 IMAGES_A_TASK = 50
 FAULTS_A_TASK = 5
@@ -252,7 +252,7 @@ def record(folder: Path, scenario: Scenario, *, pages: int, synchronous: str = "
         _open_with(f"pragma wal_autocheckpoint = {pages}", f"pragma synchronous = {synchronous}")
         if synchronous != "full":
             # The product looks for just this when an executor begins.
-            store.check_database = lambda _conn, _name: None
+            store.check_database = lambda *_asked, **_options: None
         _tell_all()
         desk = Desk(folder / STATE)
         with SqlJournal(desk.journal_url):

@@ -13,7 +13,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOOK_EVERY_S = 0.000_2
@@ -60,7 +60,9 @@ class Turns:
             yield
             return
         try:
-            self._wait(file)
+            # Where no number can be written, as on a full disk, the one who came is let go on all the same.
+            with suppress(OSError):
+                self._wait(file)
             yield
         finally:
             # Not by closing alone: a process that was forked meanwhile has the file open as well.

@@ -95,6 +95,20 @@ def test_a_failing_call_is_answered_and_what_went_out_is_durable(tmp_path, call,
 
 
 @needs_strace
+def test_writers_go_on_where_no_turn_can_be_written(tmp_path):
+    desk = Desk(tmp_path / STATE)
+    desks.decide(desk, SCENARIOS[0])
+    turns = desk.journal.with_name("journal.db-turns")
+    trace = tmp_path / "trace"
+    inject = ["pwrite64:error=ENOSPC:when=1+"]
+
+    assert run_traced(lambda: desks.act(desk, SCENARIOS[0]), trace, inject=inject, paths=[turns]) == 0
+    assert "(INJECTED)" in trace.read_text("ascii")
+    assert desks.recover(desk, SCENARIOS[0]) == []
+    assert desks.check(desk, SCENARIOS[0]) == []
+
+
+@needs_strace
 def test_a_log_whose_sync_failed_is_written_again_before_it_is_believed(tmp_path, monkeypatch):
     decided = tmp_path / "decided"
     desks.decide(Desk(decided), SCENARIOS[0])
