@@ -29,9 +29,12 @@ ROWS_MAX = 200_000
 
 QUANTITY_MAX = 10**12
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=32)]
-Words = Annotated[str, StringConstraints(max_length=500)]
+WITHOUT_NUL = "^[^\\x00]*$"
+"""What a journal can keep of a text: one with NUL is no answer of ours either."""
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=WITHOUT_NUL)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=WITHOUT_NUL)]
+Words = Annotated[str, StringConstraints(max_length=500, pattern=WITHOUT_NUL)]
 Quantity = Annotated[int, Field(ge=0, le=QUANTITY_MAX)]
 Micros = Annotated[int, Field(ge=-MICROS_MAX, le=MICROS_MAX)]
 Price = Annotated[int, Field(ge=0, lt=NOTIONAL_MICROS_MAX)]

@@ -279,6 +279,7 @@ UNPROVEN = {
     "a missing field": http("201 Created", {k: v for k, v in ORDER.items() if k != "status"}),
     "a quantity past its bound": http("201 Created", {**ORDER, "quantity": 10**13}),
     "a status that nobody knows": http("201 Created", {**ORDER, "status": "resting"}),
+    "a text with NUL": http("201 Created", {**ORDER, "reason": "a\0b"}),
     "another order": http("201 Created", {**ORDER, "client_order_id": "ta-IBM"}),
     "not numbers": http("201 Created", b'{"quantity": NaN}'),
     "200 instead of 201": http("200 OK", ORDER),
