@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from typing import Any, Protocol
@@ -20,28 +21,33 @@ from resources.journal import records
 from trading.audit import instant_from_text
 from trading.brokers import Arrival, BrokerDump, BrokerFill
 from trading.errors import BrokerUnavailable, JournalUnavailable
-from trading.invariants import Approval, Bust, Evidence, Replayed, Reservation
+from trading.invariants import NO_ROWS, Approval, Bust, Evidence, Replayed, Reservation, Stored
 from trading.journal import JournalEvent, JournalIntent
 from trading.orders import BrokerOrder, OrderStatus
 from trading.values import ClientOrderId, IntentId, Side, Symbol
 from trading.verdicts import Verdict
 
-QUESTIONS = (
-    "find_all_intents",
-    "find_judged_intents",
-    "find_all_orders",
-    "find_all_fills",
-    "find_all_busts",
-    "find_all_approvals",
-    "find_all_reservations",
-    "find_all_sessions",
-    "find_incidents",
-    "find_run_control",
-    "find_all_halts",
-    "find_all_executors",
-    "find_all_events",
-)
+QUESTION_OF = {
+    "approvals": "find_all_approvals",
+    "book_sessions": "find_all_sessions",
+    "busts": "find_all_busts",
+    "deliveries": "find_all_deliveries",
+    "executors": "find_all_executors",
+    "fills": "find_all_fills",
+    "halts": "find_all_halts",
+    "incidents": "find_incidents",
+    "intents": "find_all_intents",
+    "orders": "find_all_orders",
+    "outbox": "find_outbox",
+    "quote_releases": "find_all_releases",
+    "reservations": "find_all_reservations",
+    "run_control": "find_all_run_controls",
+    "verdicts": "find_all_verdicts",
+    "watch_list": "find_all_watched",
+}
+"""What is asked for each table: every row, every column."""
 
+QUESTIONS = (*QUESTION_OF.values(), "find_judged_intents", "find_all_events")
 
 MANY_EVENTS = 50_000
 """From so many events on their bodies are read when asked for: as dictionaries they would take gigabytes."""
@@ -155,7 +161,7 @@ def gather(
         lines = LogLines(audit_path) if audit_path.exists() else ()
     found = journal.answers(QUESTIONS)
     try:
-        controls = found["find_run_control"]
+        controls = found["find_all_run_controls"]
         return Evidence(
             intents=tuple(records.intent_of(row) for row in found["find_all_intents"]),
             judged={IntentId(row["intent_id"]): bool(row["passed"]) for row in found["find_judged_intents"]},
@@ -173,9 +179,10 @@ def gather(
             sessions=tuple(records.session_record_of(row) for row in found["find_all_sessions"]),
             incidents=tuple(records.incident_of(row) for row in found["find_incidents"]),
             run_control=records.run_control_of(controls[0] if controls else None),
-            halts=tuple(records.halt_of(row) for row in found["find_all_halts"]),
+            halts=tuple(records.halt_of(row) for row in found["find_all_halts"] if row["is_on"]),
             terms=tuple(records.executor_term_of(row) for row in found["find_all_executors"]),
             events=_events_of(found["find_all_events"]),
+            tables={table: _table(found[question]) for table, question in QUESTION_OF.items()},
             audit_lines=lines,
             checkpoint_faults=checkpoint_faults,
             dumps=tuple(dumps),
@@ -190,6 +197,14 @@ def gather(
         ) from error
 
 
+def _table(rows: Sequence[records.Row]) -> Stored:
+    """Return a table's rows as they are stored; as tuples, since a journal has thirty verdicts an intent."""
+    if not rows:
+        return NO_ROWS
+    columns = tuple(rows[0].keys())
+    return Stored(columns, tuple(tuple(map(row.__getitem__, columns)) for row in rows))
+
+
 class _Told(Mapping[str, Any]):
     """Read an event's body when asked for it: many events do not fit in memory as dictionaries.
 
@@ -201,21 +216,24 @@ class _Told(Mapping[str, Any]):
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            body = json.loads(self._text)
-        except ValueError:
-            return {}
-        return body if isinstance(body, dict) else {}
-
     def __getitem__(self, name: str) -> Any:
-        return self._read()[name]
+        return _object_of(self._text)[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
+        return iter(_object_of(self._text))
 
     def __len__(self) -> int:
-        return len(self._read())
+        return len(_object_of(self._text))
+
+
+@lru_cache(maxsize=1)
+def _object_of(text: str) -> dict[str, Any]:
+    """Return a body's object; kept until another one is asked for, since each is asked for several times."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _events_of(rows: Sequence[records.Row]) -> tuple[JournalEvent, ...]:

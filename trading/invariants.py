@@ -8,15 +8,16 @@ executor itself does about a disagreement is reconciliation.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
 from trading.audit import GENESIS, chained, content_of, line_of
-from trading.brokers import BrokerDump, BrokerFill, differences
+from trading.brokers import BrokerDump, BrokerFill, differences, request_payload
 from trading.decisions import sent_payload_hash
 from trading.errors import BadInput
+from trading.findings import PARKED
 from trading.guards import GUARDS, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import (
@@ -41,8 +42,9 @@ from trading.lifecycle import (
     transition,
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
-from trading.protocol import FindingKind
-from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol
+from trading.protocol import FindingKind, request_of
+from trading.rebuild import KEYS, Row, Value, rebuilt
+from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
 
 
 class Approval(NamedTuple):
@@ -74,6 +76,17 @@ class Bust(NamedTuple):
     intent_id: IntentId
 
 
+class Stored(NamedTuple):
+    """Hold all rows of one table as its database holds them, each with a value a column."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+
+NO_ROWS = Stored((), ())
+"""An empty table."""
+
+
 class Replayed(NamedTuple):
     """Hold the digest of a session's decisions as recorded, and as made again from the same inputs."""
 
@@ -97,7 +110,8 @@ class Evidence:
 
     `fills` are all that were ever booked, those that `busts` take back among them. `judged` says of each
     intent with stored verdicts whether all of them passed. `live_orders` are those sent for real money.
-    `halts` and `terms` are those in force. `audit_lines` are the log's lines in order, the last one maybe
+    `halts` and `terms` are those in force. `tables` are all rows of every table but the events, by its name:
+    what the other fields are records of. `audit_lines` are the log's lines in order, the last one maybe
     torn; `None` where there is no log to compare. `checkpoint_faults` says what the signed checkpoints find
     wrong, `None` where they were not looked at. `dumps` holds one dump a broker account. `is_healed` says
     that recovery has run to its end and nothing runs now; `as_of` is then its time. `replayed` and
@@ -118,6 +132,7 @@ class Evidence:
     halts: tuple[Halt, ...] = ()
     terms: tuple[ExecutorTerm, ...] = ()
     events: tuple[JournalEvent, ...] = ()
+    tables: Mapping[str, Stored] = field(default_factory=dict)
     audit_lines: Iterable[str] | None = None
     checkpoint_faults: tuple[str, ...] | None = None
     dumps: tuple[BrokerDump, ...] = ()
@@ -181,8 +196,8 @@ NOTHING_FOLDED = Folded(None, None)
 class Facts:
     """Hold evidence with what several invariants look up in it, each made once.
 
-    `alarmed` are the intents that an incident names, `told_apart` those of which one says that the broker
-    has them otherwise; `busted` are the executions that the broker took back.
+    `incidents_of` are the incidents that name an intent; `busted` are the executions that the broker took
+    back.
     """
 
     evidence: Evidence
@@ -192,8 +207,7 @@ class Facts:
     fills_of: Mapping[ClientOrderId, Sequence[Fill]]
     steps_of: Mapping[str, Sequence[JournalEvent]]
     folded: Mapping[str, Folded]
-    alarmed: frozenset[str]
-    told_apart: frozenset[str]
+    incidents_of: Mapping[str, Sequence[Incident]]
     busted: frozenset[str]
     at_brokers: Mapping[ClientOrderId, Sequence[BrokerOrder]]
     dumped_accounts: frozenset[str]
@@ -211,6 +225,10 @@ def facts_of(evidence: Evidence) -> Facts:
     for event in evidence.events:
         if event.intent_id and event.kind in _STEPS:
             steps_of[event.intent_id].append(event)
+    incidents_of: dict[str, list[Incident]] = defaultdict(list)
+    for incident in evidence.incidents:
+        if incident.intent_id:
+            incidents_of[incident.intent_id].append(incident)
     at_brokers: dict[ClientOrderId, list[BrokerOrder]] = defaultdict(list)
     for dump in evidence.dumps:
         for at_broker in dump.orders:
@@ -223,10 +241,7 @@ def facts_of(evidence: Evidence) -> Facts:
         fills_of=fills_of,
         steps_of=steps_of,
         folded={intent_id: _folded(events) for intent_id, events in steps_of.items()},
-        alarmed=frozenset(incident.intent_id for incident in evidence.incidents if incident.intent_id),
-        told_apart=frozenset(
-            incident.intent_id for incident in evidence.incidents if incident.kind in TOLD_APART
-        ),
+        incidents_of=incidents_of,
         busted=frozenset(bust.takes_back for bust in evidence.busts),
         at_brokers=at_brokers,
         dumped_accounts=frozenset(dump.account for dump in evidence.dumps),
@@ -244,10 +259,15 @@ EXECUTOR_BEGAN, RECONCILED = "executor_began", "reconciled"
 BUST = "bust"
 LIVE = "live"
 
-TOLD_APART = frozenset({FindingKind.ZOMBIE, FindingKind.ORPHAN, FindingKind.MISMATCHED, "fill_refused"})
-"""The kinds of incidents that tell a person how a broker has an order otherwise than the journal."""
+ENDED_OTHERWISE = frozenset({FindingKind.ZOMBIE, FindingKind.ORPHAN, FindingKind.MISMATCHED})
+"""The kinds of incidents that tell a person how an order ended otherwise at the broker than here."""
 
-_DIGEST_OF = {BOOK_OPENED: "opening_sha", "decided": "decisions_sha", "settled": "closing_sha"}
+FILLED_OTHERWISE = ENDED_OTHERWISE | {FindingKind.FILL_REFUSED}
+"""The kinds that tell how an order's fills are others at the broker."""
+
+HELD_UP = FILLED_OTHERWISE | {FindingKind.UNRESOLVED}
+"""The kinds that tell why an open intent does not go on."""
+
 _STEPS = {step.value: step for step in Step}
 _MAKING = {Step.PREPARED.value, Step.REPLACED.value}
 """The events of which each makes an order's row; a replacement makes the next generation's."""
@@ -255,6 +275,9 @@ _PREPARING = _MAKING | {Step.PREPARED_AGAIN.value}
 _ENDINGS = {state.value for state in IntentState if not state.is_open}
 _OF_ACCOUNTS = {HALTED, HALT_LIFTED, EXECUTOR_BEGAN, RECONCILED}
 _GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
+
+SHOWN_MAX = 60
+"""Characters of a value that a violation shows."""
 
 NEVER = 2**62
 """A place in the sequence that no event has."""
@@ -323,7 +346,8 @@ def nothing_is_lost(facts: Facts) -> Iterator[Violation]:
     """INV3: once healed, each intent has ended, is parked with an alarm, or rightly goes on.
 
     Rightly means: it waits for a person or its send before `not_after`, its order is open at the broker, or
-    it is held by a halt. A violation is an intent that nothing moves any more and nobody was told of; at
+    a halt holds it: the kill switch, a pause, or one for what an incident tells of its very order. A
+    violation is an intent that nothing moves any more and nobody was told of; at
     any time, an open intent of a settled session.
     """
     settled = {
@@ -344,23 +368,21 @@ def _why_lost(facts: Facts, row: JournalIntent) -> str:
     if row.state in {IntentState.PENDING_APPROVAL, IntentState.APPROVED}:
         is_late = evidence.as_of is not None and evidence.as_of >= row.not_after
         return "not_after has passed" if is_late else ""
-    if row.intent_id in facts.alarmed:
+    orders = facts.orders_of.get(row.intent_id, ())
+    if row.stage is not Stage.PARKED and any(_is_told(facts, row, own, HELD_UP) for own in orders):
         return ""
     match row.stage:
         case Stage.WORKING:
             if row.account not in facts.dumped_accounts:
                 return ""
-            found = [
-                order
-                for own in facts.orders_of.get(row.intent_id, ())
-                for order in facts.at_brokers.get(own.client_order_id, ())
-            ]
+            found = [order for own in orders for order in facts.at_brokers.get(own.client_order_id, ())]
             if not found:
                 return "the broker has no order of it, and nobody was told"
             is_over = all(order.status.is_terminal for order in found)
             return "its order has ended at the broker" if is_over else ""
         case Stage.PARKED:
-            return "no incident tells a person of it"
+            is_told = any(incident.kind == PARKED for incident in facts.incidents_of.get(row.intent_id, ()))
+            return "" if is_told else "no incident tells a person of it"
         case Stage.NONE:
             return "" if _is_held(evidence, row) else "its outcome is neither proven nor parked"
         case _:
@@ -370,17 +392,39 @@ def _why_lost(facts: Facts, row: JournalIntent) -> str:
 def _is_held(evidence: Evidence, row: JournalIntent) -> bool:
     """Say whether a halt keeps an intent from being sent again."""
     control = evidence.run_control
-    if control is not None and (control.kill_switch_on or control.paused):
-        return True
+    is_stopped = control is not None and (control.kill_switch_on or control.paused)
+    return is_stopped or _is_halted(evidence, row)
+
+
+def _is_halted(evidence: Evidence, row: JournalIntent) -> bool:
+    """Say whether the account or the instrument of an intent is halted."""
     return any(
         halt.account == row.account and halt.symbol in {"", row.intent.symbol} for halt in evidence.halts
     )
 
 
-def endings_agree(facts: Facts) -> Iterator[Violation]:
-    """INV4: how an intent ended agrees with what the broker says of its orders, or an incident tells how not.
+def _is_told(facts: Facts, row: JournalIntent, order: JournalOrder, kinds: Collection[str]) -> bool:
+    """Say whether a person is still told, by a standing halt, how the broker has an order otherwise.
 
-    A lying broker may wake an order that was proven absent; then a person is told, and it is no violation.
+    An incident is about the order whose id stands in it; one that names none, about the intent's last.
+    Lifting the halt says that it was put right: from then on everything has to agree again.
+    """
+    if not _is_halted(facts.evidence, row):
+        return False
+    own = facts.orders_of[row.intent_id]
+    for incident in facts.incidents_of.get(row.intent_id, ()):
+        if incident.kind in kinds and incident.account == row.account:
+            named = [each for each in own if each.client_order_id in incident.detail]
+            if order in (named or own[-1:]):
+                return True
+    return False
+
+
+def endings_agree(facts: Facts) -> Iterator[Violation]:
+    """INV4: how an intent ended agrees with what the broker says of its orders, or a halt tells how not.
+
+    A lying broker may wake an order that was proven absent; then a person is told by an incident of that
+    order, and while the halt for it stands it is no violation.
     A violation is an order that is open at the broker behind an ended intent, has another ending there, or
     is not there though the broker once acknowledged it; or an intent that ended as nothing while its order
     filled.
@@ -388,9 +432,9 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
     for row in facts.evidence.intents:
         if row.state.is_open or row.account not in facts.dumped_accounts:
             continue
-        if row.intent_id in facts.told_apart:
-            continue
         for order in facts.orders_of.get(row.intent_id, ()):
+            if _is_told(facts, row, order, ENDED_OTHERWISE):
+                continue
             found = facts.at_brokers.get(order.client_order_id, ())
             if not found and order.broker_order_id:
                 yield Violation(
@@ -434,7 +478,8 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
             )
         if not 0 <= booked <= sent:
             yield Violation(INV5, order.client_order_id, f"fills of {booked} on an order of {sent}")
-        if order.intent_id in facts.told_apart:
+        row = facts.intents.get(order.intent_id)
+        if row is not None and _is_told(facts, row, order, FILLED_OTHERWISE):
             continue
         booked -= sum(
             fill.quantity
@@ -442,7 +487,6 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
             if fill.execution_id in facts.busted
         )
         for at_broker in facts.at_brokers.get(order.client_order_id, ()):
-            row = facts.intents.get(order.intent_id)
             is_over = row is not None and not row.state.is_open
             if booked > at_broker.filled_quantity or (is_over and booked != at_broker.filled_quantity):
                 yield Violation(
@@ -512,29 +556,76 @@ def nothing_goes_back(facts: Facts) -> Iterator[Violation]:
 
 
 def rows_follow_from_events(facts: Facts) -> Iterator[Violation]:
-    """INV7: each intent's row is what its events fold to, and each other row has the event that made it.
+    """INV7: every row of every table is what the events say, value by value.
 
-    A violation is a row that was changed without an event, or an event whose row is gone.
+    The rows are made again out of the events alone (rebuild.py). A violation is a row that was changed, put
+    in or taken out without an event, or an event that does not follow from those before.
     """
-    for row in facts.evidence.intents:
-        folded: Folded = facts.folded.get(row.intent_id, NOTHING_FOLDED)
-        if folded.refused is not None:
-            if not folded.refused.goes_back:
-                where = f"event {folded.refused.event.seq}"
-                yield Violation(INV7, row.intent_id, f"{where}: {folded.refused.why}")
-        elif folded.place is None:
-            yield Violation(INV7, row.intent_id, "has no events")
-        elif found := _unlike(row, folded.place, facts.steps_of[row.intent_id][0]):
-            yield Violation(INV7, row.intent_id, found)
-    for intent_id in facts.steps_of:
-        if intent_id not in facts.intents:
-            yield Violation(INV7, intent_id, "has events, but no row")
-    yield from _orders_without_events(facts)
-    yield from _fills_without_events(facts)
-    yield from _busts_without_events(facts)
-    yield from _sessions_without_events(facts)
-    yield from _run_control_without_events(facts)
-    yield from _halts_without_events(facts)
+    evidence = facts.evidence
+    stored = {table: _by_key(table, evidence.tables.get(table, NO_ROWS)) for table in KEYS}
+    columns = {table: evidence.tables.get(table, NO_ROWS).columns for table in KEYS}
+    told: JournalEvent | None = None
+
+    def tell() -> Iterator[JournalEvent]:
+        nonlocal told
+        for event in evidence.events:
+            told = event
+            yield event
+
+    try:
+        for table, row in rebuilt(tell()):
+            key = tuple(row[name] for name in KEYS[table])
+            found = stored[table].pop(key, None)
+            if found is None:
+                yield Violation(INV7, _keyed(key), f"{table}: its row is gone, but its events are here")
+            elif found != tuple(map(row.get, columns[table])):
+                yield from _unlike(table, row, dict(zip(columns[table], found, strict=True)), evidence)
+    except BadInput as error:
+        # What goes back is told by the invariant above; the rows of what comes after cannot be made again.
+        if told and not any(place.refused and place.refused.event is told for place in facts.folded.values()):
+            yield Violation(INV7, told.intent_id or f"event {told.seq}", str(error))
+        yield from _refused_steps(facts)
+        return
+    for table, rows in stored.items():
+        for key in rows:
+            yield Violation(INV7, _keyed(key), f"{table}: a row without the event that made it")
+    for record in evidence.sessions:
+        if record.closing is not None and record.closing.sha() != record.closing_sha:
+            subject = f"{record.book} {record.session}"
+            yield Violation(INV7, subject, "its closing book is not the one that was settled")
+
+
+def _refused_steps(facts: Facts) -> Iterator[Violation]:
+    for intent_id, (_, refused) in facts.folded.items():
+        if refused is not None and not refused.goes_back:
+            yield Violation(INV7, intent_id, f"event {refused.event.seq}: {refused.why}")
+
+
+def _by_key(table: str, stored: Stored) -> dict[tuple[Value, ...], tuple[Value, ...]]:
+    if not stored.rows:
+        return {}
+    places = [stored.columns.index(name) for name in KEYS[table]]
+    return {tuple([row[place] for place in places]): row for row in stored.rows}
+
+
+def _unlike(table: str, row: Row, found: Mapping[str, Value], evidence: Evidence) -> Iterator[Violation]:
+    """Report each value of a row that is not what its events say."""
+    key = tuple(row[name] for name in KEYS[table])
+    for name, value in found.items():
+        if value != row.get(name):
+            says = [_shown(each, evidence.planted_secrets) for each in (value, row.get(name))]
+            yield Violation(INV7, _keyed(key), f"{table}.{name} is {says[0]}, its events say {says[1]}")
+
+
+def _keyed(key: tuple[Value, ...]) -> str:
+    return " ".join(map(str, key)).rstrip()
+
+
+def _shown(value: Value, secrets: Iterable[str]) -> str:
+    if isinstance(value, str) and _holds(value, secrets):
+        return "a text with a planted secret"
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN_MAX else f"{shown[:SHOWN_MAX]}…"
 
 
 def _folded(events: Sequence[JournalEvent]) -> Folded:
@@ -555,123 +646,6 @@ def _folded(events: Sequence[JournalEvent]) -> Folded:
             return Folded(place, Refused(event, after.message, after.code in {STALE_VERSION, STALE_EPOCH}))
         place = after
     return Folded(place, None)
-
-
-def _unlike(row: JournalIntent, place: Place, registered: JournalEvent) -> str:
-    """Return how a row differs from what its events say, empty where it does not."""
-    found = Place(
-        row.state, row.stage, row.version, row.epoch, row.generation, row.quantity, row.filled_quantity
-    )
-    unlike = [
-        f"{name} is {has}, its events say {says}"
-        for name, has, says in zip(Place._fields, found, place, strict=True)
-        if has != says
-    ]
-    body = registered.body
-    if row.payload_hash != body.get("payload_hash"):
-        unlike.append("payload_hash is not the one registered")
-    if row.intent.payload() != body.get("payload"):
-        unlike.append("payload is not the one registered")
-    return "; ".join(unlike)
-
-
-def _orders_without_events(facts: Facts) -> Iterator[Violation]:
-    """Report order rows without the event that prepared them, and such events without their row."""
-    prepared: dict[str, str] = {}
-    for event in facts.evidence.events:
-        if event.kind in _MAKING:
-            request = event.body.get("request", {})
-            prepared[str(request.get("client_order_id"))] = str(event.body.get("request_sha"))
-    for order in facts.evidence.orders:
-        if order.client_order_id not in prepared:
-            yield Violation(INV7, order.client_order_id, "an order's row without the event that prepared it")
-        elif prepared[order.client_order_id] != order.request_sha:
-            yield Violation(INV7, order.client_order_id, "request_sha is not the one prepared")
-    for client_order_id in prepared:
-        if client_order_id not in facts.orders:
-            yield Violation(INV7, client_order_id, "was prepared, but its row is gone")
-
-
-def _fills_without_events(facts: Facts) -> Iterator[Violation]:
-    """Report fill rows without the event that booked them, and such events without their row."""
-    booked: dict[str, tuple[object, ...]] = {}
-    for event in facts.evidence.events:
-        if event.kind == Step.FILLED:
-            body = event.body
-            terms = (body.get("quantity"), body.get("price_micros"), body.get("commission_micros"))
-            booked[str(body.get("execution_id"))] = terms
-    rows = {fill.execution_id: _terms(fill) for fill in facts.evidence.fills}
-    for execution_id in rows.keys() | booked.keys():
-        if execution_id not in rows:
-            yield Violation(INV7, execution_id, "was booked, but its row is gone")
-        elif execution_id not in booked:
-            yield Violation(INV7, execution_id, "a fill's row without the event that booked it")
-        elif rows[execution_id] != booked[execution_id]:
-            yield Violation(INV7, execution_id, "a fill's row is not what its event booked")
-
-
-def _busts_without_events(facts: Facts) -> Iterator[Violation]:
-    told = {
-        (str(event.body.get("execution_id")), str(event.body.get("takes_back")))
-        for event in facts.evidence.events
-        if event.kind == BUST
-    }
-    rows = {(bust.execution_id, bust.takes_back) for bust in facts.evidence.busts}
-    for execution_id, takes_back in sorted(told ^ rows):
-        yield Violation(INV7, execution_id, f"its row and its event differ on taking {takes_back} back")
-
-
-def _sessions_without_events(facts: Facts) -> Iterator[Violation]:
-    """Report sessions whose decisions, opening or closing book are not those that their events tell."""
-    digests: dict[tuple[str, str, str], dict[str, object]] = defaultdict(dict)
-    for event in facts.evidence.events:
-        name = _DIGEST_OF.get(event.kind)
-        if name:
-            digests[event.book, event.lane, event.session][name] = event.body.get(name)
-    for record in facts.evidence.sessions:
-        subject = f"{record.book} {record.session}"
-        told = digests[record.book, record.lane, record.session.isoformat()]
-        for name in _DIGEST_OF.values():
-            if getattr(record, name) != told.get(name, ""):
-                yield Violation(INV7, subject, f"{name} is not the one that its event tells")
-        if record.closing is not None and record.closing.sha() != record.closing_sha:
-            yield Violation(INV7, subject, "its closing book is not the one that was settled")
-
-
-def _run_control_without_events(facts: Facts) -> Iterator[Violation]:
-    control = facts.evidence.run_control
-    if control is None:
-        return
-    told = next((event for event in reversed(facts.evidence.events) if event.kind == RUN_CONTROL), None)
-    says = {"kill_switch_on": False, "paused": False} if told is None else told.body.get("after")
-    if says != {"kill_switch_on": control.kill_switch_on, "paused": control.paused}:
-        yield Violation(INV7, "run control", "its switches are not those of the last event that set them")
-
-
-def _halts_without_events(facts: Facts) -> Iterator[Violation]:
-    """Report halts, and executors' terms, that are not as the last event of them left them."""
-    halted: set[tuple[str, str]] = set()
-    terms: dict[tuple[str, str], tuple[int, bool]] = {}
-    for event in facts.evidence.events:
-        if event.kind not in _OF_ACCOUNTS:
-            continue
-        account, symbol = str(event.body.get("account")), str(event.body.get("symbol"))
-        if event.kind == HALTED:
-            halted.add((account, symbol))
-        elif event.kind == HALT_LIFTED:
-            halted.discard((account, symbol))
-        else:
-            terms[account, event.lane] = (event.body.get("term", 0), event.kind == RECONCILED)
-    for account, symbol in sorted(halted ^ {(halt.account, halt.symbol) for halt in facts.evidence.halts}):
-        subject = f"halt of {account} {symbol}".rstrip()
-        yield Violation(INV7, subject, "its row is not as the last event of it left it")
-    rows = {
-        (term.account, term.lane): (term.term, term.reconciled_at is not None)
-        for term in facts.evidence.terms
-    }
-    for account, lane in sorted(terms.keys() | rows.keys()):
-        if terms.get((account, lane)) != rows.get((account, lane)):
-            yield Violation(INV7, f"executor of {account} {lane}", "its term is not the last one begun")
 
 
 def chain_holds(facts: Facts) -> Iterator[Violation]:
@@ -744,17 +718,21 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
     """INV10: what was prepared passed every guard on the payload that was decided, and was paid for.
 
     The money and shares of each book are followed through its events: at no event are open orders promised
-    more than there is. A violation is an order that a guard stopped, of another payload than decided, for
-    which the money or the shares were not there, or whose reservation is not what is left of its promise.
+    more than there is. A violation is an order that a guard stopped, of another payload than decided, that
+    asks for anything but what its intent has left, for which the money or the shares were not there, or
+    whose reservation is not what is left of its promise.
     """
     for row in facts.evidence.intents:
         if facts.evidence.judged.get(row.intent_id, True) or row.state is IntentState.REJECTED:
             continue
         yield Violation(INV10, row.intent_id, f"is {_where(row)} though a guard stopped its decision")
     purses = _Purses(facts)
+    asked = _Asked(facts)
     for event in facts.evidence.events:
         if event.kind in _PREPARING:
             yield from _unguarded(facts, event)
+        if found := asked.after(event):
+            yield Violation(INV10, event.intent_id, f"event {event.seq}: {found}")
         if found := purses.after(event):
             yield Violation(INV10, event.intent_id, f"event {event.seq}: {found}")
     yield from purses.unlike_rows()
@@ -771,6 +749,41 @@ def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
     steps = facts.steps_of.get(event.intent_id, ())
     if event.kind in _MAKING and event.body.get("payload_hash") != steps[0].body.get("payload_hash"):
         yield Violation(INV10, event.intent_id, f"event {event.seq}: another payload than was decided")
+
+
+class _Asked:
+    """Follow what each intent may ask a broker for, event by event."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._generations: Counter[str] = Counter()
+        self._filled: Counter[str] = Counter()
+
+    def after(self, event: JournalEvent) -> str:
+        """Take one event in; return how what was prepared is not what was left to ask for."""
+        if event.kind == Step.FILLED:
+            self._filled[event.intent_id] += event.body.get("quantity", 0)
+        if event.kind not in _MAKING:
+            return ""
+        generation = self._generations[event.intent_id]
+        self._generations[event.intent_id] += 1
+        row = self._facts.intents.get(event.intent_id)
+        if row is None:
+            return ""
+        left = request_payload(
+            request_of(replace(row, generation=generation, filled_quantity=self._filled[event.intent_id]))
+        )
+        request = event.body.get("request", {})
+        unlike = [
+            f"{name} {_shown(request.get(name), self._facts.evidence.planted_secrets)}, not {value!r}"
+            for name, value in left.items()
+            if request.get(name) != value
+        ]
+        if unlike or len(request) != len(left):
+            return f"asks for something else than its intent: {', '.join(unlike)}"
+        if digest(request) != event.body.get("request_sha"):
+            return "request_sha is not that of the request"
+        return ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,7 +8,9 @@ the log can be believed (audit.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from trading.audit import instant_text
@@ -18,12 +20,37 @@ from trading.lifecycle import Event, IntentState, Place, Refusal, Step, transiti
 from trading.orders import OrderStatus
 from trading.values import canonical_json
 
-Row = dict[str, str | int | None]
-"""One row by column name, with the values that the journal's database holds."""
+Value = str | int | None
+"""What one column of one row holds in the journal's database."""
+
+Row = dict[str, Value]
+"""One row by column name."""
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "approvals": ("nonce",),
+    "book_sessions": ("book", "lane", "session"),
+    "busts": ("execution_id",),
+    "deliveries": ("outbox_id", "attempt"),
+    "executors": ("account", "lane"),
+    "fills": ("execution_id",),
+    "halts": ("account", "symbol"),
+    "incidents": ("incident_id",),
+    "intents": ("intent_id",),
+    "orders": ("client_order_id",),
+    "outbox": ("outbox_id",),
+    "quote_releases": ("row_id",),
+    "reservations": ("client_order_id",),
+    "run_control": ("scope",),
+    "verdicts": ("intent_id", "place"),
+    "watch_list": ("client_order_id",),
+}
+"""The tables of the journal but `events`, each with its primary key."""
 
 _VERDICT_COLUMNS = (
     "guard", "passed", "reason", "observed", "limit_value", "largest_quantity", "limits_sha",
 )  # fmt: skip
+
+_STEPS = {step.value: step for step in Step}
 
 _WITHOUT_ROWS = frozenset({"conflict"})
 """Events that are history and nothing else."""
@@ -32,8 +59,20 @@ _WITHOUT_ROWS = frozenset({"conflict"})
 def rebuild(events: Iterable[JournalEvent]) -> dict[str, list[Row]]:
     """Return the rows of each table of the journal but `events`, in the order of their primary keys.
 
-    The events are all there are, from the first. Raises `BadInput` where one does not follow from those
-    before, lacks something that its rows need, or is of a kind that this version does not know.
+    Raises as `rebuilt` does.
+    """
+    tables: dict[str, list[Row]] = {table: [] for table in KEYS}
+    for table, row in rebuilt(events):
+        tables[table].append(row)
+    return {table: sorted(rows, key=itemgetter(*KEYS[table])) for table, rows in tables.items()}
+
+
+def rebuilt(events: Iterable[JournalEvent]) -> Iterator[tuple[str, Row]]:
+    """Yield each row with its table once no later event can change it, the others after the last event.
+
+    The events are all there are, from the first. Holds what is open only, so that a journal of any length
+    can be gone through. Raises `BadInput` where one does not follow from those before, lacks something that
+    its rows need, or is of a kind that this version does not know.
     """
     state = _State()
     for event in events:
@@ -41,60 +80,55 @@ def rebuild(events: Iterable[JournalEvent]) -> dict[str, list[Row]]:
             state.take(event)
         except KeyError as error:
             raise BadInput(f"event {event.seq} ({event.kind}): {error} is not there") from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"event {event.seq} ({event.kind}): {error}") from error
-    return state.tables()
+        yield from state.done
+        state.done.clear()
+    yield from state.left()
 
 
 class _State:
-    """Hold rows by primary key while events are told."""
+    """Hold rows by primary key while events are told; `done` are those that no later event changes."""
 
     def __init__(self) -> None:
+        self.done: list[tuple[str, Row]] = []
+        self.counted: Counter[str] = Counter()
         self.places: dict[str, Place] = {}
         self.intents: dict[str, Row] = {}
-        self.verdicts: dict[tuple[str, int], Row] = {}
-        self.approvals: dict[str, Row] = {}
         self.orders: dict[str, Row] = {}
         self.order_ids: dict[tuple[str, int], str] = {}
-        self.fills: dict[str, Row] = {}
         self.reservations: dict[str, Row] = {}
         self.book_sessions: dict[tuple[str, str, str], Row] = {}
-        self.busts: dict[str, Row] = {}
         self.executors: dict[tuple[str, str], Row] = {}
         self.halts: dict[tuple[str, str], Row] = {}
         self.run_control: dict[str, Row] = {}
         self.outbox: dict[int, Row] = {}
-        self.deliveries: dict[tuple[int, int], Row] = {}
-        self.quote_releases: dict[str, Row] = {}
-        self.incidents: dict[int, Row] = {}
-        self.watch_list: dict[str, Row] = {}
 
-    def tables(self) -> dict[str, list[Row]]:
-        """Return the rows, by table."""
-        keyed: dict[str, dict[Any, Row]] = {
-            "approvals": self.approvals,
+    def left(self) -> Iterator[tuple[str, Row]]:
+        """Yield the rows that a later event could have changed."""
+        held: dict[str, Mapping[Any, Row]] = {
             "book_sessions": self.book_sessions,
-            "busts": self.busts,
-            "deliveries": self.deliveries,
             "executors": self.executors,
-            "fills": self.fills,
             "halts": self.halts,
-            "incidents": self.incidents,
             "intents": self.intents,
             "orders": self.orders,
             "outbox": self.outbox,
-            "quote_releases": self.quote_releases,
             "reservations": self.reservations,
             "run_control": self.run_control,
-            "verdicts": self.verdicts,
-            "watch_list": self.watch_list,
         }
-        return {name: [rows[key] for key in sorted(rows)] for name, rows in keyed.items()}
+        for table, rows in held.items():
+            for row in rows.values():
+                yield table, row
+
+    def add(self, table: str, row: Row) -> None:
+        """Put in a row that nothing changes any more."""
+        self.counted[table] += 1
+        self.done.append((table, row))
 
     def take(self, event: JournalEvent) -> None:
         """Do to the rows what one event tells."""
         at = instant_text(event.at)
-        if event.kind in set(Step):
+        if event.kind in _STEPS:
             self._take_step(event, at)
             return
         match event.kind:
@@ -112,12 +146,13 @@ class _State:
                     "first_absent_at": None,
                 }
             case "bust":
-                self.busts[event.body["execution_id"]] = {
+                bust: Row = {
                     "execution_id": event.body["execution_id"],
                     "takes_back": event.body["takes_back"],
                     "intent_id": event.intent_id,
                     "at": at,
                 }
+                self.add("busts", bust)
             case "executor_began":
                 account = event.body["account"]
                 self.executors[account, event.lane] = {
@@ -141,15 +176,15 @@ class _State:
                     "changed_at": at,
                 }
             case "incident":
-                number = len(self.incidents) + 1
-                self.incidents[number] = {
-                    "incident_id": number,
+                incident: Row = {
+                    "incident_id": self.counted["incidents"] + 1,
                     "kind": event.body["incident"],
                     "account": event.body["account"],
                     "intent_id": event.intent_id,
                     "detail": event.reason,
                     "at": at,
                 }
+                self.add("incidents", incident)
             case "run_control":
                 self.run_control["all"] = {
                     "scope": "all",
@@ -160,13 +195,14 @@ class _State:
                     "changed_at": at,
                 }
             case "quote_released":
-                self.quote_releases[event.body["row_id"]] = {
+                release: Row = {
                     "row_id": event.body["row_id"],
-                    "seq": len(self.quote_releases) + 1,
+                    "seq": self.counted["quote_releases"] + 1,
                     "actor": event.actor,
                     "reason": event.reason,
                     "released_at": at,
                 }
+                self.add("quote_releases", release)
             case "message_queued" | "messages_leased" | "message_tried":
                 self._take_message(event, at)
             case _:
@@ -230,13 +266,14 @@ class _State:
                     row |= {"attempts": int(row["attempts"] or 0) + 1, "due_at": body["due_at"]}
             case _:
                 self.outbox[body["outbox_id"]] |= {"status": body["status"], "due_at": body["due_at"]}
-                self.deliveries[body["outbox_id"], body["attempt"]] = {
+                delivery: Row = {
                     "outbox_id": body["outbox_id"],
                     "attempt": body["attempt"],
                     "is_delivered": int(body["status"] == "delivered"),
                     "reason": event.reason,
                     "at": at,
                 }
+                self.add("deliveries", delivery)
 
     # ---------------------------------------------------------------------------- an intent and its order
 
@@ -278,6 +315,17 @@ class _State:
             case _:
                 # Never prepared: the intent is all there is.
                 pass
+        if not place.state.is_open:
+            self._end(event.intent_id, place)
+
+    def _end(self, intent_id: str, place: Place) -> None:
+        """Let go of an intent's rows: nothing changes them once it has ended."""
+        self.add("intents", self.intents.pop(intent_id))
+        for generation in range(place.generation + 1):
+            order_id = self.order_ids.pop((intent_id, generation), None)
+            if order_id is not None:
+                self.add("orders", self.orders.pop(order_id))
+                self.add("reservations", self.reservations.pop(order_id))
 
     def _register(self, event: JournalEvent, at: str) -> None:
         body, payload = event.body, event.body["payload"]
@@ -295,14 +343,11 @@ class _State:
             "changed_at": at,
         }
         for number, verdict in enumerate(body["verdicts"]):
-            self.verdicts[event.intent_id, number] = {
-                "intent_id": event.intent_id,
-                "place": number,
-                **dict(zip(_VERDICT_COLUMNS, verdict, strict=True)),
-            }
+            told = dict(zip(_VERDICT_COLUMNS, verdict, strict=True))
+            self.add("verdicts", {"intent_id": event.intent_id, "place": number, **told})
 
     def _answer(self, event: JournalEvent, at: str) -> None:
-        self.approvals[event.body["nonce"]] = {
+        answer: Row = {
             "nonce": event.body["nonce"],
             "intent_id": event.intent_id,
             "answer": event.kind,
@@ -312,6 +357,7 @@ class _State:
             "version": event.body["version"],
             "at": at,
         }
+        self.add("approvals", answer)
 
     def _prepare(self, event: JournalEvent, place: Place, at: str) -> None:
         body, request = event.body, event.body["request"]
@@ -363,9 +409,9 @@ class _State:
         body = event.body
         order_id = body["client_order_id"]
         order, reservation = self.orders[order_id], self.reservations[order_id]
-        self.fills[body["execution_id"]] = {
+        fill: Row = {
             "execution_id": body["execution_id"],
-            "seq": len(self.fills) + 1,
+            "seq": self.counted["fills"] + 1,
             "client_order_id": order_id,
             "intent_id": event.intent_id,
             "book": event.book,
@@ -378,6 +424,7 @@ class _State:
             "commission_micros": body["commission_micros"],
             "filled_at": body["filled_at"],
         }
+        self.add("fills", fill)
         filled = int(order["filled_quantity"] or 0) + body["quantity"]
         status = OrderStatus.FILLED if filled == order["quantity"] else OrderStatus.PARTIAL_FILL
         order |= {"filled_quantity": filled, "status": status.value}
@@ -405,13 +452,14 @@ class _State:
                 order |= {"status": OrderStatus.REJECTED.value, "reason": event.reason}
             case Step.PROVEN_ABSENT:
                 order |= {"status": OrderStatus.REJECTED.value, "reason": "proven_absent"}
-                self.watch_list[event.body["client_order_id"]] = {
-                    "client_order_id": event.body["client_order_id"],
+                watched: Row = {
+                    "client_order_id": body["client_order_id"],
                     "account": order["account"],
                     "session": event.session,
                     "reason": event.reason,
                     "at": at,
                 }
+                self.add("watch_list", watched)
             case Step.CLOSED | Step.FOUND_CLOSED if not is_filled:
                 order |= {"status": body["status"], "reason": event.reason}
                 order["broker_order_id"] = body["broker_order_id"]

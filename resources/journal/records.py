@@ -6,6 +6,7 @@ Imports no database: the console's reading verbs start in a moment.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -38,6 +39,10 @@ class Row(Protocol):
 
     def __getitem__(self, name: str, /) -> Any:
         """Return the value of a column."""
+        ...
+
+    def keys(self) -> Iterable[str]:
+        """Return the names of the columns."""
         ...
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
+from proof.lives import Life
 from resources import evidence as gathering
 from resources.evidence import gather, paper_dump, stored_verdicts
+from resources.journal import schema
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
@@ -15,9 +18,10 @@ from tests.adapters.broker_rules import CALENDAR, CLOSE, EARLY, MODEL, OPEN, SES
 from trading.audit import line_of
 from trading.errors import BrokerUnavailable, JournalUnavailable
 from trading.guards import NO_LIMIT
-from trading.invariants import violations
+from trading.invariants import Stored, violations
 from trading.journal import RunControlAction
 from trading.positions import opened_book
+from trading.rebuild import KEYS
 from trading.testing import example_decision, example_intent
 from trading.values import ClientOrderId
 from trading.verdicts import Verdict
@@ -64,6 +68,29 @@ def test_everything_is_gathered_as_the_journal_answers_it(journal):
     assert violations(found) == ()
 
 
+def test_every_column_of_every_table_is_gathered_and_follows_from_the_events(tmp_path):
+    with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as lived:
+        life = Life(lived, seed=3)
+        for _ in range(800):
+            life.step()
+        found = gather(lived)
+
+    columns = {
+        table.name: {column.name for column in table.columns} for table in schema.metadata.tables.values()
+    }
+    del columns["events"]
+    assert all(rows for _, rows in found.tables.values())
+    assert {table: set(stored.columns) for table, stored in found.tables.items()} == columns
+    assert [row for row in violations(found) if row.invariant == "INV7"] == []
+    for table, (names, rows) in found.tables.items():
+        keys = KEYS[table]
+        place = next((at for at, name in enumerate(names) if name not in keys), 0)
+        changed = (*rows[-1][:place], "changed", *rows[-1][place + 1 :])
+        altered = Stored(names, (*rows[:-1], changed))
+        told = violations(replace(found, tables={**found.tables, table: altered}))
+        assert f"{table}.{names[place]} is 'changed'" in next(r for r in told if r.invariant == "INV7").detail
+
+
 def test_the_store_and_the_reader_give_the_same_evidence(journal, tmp_path):
     assert gather(journal) == gather(JournalReader(tmp_path / "journal.db"))
 
@@ -76,6 +103,7 @@ def test_both_engines_give_the_same_evidence(journal, postgres_server):
     here = gather(journal)
     assert found.intents == here.intents
     assert found.judged == here.judged
+    assert found.tables == here.tables
     assert violations(found) == ()
 
 

@@ -12,8 +12,8 @@ from resources.journal.store import SqlJournal
 from trading.lifecycle import Step
 from trading.rebuild import rebuild
 
-SEEDS = (0, 1)
-STEPS = 300
+SEEDS = (0, 3)
+STEPS = 800
 
 
 def rows_of(path):
@@ -49,7 +49,7 @@ def test_the_log_alone_gives_every_row_of_every_table_again(tmp_path):
     # What never happened was never compared.
     assert kinds >= {
         *set(Step),
-        *("absent_at_broker", "incident", "messages_leased", "message_tried"),
+        *("absent_at_broker", "present_at_broker", "incident", "messages_leased", "message_tried"),
         *("bust", "halted", "halt_lifted", "executor_began", "reconciled"),
     }
 

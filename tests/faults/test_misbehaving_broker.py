@@ -171,7 +171,9 @@ class Day:
 def _lasting(evidence):
     """Return what one more run must not change: it begins a term and reconciles, and no more."""
     lasting = [event for event in evidence.events if event.kind not in {EXECUTOR_BEGAN, RECONCILED}]
-    return replace(evidence, events=tuple(event.kind for event in lasting), terms=(), audit_lines=None)
+    tables = {table: rows for table, rows in evidence.tables.items() if table != "executors"}
+    kinds = tuple(event.kind for event in lasting)
+    return replace(evidence, events=kinds, tables=tables, terms=(), audit_lines=None)
 
 
 class End(StrEnum):

@@ -17,16 +17,17 @@ import pytest
 
 from resources.evidence import gather
 from resources.journal.store import SqlJournal
-from trading.audit import GENESIS, chained, content_of, line_of
+from trading.audit import GENESIS, chained, content_of, instant_text, line_of
 from trading.brokers import Arrival, BrokerDump, DedupScope, Holdings
 from trading.decisions import Outcome
 from trading.executions import Desk, execute_session, settle_orders
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
-from trading.invariants import INVARIANTS, Bust, Evidence, Replayed, Violation, violations
+from trading.invariants import INVARIANTS, Evidence, Replayed, Stored, Violation, violations
 from trading.journal import CancelKind, Halt, Incident, JournalEvent, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book, Position, with_fills
+from trading.rebuild import KEYS, rebuild
 from trading.testing import (
     REMEMBERS,
     FakeBroker,
@@ -36,7 +37,7 @@ from trading.testing import (
     example_decision,
     example_intent,
 )
-from trading.values import ClientOrderId, Side, Slot, Symbol
+from trading.values import ClientOrderId, Side, Slot, Symbol, digest
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
 SESSION = date(2013, 2, 28)
@@ -53,7 +54,6 @@ OPENING = Book(
 OPENED = Holdings(quantities={Symbol("IBM"): 5}, cash_micros=10**12)
 PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
 FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
-A_HALT = Halt(account=ACCOUNT, symbol="", actor="ann", reason="stop", changed_at=NOW)
 SECRET = "hunter2-in-plain-sight"
 
 
@@ -228,7 +228,8 @@ def with_halt_first(evidence: Evidence, *, symbol: str) -> Evidence:
     halted = first._replace(kind="halted", **bare)
     lifted = last._replace(kind="halt_lifted", **bare)
     moved = [halted, *evidence.events, lifted]
-    return with_events(evidence, [event._replace(seq=at) for at, event in enumerate(moved, start=1)])
+    told = with_events(evidence, [event._replace(seq=at) for at, event in enumerate(moved, start=1)])
+    return with_rows_told(told)
 
 
 def with_dump(evidence: Evidence, **changes: Any) -> Evidence:
@@ -252,6 +253,58 @@ def with_row(evidence: Evidence, symbol: str, **changes: Any) -> Evidence:
     return replace(evidence, intents=tuple(rows))
 
 
+def with_cell(evidence: Evidence, table: str, column: str, value: Any, *, at: int = 0) -> Evidence:
+    """Give evidence with one value of one stored row changed, as nobody but the database's owner can."""
+    columns, rows = evidence.tables[table]
+    place = columns.index(column)
+    changed = (*rows[at][:place], value, *rows[at][place + 1 :])
+    return with_rows(evidence, table, (*rows[:at], changed, *rows[at + 1 :]))
+
+
+def with_rows(evidence: Evidence, table: str, rows: Iterable[tuple[Any, ...]]) -> Evidence:
+    """Give evidence with other stored rows in one table."""
+    stored = Stored(evidence.tables[table].columns, tuple(rows))
+    return replace(evidence, tables={**evidence.tables, table: stored})
+
+
+def at_of(evidence: Evidence, table: str, **values: Any) -> int:
+    """Give the place of the first stored row with these values."""
+    columns, rows = evidence.tables[table]
+    named = (dict(zip(columns, row, strict=True)) for row in rows)
+    return next(at for at, row in enumerate(named) if values.items() <= row.items())
+
+
+def with_rows_told(evidence: Evidence) -> Evidence:
+    """Give evidence with the rows that its events tell: a forger who changed both."""
+    tables = {}
+    for table, rows in rebuild(evidence.events).items():
+        columns = tuple(rows[0]) if rows else ()
+        tables[table] = Stored(columns, tuple(tuple(row.values()) for row in rows))
+    return replace(evidence, tables=tables)
+
+
+def with_asked(evidence: Evidence, *, sha: str = "", **changes: Any) -> Evidence:
+    """Give evidence in which the first order was prepared, stored and sent with something else in it."""
+    event = next(event for event in evidence.events if event.kind == "prepared")
+    request = {**event.body["request"], **changes}
+    sha = sha or digest(request)
+    told = with_rows_told(with_body(evidence, "prepared", request=request, request_sha=sha))
+    return with_sent(told, ClientOrderId(request["client_order_id"]), sha)
+
+
+def with_sent(evidence: Evidence, client_order_id: ClientOrderId, sha: str) -> Evidence:
+    """Give evidence in which the order under an id was stored and sent with these bytes."""
+    arrivals = (
+        arrival._replace(request_sha=sha) if arrival.client_order_id == client_order_id else arrival
+        for arrival in evidence.dumps[0].arrivals
+    )
+    orders = (
+        replace(order, request_sha=sha) if order.client_order_id == client_order_id else order
+        for order in evidence.orders
+    )
+    return with_dump(replace(evidence, orders=tuple(orders)), arrivals=tuple(arrivals))
+
+
 def with_arrival(evidence: Evidence, *arrivals: Arrival) -> Evidence:
     return with_dump(evidence, arrivals=evidence.dumps[0].arrivals + arrivals)
 
@@ -266,7 +319,7 @@ def with_less_cash(evidence: Evidence) -> Evidence:
     closing = replace(record.closing, cash_micros=0)
     changed = replace(record, closing=closing, closing_sha=closing.sha())
     told = with_body(evidence, "settled", closing=closing.payload(), closing_sha=closing.sha())
-    return replace(told, sessions=(changed,))
+    return with_rows_told(replace(told, sessions=(changed,)))
 
 
 def an_order(client_order_id: str, status: OrderStatus = OrderStatus.WORKING) -> BrokerOrder:
@@ -397,24 +450,36 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "an event after an ending": ("INV6", a_late_event),
     "an event of a holder that was taken over": ("INV6", lambda e: with_body(e, "acknowledged", epoch=0)),
     "an event on an old version": ("INV6", lambda e: with_body(e, "acknowledged", version=1)),
-    "a row at a version that no event made": ("INV7", lambda e: with_row(e, "AAPL", version=99)),
+    "a row at a version that no event made": ("INV7", lambda e: with_cell(e, "intents", "version", 99)),
     "a row that skipped its ending": (
         "INV7",
-        lambda e: with_row(e, "ORCL", state=IntentState.EXPIRED),
+        lambda e: with_cell(e, "intents", "state", "expired", at=at_of(e, "intents", symbol="ORCL")),
     ),
-    "a row of another payload than registered": ("INV7", lambda e: with_row(e, "GOOG", payload_hash="0")),
+    "a row of another payload than registered": (
+        "INV7",
+        lambda e: with_cell(e, "intents", "payload_hash", "0"),
+    ),
+    "a row that nobody made": (
+        "INV7",
+        lambda e: with_rows(
+            e, "halts", [*e.tables["halts"].rows, (ACCOUNT, "", 1, "x", "y", instant_text(NOW))]
+        ),
+    ),
+    "a row taken out": ("INV7", lambda e: with_rows(e, "orders", e.tables["orders"].rows[1:])),
+    "a table emptied": ("INV7", lambda e: with_rows(e, "run_control", ())),
+    "an event that this version does not know": (
+        "INV7",
+        lambda e: with_event(e, "run_control", lambda event: event._replace(kind="coup")),
+    ),
     "a step that no edge allows": ("INV7", lambda e: with_body(e, "acknowledged", to="approved")),
     "an event that does not say what was asked": (
         "INV7",
         lambda e: with_event(e, "closed", lambda event: event._replace(body={})),
     ),
-    "run control switched without an event": (
-        "INV7",
-        lambda e: replace(e, run_control=replace(e.run_control, paused=True)),
-    ),
+    "run control switched without an event": ("INV7", lambda e: with_cell(e, "run_control", "paused", 1)),
     "decisions of a session changed without an event": (
         "INV7",
-        lambda e: replace(e, sessions=(replace(e.sessions[0], decisions_sha="other"),)),
+        lambda e: with_cell(e, "book_sessions", "decisions_sha", "other"),
     ),
     "a closing book that is not the one settled": (
         "INV7",
@@ -456,6 +521,10 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         "INV10",
         lambda e: with_body(e, "prepared", payload_hash="0" * 64),
     ),
+    "a request of another kind than decided": ("INV10", lambda e: with_asked(e, order_type="limit")),
+    "a request at another price than decided": ("INV10", lambda e: with_asked(e, reference_price_micros=1)),
+    "a request with more in it than was decided": ("INV10", lambda e: with_asked(e, note="x")),
+    "a request under the digest of another one": ("INV10", lambda e: with_asked(e, sha="f" * 64)),
     "decided though a guard stopped it": (
         "INV10",
         lambda e: replace(e, judged={row.intent_id: False for row in e.intents}),
@@ -508,20 +577,7 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "sent while its account was halted": ("INV11", lambda e: with_halt_first(e, symbol="")),
     "sent while its instrument was halted": ("INV11", lambda e: with_halt_first(e, symbol="GOOG")),
     "a term that came before": ("INV6", lambda e: with_body(e, "executor_began", term=2)),
-    "a halt that nobody set": (
-        "INV7",
-        lambda e: replace(
-            e, halts=(Halt(account=ACCOUNT, symbol="", actor="x", reason="y", changed_at=NOW),)
-        ),
-    ),
-    "a term that nobody began": (
-        "INV7",
-        lambda e: replace(e, terms=(replace(e.terms[0], term=e.terms[0].term + 1),)),
-    ),
-    "an execution taken back without an event": (
-        "INV7",
-        lambda e: replace(e, busts=(Bust("bust-1", "exe-none", e.intents[0].intent_id),)),
-    ),
+    "a term that nobody began": ("INV7", lambda e: with_cell(e, "executors", "term", 99)),
     "a live order of another lane": (
         "INV16",
         lambda e: replace(e, live_orders=frozenset({e.orders[0].client_order_id})),
@@ -554,6 +610,31 @@ def test_every_invariant_but_the_third_has_two_ways_to_break_it():
     others = [invariant.name for invariant in INVARIANTS if invariant.name != "INV3"]
 
     assert all(counts[name] >= 2 for name in others), counts
+
+
+def test_any_value_of_any_row_that_no_event_made_is_named_with_what_the_events_say(healthy):
+    other = {int: -1, str: "other", type(None): "something"}
+    for table, (columns, rows) in healthy.tables.items():
+        for at, row in enumerate(rows[:3]):
+            for column, value in zip(columns, row, strict=True):
+                changed = with_cell(healthy, table, column, other[type(value)], at=at)
+                found = violations(changed)
+
+                assert names(found) == {"INV7"}, (table, column)
+                if column not in KEYS[table]:
+                    (only,) = found
+                    assert f"{table}.{column} is {other[type(value)]!r}, its events say" in only.detail
+                else:
+                    assert {f"{table}: {said}" for said in GONE_AND_NEW} == {row.detail for row in found}
+
+
+GONE_AND_NEW = ("its row is gone, but its events are here", "a row without the event that made it")
+
+
+def test_a_value_with_a_secret_is_not_shown(healthy):
+    (found,) = violations(with_cell(healthy, "run_control", "reason", f"key {SECRET}"))
+
+    assert found.detail == "run_control.reason is a text with a planted secret, its events say 'go'"
 
 
 @pytest.mark.parametrize("garbage", [None, "x", 1.5, [], {}], ids=repr)
@@ -616,6 +697,80 @@ def test_a_parked_intent_is_lost_where_nobody_was_told(tmp_path):
     assert [(row.state, row.stage) for row in told.intents] == [(IntentState.UNKNOWN, Stage.PARKED)]
     assert violations(told) == ()
     assert names(violations(replace(told, incidents=()))) == {"INV3"}
+
+
+def an_incident(row, detail: str, *, kind: str = "order_mismatch") -> Incident:
+    return Incident(99, kind, row.account, row.intent_id, detail, NOW)
+
+
+def a_halt(symbol: str = "") -> Halt:
+    return Halt(account=ACCOUNT, symbol=symbol, actor="executor", reason="look", changed_at=NOW)
+
+
+def test_an_incident_excuses_its_own_order_alone_and_only_while_its_halt_stands(healthy):
+    row = next(row for row in healthy.intents if row.intent.symbol == "GOOG")
+    other = next(row for row in healthy.intents if row.intent.symbol == "AAPL")
+    (order,) = (order for order in healthy.orders if order.intent_id == row.intent_id)
+    broken = with_broker_order(healthy, "GOOG", status=OrderStatus.CANCELLED, filled_quantity=9)
+    told = an_incident(row, f"{order.client_order_id}: other")
+
+    def found(incident: Incident, *halts: Halt) -> set[str]:
+        both = replace(broken, incidents=(incident,), halts=halts)
+        return {violation.invariant for violation in violations(both)} - {"INV7"}
+
+    assert found(told) == {"INV4", "INV5"}
+    assert found(told, a_halt("AAPL")) == {"INV4", "INV5"}
+    assert found(told, replace(a_halt(), account="OTHER")) == {"INV4", "INV5"}
+    assert found(told, a_halt()) == found(told, a_halt("GOOG")) == set()
+    assert found(an_incident(row, "nothing of an id"), a_halt()) == set()
+    assert found(an_incident(row, "x", kind="fill_refused"), a_halt()) == {"INV4"}
+    assert found(an_incident(row, "x", kind="foreign_order"), a_halt()) == {"INV4", "INV5"}
+    assert found(an_incident(other, "x"), a_halt()) == {"INV4", "INV5"}
+
+
+def test_an_incident_about_a_generation_excuses_no_other_one(life):
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute()
+    (row,) = life.journal.intents(**OF)
+    (first,) = life.broker.dump().orders
+    life.journal.ask_cancel(
+        row.intent_id, epoch=row.epoch, kind=CancelKind.REPLACE, actor="ann", reason="again", now=NOW
+    )
+    life.broker.end(first.client_order_id, OrderStatus.CANCELLED)
+    life.execute()
+    (_, second) = life.broker.dump().orders
+    life.broker.fill(second.client_order_id, 10, PRICE, now=NOW)
+    life.settle()
+    ended = life.evidence()
+    lying = with_dump(
+        ended, orders=(replace(ended.dumps[0].orders[0], filled_quantity=3), ended.dumps[0].orders[1])
+    )
+
+    def found(detail: str) -> set[str]:
+        told = replace(lying, incidents=(an_incident(row, detail),), halts=(a_halt(),))
+        return {violation.invariant for violation in violations(told)} - {"INV7"}
+
+    assert violations(ended) == ()
+    assert found(f"({first.client_order_id})") == set()
+    assert found(f"({second.client_order_id})") == {"INV5"}
+    # One that names no order is about the last.
+    assert found("x") == {"INV5"}
+
+
+def test_an_intent_is_lost_whatever_else_a_person_was_told_of_it(life):
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute()
+    gone = replace(life.evidence(at=NOW), dumps=(BrokerDump(account=ACCOUNT, is_live=False),))
+    (row,) = gone.intents
+
+    def found(kind: str, *halts: Halt) -> set[str]:
+        told = replace(gone, incidents=(an_incident(row, "x", kind=kind),), halts=halts)
+        return {violation.invariant for violation in violations(told)}
+
+    assert found("foreign_order", a_halt()) == {"INV3"}
+    assert found("parked", a_halt()) == {"INV3"}
+    assert found("order_mismatch") == {"INV3"}
+    assert found("order_mismatch", a_halt()) == set()
 
 
 def test_an_unknown_intent_is_lost_unless_a_halt_holds_it(life):
@@ -707,8 +862,7 @@ def test_a_flatten_is_sent_while_halted_but_not_while_paused(life):
     assert len(sent.orders) == 1
     assert violations(sent) == ()
     paused = with_body(sent, "run_control", after={"kill_switch_on": False, "paused": True})
-    control = replace(sent.run_control, kill_switch_on=False, paused=True)
-    assert names(violations(replace(paused, run_control=control))) == {"INV11"}
+    assert names(violations(with_rows_told(paused))) == {"INV11"}
 
 
 def test_a_replaced_order_is_one_order_a_generation(life):
@@ -728,10 +882,28 @@ def test_a_replaced_order_is_one_order_a_generation(life):
     assert [(order.generation, order.request.quantity) for order in both.orders] == [(0, 10), (1, 6)]
     assert violations(both) == ()
     assert names(violations(with_broker_order(both, "AAPL", status=OrderStatus.WORKING))) == {"INV1"}
+    for quantity, reserved in ((10, 10 * PRICE), (5, 5 * PRICE)):
+        assert names(violations(with_second_of(both, quantity, reserved))) == {"INV10"}
     life.broker.fill(both.orders[1].client_order_id, 6, PRICE, now=NOW)
     life.settle()
     life.close_the_book()
     assert violations(life.evidence()) == ()
+
+
+def with_second_of(evidence: Evidence, quantity: int, reserved_micros: int) -> Evidence:
+    """Give evidence in which the next generation was prepared, stored and sent with another quantity."""
+    (event,) = (event for event in evidence.events if event.kind == "replaced")
+    request = {**event.body["request"], "quantity": quantity}
+    body = {"request": request, "request_sha": digest(request), "reserved_micros": reserved_micros}
+    told = with_rows_told(with_body(evidence, "replaced", **body))
+    second = evidence.orders[1].client_order_id
+    left = (
+        row._replace(quantity_left=quantity, micros_left=reserved_micros)
+        if row.client_order_id == second
+        else row
+        for row in told.reservations
+    )
+    return with_sent(replace(told, reservations=tuple(left)), second, digest(request))
 
 
 def test_an_execution_that_the_broker_took_back_still_adds_up(life):
@@ -753,7 +925,7 @@ def test_an_execution_that_the_broker_took_back_still_adds_up(life):
 
     assert violations(told) == ()
     assert names(violations(booked)) == {"INV5"}
-    assert names(violations(replace(told, busts=()))) == {"INV4", "INV5", "INV7"}
+    assert names(violations(replace(told, busts=()))) == {"INV4", "INV5"}
 
 
 def test_orders_of_others_in_the_account_are_none_of_ours(healthy):

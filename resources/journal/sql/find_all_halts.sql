@@ -1,9 +1,9 @@
 select
   account,
   symbol,
+  is_on,
   actor,
   reason,
   changed_at
 from halts
-where is_on = 1
 order by account, symbol

@@ -2,6 +2,7 @@ select
   book,
   lane,
   session,
+  opening,
   opening_sha,
   decided_at,
   decisions_sha,

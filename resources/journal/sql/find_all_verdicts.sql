@@ -1,5 +1,6 @@
 select
   intent_id,
+  place,
   guard,
   passed,
   reason,
