@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from proof.lives import Life
 from proof.suite import Progress, Size, Told
+from resources.audit_keys import NEW_NAME, PRIVATE_NAME, has_key
 from resources.audit_log import (
     check,
     checkpoints_of,
@@ -105,7 +106,8 @@ class LogMachine(RuleBasedStateMachine):
     def crash_in_a_projection(self, part: str, cut: int) -> None:
         """Project, and leave of it what a crash at some byte would have: files only grow, the log first."""
         log, checkpoints = map(_whole, self.files())
-        had_key = keys_of(self.path).exists()
+        keys = keys_of(self.path)
+        had_key = has_key(keys)
         self.project(self.journal, self.path)
         log_after, checkpoints_after = self.files()
         grown, signed = log_after[len(log) :], checkpoints_after[len(checkpoints) :]
@@ -119,8 +121,13 @@ class LogMachine(RuleBasedStateMachine):
                 checkpoints_after = checkpoints
         self.path.write_bytes(log_after)
         checkpoints_of(self.path).write_bytes(checkpoints_after)
-        if part == "key" and not had_key:
-            shutil.rmtree(keys_of(self.path), ignore_errors=True)
+        if had_key or not has_key(keys):
+            return
+        if part == "key":
+            shutil.rmtree(keys)
+        else:
+            # The key is in use only once its first checkpoint is on disk.
+            (keys / PRIVATE_NAME).rename(keys / NEW_NAME)
 
     @rule()
     def begin_again(self) -> None:

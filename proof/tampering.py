@@ -353,11 +353,25 @@ def _swap_checkpoints(of: Original, _other: Original, rng: Random) -> Case:
 
 def _truncate_checkpoints(of: Original, _other: Original, rng: Random) -> Case:
     whole = b"".join(of.files.checkpoints or ())
-    return _signed(of, whole[: rng.randrange(len(whole))].splitlines(keepends=True), is_broken=False)
+    cut = whole[: rng.randrange(len(whole))]
+    # What cuts the first one short is no crash: a key is in use only once that is on disk.
+    return _signed(of, cut.splitlines(keepends=True), is_broken=b"\n" not in cut)
 
 
 def _checkpoints_gone(of: Original, _other: Original, _rng: Random) -> Case:
     return Case(replace(of.files, checkpoints=None))
+
+
+def _checkpoints_emptied(of: Original, _other: Original, rng: Random) -> Case:
+    """Empty the checkpoints, and leave the log, some of it or none: nothing of it is a beginning."""
+    log = of.files.log or ()
+    left = rng.choice([log, log[: rng.randrange(len(log))], (), None])
+    return Case(Files(log=left, checkpoints=()))
+
+
+def _both_gone(_of: Original, _other: Original, rng: Random) -> Case:
+    """Take the checkpoints away, and with them the log or what it holds."""
+    return Case(Files(log=rng.choice([(), None]), checkpoints=None))
 
 
 def _splice_checkpoints(of: Original, other: Original, rng: Random) -> Case:
@@ -421,6 +435,8 @@ TAMPERINGS: dict[str, Tamper] = {
     "swap_checkpoints": _swap_checkpoints,
     "truncate_checkpoints": _truncate_checkpoints,
     "checkpoints_gone": _checkpoints_gone,
+    "checkpoints_emptied": _checkpoints_emptied,
+    "both_gone": _both_gone,
     "splice_checkpoints": _splice_checkpoints,
     "forge": _forge,
     "resign": _resign,

@@ -28,6 +28,8 @@ from trading.errors import BadSetting
 
 PRIVATE_NAME = "audit_ed25519"
 PUBLIC_NAME = "audit_ed25519.pub"
+NEW_NAME = "audit_ed25519.new"
+"""The private half until its first signature is on disk: a crash between the two is told from a tampering."""
 
 KEY_ID_DIGITS = 16
 """Hexadecimal digits of a key's id: the beginning of the digest of its public half."""
@@ -41,18 +43,19 @@ class SigningKey(NamedTuple):
 
 
 def has_key(folder: Path) -> bool:
-    """Say whether a key was made in a folder: either half of it is there."""
-    return (folder / PRIVATE_NAME).exists() or (folder / PUBLIC_NAME).exists()
+    """Say whether a folder's key has signed: either half of it is there, and it is not still a new one."""
+    is_new = (folder / NEW_NAME).exists()
+    return (folder / PRIVATE_NAME).exists() or ((folder / PUBLIC_NAME).exists() and not is_new)
 
 
 def signing_key(folder: Path, *, may_make: bool) -> SigningKey:
     """Return the key of a folder, made where there is none and `may_make`.
 
-    Raises `BadSetting` where there is none and it may not be made, where others could read it, and where
-    its halves are no pair.
+    Put it in use once what it signed first is on disk. Raises `BadSetting` where there is none and it may
+    not be made, where others could read it, and where its halves are no pair.
     """
     path = folder / PRIVATE_NAME
-    if not path.exists():
+    if not path.exists() and not (folder / NEW_NAME).exists():
         if not may_make or has_key(folder):
             raise BadSetting(
                 f"signing key {path}: is missing, but checkpoints were signed with it or its public half is"
@@ -60,9 +63,16 @@ def signing_key(folder: Path, *, may_make: bool) -> SigningKey:
                 " to begin anew"
             )
         _make(folder)
-    private = _private(path)
+    private = _private(path if path.exists() else folder / NEW_NAME)
     _put_public(folder / PUBLIC_NAME, private.public_key())
     return SigningKey(_signatory(private.public_key()), private.sign)
+
+
+def put_in_use(folder: Path) -> None:
+    """Say of a new key that it has signed: from here on its signatures must be there."""
+    if (folder / NEW_NAME).exists() and not (folder / PRIVATE_NAME).exists():
+        (folder / NEW_NAME).rename(folder / PRIVATE_NAME)
+        sync_folder(folder)
 
 
 def signatory_of(path: Path) -> Signatory:
@@ -112,7 +122,7 @@ def _make(folder: Path) -> None:
     # Before anything is signed, so that a power loss never leaves checkpoints without their key.
     sync_folder(folder.parent)
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _put_new(folder / PRIVATE_NAME, pem, mode=0o600)
+    _put_new(folder / NEW_NAME, pem, mode=0o600)
 
 
 def _put_public(path: Path, key: Ed25519PublicKey) -> None:

@@ -17,7 +17,15 @@ from typing import BinaryIO, Protocol
 
 import rfc8785
 
-from resources.audit_keys import PUBLIC_NAME, SigningKey, has_key, signatory_of, signing_key, sync_folder
+from resources.audit_keys import (
+    PUBLIC_NAME,
+    SigningKey,
+    has_key,
+    put_in_use,
+    signatory_of,
+    signing_key,
+    sync_folder,
+)
 from trading.audit import (
     BEGINNING,
     LINE_BYTES_MAX,
@@ -234,6 +242,7 @@ def _projected(journal: Events, path: Path, log: BinaryIO, checkpoints: BinaryIO
     os.fsync(log.fileno())
     if stands.seq > signed.seq:
         _sign(checkpoints, stands, previous, key or signing_key(keys_of(path), may_make=True))
+    put_in_use(keys_of(path))
     return appended
 
 
@@ -328,16 +337,23 @@ _KEEP = "verify the log; keep it, its checkpoints and the journal as they are, a
 
 
 def _missing(path: Path, *, is_signed: bool) -> BadEntry | None:
-    """Return which file is missing that must have been there, or `None`."""
+    """Return which file is missing or emptied that must have been there, or `None`."""
     checkpoints = checkpoints_of(path)
     if not path.exists() and checkpoints.exists() and checkpoints.stat().st_size:
         return BadEntry(1, 1, "the log is missing, but its checkpoints are here")
-    # The file is made before the key, so that a crash never leaves a key and no file.
-    if path.exists() and path.stat().st_size and is_signed and not checkpoints.exists():
-        return BadEntry(
-            1, 1, "the checkpoints are missing, but a key to sign them was made", part=Part.CHECKPOINTS
-        )
+    # A key is in use once its first checkpoint is on disk, so that a crash never leaves the one alone.
+    if is_signed and not _has_first(checkpoints):
+        how = "cut off before the first one's end" if checkpoints.exists() else "missing"
+        what = f"the checkpoints are {how}, but a key has signed them"
+        return BadEntry(1, 1, what, part=Part.CHECKPOINTS)
     return None
+
+
+def _has_first(checkpoints: Path) -> bool:
+    """Say whether the first checkpoint is there, and not what a crash leaves of one."""
+    with _opened(checkpoints) as file:
+        first = file.readline(LINE_BYTES_MAX + 2)
+    return bool(first) and not is_torn(first)
 
 
 def _signatory(path: Path, checkpoints: BinaryIO, public_key: Path | None) -> Signatory:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import rfc8785
 
-from resources.audit_keys import PRIVATE_NAME, PUBLIC_NAME, signing_key
+from resources.audit_keys import NEW_NAME, PRIVATE_NAME, PUBLIC_NAME, has_key, put_in_use, signing_key
 from resources.audit_log import (
     AuditFile,
     check,
@@ -287,6 +287,72 @@ def test_without_its_checkpoints_a_log_is_neither_believed_nor_signed_again(jour
     assert not checkpoints_of(log).exists()
 
 
+EMPTIED = {
+    "emptied": lambda log: checkpoints_of(log).write_bytes(b""),
+    "cut within the first": lambda log: checkpoints_of(log).write_bytes(
+        checkpoints_of(log).read_bytes()[:99]
+    ),
+    "a hole for the first": lambda log: checkpoints_of(log).write_bytes(bytes(300) + b"\n"),
+    "emptied with the log": lambda log: [path.write_bytes(b"") for path in (log, checkpoints_of(log))],
+    "gone with the log": lambda log: [path.unlink() for path in (log, checkpoints_of(log))],
+    "gone, the log emptied": lambda log: [checkpoints_of(log).unlink(), log.write_bytes(b"")],
+}
+
+
+def content_of_both(log) -> list[bytes]:
+    return [path.read_bytes() if path.exists() else b"" for path in (log, checkpoints_of(log))]
+
+
+@pytest.mark.parametrize("empty", EMPTIED.values(), ids=EMPTIED)
+@pytest.mark.parametrize("whose", ["its own", "another"])
+def test_emptied_checkpoints_are_no_beginning_while_their_key_is_there(journal, log, tmp_path, empty, whose):
+    project(journal, log)
+    speak(journal, 1)
+    project(journal, log)
+    empty(log)
+    before = content_of_both(log)
+    with SqlJournal(f"sqlite:///{tmp_path / 'other.db'}") as other:
+        speak(other, 13, reason="elsewhere")
+        audit = AuditFile(journal if whose == "its own" else other, log)
+        found = [audit.verify(), audit.verify_all(), check(log, public_key=public_key_of(log))]
+        with pytest.raises(JournalError, match=r"the checkpoints are .*, but a key has signed them"):
+            audit.project()
+
+    assert [(bad.part, bad.heals) for bad in found if bad] == [(Part.CHECKPOINTS, False)] * 3
+    assert content_of_both(log) == before
+
+
+def test_a_log_cut_back_to_its_first_checkpoint_takes_no_other_journal(journal, log, tmp_path):
+    project(journal, log)
+    speak(journal, 1)
+    project(journal, log)
+    checkpoints_of(log).write_bytes(checkpoints_of(log).read_bytes().splitlines(keepends=True)[0])
+    log.write_bytes(b"")
+    with SqlJournal(f"sqlite:///{tmp_path / 'other.db'}") as other:
+        speak(other, 13, reason="elsewhere")
+        with pytest.raises(JournalError, match="entry 12 was signed, but is another one in the journal"):
+            project(other, log)
+
+
+@pytest.mark.parametrize("left", [0, 1, 200, None])
+def test_a_crash_between_a_new_key_and_its_first_checkpoint_heals_with_the_same_key(journal, log, left):
+    project(journal, log)
+    keys, whole = keys_of(log), checkpoints_of(log).read_bytes()
+    public = public_key_of(log).read_bytes()
+    (keys / PRIVATE_NAME).rename(keys / NEW_NAME)
+    checkpoints_of(log).write_bytes(whole[:left])
+    bad = check(log)
+    seen = verify_end(journal, log)
+    project(journal, log)
+
+    assert bad is None or bad.heals
+    assert seen == bad
+    assert checkpoints_of(log).read_bytes() == whole
+    assert public_key_of(log).read_bytes() == public
+    assert has_key(keys)
+    assert check(log) is None
+
+
 def test_without_its_key_nothing_is_signed_and_no_other_key_is_made(journal, log):
     project(journal, log)
     (keys_of(log) / PRIVATE_NAME).unlink()
@@ -303,6 +369,7 @@ def test_a_log_signed_with_another_key_is_not_gone_on_with(journal, log, tmp_pat
     taken_away = shutil.copy(public_key_of(log), tmp_path / "taken_away.pub")
     shutil.rmtree(keys_of(log))
     signing_key(keys_of(log), may_make=True)
+    put_in_use(keys_of(log))
     bad = check(log, public_key=Path(taken_away))
     replaced = check(log)
     with pytest.raises(JournalError, match="last checkpoint does not hold"):
