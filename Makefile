@@ -64,8 +64,8 @@ run: setup ## the main job on the data in the box, then what happened and where 
 ui: setup ## Dagster's UI and the console, on this machine only
 	@$(VENV)/bin/trading ui $(ARGS)
 
-test: setup ## the tests
-	@$(PY) -m pytest -q $(ARGS)
+test: setup ## the tests, on all cores
+	@$(PY) -m pytest -q -n auto --dist loadfile $(ARGS)
 
 lint: setup ## format, lint, types and floors: all of them, changing nothing
 	@status=0; \
