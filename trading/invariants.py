@@ -277,7 +277,7 @@ _OF_ACCOUNTS = {HALTED, HALT_LIFTED, EXECUTOR_BEGAN, RECONCILED}
 _GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
 
 SHOWN_MAX = 60
-"""Characters of a value that a violation shows."""
+"""Characters of a text that a violation shows."""
 
 NEVER = 2**62
 """A place in the sequence that no event has."""
@@ -612,20 +612,33 @@ def _unlike(table: str, row: Row, found: Mapping[str, Value], evidence: Evidence
     """Report each value of a row that is not what its events say."""
     key = tuple(row[name] for name in KEYS[table])
     for name, value in found.items():
-        if value != row.get(name):
-            says = [_shown(each, evidence.planted_secrets) for each in (value, row.get(name))]
-            yield Violation(INV7, _keyed(key), f"{table}.{name} is {says[0]}, its events say {says[1]}")
+        told = row.get(name)
+        if value != told:
+            begin = _parting(value, told)
+            has, says = (_shown(each, evidence.planted_secrets, begin=begin) for each in (value, told))
+            yield Violation(INV7, _keyed(key), f"{table}.{name} is {has}, its events say {says}")
+
+
+def _parting(one: Value, other: Value) -> int:
+    """Return from where on two values are shown: of long texts, from just before they part."""
+    if not (isinstance(one, str) and isinstance(other, str)) or max(len(one), len(other)) <= SHOWN_MAX:
+        return 0
+    same = min(len(one), len(other))
+    parts = next((at for at in range(same) if one[at] != other[at]), same)
+    return max(parts - SHOWN_MAX // 2, 0)
 
 
 def _keyed(key: tuple[Value, ...]) -> str:
     return " ".join(map(str, key)).rstrip()
 
 
-def _shown(value: Value, secrets: Iterable[str]) -> str:
-    if isinstance(value, str) and _holds(value, secrets):
+def _shown(value: Value, secrets: Iterable[str], *, begin: int = 0) -> str:
+    if not isinstance(value, str):
+        return repr(value)
+    if _holds(value, secrets):
         return "a text with a planted secret"
-    shown = repr(value)
-    return shown if len(shown) <= SHOWN_MAX else f"{shown[:SHOWN_MAX]}…"
+    end = begin + SHOWN_MAX
+    return f"{'…' if begin else ''}{value[begin:end]!r}{'…' if value[end:] else ''}"
 
 
 def _folded(events: Sequence[JournalEvent]) -> Folded:

@@ -262,7 +262,17 @@ DAMAGES = {
         "journal.db",
         ["update events set actor = 'mallory' where seq = 3"],
     ),
-    "a reservation left behind": ({"INV10"}, "journal.db", ["update reservations set micros_left = 1"]),
+    "a reservation left behind": (
+        {"INV7", "INV10"},
+        "journal.db",
+        ["update reservations set micros_left = 1"],
+    ),
+    "a lease of a send put later": (
+        {"INV7"},
+        "journal.db",
+        ["update orders set send_by = '2099-01-01T00:00:00.000000Z'"],
+    ),
+    "a reconciliation taken back": ({"INV7"}, "journal.db", ["update executors set reconciled_at = null"]),
     "decisions of another digest": (
         {"INV7", "INV14"},
         "journal.db",

@@ -631,6 +631,20 @@ def test_any_value_of_any_row_that_no_event_made_is_named_with_what_the_events_s
 GONE_AND_NEW = ("its row is gone, but its events are here", "a row without the event that made it")
 
 
+def test_of_a_long_text_the_part_that_differs_is_shown(healthy):
+    at = at_of(healthy, "orders", quantity=10)
+    columns, rows = healthy.tables["orders"]
+    request = rows[at][columns.index("request")]
+    changed = with_cell(
+        healthy, "orders", "request", request.replace('"quantity":10', '"quantity":9999'), at=at
+    )
+    (found,) = violations(changed)
+
+    assert found.subject == rows[at][columns.index("client_order_id")]
+    assert '"quantity":9999' in found.detail.partition("its events say")[0]
+    assert '"quantity":10' in found.detail.partition("its events say")[2]
+
+
 def test_a_value_with_a_secret_is_not_shown(healthy):
     (found,) = violations(with_cell(healthy, "run_control", "reason", f"key {SECRET}"))
 
