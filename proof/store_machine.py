@@ -314,9 +314,12 @@ class StoreMachine(Machine):
 
     @rule(symbol=symbols, offset=offsets, kind=st.sampled_from([CancelKind.CANCEL, CancelKind.REPLACE]))
     def ask_cancel(self, symbol: str, offset: int, kind: CancelKind) -> None:
-        """Ask for a working order's cancel."""
+        """Ask for a working order's cancel; a person's word to stop it is asked once, and stays."""
+        order = self.journal.order_of(self.rows[symbol].intent_id)
+        known = CancelKind.NONE if order is None else order.cancel_kind
+        is_first = known is CancelKind.NONE or (known, kind) == (CancelKind.REPLACE, CancelKind.CANCEL)
         asked = {"epoch": self.rows[symbol].epoch + offset, "kind": kind, "actor": "ann", "reason": "r"}
-        self.ask("ask_cancel", symbol, is_current=offset == 0, **asked, now=IN_TIME)
+        self.ask("ask_cancel", symbol, is_current=offset == 0 and is_first, **asked, now=IN_TIME)
 
     @rule(
         symbol=symbols,

@@ -37,6 +37,9 @@ from trading.values import ClientOrderId, IntentId, Side, Symbol
 LOOKS_AT_HOLDINGS = 3
 """How often holdings are compared, with new fills booked in between, before a difference counts."""
 
+LOOKS_AT_A_MOVING_INTENT = 3
+"""How often an intent is looked at anew that another moved meanwhile; after that the next run sees it."""
+
 CHAIN_BROKEN = "audit_chain_broken"
 
 
@@ -224,15 +227,22 @@ def resume(run: Run, means: Means) -> None:
 
 def _resolve(run: Run, row: JournalIntent, means: Means) -> None:
     """Bring one open intent as far as the broker's answers carry; one that will not move stops no other."""
-    try:
-        _bring(run, row, means)
-    except IllegalTransition as error:
-        found = run.journal.intent(row.intent_id)
-        if found.version != row.version and not found.state.is_open:
-            # A person ended it meanwhile.
+    for _ in range(LOOKS_AT_A_MOVING_INTENT):
+        try:
+            _bring(run, row, means)
+        except IllegalTransition as error:
+            found = run.journal.intent(row.intent_id)
+            if not found.state.is_open:
+                # A person ended it meanwhile.
+                return
+            if found.version == row.version:
+                note(run, FindingKind.UNRESOLVED, row, None, str(error))
+                break
+            # An earlier executor that still writes, or a person, moved it: it is looked at as it is now.
+            row = found
+        else:
             return
-        note(run, FindingKind.UNRESOLVED, row, None, str(error))
-        run.still_open.append(row.intent_id)
+    run.still_open.append(row.intent_id)
 
 
 def _bring(run: Run, row: JournalIntent, means: Means) -> None:
@@ -576,12 +586,12 @@ def _held(run: Run, expected: Expected | None) -> tuple[Finding, ...]:
 
 
 def _heard_more(run: Run) -> bool:
-    """Book what filled since the open intents were looked at; returns whether orders tell of anything new."""
-    before = (run.new_fills, dict(run.untold))
+    """Book what filled or arrived since the open intents were looked at; returns whether anything did."""
+    before = (run.new_fills, dict(run.untold), len(run.adopted))
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
-        if row.stage is Stage.WORKING:
-            follow(run, row, order_of(run, row), Means())
-    return (run.new_fills, run.untold) != before
+        if row.stage is Stage.WORKING or row.state is IntentState.UNKNOWN:
+            _resolve(run, row, Means())
+    return (run.new_fills, run.untold, len(run.adopted)) != before
 
 
 def _record(run: Run, finding: Finding) -> None:

@@ -35,6 +35,8 @@ def test_the_file_in_the_box_holds_the_promised_rules() -> None:
         "drawdown_high": ("warning", "above", 0.10),
         "execution_unknown_intents": ("critical", "above", 0),
         "quarantined_ratio_high": ("warning", "above", 0.05),
+        "intents_stuck": ("critical", "above", 0),
+        "broker_disagrees": ("critical", "above", 0),
     }
     assert policy.fail_on is FailOn.CRITICAL
     assert policy.delivery.channels == ("stdout", "webhook")

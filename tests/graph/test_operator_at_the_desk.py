@@ -236,7 +236,7 @@ def test_an_order_that_a_lost_journal_left_at_the_broker_is_found_cancelled_and_
 ):
     resting.close()
     profile = tmp_path / "desk" / "simulated"
-    for path in [*profile.glob("journal.db*"), *profile.glob("audit*")]:
+    for path in [*profile.glob("journal.db*"), *profile.glob("audit*"), profile / "keys"]:
         path.rename(tmp_path / path.name)
 
     spoken = speak("reconcile", "--book", "us_five", "--json")
