@@ -716,8 +716,8 @@ class Journal(Protocol):
         """Return a session's fills in the order booked, without those that the broker took back."""
         ...
 
-    def executions_of(self, client_order_id: ClientOrderId) -> frozenset[str]:
-        """Return the execution ids booked of an order, busts and what they took back included."""
+    def executions_of(self, client_order_id: ClientOrderId) -> dict[str, int]:
+        """Return the shares booked of an order by execution id, as of one moment; a bust's are negative."""
         ...
 
     def net_filled(self, client_order_id: ClientOrderId) -> int:

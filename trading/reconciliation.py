@@ -456,7 +456,7 @@ def _book_fills(run: Run, row: JournalIntent, order: JournalOrder, found: Broker
     ]
     new = [execution for execution in reported if execution.execution_id not in booked]
     # Before anything of it is booked: what was booked stays in history, and no person takes it out again.
-    executed = run.journal.net_filled(order.client_order_id) + net_shares(new)
+    executed = sum(booked.values()) + net_shares(new)
     if not _is_covered(run, row, order, found, executed):
         return False
     try:

@@ -1209,17 +1209,20 @@ class SqlJournal:
         with self._reading() as conn:
             return session_fills(conn, Of(book, lane, session.isoformat()))
 
-    def executions_of(self, client_order_id: ClientOrderId) -> frozenset[str]:
-        """Return the execution ids booked of an order, busts and what they took back included."""
+    def executions_of(self, client_order_id: ClientOrderId) -> dict[str, int]:
+        """Return the shares booked of an order by execution id, as of one moment; a bust's are negative."""
         fills, busts = schema.fills, schema.busts
-        of_order = fills.c.client_order_id == client_order_id
-        booked = self._rows(sa.select(fills.c.execution_id).where(of_order))
-        taken = (
-            sa.select(busts.c.execution_id)
-            .join(fills, fills.c.execution_id == busts.c.takes_back)
-            .where(of_order)
+        query = (
+            sa.select(fills.c.execution_id, fills.c.quantity, busts.c.execution_id.label("bust_id"))
+            .join(busts, busts.c.takes_back == fills.c.execution_id, isouter=True)
+            .where(fills.c.client_order_id == client_order_id)
         )
-        return frozenset(row["execution_id"] for row in (*booked, *self._rows(taken)))
+        booked = {}
+        for row in self._rows(query):
+            booked[row["execution_id"]] = row["quantity"]
+            if row["bust_id"] is not None:
+                booked[row["bust_id"]] = -row["quantity"]
+        return booked
 
     def net_filled(self, client_order_id: ClientOrderId) -> int:
         """Return an order's booked shares less those that the broker has taken back."""
