@@ -136,7 +136,7 @@ class Run:
             expired=tuple(self.expired),
             held=tuple(self.held),
             unknown=tuple(self.unknown),
-            parked=tuple(self.parked),
+            parked=tuple(dict.fromkeys(self.parked)),
             closed=tuple(self.closed),
             still_open=tuple(dict.fromkeys(self.still_open)),
             findings=self.findings,
