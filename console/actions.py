@@ -17,7 +17,7 @@ from trading.executions import ask_cancel, conclude_parked
 from trading.intents import hashed
 from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControl, RunControlAction
 from trading.lifecycle import IntentState, Stage
-from trading.protocol import absence_refusal
+from trading.protocol import absence_refusal, cancel_refusal
 from trading.values import IntentId, digest
 
 CONFIRM_PREFIX = "resume-"
@@ -251,7 +251,7 @@ def ask_cancel_of(
     if kind is CancelKind.REPLACE and row.stage is not Stage.WORKING:
         raise Refused(f"{named}: was never sent: there is no order to replace; cancel it, or let it run")
     order = journal.order_of(intent_id)
-    if order is not None and order.cancel_asked_at is not None:
+    if order is not None and order.cancel_asked_at is not None and cancel_refusal(order.cancel_kind, kind):
         raise Refused(
             f"{named}: {order.cancel_kind} was asked for at {instant(order.cancel_asked_at)} already; "
             f"`trading reconcile --book {row.intent.book}` asks the broker again"

@@ -234,6 +234,19 @@ def test_a_cancel_is_asked_for_once(speak, journal):
     assert "cancel was asked for at 2013-02-28 14:30:00 UTC already" in spoken.err
 
 
+@pytest.mark.parametrize("kind", [CancelKind.REPLACE, CancelKind.EXPIRY])
+def test_a_person_who_wants_an_order_stopped_wins_over_a_replacement_and_an_expiry(speak, journal, kind):
+    row, _ = a_working_intent(journal)
+    journal.ask_cancel(row.intent_id, epoch=row.epoch, kind=kind, actor="bert", reason="first", now=OPEN)
+
+    spoken = speak("orders", "cancel", row.intent_id, "--reason", "stop it", "--yes")
+
+    assert spoken.code in {0, 3}, spoken.err
+    order = journal.order_of(row.intent_id)
+    assert order is not None
+    assert order.cancel_kind is CancelKind.CANCEL
+
+
 @pytest.mark.parametrize("verb", ["cancel", "replace"])
 def test_without_a_reason_or_a_yes_no_order_is_touched(speak, journal, monkeypatch, verb):
     row = a_pending_intent(journal)
