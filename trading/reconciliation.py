@@ -37,6 +37,9 @@ from trading.values import ClientOrderId, IntentId, Side, Symbol
 LOOKS_AT_HOLDINGS = 3
 """How often holdings are compared, with new fills booked in between, before a difference counts."""
 
+LOOKS_AT_THE_LIST = 3
+"""How often the broker's list is read, until what does not agree in it was so in the look before as well."""
+
 LOOKS_AT_A_MOVING_INTENT = 3
 """How often an intent is looked at anew that another moved meanwhile; after that the next run sees it."""
 
@@ -520,7 +523,23 @@ def order_of(run: Run, row: JournalIntent) -> JournalOrder:
 
 
 def _listed(run: Run, since: date) -> tuple[Finding, ...]:
-    """Compare the broker's list with the journal, watched ids included; a live zombie is cancelled."""
+    """Compare the broker's list with the journal until what differs differed in the look before as well.
+
+    An earlier executor that is fenced off from sending may still book a fill and end its intent between the
+    list and the row. What was ended stays so, and a list that is read after it shows its order as ended.
+    """
+    seen: set[tuple[FindingKind, ClientOrderId | None]] = set()
+    for _ in range(LOOKS_AT_THE_LIST):
+        findings = _listed_once(run, since)
+        found = {(finding.kind, finding.client_order_id) for finding in findings}
+        if found <= seen:
+            break
+        seen = found
+    return findings
+
+
+def _listed_once(run: Run, since: date) -> tuple[Finding, ...]:
+    """Compare the broker's list with the journal, watched ids included."""
     listed = list(run.broker.orders(since=since, now=run.now))
     there = {order.client_order_id for order in listed}
     for watched in run.journal.watched(account=run.account, since=since):
@@ -575,12 +594,17 @@ def _held(run: Run, expected: Expected | None) -> tuple[Finding, ...]:
     if expected is None or (expected.until is not None and run.now >= expected.until):
         return ()
     findings: tuple[Finding, ...] = ()
+    fills = run.journal.fills(book=expected.book, lane=run.lane, session=expected.session)
     for _ in range(LOOKS_AT_HOLDINGS):
-        fills = run.journal.fills(book=expected.book, lane=run.lane, session=expected.session)
         findings = holdings_findings(
             with_fills(expected.at_open, fills), run.broker.holdings(now=run.now), run.untold.values()
         )
-        if not findings or not _heard_more(run):
+        if not findings:
+            break
+        is_more_heard = _heard_more(run)
+        # An earlier executor may have booked it and ended its intent: then nothing is heard of it here.
+        before, fills = fills, run.journal.fills(book=expected.book, lane=run.lane, session=expected.session)
+        if not is_more_heard and fills == before:
             break
     return findings
 

@@ -11,6 +11,7 @@ import pytest
 from proof.desk import ACCOUNT, BOOK, CLOSE, DECIDED_AT, IN_TIME, LANE, PRICE, SESSION, deposited, passes
 from resources.journal.store import SqlJournal
 from trading.executions import Desk, execute_session
+from trading.orders import Fill
 from trading.testing import FakeBroker, NoAuditLog, OpenLock, example_decision, example_intent
 
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
@@ -99,4 +100,64 @@ def test_a_book_that_another_executor_changed_meanwhile_is_no_difference(journal
     (row,) = journal.intents(**OF)
     assert (row.state, row.filled_quantity) == ("executed", 10)
     assert overtaken.halted.startswith("taken_over")
+    assert nothing_is_halted(journal)
+
+
+class EndedBehindALook(FakeBroker):
+    """Fill a resting order, and let its first executor book it and end its intent, during a newer one's look.
+
+    An executor whose lock was lost begins nothing any more, but it ends what it had begun.
+    """
+
+    def __init__(self, journal: SqlJournal, *, during: str) -> None:
+        super().__init__()
+        self.journal = journal
+        self.during = during
+
+    def orders(self, *, since, now):
+        listed = super().orders(since=since, now=now)
+        self.end_meanwhile("orders", now)
+        return listed
+
+    def holdings(self, *, now):
+        self.end_meanwhile("holdings", now)
+        return super().holdings(now=now)
+
+    def end_meanwhile(self, look: str, now) -> None:
+        (row,) = self.journal.intents(**OF)
+        if look != self.during or row.stage != "working":
+            return
+        order = self.journal.order_of(row.intent_id)
+        told = self.fill(order.client_order_id, 10, PRICE, now=now)
+        fill = Fill(
+            execution_id=told.execution_id,
+            client_order_id=order.client_order_id,
+            intent_id=row.intent_id,
+            symbol=order.request.symbol,
+            side=order.request.side,
+            quantity=10,
+            price_micros=PRICE,
+            commission_micros=0,
+            session=SESSION,
+            filled_at=now,
+        )
+        self.journal.record_fill(fill, now=now)
+        ended = self.order_by_client_order_id(order.client_order_id, now=now)
+        self.journal.close_working(row.intent_id, epoch=row.epoch, order=ended, now=now)
+
+
+@pytest.mark.parametrize("during", ["orders", "holdings"])
+def test_what_an_earlier_executor_ends_during_a_look_is_no_difference(journal, during):
+    broker = EndedBehindALook(journal, during="")
+    execute(journal, broker, holder="earlier")
+    (row,) = journal.intents(**OF)
+    assert row.stage == "working"
+
+    broker.during = during
+    outcomes = execute(journal, broker, holder="newer")
+
+    (row,) = journal.intents(**OF)
+    assert (row.state, row.filled_quantity) == ("executed", 10)
+    assert (outcomes.halted, outcomes.findings) == ("", ())
+    assert broker.cancels == []
     assert nothing_is_halted(journal)
