@@ -177,40 +177,44 @@ def book_from_payload(payload: Mapping[str, Any]) -> Book:
     )
 
 
-def with_fills(book: Book, fills: Iterable[Fill]) -> Book:
-    """Return the book after fills, in the order given."""
-    for fill in fills:
-        book = with_fill(book, fill)
-    return book
-
-
 def with_fill(book: Book, fill: Fill) -> Book:
-    """Return the book after one fill, at average cost.
+    """Return the book after one fill; see `with_fills`."""
+    return with_fills(book, (fill,))
 
-    A sale takes floor(cost × sold / held) of the cost with it. Raises `ValueError` where it sells more
+
+def with_fills(book: Book, fills: Iterable[Fill]) -> Book:
+    """Return the book after fills, in the order given, at average cost.
+
+    A sale takes floor(cost × sold / held) of the cost with it. Raises `ValueError` where one sells more
     than is held: this book is long only, and a sale never opens a short by accident.
     """
-    held = next((p for p in book.positions if p.symbol == fill.symbol), Position(fill.symbol, 0, 0))
-    if fill.side is Side.BUY:
-        changed = Position(
-            fill.symbol, held.quantity + fill.quantity, held.cost_micros + fill.notional_micros
+    positions = {position.symbol: position for position in book.positions}
+    cash, realised, commissions = book.cash_micros, book.realised_micros, book.commissions_micros
+    for fill in fills:
+        held = positions.get(fill.symbol, Position(fill.symbol, 0, 0))
+        notional = fill.notional_micros
+        commissions += fill.commission_micros
+        cash -= fill.commission_micros
+        if fill.side is Side.BUY:
+            cash -= notional
+            positions[fill.symbol] = Position(
+                fill.symbol, held.quantity + fill.quantity, held.cost_micros + notional
+            )
+            continue
+        if fill.quantity > held.quantity:
+            raise ValueError(f"fill sells {fill.quantity} {fill.symbol}: the book holds {held.quantity}")
+        cost_sold = held.cost_micros * fill.quantity // held.quantity
+        cash += notional
+        realised += notional - cost_sold
+        positions[fill.symbol] = Position(
+            fill.symbol, held.quantity - fill.quantity, held.cost_micros - cost_sold
         )
-        return replace(
-            book,
-            cash_micros=book.cash_micros - fill.notional_micros - fill.commission_micros,
-            commissions_micros=book.commissions_micros + fill.commission_micros,
-            positions=_with_position(book.positions, changed),
-        )
-    if fill.quantity > held.quantity:
-        raise ValueError(f"fill sells {fill.quantity} {fill.symbol}: the book holds {held.quantity}")
-    cost_sold = held.cost_micros * fill.quantity // held.quantity
-    changed = Position(fill.symbol, held.quantity - fill.quantity, held.cost_micros - cost_sold)
     return replace(
         book,
-        cash_micros=book.cash_micros + fill.notional_micros - fill.commission_micros,
-        realised_micros=book.realised_micros + fill.notional_micros - cost_sold,
-        commissions_micros=book.commissions_micros + fill.commission_micros,
-        positions=_with_position(book.positions, changed),
+        cash_micros=cash,
+        realised_micros=realised,
+        commissions_micros=commissions,
+        positions=tuple(sorted(position for position in positions.values() if position.quantity > 0)),
     )
 
 
