@@ -52,17 +52,23 @@ class Stop(NamedTuple):
 
 
 def why(desk: Desk, *, book: BookOutline, session: date | None = None) -> WhyNot:
-    """Return the first stage at zero of a session and its reason; the book's latest session by default."""
+    """Return the first stage at zero of a session and its reason.
+
+    By default of the book's latest session, or of today where the exchange is closed today.
+    """
     control = desk.journal.run_control()
-    asked = desk.session(book, session)
+    asked = session or _closed_today(desk, book) or desk.session(book, None)
     if asked is None:
         first = f"trading run-once --book {book.name}"
         nothing = Stop("session", "nothing yet: no session of this book was run", (first,))
-        return _answer(book, None, _stopped_by_a_person(control, first) or nothing)
+        return _answer(book, None, _stopped_by_run_control(control, first) or nothing)
     calendar = desk.calendar(book)
     if asked not in calendar:
         reason = f"{asked} is no session of {calendar.name}: {calendar.why_closed(asked)}"
-        return _answer(book, asked, Stop("session", reason))
+        earlier = tuple(
+            f"trading why --book {book.name} --session {day}" for day in calendar.before(asked, 1)
+        )
+        return _answer(book, asked, Stop("session", reason, earlier))
     record = desk.journal.session_record(book=book.name, lane=desk.lane, session=asked)
     intents = desk.journal.intents(book=book.name, lane=desk.lane, session=asked)
     funnel = funnel_of(desk, book, asked, intents)
@@ -72,7 +78,19 @@ def why(desk: Desk, *, book: BookOutline, session: date | None = None) -> WhyNot
         stop = Stop("", reason, (f"trading orders --book {book.name} --session {asked}",))
         return _answer(book, asked, stop, stages)
     held = _held_as_a_whole(desk, book, asked, record, control)
-    return _answer(book, asked, held or _first_at_zero(book, asked, stages, funnel), stages)
+    stopped = next((f"{row.intent.symbol}@{asked}" for row in _blocked(intents)), "")
+    found = held or _first_at_zero(book, asked, stages, funnel, stopped=stopped)
+    return _answer(book, asked, found, stages)
+
+
+def _closed_today(desk: Desk, book: BookOutline) -> date | None:
+    """Return today where its exchange is closed and the book has run before; simulated days are sessions."""
+    latest = desk.latest(book)
+    if latest is None:
+        return None
+    calendar = desk.calendar(book)
+    today = desk.clock(book).today(calendar, latest.session)
+    return today if today > latest.session and today not in calendar else None
 
 
 def _held_as_a_whole(
@@ -81,10 +99,10 @@ def _held_as_a_whole(
     """Return what holds the session as a whole, before any count matters."""
     again = f"trading run-once --book {book.name} --session {session}"
     is_over = record is not None and record.settled_at is not None
-    if not is_over and (stopped := _stopped_by_a_person(control, again)):
+    if not is_over and (stopped := _stopped_by_run_control(control, again)):
         return stopped
     if record is None:
-        return Stop("session", "this session was not run", (again,))
+        return _no_data(desk, book, session) or Stop("session", "this session was not run", (again,))
     if record.refused and not is_over:
         stage, _, reason = record.refused.partition(": ")
         return Stop(stage, f"refused: {reason}", (again,), ExitCode.ATTENTION)
@@ -98,7 +116,22 @@ def _held_as_a_whole(
     return None
 
 
-def _stopped_by_a_person(control: RunControl, again: str) -> Stop | None:
+def _no_data(desk: Desk, book: BookOutline, session: date) -> Stop | None:
+    """Return why there is nothing to decide a session on, `None` where its quotes are there."""
+    if book.last_session is not None and session > book.last_session:
+        reason = f"no data: the bars of {book.name} end at {book.last_session}"
+        return Stop("quotes", reason, ("trading config show",))
+    before = desk.calendar(book).before(session, 1)
+    if not before or (book.first_session is not None and before[-1] < book.first_session):
+        first = book.first_session or desk.calendar(book).sessions[0]
+        return Stop("quotes", f"no data: nothing is known before {first}", ("trading config show",))
+    if desk.lake.state(book.name, "market_quotes", before[-1].isoformat()) is None:
+        reason = f"no data: the quotes of {before[-1]} were not imported, and the session was not run"
+        return Stop("quotes", reason, (f"trading run-once --book {book.name} --session {session}",))
+    return None
+
+
+def _stopped_by_run_control(control: RunControl, again: str) -> Stop | None:
     """Return the halt or pause in force, `None` where trading goes on."""
     commands = ("trading resume --reason TEXT", again)
     said = f"by {control.actor} since {instant(control.changed_at)}: {control.reason}"
@@ -121,24 +154,32 @@ def _halted_account(desk: Desk, book: BookOutline, again: str) -> Stop | None:
     return Stop("reconciliation", said, commands, ExitCode.ATTENTION)
 
 
-def _first_at_zero(book: BookOutline, session: date, stages: Sequence[StageFound], funnel: Funnel) -> Stop:
+def _first_at_zero(
+    book: BookOutline, session: date, stages: Sequence[StageFound], funnel: Funnel, *, stopped: str
+) -> Stop:
+    """Return the first stage at zero; `stopped` names an intent that was blocked, where one was."""
     stage = next((row for row in stages if row.count == 0), None)
     if stage is None:
         again = f"trading run-once --book {book.name} --session {session}"
         return Stop(stages[-1].stage, "the session has not come further yet", (again,))
+    orders = f"trading orders --book {book.name} --session {session}"
+    if stage.stage == "quotes":
+        reason = f"no data: {stage.says}"
+        return Stop(stage.stage, reason, (f"trading quarantine list --book {book.name}", orders))
+    if stage.stage == "passed the guards":
+        return Stop(stage.stage, f"all blocked: {stage.says}", (f"trading explain {stopped}", orders))
     if stage.stage == "approved" and funnel.pending:
         reason = f"{funnel.pending} awaiting approval: {stage.says}"
         return Stop(stage.stage, reason, ("trading approvals list",), ExitCode.ATTENTION)
     if stage.stage == "executed" and (funnel.unknown or funnel.parked):
         return Stop(stage.stage, f"outcome not proven: {stage.says}", ("trading stuck",), ExitCode.ATTENTION)
     nothing_said = {
-        "quotes": "no quote was accepted in the session before",
         "candidates": "no symbol was selected",
         "intents": "no strategy wants a change",
         "executed": "nothing was sent yet",
     }
     reason = stage.says or nothing_said.get(stage.stage, "nothing came through, and no reason was recorded")
-    return Stop(stage.stage, reason, (f"trading orders --book {book.name} --session {session}",))
+    return Stop(stage.stage, reason, (orders,))
 
 
 def _stages(
@@ -158,7 +199,11 @@ def _stages(
     reviewed = funnel.intents or 0
     passed = reviewed - funnel.blocked - funnel.vetoed
     return [
-        StageFound(stage="quotes", count=funnel.quotes, says=said["market_quotes"] or f"of {quoted_on}"),
+        StageFound(
+            stage="quotes",
+            count=funnel.quotes,
+            says=said["market_quotes"] or f"{'of' if funnel.quotes else 'none was accepted on'} {quoted_on}",
+        ),
         StageFound(stage="candidates", count=funnel.candidates, says=said["candidates"]),
         StageFound(stage="intents", count=funnel.intents, says=said["intents"]),
         StageFound(

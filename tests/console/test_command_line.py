@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import types
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,24 +20,24 @@ from console import reference
 from console.cli import main
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
-from trading.decisions import Outcome
-from trading.guards import NO_LIMIT
+from tests.console.states import (
+    BEFORE,
+    CLOSE,
+    NOW,
+    OF,
+    OPENED,
+    SESSION,
+    a_blocked_intent,
+    a_filled_intent,
+    a_pending_intent,
+    decided,
+)
 from trading.journal import RunControlAction
-from trading.orders import BrokerOrder, Fill, OrderStatus
-from trading.positions import opened_book
 from trading.reporting import ReportFile
-from trading.testing import example_decision, example_intent, reconciled_term
+from trading.testing import example_decision, example_intent
 from trading.values import digest
-from trading.verdicts import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-SESSION, BEFORE = date(2013, 2, 28), date(2013, 2, 27)
-NOW = datetime(2013, 2, 28, 14, 0, tzinfo=UTC)
-OPEN = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
-CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
-OF = {"book": "us_five", "lane": "simulated", "session": SESSION}
-OPENED = opened_book(currency="USD", deposit_micros=10**12)
-
 READING_VERBS = [
     ["status"],
     ["why"],
@@ -138,90 +138,6 @@ def launched(monkeypatch) -> list[tuple[str, date]]:
     return calls
 
 
-def verdicts_on(intent, *, stopped_by=""):
-    said = [
-        ("kill_switch", 0, 0, NO_LIMIT, "kill_switch_on"),
-        ("max_notional", intent.notional_micros, 10**11, 1000, "max_notional_exceeded"),
-        ("symbol_cap", intent.notional_micros, 2 * 10**11, 7, "symbol_notional_cap_exceeded"),
-    ]
-    return [
-        Verdict(
-            intent.intent_key,
-            intent.symbol,
-            intent.session,
-            guard,
-            guard != stopped_by,
-            reason if guard == stopped_by else "ok",
-            observed,
-            limit,
-            largest,
-            "limits",
-        )
-        for guard, observed, limit, largest, reason in said
-    ]
-
-
-def decided(journal, *decisions, verdicts=()):
-    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
-    return journal.register(**OF, decisions=decisions, verdicts=verdicts, decisions_sha="sha", now=NOW)
-
-
-def a_pending_intent(journal):
-    intent = example_intent("AAPL", quantity=700)
-    decision = example_decision(intent, outcome=Outcome.PENDING_APPROVAL, not_after=CLOSE)
-    (row,) = decided(journal, decision, verdicts=verdicts_on(intent))
-    return row
-
-
-def a_blocked_intent(journal):
-    intent = example_intent("IBM", quantity=9)
-    decision = example_decision(intent, outcome=Outcome.BLOCKED, not_after=CLOSE)
-    (row,) = decided(journal, decision, verdicts=verdicts_on(intent, stopped_by="symbol_cap"))
-    return row
-
-
-def a_filled_intent(journal):
-    intent = example_intent("AAPL", quantity=10)
-    (row,) = decided(journal, example_decision(intent, not_after=CLOSE), verdicts=verdicts_on(intent))
-    term = reconciled_term(journal, account=row.account, lane=row.lane, now=OPEN)
-    claimed = journal.claim(row.intent_id, version=row.version, term=term, holder="test", now=OPEN)
-    order = journal.prepare(
-        row.intent_id,
-        epoch=claimed.epoch,
-        term=term,
-        book_at_open=OPENED,
-        review=lambda *_: (),
-        send_by=CLOSE,
-        is_live=False,
-        now=OPEN,
-    ).order
-    at_broker = {
-        "broker_order_id": "b-77",
-        "client_order_id": order.client_order_id,
-        "symbol": intent.symbol,
-        "side": intent.side,
-        "quantity": 10,
-    }
-    working = BrokerOrder(**at_broker, filled_quantity=0, status=OrderStatus.WORKING)
-    journal.acknowledge(row.intent_id, epoch=claimed.epoch, order=working, now=OPEN)
-    fill = Fill(
-        execution_id="exe-123456",
-        client_order_id=order.client_order_id,
-        intent_id=row.intent_id,
-        symbol=intent.symbol,
-        side=intent.side,
-        quantity=10,
-        price_micros=101_000_000,
-        commission_micros=1_000_000,
-        session=SESSION,
-        filled_at=OPEN,
-    )
-    journal.record_fill(fill, now=OPEN)
-    filled = BrokerOrder(**at_broker, filled_quantity=10, status=OrderStatus.FILLED)
-    journal.close_working(row.intent_id, epoch=claimed.epoch, order=filled, now=OPEN)
-    return row, order, fill
-
-
 # ------------------------------------------------------------------------------------- nothing yet
 
 
@@ -282,7 +198,7 @@ def test_why_names_the_guard_that_stopped_everything(speak, journal):
     (answer,) = speak("why", "--book", "us_five", "--json").json["books"]
 
     assert answer["stopped_at"] == "passed the guards"
-    assert answer["reason"] == "1 blocked"
+    assert answer["reason"] == "all blocked: 1 blocked"
 
 
 def test_why_names_the_holiday(speak):
