@@ -71,7 +71,7 @@ SUITES: dict[str, Suite] = {
     "races": Suite("proof.races", "run", 350, "rounds", "real processes race for the same intents"),
     "postgres": Suite("proof.postgres", "run", 520, "kills", "clients and servers of PostgreSQL killed"),
     "machines": Suite(
-        "proof.machines", "run", 80_000, "steps", "store, fills, approvals, log against models"
+        "proof.machines", "run", 90_000, "steps", "store, fills, approvals, log against models"
     ),
     "graph": Suite("proof.graph", "run", 12, "rounds", "ticks, retries, launches and backfills of Dagster"),
     "tampering": Suite("proof.tampering", "run", 10_000, "cases", "an audit log changed by somebody"),
