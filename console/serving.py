@@ -7,7 +7,6 @@ graph's (trading_assets); starting runs, through these pages or without them, is
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
 import json
 import os
@@ -21,6 +20,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
+from console.serving_marker import LOOK_EVERY_S, only_holder, tell, told_by
 from resources.settings import Settings
 from trading.errors import BadInput, Refused, TradingError
 
@@ -35,7 +35,6 @@ START_S_MAX = 180
 """Imports on a busy machine take a minute; longer is a defect that the log explains."""
 STOP_S_MAX = 25
 """How long the servers may take to end by themselves before they are killed."""
-LOOK_EVERY_S = 0.2
 ANSWER_S_MAX = 20
 LOG_LINES_SHOWN = 15
 
@@ -88,13 +87,9 @@ def address(port: int) -> str:
 
 def serving_port(settings: Settings) -> int | None:
     """Return the port of the web server of this state folder, `None` where none is up and ready."""
-    try:
-        with _marker_path(settings).open(encoding="utf-8") as marker:
-            if _locked(marker, fcntl.LOCK_SH):
-                return None  # nobody holds it: whoever wrote it has ended, however that came
-            return int(json.load(marker)["port"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
+    said = told_by(_marker_path(settings)) or {}
+    port = said.get("port")
+    return port if isinstance(port, int) else None
 
 
 def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
@@ -103,8 +98,9 @@ def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
     Raises `BadInput` where the port is taken, `Refused` where this state folder is served already,
     `TradingError` where the servers do not start. Ctrl-C, SIGTERM and a closed terminal end all of it.
     """
-    with _signals_noted() as noted, _only_server(settings) as marker:
-        _require_free(port)
+    marked = only_holder(_marker_path(settings), lambda holder: _second(settings, holder))
+    with signals_noted() as noted, marked as marker:
+        require_free(port)
         home = dagster_home(settings)
         log = home / "ui.log"
         began = time.monotonic()
@@ -114,7 +110,7 @@ def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
             _wait_until_ready(server, port, log, noted)
             if noted:
                 return INTERRUPTED
-            _write(marker, {"port": port, "pid": server.pid})
+            tell(marker, {"port": port, "pid": server.pid})
             progress(f"{address(port)}  ready after {time.monotonic() - began:.0f} s; Ctrl-C stops it")
             _tell_load_errors(port, progress)
             while not noted:
@@ -124,7 +120,7 @@ def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
             progress("stopping …")
             return INTERRUPTED
         finally:
-            _write(marker, {})
+            tell(marker, {})
             _end(server, noted)
 
 
@@ -228,7 +224,7 @@ def _end(server: subprocess.Popen[bytes], noted: list[int]) -> None:
 
 
 @contextlib.contextmanager
-def _signals_noted() -> Iterator[list[int]]:
+def signals_noted() -> Iterator[list[int]]:
     """Note signals that ask to end instead of raising in the middle of something.
 
     Set also where they were ignored, as a shell does for background jobs: the servers inherit that otherwise.
@@ -243,43 +239,13 @@ def _signals_noted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-@contextlib.contextmanager
-def _only_server(settings: Settings) -> Iterator[TextIOWrapper]:
-    """Hold the lock of this state folder: two daemons on it would start every schedule twice."""
-    path = _marker_path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as marker:
-        deadline = time.monotonic() + 1
-        while not _locked(marker, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:  # longer than somebody takes who only asks for the port
-                _refuse_second(settings, marker)
-            time.sleep(LOOK_EVERY_S)
-        yield marker
-
-
-def _refuse_second(settings: Settings, marker: TextIOWrapper) -> NoReturn:
-    marker.seek(0)
-    holder = json.loads(marker.read() or "{}")
+def _second(settings: Settings, holder: Mapping[str, Any]) -> Refused:
     where = f"at {address(holder['port'])}" if "port" in holder else "but not up yet, or on its way down"
-    raise Refused(f"ui: {settings.profile_dir} is served already, {where}; use that, or end it first")
+    return Refused(f"ui: {settings.profile_dir} is served already, {where}; use that, or end it first")
 
 
-def _locked(file: TextIOWrapper, how: int) -> bool:
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _write(marker: TextIOWrapper, content: dict[str, int]) -> None:
-    marker.seek(0)
-    marker.truncate()
-    marker.write(json.dumps(content))
-    marker.flush()
-
-
-def _require_free(port: int) -> None:
+def require_free(port: int) -> None:
+    """Raise `BadInput` where a port of this machine cannot be used."""
     with socket.socket() as probe:
         # As the web server binds: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

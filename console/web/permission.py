@@ -1,0 +1,108 @@
+"""What a route needs: a role, and of a browser's change its page's token. One that says neither never starts.
+
+Who asks was settled by the gate (gate.py). Pages put `csrf_token(request)` into their forms.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from typing import Any
+
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from console.web.gate import SAFE_METHODS
+from console.web.identities import Actor, Role
+from console.web.problems import ProblemFound, problem
+
+CSRF_HEADER = "x-csrf-token"
+CSRF_FIELD = "csrf_token"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Needs:
+    """Let in who has a role; as a dependency it gives the `Actor`."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, request: Request) -> Actor:
+        """Return who asks; raises `ProblemFound` where they may not."""
+        actor = actor_of(request)
+        require_role(actor, self.role)
+        if actor.is_browser and request.method not in SAFE_METHODS:
+            await _require_csrf_token(request, actor)
+        return actor
+
+
+class RoleGuarded:
+    """Stand before an application that declares no roles itself, as one of static files."""
+
+    def __init__(self, application: Callable[..., Awaitable[None]], role: Role) -> None:
+        self._application = application
+        self.role = role
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Let in who has the role."""
+        require_role(scope["state"]["actor"], self.role)
+        await self._application(scope, receive, send)
+
+
+def needs(role: Role) -> Any:
+    """Return the dependency by which a route or a router says which role it needs."""
+    return Depends(Needs(role))
+
+
+def actor_of(request: Request) -> Actor:
+    """Return who asks, as the gate found out."""
+    actor: Actor = request.state.actor
+    return actor
+
+
+def csrf_token(request: Request) -> str:
+    """Return what a form of a page carries in its field `csrf_token`; empty where a token asks."""
+    return actor_of(request).csrf_token
+
+
+def require_role(actor: Actor, needed: Role) -> None:
+    """Raise `ProblemFound` where somebody's role is too low."""
+    if not actor.role.includes(needed):
+        raise ProblemFound(
+            problem("role_needed", f"{actor.name} is {actor.role}; this takes {needed}", needed=needed.value)
+        )
+
+
+def roles_of(routes: Sequence[Any]) -> Iterator[tuple[str, Role]]:
+    """Give method and path of every route with its role; raises `TypeError` on one that says none."""
+    for route in iter_route_contexts(routes):
+        application = getattr(route, "app", None)
+        if isinstance(route.original_route, APIRoute):
+            role = _role_of(route.dependant)
+        else:
+            role = application.role if isinstance(application, RoleGuarded) else None
+        if role is None:
+            raise TypeError(f"route {route.path}: declares no role; give it needs(Role…), or RoleGuarded")
+        yield from ((f"{method} {route.path}", role) for method in sorted(route.methods or {"GET"}))
+
+
+def _role_of(dependant: Dependant) -> Role | None:
+    """Return the highest role that a route's dependencies ask for."""
+    asked = [one.call.role for one in _all_of(dependant) if isinstance(one.call, Needs)]
+    return max(asked, key=list(Role).index, default=None)
+
+
+def _all_of(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for one in dependant.dependencies:
+        yield from _all_of(one)
+
+
+async def _require_csrf_token(request: Request, actor: Actor) -> None:
+    given = request.headers.get(CSRF_HEADER, "")
+    if not given and request.headers.get("content-type", "").startswith(FORMS):
+        field = (await request.form()).get(CSRF_FIELD, "")
+        given = field if isinstance(field, str) else ""
+    if not hmac.compare_digest(given.encode(), actor.csrf_token.encode()):
+        raise ProblemFound(problem("csrf_token_wrong", "reload the page, and try again"))
