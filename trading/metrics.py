@@ -20,6 +20,7 @@ from trading.features import rounded
 from trading.lifecycle import IntentState
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import BookRow, Item
+from trading.risk import drawdown, exposures
 from trading.values import MICROS
 from trading.verdicts import Verdict
 
@@ -329,16 +330,16 @@ def _drawdown(facts: SessionFacts) -> float | None:
     equity = _book_total(facts, Item.EQUITY)
     if equity is None:
         return None
-    peak = max(facts.deposits_micros, *facts.previous_equities_micros, equity)
-    return _ratio(peak - equity, peak)
+    fall = drawdown((facts.deposits_micros, *facts.previous_equities_micros, equity))
+    return _ratio(fall.depth_micros, fall.peak_micros)
 
 
 def _gross_exposure(facts: SessionFacts) -> float | None:
     equity = _book_total(facts, Item.EQUITY)
     if equity is None:
         return None
-    worth = sum(abs(row.value_micros) for row in facts.positions if row.item is Item.POSITION)
-    return _ratio(worth, equity)
+    values = [row.value_micros for row in facts.positions if row.item is Item.POSITION]
+    return _ratio(exposures(values, equity_micros=equity).gross_micros, equity)
 
 
 def _positions_count(facts: SessionFacts) -> float | None:
