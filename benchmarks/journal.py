@@ -1,13 +1,15 @@
 """How quickly the journal commits, how fairly it serves many, and how it answers with a million intents.
 
-Commits are told against a bare `fdatasync` and a bare SQLite commit on the same disk, taken in turns with
-them, since a disk that others use has no speed of its own.
+Commits are told against three baselines on the same disk, taken in turns with them, since a disk that others
+use has no speed of its own: a bare `fdatasync`, a bare SQLite commit into two small tables, and the very
+statements of an intent's life run bare, in as many transactions, on a copy of the same journal.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import sqlite3
 import statistics
 import time
@@ -19,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import sqlalchemy as sa
 from measuring import Figure, median
 
 from proof.postgres_server import PostgresServer
@@ -42,7 +45,10 @@ PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
 COMMITS_OF_A_LIFE = 5
 """Claimed, prepared, acknowledged, filled, closed."""
 
-ROUNDS, LIVES, SYNCS = 5, 20, 60
+ROUNDS, LIVES, SYNCS = 5, 20, 3
+Statement = tuple[str, Any]
+"""A statement's text, and what is bound to it."""
+
 PAGE = b"p" * 4096
 """What a sync is measured with: about what one commit appends."""
 
@@ -73,19 +79,28 @@ def measure() -> list[Figure]:
 
 
 def _commits(folder: Path) -> tuple[list[Figure], float]:
+    rows, recorded = _recorded(folder, ROUNDS * LIVES + 1)
+    changes = [_changes_alone(statements) for statements in recorded]
     with (
         _syncing(folder / "bytes") as sync,
         _bare(folder / "bare.db") as commit,
+        _connected(folder / "changes.db") as changed,
+        _connected(folder / "statements.db") as stated,
         SqlJournal(f"sqlite:///{folder / 'lives.db'}") as journal,
     ):
-        rows = _decided(journal, ROUNDS * LIVES + 1)
-        _live(journal, rows.pop())
-        syncs, commits, lives = [], [], []
-        for _ in range(ROUNDS):
+        syncs, commits, lives, changes_bare, statements_bare = [], [], [], [], []
+        for number, row in enumerate(rows):
             syncs += [_ms(sync) for _ in range(SYNCS)]
             commits += [_ms(commit) for _ in range(SYNCS)]
-            lives += [_ms(lambda: _live(journal, rows.pop())) for _ in range(LIVES)]
-    sync_ms, commit_ms, life_ms = median(syncs), median(commits), median(lives)
+            lives.append(_ms(partial(_live, journal, row)))
+            changes_bare.append(_ms(partial(_run, changed, changes[number])))
+            statements_bare.append(_ms(partial(_run, stated, recorded[number])))
+        ends = {_end_of(folder / f"{name}.db") for name in ("lives", "changes", "statements")}
+    if len(ends) != 1:
+        raise RuntimeError("the journal and its copies do not end with the same event: nothing was compared")
+    # The first of each opens its files.
+    sync_ms, commit_ms, life_ms = median(syncs), median(commits), median(lives[1:])
+    changes_ms, statements_ms = median(changes_bare[1:]), median(statements_bare[1:])
     allowed_ms = COMMITS_OF_A_LIFE * commit_ms
     return [
         Figure(what="4 KiB appended and fdatasync", value=sync_ms, unit="ms"),
@@ -102,9 +117,104 @@ def _commits(folder: Path) -> tuple[list[Figure], float]:
             unit="ms",
             baseline=f"{COMMITS_OF_A_LIFE} bare commits",
             ratio=life_ms / allowed_ms,
-            note=f"{allowed_ms / life_ms:.2f} of what its commits allow",
+            note=f"{allowed_ms / life_ms:.2f} of what so many commits into two small tables allow",
         ),
+        *_against_the_same_rows(life_ms, changes_ms=changes_ms, statements_ms=statements_ms),
     ], sync_ms
+
+
+def _against_the_same_rows(life_ms: float, *, changes_ms: float, statements_ms: float) -> list[Figure]:
+    return [
+        Figure(
+            what="the same rows written bare, in as many commits (SQLite, same tables, indexes, triggers)",
+            value=changes_ms,
+            unit="ms",
+            baseline="the life",
+            ratio=changes_ms / life_ms,
+            note=f"the life is at {changes_ms / life_ms:.2f} of what its rows allow",
+        ),
+        Figure(
+            what="the same statements run bare: the rows and all that is asked before they are written",
+            value=statements_ms,
+            unit="ms",
+            baseline="the life",
+            ratio=statements_ms / life_ms,
+            note=f"the life is at {statements_ms / life_ms:.2f} of what its statements allow",
+        ),
+    ]
+
+
+class _RecordingCursor(sqlite3.Cursor):
+    def execute(self, statement: str, bound: Any = (), /) -> _RecordingCursor:
+        self.connection.told.append((statement, bound))  # type: ignore[attr-defined] - of the connection below
+        super().execute(statement, bound)
+        return self
+
+
+class _Recording(sqlite3.Connection):
+    """Keep what a connection is told to run."""
+
+    def __init__(self, *of: Any, **named: Any) -> None:
+        super().__init__(*of, **named)
+        self.told: list[Statement] = []
+        _connections.append(self)
+
+    def cursor(self, *_: Any) -> Any:
+        return super().cursor(_RecordingCursor)
+
+
+_connections: list[_Recording] = []
+
+
+def _recorded(folder: Path, count: int) -> tuple[list[JournalIntent], list[list[Statement]]]:
+    """Make a journal of approved intents, with copies of it; return them, and what each one's life runs."""
+    made = folder / "made.db"
+    with SqlJournal(f"sqlite:///{made}") as journal:
+        rows = _decided(journal, count)
+    for name in ("lives", "changes", "statements"):
+        shutil.copy(made, folder / f"{name}.db")
+
+    @sa.event.listens_for(sa.Engine, "do_connect")
+    def _record(_dialect: Any, _record: Any, _of: Any, named: dict[str, Any]) -> None:
+        named["factory"] = _Recording
+
+    recorded = []
+    with SqlJournal(f"sqlite:///{made}") as journal:
+        journal.run_control()
+        (connection,) = [one for one in _connections if one.told]
+        for row in rows:
+            connection.told.clear()
+            _live(journal, row)
+            recorded.append(list(connection.told))
+    sa.event.remove(sa.Engine, "do_connect", _record)
+    _connections.clear()
+    return rows, recorded
+
+
+def _changes_alone(statements: list[Statement]) -> list[Statement]:
+    return [one for one in statements if one[0].split()[0] in {"begin", "insert", "update"}]
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for setting in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+            connection.execute(f"pragma {setting}")
+        yield connection
+
+
+def _run(connection: sqlite3.Connection, statements: list[Statement]) -> None:
+    """Run what a life runs: each transaction ends where the next begins."""
+    for statement, bound in statements:
+        if statement.startswith("begin") and connection.in_transaction:
+            connection.execute("commit")
+        connection.execute(statement, bound).fetchall()
+    connection.execute("commit")
+
+
+def _end_of(path: Path) -> tuple[Any, ...]:
+    with closing(sqlite3.connect(path)) as connection:
+        return tuple(connection.execute("select seq, hash from events order by seq desc limit 1").fetchone())
 
 
 def _life_on(url: str, engine: str, sync_ms: float) -> list[Figure]:

@@ -22,9 +22,6 @@ from trading.values import canonical_json
 GENESIS = "0" * 64
 """What the first event's hash covers in place of an earlier one, and the first checkpoint's."""
 
-INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-"""Instants as text: fixed width, UTC, so that they sort as they happen."""
-
 LINE_BYTES_MAX = 16 * 2**20
 """Bytes of one line: more is never written, so a reader need not hold more to know that a line is wrong."""
 
@@ -132,10 +129,13 @@ class Signatory:
 
 
 def instant_text(at: datetime) -> str:
-    """Return an instant as text; raises `BadInput` for a time without a zone."""
+    """Return an instant as text of one width in UTC, so that texts sort as instants happen.
+
+    Raises `BadInput` for a time without a zone.
+    """
     if at.tzinfo is None:
         raise BadInput(f"time {at.isoformat()}: has no time zone; instants are aware")
-    return at.astimezone(UTC).strftime(INSTANT_FORMAT)
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def instant_from_text(text: str) -> datetime:

@@ -26,6 +26,10 @@ class Position(NamedTuple):
     cost_micros: int
 
 
+Trade = tuple[Symbol, Side, int, int, int]
+"""What a fill does to a book: symbol, side, shares, price and commission in micro-units."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
     """Hold one book's money and shares. `positions` are sorted by symbol and never empty ones.
@@ -183,32 +187,39 @@ def with_fill(book: Book, fill: Fill) -> Book:
 
 
 def with_fills(book: Book, fills: Iterable[Fill]) -> Book:
-    """Return the book after fills, in the order given, at average cost.
+    """Return the book after fills, in the order given; see `with_trades`."""
+    return with_trades(
+        book,
+        (
+            (fill.symbol, fill.side, fill.quantity, fill.price_micros, fill.commission_micros)
+            for fill in fills
+        ),
+    )
+
+
+def with_trades(book: Book, trades: Iterable[Trade]) -> Book:
+    """Return the book after trades, in the order given, at average cost.
 
     A sale takes floor(cost × sold / held) of the cost with it. Raises `ValueError` where one sells more
     than is held: this book is long only, and a sale never opens a short by accident.
     """
     positions = {position.symbol: position for position in book.positions}
     cash, realised, commissions = book.cash_micros, book.realised_micros, book.commissions_micros
-    for fill in fills:
-        held = positions.get(fill.symbol, Position(fill.symbol, 0, 0))
-        notional = fill.notional_micros
-        commissions += fill.commission_micros
-        cash -= fill.commission_micros
-        if fill.side is Side.BUY:
+    for symbol, side, quantity, price_micros, commission_micros in trades:
+        held = positions.get(symbol) or Position(symbol, 0, 0)
+        notional = notional_micros(price_micros=price_micros, quantity=quantity)
+        commissions += commission_micros
+        cash -= commission_micros
+        if side is Side.BUY:
             cash -= notional
-            positions[fill.symbol] = Position(
-                fill.symbol, held.quantity + fill.quantity, held.cost_micros + notional
-            )
+            positions[symbol] = Position(symbol, held.quantity + quantity, held.cost_micros + notional)
             continue
-        if fill.quantity > held.quantity:
-            raise ValueError(f"fill sells {fill.quantity} {fill.symbol}: the book holds {held.quantity}")
-        cost_sold = held.cost_micros * fill.quantity // held.quantity
+        if quantity > held.quantity:
+            raise ValueError(f"fill sells {quantity} {symbol}: the book holds {held.quantity}")
+        cost_sold = held.cost_micros * quantity // held.quantity
         cash += notional
         realised += notional - cost_sold
-        positions[fill.symbol] = Position(
-            fill.symbol, held.quantity - fill.quantity, held.cost_micros - cost_sold
-        )
+        positions[symbol] = Position(symbol, held.quantity - quantity, held.cost_micros - cost_sold)
     return replace(
         book,
         cash_micros=cash,

@@ -127,12 +127,22 @@ def canonical_json(value: Any) -> str:
     Floats are refused, since their text is a choice: write them as rounded text first.
     """
     _refuse_floats(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def digest(value: Any) -> str:
     """Return the SHA-256 (hex) of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return digest_of_text(canonical_json(value))
+
+
+def digest_of_text(written: str) -> str:
+    """Return the SHA-256 (hex) of a text: of a value's canonical JSON where it was written already."""
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""The types that hold no float: most of what is written, so they are passed over without a call each."""
 
 
 def _refuse_floats(value: Any) -> None:
@@ -140,8 +150,11 @@ def _refuse_floats(value: Any) -> None:
         raise TypeError(f"float {value!r} in canonical JSON: write it as rounded text")
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_floats(key)
-            _refuse_floats(item)
+            if type(key) not in _PLAIN:
+                _refuse_floats(key)
+            if type(item) not in _PLAIN:
+                _refuse_floats(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _refuse_floats(item)
+            if type(item) not in _PLAIN:
+                _refuse_floats(item)

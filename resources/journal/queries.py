@@ -9,12 +9,12 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from resources.journal import records, schema
-from resources.journal.statements import asked, last_of, row_of, rows_of
+from resources.journal.statements import asked, last_of, row_of, rows_of, tuples
 from trading.errors import IllegalTransition, OutOfOrder, UnknownId
 from trading.journal import ExecutorTerm, FundsView, Halt, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
 from trading.orders import Fill
-from trading.positions import Book, with_fills
+from trading.positions import Book, with_trades
 from trading.values import ClientOrderId, IntentId, Side, Symbol
 
 
@@ -131,10 +131,26 @@ def executor_term(conn: sa.Connection, account: str, lane: str) -> ExecutorTerm 
     return None if row is None else records.executor_term_of(row)
 
 
-def funds_view(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, apart: str = "") -> FundsView:
-    """Return what a review sees; the order `apart` is left out, since it is what is reviewed."""
+def funds_view(
+    conn: sa.Connection,
+    row: JournalIntent,
+    book_at_open: Book,
+    *,
+    run_control: RunControl,
+    apart: str = "",
+) -> FundsView:
+    """Return what a review sees; the order `apart` is left out, since it is what is reviewed.
+
+    `run_control` is the one in force, read in this transaction.
+    """
     intent = row.intent
-    fills = session_fills(conn, of_intent(row))
+    # As tuples: in a session of many fills each send would otherwise wait for an object of every one.
+    trades = [
+        (Symbol(symbol), Side(side), quantity, price_micros, commission_micros)
+        for symbol, side, quantity, price_micros, commission_micros in tuples(
+            conn, "find_trades", **of_intent(row)._asdict()
+        )
+    ]
     reserved = 0
     open_quantities: dict[Side, dict[Symbol, int]] = {Side.BUY: {}, Side.SELL: {}}
     for held in asked(conn, "find_open_reservations", book=intent.book, lane=row.lane, apart=apart):
@@ -143,8 +159,8 @@ def funds_view(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, a
         symbol = Symbol(held["symbol"])
         of_side[symbol] = of_side.get(symbol, 0) + held["quantity_left"]
     return FundsView(
-        run_control=run_control_in_force(conn),
-        book=with_fills(book_at_open, fills),
+        run_control=run_control,
+        book=with_trades(book_at_open, trades),
         reserved_micros=reserved,
         open_buys=open_quantities[Side.BUY],
         open_sells=open_quantities[Side.SELL],
@@ -153,5 +169,5 @@ def funds_view(conn: sa.Connection, row: JournalIntent, book_at_open: Book, *, a
 
 def next_number(conn: sa.Connection, column: sa.Column[int]) -> int:
     """Return the next number of a column that counts from 1; the write lock keeps it ours."""
-    last = last_of(conn, column.table, column.name)
-    return 1 if last is None else int(last[column.name]) + 1
+    last = last_of(conn, column.table, column.name, names=(column.name,))
+    return 1 if last is None else int(last[0]) + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 from trading.audit import instant_from_text
@@ -28,7 +29,7 @@ from trading.journal import (
     SessionRecord,
 )
 from trading.lifecycle import IntentState, Stage
-from trading.orders import Fill
+from trading.orders import Fill, OrderRequest
 from trading.positions import Book, book_from_payload
 from trading.values import ClientOrderId, IntentId, Side, Symbol
 from trading.verdicts import Verdict
@@ -50,11 +51,15 @@ UNTOUCHED_RUN_CONTROL = RunControl(kill_switch_on=False, paused=False, actor="",
 """The run control before anybody set it."""
 
 
+TEXTS_KEPT_MAX = 1024
+"""How many payloads stay read: an intent's is asked for at each of its steps, and its text never changes."""
+
+
 def intent_of(row: Row) -> JournalIntent:
     """Return the record of one row of `intents`."""
     return JournalIntent(
         intent_id=IntentId(row["intent_id"]),
-        intent=intent_from_payload(json.loads(row["payload"])),
+        intent=_intent_of_payload(row["payload"]),
         account=row["account"],
         lane=row["lane"],
         state=IntentState(row["state"]),
@@ -99,7 +104,7 @@ def order_of(row: Row) -> JournalOrder:
         intent_id=IntentId(row["intent_id"]),
         client_order_id=ClientOrderId(row["client_order_id"]),
         generation=row["generation"],
-        request=request_from_payload(json.loads(row["request"])),
+        request=_request_of_payload(row["request"]),
         request_sha=row["request_sha"],
         status=row["status"],
         broker_order_id=row["broker_order_id"],
@@ -256,6 +261,16 @@ def executor_term_of(row: Row) -> ExecutorTerm:
         began_at=instant_from_text(row["began_at"]),
         reconciled_at=_instant_or_none(row["reconciled_at"]),
     )
+
+
+@lru_cache(maxsize=TEXTS_KEPT_MAX)
+def _intent_of_payload(text: str) -> Intent:
+    return intent_from_payload(json.loads(text))
+
+
+@lru_cache(maxsize=TEXTS_KEPT_MAX)
+def _request_of_payload(text: str) -> OrderRequest:
+    return request_from_payload(json.loads(text))
 
 
 def _instant_or_none(text: str | None) -> datetime | None:

@@ -34,17 +34,30 @@ def row_of(conn: sa.Connection, table: sa.Table, **where: str | int) -> records.
     return found[0] if found else None
 
 
-def last_of(conn: sa.Connection, table: sa.Table, column: str) -> records.Row | None:
-    """Return the row with a column's highest value, `None` where there is none."""
-    found = _rows(conn, _select_last(table, column), table, {})
-    return found[0] if found else None
+def last_of(
+    conn: sa.Connection, table: sa.Table, column: str, *, names: tuple[str, ...]
+) -> tuple[Any, ...] | None:
+    """Return of the row with a column's highest value what is in the columns named, `None` without a row."""
+    cursor = conn.connection.cursor()
+    cursor.execute(_select_last(table, column, names))
+    found: tuple[Any, ...] | None = cursor.fetchone()
+    cursor.close()
+    return found
+
+
+def tuples(conn: sa.Connection, question: str, **bound: str | int) -> Sequence[tuple[Any, ...]]:
+    """Return the rows of a question (a file of sql/), each a tuple in the order of its columns."""
+    cursor = conn.connection.cursor()
+    cursor.execute(_text_of(conn.dialect.name, question), bound)
+    found: Sequence[tuple[Any, ...]] = cursor.fetchall()
+    cursor.close()
+    return found
 
 
 def asked(conn: sa.Connection, question: str, **bound: str | int) -> Sequence[records.Row]:
     """Return the rows of a question (a file of sql/)."""
-    is_sqlite = conn.dialect.name == SQLITE
     cursor = conn.connection.cursor()
-    cursor.execute(text_of(question) if is_sqlite else postgresql_text_of(question), bound)
+    cursor.execute(_text_of(conn.dialect.name, question), bound)
     names = [column[0] for column in cursor.description]
     found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     cursor.close()
@@ -107,8 +120,13 @@ def _select(dialect: str, table: sa.Table, where: tuple[str, ...], order_by: str
 
 
 @cache
-def _select_last(table: sa.Table, column: str) -> str:
-    return f"select {', '.join(_names(table))} from {table.name} order by {column} desc limit 1"  # noqa: S608 - names of the schema
+def _text_of(dialect: str, question: str) -> str:
+    return text_of(question) if dialect == SQLITE else postgresql_text_of(question)
+
+
+@cache
+def _select_last(table: sa.Table, column: str, names: tuple[str, ...]) -> str:
+    return f"select {', '.join(names)} from {table.name} order by {column} desc limit 1"  # noqa: S608 - names of the schema
 
 
 @cache

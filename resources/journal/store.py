@@ -116,7 +116,7 @@ from trading.protocol import (
     send_time_refusal,
     term_refusal,
 )
-from trading.values import ClientOrderId, IntentId, canonical_json, digest
+from trading.values import ClientOrderId, IntentId, canonical_json, digest, digest_of_text
 from trading.verdicts import Verdict
 
 IDS_AT_ONCE = 500
@@ -499,13 +499,13 @@ class SqlJournal:
         with self._writing() as conn:
             row = required(conn, intent_id)
             _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
-            _check_gate(conn, row)
+            run_control = _check_gate(conn, row)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.PREPARED, IntentState.EXECUTING), epoch=epoch)
             found = sent_payload_hash(row.intent, quantity=row.quantity)
             if found != row.payload_hash:
                 return self._refuse_payload(conn, row, found, epoch=epoch, now=now)
-            whys = review(row, funds_view(conn, row, book_at_open))
+            whys = review(row, funds_view(conn, row, book_at_open, run_control=run_control))
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 stopped = self._move(
@@ -540,13 +540,14 @@ class SqlJournal:
             row = required(conn, intent_id)
             order = required_order(conn, row)
             _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
-            _check_gate(conn, row)
+            run_control = _check_gate(conn, row)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.PREPARED_AGAIN, IntentState.EXECUTING), epoch=epoch)
             _check_absent(row, order)
             if digest(request_payload(request_of(row))) != order.request_sha:
                 raise IllegalTransition(f"{named(row)}: its bytes differ from those sent before under the id")
-            whys = review(_left_of(row), funds_view(conn, row, book_at_open, apart=order.client_order_id))
+            funds = funds_view(conn, row, book_at_open, run_control=run_control, apart=order.client_order_id)
+            whys = review(_left_of(row), funds)
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
@@ -869,14 +870,15 @@ class SqlJournal:
             row = required(conn, intent_id)
             order = required_order(conn, row)
             _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
-            _check_gate(conn, row)
+            run_control = _check_gate(conn, row)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.REPLACED, IntentState.EXECUTING), epoch=epoch)
             _check_equal(row, order, ended)
             why_not = replacement_refusal(row, order, ended, net_filled(conn, order.client_order_id))
             if why_not:
                 raise IllegalTransition(f"{named(row)}: is not replaced: {why_not}")
-            whys = review(_left_of(row), funds_view(conn, row, book_at_open, apart=order.client_order_id))
+            funds = funds_view(conn, row, book_at_open, run_control=run_control, apart=order.client_order_id)
+            whys = review(_left_of(row), funds)
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
@@ -1481,10 +1483,11 @@ class SqlJournal:
         next_generation = row.generation + (1 if step is Step.REPLACED else 0)
         request = request_of(replace(row, generation=next_generation))
         payload = request_payload(request)
+        written = canonical_json(payload)
         micros = reservation_micros(row, whys)
         body = dict(told or {}) | {
             "request": payload,
-            "request_sha": digest(payload),
+            "request_sha": digest_of_text(written),
             "payload_hash": row.payload_hash,
             "attempt": 1,
             "is_live": is_live,
@@ -1505,7 +1508,7 @@ class SqlJournal:
                 "lane": row.lane,
                 "session": row.intent.session.isoformat(),
                 "is_live": int(is_live),
-                "request": canonical_json(payload),
+                "request": written,
                 "request_sha": body["request_sha"],
                 "quantity": request.quantity,
                 "filled_quantity": 0,
@@ -1720,8 +1723,7 @@ class SqlJournal:
 
     def _append(self, conn: sa.Connection, now: datetime, *drafts: Draft) -> None:
         """Put events at the end of the chain, in the transaction of what they tell."""
-        last = last_of(conn, schema.events, "seq")
-        seq, prev_hash = (0, GENESIS) if last is None else (last["seq"], last["hash"])
+        seq, prev_hash = last_of(conn, schema.events, "seq", names=("seq", "hash")) or (0, GENESIS)
         at = instant_text(now)
         rows = []
         for draft in drafts:
@@ -1872,10 +1874,13 @@ def _check_term(
         raise StaleVersion(f"account {account}: {why_not}")
 
 
-def _check_gate(conn: sa.Connection, row: JournalIntent) -> None:
-    why_not = gate_refusal(row, run_control_in_force(conn), halts_in_force(conn))
+def _check_gate(conn: sa.Connection, row: JournalIntent) -> RunControl:
+    """Return the run control in force, which lets the intent through; raises `GateClosed`."""
+    run_control = run_control_in_force(conn)
+    why_not = gate_refusal(row, run_control, halts_in_force(conn))
     if why_not:
         raise GateClosed(f"{named(row)}: {why_not}")
+    return run_control
 
 
 def _check_send_time(row: JournalIntent, send_by: datetime, now: datetime) -> None:

@@ -41,7 +41,7 @@ from trading.guards import MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
 from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import Event, IntentState, Stage, Step, fold
 from trading.orders import BrokerOrder, Fill, OrderStatus
-from trading.positions import opened_book
+from trading.positions import Position, opened_book, with_fills
 from trading.testing import example_decision, example_intent, reconciled_term
 from trading.values import IntentId, Side, Slot, Symbol, canonical_json
 from trading.verdicts import Verdict
@@ -590,6 +590,36 @@ def test_a_review_sees_the_fills_and_what_other_orders_have_reserved(journal):
     assert dict(funds.open_sells) == {}
     # What is left of the first at its reference price, and what the guard counted for the second.
     assert funds.reserved_micros == 6 * 50_000_000 + 121_000_000
+
+
+def test_a_review_sees_the_book_that_the_fills_made_in_their_order_without_those_taken_back(journal):
+    bought, sold, taken_back, reviewed = decided(
+        journal,
+        example_intent("AAPL", quantity=10),
+        example_intent("AAPL", quantity=10, side=Side.SELL, slot=Slot.STOP),
+        example_intent("IBM", quantity=10),
+        example_intent("MSFT"),
+    )
+    seen = []
+    first, order = working(journal, bought)
+    for number, (quantity, price) in enumerate([(3, 10_000_000), (7, 13_000_000)]):
+        fill = fill_of(first, order, quantity=quantity, execution_id=f"buy {number}", price_micros=price)
+        journal.record_fill(fill, now=NOW)
+    second, order = working(journal, sold)
+    journal.record_fill(
+        fill_of(second, order, quantity=4, execution_id="sell", price_micros=12_000_000), now=NOW
+    )
+    third, order = working(journal, taken_back)
+    journal.record_fill(fill_of(third, order, quantity=5, execution_id="wrong"), now=NOW)
+    journal.record_bust(execution_id="bust", takes_back="wrong", intent_id=third.intent_id, now=NOW)
+    prepared(journal, reviewed, review=lambda _, funds: seen.append(funds) or PASSED)
+
+    (funds,) = seen
+    # Bought for 3 × 10 + 7 × 13 = 121; of it floor(121 × 4 / 10) went with the four that were sold.
+    assert funds.book.positions == (Position(Symbol("AAPL"), 6, 72_600_000),)
+    assert funds.cash_micros == 10**12 - 121_000_000 + 48_000_000 - 3
+    assert funds.book.realised_micros == 48_000_000 - 48_400_000
+    assert funds.book == with_fills(OPENED, journal.fills(**OF))
 
 
 def test_what_is_sent_is_written_down_first(journal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -23,6 +23,8 @@ from trading.audit import (
     content_of,
     event_of_line,
     follow,
+    instant_from_text,
+    instant_text,
     line_of,
     signed_bytes,
     verify,
@@ -197,3 +199,17 @@ def test_an_event_that_no_line_can_hold_is_refused():
 def test_lines_of_text_and_of_bytes_are_verified_alike():
     assert verify(line.decode() for line in LINES) is None
     assert verify([LINES[0].decode(), "\ud800"]).line == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (AT, "2013-02-28T14:30:00.000000Z"),
+        (AT.replace(microsecond=7), "2013-02-28T14:30:00.000007Z"),
+        (AT.astimezone(timezone(timedelta(hours=-5))), "2013-02-28T14:30:00.000000Z"),
+        (datetime(5, 1, 2, tzinfo=UTC), "0005-01-02T00:00:00.000000Z"),
+    ],
+)
+def test_an_instant_is_text_of_one_width_in_utc_and_comes_back_from_it(at, text):
+    assert instant_text(at) == text
+    assert instant_from_text(text) == at
