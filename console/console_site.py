@@ -8,13 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.desk import Desk
-from console.web.app import Clocks, build_app
+from console.execution_start import StartExecution, start_execution
+from console.pages.router import error_page, pages_router
+from console.pages.templating import STATIC
+from console.web.app import Clocks, Pages, build_app
 from console.web.gate import Access
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-def build_site(desk: Desk, *, access: Access, clocks: Clocks | None = None) -> FastAPI:
-    """Return the application with its pages, without the gate."""
-    return build_app(desk, access=access, clocks=clocks)
+def build_site(
+    desk: Desk, *, access: Access, clocks: Clocks | None = None, start: StartExecution = start_execution
+) -> FastAPI:
+    """Return the application with its pages, without the gate; `start` begins what somebody approved."""
+    pages = Pages(routers=(pages_router(start),), static=STATIC, error_page=error_page)
+    return build_app(desk, access=access, pages=pages, clocks=clocks)

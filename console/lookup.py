@@ -16,7 +16,7 @@ KEY_PREFIX = "key-"
 """How an intent's key begins; other ids have their own beginnings."""
 
 SESSIONS_MAX = 100_000
-"""More sessions than any book has: keys and brokers' ids are looked for in all of them."""
+"""More sessions than any book has: keys are looked for in all of them."""
 
 PREFIX_MIN = 4
 """Fewer characters than this fit too much to be meant."""
@@ -61,19 +61,9 @@ def _by_id(desk: Desk, wanted: str) -> Sequence[JournalIntent]:
         raise BadInput(f"id {wanted!r}: write at least {PREFIX_MIN} characters of it")
     if wanted.startswith(KEY_PREFIX):
         return [row for row in _all_intents(desk) if row.intent.intent_key.startswith(wanted)]
-    return desk.journal.intents_by_any_id(wanted, lane=desk.lane) or _by_broker_order_id(desk, wanted)
-
-
-def _by_broker_order_id(desk: Desk, wanted: str) -> Sequence[JournalIntent]:
-    """Return the intents whose order the broker knows by an id that begins so."""
-    found = {
-        order.intent_id
-        for book in desk.books
-        for record in desk.journal.sessions(book=book, lane=desk.lane, last=SESSIONS_MAX)
-        for order in desk.journal.orders(book=book, lane=desk.lane, session=record.session)
-        if order.broker_order_id.startswith(wanted)
-    }
-    return [desk.journal.intent(intent_id) for intent_id in sorted(found)]
+    return desk.journal.intents_by_any_id(wanted, lane=desk.lane) or desk.journal.intents_by_broker_order_id(
+        wanted, lane=desk.lane
+    )
 
 
 def _all_intents(desk: Desk) -> Iterator[JournalIntent]:

@@ -61,16 +61,15 @@ def orders_of(desk: Desk, book: BookOutline, session: date | None = None) -> Ses
     orders = {
         row.intent_id: row for row in desk.journal.orders(book=book.name, lane=desk.lane, session=asked)
     }
-    fills = desk.journal.fills(book=book.name, lane=desk.lane, session=asked)
+    fills: dict[str, list[Fill]] = {}
+    for fill in desk.journal.fills(book=book.name, lane=desk.lane, session=asked):
+        fills.setdefault(fill.intent_id, []).append(fill)
     return SessionOrders(
         book=book.name,
         session=asked,
         currency=book.currency,
         unknown=sum(1 for row in intents if row.state is IntentState.UNKNOWN),
-        orders=tuple(
-            _line(row, orders.get(row.intent_id), [fill for fill in fills if fill.intent_id == row.intent_id])
-            for row in intents
-        ),
+        orders=tuple(_line(row, orders.get(row.intent_id), fills.get(row.intent_id, ())) for row in intents),
     )
 
 

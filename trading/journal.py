@@ -163,6 +163,14 @@ class SessionRecord:
     refused: str
 
 
+class IntentCounts(NamedTuple):
+    """Count a session's intents: all, those blocked when they were decided, and those with a fill."""
+
+    intents: int
+    blocked: int
+    filled: int
+
+
 class FundsView(NamedTuple):
     """Hold what a review inside T2 sees of the book, read in the same transaction.
 

@@ -22,6 +22,7 @@ from trading.journal import (
     ExecutorTerm,
     Halt,
     Incident,
+    IntentCounts,
     JournalEvent,
     JournalIntent,
     JournalOrder,
@@ -90,9 +91,37 @@ class JournalReader:
         rows = self._rows("find_intents", book=book, lane=lane, session=session.isoformat())
         return [records.intent_of(row) for row in rows]
 
+    def intent_counts(self, *, book: str, lane: str, first: date, last: date) -> dict[date, IntentCounts]:
+        """Return how many intents each session of a range had, and what came of them."""
+        rows = self._rows(
+            "count_intents_by_session",
+            book=book,
+            lane=lane,
+            first=first.isoformat(),
+            last=last.isoformat(),
+        )
+        return {
+            date.fromisoformat(row["session"]): IntentCounts(
+                intents=int(row["intents"]), blocked=int(row["blocked"]), filled=int(row["filled"])
+            )
+            for row in rows
+        }
+
     def intents_by_any_id(self, wanted: str, *, lane: str) -> list[JournalIntent]:
         """Return the intents whose own id, order's id or fill's id begins with a text."""
         rows = self._rows("find_intents_by_any_id", lane=lane, first=wanted, past=wanted + _PAST_ALL)
+        return [records.intent_of(row) for row in rows]
+
+    def intents_by_broker_order_id(self, wanted: str, *, lane: str) -> list[JournalIntent]:
+        """Return the intents whose order the broker knows by an id that begins with a text."""
+        bound = {"lane": lane, "first": wanted, "past": wanted + _PAST_ALL}
+        return [records.intent_of(row) for row in self._rows("find_intents_by_broker_order_id", **bound)]
+
+    def intents_of_symbol(self, *, book: str, lane: str, symbol: str, first: date) -> list[JournalIntent]:
+        """Return a symbol's intents in the sessions of a book from one on, the latest session first."""
+        rows = self._rows(
+            "find_intents_of_symbol", book=book, lane=lane, symbol=symbol, first=first.isoformat()
+        )
         return [records.intent_of(row) for row in rows]
 
     def open_intents(self, *, account: str, lane: str) -> list[JournalIntent]:
@@ -149,6 +178,10 @@ class JournalReader:
     def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
         """Return an intent's events, ascending."""
         return [records.event_of(row) for row in self._rows("find_events_of_intent", intent_id=intent_id)]
+
+    def troubles(self, *, last: int) -> list[JournalEvent]:
+        """Return the last events that changed run control or needed a person, the latest first."""
+        return [records.event_of(row) for row in self._rows("find_last_troubles", last=last)]
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, in the order recorded."""

@@ -62,23 +62,28 @@ def an_approved_intent(journal):
     return row
 
 
-def a_prepared_intent(journal):
-    """Give an intent whose order may be on its way, and its order."""
-    intent = example_intent("AAPL", quantity=10)
-    (row,) = decided(journal, example_decision(intent, not_after=CLOSE), verdicts=verdicts_on(intent))
+def prepared(journal, row, *, book_at_open=OPENED):
+    """Take an approved intent to where its order may be on its way; give the claimed row and the order."""
     term = reconciled_term(journal, account=row.account, lane=row.lane, now=OPEN)
     claimed = journal.claim(row.intent_id, version=row.version, term=term, holder="test", now=OPEN)
     order = journal.prepare(
         row.intent_id,
         epoch=claimed.epoch,
         term=term,
-        book_at_open=OPENED,
+        book_at_open=book_at_open,
         review=lambda *_: (),
         send_by=CLOSE,
         is_live=False,
         now=OPEN,
     ).order
     return claimed, order
+
+
+def a_prepared_intent(journal):
+    """Give an intent whose order may be on its way, and its order."""
+    intent = example_intent("AAPL", quantity=10)
+    (row,) = decided(journal, example_decision(intent, not_after=CLOSE), verdicts=verdicts_on(intent))
+    return prepared(journal, row)
 
 
 def a_parked_intent(journal):
@@ -98,7 +103,11 @@ def a_blocked_intent(journal):
 
 
 def a_filled_intent(journal):
-    row, order = a_prepared_intent(journal)
+    return filled(journal, *a_prepared_intent(journal))
+
+
+def filled(journal, row, order):
+    """Fill an order whole; give its intent, the order and the fill."""
     intent = row.intent
     at_broker = {
         "broker_order_id": "b-77",
@@ -122,6 +131,6 @@ def a_filled_intent(journal):
         filled_at=OPEN,
     )
     journal.record_fill(fill, now=OPEN)
-    filled = BrokerOrder(**at_broker, filled_quantity=10, status=OrderStatus.FILLED)
-    journal.close_working(row.intent_id, epoch=row.epoch, order=filled, now=OPEN)
+    done = BrokerOrder(**at_broker, filled_quantity=10, status=OrderStatus.FILLED)
+    journal.close_working(row.intent_id, epoch=row.epoch, order=done, now=OPEN)
     return row, order, fill

@@ -1,0 +1,53 @@
+"""What needs a person: halts in force, findings with what to do about each, what is stuck, and what happened.
+
+Findings are trading/findings.py, what is stuck is stuck.py; both are what the command line shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.desk import Desk
+from console.stuck import Stuck, stuck_of
+from trading.findings import STUCK_AFTER, remedy_of
+from trading.journal import Halt, Incident, JournalEvent, OutboxMessage
+
+FINDINGS_SHOWN = 50
+MESSAGES_SHOWN = 20
+EVENTS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Hold one incident and what a person does about it."""
+
+    incident: Incident
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incidents:
+    """Hold the page, the latest first; `finding_count` is of all there are."""
+
+    halts: tuple[Halt, ...]
+    findings: tuple[Finding, ...]
+    finding_count: int
+    stuck: tuple[Stuck, ...]
+    messages: tuple[OutboxMessage, ...]
+    events: tuple[JournalEvent, ...]
+
+
+def incidents_of(desk: Desk) -> Incidents:
+    """Return the page."""
+    incidents = desk.journal.incidents()
+    messages = desk.journal.outbox()
+    return Incidents(
+        halts=tuple(desk.journal.halts()),
+        findings=tuple(
+            Finding(incident=row, remedy=remedy_of(row.kind)) for row in incidents[: -FINDINGS_SHOWN - 1 : -1]
+        ),
+        finding_count=len(incidents),
+        stuck=stuck_of(desk, older_than_s=int(STUCK_AFTER.total_seconds())),
+        messages=tuple(messages[: -MESSAGES_SHOWN - 1 : -1]),
+        events=tuple(desk.journal.troubles(last=EVENTS_SHOWN)),
+    )

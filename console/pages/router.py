@@ -1,0 +1,318 @@
+"""The routes of the pages: what is asked in, a view out, and the forms that act, all by console/actions.py.
+
+Who may ask is the gate's say (console/web), what is shown is in the view models beside this file. Every page
+works without script: a form posts, and what was done is shown or led to.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from console.actions import Answer, Shown, answer_intent, halt, pause, resume
+from console.approvals import pending_of, preview
+from console.book_outlines import BookOutline, require_book
+from console.desk import Desk
+from console.effective import effective
+from console.execution_start import StartExecution, start_execution
+from console.explain import explained
+from console.history import SESSIONS_SHOWN
+from console.holdings import holdings_of
+from console.lookup import find_intent
+from console.order_trace import Happened, trace_of_intent
+from console.pages.frame import Frame, Visitor, frame_of, session_link
+from console.pages.incidents import incidents_of
+from console.pages.overview import link_to, overview_of
+from console.pages.reviewed_limits import limits_shown
+from console.pages.searching import search
+from console.pages.sessions import session_lines
+from console.pages.templating import page
+from console.web.identities import Actor, Role
+from console.web.permission import actor_of, csrf_token, needs
+from console.web.problems import Problem
+from console.why import why
+from trading.journal import JournalIntent
+from trading.values import IntentId
+
+TEXT_MAX = 500
+PENDING_SHOWN = 200
+
+SeenForm = Annotated[str, Form(max_length=64)]
+ReasonForm = Annotated[str, Form(max_length=TEXT_MAX)]
+BookQuery = Annotated[str | None, Query(max_length=TEXT_MAX)]
+SessionQuery = Annotated[date | None, Query()]
+
+
+def pages_router(start: StartExecution = start_execution) -> APIRouter:
+    """Return the routes of all pages; `start` begins an execution once somebody approved it."""
+    router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
+    _overview_routes(router)
+    _session_routes(router)
+    _intent_routes(router)
+    _incident_routes(router)
+    _approval_routes(router, start)
+    _control_routes(router)
+    return router
+
+
+def error_page(_: Request, problem: Problem) -> Response:
+    """Return a page that says what went wrong; what was typed is shown as text, as everywhere."""
+    content = page("problem.html", {"title": problem.title, "detail": problem.detail})
+    return HTMLResponse(content, status_code=problem.status, headers=dict(problem.headers))
+
+
+# -------------------------------------------------------------------------------- looking
+
+
+def _overview_routes(router: APIRouter) -> None:
+    @router.get("/", dependencies=[needs(Role.VIEWER)])
+    def overview(request: Request) -> str:
+        frame = _frame(request, "/")
+        return page("overview.html", {"frame": frame, "view": overview_of(_desk(request), frame.dagster)})
+
+    @router.get("/why", dependencies=[needs(Role.VIEWER)])
+    def why_not(request: Request, book: BookQuery = None, session: SessionQuery = None) -> str:
+        desk = _desk(request)
+        answers = tuple(why(desk, book=outline, session=session) for outline in desk.chosen(book))
+        return page("why.html", {"frame": _frame(request, "/why"), "answers": answers})
+
+    @router.get("/settings", dependencies=[needs(Role.VIEWER)])
+    def settings(request: Request) -> str:
+        view = effective(_desk(request))
+        values = {"frame": _frame(request, "/settings"), "view": view, "limits": limits_shown(view)}
+        return page("settings.html", values)
+
+    @router.get("/search", dependencies=[needs(Role.VIEWER)])
+    def found(request: Request, q: Annotated[str, Query(max_length=TEXT_MAX)]) -> Response:
+        view = search(_desk(request), q)
+        if view.intent_id:
+            return _led_to(f"/intents/{view.intent_id}")
+        if view.session is not None:
+            return _led_to(link_to("/intents", book=view.book, session=view.session))
+        values = {
+            "frame": _frame(request, "/search"),
+            "asked": q.strip(),
+            "rows": view.rows,
+            "sessions": SESSIONS_SHOWN,
+        }
+        return HTMLResponse(page("found.html", values))
+
+
+def _session_routes(router: APIRouter) -> None:
+    @router.get("/intents", dependencies=[needs(Role.VIEWER)])
+    def intents(
+        request: Request,
+        book: BookQuery = None,
+        session: SessionQuery = None,
+        show: Annotated[str, Query(max_length=TEXT_MAX)] = "all",
+        number: Annotated[int, Query(alias="page", ge=1)] = 1,
+    ) -> str:
+        return _lines_page(request, "/intents", (book, session, show, number), is_sent_only=False)
+
+    @router.get("/orders", dependencies=[needs(Role.VIEWER)])
+    def orders(
+        request: Request,
+        book: BookQuery = None,
+        session: SessionQuery = None,
+        show: Annotated[str, Query(max_length=TEXT_MAX)] = "all",
+        number: Annotated[int, Query(alias="page", ge=1)] = 1,
+    ) -> str:
+        return _lines_page(request, "/orders", (book, session, show, number), is_sent_only=True)
+
+    @router.get("/positions", dependencies=[needs(Role.VIEWER)])
+    def positions(request: Request) -> str:
+        desk = _desk(request)
+        books = tuple(holdings_of(desk, book) for book in desk.books.values())
+        return page("positions.html", {"frame": _frame(request, "/positions"), "books": books})
+
+
+def _lines_page(
+    request: Request, path: str, asked: tuple[str | None, date | None, str, int], *, is_sent_only: bool
+) -> str:
+    """Return a page of a session's lines: intents, or those of them that became orders."""
+    desk = _desk(request)
+    book, session, show, number = asked
+    outline = require_book(desk.books, book) if book else _first_book(desk)
+    view = session_lines(desk, outline, session, show=show, page=number, is_sent_only=is_sent_only)
+    here = link_to(path, book=outline.name, session=view.session, show=view.show, page=view.page)
+    return page(f"{path.strip('/')}.html", {"frame": _frame(request, path), "view": view, "here": here})
+
+
+def _first_book(desk: Desk) -> BookOutline:
+    """Return the first book that has run, else the first there is."""
+    books = list(desk.books.values())
+    return next((book for book in books if desk.latest(book) is not None), books[0])
+
+
+def _intent_routes(router: APIRouter) -> None:
+    @router.get("/intents/{identity}", dependencies=[needs(Role.VIEWER)])
+    def explain(request: Request, identity: str) -> str:
+        desk = _desk(request)
+        row = find_intent(desk, identity)
+        frame = _frame(request, "/intents")
+        events = tuple(
+            Happened(seq=event.seq, at=event.at, what=event.kind, actor=event.actor, reason=event.reason)
+            for event in desk.journal.events_of(row.intent_id)
+        )
+        values = {
+            "frame": frame,
+            "view": explained(desk, row),
+            "events": events,
+            "decisions_link": _session_link(frame, row, "decisions"),
+        }
+        return page("intent.html", values)
+
+    @router.get("/trace/{identity}", dependencies=[needs(Role.VIEWER)])
+    def trace(request: Request, identity: str) -> str:
+        desk = _desk(request)
+        row = find_intent(desk, identity)
+        frame = _frame(request, "/orders")
+        values = {
+            "frame": frame,
+            "view": trace_of_intent(desk, row, asked=identity),
+            "executions_link": _session_link(frame, row, "executions"),
+        }
+        return page("trace.html", values)
+
+
+def _incident_routes(router: APIRouter) -> None:
+    @router.get("/incidents", dependencies=[needs(Role.VIEWER)])
+    def incidents(request: Request) -> str:
+        values = {"frame": _frame(request, "/incidents"), "view": incidents_of(_desk(request))}
+        return page("incidents.html", values)
+
+
+# -------------------------------------------------------------------------------- deciding
+
+
+def _approval_routes(router: APIRouter, start: StartExecution) -> None:
+    @router.get("/approvals", dependencies=[needs(Role.VIEWER)])
+    def approvals(request: Request) -> str:
+        rows = pending_of(_desk(request))
+        values = {
+            "frame": _frame(request, "/approvals"),
+            "rows": rows[:PENDING_SHOWN],
+            "more": len(rows[PENDING_SHOWN:]),
+        }
+        return page("approvals.html", values)
+
+    @router.get("/approvals/{identity}", dependencies=[needs(Role.VIEWER)])
+    def previewed(request: Request, identity: str) -> str:
+        desk = _desk(request)
+        view = preview(desk, find_intent(desk, identity))
+        return page("preview.html", {"frame": _frame(request, "/approvals"), "view": view})
+
+    @router.post("/approvals/{identity}/approve", dependencies=[needs(Role.TRADER)])
+    def approve(
+        request: Request,
+        identity: str,
+        payload_hash: SeenForm,
+        version: Annotated[int, Form()],
+        reason: ReasonForm,
+    ) -> str:
+        seen = Shown(payload_hash=payload_hash, version=version)
+        return _answered(request, identity, (Answer.APPROVE, seen, reason), start)
+
+    @router.post("/approvals/{identity}/reject", dependencies=[needs(Role.TRADER)])
+    def reject(
+        request: Request,
+        identity: str,
+        payload_hash: SeenForm,
+        version: Annotated[int, Form()],
+        reason: ReasonForm,
+    ) -> str:
+        seen = Shown(payload_hash=payload_hash, version=version)
+        return _answered(request, identity, (Answer.REJECT, seen, reason), None)
+
+
+def _answered(
+    request: Request, identity: str, answer: tuple[Answer, Shown, str], start: StartExecution | None
+) -> str:
+    """Store an answer, start what it allows, and return the page that says so."""
+    desk = _desk(request)
+    given, seen, reason = answer
+    row = desk.journal.intent(IntentId(identity))
+    with desk.open_journal() as journal:
+        view = answer_intent(
+            journal,
+            row.intent_id,
+            given,
+            seen=seen,
+            actor=actor_of(request).name,
+            reason=reason,
+            now=desk.act_at(row.intent.book, row.intent.session),
+        )
+    started = start(desk, view.book, row.intent.session) if start is not None else None
+    frame = _frame(request, "/approvals")
+    is_in_dagster = started is not None and started.run_id and frame.dagster
+    run_link = f"{frame.dagster}/runs/{started.run_id}" if started and is_in_dagster else ""
+    values = {"frame": frame, "view": view, "started": started.told if started else "", "run_link": run_link}
+    return page("answered.html", values)
+
+
+def _control_routes(router: APIRouter) -> None:
+    @router.get("/resume", dependencies=[needs(Role.VIEWER)])
+    def resuming(request: Request) -> str:
+        return page("resume.html", {"frame": _frame(request, "/resume")})
+
+    @router.post("/halt", dependencies=[needs(Role.TRADER)])
+    def halted(request: Request, reason: ReasonForm) -> Response:
+        with _desk(request).open_journal() as journal:
+            halt(journal, actor=actor_of(request).name, reason=reason, now=_now(request))
+        return _led_to("/")
+
+    @router.post("/pause", dependencies=[needs(Role.TRADER)])
+    def paused(request: Request, reason: ReasonForm) -> Response:
+        with _desk(request).open_journal() as journal:
+            pause(journal, actor=actor_of(request).name, reason=reason, now=_now(request))
+        return _led_to("/")
+
+    @router.post("/resume", dependencies=[needs(Role.ADMIN)])
+    def resumed(request: Request, reason: ReasonForm, confirm: SeenForm = "") -> Response:
+        with _desk(request).open_journal() as journal:
+            resume(
+                journal,
+                confirmed=confirm or None,
+                actor=actor_of(request).name,
+                reason=reason,
+                now=_now(request),
+            )
+        return _led_to("/")
+
+
+# -------------------------------------------------------------------------------- what a request brings
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def _now(request: Request) -> Any:
+    return request.app.state.clocks.now()
+
+
+def _frame(request: Request, path: str) -> Frame:
+    return frame_of(_desk(request), _visitor(actor_of(request), csrf_token(request)), path)
+
+
+def _visitor(actor: Actor, token: str) -> Visitor:
+    return Visitor(
+        name=actor.name,
+        may_trade=actor.role.includes(Role.TRADER),
+        may_resume=actor.role.includes(Role.ADMIN),
+        csrf_token=token,
+    )
+
+
+def _session_link(frame: Frame, row: JournalIntent, asset: str) -> str:
+    return session_link(frame.dagster, row.intent.book, asset, row.intent.session.isoformat())
+
+
+def _led_to(path: str) -> Response:
+    """Lead a browser on with a GET, so that a reload asks for nothing again."""
+    return RedirectResponse(path, status_code=HTTPStatus.SEE_OTHER)

@@ -1,0 +1,315 @@
+"""What each page shows of a desk that has run, and of one that has not, over HTTP and behind the gate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from urllib.parse import urlencode
+
+import pytest
+
+from console.web.identities import Role
+from tests.console.pages.populated import populate
+from tests.console.states import SESSION
+from tests.console.web.serving import Console, console_on
+from trading.lifecycle import IntentState
+
+
+class Site:
+    """Look at a served console as somebody who is signed in."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.headers = console.signed_in()
+
+    def page(self, path: str, *, status: int = 200, headers=None) -> str:
+        """Give a page as text."""
+        reply = self.console.ask("GET", path, headers=headers or self.headers)
+        assert reply.status == status, reply.body.decode()
+        assert reply.headers["content-type"].startswith("text/html")
+        return reply.body.decode()
+
+    def led_to(self, path: str) -> str:
+        """Give where a page leads on to."""
+        reply = self.console.ask("GET", path, headers=self.headers)
+        assert reply.status == 303, reply.body.decode()
+        return reply.headers["location"]
+
+    def post(self, path: str, headers=None, **fields: str):
+        """Give the answer to a form, with the token of its page."""
+        headers = headers or self.headers
+        given = {"csrf_token": self.console.csrf_of(headers), **fields}
+        form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        return self.console.ask("POST", path, body=urlencode(given).encode(), headers=form)
+
+    def intent(self, symbol: str):
+        """Give an intent of the latest session."""
+        rows = self.console.desk.journal.intents(book="us_five", lane="simulated", session=SESSION)
+        return next(row for row in rows if row.intent.symbol == symbol)
+
+
+def words_of(page: str) -> str:
+    """Give what a reader reads of a page, on one line."""
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page))).replace(" .", ".").replace(" :", ":")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Iterator[Site]:
+    """Serve a populated desk that no test of this module changes."""
+    with console_on(populate(tmp_path_factory.mktemp("populated"))) as console:
+        yield Site(console)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> Iterator[Site]:
+    with console_on(tmp_path_factory.mktemp("empty")) as console:
+        yield Site(console)
+
+
+@pytest.fixture
+def changing(tmp_path) -> Iterator[Site]:
+    """Serve a populated desk of one test's own, which remembers what it is asked to execute."""
+    with console_on(populate(tmp_path / "state")) as console:
+        yield Site(console)
+
+
+SHOWN = [
+    ("/", ["simulated", "1 awaiting approval", "BUY 700 AAPL", "1 filled", "1 blocked", "3 candidates"]),
+    ("/", ["Session P&L", "2013-02-27, 2 sessions behind", "drawdown 11 % is over 10 %", "Reconciled"]),
+    ("/", ["Equity over 4 sessions, 2013-02-25 to 2013-02-28", "From intents to fills over 4 sessions"]),
+    ("/approvals", ["BUY 700 AAPL", "70,000.00 USD", "2013-02-28 21:00:00 UTC"]),
+    (
+        "/approvals/AAPL@2013-02-28",
+        ["Weight before 0.00 %", "Weight after 6.99 %", "momentum and value agree"],
+    ),
+    ("/approvals/AAPL@2013-02-28", ["Approve and execute", "Largest size that passes 7", "2013-02-27"]),
+    ("/intents", ["all 3", "blocked 1", "pending 1", "filled 1", "BUY IBM", "■ rejected"]),
+    ("/intents?show=blocked", ["BUY IBM"]),
+    (
+        "/intents/IBM@2013-02-28",
+        ["Stopped by symbol cap", "200,000.00 USD", "900.00 USD", "passes them all: 7"],
+    ),
+    ("/intents/IBM@2013-02-28", ["What happened to it", "registered"]),
+    ("/orders", ["BUY 10 MSFT", "10 of 10", "101.00 USD", "100.0 bps", "✓ filled"]),
+    (
+        "/trace/MSFT@2013-02-28",
+        ["They are what was decided on", "rank 3", "exe-123456", "b-77", "3 of 3 passed"],
+    ),
+    ("/positions", ["GOOG", "990,000.00 USD", "10,200.00 USD", "+200.00 USD"]),
+    ("/incidents", ["■ GOOG of account SIM-FIVE", "the broker holds 7 shares more", "statement, then lift"]),
+    ("/incidents", ["run control resume", "ben", "prices look odd", "Pause trading", "drawdown 11 %"]),
+    ("/settings", ["order_notional_max", "a fat finger stops here", "TRADING_WEBHOOK_URL", "****"]),
+    ("/why", ["us_five 2013-02-28", "1 intent filled: something was traded", "passed the guards"]),
+    ("/resume", ["Trading is not stopped"]),
+    ("/search?q=AAPL", ["Intents of AAPL", "BUY 700 AAPL", "pending approval"]),
+    ("/search?q=aapl", ["BUY 700 AAPL"]),
+]
+
+
+@pytest.mark.parametrize(("path", "words"), SHOWN, ids=[f"{path} {words[0]}" for path, words in SHOWN])
+def test_a_page_shows_what_the_desk_holds(site, path, words):
+    text = words_of(site.page(path))
+
+    assert [word for word in words if word not in text] == []
+
+
+EMPTY = [
+    ("/", "trading run-once --book us_five"),
+    ("/approvals", "trading approvals list"),
+    ("/intents", "trading run-once --book us_five"),
+    ("/orders", "trading run-once --book us_five"),
+    ("/positions", "trading run-once --book us_five"),
+    ("/incidents", "trading verify"),
+    ("/why", "trading run-once --book us_five"),
+    ("/resume", "trading status"),
+    ("/settings", "Limits"),
+    ("/search?q=2013-02-28", ""),
+]
+
+
+@pytest.mark.parametrize(("path", "command"), EMPTY)
+def test_an_empty_page_names_the_next_command(empty, path, command):
+    if not command:
+        assert empty.led_to(path) == "/intents?book=us_five&session=2013-02-28"
+        return
+
+    assert command in words_of(empty.page(path))
+
+
+PAGES = sorted({path for path, _ in SHOWN})
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_has_mode_time_search_and_halt_and_tells_the_way_to_the_others(site, path):
+    page = site.page(path)
+
+    assert '<span class="badge mode">simulated</span>' in page
+    assert page.count("us_five XNYS") == 1
+    assert 'action="/search"' in page
+    assert 'action="/halt"' in page
+    assert all(f'href="{other}"' in page for other in ("/", "/approvals", "/incidents", "/settings"))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_needs_what_the_content_policy_forbids(site, path):
+    page = site.page(path)
+
+    assert not re.search(r"<script(?![^>]*\ssrc=)", page)
+    assert not re.search(r"\s(style|on[a-z]+)=", page)
+    assert not re.search(r"(?:src|href|action)=[\"'](?:https?:)?//", page)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_field_to_write_in_has_a_name_and_every_id_is_there_once(site, path):
+    page = site.page(path)
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    written_in = re.findall(r"<input(?![^>]*type=\"hidden\")[^>]*>", page)
+
+    assert sorted(set(ids)) == sorted(ids)
+    assert written_in
+    for field in written_in:
+        (identity,) = re.findall(r'\sid="([^"]+)"', field)
+        assert f'<label for="{identity}">' in page or f'for="{identity}"' in page
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_link_of_a_page_leads_to_a_page(site, path):
+    followed = {link.replace("&amp;", "&") for link in re.findall(r'href="(/[^"]*)"', site.page(path))}
+
+    for link in sorted(followed - set(PAGES)):
+        reply = site.console.ask("GET", link, headers=site.headers)
+        assert reply.status in {200, 303}, link
+
+
+@pytest.mark.parametrize(
+    ("asked", "leads_to"),
+    [
+        ("2013-02-27", "/intents?book=us_five&session=2013-02-27"),
+        ("IBM@2013-02-28", "/intents/{IBM}"),
+        ("b-77", "/intents/{MSFT}"),
+        ("exe-123456", "/intents/{MSFT}"),
+    ],
+)
+def test_search_leads_to_what_an_id_belongs_to(site, asked, leads_to):
+    ids = {name: site.intent(name).intent_id for name in ("IBM", "MSFT")}
+
+    assert site.led_to(f"/search?q={asked}") == leads_to.format(**ids)
+
+
+def test_search_finds_an_intent_by_the_beginning_of_its_own_id_and_by_its_key(site):
+    row = site.intent("IBM")
+
+    assert site.led_to(f"/search?q={row.intent_id[:14]}") == f"/intents/{row.intent_id}"
+    assert "BUY 9 IBM" in words_of(site.page(f"/search?q={row.intent.intent_key[:20]}"))
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/intents/in-nothing-here", 404, "nothing is stored under it"),
+        ("/search?q=zzzz", 404, "nothing is stored under it"),
+        ("/search?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E", 404, "<script>alert(1)</script>"),
+        ("/intents?show=everything", 400, "one of all, blocked"),
+        ("/intents?book=other", 400, "no such book"),
+        ("/intents?session=yesterday", 422, "does not fit"),
+        ("/nowhere", 404, "no such path"),
+    ],
+)
+def test_what_is_not_there_is_a_page_that_says_so(site, path, status, words):
+    page = site.page(path, status=status)
+
+    assert words in words_of(page)
+    assert "<script>" not in page
+
+
+# -------------------------------------------------------------------------------- acting
+
+
+def test_an_approval_is_bound_to_what_was_shown_and_says_how_it_goes_on(changing):
+    row = changing.intent("AAPL")
+    given = {"payload_hash": row.payload_hash, "version": str(row.version), "reason": "read the news"}
+
+    stale = changing.post(f"/approvals/{row.intent_id}/approve", **{**given, "version": "7"})
+    other = changing.post(f"/approvals/{row.intent_id}/approve", **{**given, "payload_hash": "0" * 64})
+    silent = changing.post(f"/approvals/{row.intent_id}/approve", **{**given, "reason": " "})
+    changing.post("/halt", reason="a look first")
+    approved = changing.post(f"/approvals/{row.intent_id}/approve", **given)
+    again = changing.post(f"/approvals/{row.intent_id}/approve", **given)
+
+    assert [reply.status for reply in (stale, other, silent, approved, again)] == [409, 409, 400, 200, 409]
+    text = words_of(approved.body.decode())
+    assert "approved by anna: read the news" in text
+    assert "not started: halted by anna" in text
+    assert changing.intent("AAPL").state is IntentState.APPROVED
+
+
+def test_a_rejection_starts_nothing(changing):
+    row = changing.intent("AAPL")
+
+    reply = changing.post(
+        f"/approvals/{row.intent_id}/reject",
+        payload_hash=row.payload_hash,
+        version=str(row.version),
+        reason="earnings tonight",
+    )
+
+    assert "rejected by anna: earnings tonight" in words_of(reply.body.decode())
+    assert "Execution" not in reply.body.decode()
+    assert changing.intent("AAPL").reason == "earnings tonight"
+
+
+def test_a_halt_shows_on_every_page_and_ends_by_the_word_of_that_very_halt(changing):
+    halted = changing.post("/halt", reason="odd prices")
+    page = changing.page("/settings")
+    (word,) = re.findall(r'name="confirm" value="([^"]+)"', changing.page("/resume"))
+    changing.post("/halt", reason="a second one")
+    of_the_first = changing.post("/resume", confirm=word, reason="over")
+    (word,) = re.findall(r'name="confirm" value="([^"]+)"', changing.page("/resume"))
+    ended = changing.post("/resume", confirm=word, reason="over")
+
+    assert (halted.status, halted.headers["location"]) == (303, "/")
+    assert "■ HALTED" in page
+    assert "by anna since" in words_of(page)
+    assert of_the_first.status == 409
+    assert ended.status == 303
+    assert "▶ running" in changing.page("/")
+
+
+def test_a_pause_shows_and_ends(changing):
+    assert changing.post("/pause", reason="lunch").status == 303
+    assert "‖ PAUSED" in changing.page("/")
+    assert changing.post("/resume", confirm="", reason="back").status == 303
+    assert not changing.console.desk.journal.run_control().paused
+
+
+ACTS = ["/halt", "/pause", "/resume", "/approvals/in-1/approve", "/approvals/in-1/reject"]
+
+
+@pytest.mark.parametrize("path", ACTS)
+def test_who_may_only_look_gets_no_form_and_no_answer_to_one(site, path):
+    viewer = site.console.signed_in(Role.VIEWER, "vera")
+    fields = {"reason": "r", "confirm": "c", "payload_hash": "p", "version": "1"}
+
+    reply = site.post(path, viewer, **fields)
+
+    assert reply.status == 403
+    shown = [site.page(page, headers=viewer) for page in ("/", "/incidents", "/approvals/AAPL@2013-02-28")]
+    assert not any('<form method="post"' in page for page in shown)
+    assert "takes the role trader" in shown[2]
+
+
+def test_a_trader_may_halt_and_is_told_who_may_resume(changing):
+    trader = changing.console.signed_in(Role.TRADER, "tim")
+
+    assert changing.post("/halt", trader, reason="stop").status == 303
+    assert "takes the role admin" in words_of(changing.page("/resume", headers=trader))
+    assert changing.post("/resume", trader, confirm="x", reason="go").status == 403
+
+
+@pytest.mark.parametrize("path", ACTS)
+def test_a_form_without_the_token_of_its_page_changes_nothing(site, path):
+    reply = site.post(path, csrf_token="guessed", reason="r", confirm="c", payload_hash="p", version="1")
+
+    assert reply.status == 403
+    assert not site.console.desk.journal.run_control().kill_switch_on
