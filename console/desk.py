@@ -70,6 +70,12 @@ class Desk:
 
         return SqlJournal(self.settings.journal_url)
 
+    def rehearse_journal(self) -> AbstractContextManager[Journal]:
+        """Return a journal that answers to every change as the real one would, and keeps nothing."""
+        from resources.journal.rehearsal import RehearsedJournal
+
+        return RehearsedJournal(self.settings.journal_url)
+
     def clock(self, book: BookOutline) -> Clock:
         """Return the clock of the profile: simulated days are the data's."""
         if self.settings.profile is Profile.SIMULATED:

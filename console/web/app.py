@@ -17,7 +17,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 
 from console.desk import Desk
+from console.web import changing, reading
+from console.web.described import describe
 from console.web.gate import Access, Application, Gate
+from console.web.idempotency import Answers
 from console.web.identities import Role
 from console.web.permission import RoleGuarded, needs, roles_of
 from console.web.problems import PROBLEM_JSON, Problem, ProblemFound, problem, problem_of
@@ -80,12 +83,16 @@ def build_app(
     app.state.access = access
     app.state.clocks = clocks
     app.state.sessions = Sessions()
+    app.state.answers = Answers(console_folder(desk.settings))
+    for api in (reading.router, changing.router):
+        app.include_router(api, prefix=API)
     app.include_router(_own_routes())
     for router in pages.routers:
         app.include_router(router)
     if pages.static is not None:
         app.mount("/static", RoleGuarded(StaticFiles(directory=pages.static), Role.VIEWER), name="static")
     _answer_errors(app, pages.error_page)
+    app.openapi_schema = describe(app)
     app.state.roles = dict(roles_of(app.routes))
     return app
 

@@ -63,9 +63,10 @@ class JournalReader:
         rows = self._rows("find_session", book=book, lane=lane, session=session.isoformat())
         return records.session_record_of(rows[0]) if rows else None
 
-    def sessions(self, *, book: str, lane: str, last: int) -> list[SessionRecord]:
-        """Return the last sessions of a book, ascending."""
-        rows = self._rows("find_last_sessions", book=book, lane=lane, last=last)
+    def sessions(self, *, book: str, lane: str, last: int, before: date | None = None) -> list[SessionRecord]:
+        """Return the last sessions of a book, or the last ones before a date, ascending."""
+        until = before.isoformat() if before else _PAST_ALL
+        rows = self._rows("find_last_sessions", book=book, lane=lane, last=last, before=until)
         return [records.session_record_of(row) for row in reversed(rows)]
 
     def last_settled(self, *, book: str, lane: str) -> SessionRecord | None:

@@ -14,5 +14,6 @@ select
 from book_sessions
 where book = :book
   and lane = :lane
+  and session < :before
 order by session desc
 limit :last

@@ -1,0 +1,307 @@
+"""The REST API's changes: approve, reject, expire, halt, pause, resume, lift, cancel, replace.
+
+Each is one action of console/actions.py, done by console/doing.py as a dry run or for good, once a key
+(idempotency.py). What is shown is reading.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from console import doing
+from console.actions import Answer, ControlChanged, HaltLifted, Shown
+from console.doing import AnsweredAndStarted, AskedAndStarted, By
+from console.freshness import freshness_of
+from console.lookup import find_intent
+from console.web.described import CHANGE_PROBLEMS
+from console.web.idempotency import ChangeRoute
+from console.web.identities import Role
+from console.web.permission import actor_of, needs, require_role
+from console.web.problems import ProblemFound, problem
+from console.web.reading import IdPath, desk_of
+from console.web.shapes import change_of, changed
+from trading.journal import CancelKind, JournalIntent, RunControlAction
+
+REASON_LENGTH_MAX = 1000
+VERSION_MAX = 2**31
+
+DryRunQuery = Annotated[
+    bool, Query(description="Say what would be done, by the same rules, and keep nothing of it.")
+]
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[!-~]{1,200}$",
+        description="Under one key a change is done once: the same request again is answered alike. "
+        "Needed unless it is a dry run or a halt.",
+        examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    ),
+]
+Reason = Annotated[
+    str,
+    Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why; kept in the journal with your name."),
+]
+Version = Annotated[int, Field(ge=1, le=VERSION_MAX, description="The version that you saw.")]
+
+
+class Asked(BaseModel):
+    """Hold why something is to be done."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"reason": "prices look wrong"}]}
+    )
+
+    reason: Reason
+
+
+class AnswerAsked(Asked):
+    """Hold an answer to a pending intent, bound to the preview that was seen."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"reason": "checked the news", "payload_hash": "5f0c" * 16, "version": 1}]
+        }
+    )
+
+    payload_hash: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{64}$", description="Of the payload that you saw, as previewed.")
+    ]
+    version: Version
+
+
+class VersionAsked(Asked):
+    """Hold a change of an intent or its order, bound to the version that was seen."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "wrong size", "version": 3}]})
+
+    version: Version
+
+
+class ResumeAsked(Asked):
+    """Hold a resume; a halt also takes the word that names it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "prices are right again", "confirm": "resume-1a2b3c4d"}]}
+    )
+
+    confirm: Annotated[
+        str | None,
+        Field(
+            max_length=100, description="Of the halt in force, as `GET /control` shows it; null for a pause."
+        ),
+    ] = None
+
+
+class LiftAsked(Asked):
+    """Hold the halt of an account or an instrument that is to end, as `GET /halts` shows it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "reason": "the transfer is booked",
+                    "account": "SIM-FIVE",
+                    "symbol": "IBM",
+                    "changed_at": "2013-02-28T14:30:00Z",
+                }
+            ]
+        }
+    )
+
+    account: Annotated[str, Field(min_length=1, max_length=100)]
+    symbol: Annotated[str, Field(max_length=100, description="Empty for the account as a whole.")] = ""
+    changed_at: Annotated[AwareDatetime, Field(description="Since when it is in force.")]
+
+
+router = APIRouter(route_class=ChangeRoute, responses=CHANGE_PROBLEMS)
+
+
+@router.post(
+    "/approvals/{identity}/approve",
+    tags=["approvals"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(AnsweredAndStarted),
+)
+def approve(
+    request: Request,
+    identity: IdPath,
+    body: AnswerAsked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """Approve one pending intent and start its execution, which looks at every guard again."""
+    return _answered(request, identity, Answer.APPROVE, body, key, dry_run=dry_run)
+
+
+@router.post(
+    "/approvals/{identity}/reject",
+    tags=["approvals"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(AnsweredAndStarted),
+)
+def reject(
+    request: Request,
+    identity: IdPath,
+    body: AnswerAsked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """Reject one pending intent, for good."""
+    return _answered(request, identity, Answer.REJECT, body, key, dry_run=dry_run)
+
+
+@router.post(
+    "/approvals/{identity}/expire",
+    tags=["approvals"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(JournalIntent),
+)
+def expire(
+    request: Request,
+    identity: IdPath,
+    body: VersionAsked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """End one pending or approved intent whose time is over."""
+    by = _by(request, body, key, dry_run=dry_run)
+    desk = desk_of(request)
+    row = find_intent(desk, identity)
+    now = desk.act_at(row.intent.book, row.intent.session)
+    return _told(request, doing.expire(desk, row, version=body.version, by=by, now=now), by)
+
+
+@router.post(
+    "/control/halt",
+    tags=["control"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(ControlChanged),
+)
+def halt(
+    request: Request, body: Asked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """Stop all trading at once: nothing more is claimed or sent. Takes no key, and is never held back."""
+    by = _by(request, body, key or "none is needed", dry_run=dry_run)
+    return _told(request, doing.change_control(desk_of(request), RunControlAction.HALT, by=by), by)
+
+
+@router.post(
+    "/control/pause",
+    tags=["control"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(ControlChanged),
+)
+def pause(
+    request: Request, body: Asked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """Hold trading back for a while, without the kill switch."""
+    by = _by(request, body, key, dry_run=dry_run)
+    return _told(request, doing.change_control(desk_of(request), RunControlAction.PAUSE, by=by), by)
+
+
+@router.post(
+    "/control/resume",
+    tags=["control"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(ControlChanged),
+)
+def resume(
+    request: Request, body: ResumeAsked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """End a pause; or, as an admin who names the halt in force by its word, a halt."""
+    by = _by(request, body, key, dry_run=dry_run)
+    desk = desk_of(request)
+    if desk.journal.run_control().kill_switch_on:
+        require_role(actor_of(request), Role.ADMIN)
+    done = doing.change_control(desk, RunControlAction.RESUME, by=by, confirmed=body.confirm)
+    return _told(request, done, by)
+
+
+@router.post(
+    "/halts/lift",
+    tags=["incidents"],
+    dependencies=[needs(Role.ADMIN)],
+    response_model=change_of(HaltLifted),
+)
+def lift(
+    request: Request, body: LiftAsked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """End the halt of one account or instrument, the one that was seen and no later one."""
+    by = _by(request, body, key, dry_run=dry_run)
+    done = doing.lift(
+        desk_of(request), account=body.account, symbol=body.symbol, changed_at=body.changed_at, by=by
+    )
+    return _told(request, done, by)
+
+
+@router.post(
+    "/orders/{identity}/cancel",
+    tags=["orders"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(AskedAndStarted),
+)
+def cancel(
+    request: Request,
+    identity: IdPath,
+    body: VersionAsked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """Cancel one order: recorded first, then asked of the broker. What was filled by then stays filled."""
+    return _asked_of_order(request, identity, CancelKind.CANCEL, body, key, dry_run=dry_run)
+
+
+@router.post(
+    "/orders/{identity}/replace",
+    tags=["orders"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(AskedAndStarted),
+)
+def replace(
+    request: Request,
+    identity: IdPath,
+    body: VersionAsked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """Cancel one order, and send what is left of it once the broker has ended it."""
+    return _asked_of_order(request, identity, CancelKind.REPLACE, body, key, dry_run=dry_run)
+
+
+def _answered(
+    request: Request, identity: str, what: Answer, body: AnswerAsked, key: str | None, *, dry_run: bool
+) -> dict[str, Any]:
+    by = _by(request, body, key, dry_run=dry_run)
+    desk = desk_of(request)
+    seen = Shown(payload_hash=body.payload_hash, version=body.version)
+    return _told(request, doing.answer(desk, find_intent(desk, identity), what, seen=seen, by=by), by)
+
+
+def _asked_of_order(
+    request: Request, identity: str, kind: CancelKind, body: VersionAsked, key: str | None, *, dry_run: bool
+) -> dict[str, Any]:
+    by = _by(request, body, key, dry_run=dry_run)
+    desk = desk_of(request)
+    row = find_intent(desk, identity)
+    return _told(request, doing.ask_of_order(desk, row, kind, version=body.version, by=by), by)
+
+
+def _by(request: Request, body: Asked, key: str | None, *, dry_run: bool) -> By:
+    """Return who acts and why; raises `ProblemFound` for a change that could be done twice."""
+    if key is None and not dry_run:
+        raise ProblemFound(problem("idempotency_key_missing"))
+    return By(actor=actor_of(request).name, reason=body.reason, is_rehearsal=dry_run)
+
+
+def _told(request: Request, view: Any, by: By) -> dict[str, Any]:
+    desk = desk_of(request)
+    return changed(view, freshness_of(desk), dry_run=by.is_rehearsal)

@@ -1,0 +1,455 @@
+"""The REST API over HTTP: what it shows, what it changes, and that nothing is done twice or on old sight."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+import uuid
+from hashlib import sha256
+
+import pytest
+
+from console.cli import main
+from console.web.identities import Role
+from resources.journal.store import SqlJournal
+from tests.console import states
+from tests.console.web.serving import console_on
+from trading.decisions import Outcome
+from trading.testing import example_decision, example_intent
+
+API = "/api/v1"
+LOOKS = [
+    "/status",
+    "/why",
+    "/approvals",
+    "/intents",
+    "/positions",
+    "/orders",
+    "/stuck",
+    "/incidents",
+    "/halts",
+]
+LOOKS += ["/alerts", "/control", "/verify", "/doctor", "/sessions?book=us_five"]
+SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """Give the journal of a session with three intents that wait and one that was blocked."""
+    path = tmp_path_factory.mktemp("journal") / "journal.db"
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        decisions, verdicts = [], []
+        for symbol in SYMBOLS:
+            intent = example_intent(symbol, quantity=700)
+            is_blocked = symbol == "IBM"
+            outcome = Outcome.BLOCKED if is_blocked else Outcome.PENDING_APPROVAL
+            decisions.append(example_decision(intent, outcome=outcome, not_after=states.CLOSE))
+            verdicts += states.verdicts_on(intent, stopped_by="symbol_cap" if is_blocked else "")
+        states.decided(journal, *decisions, verdicts=verdicts)
+    return path
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory):
+    with console_on(tmp_path_factory.mktemp("desk")) as served:
+        served.desk.settings.profile_dir.mkdir(parents=True, exist_ok=True)
+        yield served
+
+
+@pytest.fixture
+def journal(console, decided):
+    """Give the console's journal, as it was decided; what a test did to it is gone with the test."""
+    path = console.desk.settings.profile_dir / "journal.db"
+    for old in path.parent.glob("journal.db*"):
+        old.unlink()
+    shutil.copy(decided, path)
+    with SqlJournal(f"sqlite:///{path}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Stand in for what starts runs, so that no test starts the graph; remember what was started."""
+    from console import doing
+    from console.execution_apart import Started
+
+    calls = []
+
+    def start(what):
+        def note(desk, book, *session):
+            calls.append((what, book))
+            return Started(how="process", run_id="", message="")
+
+        return note
+
+    monkeypatch.setattr(doing, "start_execution", start("execute"))
+    monkeypatch.setattr(doing, "start_reconciling", start("reconcile"))
+    return calls
+
+
+def look(console, path, *, role=Role.VIEWER):
+    reply = console.ask("GET", f"{API}{path}", role=role)
+    assert reply.status == 200, reply.body
+    return reply.json
+
+
+def change(console, path, body, *, role=Role.TRADER, key="", dry_run=False):
+    return console.ask(
+        "POST",
+        f"{API}{path}{'?dry_run=true' if dry_run else ''}",
+        role=role,
+        body=body,
+        headers={} if dry_run else {"Idempotency-Key": key or uuid.uuid4().hex},
+    )
+
+
+def seen(console, symbol="AAPL"):
+    """Give an approval of what a preview shows."""
+    pending = look(console, f"/approvals/{symbol}@2013-02-28")["item"]["pending"]
+    body = {"reason": "checked", "payload_hash": pending["payload_hash"], "version": pending["version"]}
+    return f"/approvals/{pending['intent_id']}", body
+
+
+# ------------------------------------------------------------------------------------- looking
+
+
+@pytest.mark.parametrize("path", LOOKS)
+def test_every_answer_says_of_when_it_is_and_whose_money_moves(console, journal, path):
+    answer = look(console, path)
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", answer["as_of"])
+    assert answer["mode"] == "simulated"
+    assert isinstance(answer["stale"], bool)
+    assert ("item" in answer) != ("items" in answer)
+
+
+@pytest.mark.parametrize("path", LOOKS)
+def test_a_look_at_a_desk_without_a_journal_finds_nothing_and_makes_nothing(tmp_path, path, console):
+    path_of = console.desk.settings.profile_dir / "journal.db"
+    for old in path_of.parent.glob("journal.db*"):
+        old.unlink()
+
+    look(console, path)
+
+    assert not path_of.exists()
+
+
+def test_status_is_what_the_command_line_says(console, journal, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(console.desk.settings.state_dir))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(console.desk.settings.config_dir))
+    main(["status", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    shown = look(console, "/status")["item"]
+
+    assert {name: shown[name] for name in ("verdict", "mode", "attention", "exit_code", "next")} == {
+        name: told[name] for name in ("verdict", "mode", "attention", "exit_code", "next")
+    }
+
+
+def test_money_is_a_decimal_string_with_its_currency_and_times_are_utc(console, journal):
+    (first, *_) = look(console, "/approvals?book=us_five")["items"]
+
+    assert first["notional"] == {"amount": "70000", "currency": "USD"}
+    assert first["not_after"] == "2013-02-28T21:00:00Z"
+
+
+def test_a_list_is_paged_by_cursors_and_nothing_is_seen_twice(console, journal):
+    whole = look(console, "/intents?book=us_five")
+    found, path = [], "/intents?book=us_five&limit=1"
+    following = ""
+    while following is not None:
+        page = look(console, f"{path}{f'&cursor={following}' if following else ''}")
+        found += page["items"]
+        following = page["next"]
+
+    assert whole["next"] is None
+    assert found == whole["items"]
+    assert len(found) == len(SYMBOLS)
+
+
+@pytest.mark.parametrize("cursor", ["x", "WyJhIl0", "%00", "W10"])
+def test_a_cursor_that_is_none_is_refused(console, journal, cursor):
+    for path in ("/intents?", "/sessions?book=us_five&"):
+        reply = console.ask("GET", f"{API}{path}cursor={cursor}", role=Role.VIEWER)
+
+        assert (reply.status, reply.json["code"]) == (400, "bad_input")
+
+
+def test_a_blocked_intent_is_explained_with_the_largest_size_that_passes(console, journal):
+    item = look(console, "/intents/IBM@2013-02-28")["item"]
+
+    assert item["stopped_by"] == ["symbol_cap"]
+    assert item["largest_quantity"] == 7
+    assert item["intent"]["state"] == "rejected"
+
+
+def test_an_order_is_traced_from_any_id(console, journal):
+    intent = look(console, "/intents?book=us_five")["items"][0]
+    item = look(console, f"/orders/{intent['intent_id'][:20]}")["item"]
+
+    assert item["intent"]["intent_id"] == intent["intent_id"]
+    assert [event["what"] for event in item["events"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/intents/nothing-here", 404, "unknown_id"),
+        ("/intents/x", 400, "bad_input"),
+        ("/status?book=nowhere", 400, "bad_input"),
+        ("/status?session=today", 422, "invalid_request"),
+        ("/intents?limit=0", 422, "invalid_request"),
+        ("/nothing", 404, "not_found"),
+    ],
+)
+def test_an_error_is_a_problem_with_a_code_that_keeps_its_meaning(console, journal, path, status, code):
+    reply = console.ask("GET", f"{API}{path}", role=Role.VIEWER)
+
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert (reply.status, reply.json["status"], reply.json["code"]) == (status, status, code)
+    assert reply.json["type"] == f"urn:trading:problem:{code}"
+    assert reply.json["exit_code"] == 2
+
+
+def test_a_path_with_another_method_says_so(console):
+    reply = console.ask("DELETE", f"{API}/status", role=Role.ADMIN)
+
+    assert (reply.status, reply.json["code"]) == (405, "method_not_allowed")
+    assert reply.headers["allow"] == "GET"
+
+
+# ------------------------------------------------------------------------------------- changing
+
+
+def test_an_approval_names_what_was_seen_and_starts_the_execution(console, journal, started):
+    path, body = seen(console)
+    reply = change(console, f"{path}/approve", body)
+
+    assert reply.status == 200
+    assert reply.json["item"]["answered"]["state"] == "approved"
+    assert reply.json["item"]["answered"]["actor"] == "trader program"
+    assert reply.json["item"]["execution"]["how"] == "process"
+    assert started == [("execute", "us_five")]
+    assert [row["version"] for row in look(console, "/intents?book=us_five&state=approved")["items"]] == [2]
+
+
+def test_a_rejection_is_for_good_and_starts_nothing(console, journal, started):
+    path, body = seen(console)
+    first = change(console, f"{path}/reject", body)
+    again = change(console, f"{path}/approve", body)
+
+    assert first.json["item"]["answered"]["state"] == "rejected"
+    assert (again.status, again.json["code"]) == (409, "approval_refused")
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [({"version": 7}, "stale_version"), ({"payload_hash": "0" * 64}, "approval_refused")],
+)
+def test_an_approval_of_what_is_not_there_any_more_is_refused(console, journal, started, wrong, code):
+    path, body = seen(console)
+    reply = change(console, f"{path}/approve", body | wrong)
+
+    assert (reply.status, reply.json["code"], reply.json["exit_code"]) == (409, code, 4)
+    assert started == []
+    assert len(look(console, "/approvals?book=us_five")["items"]) == 3
+
+
+def test_of_two_who_answer_at_once_one_is_refused(console, journal, started):
+    path, body = seen(console)
+    replies = []
+    answers = [
+        threading.Thread(target=lambda what=what: replies.append(change(console, f"{path}/{what}", body)))
+        for what in ("approve", "reject")
+    ]
+    for thread in answers:
+        thread.start()
+    for thread in answers:
+        thread.join()
+
+    assert sorted(reply.status for reply in replies) == [200, 409]
+
+
+def test_an_intent_whose_time_is_not_over_does_not_expire(console, journal):
+    path, body = seen(console)
+    reply = change(console, f"{path}/expire", {"reason": "late", "version": body["version"]})
+
+    assert reply.status == 409
+
+
+@pytest.mark.parametrize("path", ["/control/halt", "/control/pause"])
+def test_a_dry_run_says_what_would_be_and_keeps_nothing(console, journal, path):
+    reply = change(console, path, {"reason": "rehearsal"}, dry_run=True)
+
+    assert reply.json["dry_run"] is True
+    assert reply.json["item"]["after"]["actor"] == "trader program"
+    assert journal.run_control().actor == ""
+    assert "run_control" not in [event.kind for event in journal.events(after=0, limit=100)]
+
+
+def test_a_dry_run_of_an_approval_holds_it_to_the_same_rules(console, journal, started):
+    path, body = seen(console)
+    good = change(console, f"{path}/approve", body, dry_run=True)
+    stale = change(console, f"{path}/approve", body | {"version": 9}, dry_run=True)
+
+    assert good.json["item"]["answered"]["state"] == "approved"
+    assert (stale.status, stale.json["code"]) == (409, "stale_version")
+    assert started == []
+    assert len(look(console, "/approvals?book=us_five")["items"]) == 3
+
+
+def test_a_halt_is_ended_by_an_admin_who_names_it(console, journal):
+    halted = change(console, "/control/halt", {"reason": "prices look wrong"})
+    word = look(console, "/control")["item"]["confirm"]
+    asked = {"reason": "right again", "confirm": word}
+    by_trader = change(console, "/control/resume", asked)
+    unnamed = change(console, "/control/resume", {"reason": "right again"}, role=Role.ADMIN)
+    another = change(console, "/control/resume", asked | {"confirm": "resume-00000000"}, role=Role.ADMIN)
+    paused = change(console, "/control/pause", {"reason": "wait"})
+    resumed = change(console, "/control/resume", asked, role=Role.ADMIN)
+
+    assert halted.json["item"]["after"]["kill_switch_on"] is True
+    assert (by_trader.status, by_trader.json["needed"]) == (403, "admin")
+    assert (unnamed.status, unnamed.json["code"]) == (409, "gate_closed")
+    assert (another.status, another.json["code"]) == (409, "approval_refused")
+    assert (paused.status, paused.json["code"]) == (409, "gate_closed")
+    assert resumed.json["item"]["after"]["kill_switch_on"] is False
+
+
+def test_a_halt_needs_no_key(console, journal):
+    reply = console.ask("POST", f"{API}/control/halt", role=Role.TRADER, body={"reason": "now"})
+
+    assert reply.status == 200
+
+
+def test_a_lift_ends_the_halt_that_was_seen_and_no_later_one(console, journal):
+    journal.record_finding(
+        kind="zombie_order",
+        account="SIM-FIVE",
+        symbol="IBM",
+        intent_id="",
+        detail="unknown",
+        is_standing=False,
+        now=states.NOW,
+    )
+    (halt,) = look(console, "/halts")["items"]
+    asked = {name: halt[name] for name in ("account", "symbol", "changed_at")} | {"reason": "over"}
+    other = change(console, "/halts/lift", asked | {"changed_at": "2013-02-27T00:00:00Z"}, role=Role.ADMIN)
+    by_trader = change(console, "/halts/lift", asked)
+    lifted = change(console, "/halts/lift", asked, role=Role.ADMIN)
+    again = change(console, "/halts/lift", asked, role=Role.ADMIN)
+
+    assert (other.status, other.json["code"]) == (409, "stale_version")
+    assert by_trader.status == 403
+    assert lifted.status == 200
+    assert look(console, "/halts")["items"] == []
+    assert (again.status, again.json["code"]) == (404, "unknown_id")
+
+
+def test_a_cancel_is_bound_to_the_version_that_was_seen(console, journal, started):
+    intent = look(console, "/intents?book=us_five&state=pending_approval")["items"][0]
+    path = f"/orders/{intent['intent_id']}/cancel"
+    stale = change(console, path, {"reason": "wrong", "version": 9})
+    done = change(console, path, {"reason": "wrong", "version": intent["version"]})
+
+    assert (stale.status, stale.json["code"]) == (409, "stale_version")
+    assert done.json["item"]["asked"]["state"] == "cancelled"
+    assert done.json["item"]["then"]["how"] == "not"
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("path", "needed"),
+    [
+        ("/approvals/AAPL@2013-02-28/approve", Role.TRADER),
+        ("/control/halt", Role.TRADER),
+        ("/control/pause", Role.TRADER),
+        ("/orders/AAPL@2013-02-28/cancel", Role.TRADER),
+        ("/halts/lift", Role.ADMIN),
+    ],
+)
+def test_a_change_takes_its_role(console, journal, path, needed):
+    lower = list(Role)[list(Role).index(needed) - 1]
+    reply = change(console, path, {"reason": "because"}, role=lower)
+
+    assert reply.status in {403, 422}
+    assert journal.run_control().actor == ""
+
+
+# ------------------------------------------------------------------------------------- once a key
+
+
+def test_the_same_change_under_the_same_key_is_done_once_and_answered_alike(console, journal, started):
+    path, body = seen(console)
+    first, again = (change(console, f"{path}/approve", body, key="key-1") for _ in range(2))
+
+    assert (first.status, first.body) == (again.status, again.body)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert started == [("execute", "us_five")]
+
+
+def test_a_refusal_under_a_key_is_answered_alike(console, journal, started):
+    path, body = seen(console)
+    first, again = (change(console, f"{path}/approve", body | {"version": 5}, key="key-2") for _ in range(2))
+
+    assert first.status == again.status == 409
+    assert first.body == again.body
+
+
+def test_another_change_under_the_same_key_is_refused(console, journal):
+    change(console, "/control/pause", {"reason": "one"}, key="key-3")
+    other = change(console, "/control/pause", {"reason": "two"}, key="key-3")
+
+    assert (other.status, other.json["code"]) == (422, "idempotency_key_reused")
+    assert journal.run_control().reason == "one"
+
+
+def test_a_key_says_nothing_for_somebody_else(console, journal):
+    for role in (Role.TRADER, Role.ADMIN):
+        change(console, "/control/pause", {"reason": str(role)}, key="key-4", role=role)
+
+    assert journal.run_control().reason == "admin"
+
+
+def test_what_was_never_tried_may_be_asked_again_under_its_key(console, journal):
+    wrong = change(console, "/control/pause", {"reason": ""}, key="key-5")
+    right = change(console, "/control/pause", {"reason": "wait"}, key="key-5")
+
+    assert (wrong.status, right.status) == (422, 200)
+
+
+def test_a_change_without_a_key_is_refused(console, journal):
+    reply = console.ask("POST", f"{API}/control/pause", role=Role.TRADER, body={"reason": "wait"})
+
+    assert (reply.status, reply.json["code"]) == (400, "idempotency_key_missing")
+
+
+def test_of_a_request_that_died_with_its_server_nobody_knows(console, journal):
+    answers = console.app.state.answers
+    body = {"reason": "wait"}
+    asked = sha256(f"POST {API}/control/pause?\n".encode() + json.dumps(body).encode()).hexdigest()
+    answers.begin("trader program", "key-6", asked, now=console.clock.instant)
+    waiting = change(console, "/control/pause", body, key="key-6")
+    answers.give_up("trader program", "key-6")
+    unknown = change(console, "/control/pause", body, key="key-6")
+
+    assert (waiting.status, waiting.json["code"]) == (409, "idempotency_in_progress")
+    assert (unknown.status, unknown.json["code"]) == (409, "idempotency_outcome_unknown")
+
+
+# ------------------------------------------------------------------------------------- one set of actions
+
+
+def test_what_the_api_did_the_command_line_shows(console, journal, capsys, monkeypatch, tmp_path):
+    change(console, "/control/halt", {"reason": "over the wire"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(console.desk.settings.state_dir))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(console.desk.settings.config_dir))
+
+    assert main(["status"]) == 5
+    assert "HALTED by trader program: over the wire" in capsys.readouterr().out
+    assert journal.run_control().kill_switch_on

@@ -1,0 +1,131 @@
+"""The API does as its description says, whatever it is asked: Schemathesis asks, with and without a token.
+
+What each route means is test_api.py; that nobody unknown gets further than the gate, test_gate.py.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from console.web.identities import Role
+from console.web.rates import Rate
+from resources.journal.store import SqlJournal
+from tests.console import states
+from tests.console.web.serving import console_on
+
+UNLIMITED = Rate(burst=10**9, per_s=1)
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
+FEW = settings(
+    max_examples=5,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory):
+    """Give a console with an intent that waits, which starts no run for anybody."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        console_on(tmp_path_factory.mktemp("desk"), requests=UNLIMITED, failed_sign_ins=UNLIMITED) as served,
+    ):
+        from console import doing
+        from console.execution_apart import Started
+
+        nothing = Started(how="process", run_id="", message="")
+        patch.setattr(doing, "start_execution", lambda *_: nothing)
+        patch.setattr(doing, "start_reconciling", lambda *_: nothing)
+        served.desk.settings.profile_dir.mkdir(parents=True, exist_ok=True)
+        with SqlJournal(served.desk.settings.journal_url) as journal:
+            states.a_pending_intent(journal)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def described(console):
+    """Give the description as the server tells it."""
+    schema = schemathesis.openapi.from_dict(console.ask("GET", "/api/v1/openapi.json", role=Role.VIEWER).json)
+    schema.config.update(base_url=f"http://127.0.0.1:{console.port}")
+    return schema
+
+
+def each_operation(described, act) -> int:
+    """Act on what Schemathesis makes of every operation, what fits the description and what does not."""
+    counted = 0
+    for found in described.get_all_operations():
+        operation = found.ok()
+        # What takes nothing can be asked in one way only.
+        takes_something = bool(list(operation.iter_parameters()) or list(operation.body))
+        for mode in MODES[: 1 + takes_something]:
+
+            @FEW
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def ask(case):
+                act(case)
+
+            ask()
+            counted += 1
+    return counted
+
+
+def test_whatever_is_asked_with_a_token_is_answered_as_described(described, console):
+    seen = Counter()
+
+    def act(case):
+        case.headers["Authorization"] = f"Bearer {console.token(Role.ADMIN)}"
+        case.headers["Idempotency-Key"] = uuid.uuid4().hex
+        response = case.call()
+        seen[response.status_code] += 1
+        case.validate_response(response, checks=CHECKS)
+
+    assert each_operation(described, act) >= 45
+    assert seen[200] > 50
+    assert seen[422] > 50
+    assert seen[404] > 0
+
+
+def test_whatever_is_asked_without_a_token_is_answered_with_401(described):
+    bodies = Counter()
+
+    def act(case):
+        case.headers.pop("Authorization", None)
+        case.cookies.clear()
+        response = case.call()
+        assert response.status_code == 401
+        bodies[response.content] += 1
+
+    assert each_operation(described, act) >= 45
+    assert len(bodies) == 1
+
+
+def test_every_route_of_the_api_is_described_with_its_problems(console):
+    description = console.ask("GET", "/api/v1/openapi.json", role=Role.VIEWER).json
+    described = {
+        f"{method.upper()} {path}" for path, methods in description["paths"].items() for method in methods
+    }
+    routes = {route for route in console.app.state.roles if "/api/v1/" in route}
+
+    assert described == routes - {"GET /api/v1/openapi.json"}
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            assert operation["summary"], path
+            assert operation["description"], path
+            assert {"401", "403", "404", "422", "429", "500", "503"} <= set(operation["responses"])
+            assert ("409" in operation["responses"]) == (method == "post")
+            parameters = {parameter["name"] for parameter in operation.get("parameters", ())}
+            assert (method != "post") or {"dry_run", "Idempotency-Key"} <= parameters
