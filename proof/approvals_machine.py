@@ -116,9 +116,10 @@ class ApprovalsMachine(Machine):
                 payload_hash=self.hash_of(symbol, shown),
                 nonce=said,
                 actor=actor,
-                reason="",
+                reason="seen",
                 now=now,
             ),
+            is_answer=True,
         )
         if is_taken:
             self.used.append(said)
@@ -153,13 +154,16 @@ class ApprovalsMachine(Machine):
             ),
         )
 
-    def moves(self, symbol: str, to: IntentState | None, ask: Any) -> bool:
-        """Ask, and hold that it moves the intent just where the model says; returns whether it does."""
+    def moves(self, symbol: str, to: IntentState | None, ask: Any, *, is_answer: bool = False) -> bool:
+        """Ask, and hold that it moves the intent just where the model says; returns whether it does.
+
+        An answer that is refused is kept as one event, any other refusal leaves nothing.
+        """
         try:
             moved: JournalIntent = ask(self.rows[symbol])
         except (ApprovalRefused, BadInput, IllegalTransition, StaleVersion) as refusal:
             hold(to is None, f"{symbol} was refused: {refusal}")
-            hold(not self.grew(), "a refusal leaves nothing behind")
+            hold(bool(self.grew()) is is_answer, "a refused answer is kept, another refusal leaves nothing")
             return False
         except (JournalError, Refused) as refusal:
             raise AssertionError(f"refused as nobody expects: {refusal!r}") from refusal

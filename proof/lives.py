@@ -7,21 +7,23 @@ such as it could say.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import TypedDict, TypeVar
 
 from resources.journal.store import SqlJournal
+from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.decisions import Outcome
 from trading.errors import TradingError
 from trading.guards import BPS, GUARDS, NO_LIMIT, PASS, QUOTE_STALE, SYMBOL_CAP_EXCEEDED, Why
 from trading.intents import Intent
-from trading.journal import CancelKind, JournalIntent, JournalOrder, RunControlAction
+from trading.journal import CancelKind, CooldownRules, JournalIntent, JournalOrder, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book, Position, opened_book
 from trading.testing import example_decision, example_intent, reconciled_term
-from trading.values import Side, Symbol
+from trading.values import Side, Slot, Symbol
 from trading.verdicts import Verdict
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
@@ -111,7 +113,10 @@ class Life:
         ]
         outcomes = [Outcome.APPROVED, Outcome.APPROVED, Outcome.PENDING_APPROVAL, Outcome.BLOCKED]
         decisions = [
-            example_decision(intent, outcome=self._pick(outcomes), not_after=self.closes_at)
+            replace(
+                example_decision(intent, outcome=self._pick(outcomes), not_after=self.closes_at),
+                chain=self._chain(),
+            )
             for intent in intents
         ]
         self.journal.register(
@@ -120,6 +125,18 @@ class Life:
             verdicts=[verdict for intent in intents for verdict in self._verdicts(intent)],
             decisions_sha=self._number("decisions"),
             now=self.now,
+        )
+
+    def _chain(self) -> tuple[StageRecord, ...]:
+        told = (
+            (ChainStage.RISK, StageVerdict.PASSED, 0),
+            (ChainStage.PERSON, StageVerdict.WAITING, self._pick([1, 2, 2])),
+        )
+        return tuple(
+            StageRecord(
+                stage, verdict, "limits", self._word().replace("\0", ""), "", needed, self.closes_at, self.now
+            )
+            for stage, verdict, needed in told[: self._pick([0, 2, 2])]
         )
 
     def _verdicts(self, intent: Intent) -> list[Verdict]:
@@ -148,7 +165,7 @@ class Life:
     # ---------------------------------------------------------------------------- people, messages
 
     def _a_person(self) -> None:
-        deed = self.rng.randint(0, 7)
+        deed = self.rng.randint(0, 9)
         if deed == 0:
             self.journal.release_quote(
                 row_id=f"row-{self.rng.randint(0, 9)}",
@@ -169,6 +186,10 @@ class Life:
             self._find_something()
         elif deed == 3:
             self._take_back()
+        elif deed == 5:
+            self._cool()
+        elif deed == 6:
+            self._flatten()
         elif deed == 4:
             reconciled_term(self.journal, account=ACCOUNT, lane=LANE, now=self.now)
         elif halts := self.journal.halts():
@@ -181,10 +202,48 @@ class Life:
                 now=self.now,
             )
         else:
-            action = self._pick(
-                [RunControlAction.HALT, RunControlAction.PAUSE, *[RunControlAction.RESUME] * 6]
+            switches = [RunControlAction.HALT, RunControlAction.PAUSE, *[RunControlAction.RESUME] * 6]
+            switches += [RunControlAction.DEGRADE, RunControlAction.RESTORE]
+            said = {"actor": "ann", "reason": self._word() or "so"}
+            self.journal.set_run_control(self._pick(switches), **said, now=self.now)
+            self.journal.set_approval_mode(self._pick([None, *ApprovalMode]), **said, now=self.now)
+
+    def _cool(self) -> None:
+        where = {"account": ACCOUNT, "lane": LANE}
+        rules = CooldownRules(failures_max=self._pick([1, 2]), window_s=600, cooldown_s=self._pick([1, 120]))
+        self.journal.cool_down(**where, rules=rules, now=self.now)
+        if self._pick([True, False]):
+            self.journal.end_cooldown(**where, actor="bob", reason="mended", now=self.now)
+        self.journal.record_retry(**self.of, actor="bob", reason="again", now=self.now)
+
+    def _flatten(self) -> None:
+        said = {"actor": "ann", "reason": "fire"}
+        self.journal.set_run_control(RunControlAction.HALT, **said, now=self.now)
+        try:
+            command_id = self._number("flatten")
+            self.journal.preview_flatten(
+                command_id=command_id,
+                book=BOOK,
+                lane=LANE,
+                account=ACCOUNT,
+                session=self.session,
+                plan="{}",
+                actor=self._pick(["ann", "bob"]),
+                now=self.now,
             )
-            self.journal.set_run_control(action, actor="ann", reason=self._word() or "so", now=self.now)
+            intents = [
+                example_intent(symbol, side=Side.SELL, quantity=1, session=self.session, slot=Slot.FLATTEN)
+                for symbol in SYMBOLS[: self.rng.randint(0, 2)]
+            ]
+            self.journal.order_flatten(
+                command_id=command_id,
+                decisions=[example_decision(intent, not_after=self.closes_at) for intent in intents],
+                verdicts=[],
+                **said,
+                now=self.now,
+            )
+        finally:
+            self.journal.set_run_control(RunControlAction.RESUME, **said, now=self.now)
 
     def _find_something(self) -> None:
         self.journal.record_finding(
@@ -271,7 +330,7 @@ class Life:
             version=row.version,
             payload_hash=row.payload_hash,
             nonce=self._number("nonce"),
-            actor="ann",
+            actor=self._pick(["ann", "bob"]),
             reason=self._word(),
             now=self.now,
         )

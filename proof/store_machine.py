@@ -132,7 +132,9 @@ class StoreMachine(Machine):
         try:
             getattr(self.journal, deed)(before.intent_id, **asked)
         except (JournalError, Refused) as refusal:
-            hold(not self.grew(), f"{deed} is refused, and leaves an event behind")
+            # Who tried to approve what they may not is history as well; any other refusal is not.
+            is_kept = deed in {"approve", "reject"}
+            hold(self.grew() is is_kept, f"{deed} is refused, and {'is not kept' if is_kept else 'is'}")
             hold(self.journal.intent(before.intent_id) == before, f"{deed} is refused, and changes the row")
             hold(not (may and deed in MUST), f"{deed} of {symbol} is refused: {refusal}")
             return

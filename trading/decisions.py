@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from trading.advice import Advice, Ladder, advised_quantity, escalates, reduces_risk
+from trading.approvals import StageRecord
 from trading.intents import Intent, intent_id_of
 from trading.limits import Limits
 from trading.values import IntentId, IntentKey, Side, Symbol, notional_micros
@@ -41,6 +42,7 @@ class Decision:
     `quantity` is final (0 where blocked or vetoed); `unadvised_quantity` is its twin without advice.
     `reason` is the stable code; `not_after` is the UTC instant after which nobody may approve or send it.
     `inputs_sha` digests all that was read to decide; `verdicts_sha` digests the verdicts of this intent.
+    `chain` are the stages of approval it went through.
     """
 
     intent: Intent
@@ -55,6 +57,7 @@ class Decision:
     verdicts_sha: str
     limits_sha: str
     inputs_sha: str
+    chain: tuple[StageRecord, ...] = ()
 
 
 class DecisionRow(NamedTuple):

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from trading.approvals import ApprovalMode, Role, StageRecord
 from trading.decisions import Decision
 from trading.guards import Why
 from trading.intents import Intent
@@ -27,22 +28,94 @@ PREPARED = "prepared"
 
 
 class RunControlAction(StrEnum):
-    """Name what a person does to all trading; `resume` ends both a halt and a pause."""
+    """Name what is done to trading; where each leads is `trading.control.TRANSITIONS`.
 
-    HALT = "halt"
+    `resume` ends a halt or a pause, `restore` a degrade. `retry`, `cancel` and `flatten` switch nothing, and
+    `cool` is of one account: they are asked of the same table.
+    """
+
+    RETRY = "retry"
     PAUSE = "pause"
+    CANCEL = "cancel"
     RESUME = "resume"
+    HALT = "halt"
+    FLATTEN = "flatten"
+    DEGRADE = "degrade"
+    RESTORE = "restore"
+    COOL = "cool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunControl:
-    """Hold the run control in force, and who set it last."""
+    """Hold the run control in force: the stop with who set it last, and the modes that people stored.
+
+    `actor`, `reason` and `changed_at` are of the stop; `degraded_by` and `degraded_reason` of the degrade.
+    """
 
     kill_switch_on: bool
     paused: bool
     actor: str
     reason: str
     changed_at: datetime | None
+    is_degraded: bool = False
+    degraded_by: str = ""
+    degraded_reason: str = ""
+    approval_mode: ApprovalMode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CooldownRules:
+    """Hold when an account cools down: so many failed executions within so many seconds, for how long."""
+
+    failures_max: int = 3
+    window_s: int = 900
+    cooldown_s: int = 900
+
+    def __post_init__(self) -> None:
+        """Refuse rules by which nothing would ever cool down."""
+        for name in ("failures_max", "window_s", "cooldown_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} {getattr(self, name)}: must be positive; to stop trading use halt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cooldown:
+    """Hold that an account cools down after failed executions: until then it may only reduce risk.
+
+    It ends by its time, or earlier by a named person; `failures` of its executions brought it about.
+    """
+
+    account: str
+    lane: str
+    failures: int
+    began_at: datetime
+    until: datetime
+    actor: str
+    reason: str
+
+    def is_active(self, now: datetime) -> bool:
+        """Say whether it holds now; a clock that went back before its beginning does not end it."""
+        return now < self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlattenCommand:
+    """Hold one flatten of a book: what its preview showed, by whom, and who ordered it (empty: nobody yet).
+
+    `plan` is the JSON text that was previewed; `command_id` is its digest.
+    """
+
+    command_id: str
+    book: str
+    lane: str
+    account: str
+    session: date
+    plan: str
+    previewed_by: str
+    previewed_at: datetime
+    ordered_by: str
+    reason: str
+    ordered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +249,7 @@ class FundsView(NamedTuple):
 
     `book` is the session's book at open with the fills booked since. `reserved_micros` is what is left of
     the money promised to buys that are prepared, working or unknown; `open_buys` and `open_sells` are the
-    shares still in such orders, by symbol.
+    shares still in such orders, by symbol. `cooldown_active` says whether the account cools down now.
     """
 
     run_control: RunControl
@@ -184,6 +257,7 @@ class FundsView(NamedTuple):
     reserved_micros: int
     open_buys: Mapping[Symbol, int]
     open_sells: Mapping[Symbol, int]
+    cooldown_active: bool = False
 
     @property
     def cash_micros(self) -> int:
@@ -359,11 +433,13 @@ class Journal(Protocol):
         actor: str,
         reason: str,
         now: datetime,
+        role: Role | None = None,
     ) -> JournalIntent:
-        """Store a person's approval (2).
+        """Store a person's approval (2); the first of two leaves the intent pending, with a new version.
 
-        Raises `ApprovalRefused` for another payload hash, a used nonce, no actor or a time past
-        `not_after`; `StaleVersion` where the row moved on.
+        Raises `ApprovalRefused` for another payload hash, a used nonce, no actor, a viewer, a stage of the
+        chain or a time that is over, or the same person twice; `StaleVersion` where the row moved on. What
+        is refused is kept as an event.
         """
         ...
 
@@ -377,8 +453,13 @@ class Journal(Protocol):
         actor: str,
         reason: str,
         now: datetime,
+        role: Role | None = None,
     ) -> JournalIntent:
-        """Store a person's rejection (2), bound like an approval."""
+        """Store a person's rejection (2), bound like an approval; one is enough, and it says why."""
+        ...
+
+    def chain(self, intent_id: IntentId) -> list[StageRecord]:
+        """Return the stages of approval that an intent went through, in order."""
         ...
 
     def expire(self, intent_id: IntentId, *, version: int, actor: str, now: datetime) -> JournalIntent:
@@ -628,10 +709,75 @@ class Journal(Protocol):
         now: datetime,
         expected: RunControl | None = None,
     ) -> RunControl:
-        """Halt, pause or resume all trading; who, why, before and after are in the event.
+        """Halt, pause, resume, degrade or restore all trading; who, why, before and after are in the event.
 
-        Raises `StaleVersion` where another run control is in force than `expected`, the one its actor saw.
+        Raises `GateClosed` where `trading.control.TRANSITIONS` has no such edge, `StaleVersion` where another
+        run control is in force than `expected`, the one its actor saw.
         """
+        ...
+
+    def set_approval_mode(
+        self, mode: ApprovalMode | None, *, actor: str, reason: str, now: datetime
+    ) -> RunControl:
+        """Store the mode that people want approvals in, `None` to have each book's own again."""
+        ...
+
+    def record_retry(
+        self, *, book: str, lane: str, session: date, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Store that a person has a session's execution tried again; raises `GateClosed` where it may not."""
+        ...
+
+    def cool_down(self, *, account: str, lane: str, rules: CooldownRules, now: datetime) -> Cooldown | None:
+        """Begin a cooldown where enough executions of an account failed; return the one that is active."""
+        ...
+
+    def end_cooldown(self, *, account: str, lane: str, actor: str, reason: str, now: datetime) -> Cooldown:
+        """End an account's cooldown before its time, as a named person; raises `UnknownId` where none is."""
+        ...
+
+    def cooldowns(self) -> list[Cooldown]:
+        """Return the last cooldown of each account, by account; whether it is active, its `until` says."""
+        ...
+
+    def preview_flatten(
+        self,
+        *,
+        command_id: str,
+        book: str,
+        lane: str,
+        account: str,
+        session: date,
+        plan: str,
+        actor: str,
+        now: datetime,
+    ) -> FlattenCommand:
+        """Store what somebody was shown of a flatten; the same plan again changes nothing.
+
+        Raises `GateClosed` unless trading is halted.
+        """
+        ...
+
+    def order_flatten(
+        self,
+        *,
+        command_id: str,
+        decisions: Sequence[Decision],
+        verdicts: Sequence[Verdict],
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> list[JournalIntent]:
+        """Register the intents of a previewed flatten, once, as a named person: the second step.
+
+        Raises `UnknownId` for a plan nobody previewed, `GateClosed` unless trading is halted,
+        `ApprovalRefused` where it was ordered before, `BadInput` for an intent that is no sale of slot
+        `flatten` in its book and session.
+        """
+        ...
+
+    def flatten_commands(self, *, book: str, lane: str, session: date) -> list[FlattenCommand]:
+        """Return a session's flattens, previewed and ordered, in the order previewed."""
         ...
 
     def halts(self) -> list[Halt]:

@@ -51,6 +51,7 @@ class Step(StrEnum):
     """Name what happens to an intent: the kind of its event in the journal."""
 
     REGISTERED = "registered"
+    ENDORSED = "endorsed"
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
@@ -147,6 +148,7 @@ EDGES: tuple[Edge, ...] = (
     Edge(1, Step.REGISTERED, *_NEW, *_PENDING, is_held=False),
     Edge(1, Step.REGISTERED, *_NEW, *_APPROVED, is_held=False),
     Edge(1, Step.REGISTERED, *_NEW, *_REJECTED, is_held=False),
+    Edge(2, Step.ENDORSED, *_PENDING, *_PENDING, is_held=False),
     Edge(2, Step.APPROVED, *_PENDING, *_APPROVED, is_held=False),
     Edge(2, Step.REJECTED, *_PENDING, *_REJECTED, is_held=False),
     Edge(2, Step.EXPIRED, *_PENDING, *_EXPIRED, is_held=False),

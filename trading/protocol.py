@@ -15,7 +15,7 @@ from typing import NamedTuple
 from trading.brokers import BrokerFill, Capabilities, DedupScope, Holdings, differences
 from trading.guards import EXECUTION_DISABLED, GUARDS, PASS, QUOTE_STALE, SESSION_CLOSED, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX, client_order_id_of, hashed
-from trading.journal import CancelKind, ExecutorTerm, Halt, JournalIntent, JournalOrder, RunControl
+from trading.journal import CancelKind, Cooldown, ExecutorTerm, Halt, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.positions import Book
@@ -144,10 +144,13 @@ def is_temporary(whys: Iterable[Why]) -> bool:
 # -------------------------------------------------------------------------------- what holds a send
 
 
-def gate_refusal(row: JournalIntent, control: RunControl, halts: Collection[Halt]) -> str:
+def gate_refusal(
+    row: JournalIntent, control: RunControl, halts: Collection[Halt], cooldown: Cooldown | None = None
+) -> str:
     """Return why an intent may not be claimed or prepared now, empty where it may.
 
-    The kill switch lets a flatten through; a pause and the halt of an account or an instrument do not.
+    The kill switch lets a flatten through; a pause and the halt of an account or an instrument do not. An
+    account that cools down (`cooldown`, where it is active) may reduce risk and nothing else.
     """
     if control.kill_switch_on and row.intent.slot is not Slot.FLATTEN:
         return f"kill_switch_on: is held, since {control.actor} said {control.reason!r}"
@@ -157,6 +160,8 @@ def gate_refusal(row: JournalIntent, control: RunControl, halts: Collection[Halt
         if halt.account == row.account and halt.symbol in {"", row.intent.symbol}:
             code = "instrument_halted" if halt.symbol else "account_halted"
             return f"{code}: is held, since {halt.actor} said {halt.reason!r}"
+    if cooldown is not None and row.intent.side is Side.BUY:
+        return f"cooldown_active: is held until {cooldown.until:%Y-%m-%d %H:%M:%S} UTC: {cooldown.reason}"
     return ""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
+from trading.approvals import StageVerdict
 from trading.audit import instant_text
 from trading.errors import BadInput
 from trading.journal import PREPARED, JournalEvent
@@ -27,15 +28,20 @@ Row = dict[str, Value]
 """One row by column name."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
+    "approval_stages": ("intent_id", "place"),
     "approvals": ("nonce",),
     "book_sessions": ("book", "lane", "session"),
     "busts": ("execution_id",),
+    "cooldowns": ("account", "lane"),
     "deliveries": ("outbox_id", "attempt"),
+    "endorsements": ("nonce",),
     "executors": ("account", "lane"),
     "fills": ("execution_id",),
+    "flatten_commands": ("command_id",),
     "halts": ("account", "symbol"),
     "incidents": ("incident_id",),
     "intents": ("intent_id",),
+    "modes": ("name",),
     "orders": ("client_order_id",),
     "outbox": ("outbox_id",),
     "quote_releases": ("row_id",),
@@ -52,7 +58,17 @@ _VERDICT_COLUMNS = (
 
 _STEPS = {step.value: step for step in Step}
 
-_WITHOUT_ROWS = frozenset({"conflict"})
+_STAGE_COLUMNS = (
+    "stage", "verdict", "policy", "detail", "actor", "approvers", "expires_at", "at",
+)  # fmt: skip
+
+_ANSWERED_AS = {
+    Step.ENDORSED: StageVerdict.ENDORSED,
+    Step.APPROVED: StageVerdict.PASSED,
+    Step.REJECTED: StageVerdict.FAILED,
+}
+
+_WITHOUT_ROWS = frozenset({"answer_refused", "conflict", "retried"})
 """Events that are history and nothing else."""
 
 
@@ -102,15 +118,22 @@ class _State:
         self.executors: dict[tuple[str, str], Row] = {}
         self.halts: dict[tuple[str, str], Row] = {}
         self.run_control: dict[str, Row] = {}
+        self.modes: dict[str, Row] = {}
+        self.cooldowns: dict[tuple[str, str], Row] = {}
+        self.flatten_commands: dict[str, Row] = {}
+        self.stages: Counter[str] = Counter()
         self.outbox: dict[int, Row] = {}
 
     def left(self) -> Iterator[tuple[str, Row]]:
         """Yield the rows that a later event could have changed."""
         held: dict[str, Mapping[Any, Row]] = {
             "book_sessions": self.book_sessions,
+            "cooldowns": self.cooldowns,
             "executors": self.executors,
+            "flatten_commands": self.flatten_commands,
             "halts": self.halts,
             "intents": self.intents,
+            "modes": self.modes,
             "orders": self.orders,
             "outbox": self.outbox,
             "reservations": self.reservations,
@@ -193,6 +216,40 @@ class _State:
                     "actor": event.actor,
                     "reason": event.reason,
                     "changed_at": at,
+                }
+            case "mode_set":
+                self.modes[event.body["mode"]] = {
+                    "name": event.body["mode"],
+                    "value": event.body["after"],
+                    "actor": event.actor,
+                    "reason": event.reason,
+                    "changed_at": at,
+                }
+            case "cooldown_began" | "cooldown_ended":
+                self.cooldowns[event.body["account"], event.lane] = {
+                    "lane": event.lane,
+                    **{name: event.body[name] for name in ("account", "failures", "began_at", "until")},
+                    "actor": event.actor,
+                    "reason": event.reason,
+                    "changed_seq": event.seq,
+                }
+            case "flatten_previewed":
+                self.flatten_commands[event.body["command_id"]] = {
+                    **{name: event.body[name] for name in ("command_id", "account", "plan")},
+                    "book": event.book,
+                    "lane": event.lane,
+                    "session": event.session,
+                    "previewed_by": event.actor,
+                    "previewed_at": at,
+                    "ordered_by": "",
+                    "reason": "",
+                    "ordered_at": None,
+                }
+            case "flatten_ordered":
+                self.flatten_commands[event.body["command_id"]] |= {
+                    "ordered_by": event.actor,
+                    "reason": event.reason,
+                    "ordered_at": at,
                 }
             case "quote_released":
                 release: Row = {
@@ -301,8 +358,8 @@ class _State:
             "changed_at": at,
         }
         match step:
-            case Step.APPROVED | Step.REJECTED:
-                self._answer(event, at)
+            case Step.ENDORSED | Step.APPROVED | Step.REJECTED:
+                self._answer(step, event, at)
             case Step.PREPARED:
                 self._prepare(event, place, at)
             case Step.REPLACED:
@@ -320,6 +377,7 @@ class _State:
 
     def _end(self, intent_id: str, place: Place) -> None:
         """Let go of an intent's rows: nothing changes them once it has ended."""
+        self.stages.pop(intent_id, None)
         self.add("intents", self.intents.pop(intent_id))
         for generation in range(place.generation + 1):
             order_id = self.order_ids.pop((intent_id, generation), None)
@@ -339,25 +397,39 @@ class _State:
             **{name: body[name] for name in ("account", "payload_hash", "quantity", "unadvised_quantity")},
             **{name: body[name] for name in ("not_after", "verdicts_sha", "limits_sha", "inputs_sha")},
             "reason": "",
-            "actor": "",
+            "actor": event.actor,
             "changed_at": at,
         }
         for number, verdict in enumerate(body["verdicts"]):
             told = dict(zip(_VERDICT_COLUMNS, verdict, strict=True))
             self.add("verdicts", {"intent_id": event.intent_id, "place": number, **told})
+        for told_stage in body.get("chain", ()):
+            self._add_stage(event.intent_id, told_stage)
 
-    def _answer(self, event: JournalEvent, at: str) -> None:
+    def _answer(self, step: Step, event: JournalEvent, at: str) -> None:
         answer: Row = {
             "nonce": event.body["nonce"],
             "intent_id": event.intent_id,
-            "answer": event.kind,
             "actor": event.actor,
             "reason": event.reason,
             "payload_hash": event.body["payload_hash"],
             "version": event.body["version"],
             "at": at,
         }
-        self.add("approvals", answer)
+        if step is Step.ENDORSED:
+            self.add("endorsements", answer)
+        else:
+            self.add("approvals", {**answer, "answer": event.kind})
+        not_after = self.intents[event.intent_id]["not_after"]
+        self._add_stage(
+            event.intent_id,
+            ("person", _ANSWERED_AS[step].value, event.actor, event.reason, event.actor, 0, not_after, at),
+        )
+
+    def _add_stage(self, intent_id: str, told: Iterable[Value]) -> None:
+        row: Row = {"intent_id": intent_id, "place": self.stages[intent_id]}
+        self.add("approval_stages", row | dict(zip(_STAGE_COLUMNS, told, strict=True)))
+        self.stages[intent_id] += 1
 
     def _prepare(self, event: JournalEvent, place: Place, at: str) -> None:
         body, request = event.body, event.body["request"]

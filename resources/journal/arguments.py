@@ -25,7 +25,7 @@ TEXT_CHARACTERS_MAX = 10_000
 """The longest text: what a person says, or a reason that was found."""
 
 LONG_TEXT_CHARACTERS_MAX = 1_000_000
-LONG_TEXTS = frozenset({"body", "detail", "findings"})
+LONG_TEXTS = frozenset({"body", "detail", "findings", "plan"})
 """What is made of many lines."""
 
 NUMBER_MAX = 2**62
@@ -39,7 +39,7 @@ YEARS = range(1000, 9999)
 NEVER_BLANK = frozenset(
     {
         "book", "lane", "account", "holder", "kind", "stage", "decisions_sha", "row_id", "dedup_key",
-        "channel", "severity", "execution_id", "takes_back",
+        "channel", "severity", "execution_id", "takes_back", "command_id",
     }
 )  # fmt: skip
 """The texts that name something, besides ids."""

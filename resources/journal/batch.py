@@ -11,12 +11,17 @@ import sqlalchemy as sa
 from resources.journal import schema
 from resources.journal.drafts import Draft, step_body
 from resources.journal.queries import Of, at
+from trading.approvals import StageRecord
 from trading.audit import instant_text
 from trading.decisions import Decision, Outcome, sent_payload_hash
 from trading.errors import BadInput, DuplicateIntent
+from trading.journal import FlattenCommand
 from trading.lifecycle import IntentState, Stage, Step
-from trading.values import IntentId, canonical_json
+from trading.values import IntentId, Side, Slot, canonical_json
 from trading.verdicts import Verdict
+
+STAGE_COLUMNS = ("stage", "verdict", "policy", "detail", "actor", "approvers", "expires_at", "at")
+"""What an event tells of a stage, in this order."""
 
 _OUTCOME_STATE = {
     Outcome.BLOCKED: IntentState.REJECTED,
@@ -46,12 +51,31 @@ def check_batch(decisions: Sequence[Decision], of: Of) -> None:
             )
 
 
+def check_flatten_batch(decisions: Sequence[Decision], command: FlattenCommand) -> None:
+    """Raise `BadInput` where a decision is anything but a sale of slot `flatten` in the command's account.
+
+    A flatten reduces and does nothing else; what it would add to is not its own.
+    """
+    if not decisions:
+        raise BadInput(f"flatten {command.command_id}: nothing is held, so there is nothing to order")
+    for decision in decisions:
+        intent = decision.intent
+        if (decision.account, intent.slot, intent.side) != (command.account, Slot.FLATTEN, Side.SELL):
+            raise BadInput(
+                f"flatten {command.command_id}: {intent.side} {intent.symbol} in slot {intent.slot} of"
+                f" {decision.account} is no sale of slot flatten in {command.account}"
+            )
+
+
 def conflict_with(
     conn: sa.Connection, of: Of, decisions: Sequence[Decision], decisions_sha: str, *, stands: str
 ) -> str:
     """Return how decisions differ from those that a session was decided with, empty where they do not."""
     table = schema.intents
-    query = sa.select(table.c.intent_id, table.c.payload_hash).where(*at(table, of))
+    # A flatten is a person's command beside what the session decided.
+    query = sa.select(table.c.intent_id, table.c.payload_hash).where(
+        *at(table, of), table.c.slot != Slot.FLATTEN.value
+    )
     stored = {row.intent_id: row.payload_hash for row in conn.execute(query)}
     given = {d.intent_id: sent_payload_hash(d.intent, quantity=d.quantity) for d in decisions}
     for decision in decisions:
@@ -64,8 +88,8 @@ def conflict_with(
     return ""
 
 
-def intent_row(decision: Decision, now: datetime) -> dict[str, Any]:
-    """Return the row of `intents` that a decision begins as."""
+def intent_row(decision: Decision, now: datetime, *, actor: str = "") -> dict[str, Any]:
+    """Return the row of `intents` that a decision begins as; `actor` is who ordered it, if a person did."""
     intent = decision.intent
     return {
         "intent_id": decision.intent_id,
@@ -87,7 +111,7 @@ def intent_row(decision: Decision, now: datetime) -> dict[str, Any]:
         "unadvised_quantity": decision.unadvised_quantity,
         "filled_quantity": 0,
         "reason": decision.reason,
-        "actor": "",
+        "actor": actor,
         "not_after": instant_text(decision.not_after),
         "verdicts_sha": decision.verdicts_sha,
         "limits_sha": decision.limits_sha,
@@ -124,10 +148,44 @@ def verdict_rows(decisions: Sequence[Decision], verdicts: Sequence[Verdict]) -> 
     return rows
 
 
-def registration(decision: Decision, row: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]]) -> Draft:
-    """Return the event of a decision, with all that its row and its rows of `verdicts` hold.
+def stage_row(record: StageRecord, intent_id: IntentId, place: int) -> dict[str, Any]:
+    """Return the row of `approval_stages` that keeps a stage's verdict."""
+    return {
+        "intent_id": intent_id,
+        "place": place,
+        "stage": record.stage.value,
+        "verdict": record.verdict.value,
+        "policy": record.policy,
+        "detail": record.detail,
+        "actor": record.actor,
+        "approvers": record.approvers,
+        "expires_at": instant_text(record.expires_at),
+        "at": instant_text(record.at),
+    }
 
-    A verdict is told as a list: guard, passed, reason, observed, limit, largest quantity, limits' hash.
+
+def stage_rows(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+    """Return the rows of `approval_stages` that decisions begin with."""
+    return [
+        stage_row(record, decision.intent_id, place)
+        for decision in decisions
+        for place, record in enumerate(decision.chain)
+    ]
+
+
+def registration(
+    decision: Decision,
+    row: Mapping[str, Any],
+    verdicts: Sequence[Mapping[str, Any]],
+    *,
+    actor: str = "",
+    flatten_command: str = "",
+) -> Draft:
+    """Return the event of a decision, with all that its row and its rows of verdicts and stages hold.
+
+    A verdict is told as a list: guard, passed, reason, observed, limit, largest quantity, limits' hash; a
+    stage of the chain as stage, verdict, policy, detail, actor, approvers, expiry, instant. What a person
+    ordered names that command.
     """
     state = _OUTCOME_STATE[decision.outcome]
     body = step_body(None, (Step.REGISTERED, state), decision.quantity) | {
@@ -145,12 +203,17 @@ def registration(decision: Decision, row: Mapping[str, Any], verdicts: Sequence[
         ]
         for verdict in verdicts
     ]  # fmt: skip
+    if decision.chain:
+        body["chain"] = [[told[name] for name in STAGE_COLUMNS] for told in stage_rows((decision,))]
+    if flatten_command:
+        body["flatten_command"] = flatten_command
     return Draft(
         Step.REGISTERED.value,
         row["book"],
         row["lane"],
         row["session"],
         decision.intent_id,
+        actor=actor,
         reason=decision.reason,
         body=body,
     )

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from resources.journal import records, schema
 from resources.journal.statements import asked, last_of, row_of, rows_of, tuples
+from trading.approvals import StageRecord
+from trading.control import cooling
 from trading.errors import IllegalTransition, OutOfOrder, UnknownId
-from trading.journal import ExecutorTerm, FundsView, Halt, JournalIntent, JournalOrder, RunControl
+from trading.journal import (
+    Cooldown,
+    ExecutorTerm,
+    FundsView,
+    Halt,
+    JournalIntent,
+    JournalOrder,
+    RunControl,
+)
 from trading.lifecycle import IntentState
 from trading.orders import Fill
 from trading.positions import Book, with_trades
@@ -110,7 +120,25 @@ def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str
 
 def run_control_in_force(conn: sa.Connection) -> RunControl:
     """Return the run control in force."""
-    return records.run_control_of(row_of(conn, schema.run_control))
+    return records.run_control_of(
+        row_of(conn, schema.run_control), rows_of(conn, schema.modes, order_by="name")
+    )
+
+
+def last_cooldowns(conn: sa.Connection) -> list[Cooldown]:
+    """Return the last cooldown of each account, by account."""
+    return [records.cooldown_of(row) for row in rows_of(conn, schema.cooldowns, order_by="account, lane")]
+
+
+def cooldown_in_force(conn: sa.Connection, row: JournalIntent, now: datetime) -> Cooldown | None:
+    """Return the cooldown that an intent's account is in, or `None`."""
+    return cooling(last_cooldowns(conn), account=row.account, lane=row.lane, now=now)
+
+
+def chain_in(conn: sa.Connection, intent_id: IntentId) -> list[StageRecord]:
+    """Return the stages of approval that an intent went through, in order."""
+    found = rows_of(conn, schema.approval_stages, order_by="place", intent_id=intent_id)
+    return [records.stage_of(row) for row in found]
 
 
 def net_filled(conn: sa.Connection, client_order_id: ClientOrderId) -> int:
@@ -137,11 +165,12 @@ def funds_view(
     book_at_open: Book,
     *,
     run_control: RunControl,
+    cooldown: Cooldown | None,
     apart: str = "",
 ) -> FundsView:
     """Return what a review sees; the order `apart` is left out, since it is what is reviewed.
 
-    `run_control` is the one in force, read in this transaction.
+    `run_control` and `cooldown` are those in force, read in this transaction.
     """
     intent = row.intent
     # As tuples: in a session of many fills each send would otherwise wait for an object of every one.
@@ -164,6 +193,7 @@ def funds_view(
         reserved_micros=reserved,
         open_buys=open_quantities[Side.BUY],
         open_sells=open_quantities[Side.SELL],
+        cooldown_active=cooldown is not None,
     )
 
 

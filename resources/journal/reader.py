@@ -15,11 +15,14 @@ from pathlib import Path
 from resources.journal import records
 from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal
 from resources.journal.looking import Sight, place_of
+from trading.approvals import StageRecord
 from trading.audit import instant_text
 from trading.errors import JournalUnavailable, UnknownId
 from trading.journal import (
+    Cooldown,
     Delivery,
     ExecutorTerm,
+    FlattenCommand,
     Halt,
     Incident,
     IntentCounts,
@@ -160,8 +163,22 @@ class JournalReader:
 
     def run_control(self) -> RunControl:
         """Return the run control in force."""
-        rows = self._rows("find_run_control")
-        return records.run_control_of(rows[0] if rows else None)
+        found = self.answers(("find_run_control", "find_modes"))
+        controls = found["find_run_control"]
+        return records.run_control_of(controls[0] if controls else None, found["find_modes"])
+
+    def cooldowns(self) -> list[Cooldown]:
+        """Return the last cooldown of each account, by account; whether it is active, its `until` says."""
+        return [records.cooldown_of(row) for row in self._rows("find_cooldowns")]
+
+    def chain(self, intent_id: IntentId) -> list[StageRecord]:
+        """Return the stages of approval that an intent went through, in order."""
+        return [records.stage_of(row) for row in self._rows("find_chain", intent_id=intent_id)]
+
+    def flatten_commands(self, *, book: str, lane: str, session: date) -> list[FlattenCommand]:
+        """Return a session's flattens, previewed and ordered, in the order previewed."""
+        rows = self._rows("find_flattens", book=book, lane=lane, session=session.isoformat())
+        return [records.flatten_of(row) for row in rows]
 
     def halts(self) -> list[Halt]:
         """Return the accounts and instruments that are halted, by account then symbol."""

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
+from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.audit import instant_from_text
 from trading.brokers import request_from_payload
 from trading.intents import Intent, intent_from_payload
 from trading.journal import (
     CancelKind,
+    Cooldown,
     Delivery,
     ExecutorTerm,
+    FlattenCommand,
     Halt,
     Incident,
     JournalEvent,
@@ -46,6 +50,12 @@ class Row(Protocol):
         """Return the names of the columns."""
         ...
 
+
+DEGRADE, APPROVAL = "degrade", "approval"
+"""The names of the rows of `modes`."""
+
+ON, OFF = "on", "off"
+"""The values of the mode `degrade`."""
 
 UNTOUCHED_RUN_CONTROL = RunControl(kill_switch_on=False, paused=False, actor="", reason="", changed_at=None)
 """The run control before anybody set it."""
@@ -159,16 +169,71 @@ def book_of(text: str) -> Book:
     return book_from_payload(json.loads(text))
 
 
-def run_control_of(row: Row | None) -> RunControl:
-    """Return the record of the row of `run_control`, or the untouched one where there is no row."""
-    if row is None:
-        return UNTOUCHED_RUN_CONTROL
-    return RunControl(
-        kill_switch_on=bool(row["kill_switch_on"]),
-        paused=bool(row["paused"]),
+def run_control_of(row: Row | None, modes: Iterable[Row]) -> RunControl:
+    """Return the record of the row of `run_control`, untouched without one, and the rows of `modes`."""
+    control = UNTOUCHED_RUN_CONTROL
+    if row is not None:
+        control = RunControl(
+            kill_switch_on=bool(row["kill_switch_on"]),
+            paused=bool(row["paused"]),
+            actor=row["actor"],
+            reason=row["reason"],
+            changed_at=instant_from_text(row["changed_at"]),
+        )
+    for mode in modes:
+        if mode["name"] == DEGRADE:
+            control = replace(
+                control,
+                is_degraded=mode["value"] == ON,
+                degraded_by=mode["actor"],
+                degraded_reason=mode["reason"],
+            )
+        elif mode["value"]:
+            control = replace(control, approval_mode=ApprovalMode(mode["value"]))
+    return control
+
+
+def stage_of(row: Row) -> StageRecord:
+    """Return the record of one row of `approval_stages`."""
+    return StageRecord(
+        stage=ChainStage(row["stage"]),
+        verdict=StageVerdict(row["verdict"]),
+        policy=row["policy"],
+        detail=row["detail"],
+        actor=row["actor"],
+        approvers=row["approvers"],
+        expires_at=instant_from_text(row["expires_at"]),
+        at=instant_from_text(row["at"]),
+    )
+
+
+def cooldown_of(row: Row) -> Cooldown:
+    """Return the record of one row of `cooldowns`."""
+    return Cooldown(
+        account=row["account"],
+        lane=row["lane"],
+        failures=row["failures"],
+        began_at=instant_from_text(row["began_at"]),
+        until=instant_from_text(row["until"]),
         actor=row["actor"],
         reason=row["reason"],
-        changed_at=instant_from_text(row["changed_at"]),
+    )
+
+
+def flatten_of(row: Row) -> FlattenCommand:
+    """Return the record of one row of `flatten_commands`."""
+    return FlattenCommand(
+        command_id=row["command_id"],
+        book=row["book"],
+        lane=row["lane"],
+        account=row["account"],
+        session=date.fromisoformat(row["session"]),
+        plan=row["plan"],
+        previewed_by=row["previewed_by"],
+        previewed_at=instant_from_text(row["previewed_at"]),
+        ordered_by=row["ordered_by"],
+        reason=row["reason"],
+        ordered_at=_instant_or_none(row["ordered_at"]),
     )
 
 

@@ -238,6 +238,83 @@ book_sessions = Table(
     CheckConstraint("(settled_at is null) = (closing is null)", name="settled"),
 )
 
+approval_stages = Table(
+    "approval_stages",
+    metadata,
+    Column("intent_id", Text, ForeignKey("intents.intent_id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("stage", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("approvers", Integer, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    CheckConstraint("stage in ('risk', 'compliance', 'shadow', 'person')", name="stage"),
+    CheckConstraint("verdict in ('passed', 'failed', 'waiting', 'not_needed', 'endorsed')", name="verdict"),
+    CheckConstraint("approvers >= 0", name="approvers"),
+)
+
+endorsements = Table(
+    "endorsements",
+    metadata,
+    Column("nonce", Text, primary_key=True),
+    Column("intent_id", Text, ForeignKey("intents.intent_id"), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("payload_hash", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    CheckConstraint("actor <> '' and nonce <> ''", name="actor"),
+    Index(None, "intent_id"),
+)
+
+cooldowns = Table(
+    "cooldowns",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("lane", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("began_at", Text, nullable=False),
+    Column("until", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_seq", BigInteger, nullable=False),
+    CheckConstraint("failures >= 1 and actor <> '' and reason <> ''", name="cooldown"),
+)
+
+modes = Table(
+    "modes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    CheckConstraint("name in ('degrade', 'approval')", name="name"),
+    CheckConstraint("actor <> '' and reason <> ''", name="actor"),
+)
+
+flatten_commands = Table(
+    "flatten_commands",
+    metadata,
+    Column("command_id", Text, primary_key=True),
+    Column("book", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("previewed_by", Text, nullable=False),
+    Column("previewed_at", Text, nullable=False),
+    Column("ordered_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ordered_at", Text),
+    CheckConstraint("previewed_by <> ''", name="previewed"),
+    CheckConstraint("(ordered_at is null) = (ordered_by = '')", name="ordered"),
+    Index(None, "book", "lane", "session"),
+)
+
 run_control = Table(
     "run_control",
     metadata,

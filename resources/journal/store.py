@@ -20,7 +20,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from resources.journal import records, schema
 from resources.journal.arguments import checks_arguments
-from resources.journal.batch import check_batch, conflict_with, intent_row, registration, verdict_rows
+from resources.journal.batch import (
+    check_batch,
+    check_flatten_batch,
+    conflict_with,
+    intent_row,
+    registration,
+    stage_row,
+    stage_rows,
+    verdict_rows,
+)
 from resources.journal.condition import SCHEMA_REVISION, advice
 from resources.journal.database import (
     WRITES,
@@ -41,9 +50,12 @@ from resources.journal.queries import (
     at,
     book_session,
     carried_on,
+    chain_in,
+    cooldown_in_force,
     executor_term,
     funds_view,
     halts_in_force,
+    last_cooldowns,
     named,
     net_filled,
     next_number,
@@ -54,9 +66,24 @@ from resources.journal.queries import (
     session_rows,
 )
 from resources.journal.questions import text_of
-from resources.journal.statements import insert, insert_all, last_of, row_of, update
-from trading.audit import GENESIS, chained, instant_text
+from resources.journal.statements import asked, insert, insert_all, last_of, row_of, update
+from trading.approvals import (
+    NOT_PENDING,
+    STALE,
+    ApprovalMode,
+    Asked,
+    ChainStage,
+    Role,
+    Said,
+    StageRecord,
+    StageVerdict,
+    answer_refusal,
+    is_last_approval,
+)
+from trading.audit import GENESIS, chained, instant_from_text, instant_text
 from trading.brokers import differences, request_payload
+from trading.control import CHANGING, controlled, cooldown_due, state_of
+from trading.control import transition as control_transition
 from trading.decisions import Decision, sent_payload_hash
 from trading.errors import (
     ApprovalRefused,
@@ -75,8 +102,11 @@ from trading.guards import PASS, REASONS, Why, first_reason
 from trading.journal import (
     PREPARED,
     CancelKind,
+    Cooldown,
+    CooldownRules,
     Delivery,
     ExecutorTerm,
+    FlattenCommand,
     Halt,
     Incident,
     JournalEvent,
@@ -344,8 +374,9 @@ class SqlJournal:
         actor: str,
         reason: str,
         now: datetime,
+        role: Role | None = None,
     ) -> JournalIntent:
-        """Store a person's approval (2)."""
+        """Store a person's approval (2), or the first of two."""
         return self._answer(
             intent_id,
             (Step.APPROVED, IntentState.APPROVED),
@@ -354,6 +385,7 @@ class SqlJournal:
             nonce=nonce,
             actor=actor,
             reason=reason,
+            role=role,
             now=now,
         )
 
@@ -367,6 +399,7 @@ class SqlJournal:
         actor: str,
         reason: str,
         now: datetime,
+        role: Role | None = None,
     ) -> JournalIntent:
         """Store a person's rejection (2)."""
         return self._answer(
@@ -377,8 +410,15 @@ class SqlJournal:
             nonce=nonce,
             actor=actor,
             reason=reason,
+            role=role,
             now=now,
         )
+
+    def chain(self, intent_id: IntentId) -> list[StageRecord]:
+        """Return the stages of approval that an intent went through, in order."""
+        with self._reading() as conn:
+            required(conn, intent_id)
+            return chain_in(conn, intent_id)
 
     def expire(self, intent_id: IntentId, *, version: int, actor: str, now: datetime) -> JournalIntent:
         """End a pending or approved intent whose `not_after` has passed (2, 3)."""
@@ -465,7 +505,7 @@ class SqlJournal:
         with self._writing() as conn:
             row = required(conn, intent_id)
             _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
-            _check_gate(conn, row)
+            _check_gate(conn, row, now)
             if now >= row.not_after:
                 raise GateClosed(f"{named(row)}: not_after {instant_text(row.not_after)} has passed")
             return self._move(
@@ -499,13 +539,14 @@ class SqlJournal:
         with self._writing() as conn:
             row = required(conn, intent_id)
             _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
-            run_control = _check_gate(conn, row)
+            control, cooldown = _check_gate(conn, row, now)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.PREPARED, IntentState.EXECUTING), epoch=epoch)
             found = sent_payload_hash(row.intent, quantity=row.quantity)
             if found != row.payload_hash:
                 return self._refuse_payload(conn, row, found, epoch=epoch, now=now)
-            whys = review(row, funds_view(conn, row, book_at_open, run_control=run_control))
+            funds = funds_view(conn, row, book_at_open, run_control=control, cooldown=cooldown)
+            whys = review(row, funds)
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 stopped = self._move(
@@ -540,13 +581,20 @@ class SqlJournal:
             row = required(conn, intent_id)
             order = required_order(conn, row)
             _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
-            run_control = _check_gate(conn, row)
+            control, cooldown = _check_gate(conn, row, now)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.PREPARED_AGAIN, IntentState.EXECUTING), epoch=epoch)
             _check_absent(row, order)
             if digest(request_payload(request_of(row))) != order.request_sha:
                 raise IllegalTransition(f"{named(row)}: its bytes differ from those sent before under the id")
-            funds = funds_view(conn, row, book_at_open, run_control=run_control, apart=order.client_order_id)
+            funds = funds_view(
+                conn,
+                row,
+                book_at_open,
+                run_control=control,
+                cooldown=cooldown,
+                apart=order.client_order_id,
+            )
             whys = review(_left_of(row), funds)
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
@@ -870,14 +918,21 @@ class SqlJournal:
             row = required(conn, intent_id)
             order = required_order(conn, row)
             _check_term(conn, row.account, row.lane, term, is_reconciled_needed=True)
-            run_control = _check_gate(conn, row)
+            control, cooldown = _check_gate(conn, row, now)
             _check_send_time(row, send_by, now)
             _judge(row, (Step.REPLACED, IntentState.EXECUTING), epoch=epoch)
             _check_equal(row, order, ended)
             why_not = replacement_refusal(row, order, ended, net_filled(conn, order.client_order_id))
             if why_not:
                 raise IllegalTransition(f"{named(row)}: is not replaced: {why_not}")
-            funds = funds_view(conn, row, book_at_open, run_control=run_control, apart=order.client_order_id)
+            funds = funds_view(
+                conn,
+                row,
+                book_at_open,
+                run_control=control,
+                cooldown=cooldown,
+                apart=order.client_order_id,
+            )
             whys = review(_left_of(row), funds)
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
@@ -962,8 +1017,10 @@ class SqlJournal:
         now: datetime,
         expected: RunControl | None = None,
     ) -> RunControl:
-        """Halt, pause or resume all trading; compare and set where `expected` is given."""
+        """Halt, pause, resume, degrade or restore; compare and set where `expected` is given."""
         _check_person(actor, reason)
+        if action not in CHANGING:
+            raise BadInput(f"{action}: switches nothing for all trading")
         with self._writing() as conn:
             found = run_control_in_force(conn)
             if expected is not None and found != expected:
@@ -971,6 +1028,193 @@ class SqlJournal:
                     f"{action}: run control was set by {found.actor} ({found.reason}) meanwhile; look again"
                 )
             return self._set_control(conn, action, actor=actor, reason=reason, now=now)
+
+    def set_approval_mode(
+        self, mode: ApprovalMode | None, *, actor: str, reason: str, now: datetime
+    ) -> RunControl:
+        """Store the mode that people want approvals in."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            before = run_control_in_force(conn).approval_mode
+            self._put_mode(
+                conn,
+                records.APPROVAL,
+                before=before.value if before else "",
+                after=mode.value if mode else "",
+                actor=actor,
+                reason=reason,
+                now=now,
+            )
+            return run_control_in_force(conn)
+
+    def record_retry(
+        self, *, book: str, lane: str, session: date, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Store that a person has a session's execution tried again."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            cools = any(cooldown.is_active(now) for cooldown in last_cooldowns(conn))
+            state = state_of(run_control_in_force(conn), is_cooling=cools)
+            after = control_transition(state, RunControlAction.RETRY)
+            if isinstance(after, Refusal):
+                raise GateClosed(f"{after.code}: {after.message}")
+            body = {"state": state.value}
+            of = Of(book, lane, session.isoformat())
+            self._append(conn, now, Draft("retried", *of, actor=actor, reason=reason, body=body))
+
+    def cool_down(self, *, account: str, lane: str, rules: CooldownRules, now: datetime) -> Cooldown | None:
+        """Begin a cooldown where enough executions of an account have failed."""
+        with self._reading() as conn:
+            known = row_of(conn, schema.cooldowns, account=account, lane=lane)
+            until = _cooldown_until(conn, known, account=account, lane=lane, rules=rules, now=now)
+        if until is None:
+            last = None if known is None else records.cooldown_of(known)
+            return last if last is not None and last.is_active(now) else None
+        with self._writing() as conn:
+            known = row_of(conn, schema.cooldowns, account=account, lane=lane)
+            until = _cooldown_until(conn, known, account=account, lane=lane, rules=rules, now=now)
+            if until is not None:
+                reason = f"{rules.failures_max} failed executions within {rules.window_s} s"
+                self._put_cooldown(
+                    conn,
+                    "cooldown_began",
+                    {
+                        "account": account,
+                        "lane": lane,
+                        "failures": rules.failures_max,
+                        "began_at": instant_text(now),
+                        "until": instant_text(until),
+                    },
+                    actor=EXECUTOR,
+                    reason=reason,
+                    now=now,
+                )
+            row = row_of(conn, schema.cooldowns, account=account, lane=lane)
+            return None if row is None else records.cooldown_of(row)
+
+    def end_cooldown(self, *, account: str, lane: str, actor: str, reason: str, now: datetime) -> Cooldown:
+        """End an account's cooldown before its time, as a named person."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            known = row_of(conn, schema.cooldowns, account=account, lane=lane)
+            if known is None or not records.cooldown_of(known).is_active(now):
+                raise UnknownId(f"cooldown of {account}: there is none; `trading status` lists what is held")
+            values = {name: known[name] for name in ("account", "lane", "failures", "began_at")}
+            self._put_cooldown(
+                conn,
+                "cooldown_ended",
+                {**values, "until": instant_text(now)},
+                actor=actor,
+                reason=reason,
+                now=now,
+            )
+            return records.cooldown_of(
+                {**values, "until": instant_text(now), "actor": actor, "reason": reason}
+            )
+
+    def cooldowns(self) -> list[Cooldown]:
+        """Return the last cooldown of each account, by account."""
+        with self._reading() as conn:
+            return last_cooldowns(conn)
+
+    def preview_flatten(
+        self,
+        *,
+        command_id: str,
+        book: str,
+        lane: str,
+        account: str,
+        session: date,
+        plan: str,
+        actor: str,
+        now: datetime,
+    ) -> FlattenCommand:
+        """Store what somebody was shown of a flatten; the same plan again changes nothing."""
+        _check_person(actor, "a preview")
+        of = Of(book, lane, session.isoformat())
+        with self._writing() as conn:
+            _check_flatten(run_control_in_force(conn))
+            known = row_of(conn, schema.flatten_commands, command_id=command_id)
+            if known is None:
+                insert(
+                    conn,
+                    schema.flatten_commands,
+                    {
+                        "command_id": command_id,
+                        **of._asdict(),
+                        "account": account,
+                        "plan": plan,
+                        "previewed_by": actor,
+                        "previewed_at": instant_text(now),
+                        "ordered_by": "",
+                        "reason": "",
+                        "ordered_at": None,
+                    },
+                )
+                body = {"command_id": command_id, "account": account, "plan": plan}
+                self._append(conn, now, Draft("flatten_previewed", *of, actor=actor, body=body))
+                known = row_of(conn, schema.flatten_commands, command_id=command_id)
+            if known is None:
+                raise IllegalTransition(f"flatten {command_id}: was not stored")
+            return records.flatten_of(known)
+
+    def order_flatten(
+        self,
+        *,
+        command_id: str,
+        decisions: Sequence[Decision],
+        verdicts: Sequence[Verdict],
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> list[JournalIntent]:
+        """Register the intents of a previewed flatten, once, as a named person."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            row = row_of(conn, schema.flatten_commands, command_id=command_id)
+            if row is None:
+                raise UnknownId(
+                    f"flatten {command_id}: nobody previewed it; `trading flatten` shows it first"
+                )
+            command = records.flatten_of(row)
+            _check_flatten(run_control_in_force(conn))
+            if command.ordered_by:
+                raise ApprovalRefused(
+                    f"flatten {command_id}: ordered by {command.ordered_by} already; preview it again"
+                )
+            of = Of(command.book, command.lane, command.session.isoformat())
+            check_batch(decisions, of)
+            check_flatten_batch(decisions, command)
+            known = book_session(conn, of)
+            if known is None or known["opening"] is None or known["settled_at"] is not None:
+                raise OutOfOrder(f"{command.book} {command.session}: is not an open session")
+            rows = [intent_row(decision, now, actor=actor) for decision in decisions]
+            told = verdict_rows(decisions, verdicts)
+            insert_all(conn, schema.intents, rows)
+            insert_all(conn, schema.verdicts, told)
+            insert_all(conn, schema.approval_stages, stage_rows(decisions))
+            ordered = {"ordered_by": actor, "reason": reason, "ordered_at": instant_text(now)}
+            update(conn, schema.flatten_commands, ordered, command_id=command_id)
+            body = {"command_id": command_id, "intents": [decision.intent_id for decision in decisions]}
+            drafts = [Draft("flatten_ordered", *of, actor=actor, reason=reason, body=body)]
+            drafts += [
+                registration(
+                    decision,
+                    row,
+                    [verdict for verdict in told if verdict["intent_id"] == decision.intent_id],
+                    actor=actor,
+                    flatten_command=command_id,
+                )
+                for decision, row in zip(decisions, rows, strict=True)
+            ]
+            self._append(conn, now, *drafts)
+            return [required(conn, decision.intent_id) for decision in decisions]
+
+    def flatten_commands(self, *, book: str, lane: str, session: date) -> list[FlattenCommand]:
+        """Return a session's flattens, previewed and ordered, in the order previewed."""
+        of = Of(book, lane, session.isoformat())
+        with self._reading() as conn:
+            return [records.flatten_of(row) for row in asked(conn, "find_flattens", **of._asdict())]
 
     def halts(self) -> list[Halt]:
         """Return the accounts and instruments that are halted, by account then symbol."""
@@ -1308,44 +1552,83 @@ class SqlJournal:
         nonce: str,
         actor: str,
         reason: str,
+        role: Role | None,
         now: datetime,
     ) -> JournalIntent:
-        if not actor or not nonce:
-            raise ApprovalRefused(f"{intent_id}: an approval names its actor and a nonce")
-        table = schema.approvals
         with self._writing() as conn:
             row = required(conn, intent_id)
-            if payload_hash != row.payload_hash:
-                raise ApprovalRefused(
-                    f"{named(row)}: shown {payload_hash[:12]}, stored {row.payload_hash[:12]}: look again"
-                )
-            if conn.execute(sa.select(table.c.nonce).where(table.c.nonce == nonce)).first() is not None:
-                raise ApprovalRefused(f"{named(row)}: nonce {nonce} was used before; preview it again")
-            if now >= row.not_after:
-                raise ApprovalRefused(f"{named(row)}: expired at {instant_text(row.not_after)}")
-            moved = self._move(
-                conn,
-                row,
-                step,
-                version=version,
-                actor=actor,
-                reason=reason,
-                body={"nonce": nonce, "payload_hash": payload_hash},
-                now=now,
+            chain = chain_in(conn, intent_id)
+            is_approval = step[0] is Step.APPROVED
+            said = Said(is_approval, actor, reason, role, version, payload_hash, nonce)
+            is_used = any(
+                row_of(conn, table, nonce=nonce) for table in (schema.approvals, schema.endorsements)
             )
-            conn.execute(
-                table.insert().values(
-                    nonce=nonce,
-                    intent_id=intent_id,
-                    answer=step[1].value,
-                    actor=actor,
-                    reason=reason,
-                    payload_hash=payload_hash,
-                    version=version,
-                    at=instant_text(now),
-                )
+            refused = answer_refusal(_asked_of(row), said, chain, is_nonce_used=is_used, now=now)
+            if refused is None:
+                return self._put_answer(conn, row, step, said, chain, now=now)
+            # Committed, and only then raised: who tried what they may not is history as well.
+            body = {
+                "answer": step[1].value,
+                "message": refused.message,
+                "version": version,
+                "payload_hash": payload_hash,
+                "nonce": nonce,
+                "role": role.value if role else "",
+            }
+            self._append(
+                conn, now, draft_of(row, "answer_refused", actor=actor, reason=refused.code, body=body)
             )
-            return moved
+        kind = {STALE: StaleVersion, NOT_PENDING: IllegalTransition}.get(refused.code, ApprovalRefused)
+        raise kind(f"{named(row)}: {refused.message}")
+
+    def _put_answer(
+        self,
+        conn: sa.Connection,
+        row: JournalIntent,
+        step: tuple[Step, IntentState],
+        said: Said,
+        chain: Sequence[StageRecord],
+        *,
+        now: datetime,
+    ) -> JournalIntent:
+        """Take the step of an answer that counts; the first approval of two leaves the intent pending."""
+        is_endorsed = said.is_approval and not is_last_approval(chain)
+        moved = self._move(
+            conn,
+            row,
+            (Step.ENDORSED, IntentState.PENDING_APPROVAL) if is_endorsed else step,
+            version=said.version,
+            actor=said.actor,
+            reason=said.reason,
+            body={"nonce": said.nonce, "payload_hash": said.payload_hash},
+            now=now,
+        )
+        given = {
+            "nonce": said.nonce,
+            "intent_id": row.intent_id,
+            "actor": said.actor,
+            "reason": said.reason,
+            "payload_hash": said.payload_hash,
+            "version": said.version,
+            "at": instant_text(now),
+        }
+        if is_endorsed:
+            insert(conn, schema.endorsements, given)
+        else:
+            insert(conn, schema.approvals, {**given, "answer": step[1].value})
+        answered = StageVerdict.PASSED if said.is_approval else StageVerdict.FAILED
+        record = StageRecord(
+            ChainStage.PERSON,
+            StageVerdict.ENDORSED if is_endorsed else answered,
+            said.actor,
+            said.reason,
+            said.actor,
+            0,
+            row.not_after,
+            now,
+        )
+        insert(conn, schema.approval_stages, stage_row(record, row.intent_id, len(chain)))
+        return moved
 
     def _has_order(
         self,
@@ -1554,6 +1837,8 @@ class SqlJournal:
             conn.execute(schema.intents.insert(), rows)
         if told:
             conn.execute(schema.verdicts.insert(), told)
+        if stages := stage_rows(decisions):
+            conn.execute(schema.approval_stages.insert(), stages)
         drafts = [Draft("decided", *of, body={"decisions_sha": decisions_sha, "intents": len(rows)})]
         judged: dict[str, list[dict[str, Any]]] = {decision.intent_id: [] for decision in decisions}
         for verdict in told:
@@ -1699,15 +1984,20 @@ class SqlJournal:
     ) -> RunControl:
         table = schema.run_control
         before = run_control_in_force(conn)
-        after = RunControl(
-            kill_switch_on=action is RunControlAction.HALT
-            or (before.kill_switch_on and action is not RunControlAction.RESUME),
-            paused=action is RunControlAction.PAUSE
-            or (before.paused and action is not RunControlAction.RESUME),
-            actor=actor,
-            reason=reason,
-            changed_at=now,
-        )
+        after = controlled(before, action, actor=actor, reason=reason, now=now)
+        if isinstance(after, Refusal):
+            raise GateClosed(f"{action}: {after.code}: {after.message} (by {before.actor}: {before.reason})")
+        if action in {RunControlAction.DEGRADE, RunControlAction.RESTORE}:
+            self._put_mode(
+                conn,
+                records.DEGRADE,
+                before=records.ON if before.is_degraded else records.OFF,
+                after=records.ON if after.is_degraded else records.OFF,
+                actor=actor,
+                reason=reason,
+                now=now,
+            )
+            return after
         values = {
             "kill_switch_on": int(after.kill_switch_on),
             "paused": int(after.paused),
@@ -1720,6 +2010,48 @@ class SqlJournal:
         body = {"action": action.value, "before": _switches(before), "after": _switches(after)}
         self._append(conn, now, Draft("run_control", actor=actor, reason=reason, body=body))
         return after
+
+    def _put_mode(
+        self,
+        conn: sa.Connection,
+        name: str,
+        *,
+        before: str,
+        after: str,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> None:
+        table = schema.modes
+        values = {"value": after, "actor": actor, "reason": reason, "changed_at": instant_text(now)}
+        if update(conn, table, values, name=name) == 0:
+            insert(conn, table, {"name": name, **values})
+        body = {"mode": name, "before": before, "after": after}
+        self._append(conn, now, Draft("mode_set", actor=actor, reason=reason, body=body))
+
+    def _put_cooldown(
+        self,
+        conn: sa.Connection,
+        kind: str,
+        values: Mapping[str, Any],
+        *,
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> None:
+        """Store a cooldown's row with its event; failures before that event count no more."""
+        table = schema.cooldowns
+        row = {
+            **values,
+            "actor": actor,
+            "reason": reason,
+            "changed_seq": next_number(conn, schema.events.c.seq),
+        }
+        where = {name: values[name] for name in ("account", "lane")}
+        if update(conn, table, row, **where) == 0:
+            insert(conn, table, row)
+        body = {name: values[name] for name in ("account", "failures", "began_at", "until")}
+        self._append(conn, now, Draft(kind, lane=values["lane"], actor=actor, reason=reason, body=body))
 
     def _append(self, conn: sa.Connection, now: datetime, *drafts: Draft) -> None:
         """Put events at the end of the chain, in the transaction of what they tell."""
@@ -1874,13 +2206,13 @@ def _check_term(
         raise StaleVersion(f"account {account}: {why_not}")
 
 
-def _check_gate(conn: sa.Connection, row: JournalIntent) -> RunControl:
-    """Return the run control in force, which lets the intent through; raises `GateClosed`."""
-    run_control = run_control_in_force(conn)
-    why_not = gate_refusal(row, run_control, halts_in_force(conn))
+def _check_gate(conn: sa.Connection, row: JournalIntent, now: datetime) -> tuple[RunControl, Cooldown | None]:
+    """Return what is in force and lets the intent through; raises `GateClosed` where it does not."""
+    run_control, cooldown = run_control_in_force(conn), cooldown_in_force(conn, row, now)
+    why_not = gate_refusal(row, run_control, halts_in_force(conn), cooldown)
     if why_not:
         raise GateClosed(f"{named(row)}: {why_not}")
-    return run_control
+    return run_control, cooldown
 
 
 def _check_send_time(row: JournalIntent, send_by: datetime, now: datetime) -> None:
@@ -1921,6 +2253,45 @@ def _check_fill(fill: Fill, row: JournalIntent, order: JournalOrder) -> None:
     expected = (order.client_order_id, sent.symbol, sent.side, row.intent.session)
     if (fill.client_order_id, fill.symbol, fill.side, fill.session) != expected:
         raise IllegalTransition(f"fill {fill.execution_id}: is not of the order of {named(row)}")
+
+
+def _cooldown_until(
+    conn: sa.Connection,
+    known: records.Row | None,
+    *,
+    account: str,
+    lane: str,
+    rules: CooldownRules,
+    now: datetime,
+) -> datetime | None:
+    """Return until when an account has to cool down now; failures before its last one began count no more."""
+    failed = asked(
+        conn,
+        "find_failures",
+        account=account,
+        lane=lane,
+        after=0 if known is None else known["changed_seq"],
+        most=rules.failures_max,
+    )
+    last = None if known is None else records.cooldown_of(known)
+    return cooldown_due([instant_from_text(row["at"]) for row in failed], last, rules, now=now)
+
+
+def _asked_of(row: JournalIntent) -> Asked:
+    return Asked(
+        is_pending=row.state is IntentState.PENDING_APPROVAL,
+        state=row.state.value,
+        version=row.version,
+        payload_hash=row.payload_hash,
+        not_after=row.not_after,
+        maker=row.actor,
+    )
+
+
+def _check_flatten(control: RunControl) -> None:
+    after = control_transition(state_of(control), RunControlAction.FLATTEN)
+    if isinstance(after, Refusal):
+        raise GateClosed(f"flatten: {after.code}: {after.message}")
 
 
 def _check_person(actor: str, reason: str) -> None:

@@ -18,10 +18,12 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from resources.evidence import gather
 from resources.journal import schema
 from resources.journal.database import migrate
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
+from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
 from trading.audit import line_of, verify
 from trading.decisions import Outcome
 from trading.errors import (
@@ -38,7 +40,8 @@ from trading.errors import (
     UnknownId,
 )
 from trading.guards import MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
-from trading.journal import CancelKind, RunControlAction
+from trading.invariants import violations
+from trading.journal import CancelKind, CooldownRules, RunControlAction
 from trading.lifecycle import Event, IntentState, Stage, Step, fold
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Position, opened_book, with_fills
@@ -359,22 +362,256 @@ def test_a_person_rejects_what_they_saw(journal):
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "says"),
+    ("changes", "error", "says", "code"),
     [
-        ({"payload_hash": "0" * 64}, ApprovalRefused, "look again"),
-        ({"version": 2}, StaleVersion, "expected version 2, found 1"),
-        ({"actor": ""}, ApprovalRefused, "names its actor"),
-        ({"nonce": ""}, ApprovalRefused, "names its actor and a nonce"),
-        ({"now": CLOSE}, ApprovalRefused, "expired at"),
+        ({"payload_hash": "0" * 64}, ApprovalRefused, "look again", "payload_changed"),
+        ({"version": 2}, StaleVersion, "expected version 2, found 1", "stale_version"),
+        ({"actor": ""}, ApprovalRefused, "names its actor", "no_actor"),
+        ({"nonce": ""}, ApprovalRefused, "names its actor and a nonce", "no_actor"),
+        ({"now": CLOSE}, ApprovalRefused, "expired at", "expired"),
+        ({"role": Role.VIEWER}, ApprovalRefused, "ann is a viewer and may only look", "wrong_role"),
     ],
 )
-def test_an_approval_of_something_else_or_too_late_changes_nothing(journal, changes, error, says):
+def test_an_approval_of_something_else_or_too_late_changes_nothing_and_is_kept(
+    journal, changes, error, says, code
+):
     (row,) = decided(journal, example_intent(), outcome=Outcome.PENDING_APPROVAL)
-    before = everything(journal)
+    *_, last = journal.events(after=0, limit=99)
     with pytest.raises(error, match=says):
         journal.approve(row.intent_id, **answer(row, **changes))
 
+    assert journal.intent(row.intent_id) == row
+    [refused] = journal.events(after=last.seq, limit=9)
+    assert (refused.kind, refused.reason, refused.intent_id) == ("answer_refused", code, row.intent_id)
+    assert (refused.actor, refused.body["answer"]) == (changes.get("actor", "ann"), "approved")
+
+
+def test_a_rejection_says_why(journal):
+    (row,) = decided(journal, example_intent(), outcome=Outcome.PENDING_APPROVAL)
+    with pytest.raises(ApprovalRefused, match="a rejection says why"):
+        journal.reject(row.intent_id, **answer(row, reason=" "))
+
+    assert journal.reject(row.intent_id, **answer(row)).state is IntentState.REJECTED
+
+
+def chained_decision(*, approvers=1, risk_until=CLOSE, symbol="AAPL"):
+    decision = example_decision(example_intent(symbol), outcome=Outcome.PENDING_APPROVAL, not_after=CLOSE)
+    chain = tuple(
+        StageRecord(stage, verdict, "limits:abc", "told", "", needed, until, NOW)
+        for stage, verdict, needed, until in (
+            (ChainStage.RISK, StageVerdict.PASSED, 0, risk_until),
+            (ChainStage.COMPLIANCE, StageVerdict.PASSED, 0, CLOSE),
+            (ChainStage.PERSON, StageVerdict.WAITING, approvers, CLOSE),
+        )
+    )
+    return replace(decision, chain=chain)
+
+
+def chained(journal, **options):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    decision = chained_decision(**options)
+    return journal.register(**OF, decisions=[decision], verdicts=[], decisions_sha="d", now=NOW)[0]
+
+
+def test_above_the_limit_two_distinct_persons_approve(journal):
+    row = chained(journal, approvers=2)
+    endorsed = journal.approve(row.intent_id, **answer(row))
+    with pytest.raises(StaleVersion, match="expected version 1, found 2"):
+        journal.approve(row.intent_id, **answer(row, actor="bob", nonce="n-2"))
+    for actor in ("ann", " ANN "):
+        with pytest.raises(ApprovalRefused, match="another one"):
+            journal.approve(row.intent_id, **answer(endorsed, actor=actor, nonce="n-3"))
+    with pytest.raises(ApprovalRefused, match="n-1 was used before"):
+        journal.approve(row.intent_id, **answer(endorsed, actor="bob"))
+    approved = journal.approve(row.intent_id, **answer(endorsed, actor="bob", nonce="n-4"))
+
+    assert (endorsed.state, endorsed.version) == (IntentState.PENDING_APPROVAL, 2)
+    assert (approved.state, approved.version) == (IntentState.APPROVED, 3)
+    told = [(record.stage, record.verdict, record.actor) for record in journal.chain(row.intent_id)]
+    assert told == [
+        (ChainStage.RISK, StageVerdict.PASSED, ""),
+        (ChainStage.COMPLIANCE, StageVerdict.PASSED, ""),
+        (ChainStage.PERSON, StageVerdict.WAITING, ""),
+        (ChainStage.PERSON, StageVerdict.ENDORSED, "ann"),
+        (ChainStage.PERSON, StageVerdict.PASSED, "bob"),
+    ]
+    assert violations(gather(journal)) == ()
+
+
+def test_one_person_rejects_also_what_takes_two_to_approve(journal):
+    row = chained(journal, approvers=2)
+
+    assert journal.reject(row.intent_id, **answer(row)).state is IntentState.REJECTED
+    assert journal.chain(row.intent_id)[-1].verdict is StageVerdict.FAILED
+
+
+def test_an_approval_counts_only_while_every_stage_before_it_does(journal):
+    row = chained(journal, risk_until=NOW + timedelta(minutes=5))
+    late = NOW + timedelta(minutes=5)
+    with pytest.raises(ApprovalRefused, match="risk counted until"):
+        journal.approve(row.intent_id, **answer(row, now=late))
+
+    assert journal.reject(row.intent_id, **answer(row, now=late)).state is IntentState.REJECTED
+
+
+# -------------------------------------------------------------------------------- modes, cooldowns
+
+
+def test_a_degrade_is_a_mode_of_its_own_beneath_every_stop(journal):
+    halted = journal.set_run_control(RunControlAction.HALT, actor="ann", reason="fire", now=NOW)
+    degraded = journal.set_run_control(RunControlAction.DEGRADE, actor="bob", reason="model down", now=CLOSE)
+    resumed = journal.set_run_control(RunControlAction.RESUME, actor="ann", reason="over", now=CLOSE)
+    restored = journal.set_run_control(RunControlAction.RESTORE, actor="eve", reason="model up", now=CLOSE)
+    with pytest.raises(GateClosed, match="not_degraded"):
+        journal.set_run_control(RunControlAction.RESTORE, actor="eve", reason="again", now=CLOSE)
+
+    # Who halted, and so the word that ends it, is as it was.
+    assert (degraded.actor, degraded.reason, degraded.changed_at) == ("ann", "fire", halted.changed_at)
+    assert (degraded.is_degraded, degraded.degraded_by) == (True, "bob")
+    assert (resumed.is_degraded, resumed.kill_switch_on) == (True, False)
+    assert (restored.is_degraded, restored.degraded_by) == (False, "eve")
+    assert journal.run_control() == restored
+    last = journal.events(after=0, limit=99)[-1]
+    assert (last.kind, last.body) == ("mode_set", {"mode": "degrade", "before": "on", "after": "off"})
+
+
+def test_a_mode_of_approval_is_stored_and_taken_back(journal):
+    stored = journal.set_approval_mode(ApprovalMode.MANUAL, actor="ann", reason="earnings", now=NOW)
+    gone = journal.set_approval_mode(None, actor="ann", reason="over", now=NOW)
+
+    assert (stored.approval_mode, gone.approval_mode) == (ApprovalMode.MANUAL, None)
+    assert journal.run_control() == gone
+
+
+RULES = CooldownRules(failures_max=2, window_s=60, cooldown_s=300)
+
+
+def refused(journal, symbol, now):
+    row = chained_decision(symbol=symbol).intent
+    (found,) = [known for known in journal.intents(**OF) if known.intent == row]
+    claimed = journal.claim(found.intent_id, version=found.version, term=1, holder="test", now=now)
+    step = journal.prepare(
+        found.intent_id,
+        epoch=claimed.epoch,
+        term=1,
+        book_at_open=OPENED,
+        review=lambda *_: PASSED,
+        send_by=CLOSE,
+        is_live=False,
+        now=now,
+    )
+    journal.refuse(found.intent_id, epoch=step.intent.epoch, reason="refused", now=now)
+
+
+def test_failed_executions_bring_a_cooldown_that_ends_by_its_time(journal):
+    decided(journal, *map(example_intent, ("AAPL", "IBM", "MSFT")), example_intent("XOM", side=Side.SELL))
+    where = {"account": ACCOUNT, "lane": LANE}
+    refused(journal, "AAPL", NOW)
+    assert journal.cool_down(**where, rules=RULES, now=NOW) is None
+    refused(journal, "IBM", NOW)
+    cooldown = journal.cool_down(**where, rules=RULES, now=NOW)
+    assert cooldown is not None
+    assert cooldown.until == NOW + timedelta(seconds=300)
+    assert journal.cool_down(**where, rules=RULES, now=NOW + timedelta(seconds=9)) == cooldown
+    with pytest.raises(GateClosed, match="cooldown_active"):
+        refused(journal, "MSFT", NOW)
+    # What lowers risk goes on.
+    sale = next(row for row in journal.intents(**OF) if row.intent.side is Side.SELL)
+    journal.claim(sale.intent_id, version=sale.version, term=1, holder="test", now=NOW)
+    refused(journal, "MSFT", cooldown.until)
+
+    assert journal.cool_down(**where, rules=RULES, now=cooldown.until) is None
+    assert journal.cooldowns() == [cooldown]
+    assert violations(gather(journal)) == ()
+
+
+def test_failures_long_ago_do_not_count(journal):
+    decided(journal, *map(example_intent, ("AAPL", "IBM")))
+    refused(journal, "AAPL", NOW)
+    refused(journal, "IBM", NOW + timedelta(seconds=61))
+
+    now = NOW + timedelta(seconds=61)
+    assert journal.cool_down(account=ACCOUNT, lane=LANE, rules=RULES, now=now) is None
+
+
+def test_a_named_person_ends_a_cooldown_and_what_failed_before_counts_no_more(journal):
+    decided(journal, *map(example_intent, ("AAPL", "IBM", "MSFT")))
+    where = {"account": ACCOUNT, "lane": LANE}
+    with pytest.raises(UnknownId, match="there is none"):
+        journal.end_cooldown(**where, actor="ann", reason="tested", now=NOW)
+    refused(journal, "AAPL", NOW)
+    refused(journal, "IBM", NOW)
+    journal.cool_down(**where, rules=RULES, now=NOW)
+    with pytest.raises(GateClosed, match="cooldown_active: an account cools down"):
+        journal.record_retry(**OF, actor="ann", reason="now", now=NOW)
+    ended = journal.end_cooldown(**where, actor="ann", reason="the broker is back", now=NOW)
+    journal.record_retry(**OF, actor="ann", reason="now", now=NOW)
+    refused(journal, "MSFT", NOW)
+
+    assert (ended.actor, ended.is_active(NOW)) == ("ann", False)
+    assert journal.cool_down(**where, rules=RULES, now=NOW) is None
+    assert "retried" in {event.kind for event in journal.events(after=0, limit=999)}
+    assert violations(gather(journal)) == ()
+
+
+# -------------------------------------------------------------------------------- flatten
+
+
+FLATTEN = {"book": BOOK, "lane": LANE, "account": ACCOUNT, "session": SESSION, "plan": "{}", "actor": "ann"}
+
+
+def flatten_decision(symbol="AAPL", *, side=Side.SELL, slot=Slot.FLATTEN):
+    return example_decision(example_intent(symbol, side=side, slot=slot), not_after=CLOSE)
+
+
+def ordered(journal, *decisions, command_id="f-1", actor="bob"):
+    return journal.order_flatten(
+        command_id=command_id, decisions=decisions, verdicts=[], actor=actor, reason="get out", now=NOW
+    )
+
+
+def test_a_flatten_is_previewed_and_then_ordered_once_while_halted(journal):
+    decided(journal, example_intent("MSFT"))
+    with pytest.raises(GateClosed, match="not_halted"):
+        journal.preview_flatten(command_id="f-1", **FLATTEN, now=NOW)
+    journal.set_run_control(RunControlAction.HALT, actor="ann", reason="fire", now=NOW)
+    with pytest.raises(UnknownId, match="nobody previewed it"):
+        ordered(journal, flatten_decision())
+    shown = journal.preview_flatten(command_id="f-1", **FLATTEN, now=NOW)
+    assert journal.preview_flatten(command_id="f-1", **FLATTEN, now=CLOSE) == shown
+    (row,) = ordered(journal, flatten_decision())
+    with pytest.raises(ApprovalRefused, match="ordered by bob already"):
+        ordered(journal, flatten_decision("IBM"))
+
+    assert (row.state, row.actor, row.intent.slot) == (IntentState.APPROVED, "bob", Slot.FLATTEN)
+    (command,) = journal.flatten_commands(book=BOOK, lane=LANE, session=SESSION)
+    assert (command.previewed_by, command.ordered_by, command.reason) == ("ann", "bob", "get out")
+    assert prepared(journal, row).order is not None
+    # The session's own decisions are as they were.
+    assert decided(journal, example_intent("MSFT"))[0].intent.symbol == "MSFT"
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [flatten_decision(side=Side.BUY), flatten_decision(slot=Slot.REBALANCE), None],
+)
+def test_a_flatten_orders_sales_of_its_own_slot_and_nothing_else(journal, decision):
+    decided(journal)
+    journal.set_run_control(RunControlAction.HALT, actor="ann", reason="fire", now=NOW)
+    journal.preview_flatten(command_id="f-1", **FLATTEN, now=NOW)
+    before = everything(journal)
+    with pytest.raises(BadInput, match="flatten f-1"):
+        ordered(journal, *([decision] if decision else []))
+
     assert everything(journal) == before
+
+
+def test_what_was_previewed_is_what_is_ordered_whoever_writes_past_the_store(journal, database):
+    decided(journal)
+    journal.set_run_control(RunControlAction.HALT, actor="ann", reason="fire", now=NOW)
+    journal.preview_flatten(command_id="f-1", **FLATTEN, now=NOW)
+    with pytest.raises((sqlite3.IntegrityError, psycopg2.IntegrityError), match="as it was previewed"):
+        database.do("update flatten_commands set plan = 'all'")
 
 
 def test_a_nonce_serves_once(journal):
@@ -402,14 +639,14 @@ def test_run_control_keeps_who_why_before_and_after(journal):
     assert journal.run_control().kill_switch_on is False
     journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="lunch", now=NOW)
     halted = journal.set_run_control(RunControlAction.HALT, actor="bob", reason="fire", now=NOW)
-    assert (halted.kill_switch_on, halted.paused) == (True, True)
+    assert (halted.kill_switch_on, halted.paused) == (True, False)
     resumed = journal.set_run_control(RunControlAction.RESUME, actor="ann", reason="calm", now=NOW)
 
     assert journal.run_control() == resumed
     assert (resumed.kill_switch_on, resumed.paused, resumed.actor) == (False, False, "ann")
     last = journal.events(after=0, limit=9)[-1]
     assert (last.actor, last.reason, last.body["action"]) == ("ann", "calm", "resume")
-    assert last.body["before"] == {"kill_switch_on": True, "paused": True}
+    assert last.body["before"] == {"kill_switch_on": True, "paused": False}
     assert last.body["after"] == {"kill_switch_on": False, "paused": False}
 
 
@@ -507,11 +744,23 @@ def test_a_flatten_goes_through_the_kill_switch_but_not_through_a_pause(journal)
     first, second = decided(
         journal, example_intent("AAPL", slot=Slot.FLATTEN), example_intent("IBM", slot=Slot.FLATTEN)
     )
-    journal.set_run_control(RunControlAction.HALT, actor="ann", reason="stop", now=NOW)
-    assert prepared(journal, first).order is not None
     journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="stop", now=NOW)
     with pytest.raises(GateClosed, match="trading_paused"):
         prepared(journal, second)
+    journal.set_run_control(RunControlAction.HALT, actor="ann", reason="stop", now=NOW)
+    assert prepared(journal, first).order is not None
+
+
+def test_a_halt_takes_a_pauses_place_and_is_not_lowered_to_one(journal):
+    journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="lunch", now=NOW)
+    journal.set_run_control(RunControlAction.HALT, actor="bob", reason="fire", now=NOW)
+    before = everything(journal)
+    with pytest.raises(GateClosed, match=r"pause: kill_switch_on: .*by bob: fire"):
+        journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="lunch", now=NOW)
+    assert everything(journal) == before
+    resumed = journal.set_run_control(RunControlAction.RESUME, actor="ann", reason="over", now=NOW)
+
+    assert (resumed.kill_switch_on, resumed.paused) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -1228,7 +1477,7 @@ def test_a_journal_of_a_newer_version_is_refused(database):
             use()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
 def test_a_journal_of_an_older_version_is_brought_up_to_date_with_all_it_holds(new_database, revision):
     database = new_database(is_blank=True)
     with database.engine().begin() as conn:

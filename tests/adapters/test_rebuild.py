@@ -12,8 +12,8 @@ from resources.journal.store import SqlJournal
 from trading.lifecycle import Step
 from trading.rebuild import rebuild
 
-SEEDS = (0, 3)
-STEPS = 800
+SEEDS = (2, 7)
+STEPS = 1_300
 
 
 def rows_of(path):
@@ -50,7 +50,9 @@ def test_the_log_alone_gives_every_row_of_every_table_again(tmp_path):
     assert kinds >= {
         *set(Step),
         *("absent_at_broker", "present_at_broker", "incident", "messages_leased", "message_tried"),
-        *("bust", "halted", "halt_lifted", "executor_began", "reconciled"),
+        *("bust", "halted", "halt_lifted", "executor_began", "reconciled", "run_control", "mode_set"),
+        *("cooldown_began", "cooldown_ended", "retried", "flatten_previewed", "flatten_ordered"),
+        "answer_refused",
     }
 
 

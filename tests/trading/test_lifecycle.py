@@ -42,6 +42,7 @@ PLACES = [
 # from, what happens, to: as the protocol's table has it, row by row.
 TABLE = """
 1  new registered pending_approval approved rejected
+2  pending_approval endorsed pending_approval
 2  pending_approval approved approved
 2  pending_approval rejected rejected
 2  pending_approval expired expired

@@ -1,0 +1,10 @@
+select
+  nonce,
+  intent_id,
+  actor,
+  reason,
+  payload_hash,
+  version,
+  at
+from endorsements
+order by intent_id, version
