@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ import uvicorn
 from console.book_outlines import read_book_outlines
 from console.console_site import build_site
 from console.desk import Desk
-from console.execution_start import How, Started, Starts
+from console.execution_start import How, Started, Starts, start_execution
 from console.lake_pointers import LakePointers
 from console.web.app import Clocks, gated
 from console.web.gate import Access
@@ -123,16 +123,19 @@ class Console:
 
 
 def noting(started: list[tuple[str, str]]) -> Starts:
-    """Give what starts nothing, and notes what it was asked to start and for which book."""
+    """Give what starts no process, and notes what it was asked to start and for which book."""
 
-    def note(what: str) -> Any:
-        def noted(_: Desk, book: str, *__: object) -> Started:
-            started.append((what, book))
-            return Started(how=How.PROCESS, told="started in a process of its own")
+    def execution(desk: Desk, book: str, session: date) -> Started:
+        if desk.journal.run_control().kill_switch_on:
+            return start_execution(desk, book, session)  # which starts nothing then, and says why
+        started.append(("execute", book))
+        return Started(how=How.PROCESS, told="started in a process of its own")
 
-        return noted
+    def reconciling(_: Desk, book: str) -> Started:
+        started.append(("reconcile", book))
+        return Started(how=How.PROCESS, told="started in a process of its own")
 
-    return Starts(execution=note("execute"), reconciling=note("reconcile"))
+    return Starts(execution=execution, reconciling=reconciling)
 
 
 def desk_in(state_dir: Path, **settings: Any) -> Desk:
