@@ -13,14 +13,14 @@ from datetime import datetime
 from console import actions
 from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderAsked, Shown
 from console.desk import Desk
-from console.execution_start import STARTS, How, Started, Starts
+from console.execution_apart import Started, start_execution, start_reconciling
 from resources.clocks import system_now
 from trading.errors import StaleVersion, UnknownId
 from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControlAction
 from trading.lifecycle import IntentState
 
-REHEARSED = Started(how=How.NOT, told="a dry run starts nothing")
-NOT_NEEDED = Started(how=How.NOT, told="nothing is left to do")
+REHEARSED = Started(how="not", run_id="", message="a dry run starts nothing")
+NOT_NEEDED = Started(how="not", run_id="", message="nothing is left to do")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,7 @@ class AskedAndStarted:
     then: Started
 
 
-def answer(
-    desk: Desk, row: JournalIntent, what: Answer, *, seen: Shown, by: By, starts: Starts = STARTS
-) -> AnsweredAndStarted:
+def answer(desk: Desk, row: JournalIntent, what: Answer, *, seen: Shown, by: By) -> AnsweredAndStarted:
     """Approve or reject a pending intent as it was seen; an approval starts the execution at once."""
     with _journal(desk, by) as journal:
         answered = actions.answer_intent(
@@ -67,7 +65,7 @@ def answer(
     if answered.state is not IntentState.APPROVED:
         return AnsweredAndStarted(answered=answered, execution=NOT_NEEDED)
     return AnsweredAndStarted(
-        answered=answered, execution=starts.execution(desk, row.intent.book, row.intent.session)
+        answered=answered, execution=start_execution(desk, row.intent.book, row.intent.session)
     )
 
 
@@ -104,7 +102,7 @@ def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By)
 
 
 def ask_of_order(
-    desk: Desk, row: JournalIntent, kind: CancelKind, *, version: int, by: By, starts: Starts = STARTS
+    desk: Desk, row: JournalIntent, kind: CancelKind, *, version: int, by: By
 ) -> AskedAndStarted:
     """Ask for an order's cancel or replacement as it was seen, and have the broker asked."""
     if row.version != version:
@@ -125,8 +123,8 @@ def ask_of_order(
     if not asked.state.is_open:
         return AskedAndStarted(asked=asked, then=NOT_NEEDED)
     if kind is CancelKind.REPLACE:
-        return AskedAndStarted(asked=asked, then=starts.execution(desk, row.intent.book, row.intent.session))
-    return AskedAndStarted(asked=asked, then=starts.reconciling(desk, row.intent.book))
+        return AskedAndStarted(asked=asked, then=start_execution(desk, row.intent.book, row.intent.session))
+    return AskedAndStarted(asked=asked, then=start_reconciling(desk, row.intent.book))
 
 
 def _journal(desk: Desk, by: By) -> AbstractContextManager[Journal]:

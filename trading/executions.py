@@ -29,7 +29,7 @@ from trading.errors import (
 )
 from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder, Preparation, Review
 from trading.lifecycle import IntentState, Stage
-from trading.orders import BrokerOrder
+from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book
 from trading.protocol import SEND_MARGIN, SETTLE_TIME_S_MAX, conclusion_refusal, is_temporary
 from trading.reconciliation import (
@@ -37,8 +37,8 @@ from trading.reconciliation import (
     Means,
     Outcomes,
     Run,
+    bring_on,
     conclude,
-    follow,
     halt_on_mismatch,
     mark_unknown,
     reconcile,
@@ -113,8 +113,8 @@ def execute_session(
     """Reconcile what earlier runs left, then send each approved intent of a session once, sells first.
 
     `book_at_open` is the session's book after its corporate actions, and what the account should have until
-    `book_until`, when the next session opens; `review` judges each intent again
-    inside T2; nothing goes out at or after `send_by`; orders of `since` and later are listed at the broker.
+    `book_until`, when the next session opens; `review` judges each intent again inside T2; nothing goes out
+    at or after `send_by`; orders of `since` and later are listed at the broker.
     Raises `ExecutorBusy` while another process executes for the account.
     """
     sending = _Sending(
@@ -285,9 +285,9 @@ class _Sending:
             run.held.append((row.intent_id, prepared.reason))
         elif run.is_death_proven and not conclusion_refusal(
             order,
+            last_absent_at=run.now,
             settle_time_s=run.broker.capabilities.settle_time_s,
             is_death_proven=True,
-            now=run.now,
         ):
             conclude(run, row, reason=prepared.reason, is_expired=False)
         else:
@@ -295,7 +295,8 @@ class _Sending:
 
     def replacement(self, run: Run, row: JournalIntent, order: JournalOrder, ended: BrokerOrder) -> bool:
         """Send what a cancelled order left as its next generation (18); returns whether it did, or waits."""
-        if ended.filled_quantity == order.request.quantity or run.now >= row.not_after:
+        is_cancelled = ended.status is OrderStatus.CANCELLED
+        if not is_cancelled or ended.filled_quantity == order.request.quantity or run.now >= row.not_after:
             return False
         if why_not := self.why_not_now(row, run.now):
             run.held.append((row.intent_id, why_not))
@@ -436,7 +437,7 @@ def _send(run: Run, sending: _Sending, row: JournalIntent, order: JournalOrder) 
         return
     working = run.journal.acknowledge(row.intent_id, epoch=row.epoch, order=answer, now=run.now)
     run.sent.append(row.intent_id)
-    follow(run, working, order, Means())
+    bring_on(run, working, Means())
 
 
 def _found_after_duplicate(run: Run, row: JournalIntent, error: DuplicateClientOrderId) -> BrokerOrder | None:

@@ -16,7 +16,7 @@ from trading.protocol import FindingKind
 
 PARKED = "parked"
 
-HOLDINGS = frozenset({FindingKind.POSITION.value, FindingKind.CASH.value})
+HOLDINGS = frozenset({FindingKind.POSITION.value, FindingKind.CASH.value, FindingKind.OVERSOLD.value})
 """Findings on what is held; every other one is on an order."""
 
 REMEDIES: Mapping[str, str] = {
@@ -27,6 +27,7 @@ REMEDIES: Mapping[str, str] = {
     FindingKind.FOREIGN.value: "somebody else trades in the account; give the desk an account of its own",
     FindingKind.POSITION.value: "compare `trading positions` with the broker's statement, then lift the halt",
     FindingKind.CASH.value: "compare `trading positions` with the broker's statement, then lift the halt",
+    FindingKind.OVERSOLD.value: "an execution was taken back that was sold on: buy it back at the broker",
     FindingKind.FILL_REFUSED.value: "compare the fills of `trading trace` with the broker's confirmations",
     FindingKind.BUST.value: "the broker took an execution back: check the position, then lift the halt",
     FindingKind.UNRESOLVED.value: "see `trading trace` of it; it needs a person at the broker and here",

@@ -67,6 +67,14 @@ class Book:
         return digest(self.payload())
 
 
+class Oversold(ValueError):
+    """Name a symbol of which more was sold than the book held."""
+
+    def __init__(self, symbol: Symbol, *, sold: int, held: int) -> None:
+        super().__init__(f"fill sells {sold} {symbol}: the book holds {held}")
+        self.symbol = symbol
+
+
 class Item(StrEnum):
     """Say what a line of a book is."""
 
@@ -200,7 +208,7 @@ def with_fills(book: Book, fills: Iterable[Fill]) -> Book:
 def with_trades(book: Book, trades: Iterable[Trade]) -> Book:
     """Return the book after trades, in the order given, at average cost.
 
-    A sale takes floor(cost × sold / held) of the cost with it. Raises `ValueError` where one sells more
+    A sale takes floor(cost × sold / held) of the cost with it. Raises `Oversold` where one sells more
     than is held: this book is long only, and a sale never opens a short by accident.
     """
     positions = {position.symbol: position for position in book.positions}
@@ -215,7 +223,7 @@ def with_trades(book: Book, trades: Iterable[Trade]) -> Book:
             positions[symbol] = Position(symbol, held.quantity + quantity, held.cost_micros + notional)
             continue
         if quantity > held.quantity:
-            raise ValueError(f"fill sells {quantity} {symbol}: the book holds {held.quantity}")
+            raise Oversold(symbol, sold=quantity, held=held.quantity)
         cost_sold = held.cost_micros * quantity // held.quantity
         cash += notional
         realised += notional - cost_sold

@@ -30,6 +30,10 @@ SEND_MARGIN = timedelta(seconds=5)
 SETTLE_TIME_S_MAX = 300
 """How many seconds a person waits before an absence ends an intent: no broker takes as long to show one."""
 
+FINDINGS_APART = " | "
+FINDINGS_NAMED = 8
+"""How many findings a halt names at most."""
+
 WATCHED_SESSIONS = 2
 """For how many sessions the id of an order that was proven absent is looked for."""
 
@@ -67,6 +71,7 @@ class FindingKind(StrEnum):
     UNRESOLVED = "unresolved"
     POSITION = "position_mismatch"
     CASH = "cash_mismatch"
+    OVERSOLD = "book_oversold"
 
 
 class Finding(NamedTuple):
@@ -165,6 +170,17 @@ def gate_refusal(
     return ""
 
 
+def halt_reason(known: str, finding: str) -> str:
+    """Return why an account or an instrument is halted once something more is found: all of it.
+
+    Who ends a halt has seen what it names. Beyond some findings it says that there are more.
+    """
+    named = [] if not known else known.split(FINDINGS_APART)
+    if len(named) >= FINDINGS_NAMED:
+        named = [*named[: FINDINGS_NAMED - 2], "and more, see `trading status`"]
+    return FINDINGS_APART.join([*named, finding])
+
+
 def term_refusal(found: ExecutorTerm | None, term: int, *, is_reconciled_needed: bool) -> str:
     """Return why an executor may not act in a term, empty where it may.
 
@@ -208,21 +224,25 @@ def absence_refusal(order: JournalOrder) -> str:
 
 
 def conclusion_refusal(
-    order: JournalOrder, *, settle_time_s: int, is_death_proven: bool, now: datetime
+    order: JournalOrder, *, last_absent_at: datetime, settle_time_s: int, is_death_proven: bool
 ) -> str:
     """Return why an intent may not be ended because its order is absent, empty where it may (14).
 
-    Nothing may be in flight: the broker's settle time has passed since it was first found absent, and where
-    its sender is not provably dead, since the last instant at which that one would still have sent it.
+    Nothing may be in flight: it was still absent (`last_absent_at`) once the broker's settle time had passed
+    since it was first found so, and where its sender is not provably dead, since the last instant at which
+    that one would still have sent it.
     """
     if why_not := absence_refusal(order):
         return why_not
-    settled_at = order.first_absent_at or now
+    settled_at = order.first_absent_at or last_absent_at
     if not is_death_proven:
         settled_at = max(settled_at, order.send_by + SEND_MARGIN)
     settled_at += timedelta(seconds=settle_time_s)
-    if now < settled_at:
-        return f"it may still arrive: absent for good only from {settled_at:%Y-%m-%d %H:%M:%S} UTC on"
+    if last_absent_at < settled_at:
+        return (
+            f"it may have arrived since it was last looked for ({last_absent_at:%Y-%m-%d %H:%M:%S} UTC):"
+            f" reconcile again from {settled_at:%Y-%m-%d %H:%M:%S} UTC on"
+        )
     return ""
 
 
@@ -372,33 +392,34 @@ def listed_findings(
     generation that was replaced. An orphan has ended there with an exposure that is not booked here.
     """
     findings = []
-    seen: set[str] = set()
+    seen: dict[ClientOrderId, str] = {}
     for order in sorted(listed, key=lambda order: (order.client_order_id, order.broker_order_id)):
         if not order.client_order_id.startswith(CLIENT_ORDER_ID_PREFIX):
             findings.append(_finding(FindingKind.FOREIGN, order, None, "not ours"))
             continue
         row = known.get(order.client_order_id)
-        if order.client_order_id in seen:
+        earlier = seen.setdefault(order.client_order_id, order.broker_order_id)
+        if earlier != order.broker_order_id:
             findings.append(_finding(FindingKind.TWICE, order, row, "another one under the id"))
         elif row is None:
             kind = FindingKind.ORPHAN if order.status.is_terminal else FindingKind.ZOMBIE
             findings.append(_finding(kind, order, None, "the journal has no row of it"))
         else:
             findings += _row_findings(order, row)
-        seen.add(order.client_order_id)
-    return tuple(findings)
+    # One that stands on two pages of a list is one.
+    return tuple(dict.fromkeys(findings))
 
 
 def _row_findings(order: BrokerOrder, row: Known) -> list[Finding]:
-    found = differences(row.order.request, order)
-    if found:
-        return [_finding(FindingKind.MISMATCHED, order, row, "; ".join(found))]
+    findings = []
+    if found := differences(row.order.request, order):
+        findings.append(_finding(FindingKind.MISMATCHED, order, row, "; ".join(found)))
     is_over = not row.intent.state.is_open or row.intent.generation != row.order.generation
     if is_over and not order.status.is_terminal:
-        return [_finding(FindingKind.ZOMBIE, order, row, f"the intent is {row.intent.state}")]
-    if is_over and order.filled_quantity != row.booked:
-        return [_finding(FindingKind.ORPHAN, order, row, f"booked are {row.booked}")]
-    return []
+        findings.append(_finding(FindingKind.ZOMBIE, order, row, f"the intent is {row.intent.state}"))
+    elif is_over and order.filled_quantity != row.booked:
+        findings.append(_finding(FindingKind.ORPHAN, order, row, f"booked are {row.booked}"))
+    return findings
 
 
 def _finding(kind: FindingKind, order: BrokerOrder, row: Known | None, why: str) -> Finding:

@@ -8,17 +8,17 @@ executions.py, which hands in how something absent may be sent again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from trading.audit import AuditLog
 from trading.brokers import Broker, BrokerFill, differences
-from trading.errors import IllegalTransition, StaleVersion, UnknownId
+from trading.errors import BrokerUnavailable, IllegalTransition, StaleVersion, UnknownId
 from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill
-from trading.positions import Book, with_fills
+from trading.positions import Book, Oversold, with_fills
 from trading.protocol import (
     Finding,
     FindingKind,
@@ -89,8 +89,8 @@ class Run:
     """Hold one run's ports, its term, and what it has done so far.
 
     `is_death_proven`: the lock is free only when its last holder is dead. `is_settling`: the session is
-    over, so nothing is sent or replaced any more. `untold` are the shares (sold ones negative) that an
-    order says are filled and of which no execution was told yet.
+    over, so nothing is sent or replaced any more. `filled` is what orders say of themselves: symbol, shares
+    filled, and +1 bought or −1 sold; their executions may be told later.
     """
 
     journal: Journal
@@ -119,7 +119,7 @@ class Run:
     findings: tuple[Finding, ...] = ()
     noted: list[Finding] = field(default_factory=list)
     new_fills: int = 0
-    untold: dict[ClientOrderId, tuple[Symbol, int]] = field(default_factory=dict)
+    filled: dict[ClientOrderId, tuple[Symbol, int, int]] = field(default_factory=dict)
 
     @property
     def now(self) -> datetime:
@@ -127,7 +127,8 @@ class Run:
         return self.clock()
 
     def outcomes(self, *, halted: str = "") -> Outcomes:
-        """Return what was done, as a value."""
+        """Return what was done, as a value; what ended after it had been open or parked is told as ended."""
+        ended = {*self.closed, *self.expired, *(intent_id for intent_id, _ in self.failed)}
         return Outcomes(
             adopted=tuple(self.adopted),
             resent=tuple(self.resent),
@@ -139,9 +140,9 @@ class Run:
             expired=tuple(self.expired),
             held=tuple(self.held),
             unknown=tuple(self.unknown),
-            parked=tuple(dict.fromkeys(self.parked)),
+            parked=tuple(each for each in dict.fromkeys(self.parked) if each not in {*ended, *self.adopted}),
             closed=tuple(self.closed),
-            still_open=tuple(dict.fromkeys(self.still_open)),
+            still_open=tuple(each for each in dict.fromkeys(self.still_open) if each not in ended),
             findings=self.findings,
             new_fills=self.new_fills,
             halted=halted,
@@ -187,20 +188,19 @@ def reconcile(run: Run, *, since: date, expected: Expected | None) -> str:
         return f"{CHAIN_BROKEN}: {detail}"
     run.term = run.journal.begin_term(account=run.account, lane=run.lane, holder=run.holder, now=run.now)
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
-        _resolve(run, row, Means())
+        bring_on(run, row, Means())
     open_intents = run.journal.open_intents(account=run.account, lane=run.lane)
     waiting = [row for row in open_intents if row.stage is Stage.PREPARED]
     if waiting:
         # What its holder fills this moment would look like a mismatch with the broker, and be none.
         return f"earlier_holder_may_be_alive: {len(waiting)} orders are prepared and may still be sent by it"
-    findings = [*_listed(run, since), *_held(run, expected)]
-    found = run.journal.executor_term(account=run.account, lane=run.lane)
-    if why_not := term_refusal(found, run.term, is_reconciled_needed=False):
-        # What was looked at is half another executor's doing: a difference in it says nothing.
-        raise StaleVersion(f"account {run.account}: {why_not}")
-    for finding in findings:
-        _record(run, finding)
-    run.findings = (*run.noted, *findings)
+    listed = find_in_list(run, since)
+    _record_all(run, listed)
+    # At once: what else cannot be asked for must not keep an order alive that nobody here expects.
+    unanswered = _cancel_zombies(run, listed)
+    held = find_in_holdings(run, expected)
+    _record_all(run, held)
+    run.findings = (*run.noted, *listed, *held)
     run.journal.record_reconciled(
         account=run.account,
         lane=run.lane,
@@ -208,11 +208,30 @@ def reconcile(run: Run, *, since: date, expected: Expected | None) -> str:
         findings=[f"{finding.kind}: {finding.detail}" for finding in run.findings],
         now=run.now,
     )
-    for finding in findings:
-        # Nobody here expects it; recorded first, so that a cancel that fails hides nothing.
-        if finding.kind is FindingKind.ZOMBIE and finding.client_order_id is not None:
-            run.broker.cancel(finding.client_order_id, now=run.now)
+    if unanswered is not None:
+        raise unanswered
     return ""
+
+
+def _record_all(run: Run, findings: Sequence[Finding]) -> None:
+    """Store what was found, unless another executor began: then half of what was looked at is its doing."""
+    found = run.journal.executor_term(account=run.account, lane=run.lane)
+    if why_not := term_refusal(found, run.term, is_reconciled_needed=False):
+        raise StaleVersion(f"account {run.account}: {why_not}")
+    for finding in findings:
+        _record(run, finding)
+
+
+def _cancel_zombies(run: Run, findings: Sequence[Finding]) -> BrokerUnavailable | None:
+    """Cancel each live order that nothing here expects; returns why the first that failed did."""
+    unanswered = None
+    for finding in findings:
+        if finding.kind is FindingKind.ZOMBIE and finding.client_order_id is not None:
+            try:
+                run.broker.cancel(finding.client_order_id, now=run.now)
+            except BrokerUnavailable as error:
+                unanswered = unanswered or error
+    return unanswered
 
 
 def resume(run: Run, means: Means) -> None:
@@ -221,14 +240,14 @@ def resume(run: Run, means: Means) -> None:
         is_absent = row.state is IntentState.UNKNOWN and row.stage is Stage.NONE
         if is_absent or (row.stage is Stage.WORKING and order_of(run, row).cancel_kind is CancelKind.REPLACE):
             run.still_open = [known for known in run.still_open if known != row.intent_id]
-            _resolve(run, row, means)
+            bring_on(run, row, means)
     run.findings = tuple(dict.fromkeys((*run.findings, *run.noted)))
 
 
 # -------------------------------------------------------------------------------- what is open
 
 
-def _resolve(run: Run, row: JournalIntent, means: Means) -> None:
+def bring_on(run: Run, row: JournalIntent, means: Means) -> None:
     """Bring one open intent as far as the broker's answers carry; one that will not move stops no other."""
     for _ in range(LOOKS_AT_A_MOVING_INTENT):
         try:
@@ -280,7 +299,9 @@ def _ask(run: Run, row: JournalIntent, means: Means) -> None:
             _adopt(run, row, order, found, means)
             return
         if row.stage is Stage.PARKED:
-            _count_absence(run, row, order)
+            if run.broker.capabilities.is_query_authoritative and not order.broker_order_id:
+                # A person may end its intent once that is proven.
+                run.journal.record_absence(row.intent_id, epoch=row.epoch, now=run.now)
             run.parked.append(row.intent_id)
             return
         follows = after_absence(
@@ -300,16 +321,9 @@ def _ask(run: Run, row: JournalIntent, means: Means) -> None:
             run.still_open.append(row.intent_id)
 
 
-def _count_absence(run: Run, row: JournalIntent, order: JournalOrder) -> None:
-    """Store that a parked order is still absent, until that is proven: a person may then end its intent."""
-    capabilities = run.broker.capabilities
-    follows = after_absence(row, order, capabilities, is_death_proven=True, now=run.now)
-    if follows.next is Next.ASK_AGAIN:
-        run.journal.record_absence(row.intent_id, epoch=row.epoch, now=run.now)
-
-
 def conclude(run: Run, row: JournalIntent, *, reason: str, is_expired: bool) -> None:
-    """End an unknown intent whose order is proven absent."""
+    """End an unknown intent whose order was just found absent once more, which proves it."""
+    run.journal.record_absence(row.intent_id, epoch=row.epoch, now=run.now)
     run.journal.conclude_absent(
         row.intent_id,
         epoch=row.epoch,
@@ -377,23 +391,29 @@ def note(run: Run, kind: FindingKind, row: JournalIntent, order: JournalOrder | 
 
 def follow(run: Run, row: JournalIntent, order: JournalOrder, means: Means) -> None:
     """Book the new fills of a working order, cancel it where that was asked for, end its intent with it."""
-    found = _found_again(run, row, order)
+    found = _find_again(run, row, order)
     if found is None:
         return
     if not found.status.is_terminal:
-        row, order = _with_expiry(run, row, order)
+        row, order = _ask_expiry(run, row, order)
         if order.cancel_asked_at is not None:
             # On disk first; asking the broker again changes nothing, so that a crash between is harmless.
             run.broker.cancel(order.client_order_id, now=run.now)
-            found = _found_again(run, row, order)
+            found = _find_again(run, row, order)
             if found is None:
                 return
+    if mismatch := differences(order.request, found):
+        # It is cancelled where that was asked for, and nothing of it is believed.
+        halt_on_mismatch(run, row, order, mismatch)
+        run.still_open.append(row.intent_id)
+        return
     if not _book_fills(run, row, order, found):
         return
     row, order = run.journal.intent(row.intent_id), order_of(run, row)
-    untold = found.filled_quantity - run.journal.net_filled(order.client_order_id)
-    _note_untold(run, order, max(untold, 0))
-    if not found.status.is_terminal or untold:
+    way = 1 if order.request.side is Side.BUY else -1
+    run.filled[order.client_order_id] = (order.request.symbol, found.filled_quantity, way)
+    is_told = found.filled_quantity == run.journal.net_filled(order.client_order_id)
+    if not found.status.is_terminal or not is_told:
         run.still_open.append(row.intent_id)
         return
     if order.cancel_kind is CancelKind.REPLACE and not run.is_settling:
@@ -406,33 +426,23 @@ def follow(run: Run, row: JournalIntent, order: JournalOrder, means: Means) -> N
     run.closed.append(row.intent_id)
 
 
-def _note_untold(run: Run, order: JournalOrder, shares: int) -> None:
-    """Remember what an order says is filled beyond its executions: the account has it already."""
-    if shares == 0:
-        run.untold.pop(order.client_order_id, None)
-        return
-    way = 1 if order.request.side is Side.BUY else -1
-    run.untold[order.client_order_id] = (order.request.symbol, way * shares)
-
-
-def _found_again(run: Run, row: JournalIntent, order: JournalOrder) -> BrokerOrder | None:
-    """Return a working order as the broker has it; parks or halts where it is gone or another one."""
+def _find_again(run: Run, row: JournalIntent, order: JournalOrder) -> BrokerOrder | None:
+    """Return a working order as the broker has it; parks its intent where it is gone."""
     found = run.broker.order_by_client_order_id(order.client_order_id, now=run.now)
-    if found is None:
-        unknown = run.journal.mark_unknown(
-            row.intent_id, epoch=row.epoch, reason="working_then_absent", is_takeover=False, now=run.now
-        )
-        _park(run, unknown, "acknowledged_then_absent")
-        return None
-    mismatch = differences(order.request, found)
-    if mismatch:
-        halt_on_mismatch(run, row, order, mismatch)
+    if found is not None:
+        return found
+    if run.now < row.changed_at + timedelta(seconds=run.broker.capabilities.settle_time_s):
+        # So long the broker itself asks for, before its queries show what it has acknowledged.
         run.still_open.append(row.intent_id)
         return None
-    return found
+    unknown = run.journal.mark_unknown(
+        row.intent_id, epoch=row.epoch, reason="working_then_absent", is_takeover=False, now=run.now
+    )
+    _park(run, unknown, "acknowledged_then_absent")
+    return None
 
 
-def _with_expiry(run: Run, row: JournalIntent, order: JournalOrder) -> tuple[JournalIntent, JournalOrder]:
+def _ask_expiry(run: Run, row: JournalIntent, order: JournalOrder) -> tuple[JournalIntent, JournalOrder]:
     """Ask for the cancel of an order that outlived its intent's time."""
     if order.cancel_asked_at is not None or run.now < row.not_after:
         return row, order
@@ -522,25 +532,32 @@ def order_of(run: Run, row: JournalIntent) -> JournalOrder:
 # -------------------------------------------------------------------------------- what does not agree
 
 
-def _listed(run: Run, since: date) -> tuple[Finding, ...]:
-    """Compare the broker's list with the journal until what differs differed in the look before as well.
+def find_in_list(run: Run, since: date) -> tuple[Finding, ...]:
+    """Return what of the broker's list does not agree with the journal, and did not in the look before.
 
     An earlier executor that is fenced off from sending may still book a fill and end its intent between the
-    list and the row. What was ended stays so, and a list that is read after it shows its order as ended.
+    list and the row. What was ended stays so, and whoever is asked after it knows its order as ended.
     """
-    seen: set[tuple[FindingKind, ClientOrderId | None]] = set()
-    for _ in range(LOOKS_AT_THE_LIST):
-        findings = _listed_once(run, since)
-        found = {(finding.kind, finding.client_order_id) for finding in findings}
-        if found <= seen:
+    before: tuple[Finding, ...] = ()
+    standing: tuple[Finding, ...] = ()
+    for look in range(LOOKS_AT_THE_LIST):
+        suspected = {finding.client_order_id for finding in before if finding.client_order_id is not None}
+        now = _compare_list(run, since, suspected)
+        known = {(finding.kind, finding.client_order_id) for finding in before}
+        standing = tuple(each for each in now if (each.kind, each.client_order_id) in known)
+        if not now or (look and len(standing) == len(now)):
             break
-        seen = found
-    return findings
+        before = now
+    return standing
 
 
-def _listed_once(run: Run, since: date) -> tuple[Finding, ...]:
-    """Compare the broker's list with the journal, watched ids included."""
+def _compare_list(run: Run, since: date, suspected: Collection[ClientOrderId]) -> tuple[Finding, ...]:
+    """Compare the broker's list with the journal, watched ids included; `suspected` are asked for by id.
+
+    A list may lag behind what a query by id knows.
+    """
     listed = list(run.broker.orders(since=since, now=run.now))
+    listed = [_ask_by_id(run, order) if order.client_order_id in suspected else order for order in listed]
     there = {order.client_order_id for order in listed}
     for watched in run.journal.watched(account=run.account, since=since):
         if watched.client_order_id not in there:
@@ -553,14 +570,21 @@ def _listed_once(run: Run, since: date) -> tuple[Finding, ...]:
         order.client_order_id: Known(
             order=order,
             intent=intents[order.intent_id],
-            booked=_booked(run, intents[order.intent_id], order, told[order.client_order_id]),
+            booked=_book_busts(run, intents[order.intent_id], order, told[order.client_order_id]),
         )
         for order in orders
     }
     return listed_findings(listed, known)
 
 
-def _booked(run: Run, row: JournalIntent, order: JournalOrder, told: int) -> int:
+def _ask_by_id(run: Run, order: BrokerOrder) -> BrokerOrder:
+    """Return a listed order as a query by its id knows it, unless that finds none or another one."""
+    found = run.broker.order_by_client_order_id(order.client_order_id, now=run.now)
+    is_same = found is not None and found.broker_order_id == order.broker_order_id
+    return found if found is not None and is_same else order
+
+
+def _book_busts(run: Run, row: JournalIntent, order: JournalOrder, told: int) -> int:
     """Return an order's booked shares; of an ended one that differs, with what was taken back since."""
     booked = run.journal.net_filled(order.client_order_id) if order.filled_quantity else 0
     if row.state.is_open or booked == told:
@@ -589,33 +613,50 @@ def _take_back(run: Run, row: JournalIntent, execution: BrokerFill) -> None:
         )
 
 
-def _held(run: Run, expected: Expected | None) -> tuple[Finding, ...]:
-    """Compare what the account has with the book; a live order may fill in between, so it looks again."""
+def find_in_holdings(run: Run, expected: Expected | None) -> tuple[Finding, ...]:
+    """Return where the account has something else than the book, whatever filled while it was asked.
+
+    A figure of the book that moved between the look before the account and the one after it says nothing,
+    and is looked at again; one that stood still and is not the account's is a difference.
+    """
     if expected is None or (expected.until is not None and run.now >= expected.until):
         return ()
-    findings: tuple[Finding, ...] = ()
+    standing: tuple[Finding, ...] = ()
+    try:
+        before = _book_now(run, expected)
+        for _ in range(LOOKS_AT_HOLDINGS):
+            holdings = run.broker.holdings(now=run.now)
+            findings = holdings_findings(before[0], holdings, before[1])
+            if not findings:
+                return ()
+            _hear_more(run)
+            after = _book_now(run, expected)
+            again = holdings_findings(after[0], holdings, after[1])
+            standing = tuple(finding for finding in findings if finding in again)
+            if after == before:
+                break
+            before = after
+    except Oversold as error:
+        return (Finding(FindingKind.OVERSOLD, None, "", error.symbol, str(error)),)
+    return standing
+
+
+def _book_now(run: Run, expected: Expected) -> tuple[Book, list[tuple[Symbol, int]]]:
+    """Return a session's book after its fills, and the shares of which orders tell, but no execution yet."""
     fills = run.journal.fills(book=expected.book, lane=run.lane, session=expected.session)
-    for _ in range(LOOKS_AT_HOLDINGS):
-        findings = holdings_findings(
-            with_fills(expected.at_open, fills), run.broker.holdings(now=run.now), run.untold.values()
-        )
-        if not findings:
-            break
-        is_more_heard = _heard_more(run)
-        # An earlier executor may have booked it and ended its intent: then nothing is heard of it here.
-        before, fills = fills, run.journal.fills(book=expected.book, lane=run.lane, session=expected.session)
-        if not is_more_heard and fills == before:
-            break
-    return findings
+    untold = [
+        (symbol, way * (filled - booked))
+        for client_order_id, (symbol, filled, way) in run.filled.items()
+        if (booked := run.journal.net_filled(client_order_id)) < filled
+    ]
+    return with_fills(expected.at_open, fills), untold
 
 
-def _heard_more(run: Run) -> bool:
-    """Book what filled or arrived since the open intents were looked at; returns whether anything did."""
-    before = (run.new_fills, dict(run.untold), len(run.adopted))
+def _hear_more(run: Run) -> None:
+    """Book what filled or arrived since the open intents were looked at."""
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
         if row.stage is Stage.WORKING or row.state is IntentState.UNKNOWN:
-            _resolve(run, row, Means())
-    return (run.new_fills, run.untold, len(run.adopted)) != before
+            bring_on(run, row, Means())
 
 
 def _record(run: Run, finding: Finding) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from resources.journal import records, schema
 from resources.journal.statements import asked, last_of, row_of, rows_of, tuples
 from trading.approvals import StageRecord
+from trading.audit import instant_from_text
 from trading.control import cooling
 from trading.errors import IllegalTransition, OutOfOrder, UnknownId
 from trading.journal import (
@@ -145,6 +146,18 @@ def net_filled(conn: sa.Connection, client_order_id: ClientOrderId) -> int:
     """Return an order's booked shares less those that the broker has taken back."""
     (row,) = asked(conn, "find_net_filled", client_order_id=client_order_id)
     return int(row["quantity"])
+
+
+def last_absent_at(conn: sa.Connection, row: JournalIntent) -> datetime | None:
+    """Return when the broker was last told not to know an intent's order, `None` where it never was."""
+    table = schema.events
+    found = conn.execute(
+        sa.select(table.c.at)
+        .where(table.c.intent_id == row.intent_id, table.c.kind == "absent_at_broker")
+        .order_by(table.c.seq.desc())
+        .limit(1)
+    ).scalar()
+    return None if found is None else instant_from_text(str(found))
 
 
 def halts_in_force(conn: sa.Connection) -> list[Halt]:

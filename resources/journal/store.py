@@ -55,6 +55,7 @@ from resources.journal.queries import (
     executor_term,
     funds_view,
     halts_in_force,
+    last_absent_at,
     last_cooldowns,
     named,
     net_filled,
@@ -134,11 +135,13 @@ from trading.lifecycle import (
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book
 from trading.protocol import (
+    SETTLE_TIME_S_MAX,
     absence_refusal,
     cancel_refusal,
     conclusion_refusal,
     ending_of,
     gate_refusal,
+    halt_reason,
     is_temporary,
     replacement_refusal,
     request_of,
@@ -672,6 +675,8 @@ class SqlJournal:
         with self._writing() as conn:
             row = _looked_for(conn, intent_id, epoch)
             order = required_order(conn, row)
+            if not _is_absence_told_more(conn, row, order):
+                return order
             _put_order(
                 conn,
                 order,
@@ -748,7 +753,10 @@ class SqlJournal:
             if is_on_word:
                 _check_person(actor, reason)
             elif why_not := conclusion_refusal(
-                order, settle_time_s=settle_time_s, is_death_proven=is_death_proven, now=now
+                order,
+                last_absent_at=last_absent_at(conn, row) or now,
+                settle_time_s=settle_time_s,
+                is_death_proven=is_death_proven,
             ):
                 raise IllegalTransition(f"{named(row)}: {why_not}")
             moved = self._move(
@@ -922,6 +930,10 @@ class SqlJournal:
             _check_send_time(row, send_by, now)
             _judge(row, (Step.REPLACED, IntentState.EXECUTING), epoch=epoch)
             _check_equal(row, order, ended)
+            found = sent_payload_hash(row.intent, quantity=row.quantity)
+            if found != row.payload_hash:
+                self._halt_for_payload(conn, row, found, now=now)
+                return Preparation(row, None, (), PAYLOAD_MISMATCH)
             why_not = replacement_refusal(row, order, ended, net_filled(conn, order.client_order_id))
             if why_not:
                 raise IllegalTransition(f"{named(row)}: is not replaced: {why_not}")
@@ -1927,10 +1939,10 @@ class SqlJournal:
         )
         if not (is_new or is_standing):
             return
-        is_halted = any((halt.account, halt.symbol) == (account, symbol) for halt in halts_in_force(conn))
-        if is_new or not is_halted:
-            # A new finding becomes the halt in force: who ends the one they saw has not seen this.
-            reason = f"{kind}: {detail}"
+        in_force = [h for h in halts_in_force(conn) if (h.account, h.symbol) == (account, symbol)]
+        if is_new or not in_force:
+            # A new finding changes the halt in force: who ends the one they saw has not seen this.
+            reason = halt_reason(in_force[0].reason if in_force else "", f"{kind}: {detail}")
             self._put_halt(conn, account, symbol, is_on=True, actor=EXECUTOR, reason=reason, now=now)
 
     def _put_halt(
@@ -1956,12 +1968,8 @@ class SqlJournal:
     def _refuse_payload(
         self, conn: sa.Connection, row: JournalIntent, found: str, *, epoch: int, now: datetime
     ) -> Preparation:
-        """End a claimed intent whose row is not what was decided: somebody changed the journal."""
-        detail = f"{named(row)}: payload is {found[:12]}, decided and approved was {row.payload_hash[:12]}"
-        self._add_incident(
-            conn, kind=PAYLOAD_MISMATCH, account=row.account, intent_id=row.intent_id, detail=detail, now=now
-        )
-        self._halt_for(conn, f"{PAYLOAD_MISMATCH}: {detail}", now=now)
+        """End a claimed intent whose row is not what was decided."""
+        self._halt_for_payload(conn, row, found, now=now)
         refused = self._move(
             conn,
             row,
@@ -1972,6 +1980,16 @@ class SqlJournal:
             now=now,
         )
         return Preparation(refused, None, (), PAYLOAD_MISMATCH)
+
+    def _halt_for_payload(
+        self, conn: sa.Connection, row: JournalIntent, found: str, *, now: datetime
+    ) -> None:
+        """Halt all trading: a row is not what was decided, so somebody changed the journal."""
+        detail = f"{named(row)}: payload is {found[:12]}, decided and approved was {row.payload_hash[:12]}"
+        self._add_incident(
+            conn, kind=PAYLOAD_MISMATCH, account=row.account, intent_id=row.intent_id, detail=detail, now=now
+        )
+        self._halt_for(conn, f"{PAYLOAD_MISMATCH}: {detail}", now=now)
 
     def _halt_for(self, conn: sa.Connection, reason: str, *, now: datetime) -> None:
         """Halt trading for an incident, unless its very halt is in force."""
@@ -2234,6 +2252,14 @@ def _looked_for(conn: sa.Connection, intent_id: IntentId, epoch: int) -> Journal
 def _left_of(row: JournalIntent) -> JournalIntent:
     """Return an intent as a review sees it: what is left of it is what would be sent."""
     return replace(row, quantity=row.quantity - row.filled_quantity)
+
+
+def _is_absence_told_more(conn: sa.Connection, row: JournalIntent, order: JournalOrder) -> bool:
+    """Say whether one more absence proves more than is stored: not every look of every minute is kept."""
+    last = last_absent_at(conn, row)
+    return last is None or bool(
+        conclusion_refusal(order, last_absent_at=last, settle_time_s=SETTLE_TIME_S_MAX, is_death_proven=False)
+    )
 
 
 def _check_absent(row: JournalIntent, order: JournalOrder) -> None:

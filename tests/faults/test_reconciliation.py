@@ -609,7 +609,7 @@ def test_what_halts_while_orders_are_followed_is_told_as_a_finding(journal):
     assert [told.partition(":")[0] for told in event.body["findings"]] == ["fill_refused"]
 
 
-def test_a_second_finding_becomes_the_halt_in_force_and_lifting_the_first_is_refused(journal):
+def test_a_second_finding_joins_the_halt_in_force_and_lifting_the_first_is_refused(journal):
     broker = Altered()
     broker.held = Holdings(cash_micros=1)
     execute(journal, broker)
@@ -622,7 +622,7 @@ def test_a_second_finding_becomes_the_halt_in_force_and_lifting_the_first_is_ref
     )
     reconcile(journal, broker)
     lift = {"account": ACCOUNT, "symbol": "", "actor": "ann", "reason": "seen", "now": NOW}
-    with pytest.raises(StaleVersion, match=r"is 'zombie: .* meanwhile; look again"):
+    with pytest.raises(StaleVersion, match=r"is 'cash_mismatch: .* \| zombie: .* meanwhile; look again"):
         journal.lift_halt(**lift, expected=seen)
 
     assert halts(journal) == [(ACCOUNT, "")]
@@ -675,11 +675,13 @@ def test_a_person_ends_a_parked_intent_that_was_proven_absent_and_its_id_is_watc
     broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT], capabilities=FORGETS, fills_at_micros=PRICE)
     row = parked(journal, broker)
     told = {"actor": "ann", "reason": "broker says no order"}
-    with pytest.raises(
-        IllegalTransition, match="it may still arrive: absent for good only from 2013-02-28 14:36"
-    ):
-        conclude_parked(journal, row.intent_id, **told, now=NOW + timedelta(seconds=364))
-    ended = conclude_parked(journal, row.intent_id, **told, now=NOW + timedelta(seconds=365))
+    late = NOW + timedelta(seconds=365)
+    for looked_at in (NOW, late - timedelta(seconds=1)):
+        reconcile(journal, broker, now=looked_at)
+        with pytest.raises(IllegalTransition, match="reconcile again from 2013-02-28 14:36:05 UTC on"):
+            conclude_parked(journal, row.intent_id, **told, now=late + timedelta(hours=1))
+    reconcile(journal, broker, now=late)
+    ended = conclude_parked(journal, row.intent_id, **told, now=late)
 
     assert (ended.state, ended.actor) == (IntentState.FAILED, "ann")
     watched = journal.watched(account=ACCOUNT, since=SINCE)

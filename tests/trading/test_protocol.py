@@ -34,6 +34,7 @@ from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book, Position
 from trading.protocol import (
     ABSENCES_NEEDED,
+    FINDINGS_NAMED,
     SEND_MARGIN,
     WATCHED_SESSIONS,
     Finding,
@@ -46,6 +47,7 @@ from trading.protocol import (
     conclusion_refusal,
     ending_of,
     gate_refusal,
+    halt_reason,
     holdings_findings,
     is_temporary,
     listed_findings,
@@ -407,32 +409,61 @@ def test_a_cancel_stops_what_was_to_be_replaced_and_nothing_else_overwrites(know
 
 
 @pytest.mark.parametrize(
-    ("changes", "is_death_proven", "now", "why_not"),
+    ("changes", "is_death_proven", "last_absent_at", "why_not"),
     [
         ({}, True, SETTLED, ""),
-        ({}, True, EARLY, "it may still arrive: absent for good only from 2013-02-28 14:30:30 UTC on"),
+        (
+            {},
+            True,
+            EARLY,
+            (
+                f"it may have arrived since it was last looked for ({EARLY:%Y-%m-%d %H:%M:%S} UTC):"
+                " reconcile again from 2013-02-28 14:30:30 UTC on"
+            ),
+        ),
         ({}, False, NOW + 95 * SECOND, ""),
         (
             {},
             False,
             NOW + 94 * SECOND,
-            "it may still arrive: absent for good only from 2013-02-28 14:31:35 UTC on",
+            (
+                "it may have arrived since it was last looked for (2013-02-28 14:31:34 UTC):"
+                " reconcile again from 2013-02-28 14:31:35 UTC on"
+            ),
         ),
         ({"first_absent_at": NOW + 70 * SECOND}, False, NOW + 100 * SECOND, ""),
         (
             {"first_absent_at": None},
             True,
             NOW,
-            "it may still arrive: absent for good only from 2013-02-28 14:30:30 UTC on",
+            (
+                "it may have arrived since it was last looked for (2013-02-28 14:30:00 UTC):"
+                " reconcile again from 2013-02-28 14:30:30 UTC on"
+            ),
         ),
         ({"absences": 2}, True, CLOSE, "absent 2 times at the broker; 3 prove it"),
         ({"broker_order_id": "b"}, True, CLOSE, "acknowledged as b; that it is gone proves nothing"),
     ],
 )
-def test_an_absence_ends_an_intent_once_nothing_can_be_in_flight(changes, is_death_proven, now, why_not):
-    told = {"settle_time_s": 30, "is_death_proven": is_death_proven, "now": now}
+def test_an_absence_ends_an_intent_once_nothing_can_be_in_flight(
+    changes, is_death_proven, last_absent_at, why_not
+):
+    told = {"settle_time_s": 30, "is_death_proven": is_death_proven, "last_absent_at": last_absent_at}
 
     assert conclusion_refusal(order_of(**changes), **told) == why_not
+
+
+def test_a_halt_names_all_that_was_found_and_beyond_some_that_there_is_more():
+    assert halt_reason("", "zombie: a") == "zombie: a"
+    assert halt_reason("zombie: a", "cash: b") == "zombie: a | cash: b"
+    reason = ""
+    for number in range(30):
+        reason = halt_reason(reason, f"orphan: {number}")
+        named = reason.split(" | ")
+        assert named[0] == "orphan: 0"
+        assert named[-1] == f"orphan: {number}"
+        assert ("see `trading status`" in reason) is (number >= FINDINGS_NAMED)
+        assert len(named) <= FINDINGS_NAMED
 
 
 ASKED = order_of(cancel_kind=CancelKind.REPLACE, filled_quantity=4)
