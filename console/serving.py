@@ -92,8 +92,10 @@ def serving_port(settings: Settings) -> int | None:
     return port if isinstance(port, int) else None
 
 
-def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
+def serve_ui(settings: Settings, port: int, progress: Progress, *, console_port: int | None = None) -> int:
     """Serve the pages and run schedules, sensors and backfills until interrupted; return the exit code.
+
+    With a `console_port` the console is served beside them, in a process of its own; it says where itself.
 
     Raises `BadInput` where the port is taken, `Refused` where this state folder is served already,
     `TradingError` where the servers do not start. Ctrl-C, SIGTERM and a closed terminal end all of it.
@@ -101,6 +103,8 @@ def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
     marked = only_holder(_marker_path(settings), lambda holder: _second(settings, holder))
     with signals_noted() as noted, marked as marker:
         require_free(port)
+        if console_port is not None:
+            require_free(console_port, option="--console-port")
         home = dagster_home(settings)
         log = home / "ui.log"
         began = time.monotonic()
@@ -113,15 +117,43 @@ def serve_ui(settings: Settings, port: int, progress: Progress) -> int:
             tell(marker, {"port": port, "pid": server.pid})
             progress(f"{address(port)}  ready after {time.monotonic() - began:.0f} s; Ctrl-C stops it")
             _tell_load_errors(port, progress)
-            while not noted:
-                if server.poll() is not None:
-                    _raise_ended(server, log)
-                time.sleep(LOOK_EVERY_S)
+            with _console_beside(console_port) as console:
+                while not noted:
+                    if server.poll() is not None:
+                        _raise_ended(server, log)
+                    if console is not None and console.poll():
+                        raise TradingError(f"ui: the console ended with status {console.returncode}")
+                    time.sleep(LOOK_EVERY_S)
             progress("stopping …")
             return INTERRUPTED
         finally:
             tell(marker, {})
             _end(server, noted)
+
+
+@contextlib.contextmanager
+def _console_beside(port: int | None) -> Iterator[subprocess.Popen[bytes] | None]:
+    """Serve the console while inside; its link is told to the person, and is in no log.
+
+    It ends with 0 where this profile's console was served already: then it has told a new link to that one.
+    """
+    if port is None:
+        yield None
+        return
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "console", "console", "--port", str(port)],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def launch_job(port: int, job: str, tags: Mapping[str, str]) -> str:
@@ -244,8 +276,8 @@ def _second(settings: Settings, holder: Mapping[str, Any]) -> Refused:
     return Refused(f"ui: {settings.profile_dir} is served already, {where}; use that, or end it first")
 
 
-def require_free(port: int) -> None:
-    """Raise `BadInput` where a port of this machine cannot be used."""
+def require_free(port: int, *, option: str = "--port") -> None:
+    """Raise `BadInput` where a port of this machine cannot be used, naming the option that gave it."""
     with socket.socket() as probe:
         # As the web server binds: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -253,7 +285,7 @@ def require_free(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise BadInput(
-                f"--port {port}: cannot be used on {LOOPBACK} ({error.strerror}); name another by --port"
+                f"{option} {port}: cannot be used on {LOOPBACK} ({error.strerror}); name another by {option}"
             ) from error
 
 

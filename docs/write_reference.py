@@ -1,7 +1,7 @@
 """Write the generated pages of docs/reference from the code they describe: `make docs`.
 
-Here: settings, assets and checks, guards, invariants, metrics, alerts, reviewed files, quarantine, and the
-table of edges in docs/explanation/intent_life.md. The command line's two pages are made by
+Here: settings, assets and checks, guards, invariants, metrics, alerts, reviewed files, quarantine, the REST
+API, and the table of edges in docs/explanation/intent_life.md. The command line's two pages are made by
 console/reference.py.
 Other pages are written by hand. tests/docs holds every page current, so a page never says less than the code.
 """
@@ -19,8 +19,17 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from console import reference
+from console.book_outlines import read_book_outlines
+from console.console_site import build_site
+from console.desk import Desk
+from console.exit_codes import MEANINGS, ExitCode
+from console.lake_pointers import LakePointers
 from console.verify import REMEDIES
+from console.web.described import ABOUT, describe
+from console.web.gate import Access
+from console.web.problems import CODES, STATUS_OF_ERROR, code_of, problem, problem_of
 from resources.alert_policy import load_alert_policy
+from resources.journal.reader import JournalReader
 from resources.settings import describe_settings, load_settings
 from trading.guards import GUARDS, REASONS
 from trading.invariants import INVARIANTS
@@ -87,6 +96,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "alerts.md": alerts_page(),
         INTENT_LIFE: with_edges(INTENT_LIFE.read_text("utf-8")),
+        REFERENCE / "rest.md": rest_page(),
         **reference.pages(),
     }
 
@@ -199,6 +209,101 @@ def config_keys(text: str) -> list[ConfigKey]:
 
 def _told_before(keys: Sequence[ConfigKey], name: str) -> str:
     return next((key.meaning for key in keys if key.name == name), "")
+
+
+# ---------------------------------------------------------------------------------------------- REST API
+
+
+def rest_page() -> str:
+    """Return the page of the REST API: its routes, what changes take, and every problem with its codes."""
+    settings = load_settings()
+    desk = Desk(
+        settings=settings,
+        books=read_book_outlines(settings.books_file),
+        journal=JournalReader(settings.journal_url),
+        lake=LakePointers(settings.lake_root),
+    )
+    app = build_site(desk, access=Access(origins=("http://127.0.0.1:3001",)))
+    described, roles = describe(app), app.state.roles
+    routes, changes = [], []
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            role = roles[f"{method.upper()} {path}"]
+            routes.append(
+                (f"`{method.upper()} {path}`", role, _asked_by(operation), operation["description"])
+            )
+            if "requestBody" in operation:
+                changes.append((f"`{path}`", _body_of(described, operation)))
+    return page(
+        "The REST API",
+        MADE_BY.format("`console/web/`"),
+        ABOUT.strip(),
+        "`GET /api/v1/openapi.json` describes every field (OpenAPI 3.1); it takes a token as well.\n"
+        "How to get one is [Open the console](../how-to/open_the_console.md).",
+        "## Routes",
+        table(("route", "role", "asked by", "answers"), routes),
+        "## Changes",
+        "Each takes `?dry_run=true`, which keeps nothing.\n"
+        "Each but a halt needs the header `Idempotency-Key`.\n"
+        "A browser's change also carries `X-CSRF-Token`.\n"
+        "Names that end in `?` may be left out.",
+        table(("route", "body"), changes),
+        "## Problems",
+        "An error is `application/problem+json`: `type`, `title`, `status`, `code`, `detail`, `exit_code`.\n"
+        "Of an `invalid_request` the `errors` say where and what rule.",
+        table(("code", "status", "exit code", "means"), _problem_rows()),
+        "## Statuses and exit codes",
+        "A look answers 200 where the command ends with 0, 3 or 5: the item's `exit_code` tells them apart.",
+        table(("exit code", "statuses", "means"), _status_rows()),
+    )
+
+
+def _asked_by(operation: dict[str, Any]) -> str:
+    names = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+    return ", ".join(f"`{name}`" for name in names if name != "dry_run")
+
+
+def _body_of(described: dict[str, Any], operation: dict[str, Any]) -> str:
+    named = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    schema = described["components"]["schemas"][named]
+    needed = schema.get("required", ())
+    return ", ".join(f"`{name}{'' if name in needed else '?'}`" for name in schema["properties"])
+
+
+def _problems() -> dict[str, tuple[int, int, str]]:
+    """Return status, exit code and meaning of every code."""
+    told = {
+        name: (int(status), problem(name).exit_code, meaning) for name, (status, meaning) in CODES.items()
+    }
+    for kind, _ in STATUS_OF_ERROR:
+        found = problem_of(kind(""))
+        told[code_of(kind)] = (found.status, found.exit_code, _first_sentence(kind.__doc__ or ""))
+    return told
+
+
+def _first_sentence(text: str) -> str:
+    """Return what an error's class says of itself, as the meaning of its code."""
+    return cleandoc(text).splitlines()[0].rstrip(".")
+
+
+def _problem_rows() -> list[tuple[object, ...]]:
+    return [
+        (f"`{name}`", status, exit_code, meaning)
+        for name, (status, exit_code, meaning) in sorted(
+            _problems().items(), key=lambda row: (row[1][0], row[0])
+        )
+    ]
+
+
+def _status_rows() -> list[tuple[object, ...]]:
+    looks = {ExitCode.DONE, ExitCode.ATTENTION, ExitCode.HALTED}
+    rows = []
+    for code, meaning in MEANINGS.items():
+        statuses = {status for status, exit_code, _ in _problems().values() if exit_code == code}
+        statuses |= {200} if code in looks else set()
+        if statuses:
+            rows.append((int(code), ", ".join(map(str, sorted(statuses))), meaning))
+    return rows
 
 
 # ------------------------------------------------------------------------------------------------- guards

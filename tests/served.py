@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from console.serving_marker import told_by
+
 PROJECT = Path(__file__).resolve().parents[1]
 LOCATION = {"repositoryLocationName": "trading_assets", "repositoryName": "__repository__"}
 
-START_S_MAX = 120
+START_S_MAX = 200
 LOOK_EVERY_S = 1.0
 
 LAUNCH_RUN = """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
@@ -41,11 +43,12 @@ DONE = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
 class Served:
-    """Ask the web server of one state folder."""
+    """Ask the web server of one state folder; `console_port` is 0 where the console is not beside it."""
 
-    def __init__(self, port: int, group: int) -> None:
+    def __init__(self, port: int, group: int, console_port: int = 0) -> None:
         self.port = port
         self.group = group
+        self.console_port = console_port
 
     @property
     def url(self) -> str:
@@ -137,16 +140,28 @@ def until(what: str, is_so: Callable[[], Any], *, within_s: float) -> Any:
 
 @contextmanager
 def served(
-    state_dir: Path, *, config_dir: Path = PROJECT / "config", cwd: Path = PROJECT
+    state_dir: Path,
+    *,
+    config_dir: Path = PROJECT / "config",
+    cwd: Path = PROJECT,
+    has_console: bool = False,
 ) -> Iterator[Served]:
     """Serve the pages of a state folder while inside; then end them by Ctrl-C and look that all is gone."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as other:
+        port, console_port = int(probe.getsockname()[1]), int(other.getsockname()[1]) * has_console
     marker = state_dir / "simulated" / "ui.json"
+    console_marker = state_dir / "simulated" / "console" / "serving.json"
     ours = {"TRADING_STATE_DIR": str(state_dir), "TRADING_CONFIG_DIR": str(config_dir)}
     foreign = {name: text for name, text in os.environ.items() if not name.startswith("TRADING_")}
     process = subprocess.Popen(
-        [str(Path(sys.executable).with_name("trading")), "ui", "--port", str(port)],
+        [
+            str(Path(sys.executable).with_name("trading")),
+            "ui",
+            "--port",
+            str(port),
+            "--console-port",
+            str(console_port),
+        ],
         cwd=cwd,
         env=foreign | ours,
         stdout=subprocess.PIPE,
@@ -162,7 +177,9 @@ def served(
     group = 0
     try:
         group = until("the pages", ready, within_s=START_S_MAX)
-        yield Served(port, group)
+        if has_console:
+            until("the console", lambda: told_by(console_marker), within_s=START_S_MAX)
+        yield Served(port, group, console_port)
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -175,6 +192,7 @@ def served(
                 os.killpg(group, signal.SIGKILL)
     assert process.returncode == 130, told
     assert left == []
+    assert told_by(console_marker) is None
 
 
 def alive_in(group: int) -> list[str]:

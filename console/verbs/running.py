@@ -143,15 +143,27 @@ def ui(
     port: Annotated[
         int, typer.Option("--port", min=1, max=65535, help="The port on this machine, loopback only.")
     ] = PORT_DEFAULT,
+    console_port: Annotated[
+        int | None,
+        typer.Option(
+            "--console-port",
+            min=0,
+            max=65535,
+            help="The console's port; the one after --port when left out, and 0 is without the console.",
+        ),
+    ] = None,
 ) -> None:
-    """Serve the graph's pages on this machine, with its schedules and sensors, until interrupted.
+    """Serve the graph's pages and the console on this machine, with schedules and sensors, until interrupted.
 
-    trading ui --port 3000
-    Exit codes: 2 the port is taken, 4 this state folder is served already, 130 interrupted.
+    The console prints the link that signs a browser in, once, within a minute.
+
+    trading ui --port 3000 --console-port 3001
+    Exit codes: 2 a port is taken, 4 this state folder is served already, 130 interrupted.
     """
     from console.serving import serve_ui
 
-    raise typer.Exit(serve_ui(load_settings(), port, tell))
+    beside = port % 65535 + 1 if console_port is None else console_port
+    raise typer.Exit(serve_ui(load_settings(), port, tell, console_port=beside or None))
 
 
 def _launcher() -> Launcher:

@@ -153,8 +153,12 @@ def _bound(bind: Bind) -> socket.socket:
     try:
         family, *_, place = socket.getaddrinfo(bind.host.strip("[]"), bind.port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(place)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(place)
+        except OSError:
+            listening.close()
+            raise
     except OSError as error:
         raise BadInput(
             f"--port {bind.port}: cannot be used on {bind.host} ({error.strerror}); name another by --port"

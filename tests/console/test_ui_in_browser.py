@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import shutil
 import warnings
@@ -44,7 +45,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     launcher.instance.dispose()
     launcher.profiled.journal.close()
     assert run.success, run
-    with served(state) as up:
+    with served(state, has_console=True) as up:
         yield up
 
 
@@ -158,3 +159,13 @@ def test_the_daily_report_fits_a_desk_and_a_phone(desk, page, tmp_path_factory, 
     page.get_by_text("From quotes to fills").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.raised == []
+
+
+def test_the_console_is_served_beside_the_graph_and_lets_nobody_in_without_its_link(desk):
+    connection = http.client.HTTPConnection("127.0.0.1", desk.console_port, timeout=30)
+    connection.request("GET", "/")
+    reply = connection.getresponse()
+    reply.read()
+    connection.close()
+
+    assert reply.status == 401
