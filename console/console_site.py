@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.desk import Desk
-from console.execution_start import StartExecution, start_execution
+from console.execution_start import STARTS, Starts
 from console.pages.router import error_page, pages_router
 from console.pages.templating import STATIC
 from console.web.app import Clocks, Pages, build_app
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def build_site(
-    desk: Desk, *, access: Access, clocks: Clocks | None = None, start: StartExecution = start_execution
+    desk: Desk, *, access: Access, clocks: Clocks | None = None, starts: Starts = STARTS
 ) -> FastAPI:
-    """Return the application with its pages, without the gate; `start` begins what somebody approved."""
-    pages = Pages(routers=(pages_router(start),), static=STATIC, error_page=error_page)
-    return build_app(desk, access=access, pages=pages, clocks=clocks)
+    """Return the application with its pages, without the gate; `starts` begins what somebody decided."""
+    pages = Pages(routers=(pages_router(starts.execution),), static=STATIC, error_page=error_page)
+    return build_app(desk, access=access, pages=pages, clocks=clocks, starts=starts)

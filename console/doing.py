@@ -13,14 +13,14 @@ from datetime import datetime
 from console import actions
 from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderAsked, Shown
 from console.desk import Desk
-from console.execution_apart import Started, start_execution, start_reconciling
+from console.execution_start import STARTS, How, Started, Starts
 from resources.clocks import system_now
 from trading.errors import StaleVersion, UnknownId
 from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControlAction
 from trading.lifecycle import IntentState
 
-REHEARSED = Started(how="not", run_id="", message="a dry run starts nothing")
-NOT_NEEDED = Started(how="not", run_id="", message="nothing is left to do")
+REHEARSED = Started(how=How.NOT, told="a dry run starts nothing")
+NOT_NEEDED = Started(how=How.NOT, told="nothing is left to do")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,9 @@ class AskedAndStarted:
     then: Started
 
 
-def answer(desk: Desk, row: JournalIntent, what: Answer, *, seen: Shown, by: By) -> AnsweredAndStarted:
+def answer(
+    desk: Desk, row: JournalIntent, what: Answer, *, seen: Shown, by: By, starts: Starts = STARTS
+) -> AnsweredAndStarted:
     """Approve or reject a pending intent as it was seen; an approval starts the execution at once."""
     with _journal(desk, by) as journal:
         answered = actions.answer_intent(
@@ -65,7 +67,7 @@ def answer(desk: Desk, row: JournalIntent, what: Answer, *, seen: Shown, by: By)
     if answered.state is not IntentState.APPROVED:
         return AnsweredAndStarted(answered=answered, execution=NOT_NEEDED)
     return AnsweredAndStarted(
-        answered=answered, execution=start_execution(desk, row.intent.book, row.intent.session)
+        answered=answered, execution=starts.execution(desk, row.intent.book, row.intent.session)
     )
 
 
@@ -102,7 +104,7 @@ def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By)
 
 
 def ask_of_order(
-    desk: Desk, row: JournalIntent, kind: CancelKind, *, version: int, by: By
+    desk: Desk, row: JournalIntent, kind: CancelKind, *, version: int, by: By, starts: Starts = STARTS
 ) -> AskedAndStarted:
     """Ask for an order's cancel or replacement as it was seen, and have the broker asked."""
     if row.version != version:
@@ -123,8 +125,8 @@ def ask_of_order(
     if not asked.state.is_open:
         return AskedAndStarted(asked=asked, then=NOT_NEEDED)
     if kind is CancelKind.REPLACE:
-        return AskedAndStarted(asked=asked, then=start_execution(desk, row.intent.book, row.intent.session))
-    return AskedAndStarted(asked=asked, then=start_reconciling(desk, row.intent.book))
+        return AskedAndStarted(asked=asked, then=starts.execution(desk, row.intent.book, row.intent.session))
+    return AskedAndStarted(asked=asked, then=starts.reconciling(desk, row.intent.book))
 
 
 def _journal(desk: Desk, by: By) -> AbstractContextManager[Journal]:

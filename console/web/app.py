@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 
 from console.desk import Desk
+from console.execution_start import STARTS, Starts
 from console.web import changing, reading
 from console.web.described import describe
 from console.web.gate import Access, Application, Gate
@@ -65,10 +66,11 @@ def build_app(
     access: Access,
     pages: Pages | None = None,
     clocks: Clocks | None = None,
+    starts: Starts = STARTS,
 ) -> FastAPI:
     """Return the whole application, without the gate; raises `TypeError` where a route declares no role.
 
-    `app.state` has `desk`, `clocks` and `sessions`. `gated` puts the gate before it.
+    `app.state` has `desk`, `clocks`, `starts` and `sessions`. `gated` puts the gate before it.
     """
     pages, clocks = pages or Pages(), clocks or Clocks()
     app = FastAPI(
@@ -82,6 +84,7 @@ def build_app(
     app.state.desk = desk
     app.state.access = access
     app.state.clocks = clocks
+    app.state.starts = starts
     app.state.sessions = Sessions()
     app.state.answers = Answers(console_folder(desk.settings))
     for api in (reading.router, changing.router):

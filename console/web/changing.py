@@ -283,7 +283,9 @@ def _answered(
     by = _by(request, body, key, dry_run=dry_run)
     desk = desk_of(request)
     seen = Shown(payload_hash=body.payload_hash, version=body.version)
-    return _told(request, doing.answer(desk, find_intent(desk, identity), what, seen=seen, by=by), by)
+    row = find_intent(desk, identity)
+    done = doing.answer(desk, row, what, seen=seen, by=by, starts=request.app.state.starts)
+    return _told(request, done, by)
 
 
 def _asked_of_order(
@@ -292,7 +294,9 @@ def _asked_of_order(
     by = _by(request, body, key, dry_run=dry_run)
     desk = desk_of(request)
     row = find_intent(desk, identity)
-    return _told(request, doing.ask_of_order(desk, row, kind, version=body.version, by=by), by)
+    starts = request.app.state.starts
+    done = doing.ask_of_order(desk, row, kind, version=body.version, by=by, starts=starts)
+    return _told(request, done, by)
 
 
 def _by(request: Request, body: Asked, key: str | None, *, dry_run: bool) -> By:

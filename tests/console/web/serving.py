@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import uvicorn
 from console.book_outlines import read_book_outlines
 from console.console_site import build_site
 from console.desk import Desk
+from console.execution_start import How, Started, Starts, start_execution
 from console.lake_pointers import LakePointers
 from console.web.app import Clocks, gated
 from console.web.gate import Access
@@ -59,10 +60,13 @@ class Clock:
 
 
 class Console:
-    """Ask a served console; who asks is named by a role, whose token is made on first use."""
+    """Ask a served console; who asks is named by a role, whose token is made on first use.
 
-    def __init__(self, desk: Desk, access: Access, app: Any, clock: Clock, port: int) -> None:
-        self.desk, self.access, self.app, self.clock, self.port = desk, access, app, clock, port
+    `started` is what it was asked to start, by name and book: nothing is, so that no test runs the graph.
+    """
+
+    def __init__(self, desk: Desk, app: Any, clock: Clock, port: int, started: list[tuple[str, str]]) -> None:
+        self.desk, self.app, self.clock, self.port, self.started = desk, app, clock, port, started
         self.tokens = Tokens(console_folder(desk.settings))
         self.links = Links(console_folder(desk.settings))
         self._secrets: dict[Role, str] = {}
@@ -118,6 +122,22 @@ class Console:
         return str(actor.csrf_token)
 
 
+def noting(started: list[tuple[str, str]]) -> Starts:
+    """Give what starts no process, and notes what it was asked to start and for which book."""
+
+    def execution(desk: Desk, book: str, session: date) -> Started:
+        if desk.journal.run_control().kill_switch_on:
+            return start_execution(desk, book, session)  # which starts nothing then, and says why
+        started.append(("execute", book))
+        return Started(how=How.PROCESS, told="started in a process of its own")
+
+    def reconciling(_: Desk, book: str) -> Started:
+        started.append(("reconcile", book))
+        return Started(how=How.PROCESS, told="started in a process of its own")
+
+    return Starts(execution=execution, reconciling=reconciling)
+
+
 def desk_in(state_dir: Path, **settings: Any) -> Desk:
     """Give a desk on a state folder, as the server holds it."""
     made = settings_in(state_dir, **settings)
@@ -138,9 +158,10 @@ def console_on(state_dir: Path, **changes: Any) -> Iterator[Console]:
         bind = Bind(port=port)
         access = Access(**{"origins": bind.access.origins, **changes})
         clocks = Clocks(now=lambda: clock.instant, at_s=lambda: clock.seconds)
-        app = build_site(desk, access=access, clocks=clocks)
+        started: list[tuple[str, str]] = []
+        app = build_site(desk, access=access, clocks=clocks, starts=noting(started))
         with served(gated(app), bind, listening):
-            yield Console(desk, access, app, clock, port)
+            yield Console(desk, app, clock, port, started)
 
 
 @contextmanager

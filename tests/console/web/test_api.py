@@ -70,23 +70,10 @@ def journal(console, decided):
 
 
 @pytest.fixture
-def started(monkeypatch):
-    """Stand in for what starts runs, so that no test starts the graph; remember what was started."""
-    from console import doing
-    from console.execution_apart import Started
-
-    calls = []
-
-    def start(what):
-        def note(desk, book, *session):
-            calls.append((what, book))
-            return Started(how="process", run_id="", message="")
-
-        return note
-
-    monkeypatch.setattr(doing, "start_execution", start("execute"))
-    monkeypatch.setattr(doing, "start_reconciling", start("reconcile"))
-    return calls
+def started(console):
+    """Give what the console is asked to start from here on."""
+    console.started.clear()
+    return console.started
 
 
 def look(console, path, *, role=Role.VIEWER):

@@ -40,16 +40,8 @@ FEW = settings(
 @pytest.fixture(scope="module")
 def console(tmp_path_factory):
     """Give a console with an intent that waits, which starts no run for anybody."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        console_on(tmp_path_factory.mktemp("desk"), requests=UNLIMITED, failed_sign_ins=UNLIMITED) as served,
-    ):
-        from console import doing
-        from console.execution_apart import Started
-
-        nothing = Started(how="process", run_id="", message="")
-        patch.setattr(doing, "start_execution", lambda *_: nothing)
-        patch.setattr(doing, "start_reconciling", lambda *_: nothing)
+    folder = tmp_path_factory.mktemp("desk")
+    with console_on(folder, requests=UNLIMITED, failed_sign_ins=UNLIMITED) as served:
         served.desk.settings.profile_dir.mkdir(parents=True, exist_ok=True)
         with SqlJournal(served.desk.settings.journal_url) as journal:
             states.a_pending_intent(journal)
