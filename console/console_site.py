@@ -22,5 +22,5 @@ def build_site(
     desk: Desk, *, access: Access, clocks: Clocks | None = None, starts: Starts = STARTS
 ) -> FastAPI:
     """Return the application with its pages, without the gate; `starts` begins what somebody decided."""
-    pages = Pages(routers=(pages_router(starts.execution),), static=STATIC, error_page=error_page)
+    pages = Pages(routers=(pages_router(),), static=STATIC, error_page=error_page)
     return build_app(desk, access=access, pages=pages, clocks=clocks, starts=starts)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from shlex import quote
 
 from console.agreement import disagreements
 from console.book_outlines import BookOutline
@@ -119,6 +120,12 @@ def _halts(desk: Desk, book: str | None) -> tuple[Halt, ...]:
 def _halted(halt: Halt) -> str:
     what = f"{halt.symbol} of {halt.account}" if halt.symbol else f"account {halt.account}"
     return f"{what} is halted since {instant(halt.changed_at)}, {halt.reason}"
+
+
+def lifting(halt: Halt) -> str:
+    """Return the command that ends a halt, safe to paste: a symbol is whatever a feed calls one."""
+    account, symbol = quote(halt.account), quote(halt.symbol)
+    return f"trading resume --account {account}{f' --symbol {symbol}' if halt.symbol else ''} --reason TEXT"
 
 
 def _given_up(desk: Desk, outbox: Sequence[OutboxMessage]) -> dict[str, int]:
@@ -261,16 +268,7 @@ def _next(
         commands.append("trading resume --reason TEXT")
     if halts or any(row.unknown for row in books):
         commands.append("trading reconcile")
-    commands += [
-        " ".join(
-            [
-                f"trading resume --account {halt.account}",
-                *([f"--symbol {halt.symbol}"] if halt.symbol else []),
-                "--reason TEXT",
-            ]
-        )
-        for halt in halts
-    ]
+    commands += [lifting(halt) for halt in halts]
     if any(row.pending for row in books):
         commands.append("trading approvals list")
     commands += [

@@ -16,6 +16,7 @@ from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.funnel import Funnel, funnel_of, is_blocked
 from console.render import counted, instant
+from trading.control import cooling
 from trading.journal import JournalIntent, RunControl, SessionRecord
 from trading.lifecycle import IntentState
 
@@ -111,6 +112,8 @@ def _held_as_a_whole(
         return Stop("settle", reason, (f"trading report --book {book.name} --session {session}",))
     if not is_over and (halted := _halted_account(desk, book, again)):
         return halted
+    if not is_over and (open_breaker := _breaker_open(desk, book, session, again)):
+        return open_breaker
     if record.decided_at is None:
         return Stop("decisions", "the book was opened, and nothing was decided yet", (again,))
     return None
@@ -152,6 +155,19 @@ def _halted_account(desk: Desk, book: BookOutline, again: str) -> Stop | None:
     commands = ("trading reconcile", f"trading resume --account {halt.account} --reason TEXT", again)
     said = f"account {halt.account} halted since {instant(halt.changed_at)}: {halt.reason}"
     return Stop("reconciliation", said, commands, ExitCode.ATTENTION)
+
+
+def _breaker_open(desk: Desk, book: BookOutline, session: date, again: str) -> Stop | None:
+    """Return that failed executions opened the account's breaker, `None` where it is closed."""
+    now = desk.act_at(book.name, session)
+    found = cooling(desk.journal.cooldowns(), account=book.account, lane=desk.lane, now=now)
+    if found is None:
+        return None
+    said = (
+        f"breaker open: account {found.account} cools down until {instant(found.until)} after "
+        f"{counted(found.failures, 'failed execution')}, {found.reason}; what lowers risk goes on"
+    )
+    return Stop("run control", said, ("trading stuck", again), ExitCode.ATTENTION)
 
 
 def _first_at_zero(

@@ -11,9 +11,11 @@ from datetime import datetime
 from console.actions import confirmation_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
+from console.freshness import freshness_of
 from console.serving import address, serving_port
 from resources.settings import Profile
 from trading.clock import Phase
+from trading.control import RunState, cooling, state_of
 from trading.journal import RunControl
 
 PAGES = (
@@ -51,11 +53,14 @@ class ExchangeTime:
 class Frame:
     """Hold what every page shows. `dagster` is where the graph's pages answer, empty while they do not.
 
-    `confirm` is the word that ends the halt in force, empty without one; `timezone` is the operator's.
+    `state` is the one that holds back most of any account; `stale` says that quotes are behind. `confirm` is
+    the word that ends the halt in force, empty without one; `timezone` is the operator's.
     """
 
     mode: str
     control: RunControl
+    state: RunState
+    stale: bool
     confirm: str
     times: tuple[ExchangeTime, ...]
     timezone: str
@@ -72,12 +77,24 @@ def frame_of(desk: Desk, visitor: Visitor, path: str) -> Frame:
     return Frame(
         mode=desk.lane,
         control=control,
+        state=state_of(control, is_cooling=_is_cooling(desk)),
+        stale=freshness_of(desk).stale,
         confirm=confirmation_of(control) if control.kill_switch_on else "",
         times=_times(desk),
         timezone=desk.settings.display_timezone,
         dagster=address(port) if port is not None else "",
         visitor=visitor,
         path=path,
+    )
+
+
+def _is_cooling(desk: Desk) -> bool:
+    """Say whether the breaker of some book's account is open."""
+    cooldowns = desk.journal.cooldowns()
+    return bool(cooldowns) and any(
+        cooling(cooldowns, account=book.account, lane=desk.lane, now=at) is not None
+        for book in desk.books.values()
+        if (at := exchange_now(desk, book)) is not None
     )
 
 

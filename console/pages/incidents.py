@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.desk import Desk
+from console.status import lifting
 from console.stuck import Stuck, stuck_of
 from trading.findings import STUCK_AFTER, remedy_of
-from trading.journal import Halt, Incident, JournalEvent, OutboxMessage
+from trading.journal import Cooldown, Halt, Incident, JournalEvent, OutboxMessage
 
 FINDINGS_SHOWN = 50
 MESSAGES_SHOWN = 20
@@ -26,10 +27,19 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incidents:
-    """Hold the page, the latest first; `finding_count` is of all there are."""
+class HaltShown:
+    """Hold one halt of an account or an instrument, and the commands that end it."""
 
-    halts: tuple[Halt, ...]
+    halt: Halt
+    next: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incidents:
+    """Hold the page, the latest first; `finding_count` is of all, `cooldowns` are those over as well."""
+
+    halts: tuple[HaltShown, ...]
+    cooldowns: tuple[Cooldown, ...]
     findings: tuple[Finding, ...]
     finding_count: int
     stuck: tuple[Stuck, ...]
@@ -42,7 +52,10 @@ def incidents_of(desk: Desk) -> Incidents:
     incidents = desk.journal.incidents()
     messages = desk.journal.outbox()
     return Incidents(
-        halts=tuple(desk.journal.halts()),
+        halts=tuple(
+            HaltShown(halt=halt, next=("trading reconcile", lifting(halt))) for halt in desk.journal.halts()
+        ),
+        cooldowns=tuple(row for row in desk.journal.cooldowns() if row.lane == desk.lane),
         findings=tuple(
             Finding(incident=row, remedy=remedy_of(row.kind)) for row in incidents[: -FINDINGS_SHOWN - 1 : -1]
         ),

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from datetime import date
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from console.actions import Answer, Shown, answer_intent, halt, pause, resume
+from console import doing
+from console.actions import Answer, Shown
 from console.approvals import pending_of, preview
 from console.book_outlines import BookOutline, require_book
 from console.desk import Desk
 from console.effective import effective
-from console.execution_start import StartExecution, start_execution
 from console.explain import explained
 from console.history import SESSIONS_SHOWN
 from console.holdings import holdings_of
@@ -35,7 +35,7 @@ from console.web.identities import Actor, Role
 from console.web.permission import actor_of, csrf_token, needs
 from console.web.problems import Problem
 from console.why import why
-from trading.journal import JournalIntent
+from trading.journal import JournalIntent, RunControlAction
 from trading.values import IntentId
 
 TEXT_MAX = 500
@@ -47,14 +47,14 @@ BookQuery = Annotated[str | None, Query(max_length=TEXT_MAX)]
 SessionQuery = Annotated[date | None, Query()]
 
 
-def pages_router(start: StartExecution = start_execution) -> APIRouter:
-    """Return the routes of all pages; `start` begins an execution once somebody approved it."""
+def pages_router() -> APIRouter:
+    """Return the routes of all pages."""
     router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
     _overview_routes(router)
     _session_routes(router)
     _intent_routes(router)
     _incident_routes(router)
-    _approval_routes(router, start)
+    _approval_routes(router)
     _control_routes(router)
     return router
 
@@ -189,7 +189,7 @@ def _incident_routes(router: APIRouter) -> None:
 # -------------------------------------------------------------------------------- deciding
 
 
-def _approval_routes(router: APIRouter, start: StartExecution) -> None:
+def _approval_routes(router: APIRouter) -> None:
     @router.get("/approvals", dependencies=[needs(Role.VIEWER)])
     def approvals(request: Request) -> str:
         rows = pending_of(_desk(request))
@@ -203,8 +203,13 @@ def _approval_routes(router: APIRouter, start: StartExecution) -> None:
     @router.get("/approvals/{identity}", dependencies=[needs(Role.VIEWER)])
     def previewed(request: Request, identity: str) -> str:
         desk = _desk(request)
-        view = preview(desk, find_intent(desk, identity))
-        return page("preview.html", {"frame": _frame(request, "/approvals"), "view": view})
+        row = find_intent(desk, identity)
+        values = {
+            "frame": _frame(request, "/approvals"),
+            "view": preview(desk, row),
+            "chain": desk.journal.chain(row.intent_id),
+        }
+        return page("preview.html", values)
 
     @router.post("/approvals/{identity}/approve", dependencies=[needs(Role.TRADER)])
     def approve(
@@ -215,7 +220,7 @@ def _approval_routes(router: APIRouter, start: StartExecution) -> None:
         reason: ReasonForm,
     ) -> str:
         seen = Shown(payload_hash=payload_hash, version=version)
-        return _answered(request, identity, (Answer.APPROVE, seen, reason), start)
+        return _answered(request, identity, Answer.APPROVE, seen, reason)
 
     @router.post("/approvals/{identity}/reject", dependencies=[needs(Role.TRADER)])
     def reject(
@@ -226,32 +231,28 @@ def _approval_routes(router: APIRouter, start: StartExecution) -> None:
         reason: ReasonForm,
     ) -> str:
         seen = Shown(payload_hash=payload_hash, version=version)
-        return _answered(request, identity, (Answer.REJECT, seen, reason), None)
+        return _answered(request, identity, Answer.REJECT, seen, reason)
 
 
-def _answered(
-    request: Request, identity: str, answer: tuple[Answer, Shown, str], start: StartExecution | None
-) -> str:
+def _answered(request: Request, identity: str, what: Answer, seen: Shown, reason: str) -> str:
     """Store an answer, start what it allows, and return the page that says so."""
     desk = _desk(request)
-    given, seen, reason = answer
     row = desk.journal.intent(IntentId(identity))
-    with desk.open_journal() as journal:
-        view = answer_intent(
-            journal,
-            row.intent_id,
-            given,
-            seen=seen,
-            actor=actor_of(request).name,
-            reason=reason,
-            now=desk.act_at(row.intent.book, row.intent.session),
-        )
-    started = start(desk, view.book, row.intent.session) if start is not None else None
+    by = _by(request, reason)
+    done = doing.answer(desk, row, what, seen=seen, by=by, starts=request.app.state.starts)
     frame = _frame(request, "/approvals")
-    is_in_dagster = started is not None and started.run_id and frame.dagster
-    run_link = f"{frame.dagster}/runs/{started.run_id}" if started and is_in_dagster else ""
-    values = {"frame": frame, "view": view, "started": started.told if started else "", "run_link": run_link}
+    run = done.execution.run_id
+    values = {
+        "frame": frame,
+        "view": done.answered,
+        "execution": done.execution,
+        "run_link": f"{frame.dagster}/runs/{run}" if run and frame.dagster else "",
+    }
     return page("answered.html", values)
+
+
+def _by(request: Request, reason: str) -> doing.By:
+    return doing.By(actor=actor_of(request).name, reason=reason)
 
 
 def _control_routes(router: APIRouter) -> None:
@@ -261,27 +262,21 @@ def _control_routes(router: APIRouter) -> None:
 
     @router.post("/halt", dependencies=[needs(Role.TRADER)])
     def halted(request: Request, reason: ReasonForm) -> Response:
-        with _desk(request).open_journal() as journal:
-            halt(journal, actor=actor_of(request).name, reason=reason, now=_now(request))
-        return _led_to("/")
+        return _changed(request, RunControlAction.HALT, reason)
 
     @router.post("/pause", dependencies=[needs(Role.TRADER)])
     def paused(request: Request, reason: ReasonForm) -> Response:
-        with _desk(request).open_journal() as journal:
-            pause(journal, actor=actor_of(request).name, reason=reason, now=_now(request))
-        return _led_to("/")
+        return _changed(request, RunControlAction.PAUSE, reason)
 
     @router.post("/resume", dependencies=[needs(Role.ADMIN)])
     def resumed(request: Request, reason: ReasonForm, confirm: SeenForm = "") -> Response:
-        with _desk(request).open_journal() as journal:
-            resume(
-                journal,
-                confirmed=confirm or None,
-                actor=actor_of(request).name,
-                reason=reason,
-                now=_now(request),
-            )
-        return _led_to("/")
+        return _changed(request, RunControlAction.RESUME, reason, confirmed=confirm)
+
+
+def _changed(request: Request, action: RunControlAction, reason: str, *, confirmed: str = "") -> Response:
+    """Change run control, and lead to the page that shows it."""
+    doing.change_control(_desk(request), action, by=_by(request, reason), confirmed=confirmed or None)
+    return _led_to("/")
 
 
 # -------------------------------------------------------------------------------- what a request brings
@@ -290,10 +285,6 @@ def _control_routes(router: APIRouter) -> None:
 def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
-
-
-def _now(request: Request) -> Any:
-    return request.app.state.clocks.now()
 
 
 def _frame(request: Request, path: str) -> Frame:

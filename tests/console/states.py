@@ -106,11 +106,11 @@ def a_filled_intent(journal):
     return filled(journal, *a_prepared_intent(journal))
 
 
-def filled(journal, row, order):
+def filled(journal, row, order, *, broker_order_id="b-77", execution_id="exe-123456"):
     """Fill an order whole; give its intent, the order and the fill."""
     intent = row.intent
     at_broker = {
-        "broker_order_id": "b-77",
+        "broker_order_id": broker_order_id,
         "client_order_id": order.client_order_id,
         "symbol": intent.symbol,
         "side": intent.side,
@@ -119,7 +119,7 @@ def filled(journal, row, order):
     working = BrokerOrder(**at_broker, filled_quantity=0, status=OrderStatus.WORKING)
     journal.acknowledge(row.intent_id, epoch=row.epoch, order=working, now=OPEN)
     fill = Fill(
-        execution_id="exe-123456",
+        execution_id=execution_id,
         client_order_id=order.client_order_id,
         intent_id=row.intent_id,
         symbol=intent.symbol,

@@ -18,16 +18,18 @@ from tests.console.states import (
     BEFORE,
     NOW,
     OF,
+    OPEN,
     OPENED,
     SESSION,
     a_blocked_intent,
     a_filled_intent,
     a_parked_intent,
     a_pending_intent,
+    a_prepared_intent,
     an_approved_intent,
     decided,
 )
-from trading.journal import RunControlAction
+from trading.journal import CooldownRules, RunControlAction
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NONE = pa.table({"symbol": pa.array([], pa.string())})
@@ -123,6 +125,13 @@ def account_halted(journal, lake):
     )
 
 
+def breaker_open(journal, lake):
+    """Have one execution fail, and let that be enough."""
+    row, _ = a_prepared_intent(journal)
+    journal.refuse(row.intent_id, epoch=row.epoch, reason="insufficient funds", now=OPEN)
+    journal.cool_down(account=row.account, lane=row.lane, rules=CooldownRules(failures_max=1), now=OPEN)
+
+
 HOLIDAY, PAST_THE_DATA, BEFORE_THE_DATA = date(2013, 2, 18), date(2013, 3, 4), date(2000, 3, 1)
 
 ANSWERS = [
@@ -144,6 +153,7 @@ ANSWERS = [
     pytest.param(parked, None, "executed", "outcome not proven", 3, id="outcome not proven"),
     pytest.param(carried, None, "settle", "by anna: the broker was down", 0, id="carried"),
     pytest.param(account_halted, None, "reconciliation", "account SIM-FIVE halted", 3, id="account halted"),
+    pytest.param(breaker_open, None, "run control", "breaker open: account SIM-FIVE", 3, id="breaker open"),
     pytest.param(
         controlled(RunControlAction.PAUSE, pending), None, "run control", "paused by ben", 3, id="paused"
     ),

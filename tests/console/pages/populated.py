@@ -40,6 +40,8 @@ class Texts:
     actor: str = "ben"
     finding: str = "the broker holds 7 shares more"
     alert: str = "drawdown 11 % is over 10 %"
+    broker_order_id: str = "b-77"
+    execution_id: str = "exe-123456"
 
 
 def populate(state_dir: Path, texts: Texts | None = None) -> Path:
@@ -109,7 +111,12 @@ def _latest(journal: SqlJournal, lake: Lake, texts: Texts, opened: Book) -> None
         decisions_sha="sha",
         now=NOW,
     )
-    filled(journal, *prepared(journal, rows[2], book_at_open=opened))
+    filled(
+        journal,
+        *prepared(journal, rows[2], book_at_open=opened),
+        broker_order_id=texts.broker_order_id,
+        execution_id=texts.execution_id,
+    )
     symbols = [texts.pending, texts.blocked, texts.filled]
     prices = {"symbol": symbols, "close_micros": [100_000_000] * 3}
     quotes = lake.write(("us_five", "market_quotes"), str(BEFORE), pa.table(prices))

@@ -233,14 +233,14 @@ def test_an_approval_is_bound_to_what_was_shown_and_says_how_it_goes_on(changing
     stale = changing.post(f"/approvals/{row.intent_id}/approve", **{**given, "version": "7"})
     other = changing.post(f"/approvals/{row.intent_id}/approve", **{**given, "payload_hash": "0" * 64})
     silent = changing.post(f"/approvals/{row.intent_id}/approve", **{**given, "reason": " "})
-    changing.post("/halt", reason="a look first")
     approved = changing.post(f"/approvals/{row.intent_id}/approve", **given)
     again = changing.post(f"/approvals/{row.intent_id}/approve", **given)
 
     assert [reply.status for reply in (stale, other, silent, approved, again)] == [409, 409, 400, 200, 409]
     text = words_of(approved.body.decode())
     assert "approved by anna: read the news" in text
-    assert "not started: halted by anna" in text
+    assert "Execution: started in a process of its own" in text
+    assert changing.console.started == [("execute", "us_five")]
     assert changing.intent("AAPL").state is IntentState.APPROVED
 
 

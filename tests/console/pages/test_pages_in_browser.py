@@ -1,0 +1,323 @@
+"""The operator's pages in a real browser: few clicks, a phone's width, no script, hostile text, renewal.
+
+One browser and, for each kind of desk, one server. What the pages say is test_pages_shown.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.console.pages.populated import Texts, populate
+from tests.console.states import SESSION
+from tests.console.web.serving import Console, console_on
+from trading.journal import RunControlAction
+from trading.lifecycle import IntentState
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the pages are not looked at"),
+]
+
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+SHOWN_MS = 60_000
+"""How long a page may take on a busy machine; it is looked at as soon as it is there."""
+
+CLICKS_MAX = 3
+RENEWED_MS = 6_000
+"""A page has asked again by then, in its own time."""
+PHONE = {"width": 390, "height": 844}
+
+HOSTILE = Texts(
+    pending="<script>window.taken=1</script>",
+    blocked="\"><img src=x onerror=window.taken=1>'",
+    filled="\u202egnirts \u05e9\u05dc\u05d5\u05dd \u2067end",
+    held="W" * 300,
+    rationale="</bdi></p><script>window.taken=1</script>{{ 7 * 7 }} ${7*7} " + "R" * 300,
+    reason="<svg onload=window.taken=1>\u202ereversed " + "x" * 300,
+    actor="<b onmouseover=window.taken=1>ben</b>",
+    finding="javascript:window.taken=1 <iframe srcdoc='<script>parent.taken=1</script>'>",
+    alert="<a href=javascript:window.taken=1>\u2066alert</a>",
+    broker_order_id="b'\"><form action=//evil.example>",
+    execution_id="<style>*{display:none}</style>",
+)
+INJECTED = (
+    "script:not([src]), img, iframe, style, b, svg[onload], [onerror], [onmouseover], form[action^='//']"
+)
+
+
+class Walker:
+    """Be a person at a browser who counts clicks."""
+
+    def __init__(self, page: Any, console: Console) -> None:
+        self.page, self.console, self.clicks = page, console, 0
+        self.url = f"http://127.0.0.1:{console.port}"
+
+    def opens(self, path: str) -> None:
+        """Open a page by its address; where a walk begins."""
+        self.page.goto(f"{self.url}{path}")
+        self.clicks = 0
+
+    def clicks_on(self, role: str, name: str) -> None:
+        """Click the first of a role by its name."""
+        self.page.get_by_role(role, name=name).first.click()
+        self.clicks += 1
+
+    def opens_halt(self) -> None:
+        """Unfold what HALT asks for."""
+        self.page.locator("details.halt > summary").click()
+        self.clicks += 1
+
+    def writes(self, label: str, text: str) -> None:
+        """Write into a field by its label."""
+        self.page.get_by_label(label, exact=True).locator("visible=true").fill(text)
+
+    def reads(self, text: str) -> None:
+        """Wait until a text is there."""
+        self.page.get_by_text(text).locator("visible=true").first.wait_for()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def populated(tmp_path_factory) -> Iterator[Console]:
+    """Serve a desk to look at."""
+    with console_on(populate(tmp_path_factory.mktemp("looked at"))) as console:
+        yield console
+
+
+@pytest.fixture
+def changing(tmp_path) -> Iterator[Console]:
+    """Serve a desk of one test's own, which notes what it was asked to execute."""
+    with console_on(populate(tmp_path / "state")) as console:
+        yield console
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Iterator[Console]:
+    with console_on(populate(tmp_path_factory.mktemp("hostile"), HOSTILE)) as console:
+        yield console
+
+
+def signed_in(browser, console: Console, **options: Any) -> Iterator[Walker]:
+    """Open a browser of its own, in by a one-time link, that remembers what its scripts complained of."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(SHOWN_MS)
+    page.complaints = []
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
+    page.on("dialog", lambda dialog: (page.complaints.append(dialog.message), dialog.dismiss()))
+    code = console.links.issue(name="anna", role=_admin(), now=console.clock.instant)
+    page.goto(f"http://127.0.0.1:{console.port}/sign-in?code={code}")
+    yield Walker(page, console)
+    context.close()
+
+
+def _admin():
+    from console.web.identities import Role
+
+    return Role.ADMIN
+
+
+@pytest.fixture
+def walker(browser, populated) -> Iterator[Walker]:
+    yield from signed_in(browser, populated)
+
+
+@pytest.fixture
+def acting(browser, changing) -> Iterator[Walker]:
+    yield from signed_in(browser, changing)
+
+
+@pytest.fixture
+def without_script(browser, changing) -> Iterator[Walker]:
+    yield from signed_in(browser, changing, java_script_enabled=False, viewport=PHONE)
+
+
+@pytest.fixture
+def at_hostile(browser, hostile) -> Iterator[Walker]:
+    yield from signed_in(browser, hostile, viewport=PHONE)
+
+
+def intent_of(console: Console, symbol: str):
+    rows = console.desk.journal.intents(book="us_five", lane="simulated", session=SESSION)
+    return next(row for row in rows if row.intent.symbol == symbol)
+
+
+def pages_of(console: Console) -> list[str]:
+    ids = [
+        row.intent_id
+        for row in console.desk.journal.intents(book="us_five", lane="simulated", session=SESSION)
+    ]
+    one_each = [f"/{page}/{ids[-1]}" for page in ("intents", "trace", "approvals")]
+    lists = ["/", "/approvals", "/intents", "/orders", "/positions", "/incidents", "/settings", "/why"]
+    return [*lists, "/resume", "/search?q=AAPL", "/search?q=nothing-here", *one_each]
+
+
+# -------------------------------------------------------------------------------- few clicks
+
+
+def test_the_morning_check_takes_no_click(walker):
+    walker.opens("/")
+
+    for text in ("awaiting approval", "filled", "Session P&L", "quotes until", "Why?"):
+        walker.reads(text)
+    assert walker.page.complaints == []
+
+
+def test_a_block_is_explained_in_two_clicks(walker):
+    walker.opens("/")
+    walker.clicks_on("link", "1 blocked")
+    walker.clicks_on("link", "BUY IBM")
+    walker.reads("Stopped by symbol cap")
+    walker.reads("200,000.00 USD")
+
+    assert walker.clicks <= CLICKS_MAX
+    assert walker.page.complaints == []
+
+
+def test_an_order_is_traced_in_two_clicks_or_by_its_id(walker):
+    walker.opens("/")
+    walker.clicks_on("link", "Orders")
+    walker.clicks_on("link", "BUY 10 MSFT")
+    walker.reads("exe-123456")
+    by_clicks = walker.clicks
+
+    walker.opens("/")
+    walker.writes("Search by id, symbol or session", "b-77")
+    walker.clicks_on("button", "Search")
+    walker.clicks_on("link", "Trace it from quotes to P&L")
+    walker.reads("exe-123456")
+
+    assert max(by_clicks, walker.clicks) <= CLICKS_MAX
+    assert walker.page.complaints == []
+
+
+def test_a_halt_and_a_resume_take_two_clicks_each_and_name_each_other(acting):
+    walker = acting
+    walker.opens("/positions")
+    walker.opens_halt()
+    walker.writes("Why", "prices look wrong")
+    walker.clicks_on("button", "Halt all trading")
+    walker.reads("■ HALTED")
+    walker.reads("prices look wrong")
+    halting = walker.clicks
+    was_on = walker.console.desk.journal.run_control().kill_switch_on
+
+    walker.opens("/")
+    walker.clicks_on("link", "Resume…")
+    walker.writes("Why it is over", "prices are right again")
+    walker.clicks_on("button", "End this halt")
+    walker.reads("▶ running")
+
+    assert max(halting, walker.clicks) <= CLICKS_MAX
+    assert (was_on, walker.console.desk.journal.run_control().kill_switch_on) == (True, False)
+    assert walker.page.complaints == []
+
+
+def test_an_approval_takes_two_clicks_on_a_phone_without_script(without_script):
+    walker = without_script
+    walker.opens("/")
+    walker.clicks_on("link", "Look at BUY 700 AAPL")
+    walker.reads("momentum and value agree")
+    walker.writes("Why approve", "read the news")
+    walker.clicks_on("button", "Approve and execute")
+    walker.reads("started in a process of its own")
+
+    assert walker.clicks <= CLICKS_MAX
+    assert intent_of(walker.console, "AAPL").state is IntentState.APPROVED
+    assert walker.console.started == [("execute", "us_five")]
+
+
+def test_a_halt_works_on_a_phone_without_script(without_script):
+    walker = without_script
+    walker.opens("/orders")
+    walker.opens_halt()
+    walker.writes("Why", "no script here")
+    walker.clicks_on("button", "Halt all trading")
+    walker.reads("■ HALTED")
+    walker.clicks_on("link", "Resume…")
+    walker.writes("Why it is over", "it is over")
+    walker.clicks_on("button", "End this halt")
+
+    assert walker.clicks <= 2 * CLICKS_MAX
+    assert not walker.console.desk.journal.run_control().kill_switch_on
+
+
+# -------------------------------------------------------------------------------- renewal
+
+
+def test_a_page_renews_itself_and_says_when_it_no_longer_does(acting):
+    walker = acting
+    walker.page.clock.install()
+    walker.opens("/")
+    walker.reads("▶ running")
+    with walker.console.desk.open_journal() as journal:
+        journal.set_run_control(
+            RunControlAction.PAUSE, actor="ben", reason="lunch", now=walker.console.clock.instant
+        )
+    walker.page.clock.fast_forward(RENEWED_MS)
+    walker.reads("‖ PAUSED")
+    walker.reads("PAUSED by ben: lunch")
+    renewed_without_complaint = list(walker.page.complaints)
+    walker.page.context.clear_cookies()
+    walker.page.clock.fast_forward(RENEWED_MS)
+    walker.reads("This page is not renewing itself")
+
+    assert renewed_without_complaint == []
+
+
+# -------------------------------------------------------------------------------- a phone, and hostile text
+
+
+def test_no_page_is_wider_than_a_phone(browser, populated):
+    for walker in signed_in(browser, populated, viewport=PHONE):
+        for path in pages_of(populated):
+            walker.opens(path)
+            width = walker.page.evaluate("document.documentElement.scrollWidth")
+            assert width <= PHONE["width"], path
+
+
+def test_hostile_text_stays_text_on_every_page_and_fits_a_phone(at_hostile):
+    walker, seen = at_hostile, ""
+    for path in [*pages_of(walker.console), "/search?q=%3Cscript%3Ewindow.taken=1%3C/script%3E"]:
+        walker.opens(path)
+        if walker.page.locator("details:not(.halt)").count():
+            walker.page.locator("details:not(.halt) > summary").first.click()
+        found = walker.page.evaluate(
+            """injected => ({
+                taken: window.taken === undefined ? "" : String(window.taken),
+                injected: document.querySelectorAll(injected).length,
+                width: document.documentElement.scrollWidth,
+                text: document.body.innerText,
+            })""",
+            INJECTED,
+        )
+        seen += found["text"]
+
+        assert (found["taken"], found["injected"]) == ("", 0), path
+        assert found["width"] <= PHONE["width"], path
+    for text in (HOSTILE.pending, HOSTILE.blocked, HOSTILE.filled, HOSTILE.held, HOSTILE.actor):
+        assert text in seen, text
+    for text in (HOSTILE.finding, HOSTILE.alert, HOSTILE.broker_order_id, HOSTILE.execution_id):
+        assert text in seen, text
+    assert "{{ 7 * 7 }} ${7*7}" in seen
+    errors = [text for text in walker.page.complaints if "404" not in text]
+    assert errors == []
