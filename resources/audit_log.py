@@ -277,6 +277,9 @@ def _agreed(journal: Events, path: Path, log: BinaryIO, signed: Link) -> Link:
     stored = _event(journal, event.seq)
     if stored is None or _line(stored) != line:
         raise JournalError(f"audit log {path}: its last line is not the journal's event; {_KEEP}")
+    if stored.seq >= signed.seq:
+        # All lines that were signed are there, and fewer bytes: none is missing, one was changed.
+        raise JournalError(f"audit log {path}: was changed before line {signed.seq}; {_KEEP}")
     return Link(stored.seq, stored.hash, instant_text(stored.at), end)
 
 

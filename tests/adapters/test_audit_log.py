@@ -459,6 +459,22 @@ def test_the_full_look_finds_what_was_changed_before_the_last_checkpoint(journal
     assert audit.verify_all() == BadEntry(1, 1, "hash is not that of the content")
 
 
+@pytest.mark.parametrize("growth", [0, 3])
+def test_a_log_shortened_in_its_middle_is_never_gone_on_with(journal, log, growth):
+    project(journal, log)
+    lines = log.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace("tést".encode(), b"t", 1)
+    log.write_bytes(b"".join(lines))
+    changed = log.read_bytes()
+    speak(journal, growth)
+
+    for _ in range(2):
+        with pytest.raises(JournalError, match="was changed before line 12"):
+            project(journal, log)
+        assert verify_end(journal, log).line == 3
+    assert log.read_bytes() == changed
+
+
 def test_the_quick_look_reads_no_more_of_a_longer_log(journal, log):
     project(journal, log)
     log.write_bytes(b"x" * 999 + log.read_bytes()[999:])
