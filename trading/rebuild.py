@@ -160,7 +160,7 @@ class _State:
             case "absent_at_broker":
                 order = self.orders[event.body["client_order_id"]]
                 order["absences"] = event.body["absences"]
-                order["first_absent_at"] = order["first_absent_at"] or at
+                order["first_absent_at"] = min(order["first_absent_at"] or at, at)
             case "present_at_broker":
                 order = self.orders[event.body["client_order_id"]]
                 order |= {

@@ -304,6 +304,8 @@ def _ask(run: Run, row: JournalIntent, means: Means) -> None:
                 run.journal.record_absence(row.intent_id, epoch=row.epoch, now=run.now)
             run.parked.append(row.intent_id)
             return
+        if order.first_absent_at is not None and run.now < order.first_absent_at:
+            order = run.journal.record_absence(row.intent_id, epoch=row.epoch, now=run.now)
         follows = after_absence(
             row, order, run.broker.capabilities, is_death_proven=run.is_death_proven, now=run.now
         )

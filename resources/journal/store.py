@@ -681,7 +681,8 @@ class SqlJournal:
                 conn,
                 order,
                 absences=order.absences + 1,
-                first_absent_at=instant_text(order.first_absent_at or now),
+                # A clock that was ahead told the first one too late for ever: it is counted from this look.
+                first_absent_at=instant_text(min(order.first_absent_at or now, now)),
             )
             self._append(
                 conn,

@@ -415,6 +415,22 @@ def test_nobody_ends_an_intent_whose_order_arrived_after_it_was_last_looked_for(
     assert row_of(journal).state == "executed"
 
 
+def test_an_absence_told_by_a_clock_that_was_ahead_is_counted_anew(decided):
+    journal = decided(approved("AAPL"))
+    broker = FakeBroker(
+        capabilities=replace(REMEMBERS, settle_time_s=30),
+        outcomes=[SendOutcome.TIME_OUT, SendOutcome.TIME_OUT],
+    )
+    execute(journal, broker)
+    reconcile(journal, broker, now=CLOSE + timedelta(hours=2))
+    for seconds in (0, 29):
+        reconcile(journal, broker, now=CLOSE + timedelta(seconds=seconds))
+        assert row_of(journal).state == "unknown"
+    reconcile(journal, broker, now=CLOSE + timedelta(seconds=30))
+
+    assert row_of(journal).state == "expired"
+
+
 def test_of_what_is_absent_for_good_only_the_looks_of_the_first_minutes_are_kept(decided):
     journal = decided(approved("AAPL"))
     forgets = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
