@@ -16,7 +16,7 @@ import dagster as dg
 import structlog
 
 from trading.books import BookConfig
-from trading.errors import JournalUnavailable, TradingError
+from trading.errors import JournalBehindLog, JournalUnavailable, TradingError
 from trading.journal import Journal
 from trading.positions import Book, opened_book
 from trading.protocol import WATCHED_SESSIONS
@@ -156,7 +156,8 @@ def refusals_kept(
             yield
         except TradingError as error:
             log.warning("stage_refused", refused_by=type(error).__name__, reason=str(error))
-            if not isinstance(error, JournalUnavailable):
+            # Of a journal that is not the one of its log, nothing more is made.
+            if not isinstance(error, JournalUnavailable | JournalBehindLog):
                 journal.record_refusal(**where, stage=stage, reason=str(error), now=now)
             raise dg.Failure(
                 description=f"{graph.name} {session} {stage}: {error}",

@@ -47,6 +47,23 @@ def after_two(ran):
     return ran[1][DAYS[1]]
 
 
+def test_on_a_journal_that_its_audit_log_does_not_know_nothing_is_decided(after_one, desk_on, tmp_path):
+    desk = desk_on(after_one)
+    before = desk.files()
+    journal = desk.settings.profile_dir / "journal.db"
+    kept = journal.rename(tmp_path / "kept.db")
+    emptied = desk_on(name="desk")
+    stage, told = failure_of(emptied.run("session", DAYS[0]))
+    emptied.journal.close()
+    kept.rename(journal)
+    restored = desk_on(name="desk")
+
+    assert stage == "opening_book"
+    assert "the journal was emptied, or is an older or another one" in told
+    assert {name: sha for name, sha in restored.files().items() if name in before} == before
+    assert restored.run("session", DAYS[1]).success
+
+
 def test_sessions_launched_in_shuffled_order_wait_for_the_one_before_and_end_as_in_order(
     in_order, after_one, desk_on
 ):

@@ -1,7 +1,8 @@
 """The opening book: cash and positions as the session before left them, read from the journal.
 
 It has no upstream edge in the graph (positions → intents would be a circle); its metadata links to the
-positions it continues. A session launched before its predecessor is settled is refused here.
+positions it continues. A session launched before its predecessor is settled is refused here, and so is one on
+a journal that its own audit log does not know: nothing is decided on a history that does not hold.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from trading.audit import AuditLog, Part
 from trading.clock import Clock, Phase
+from trading.errors import JournalBehindLog, JournalError
 from trading.journal import Journal
 from trading.positions import BookRow, book_rows
 from trading.values import Money
@@ -34,6 +37,7 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
     def opening_book(
         context: dg.AssetExecutionContext,
         journal: dg.ResourceParam[Journal],
+        audit_log: dg.ResourceParam[AuditLog],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one line of the book before the session: cash, totals, and each position at cost.
@@ -43,6 +47,7 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
         session = session_of(context)
         now = clocks[graph.name].now(session, Phase.DECIDE)
         with refusals_kept(journal, graph, session, "opening_book", now=now):
+            _check_history(audit_log)
             book = opening_in_journal(journal, graph, session, now=now)
         previous = graph.session_before(session)
         return dg.Output(
@@ -58,3 +63,13 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
         )
 
     return [opening_book]
+
+
+def _check_history(audit_log: AuditLog) -> None:
+    bad = audit_log.verify()
+    if bad is not None and not bad.heals:
+        error = JournalBehindLog if bad.part is Part.JOURNAL else JournalError
+        raise error(
+            f"{bad.reason}: `trading verify` says more; restore the journal and its log before anything is"
+            " decided on them"
+        )
