@@ -245,6 +245,6 @@ class JournalReader:
         if revision != SCHEMA_REVISION:
             raise JournalUnavailable(
                 f"journal {name}: schema {revision or 'none'}, this version reads {SCHEMA_REVISION}:"
-                " run any writing command (as `trading run-once`) once to bring it up to date"
+                " `trading db upgrade` brings it up to date"
             )
         return True
