@@ -54,9 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
     for word in words:
-        # What a terminal sends in another encoding could be neither printed nor kept.
+        # What a terminal sends in another encoding could be neither printed nor kept; no file has a NUL.
         if not _is_text(word):
-            return _refuse(f"argument {word!a}: is not UTF-8 text", ExitCode.USAGE, as_json=as_json)
+            return _refuse(
+                f"argument {word!a}: is not UTF-8 text without NUL", ExitCode.USAGE, as_json=as_json
+            )
     command = typer.main.get_command(make_app())
     try:
         code = command.main(args=words, prog_name="trading", standalone_mode=False)
@@ -88,7 +90,7 @@ def _is_text(word: str) -> bool:
         word.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in word
 
 
 def _root(

@@ -57,7 +57,7 @@ def _lose_the_event() -> None:
 
 def _take_silence_for_refusal() -> None:
     """End what was found prepared as if it was never sent, without asking the broker."""
-    resolve = reconciliation._resolve
+    resolve = reconciliation.bring_on
 
     def guessing(run: Any, row: JournalIntent, means: Any) -> None:
         if row.stage is not Stage.PREPARED:
@@ -78,7 +78,7 @@ def _take_silence_for_refusal() -> None:
             now=run.now,
         )
 
-    reconciliation._resolve = guessing
+    reconciliation.bring_on = guessing
 
 
 PLANTED: dict[str, Plant] = {

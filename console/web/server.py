@@ -171,7 +171,7 @@ def _tls(bind: Bind) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(str(bind.certificate), str(bind.key))
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ValueError) as error:
         raise BadInput(f"--certificate {bind.certificate}: with its key cannot be used: {error}") from error
     return context
 
