@@ -39,6 +39,10 @@ class Headline:
     html: str
 
 
+NOTHING_REPORTED = Headline(equity_micros=None, session_pnl_micros=None, alerts=(), html="")
+"""What is known of a session that there is not, or not yet."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportFound:
     """Hold where a report lies and what it says; `content` is the report's own JSON."""

@@ -16,8 +16,12 @@ from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.funnel import Funnel, funnel_of
+from console.incidents import IncidentLine, incidents_of, is_named
 from console.render import instant
-from console.reports import headline_of
+from console.reports import NOTHING_REPORTED, headline_of
+from console.stuck import Stuck, stuck_of
+from console.unsent import Unsent, unsent_of
+from trading.findings import STUCK_AFTER, findings_named
 from trading.journal import Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
 from trading.lifecycle import IntentState, Stage
 
@@ -26,6 +30,7 @@ class Progress(StrEnum):
     """Say how far a session is."""
 
     NOTHING_YET = "nothing yet"
+    CLOSED = "closed"
     REFUSED = "refused"
     OPENED = "opened"
     DECIDED = "decided"
@@ -39,9 +44,11 @@ class Progress(StrEnum):
 class BookStatus:
     """Hold where one book stands. Money in micro-units of `currency`, `None` until a session is reported.
 
-    `quoted_until` is the last session with quotes; `open_intents` counts all that are not terminal, in any
-    session of the book; `carried_by` names who settled a session without fills; `reconciled_at` is when
-    journal and broker were last brought together, `None` where an executor began and has not come that far.
+    `closed_because` says why the date asked for is no session of its exchange. `quoted_until` is the last
+    session with quotes; `open_intents` counts all that are not terminal, in any session of the book;
+    `carried_by` names who settled a session without fills; `unsent` are sessions whose approved intents
+    nobody sends; `reconciled_at` is when journal and broker were last brought together, `None` where an
+    executor began and has not come that far.
     """
 
     book: str
@@ -49,6 +56,7 @@ class BookStatus:
     currency: str
     session: date | None
     progress: Progress
+    closed_because: str
     refused: str
     carried_by: str
     quoted_until: date | None
@@ -59,13 +67,17 @@ class BookStatus:
     pending: int
     open_intents: int
     unknown: int
+    unsent: tuple[Unsent, ...]
     reconciled_at: datetime | None
     report: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Hold the whole desk in one look. `verdict` is one sentence; `attention` says what needs a person."""
+    """Hold the whole desk in one look. `verdict` is one sentence; `attention` says what needs a person.
+
+    `stuck` is what `trading stuck` lists; `incidents` counts those that are open.
+    """
 
     verdict: str
     exit_code: ExitCode
@@ -75,6 +87,7 @@ class Status:
     books: tuple[BookStatus, ...]
     undelivered_alerts: int
     given_up_alerts: dict[str, int]
+    stuck: tuple[Stuck, ...]
     incidents: int
     halts: tuple[Halt, ...]
     next: tuple[str, ...]
@@ -85,14 +98,15 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
     control = desk.journal.run_control()
     outbox = desk.journal.outbox()
     books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
-    incidents = len(desk.journal.incidents())
+    stuck = stuck_of(desk, book=book, older_than_s=int(STUCK_AFTER.total_seconds()))
     torn = disagreements(desk)
     halts = _halts(desk, book)
+    incidents = tuple(row for row in incidents_of(desk, book=book) if row.is_open)
     attention = (
         *torn,
-        *(_halted(halt) for halt in halts),
-        *_attention(books),
-        *([f"{incidents} incidents recorded"] if incidents else []),
+        *(line for halt in halts for line in _halted(halt)),
+        *_attention(books, stuck),
+        *(_incident(row) for row in incidents if not is_named(row, halts, control)),
     )
     verdict, code = _verdict(control, books, attention)
     return Status(
@@ -104,9 +118,10 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         books=books,
         undelivered_alerts=sum(1 for message in outbox if message.status == "waiting"),
         given_up_alerts=_given_up(desk, outbox),
-        incidents=incidents,
+        stuck=stuck,
+        incidents=len(incidents),
         halts=halts,
-        next=_next(control, books, halts, is_torn=bool(torn)),
+        next=_next(control, books, halts, stuck, _Urgent(is_torn=bool(torn), has_incidents=bool(incidents))),
     )
 
 
@@ -117,9 +132,17 @@ def _halts(desk: Desk, book: str | None) -> tuple[Halt, ...]:
     return tuple(halt for halt in desk.journal.halts() if halt.account not in others)
 
 
-def _halted(halt: Halt) -> str:
+def _halted(halt: Halt) -> list[str]:
+    """Return one line a finding that halts an account or an instrument."""
     what = f"{halt.symbol} of {halt.account}" if halt.symbol else f"account {halt.account}"
-    return f"{what} is halted since {instant(halt.changed_at)}, {halt.reason}"
+    return [
+        f"{what} is halted since {instant(halt.changed_at)}, {finding}"
+        for finding in findings_named(halt.reason)
+    ]
+
+
+def _incident(row: IncidentLine) -> str:
+    return f"incident {row.incident_id} of {row.account or 'the desk'}, {row.kind}: {row.detail}"
 
 
 def lifting(halt: Halt) -> str:
@@ -157,24 +180,29 @@ def progress_of(record: SessionRecord | None, intents: Sequence[JournalIntent]) 
 
 
 def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookStatus:
+    """Return where a book stands; what is open of it is told whatever session was asked for."""
     session = desk.session(outline, asked)
-    if session is None:
-        return _nothing_yet(desk, outline)
-    record = desk.journal.session_record(book=outline.name, lane=desk.lane, session=session)
-    intents = desk.journal.intents(book=outline.name, lane=desk.lane, session=session)
+    closed_because = _closed_because(desk, outline, session)
+    if session is None or closed_because:
+        record, intents, headline = None, [], NOTHING_REPORTED
+    else:
+        record = desk.journal.session_record(book=outline.name, lane=desk.lane, session=session)
+        intents = desk.journal.intents(book=outline.name, lane=desk.lane, session=session)
+        headline = headline_of(desk, outline, session)
     open_intents = desk.journal.open_intents(account=outline.account, lane=desk.lane)
-    headline = headline_of(desk, outline, session)
     term = desk.journal.executor_term(account=outline.account, lane=desk.lane)
+    is_session = session is not None and not closed_because
     return BookStatus(
         book=outline.name,
         title=outline.title,
         currency=outline.currency,
-        session=session,
-        progress=progress_of(record, intents),
+        session=session if is_session else None,
+        progress=Progress.CLOSED if closed_because else progress_of(record, intents),
+        closed_because=closed_because,
         refused=record.refused if record and record.settled_at is None else "",
         carried_by=record.carried_by if record else "",
         quoted_until=_quoted_until(desk, outline),
-        funnel=funnel_of(desk, outline, session, intents),
+        funnel=funnel_of(desk, outline, session, intents) if session and is_session else None,
         equity_micros=headline.equity_micros,
         session_pnl_micros=headline.session_pnl_micros,
         alerts=headline.alerts,
@@ -183,31 +211,17 @@ def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookSt
         unknown=sum(
             1 for row in open_intents if row.state is IntentState.UNKNOWN or row.stage is Stage.PARKED
         ),
+        unsent=unsent_of(desk, outline),
         reconciled_at=term.reconciled_at if term else None,
         report=headline.html,
     )
 
 
-def _nothing_yet(desk: Desk, outline: BookOutline) -> BookStatus:
-    return BookStatus(
-        book=outline.name,
-        title=outline.title,
-        currency=outline.currency,
-        session=None,
-        progress=Progress.NOTHING_YET,
-        refused="",
-        carried_by="",
-        quoted_until=_quoted_until(desk, outline),
-        funnel=None,
-        equity_micros=None,
-        session_pnl_micros=None,
-        alerts=(),
-        pending=0,
-        open_intents=0,
-        unknown=0,
-        reconciled_at=None,
-        report="",
-    )
+def _closed_because(desk: Desk, outline: BookOutline, session: date | None) -> str:
+    """Return why a date is no session of a book's exchange, empty where it is one."""
+    if session is None or session in (calendar := desk.calendar(outline)):
+        return ""
+    return f"{session} is no session of {calendar.name}: {calendar.why_closed(session)}"
 
 
 def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
@@ -215,7 +229,7 @@ def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
     return date.fromisoformat(partitions[-1]) if partitions else None
 
 
-def _attention(books: Sequence[BookStatus]) -> list[str]:
+def _attention(books: Sequence[BookStatus], stuck: Sequence[Stuck]) -> list[str]:
     """Return what needs a person, worst first."""
     lines = [
         f"{row.book}: outcome unknown of {row.unknown}, see `trading stuck --book {row.book}`"
@@ -223,10 +237,17 @@ def _attention(books: Sequence[BookStatus]) -> list[str]:
         if row.unknown
     ]
     lines += [
+        f"{row.book} {row.session}: {row.side} {row.quantity:,} {row.symbol} is {row.state} "
+        f"for {row.for_s:,} s, see `trading stuck --book {row.book}`"
+        for row in stuck
+        if not row.is_unknown
+    ]
+    lines += [
         f"{row.book} {row.session}: refused, {row.refused}"
         for row in books
         if row.progress is Progress.REFUSED
     ]
+    lines += [one.told for row in books for one in row.unsent]
     lines += [f"{row.book}: {row.pending} awaiting approval" for row in books if row.pending]
     return lines
 
@@ -235,14 +256,18 @@ def _verdict(
     control: RunControl, books: Sequence[BookStatus], attention: Sequence[str]
 ) -> tuple[str, ExitCode]:
     if control.kill_switch_on:
-        return f"HALTED by {control.actor}: {control.reason}", ExitCode.HALTED
+        first, *others = findings_named(control.reason)
+        more = f", and {len(others)} more" if others else ""
+        return f"HALTED by {control.actor}: {first}{more}", ExitCode.HALTED
     if control.paused:
         return f"PAUSED by {control.actor}: {control.reason}", ExitCode.ATTENTION
     if attention:
         return f"ATTENTION: {attention[0]}" + (
             f", and {len(attention) - 1} more" if len(attention) > 1 else ""
         ), ExitCode.ATTENTION
-    if all(row.progress is Progress.NOTHING_YET for row in books):
+    if all(row.progress is Progress.CLOSED for row in books):
+        return f"CLOSED: {books[0].closed_because}", ExitCode.DONE
+    if all(row.progress in {Progress.NOTHING_YET, Progress.CLOSED} for row in books):
         return "NOTHING YET: no session was run in this profile", ExitCode.DONE
     return "ALL WELL: " + "; ".join(_in_short(row) for row in books), ExitCode.DONE
 
@@ -254,14 +279,26 @@ def _in_short(row: BookStatus) -> str:
     return f"{row.book} {row.session} {row.progress}, {filled} filled"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Urgent:
+    """Hold what commands come before everything else for."""
+
+    is_torn: bool
+    has_incidents: bool
+
+
 def _next(
-    control: RunControl, books: Sequence[BookStatus], halts: Sequence[Halt], *, is_torn: bool
+    control: RunControl,
+    books: Sequence[BookStatus],
+    halts: Sequence[Halt],
+    stuck: Sequence[Stuck],
+    urgent: _Urgent,
 ) -> tuple[str, ...]:
     """Return the commands that come next, most urgent first, at most three.
 
     Where the stores do not belong together nothing is run before somebody has looked.
     """
-    if is_torn:
+    if urgent.is_torn:
         return ("trading verify", "trading doctor")
     commands: list[str] = []
     if control.kill_switch_on or control.paused:
@@ -269,14 +306,18 @@ def _next(
     if halts or any(row.unknown for row in books):
         commands.append("trading reconcile")
     commands += [lifting(halt) for halt in halts]
+    commands += [row.next for row in stuck]
+    commands += [one.next for row in books for one in row.unsent]
     if any(row.pending for row in books):
         commands.append("trading approvals list")
+    if urgent.has_incidents:
+        commands.append("trading incidents")
     commands += [
         f"trading why --book {row.book} --session {row.session}"
         for row in books
         if row.progress is Progress.REFUSED
     ]
-    if all(row.session is None for row in books):
+    if all(row.progress is Progress.NOTHING_YET for row in books):
         commands += ["trading demo", f"trading run-once --book {books[0].book}"]
     commands += [f"trading why --book {row.book}" for row in books if row.funnel and not row.funnel.filled]
     commands += [f"trading report --book {row.book}" for row in books if row.report]

@@ -13,14 +13,15 @@ from console.desk import Desk
 from trading.clock import Phase
 from trading.findings import is_stuck
 from trading.journal import JournalIntent, JournalOrder
-from trading.lifecycle import Stage
+from trading.lifecycle import IntentState, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
     """Hold one intent that waits for a proof or a person; `for_s` is how long, in seconds.
 
-    `absences` is how often the broker said that it does not know the order.
+    `is_unknown` says that it waits for a proof of what the broker has, `absences` how often the broker said
+    that it does not know the order.
     """
 
     intent_id: str
@@ -34,6 +35,7 @@ class Stuck:
     since: datetime
     for_s: int
     client_order_id: str
+    is_unknown: bool
     absences: int
     next: str
 
@@ -69,6 +71,7 @@ def _stuck(desk: Desk, book: BookOutline, row: JournalIntent, now: datetime) -> 
         since=row.changed_at,
         for_s=int((now - row.changed_at).total_seconds()),
         client_order_id=order.client_order_id if order else "",
+        is_unknown=row.state is IntentState.UNKNOWN,
         absences=order.absences if order else 0,
         next=_next(book, row),
     )

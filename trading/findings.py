@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from trading.journal import Incident, JournalIntent
 from trading.lifecycle import IntentState, Stage
-from trading.protocol import FindingKind
+from trading.protocol import FINDINGS_APART, FindingKind
 
 PARKED = "parked"
 
@@ -38,6 +38,11 @@ REMEDIES: Mapping[str, str] = {
 
 STUCK_AFTER = timedelta(seconds=60)
 """How long an intent may be on its way to the broker, or unknown, before a person is told."""
+
+
+def findings_named(reason: str) -> tuple[str, ...]:
+    """Return the findings that a halt's reason names, one each."""
+    return tuple(reason.split(FINDINGS_APART))
 
 
 class FindingShown(NamedTuple):

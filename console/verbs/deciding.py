@@ -72,16 +72,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def approvals_list(*, book: BookOption = None, as_json: JsonOption = False) -> None:
-    """List what waits for a person, the soonest to expire first.
+    """List what waits for a person, the soonest to expire first, and what is approved and nobody sends.
 
     trading approvals list
     Exit codes: 0 nothing waits, 3 something does.
     """
     from console.approvals import pending_of
+    from console.unsent import unsent_of
 
-    rows = pending_of(open_desk(), book)
-    code = ExitCode.ATTENTION if rows else ExitCode.DONE
-    show({"items": rows}, lambda _: texts.pending(rows), as_json=as_json, code=code)
+    desk = open_desk()
+    rows = pending_of(desk, book)
+    unsent = [one for outline in desk.chosen(book) for one in unsent_of(desk, outline)]
+    code = ExitCode.ATTENTION if rows or unsent else ExitCode.DONE
+    view = {"items": rows, "unsent": unsent}
+    show(view, lambda _: texts.pending(rows, unsent), as_json=as_json, code=code)
 
 
 def approvals_preview(*, identity: IntentArgument, as_json: JsonOption = False) -> None:

@@ -1,7 +1,8 @@
-"""The verbs around orders at a broker: orders (list, cancel, replace), stuck, reconcile, intents conclude.
+"""The verbs around orders at a broker: orders (list, cancel, replace), stuck, incidents, reconcile, conclude.
 
-Listing and `stuck` look and change nothing; the others ask back, are kept in the journal with actor and
-reason, and say which run carries them out. What they do is console/actions.py and console/reconciling.py.
+Listing, `stuck` and `incidents` look and change nothing; the others ask back, are kept in the journal with
+actor and reason, and say which run carries them out. What they do is console/actions.py and
+console/reconciling.py.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def add_to(app: typer.Typer) -> None:
     listed.command("replace", help=help_of(orders_replace))(orders_replace)
     app.add_typer(listed, name="orders", rich_help_panel=READING)
     app.command(help=help_of(stuck), rich_help_panel=READING)(stuck)
+    app.command(help=help_of(incidents), rich_help_panel=READING)(incidents)
     app.command(help=help_of(reconcile), rich_help_panel=RUNNING)(reconcile)
     intents = typer.Typer(help="Intents whose outcome a person has to say: conclude.", no_args_is_help=True)
     intents.command("conclude", help=help_of(intents_conclude))(intents_conclude)
@@ -171,6 +173,22 @@ def stuck(
         as_json=as_json,
         code=code,
     )
+
+
+def incidents(*, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """List what should not have been: each incident, what it halted, and who answered it when and how.
+
+    One is open while its halt stands, or until its intent has ended or a later session is settled.
+
+    trading incidents
+    trading incidents --json
+    Exit codes: 0 none is open, 3 one is.
+    """
+    from console.incidents import incidents_of
+
+    rows = incidents_of(open_desk(), book=book)
+    code = ExitCode.ATTENTION if any(row.is_open for row in rows) else ExitCode.DONE
+    show({"items": rows}, lambda _: texts.incidents(rows), as_json=as_json, code=code)
 
 
 def reconcile(*, book: BookOption = None, as_json: JsonOption = False) -> None:

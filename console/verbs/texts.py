@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.render import NONE, counted, instant, money, pairs, short, table
+from trading.findings import findings_named
 
 if TYPE_CHECKING:
     from console.approvals import Pending, Preview
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from console.explain import Explained, GuardSaid
     from console.funnel import Funnel
     from console.holdings import Holdings
+    from console.incidents import IncidentLine
     from console.order_trace import QuotesRead, Trace
     from console.orders import SessionOrders
     from console.reconciling import Brought
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from console.status import BookStatus, Status
     from console.stuck import Stuck
     from console.summary import Summary
+    from console.unsent import Unsent
     from console.why import WhyNot
     from trading.journal import JournalIntent
 
@@ -164,6 +167,32 @@ def stuck(rows: Sequence[Stuck], older_than_s: int) -> str:
     return f"{listed}\n{_next(first[:4])}"
 
 
+def incidents(rows: Sequence[IncidentLine]) -> str:
+    """Return each incident, the latest first: what it says, what it halted, and who ended that."""
+    if not rows:
+        return "no incident was recorded\n" + _next(("trading status",))
+    blocks = []
+    for row in rows:
+        about = " ".join(filter(None, [row.account, row.intent_id]))
+        ended = f"{row.answer}, by {row.answered_by} at {instant(row.answered_at)}"
+        blocks.append(
+            "\n".join(
+                [
+                    f"{row.incident_id} {'OPEN' if row.is_open else 'answered'}: {row.kind}: {row.detail}",
+                    pairs(
+                        {
+                            "  at": instant(row.at),
+                            "  about": about,
+                            "  halts" if row.is_open else "  halted": row.halts or "nothing",
+                            "  do" if row.is_open else "  answer": row.remedy if row.is_open else ended,
+                        }
+                    ),
+                ]
+            )
+        )
+    return "\n".join([*blocks, _next(("trading status",))])
+
+
 def brought(views: Sequence[Brought]) -> str:
     """Return what reconciling did, book by book: the verdict first, findings with what to do last."""
     return "\n\n".join(_brought(view) for view in views)
@@ -192,7 +221,11 @@ def _brought(view: Brought) -> str:
         }
     )
     found = [f"  ! {row.kind}: {row.detail}\n      → {row.remedy}" for row in view.findings]
-    halts = [f"  halted: {halt.account} {halt.symbol}".rstrip() + f": {halt.reason}" for halt in view.halts]
+    halts = [
+        f"  halted: {halt.account} {halt.symbol}".rstrip() + f": {finding}"
+        for halt in view.halts
+        for finding in findings_named(halt.reason)
+    ]
     commands = []
     if view.parked:
         commands.append(f"trading stuck --book {view.book}")
@@ -222,8 +255,9 @@ def parked(row: JournalIntent, view: Trace) -> str:
 def _concerns(view: Concerns) -> str:
     """Return halts, findings, generations and executions undone; empty where there is none of them."""
     lines = [
-        f"halted: {halt.account} {halt.symbol}".rstrip() + f" since {instant(halt.changed_at)}: {halt.reason}"
+        f"halted: {halt.account} {halt.symbol}".rstrip() + f" since {instant(halt.changed_at)}: {finding}"
         for halt in view.halts
+        for finding in findings_named(halt.reason)
     ]
     lines += [f"found: {row.kind}: {row.detail} → {row.remedy}" for row in view.findings]
     lines += [
@@ -297,10 +331,12 @@ def doctor(view: Diagnosis) -> str:
     return "\n".join(lines)
 
 
-def pending(rows: Sequence[Pending]) -> str:
-    """Return what waits for a person."""
+def pending(rows: Sequence[Pending], unsent: Sequence[Unsent] = ()) -> str:
+    """Return what waits for a person, then what is approved and nobody sends."""
+    told = [one.told for one in unsent]
+    sending = tuple(one.next for one in unsent)
     if not rows:
-        return "nothing waits for approval\n" + _next(("trading status",))
+        return "\n".join(["nothing waits for approval", *told, _next(sending or ("trading status",))])
     listed = table(
         ("session", "book", "side", "quantity", "symbol", "worth", "why", "until", "intent"),
         [
@@ -319,12 +355,8 @@ def pending(rows: Sequence[Pending]) -> str:
         ],
     )
     first = rows[0].intent_id
-    return "\n".join(
-        [
-            listed,
-            _next((f"trading approvals preview {first}", f"trading approvals approve {first} --reason TEXT")),
-        ]
-    )
+    answer = (f"trading approvals preview {first}", f"trading approvals approve {first} --reason TEXT")
+    return "\n".join([listed, *told, _next((*answer, *sending))])
 
 
 def preview(view: Preview) -> str:
@@ -396,11 +428,12 @@ def summary(view: Summary) -> str:
 
 def funnel(view: Funnel) -> str:
     """Return the funnel in one line."""
-    candidates = view.candidates if view.candidates is not None else view.scanned
     parts = [
-        f"{_count(view.quotes)} quotes",
-        f"{_count(candidates)} {'candidates' if view.candidates is not None else 'scanned'}",
-        f"{_count(view.intents)} intents",
+        _counted(view.quotes, "quote"),
+        f"{_count(view.scanned)} scanned"
+        if view.candidates is None
+        else _counted(view.candidates, "candidate"),
+        _counted(view.intents, "intent"),
         f"{view.blocked} blocked",
         *([f"{view.vetoed} vetoed"] if view.vetoed else []),
         f"{view.pending} pending",
@@ -415,6 +448,8 @@ def funnel(view: Funnel) -> str:
 
 def _book_status(row: BookStatus) -> str:
     head = f"{row.book}: {row.title}"
+    if row.closed_because:
+        return f"{head}\n  closed: {row.closed_because}"
     if row.session is None:
         quotes = f"quotes until {row.quoted_until}" if row.quoted_until else "no quotes imported"
         return f"{head}\n  nothing yet ({quotes})"
@@ -430,7 +465,8 @@ def _book_status(row: BookStatus) -> str:
                     "  equity": money(row.equity_micros, row.currency),
                     "  session P&L": money(row.session_pnl_micros, row.currency),
                     "  quotes until": str(row.quoted_until or NONE),
-                    "  open intents": f"{row.open_intents}: {row.pending} pending, {row.unknown} unknown",
+                    "  open intents": f"{row.open_intents}: {row.pending} pending, "
+                    f"{sum(one.count for one in row.unsent)} approved and not sent, {row.unknown} unknown",
                     "  reconciled": instant(row.reconciled_at),
                     "  alerts": "; ".join(row.alerts) or "none",
                     "  report": row.report or NONE,
@@ -628,6 +664,10 @@ def _bounds(first: object, last: object) -> str:
 
 def _percent(bps: int | None) -> str:
     return NONE if bps is None else f"{bps / 100:.2f} %"
+
+
+def _counted(count: int | None, noun: str) -> str:
+    return f"{NONE} {noun}s" if count is None else counted(count, noun)
 
 
 def _count(count: int | None) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.console.test_command_line import (
+from tests.console.states import (
     CLOSE,
     NOW,
     OF,
@@ -19,12 +19,9 @@ from tests.console.test_command_line import (
     a_filled_intent,
     a_pending_intent,
     decided,
-    empty_journal,
-    journal,
-    speak,
-    state,
     verdicts_on,
 )
+from tests.console.test_command_line import empty_journal, journal, speak, state
 from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, OrderStatus
@@ -74,8 +71,10 @@ def a_parked_intent(journal, *, absences):
     unknown = journal.mark_unknown(
         row.intent_id, epoch=row.epoch, reason="TimeoutError", is_takeover=False, now=OPEN
     )
-    for _ in range(absences):
-        journal.record_absence(row.intent_id, epoch=unknown.epoch, now=OPEN)
+    for look in range(absences):
+        # Looked for long enough apart, once nothing can arrive any more.
+        at = CLOSE + timedelta(minutes=5 * look + 5)
+        journal.record_absence(row.intent_id, epoch=unknown.epoch, now=at)
     return journal.park(row.intent_id, epoch=unknown.epoch, reason="dedup_not_for_all_time", now=OPEN), order
 
 
