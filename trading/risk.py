@@ -48,12 +48,16 @@ VALUE_MICROS_MAX = PNL_MICROS_MAX * PPM // RETURN_PPM_MAX
 NOT_MEASURABLE = 2**62
 """Stands for a loss that cannot be told, larger than any limit: forbid wins."""
 
-Z_PPM_95 = 1_644_854
-Z_PPM_99 = 2_326_348
-"""Quantiles of the standard normal distribution at 95 % and 99 %, in ppm."""
-
-LEVELS_BPS = (9_500, 9_900)
-"""The levels of confidence that VaR is told at."""
+NORMAL_QUANTILES = (
+    (9_000, 1_281_552),
+    (9_500, 1_644_854),
+    (9_750, 1_959_964),
+    (9_900, 2_326_348),
+    (9_950, 2_575_830),
+    (9_990, 3_090_233),
+    (9_999, 3_719_017),
+)
+"""Levels in bps with the quantile of the standard normal distribution in ppm, rounded up."""
 
 SQUARE_BITS = 22
 """P&L is shifted to this many bits before it is squared: 250² squares of them still fit int64."""
@@ -222,11 +226,19 @@ def deviation_micros(pnl_micros: Ints) -> int:
 
 def parametric_var_micros(pnl_micros: Ints, level_bps: int) -> int:
     """Return z × the standard deviation, rounded up: no drift is counted, past gains are no cushion."""
-    z_ppm = Z_PPM_99 if level_bps > LEVELS_BPS[0] else Z_PPM_95
+    z_ppm = normal_quantile_ppm(level_bps)
     deviation = deviation_micros(pnl_micros)
     if deviation >= VALUE_MICROS_MAX:
         return NOT_MEASURABLE
     return (deviation // PPM) * z_ppm - (-(deviation % PPM) * z_ppm // PPM)
+
+
+def normal_quantile_ppm(level_bps: int) -> int:
+    """Return the quantile of the standard normal distribution in ppm, of the next level in the tables."""
+    for level, quantile_ppm in NORMAL_QUANTILES:
+        if level_bps <= level:
+            return quantile_ppm
+    return NORMAL_QUANTILES[-1][1]
 
 
 def value_at_risk_micros(pnl_micros: Ints, level_bps: int) -> int:
@@ -262,22 +274,29 @@ def order_var(
     much. VaR need not grow with every share, so that a larger one might pass as well: the answer is on the
     safe side, and a tighter bound never makes it larger.
     """
-    level, limit = bound.level_bps, bound.limit_micros
     asked = abs(quantity)
-    sign = 1 if quantity > 0 else -1
-    var = var_with_order_micros(pnl_micros, return_ppm, quantity, price_micros, level)
-    if var <= limit:
+    var = var_with_order_micros(pnl_micros, return_ppm, quantity, price_micros, bound.level_bps)
+    if var <= bound.limit_micros:
         return OrderVar(var, asked)
-    if value_at_risk_micros(pnl_micros, level) > limit:
+    if not is_within(pnl_micros, bound):
         return OrderVar(var, 0)
-    passes, fails = 0, asked
+    value_each = price_micros if quantity > 0 else -price_micros
+    passes, fails = 0, min(asked, VALUE_MICROS_MAX // max(price_micros, 1) + 1)
     while fails - passes > 1:
         middle = (passes + fails) // 2
-        if var_with_order_micros(pnl_micros, return_ppm, sign * middle, price_micros, level) <= limit:
+        if is_within(pnl_micros + order_pnl_micros(middle * value_each, return_ppm), bound):
             passes = middle
         else:
             fails = middle
     return OrderVar(var, passes)
+
+
+def is_within(pnl_micros: Ints, bound: VarBound) -> bool:
+    """Say whether VaR is within a bound, without ranking: it is where fewer than the tail lose more."""
+    count = len(pnl_micros)
+    if count == 0 or int(np.sum(pnl_micros < -bound.limit_micros)) >= tail_count(count, bound.level_bps):
+        return False
+    return parametric_var_micros(pnl_micros, bound.level_bps) <= bound.limit_micros
 
 
 def var_with_order_micros(

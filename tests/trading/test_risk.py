@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal, localcontext
 from fractions import Fraction
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading import risk
@@ -29,7 +30,9 @@ from trading.risk import (
     expected_shortfall_micros,
     exposures,
     historical_var_micros,
+    is_within,
     longest_drawdown,
+    normal_quantile_ppm,
     order_pnl_micros,
     order_var,
     parametric_var_micros,
@@ -132,6 +135,29 @@ def test_parametric_var_is_the_deviation_times_the_normal_quantile_by_hand():
     assert deviation_micros(ten) == 5
     assert parametric_var_micros(ten, 9_500) == 9
     assert parametric_var_micros(ten, 9_900) == 12
+
+
+@pytest.mark.parametrize(
+    ("level_bps", "of_bps"),
+    [
+        (9_000, 9_000),
+        (9_001, 9_500),
+        (9_500, 9_500),
+        (9_501, 9_750),
+        (9_750, 9_750),
+        (9_900, 9_900),
+        (9_901, 9_950),
+        (9_950, 9_950),
+        (9_951, 9_990),
+        (9_990, 9_990),
+        (9_991, 9_999),
+        (9_999, 9_999),
+    ],
+)
+def test_the_normal_quantile_is_that_of_the_next_level_of_the_tables(level_bps, of_bps):
+    exact = NormalDist().inv_cdf(of_bps / 10_000) * 1e6
+
+    assert 0 <= normal_quantile_ppm(level_bps) - exact < 1.5
 
 
 def test_the_larger_of_the_two_counts():
@@ -457,6 +483,7 @@ BOOKS = st.lists(st.lists(st.integers(-(10**13), 10**13), min_size=60, max_size=
 LEVELS = st.sampled_from([(9_500, 0.05, "1.644854"), (9_900, 0.01, "2.326348")])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**15), 10**15), min_size=1, max_size=250), LEVELS)
 def test_historical_var_and_shortfall_are_those_of_numpy_and_pandas(pnl, level):
     level_bps, tail, _ = level
@@ -472,6 +499,7 @@ def test_historical_var_and_shortfall_are_those_of_numpy_and_pandas(pnl, level):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(10**15), 10**15), min_size=2, max_size=250), LEVELS)
 def test_parametric_var_is_that_of_exact_decimals_and_never_under_it(pnl, level):
     level_bps, _, z = level
@@ -485,6 +513,7 @@ def test_parametric_var_is_that_of_exact_decimals_and_never_under_it(pnl, level)
     assert exact <= parametric_var_micros(ints(*pnl), level_bps) <= exact + 8 * step + 2
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(60, 250), LEVELS)
 def test_parametric_var_of_a_book_is_that_of_the_covariance_of_what_it_holds(seed, held, count, level):
     rng = np.random.default_rng(seed)
@@ -500,6 +529,15 @@ def test_parametric_var_of_a_book_is_that_of_the_covariance_of_what_it_holds(see
     assert parametric_var_micros(pnl, level_bps) == pytest.approx(exact, rel=1e-5)
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(-1_000, 1_000), max_size=60), st.integers(-10, 1_200), LEVELS)
+def test_being_within_a_bound_is_having_a_value_at_risk_that_is(pnl, limit, level):
+    said = is_within(ints(*pnl), VarBound(level[0], limit))
+
+    assert said == (value_at_risk_micros(ints(*pnl), level[0]) <= limit)
+
+
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 400), st.integers(1, 10**9))
 def test_what_is_called_the_largest_passes_and_one_more_does_not(seed, quantity, limit):
     rng = np.random.default_rng(seed)
@@ -518,6 +556,7 @@ def test_what_is_called_the_largest_passes_and_one_more_does_not(seed, quantity,
     assert tighter <= largest
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**15), min_size=1, max_size=60))
 def test_drawdowns_are_those_of_pandas(equities):
     series = pd.Series(equities)
@@ -533,6 +572,7 @@ def test_drawdowns_are_those_of_pandas(equities):
     assert last.sessions == runs.iloc[-1]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-(10**15), 10**15), min_size=1, max_size=30),
     st.integers(1, 10**15),
@@ -547,6 +587,7 @@ def test_exposures_are_those_of_pandas(values, equity):
     assert abs(told.net_micros) <= told.gross_micros <= len(values) * told.largest_micros
 
 
+@settings(deadline=None)
 @given(BOOKS)
 def test_scenarios_of_a_book_are_the_sum_of_its_parts_in_whatever_order(parts):
     rows = [np.array(part, dtype=np.int64) % 1_000_000 for part in parts]
