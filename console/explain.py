@@ -79,17 +79,33 @@ def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
     """Return a guard's number in words: the units are those of guards.py."""
     currency = intent.intent.currency
     match verdict.guard:
-        case "max_notional" | "buying_power":
+        case (
+            "max_notional" | "price_collar" | "fat_finger_hard" | "fat_finger_soft" | "tick_size"
+            | "buying_power" | "position_limit" | "strategy_budget" | "gross_exposure" | "net_exposure"
+            | "leverage" | "degrade_notional"
+        ):  # fmt: skip
             return money(number, currency)
-        case "quote_present":
+        case "value_at_risk" | "daily_loss" | "drawdown" if verdict.limit:
+            return money(number, currency)
+        case "value_at_risk" | "daily_loss" | "drawdown":
+            return "not known" if number else "known"
+        case "quote_present" | "degrade_price":
             return "any price" if number == verdict.limit else money(number, currency)
         case "symbol_cap":
-            return f"{number:,} shares" if intent.intent.side is Side.SELL else money(number, currency)
+            # A sale used to be held to the shares by this guard; now `shorts` does.
+            is_old = intent.intent.side is Side.SELL and verdict.limit == verdict.largest_quantity
+            return f"{number:,} shares" if is_old else money(number, currency)
+        case "well_formed" | "lot_size" | "max_quantity" | "volume_share" | "self_match" | "shorts":
+            return f"{number:,} shares"
         case "quote_age":
             return f"{number:,} s" if verdict.limit else f"{number:,} sessions behind"
-        case "execution_enabled" | "session_open" | "allowlist":
+        case "clock_skew":
+            return f"{number:,} s"
+        case "execution_enabled" | "session_open" | "allowlist" | "universe" | "reconciled":
             return "yes" if number else "no"
-        case "kill_switch" | "paused":
+        case "kill_switch" | "paused" | "cooldown" | "degrade_manual_approval":
             return "on" if number else "off"
+        case "restricted":
+            return f"policy {number}" if number else "none"
         case _:
             return f"{number:,}"

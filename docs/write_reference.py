@@ -31,7 +31,8 @@ from console.web.problems import CODES, STATUS_OF_ERROR, code_of, problem, probl
 from resources.alert_policy import load_alert_policy
 from resources.journal.reader import JournalReader
 from resources.settings import describe_settings, load_settings
-from trading.guards import GUARDS, REASONS
+from trading.guards import CODES as GUARD_CODES
+from trading.guards import GUARDS, REASONS, SOFT
 from trading.invariants import INVARIANTS
 from trading.lifecycle import EDGES, Edge
 from trading.metrics import API_ERRORS, BLOCKED_REASON, METRICS, SCHEMA_VERSION
@@ -53,21 +54,61 @@ EDGES_END = "<!-- end of edges -->"
 UNITS_OF_GUARD = {
     "kill_switch": ("1 on, 0 off", "0"),
     "paused": ("1 paused, 0 not", "0"),
+    "cooldown": ("1 cooling down, 0 not", "0"),
+    "reconciled": ("1 reconciled, 0 not", "1"),
     "execution_enabled": ("1 enabled, 0 not", "1"),
+    "preflight": ("number of the denial, 0 none", "0"),
     "quote_present": ("price in micro-units", "1 micro-unit"),
     "quote_age": ("before the open: sessions behind the last closed one; at a send: seconds", "0; seconds"),
     "session_open": ("1 open, 0 closed", "1"),
+    "clock_skew": ("seconds", "seconds"),
+    "well_formed": ("shares", "shares that 64 bits can value"),
+    "universe": ("1 in it, 0 not", "1"),
     "allowlist": ("1 on the list, 0 not", "1"),
+    "restricted": ("number of the policy, 0 none", "0"),
+    "lot_size": ("shares", "shares in a lot"),
+    "tick_size": ("price in micro-units", "tick in micro-units"),
+    "prohibited_tactic": ("number of the tactic, 0 none", "0"),
+    "max_quantity": ("shares", "shares"),
     "max_notional": ("worth of the order in micro-units", "micro-units"),
+    "price_collar": ("distance from the reference in micro-units", "micro-units"),
+    "fat_finger_hard": ("worth of the order in micro-units", "micro-units"),
+    "fat_finger_soft": ("worth of the order in micro-units", "micro-units"),
+    "volume_share": ("shares", "shares"),
+    "duplicate": ("other intents for the same", "0"),
+    "order_rate": ("orders in the last minute", "orders; at it nothing more"),
+    "repeated_execution": ("orders of the strategy in the session", "orders; at it nothing more"),
+    "self_match": ("shares in own open orders on the other side", "0"),
     "buying_power": ("worth of the buy with costs in micro-units", "free cash in micro-units"),
-    "symbol_cap": (
-        "a buy: worth of the resulting position in micro-units; a sale: shares sold",
-        "a buy: micro-units; a sale: shares that are held and not on sale already",
-    ),
+    "shorts": ("shares sold", "shares that are held and not on sale already"),
+    "exposure_priced": ("positions and open buys without a price", "0"),
+    "position_limit": ("worth of the resulting position in micro-units", "micro-units"),
+    "symbol_cap": ("worth of the resulting position in micro-units", "micro-units"),
+    "strategy_budget": ("worth of the strategy's resulting positions in micro-units", "micro-units"),
+    "gross_exposure": ("worth of all resulting positions in micro-units", "micro-units"),
+    "net_exposure": ("longs less shorts in micro-units", "micro-units"),
+    "leverage": ("worth of all resulting positions in micro-units", "micro-units"),
+    "value_at_risk": ("resulting value at risk in micro-units; 1 where it cannot be told", "micro-units; 0"),
+    "daily_loss": ("loss of the session in micro-units; 1 where it cannot be told", "micro-units; 0"),
+    "drawdown": ("distance from the peak in micro-units; 1 where it cannot be told", "micro-units; 0"),
+    "degrade_manual_approval": ("1 degraded, 0 not", "0"),
+    "degrade_allowlist": ("symbols on the list; 1 where there are none", "1; 0"),
+    "degrade_symbol": ("1 not on the list, 0 on it", "0"),
+    "degrade_price": ("price in micro-units", "1 micro-unit"),
+    "degrade_notional": ("worth of the order in micro-units, 0 while not degraded", "micro-units"),
 }
 """What `observed` and `limit` of each guard are measured in."""
 
-CONFIG_FILES = ("books.toml", "limits.toml", "rules.toml", "strategies.toml", "quality.toml", "releases.toml")
+CONFIG_FILES = (
+    "books.toml",
+    "limits.toml",
+    "restricted.toml",
+    "overrides.toml",
+    "rules.toml",
+    "strategies.toml",
+    "quality.toml",
+    "releases.toml",
+)
 
 TOP = "at the top"
 """Stands for the section of a key that is in none."""
@@ -311,23 +352,30 @@ def _status_rows() -> list[tuple[object, ...]]:
 
 def guards_page() -> str:
     """Return the page of every guard, in the order of precedence."""
-    reasons = list(REASONS.values())[1:]
     rows = []
-    for number, ((name, guard), reason) in enumerate(zip(GUARDS, reasons, strict=True), start=1):
+    for name, guard in GUARDS:
         observed, limit = UNITS_OF_GUARD[name]
-        rows.append((number, f"`{name}`", f"`{reason}`", cleandoc(guard.__doc__ or ""), observed, limit))
+        told = ", ".join(f"`{REASONS[code]}` ({code}, {_level(code)})" for code in GUARD_CODES[name])
+        rows.append((f"`{name}`", told, cleandoc(guard.__doc__ or ""), observed, limit))
     return page(
         "Guards",
         MADE_BY.format("`trading/guards.py`"),
         "A guard says of one intent why not, or nothing; every guard's word is a row of `verdicts`.\n"
         "All of them are asked, and the first one that stops gives the decision its reason.\n"
+        "A hard block stops; a soft one asks a person, who approves the order or sets the guard aside"
+        " for a while in `config/overrides.toml`.\n"
         "The same functions look again inside the transaction that precedes a send.\n"
         "A micro-unit is a millionth of the book's currency.\n"
         "`largest_quantity` is in shares: the largest that passes.\n"
         "`trading explain ID` shows them for one intent, in words.",
-        table(("#", "guard", "reason code", "what it does", "observed", "limit"), rows),
+        table(("guard", "reason code", "what it does", "observed", "limit"), rows),
         "Where a limit comes from: `config/limits.toml`, [told here](config.md#configlimitstoml).",
     )
+
+
+def _level(code: int) -> str:
+    """Return whether a code asks a person or stops."""
+    return "soft" if code in SOFT else "hard"
 
 
 def invariants_page() -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,7 +21,7 @@ from trading.candidates import ScannerRules
 from trading.council import CouncilRules
 from trading.errors import BadInput, BadSetting
 from trading.guards import BPS
-from trading.limits import Limits
+from trading.limits import Change, Limits, Override, Restriction
 from trading.quotes import MarketData
 from trading.sessions import Calendar
 from trading.simulation import FillModel
@@ -94,13 +95,84 @@ class _StrategyLine(_Line):
 
 
 class _Limits(_Line):
+    order_quantity_max: int = Field(gt=0)
     order_notional_max: str
+    price_collar_bps: int = Field(gt=0, le=10_000)
+    usual_order_notional: str
+    fat_finger_soft_multiple: int = Field(gt=0)
+    fat_finger_hard_multiple: int = Field(gt=0)
+    volume_share_bps_max: int = Field(gt=0, le=10_000)
+    volume_sessions: int = Field(gt=0)
+    orders_per_minute_max: int = Field(gt=0)
+    repeated_executions_max: int = Field(gt=0)
+    position_weight_bps_max: int = Field(gt=0, le=10_000)
     symbol_weight_bps_max: int = Bps
+    symbol_caps_bps: dict[str, int]
+    strategy_budgets_bps: dict[str, int]
+    gross_notional_max: str
+    net_notional_max: str
+    leverage_bps_max: int = Field(gt=0, le=100_000)
+    var_bps_max: int = Field(gt=0, le=10_000)
+    var_level_bps: int = Field(gt=5_000, lt=10_000)
+    daily_loss_bps_max: int = Field(gt=0, le=10_000)
+    drawdown_bps_max: int = Field(gt=0, le=10_000)
+    drawdown_sessions: int = Field(gt=0)
+    degrade_notional_bps: int = Field(gt=0, le=10_000)
     auto_approve_notional: str
     cost_bps: int = Bps
     quote_age_s_max: int = Field(gt=0)
+    clock_skew_s_max: int = Field(ge=0)
     stale_ratio_bps_max: int = Bps
+    lot: int = Field(gt=0)
+    tick_size: str
     allowlist: tuple[str, ...] = ()
+
+
+class _Change(_Line):
+    """Hold one `[[changes]]` section apart from the limits that it changes."""
+
+    book: str
+    effective_from: date
+    reason: str = Field(min_length=1)
+
+
+class _Restriction(_Line):
+    """Hold one `[[restricted]]` section."""
+
+    policy: int = Field(gt=0)
+    symbol: str = Field(min_length=1)
+    book: str = ""
+    since: date = Field(alias="from")
+    until: date | None = None
+    reason: str = Field(min_length=1)
+    tactic: str = ""
+
+
+class _Override(_Line):
+    """Hold one `[[overrides]]` section."""
+
+    actor: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    guard: str
+    book: str
+    symbol: str = ""
+    session: date | None = None
+    since: datetime | None = Field(default=None, alias="from")
+    until: datetime | None = None
+
+
+MONEY_LIMITS = {
+    "order_notional_max": "order_notional_micros_max",
+    "usual_order_notional": "usual_order_notional_micros",
+    "gross_notional_max": "gross_notional_micros_max",
+    "net_notional_max": "net_notional_micros_max",
+    "auto_approve_notional": "auto_approve_notional_micros",
+    "tick_size": "tick_micros",
+}
+"""The limits that are money: how the file calls them, and how `Limits` does in micro-units."""
+
+SOFT_GUARDS = ("fat_finger_soft", "volume_share", "repeated_execution")
+"""The guards whose soft block an override may set aside."""
 
 
 def read_books(path: Path) -> dict[str, BookLine]:
@@ -185,6 +257,7 @@ def read_rules(book: str, config_dir: Path) -> Rules:
         council=CouncilRules(**council.model_dump()),
         allocation=AllocationRules(**allocation.model_dump()),
         limits=read_limits(book, config_dir / "limits.toml"),
+        overrides=read_overrides(book, config_dir / "overrides.toml"),
     )
 
 
@@ -201,25 +274,76 @@ def read_strategies(path: Path) -> tuple[Strategy, ...]:
 
 
 def read_limits(book: str, path: Path) -> Limits:
-    """Return a book's limits: `[default]`, with the keys of `[<book>]` over it."""
+    """Return a book's limits: `[default]`, with the keys of `[<book>]` over it, and what changes on a date.
+
+    The restricted list beside the file is part of them. Raises `BadSetting` at what contradicts itself, also
+    only after a change.
+    """
     content = _toml(path)
     if "default" not in content:
         raise BadSetting(f"{path}: no [default]; without limits nothing is traded")
-    line = _parsed(_Limits, path, _part(content, path, "default"), _part(content, path, book))
+    parts = [_part(content, path, "default"), _part(content, path, book)]
+    limits = _limits(path, book, *parts)
     try:
-        return Limits(
-            order_notional_micros_max=_money(line.order_notional_max, f"{path} [{book}] order_notional_max"),
-            symbol_weight_bps_max=line.symbol_weight_bps_max,
-            auto_approve_notional_micros=_money(
-                line.auto_approve_notional, f"{path} [{book}] auto_approve_notional"
-            ),
-            cost_bps=line.cost_bps,
-            quote_age_s_max=line.quote_age_s_max,
-            stale_ratio_bps_max=line.stale_ratio_bps_max,
-            allowlist=tuple(Symbol(symbol) for symbol in line.allowlist),
+        return replace(
+            limits,
+            changes=_changes(path, book, content, parts),
+            restrictions=read_restrictions(book, path.with_name("restricted.toml")),
         )
     except ValueError as error:
         raise BadSetting(f"{path} [{book}]: {error}") from error
+
+
+def read_restrictions(book: str, path: Path) -> tuple[Restriction, ...]:
+    """Return the lines of the restricted list that are of a book, by policy, symbol and date."""
+    found = []
+    for line, where in _listed(_Restriction, path, "restricted"):
+        try:
+            restriction = Restriction(
+                policy=line.policy,
+                symbol=Symbol(line.symbol),
+                since=line.since,
+                until=line.until,
+                reason=line.reason,
+                tactic=line.tactic,
+            )
+        except ValueError as error:
+            raise BadSetting(f"{where}: {error}") from error
+        if line.book in {"", book}:
+            found.append(restriction)
+    return tuple(sorted(found, key=lambda line: (line.policy, line.symbol, line.since)))
+
+
+def read_overrides(book: str, path: Path) -> tuple[Override, ...]:
+    """Return the overrides of a book; raises `BadSetting` at one of a guard that only blocks hard."""
+    found = []
+    for line, where in _listed(_Override, path, "overrides"):
+        if line.guard not in SOFT_GUARDS:
+            raise BadSetting(
+                f"{where} guard = {line.guard!r}: its block is hard, or nothing but an approval answers it; "
+                f"an override is of {', '.join(SOFT_GUARDS)}"
+            )
+        if line.since is not None and line.since.tzinfo is None:
+            raise BadSetting(f"{where} from = {line.since}: needs its offset, e.g. {line.since.isoformat()}Z")
+        if line.until is not None and line.until.tzinfo is None:
+            raise BadSetting(
+                f"{where} until = {line.until}: needs its offset, e.g. {line.until.isoformat()}Z"
+            )
+        try:
+            override = Override(
+                actor=line.actor,
+                reason=line.reason,
+                guard=line.guard,
+                symbol=line.symbol,
+                session=line.session,
+                since=line.since and line.since.astimezone(UTC),
+                until=line.until and line.until.astimezone(UTC),
+            )
+        except ValueError as error:
+            raise BadSetting(f"{where}: {error}") from error
+        if line.book == book:
+            found.append(override)
+    return tuple(found)
 
 
 def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None:
@@ -230,16 +354,83 @@ def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None
     """
     shipped = config_dir / "books.toml"
     known = sorted({*books, *(_toml(shipped) if shipped.exists() else ())})
-    _refuse_others(config_dir / "limits.toml", {"default": (), **dict.fromkeys(known, ())})
+    _refuse_others(
+        config_dir / "limits.toml", {"default": (), **dict.fromkeys(known, ())}, lists=("changes",)
+    )
+    for name, key in (
+        ("limits.toml", "changes"),
+        ("restricted.toml", "restricted"),
+        ("overrides.toml", "overrides"),
+    ):
+        for number, section in enumerate(_toml(config_dir / name).get(key, []), start=1):
+            if section.get("book", "default") not in {"default", *known}:
+                raise BadSetting(
+                    f"{config_dir / name} [{key} {number}] book = {section['book']!r}: no such book; "
+                    f"known are {', '.join(known)}"
+                )
     _refuse_others(
         config_dir / "rules.toml",
         {**dict.fromkeys(RULES_SECTIONS, ()), **dict.fromkeys(known, RULES_SECTIONS)},
     )
 
 
-def _refuse_others(path: Path, known: Mapping[str, Collection[str]]) -> None:
-    """Raise `BadSetting` at a section of a file that is not known; values are the known parts of each."""
+def _limits(path: Path, book: str, *parts: _Part) -> Limits:
+    """Return sections as limits without their dates."""
+    line = _parsed(_Limits, path, *parts)
+    values = line.model_dump()
+    for name, field_name in MONEY_LIMITS.items():
+        values[field_name] = _money(values.pop(name), f"{path} [{book}] {name}")
+    for name in ("symbol_caps_bps", "strategy_budgets_bps"):
+        values[name] = tuple(sorted(values[name].items()))
+    try:
+        return Limits(**values)
+    except ValueError as error:
+        raise BadSetting(f"{path} [{book}]: {error}") from error
+
+
+def _changes(path: Path, book: str, content: Mapping[str, Any], parts: list[_Part]) -> tuple[Change, ...]:
+    """Return the changes of a book's limits by date, each checked with those before it."""
+    found: list[Change] = []
+    told = [(_changed(path, section), section) for section in content.get("changes", [])]
+    over = list(parts)
+    for line, section in sorted(told, key=lambda one: one[0].effective_from):
+        if line.book not in {"default", book}:
+            continue
+        keys = {key: value for key, value in section.items() if key not in _Change.model_fields}
+        name = f"changes of {line.effective_from}"
+        if not keys:
+            raise BadSetting(f"{path} [{name}]: changes no limit")
+        over.append((name, keys))
+        changed = _limits(path, f"{book} from {line.effective_from}", *over)
+        fields = {MONEY_LIMITS.get(key, key) for key in keys}
+        values = tuple((field_name, getattr(changed, field_name)) for field_name in sorted(fields))
+        found.append(Change(effective_from=line.effective_from, reason=line.reason, values=values))
+    return tuple(found)
+
+
+def _changed(path: Path, section: Mapping[str, Any]) -> _Change:
+    heads = {key: value for key, value in section.items() if key in _Change.model_fields}
+    return _parsed(_Change, path, ("changes", heads))
+
+
+def _listed(model: type[Model], path: Path, name: str) -> list[tuple[Model, str]]:
+    """Return the sections of a list with where each stands; the file holds nothing else."""
     content = _toml(path)
+    for other in content:
+        if other != name:
+            raise BadSetting(f"{path} [{other}]: nothing reads it; known is [[{name}]]")
+    sections = content.get(name, [])
+    if not isinstance(sections, list):
+        raise BadSetting(f"{path} [{name}]: must be a list, [[{name}]]")
+    return [
+        (_parsed(model, path, (f"{name} {number}", section)), f"{path} [{name} {number}]")
+        for number, section in enumerate(sections, start=1)
+    ]
+
+
+def _refuse_others(path: Path, known: Mapping[str, Collection[str]], *, lists: Collection[str] = ()) -> None:
+    """Raise `BadSetting` at a section of a file that is not known; values are the known parts of each."""
+    content = {name: section for name, section in _toml(path).items() if name not in lists}
     for name in content:
         if name not in known:
             raise BadSetting(f"{path} [{name}]: nothing reads it; known are {', '.join(known)}")

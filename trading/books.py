@@ -6,13 +6,13 @@ trading_assets makes the assets of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from trading.allocation import AllocationRules, version_of
 from trading.candidates import ScannerRules
 from trading.council import CouncilRules
-from trading.limits import Limits
+from trading.limits import Limits, Override
 from trading.simulation import FillModel
 from trading.strategies.plugin import Strategy
 from trading.values import digest
@@ -20,7 +20,10 @@ from trading.values import digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Hold everything that decides, the same for live and replay; it reads `window_sessions` back."""
+    """Hold everything that decides, the same for live and replay; it reads `window_sessions` back.
+
+    `overrides` are no part of the digest: what one set aside is told by the verdict.
+    """
 
     window_sessions: int
     scanner: ScannerRules
@@ -28,6 +31,11 @@ class Rules:
     council: CouncilRules
     allocation: AllocationRules
     limits: Limits
+    overrides: tuple[Override, ...] = ()
+
+    def on(self, session: date) -> Rules:
+        """Return the rules with the limits in force in a session."""
+        return replace(self, limits=self.limits.on(session))
 
     def strategy_version(self) -> str:
         """Return the names and versions of the council's strategies."""

@@ -17,7 +17,7 @@ from trading.approvals import StageRecord
 from trading.intents import Intent, intent_id_of
 from trading.limits import Limits
 from trading.values import IntentId, IntentKey, Side, Symbol, notional_micros
-from trading.verdicts import Verdict, by_intent, verdicts_sha
+from trading.verdicts import Verdict, by_intent, stopping, verdicts_sha
 
 
 class Outcome(StrEnum):
@@ -181,13 +181,18 @@ def needs_person(*, side: Side, price_micros: int, quantity: int, limits: Limits
 def _decided(
     intent: Intent, verdicts: Sequence[Verdict], advice: Advice | None, ladder: Ladder, limits: Limits
 ) -> tuple[Outcome, str, int]:
-    """Return outcome, reason and final quantity of one intent; the first failing guard is the reason."""
-    failed = next((verdict for verdict in verdicts if not verdict.passed), None)
-    if failed is not None:
+    """Return outcome, reason and final quantity of one intent.
+
+    The first hard block is the reason; a soft one asks a person.
+    """
+    failed = stopping(verdicts)
+    if failed is not None and failed.blocks:
         return Outcome.BLOCKED, failed.reason, 0
     quantity = advised_quantity(intent, advice, ladder=ladder, reduces_risk=reduces_risk(intent))
     if quantity == 0:
         return Outcome.VETOED, ADVISOR_VETO, 0
+    if failed is not None:
+        return Outcome.PENDING_APPROVAL, failed.reason, quantity
     if needs_person(side=intent.side, price_micros=intent.price_micros, quantity=quantity, limits=limits):
         return Outcome.PENDING_APPROVAL, ABOVE_AUTO_APPROVAL, quantity
     if escalates(intent, advice, ladder=ladder):

@@ -16,7 +16,7 @@ from trading.journal import JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
 from trading.limits import Limits
 from trading.values import IntentId
-from trading.verdicts import Verdict, by_intent, verdicts_sha
+from trading.verdicts import Verdict, by_intent, stopping, verdicts_sha
 
 INTENT_FIELDS = ("session", "symbol", "side", "price_micros", "intent_key")
 JOURNAL_FIELDS = (
@@ -175,11 +175,11 @@ def no_approved_intent_is_over_a_limit(facts: BatchFacts) -> Gate:
     for row in facts.decisions:
         if row.outcome not in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}:
             continue
-        failed = next((verdict for verdict in judged.get(row.intent_key, ()) if not verdict.passed), None)
+        failed = stopping(judged.get(row.intent_key, ()))
         unattended = row.outcome is Outcome.APPROVED and needs_person(
             side=row.side, price_micros=row.price_micros, quantity=row.quantity, limits=facts.limits
         )
-        if failed is not None:
+        if failed is not None and (failed.blocks or row.outcome is Outcome.APPROVED):
             bad.append({"symbol": row.symbol, "what": failed.reason})
         elif unattended:
             bad.append({"symbol": row.symbol, "what": "approved above the automatic limit"})

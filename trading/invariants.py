@@ -18,7 +18,7 @@ from trading.brokers import BrokerDump, BrokerFill, differences, request_payload
 from trading.decisions import sent_payload_hash
 from trading.errors import BadInput
 from trading.findings import PARKED
-from trading.guards import GUARDS, PASS, REASONS, Why
+from trading.guards import NAMES_SAID, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import (
     ExecutorTerm,
@@ -949,7 +949,7 @@ class _Purses:
                 else ""
             )
         else:
-            _, sellable_seen = seen.get("symbol_cap", (0, 0))
+            _, sellable_seen = seen.get("shorts", seen.get("symbol_cap", (0, 0)))
             sellable = purse.sellable(promise.symbol)
             sellable = sellable if purse.is_exact else max(sellable, sellable_seen)
             found = (
@@ -1211,9 +1211,8 @@ def _whys_of(event: JournalEvent) -> list[Why]:
 def _seen_by_guards(event: JournalEvent) -> dict[str, tuple[int, int]]:
     """Return what each guard observed and its limit, by name; empty where not all of them looked."""
     whys = _whys_of(event)
-    if len(whys) != len(GUARDS):
-        return {}
-    return {name: (why.observed, why.limit) for (name, _), why in zip(GUARDS, whys, strict=True)}
+    names = NAMES_SAID.get(len(whys), ())
+    return {name: (why.observed, why.limit) for name, why in zip(names, whys, strict=False)}
 
 
 # -------------------------------------------------------------------------------- all of them

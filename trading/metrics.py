@@ -34,7 +34,22 @@ BLOCKED_REASON = "execution.blocked_reason_top."
 API_ERRORS = "broker_api.api_error_total_by_api_id."
 """Rows of these families are named by the prefix and a reason, or the id of a broker's endpoint."""
 
-PORTFOLIO_GUARDS = frozenset({"buying_power", "symbol_cap", "strategy_budget"})
+PORTFOLIO_GUARDS = frozenset(
+    {
+        "buying_power",
+        "shorts",
+        "exposure_priced",
+        "position_limit",
+        "symbol_cap",
+        "strategy_budget",
+        "gross_exposure",
+        "net_exposure",
+        "leverage",
+        "value_at_risk",
+        "daily_loss",
+        "drawdown",
+    }
+)
 """The guards that look at the account and the whole book, not at the order alone."""
 
 STRATEGY_BUDGET = "strategy_budget"

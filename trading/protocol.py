@@ -13,7 +13,18 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from trading.brokers import BrokerFill, Capabilities, DedupScope, Holdings, differences
-from trading.guards import EXECUTION_DISABLED, GUARDS, PASS, QUOTE_STALE, SESSION_CLOSED, Why
+from trading.guards import (
+    CLOCK_SKEWED,
+    COOLDOWN_ACTIVE,
+    EXECUTION_DISABLED,
+    NAMES_SAID,
+    NOT_RECONCILED,
+    ORDER_RATE_EXCEEDED,
+    PASS,
+    QUOTE_STALE,
+    SESSION_CLOSED,
+    Why,
+)
 from trading.intents import CLIENT_ORDER_ID_PREFIX, client_order_id_of, hashed
 from trading.journal import CancelKind, Cooldown, ExecutorTerm, Halt, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
@@ -37,7 +48,17 @@ FINDINGS_NAMED = 8
 WATCHED_SESSIONS = 2
 """For how many sessions the id of an order that was proven absent is looked for."""
 
-TEMPORARY = frozenset({EXECUTION_DISABLED, QUOTE_STALE, SESSION_CLOSED})
+TEMPORARY = frozenset(
+    {
+        COOLDOWN_ACTIVE,
+        NOT_RECONCILED,
+        EXECUTION_DISABLED,
+        QUOTE_STALE,
+        SESSION_CLOSED,
+        CLOCK_SKEWED,
+        ORDER_RATE_EXCEEDED,
+    }
+)
 """The guards' codes that time or a switch may cure: they hold an intent, every other one ends it."""
 
 
@@ -130,7 +151,8 @@ def reservation_micros(row: JournalIntent, whys: Sequence[Why]) -> int:
     if row.intent.side is Side.SELL:
         return 0
     at_reference = row.intent.price_micros * (row.quantity - row.filled_quantity)
-    counted = [why.observed for (name, _), why in zip(GUARDS, whys, strict=False) if name == "buying_power"]
+    names = NAMES_SAID.get(len(whys), ())
+    counted = [why.observed for name, why in zip(names, whys, strict=False) if name == "buying_power"]
     return max([at_reference, *counted])
 
 

@@ -7,7 +7,7 @@ calls the same ones in a plain loop. Live execution is executions.py; here the o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from trading.actions import ActionKind, CorporateAction, at_sessions, effective_in
@@ -20,15 +20,67 @@ from trading.decisions import Decision, Outcome, decide
 from trading.guards import PASS, Market, Why
 from trading.intents import Intent, client_order_id_of, hashed
 from trading.orders import Fill
-from trading.positions import Book, Mark, book_at_open, opened_book, with_fill, with_fills
+from trading.positions import Book, Mark, book_at_open, equity_micros, opened_book, with_fill, with_fills
+from trading.prepared import prepare_session
 from trading.quotes import Panel, Quote, Window, split_price
 from trading.sessions import Calendar
 from trading.simulation import fill_at_open
 from trading.values import Symbol, digest
-from trading.verdicts import Funds, Switches, Verdict, by_intent, review_intents, review_one
+from trading.verdicts import (
+    NO_EXCEPTIONS,
+    Exceptions,
+    Funds,
+    OpenOrders,
+    Prepared,
+    Switches,
+    Verdict,
+    asked_of_person,
+    by_intent,
+    funds_of,
+    review_intents,
+    review_one,
+)
 
-TRADING = Switches(kill_switch_on=False, paused=False, execution_enabled=True)
+TRADING = Switches(
+    kill_switch_on=False,
+    paused=False,
+    cooldown_active=False,
+    is_reconciled=True,
+    execution_enabled=True,
+    is_degraded=False,
+)
 """The switches of a day on which nobody holds anything back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Morning:
+    """Hold what a session's reviews and sends start from, made once.
+
+    `closes` are the last closes in today's shares; `opening_micros` is what the book at the open is worth
+    at them, `None` where one is missing; `peak_equity_micros` the highest of its late closes, 0: none.
+    """
+
+    closes: Mapping[Symbol, int]
+    opening_micros: int | None
+    peak_equity_micros: int
+    prepared: Prepared = field(repr=False, compare=False)
+
+    def funds(self, orders: OpenOrders, *, live: Mapping[Symbol, int]) -> Funds:
+        """Return the exposure of a book with its open orders at live prices."""
+        return funds_of(
+            orders,
+            live=live,
+            closes=self.closes,
+            opening_micros=self.opening_micros,
+            peak_equity_micros=self.peak_equity_micros,
+        )
+
+    def prepared_for(self, orders: OpenOrders, *, live: Mapping[Symbol, int]) -> Prepared:
+        """Return the prepared state with the risk of a book and its open buys at live prices."""
+        quantities = {position.symbol: position.quantity for position in orders.book.positions}
+        for symbol, quantity in orders.open_buys.items():
+            quantities[symbol] = quantities.get(symbol, 0) + quantity
+        return replace(self.prepared, risk=self.prepared.risk.of_book(quantities, {**self.closes, **live}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +98,7 @@ class Decided:
 
     candidates: tuple[Candidate, ...]
     proposed: Proposed
+    morning: Morning
     verdicts: tuple[Verdict, ...]
     advice: tuple[Advice, ...]
     decisions: tuple[Decision, ...]
@@ -60,6 +113,7 @@ class SessionResult:
     fills: tuple[Fill, ...]
     closing: Book
     marks: Mapping[Symbol, Mark]
+    equity_micros: int
 
 
 def last_closes(window: Window) -> dict[Symbol, int]:
@@ -109,27 +163,51 @@ def propose(
 
 
 def judge(
-    intents: Sequence[Intent], *, window: Window, at_open: Book, rules: Rules, switches: Switches
+    intents: Sequence[Intent],
+    *,
+    window: Window,
+    at_open: Book,
+    morning: Morning,
+    rules: Rules,
+    switches: Switches,
+    now: datetime | None = None,
 ) -> tuple[Verdict, ...]:
     """Return the guards' verdicts on a session's intents, before its open."""
     return review_intents(
         intents,
-        book=at_open,
-        prices=last_closes(window),
+        funds=morning.funds(OpenOrders(at_open, {}, {}, 0), live=morning.closes),
+        prices=morning.closes,
         sessions_behind=sessions_behind(window),
         session_open=True,
         switches=switches,
-        limits=rules.limits,
+        limits=rules.limits.on(window.session),
+        prepared=morning.prepared,
+        exceptions=Exceptions(overrides=rules.overrides, now=now),
+    )
+
+
+def morning_of(window: Window, *, at_open: Book, rules: Rules, equities: Sequence[int]) -> Morning:
+    """Return what a session's reviews and sends start from.
+
+    `equities` are what the book was worth at the close of its earlier sessions, ascending.
+    """
+    limits, closes = rules.limits.on(window.session), last_closes(window)
+    is_valued = all(position.symbol in closes for position in at_open.positions)
+    return Morning(
+        closes=closes,
+        opening_micros=equity_micros(at_open, closes) if is_valued else None,
+        peak_equity_micros=max(equities[-limits.drawdown_sessions :], default=0),
+        prepared=prepare_session(window, at_open, limits, prices=closes),
     )
 
 
 def passing(intents: Iterable[Intent], verdicts: Iterable[Verdict]) -> tuple[Intent, ...]:
-    """Return the intents that every guard passed: what an advisor may see."""
+    """Return the intents that no guard blocks: what an advisor may see."""
     judged = by_intent(verdicts)
     return tuple(
         intent
         for intent in intents
-        if intent.intent_key in judged and all(verdict.passed for verdict in judged[intent.intent_key])
+        if intent.intent_key in judged and not any(row.blocks for row in judged[intent.intent_key])
     )
 
 
@@ -143,7 +221,7 @@ def decision_inputs_sha(
             "quotes": [list(pair) for pair in window.inputs],
             "opening": opening_sha,
             "actions": [repr(action) for action in effective_in(actions, window.session)],
-            "rules": rules.sha(),
+            "rules": rules.on(window.session).sha(),
         }
     )
 
@@ -156,6 +234,7 @@ def decide_session(
     opening: Book,
     actions: Sequence[CorporateAction],
     not_after: datetime,
+    equities: Sequence[int] = (),
     switches: Switches = TRADING,
     advisor: Advisor | None = None,
     ladder: Ladder = Ladder.OFF,
@@ -171,8 +250,14 @@ def decide_session(
         actions=actions,
         rules=rules,
     )
+    morning = morning_of(window, at_open=proposed.at_open, rules=rules, equities=equities)
     verdicts = judge(
-        proposed.intents, window=window, at_open=proposed.at_open, rules=rules, switches=switches
+        proposed.intents,
+        window=window,
+        at_open=proposed.at_open,
+        morning=morning,
+        rules=rules,
+        switches=switches,
     )
     advice = (advisor or NoAdvisor()).advise(passing(proposed.intents, verdicts))
     decisions = decide(
@@ -182,14 +267,19 @@ def decide_session(
         account=config.account,
         lane=lane,
         ladder=ladder,
-        limits=rules.limits,
+        limits=rules.limits.on(window.session),
         not_after=not_after,
         inputs_sha=decision_inputs_sha(
             window=window, opening_sha=opening.sha(), actions=actions, rules=rules
         ),
     )
     return Decided(
-        candidates=candidates, proposed=proposed, verdicts=verdicts, advice=advice, decisions=decisions
+        candidates=candidates,
+        proposed=proposed,
+        morning=morning,
+        verdicts=verdicts,
+        advice=advice,
+        decisions=decisions,
     )
 
 
@@ -197,35 +287,35 @@ def review_at_send(
     intent: Intent,
     *,
     quantity: int,
-    price_micros: int,
+    live: Mapping[Symbol, int],
     quote_age_s: int,
+    clock_skew_s: int,
     session_open: bool,
-    funds: Funds,
+    orders: OpenOrders,
+    morning: Morning,
     switches: Switches,
     rules: Rules,
+    exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> tuple[Why, ...]:
-    """Return the guards' second look, on the price and the book as they are at the send."""
+    """Return the guards' second look, on live prices and the book as they are at the send."""
     market = Market(
-        price_micros=price_micros,
+        price_micros=live.get(intent.symbol, 0),
         sessions_behind=0,
         quote_age_s=quote_age_s,
         is_send=True,
         session_open=session_open,
+        clock_skew_s=clock_skew_s,
+        average_volume=morning.prepared.average_volumes.get(intent.symbol, 0),
     )
     return review_one(
-        intent, quantity=quantity, market=market, funds=funds, switches=switches, limits=rules.limits
-    )
-
-
-def funds_of(book: Book, opens: Mapping[Symbol, int]) -> Funds:
-    """Return a book's exposure at open prices with nothing open: how a replay stands between two sends."""
-    return Funds(
-        positions={position.symbol: position.quantity for position in book.positions},
-        open_buys={},
-        open_sells={},
-        cash_micros=book.cash_micros,
-        reserved_micros=0,
-        equity_micros=book.cash_micros + sum(opens.get(p.symbol, 0) * p.quantity for p in book.positions),
+        intent,
+        quantity=quantity,
+        market=market,
+        funds=morning.funds(orders, live=live),
+        switches=switches,
+        limits=rules.limits.on(intent.session),
+        prepared=morning.prepared_for(orders, live=live),
+        exceptions=exceptions,
     )
 
 
@@ -242,6 +332,9 @@ def fill_decisions(
     `approve` says whether a person approves what waits for one. A symbol without a bar does not fill.
     """
     book = decided.proposed.at_open
+    exceptions = Exceptions(
+        overrides=config.rules.overrides, now=filled_at, approved=asked_of_person(decided.verdicts)
+    )
     opens = {symbol: quote.open_micros for symbol, quote in quotes.items()}
     accepted = {Outcome.APPROVED, Outcome.PENDING_APPROVAL} if approve else {Outcome.APPROVED}
     fills: list[Fill] = []
@@ -252,12 +345,15 @@ def fill_decisions(
         whys = review_at_send(
             decision.intent,
             quantity=decision.quantity,
-            price_micros=quote.open_micros,
+            live=opens,
             quote_age_s=0,
+            clock_skew_s=0,
             session_open=True,
-            funds=funds_of(book, opens),
+            orders=OpenOrders(book, {}, {}, 0),
+            morning=decided.morning,
             switches=TRADING,
             rules=config.rules,
+            exceptions=exceptions,
         )
         if any(why.code != PASS for why in whys):
             continue
@@ -329,15 +425,18 @@ def run_sessions(
     sessions: Sequence[date],
     lane: str = "replay:step",
     opening: Book | None = None,
+    equities: Sequence[int] = (),
     approve: bool = False,
 ) -> list[SessionResult]:
     """Return every session of a range, each decided on the book that the one before left.
 
-    The rules are the live ones; quotes come from `panel`, whose window for a session ends before it.
+    `equities` are what `opening` was worth at its closes before the range, where it had any. The rules are
+    the live ones; quotes come from `panel`, whose window for a session ends before it.
     """
     book = opening or opened_book(currency=config.currency, deposit_micros=config.deposit_micros)
     actions = at_sessions(actions, calendar)
     held: Mapping[Symbol, Mark] = {}
+    worth = list(equities)
     results = []
     for session in sessions:
         window = panel.window_before(session, config.rules.window_sessions, actions=actions)
@@ -348,6 +447,7 @@ def run_sessions(
             opening=book,
             actions=actions,
             not_after=calendar.closes_at(session),
+            equities=worth,
         )
         quotes = panel.quotes_on(session, known_at=calendar.closes_at(session))
         fills = fill_decisions(
@@ -361,6 +461,7 @@ def run_sessions(
         earlier = {**window_marks(window), **marks_at_open(held, session=session, actions=actions)}
         marks = marks_of(session, quotes=quotes, earlier={**fill_marks(fills), **earlier})
         held = {position.symbol: marks[position.symbol] for position in book.positions}
+        worth.append(equity_micros(book, {symbol: mark.price_micros for symbol, mark in held.items()}))
         results.append(
             SessionResult(
                 session=session,
@@ -368,6 +469,7 @@ def run_sessions(
                 fills=fills,
                 closing=book,
                 marks=marks,
+                equity_micros=worth[-1],
             )
         )
     return results

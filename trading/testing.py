@@ -5,7 +5,7 @@ The journal has no fake: the real one on a temporary file is as quick, and keeps
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -29,8 +29,22 @@ from trading.decisions import Decision, Outcome
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.intents import Intent, hashed, intent_id_of
 from trading.journal import Journal
+from trading.limits import Limits
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
+from trading.positions import Book
 from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce, digest
+from trading.verdicts import (
+    NO_EXCEPTIONS,
+    Exceptions,
+    Measured,
+    OpenOrders,
+    Prepared,
+    RiskModel,
+    Switches,
+    Verdict,
+    funds_of,
+    review_intents,
+)
 
 
 class SendOutcome(StrEnum):
@@ -52,6 +66,16 @@ REMEMBERS = Capabilities(
 )
 """A broker that remembers client order ids for good, and whose answers can be believed at once."""
 
+
+EXAMPLE_SWITCHES = Switches(
+    kill_switch_on=False,
+    paused=False,
+    cooldown_active=False,
+    is_reconciled=True,
+    execution_enabled=True,
+    is_degraded=False,
+)
+"""A day on which nobody holds anything back."""
 
 EXAMPLE_HOLDINGS = Holdings(cash_micros=1_000_000_000_000)
 """An account before anything was traded."""
@@ -305,6 +329,98 @@ def example_intent(
         order_type=OrderType.MARKET,
         time_in_force=TimeInForce.OPG,
         rationale="example",
+    )
+
+
+class Harmless:
+    """Obey `trading.verdicts.RiskModel`: nothing can be lost with anything, and that is known."""
+
+    def is_sufficient(self, symbol: Symbol) -> bool:
+        """Say that it can be told."""
+        return bool(symbol)
+
+    def measured(
+        self, symbol: Symbol, *, quantity: int, price_micros: int, level_bps: int, limit_micros: int
+    ) -> Measured:
+        """Return no risk with any quantity of a priced symbol."""
+        is_asked = bool(symbol) and price_micros > 0 and level_bps > 0 and limit_micros >= 0
+        return Measured(var_micros=0, largest=quantity if is_asked else 0)
+
+    def with_order(self, symbol: Symbol, *, quantity: int, price_micros: int) -> RiskModel:
+        """Return itself."""
+        return self if symbol and quantity * price_micros else Harmless()
+
+    def of_book(self, quantities: Mapping[Symbol, int], prices: Mapping[Symbol, int]) -> RiskModel:
+        """Return itself."""
+        return self if quantities or prices else Harmless()
+
+
+def example_verdicts(
+    intents: Sequence[Intent],
+    *,
+    book: Book,
+    limits: Limits,
+    prices: Mapping[Symbol, int] | None = None,
+    sessions_behind: Mapping[Symbol, int] | None = None,
+    session_open: bool = True,
+    exceptions: Exceptions = NO_EXCEPTIONS,
+    **switches: Any,
+) -> tuple[Verdict, ...]:
+    """Return the verdicts on intents in a liquid market without risk, at their own prices if no others."""
+    if prices is None:
+        prices = {intent.symbol: intent.price_micros for intent in intents}
+    symbols = {intent.symbol for intent in intents}
+    orders = OpenOrders(book, {}, {}, 0)
+    funds = funds_of(orders, live=prices, closes={}, opening_micros=0, peak_equity_micros=0)
+    return review_intents(
+        intents,
+        # What has no price here is no matter of the exposures.
+        funds=replace(funds, unpriced=0, day_pnl_micros=0),
+        prices=prices,
+        sessions_behind=dict.fromkeys(symbols, 0) if sessions_behind is None else sessions_behind,
+        session_open=session_open,
+        switches=replace(EXAMPLE_SWITCHES, **switches),
+        limits=limits,
+        prepared=Prepared(universe=symbols, average_volumes=dict.fromkeys(symbols, 10**12), risk=Harmless()),
+        exceptions=exceptions,
+    )
+
+
+def example_limits(**changes: Any) -> Limits:
+    """Return limits that stop hardly anything, with fields changed."""
+    return replace(
+        Limits(
+            order_quantity_max=10**9,
+            order_notional_micros_max=10_000_000_000,
+            price_collar_bps=10_000,
+            usual_order_notional_micros=10_000_000_000,
+            fat_finger_soft_multiple=10,
+            fat_finger_hard_multiple=20,
+            volume_share_bps_max=10_000,
+            volume_sessions=20,
+            orders_per_minute_max=1_000,
+            repeated_executions_max=10,
+            position_weight_bps_max=10_000,
+            symbol_weight_bps_max=10_000,
+            gross_notional_micros_max=10**15,
+            net_notional_micros_max=10**15,
+            leverage_bps_max=100_000,
+            var_bps_max=10_000,
+            var_level_bps=9_500,
+            daily_loss_bps_max=10_000,
+            drawdown_bps_max=10_000,
+            drawdown_sessions=60,
+            degrade_notional_bps=2_500,
+            auto_approve_notional_micros=10_000_000_000,
+            cost_bps=100,
+            quote_age_s_max=300,
+            clock_skew_s_max=2,
+            stale_ratio_bps_max=1_000,
+            lot=1,
+            tick_micros=10_000,
+            strategy_budgets_bps=(("council", 100_000),),
+        ),
+        **changes,
     )
 
 

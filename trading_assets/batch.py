@@ -47,7 +47,7 @@ def batch_gates(
             intents=journal.intents(**where),
             orders=journal.orders(**where),
             control=journal.run_control(),
-            limits=rules.limits,
+            limits=rules.limits.on(session),
             inputs_sha=inputs_sha,
             inputs_problem=problem,
             is_settled=record is not None and record.settled_at is not None,

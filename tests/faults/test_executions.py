@@ -22,10 +22,14 @@ from trading.brokers import DedupScope, Holdings
 from trading.errors import BadSetting, JournalError
 from trading.executions import Desk, ExecutorBusy, execute_session, settle_orders
 from trading.guards import (
+    CLOCK_SKEWED,
+    COOLDOWN_ACTIVE,
     EXECUTION_DISABLED,
     INSUFFICIENT_BUYING_POWER,
     MISSING_PRICE,
     NO_LIMIT,
+    NOT_RECONCILED,
+    ORDER_RATE_EXCEEDED,
     PASS,
     QUOTE_STALE,
     REASONS,
@@ -259,6 +263,10 @@ TEMPORARY = {
     "execution is off": Why(EXECUTION_DISABLED, 0, 1, 0),
     "the quote is too old": OLD_QUOTE,
     "the session is not open yet": Why(SESSION_CLOSED, 0, 1, 0),
+    "trading cools down": Why(COOLDOWN_ACTIVE, 1, 0, 0),
+    "the broker was not asked yet": Why(NOT_RECONCILED, 0, 1, 0),
+    "the clock is wrong": Why(CLOCK_SKEWED, 3, 2, 0),
+    "enough was sent in the last minute": Why(ORDER_RATE_EXCEEDED, 300, 300, 0),
 }
 FOR_GOOD = {
     "a quote of another session": Why(QUOTE_STALE, 1, 0, 0),
@@ -266,7 +274,7 @@ FOR_GOOD = {
     **{
         REASONS[code]: Why(code, 1, 0, 0)
         for code in REASONS
-        if code not in {PASS, EXECUTION_DISABLED, QUOTE_STALE, SESSION_CLOSED}
+        if code not in {PASS, QUOTE_STALE, *(why.code for why in TEMPORARY.values())}
     },
 }
 

@@ -10,6 +10,7 @@ import pytest
 from jobs.session_jobs import SESSION
 from tests.graph.desk import FIRST, LANE, failure_of
 from trading.decisions import Outcome
+from trading.guards import GUARDS
 from trading.lifecycle import IntentState
 from trading.positions import book_from_rows
 
@@ -90,7 +91,7 @@ def test_each_stage_counts_what_the_one_before_handed_on(desk):
     registered = desk.journal.intents(**desk.where(FIRST))
 
     assert judged == intents == {row.intent_key for row in decided}
-    assert len(desk.rows("verdicts", FIRST)) == 10 * len(intents)
+    assert len(desk.rows("verdicts", FIRST)) == len(GUARDS) * len(intents)
     assert {row.intent_id for row in decided} == {row.intent_id for row in registered}
     assert {row.intent_id for row in desk.rows("executions", FIRST)} == {row.intent_id for row in registered}
     assert {row.intent_id for row in desk.rows("order_status", FIRST)} == {

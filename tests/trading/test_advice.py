@@ -10,20 +10,19 @@ from hypothesis import strategies as st
 
 from trading.advice import Advice, AdviceVerdict, Ladder, NoAdvisor, advised_quantity, escalates, reduces_risk
 from trading.decisions import Outcome, decide
-from trading.limits import Limits
 from trading.positions import Book, Position
-from trading.testing import example_intent
+from trading.testing import example_intent, example_limits, example_verdicts
 from trading.values import IntentKey, Side, Symbol
-from trading.verdicts import Switches, review_intents
 
 NOON = datetime(2013, 2, 28, 17, tzinfo=UTC)
-LIMITS = Limits(
+LIMITS = example_limits(
     order_notional_micros_max=100_000_000_000,
     symbol_weight_bps_max=10_000,
     auto_approve_notional_micros=5_000_000_000,
     cost_bps=20,
     quote_age_s_max=300,
     stale_ratio_bps_max=1_000,
+    usual_order_notional_micros=100_000_000_000,
 )
 INTENTS = (
     example_intent("HELD", side=Side.SELL, quantity=30),
@@ -37,15 +36,7 @@ HELD = Book(
     deposits_micros=10**11,
     positions=(Position(Symbol("HELD"), 30, 0),),
 )
-VERDICTS = review_intents(
-    INTENTS,
-    book=HELD,
-    prices={intent.symbol: intent.price_micros for intent in INTENTS},
-    sessions_behind={intent.symbol: 0 for intent in INTENTS},
-    session_open=True,
-    switches=Switches(kill_switch_on=False, paused=False, execution_enabled=True),
-    limits=LIMITS,
-)
+VERDICTS = example_verdicts(INTENTS, book=HELD, limits=LIMITS)
 
 
 def advice_on(intent, verdict, factor_bps=10_000):

@@ -32,12 +32,36 @@ participation_bps = 500
 """
 LIMITS = """
 [default]
+order_quantity_max = 190000
 order_notional_max = "100000"
+price_collar_bps = 2900
+usual_order_notional = "15000"
+fat_finger_soft_multiple = 6
+fat_finger_hard_multiple = 10
+volume_share_bps_max = 2001
+volume_sessions = 20
+orders_per_minute_max = 301
+repeated_executions_max = 3
+position_weight_bps_max = 2500
 symbol_weight_bps_max = 2000
+symbol_caps_bps = { FB = 500 }
+strategy_budgets_bps = { council = 10000 }
+gross_notional_max = "5000000"
+net_notional_max = "4000000"
+leverage_bps_max = 12000
+var_bps_max = 400
+var_level_bps = 9500
+daily_loss_bps_max = 200
+drawdown_bps_max = 1000
+drawdown_sessions = 60
+degrade_notional_bps = 2502
 auto_approve_notional = "80000"
 cost_bps = 20
 quote_age_s_max = 300
+clock_skew_s_max = 2
 stale_ratio_bps_max = 1000
+lot = 1
+tick_size = "0.01"
 
 [mine]
 auto_approve_notional = "40000"
@@ -77,7 +101,14 @@ lot = 1
 [mine.scanner]
 top = 3
 """
-FILES = {"books.toml": BOOKS, "limits.toml": LIMITS, "strategies.toml": STRATEGIES, "rules.toml": RULES}
+FILES = {
+    "books.toml": BOOKS,
+    "limits.toml": LIMITS,
+    "restricted.toml": "",
+    "overrides.toml": "",
+    "strategies.toml": STRATEGIES,
+    "rules.toml": RULES,
+}
 
 
 class Source:

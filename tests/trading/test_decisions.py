@@ -17,20 +17,20 @@ from trading.decisions import (
     sent_payload_hash,
 )
 from trading.intents import intent_id_of
-from trading.limits import Limits
 from trading.positions import Book, Position
-from trading.testing import example_decision, example_intent
+from trading.testing import example_decision, example_intent, example_limits, example_verdicts
 from trading.values import Side, Symbol
-from trading.verdicts import Switches, by_intent, review_intents, verdicts_sha
+from trading.verdicts import by_intent, verdicts_sha
 
 NOON = datetime(2013, 2, 28, 17, tzinfo=UTC)
-LIMITS = Limits(
+LIMITS = example_limits(
     order_notional_micros_max=100_000_000_000,
     symbol_weight_bps_max=10_000,
     auto_approve_notional_micros=5_000_000_000,
     cost_bps=20,
     quote_age_s_max=300,
     stale_ratio_bps_max=1_000,
+    usual_order_notional_micros=100_000_000_000,
 )
 SALE = example_intent("SOLD", side=Side.SELL, quantity=900)
 SMALL = example_intent("SMALL", quantity=50)
@@ -45,15 +45,7 @@ BOOK = Book(
 
 
 def verdicts_on(*intents, paused=False):
-    return review_intents(
-        intents,
-        book=BOOK,
-        prices={intent.symbol: intent.price_micros for intent in intents},
-        sessions_behind={intent.symbol: 0 for intent in intents},
-        session_open=True,
-        switches=Switches(kill_switch_on=False, paused=paused, execution_enabled=True),
-        limits=LIMITS,
-    )
+    return example_verdicts(intents, book=BOOK, limits=LIMITS, paused=paused)
 
 
 def decided(*intents, verdicts=None):
@@ -89,7 +81,7 @@ def test_a_decision_names_all_that_it_was_decided_on():
     assert small.intent_id == intent_id_of(account="SIM", lane="simulated", intent_key=SMALL.intent_key)
     assert (small.account, small.lane, small.not_after) == ("SIM", "simulated", NOON)
     assert (small.inputs_sha, small.limits_sha) == ("inputs", LIMITS.sha())
-    assert small.verdicts_sha == verdicts_sha(verdicts[:10])
+    assert small.verdicts_sha == verdicts_sha(verdicts[: len(verdicts) // 2])
     assert large.verdicts_sha == verdicts_sha(by_intent(verdicts)[LARGE.intent_key])
     assert small.verdicts_sha != large.verdicts_sha
 

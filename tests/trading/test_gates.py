@@ -13,21 +13,20 @@ from trading.gates import GATE_NAMES, BatchFacts, closed, decision_gates
 from trading.intents import client_order_id_of
 from trading.journal import PREPARED, CancelKind, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState, Stage
-from trading.limits import Limits
 from trading.orders import OrderRequest
 from trading.positions import Book, Position
-from trading.testing import example_intent
+from trading.testing import example_intent, example_limits, example_verdicts
 from trading.values import IntentId, Side, Symbol
-from trading.verdicts import Switches, review_intents
 
 NOON = datetime(2013, 2, 28, 17, tzinfo=UTC)
-LIMITS = Limits(
+LIMITS = example_limits(
     order_notional_micros_max=100_000_000_000,
     symbol_weight_bps_max=10_000,
     auto_approve_notional_micros=5_000_000_000,
     cost_bps=20,
     quote_age_s_max=300,
     stale_ratio_bps_max=3_000,
+    usual_order_notional_micros=100_000_000_000,
 )
 SALE = example_intent("SOLD", side=Side.SELL, quantity=900)
 SMALL = example_intent("SMALL", quantity=50)
@@ -50,14 +49,11 @@ STATES = {
 
 def honest(*, behind=()):
     """Return a batch as it is when nobody has touched it; `behind` names symbols with old quotes."""
-    verdicts = review_intents(
+    verdicts = example_verdicts(
         INTENTS,
         book=BOOK,
-        prices={intent.symbol: intent.price_micros for intent in INTENTS},
-        sessions_behind={intent.symbol: int(intent.symbol in behind) for intent in INTENTS},
-        session_open=True,
-        switches=Switches(kill_switch_on=False, paused=False, execution_enabled=True),
         limits=LIMITS,
+        sessions_behind={intent.symbol: int(intent.symbol in behind) for intent in INTENTS},
     )
     decisions = decide(
         INTENTS,

@@ -101,6 +101,16 @@ def eager(world: World) -> World:
             order_notional_micros_max=boundless,
             auto_approve_notional_micros=boundless,
             symbol_weight_bps_max=10_000,
+            position_weight_bps_max=10_000,
+            order_quantity_max=boundless,
+            usual_order_notional_micros=boundless,
+            price_collar_bps=boundless,
+            volume_share_bps_max=10_000,
+            gross_notional_micros_max=boundless,
+            net_notional_micros_max=boundless,
+            var_bps_max=10_000,
+            daily_loss_bps_max=10_000,
+            drawdown_bps_max=10_000,
         ),
         council=replace(rules.council, quorum=1, support_min=0.1, exit_quorum=2, exit_support_min=0.45),
         scanner=replace(rules.scanner, risk_score_max=1.0, confidence_min=0.3),
@@ -128,8 +138,8 @@ def years(five) -> dict[date, SessionResult]:
 
 @pytest.fixture(scope="module")
 def wide(xnys, config_dir) -> World:
-    """Give the first weeks of `us_wide` with eager rules, and a strategy that has opinions by then."""
-    world = eager(judged("us_wide", Bytetheory(), xnys, config_dir, count=50))
+    """Give the first months of `us_wide` with eager rules, and a strategy that has opinions by then."""
+    world = eager(judged("us_wide", Bytetheory(), xnys, config_dir, count=85))
     parameters = {"sessions": 20, "calm": 3.0, "stretched": 3.5}
     return world.with_rules(strategies=(load_strategy("mean_reversion", weight=1.0, parameters=parameters),))
 
@@ -333,7 +343,11 @@ def test_a_sessions_own_bars_do_count_where_they_should_in_its_fills(five, years
     row = five.panel.sessions.index(result.session)
     dear = five._replace(panel=FUTURES["ten times as high"](five.panel, row))
 
-    (again,) = dear.run([result.session], opening=opening_before(years, result.session))
+    (again,) = dear.run(
+        [result.session],
+        opening=opening_before(years, result.session),
+        equities=[one.equity_micros for day, one in years.items() if day < result.session],
+    )
 
     assert again.decided.decisions == result.decided.decisions
     assert again.fills != result.fills
@@ -513,7 +527,7 @@ def test_a_replay_decides_the_same_things_under_other_ids(five):
 def test_a_range_is_its_sessions_one_by_one(five):
     book, alone = None, []
     for session in weeks(five):
-        (result,) = five.run([session], opening=book)
+        (result,) = five.run([session], opening=book, equities=[one.equity_micros for one in alone])
         alone.append(result)
         book = result.closing
 
@@ -670,7 +684,7 @@ def test_the_marks_of_a_window_are_its_last_closes_in_todays_shares(five):
 
 
 def test_the_wide_book_sees_nothing_ahead_balances_and_trades(wide):
-    sessions = wide.panel.sessions[40:46]
+    sessions = wide.panel.sessions[75:81]
     results = wide.run(sessions)
     openings = dict(zip(sessions[1:], [result.closing for result in results], strict=False))
 
@@ -687,7 +701,7 @@ def test_the_wide_book_sees_nothing_ahead_balances_and_trades(wide):
 
 
 def test_the_wide_book_replays_the_same_under_other_ids(wide):
-    sessions = wide.panel.sessions[40:43]
+    sessions = wide.panel.sessions[75:78]
     live, replayed = wide.run(sessions, lane="simulated"), wide.run(sessions, lane="replay:wide")
 
     def keys(results):

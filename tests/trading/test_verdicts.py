@@ -7,22 +7,13 @@ from dataclasses import replace
 import pytest
 
 from trading.guards import GUARDS
-from trading.limits import Limits
 from trading.positions import Book, Position
-from trading.testing import example_intent
+from trading.testing import example_intent, example_limits, example_verdicts
 from trading.values import Side, Slot, Symbol
-from trading.verdicts import Switches, by_intent, review_intents, verdicts_sha
+from trading.verdicts import by_intent, verdicts_sha
 
 A, B = Symbol("A"), Symbol("B")
-LIMITS = Limits(
-    order_notional_micros_max=10_000_000_000,
-    symbol_weight_bps_max=10_000,
-    auto_approve_notional_micros=10_000_000_000,
-    cost_bps=100,
-    quote_age_s_max=300,
-    stale_ratio_bps_max=1_000,
-)
-RUNNING = Switches(kill_switch_on=False, paused=False, execution_enabled=True)
+LIMITS = example_limits()
 PRICE = 100_000_000
 
 
@@ -36,14 +27,13 @@ def book(cash_micros, **positions):
 
 
 def judged(intents, held, *, limits=LIMITS, prices=None, behind=None, **switches):
-    verdicts = review_intents(
+    verdicts = example_verdicts(
         intents,
         book=held,
+        limits=limits,
         prices={A: PRICE, B: PRICE} if prices is None else prices,
         sessions_behind={A: 0, B: 0} if behind is None else behind,
-        session_open=switches.pop("session_open", True),
-        switches=replace(RUNNING, **switches),
-        limits=limits,
+        **switches,
     )
     return [
         [verdict.reason for verdict in group if not verdict.passed] for group in by_intent(verdicts).values()
@@ -60,20 +50,12 @@ def sale(symbol, quantity, **others):
 
 def test_every_guard_says_its_word_on_every_intent_in_order():
     intents = [buy("A", 1), buy("B", 1)]
-    verdicts = review_intents(
-        intents,
-        book=book(10**9),
-        prices={A: PRICE, B: PRICE},
-        sessions_behind={A: 0, B: 0},
-        session_open=True,
-        switches=RUNNING,
-        limits=LIMITS,
-    )
+    verdicts = example_verdicts(intents, book=book(10**9), limits=LIMITS)
 
     names = [name for name, _ in GUARDS]
     assert [verdict.guard for verdict in verdicts] == names * 2
     assert [verdict.intent_key for verdict in verdicts] == [
-        key for i in intents for key in [i.intent_key] * 10
+        key for i in intents for key in [i.intent_key] * len(names)
     ]
     assert {verdict.limits_sha for verdict in verdicts} == {LIMITS.sha()}
     assert all(verdict.passed and verdict.reason == "ok" for verdict in verdicts)
@@ -104,7 +86,7 @@ def test_the_proceeds_of_an_earlier_sale_count_after_costs():
 
 def test_a_blocked_sale_brings_nothing():
     assert judged([sale("A", 11), buy("B", 9)], book(0, A=10)) == [
-        ["symbol_notional_cap_exceeded"],
+        ["shorts_not_allowed"],
         ["insufficient_buying_power"],
     ]
 
@@ -113,7 +95,7 @@ def test_two_sales_cannot_sell_the_same_shares():
     twice = [sale("A", 6), sale("A", 5, slot=Slot.STOP)]
 
     assert judged(twice, book(10**9, A=11)) == [[], []]
-    assert judged(twice, book(10**9, A=10)) == [[], ["symbol_notional_cap_exceeded"]]
+    assert judged(twice, book(10**9, A=10)) == [[], ["shorts_not_allowed"]]
 
 
 def test_two_buys_of_a_symbol_share_its_cap():
@@ -165,15 +147,7 @@ def test_a_symbol_off_the_allowlist_is_stopped():
 
 
 def test_the_digest_of_verdicts_changes_with_any_field():
-    verdicts = review_intents(
-        [buy("A", 1)],
-        book=book(10**9),
-        prices={A: PRICE},
-        sessions_behind={A: 0},
-        session_open=True,
-        switches=RUNNING,
-        limits=LIMITS,
-    )
+    verdicts = example_verdicts([buy("A", 1)], book=book(10**9), limits=LIMITS)
     plain = verdicts_sha(verdicts)
 
     assert verdicts_sha(list(verdicts)) == plain

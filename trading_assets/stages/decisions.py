@@ -78,7 +78,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 account=graph.config.account,
                 lane=graph.lane,
                 ladder=Ladder.OFF,
-                limits=rules.limits,
+                limits=rules.limits.on(session),
                 not_after=graph.calendar.closes_at(session),
                 inputs_sha=inputs_sha,
             )

@@ -25,9 +25,9 @@ from trading.order_tables import execution_rows
 from trading.orders import ExecutionRow
 from trading.positions import Book, BookHistory, book_from_rows
 from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
-from trading.session import review_at_send
+from trading.session import Morning, morning_of, review_at_send
 from trading.values import amount_from_micros
-from trading.verdicts import Funds, Switches
+from trading.verdicts import Exceptions, OpenOrders, Switches, asked_of_person
 from trading_assets.batch import batch_gates
 from trading_assets.evaluations import evaluated_gates
 from trading_assets.executor import opened_day, shown_finding, tell_people, told_of_run
@@ -111,6 +111,12 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     accepted=accepted_quotes[graph.name],
                     history=book_history[graph.name],
                 )
+                morning = morning_of(
+                    windows[graph.name].window_before(session, graph.config.rules.window_sessions),
+                    at_open=at_open,
+                    rules=graph.config.rules,
+                    equities=[equity for _, equity in book_history[graph.name].equities_before(session)],
+                )
                 outcomes = execute_session(
                     Desk(
                         journal=journal,
@@ -132,7 +138,9 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                         session,
                         clock,
                         at_open=at_open,
+                        morning=morning,
                         decisions=decisions,
+                        verdicts=verdicts,
                         live=live_quotes[graph.name],
                         execution_enabled=execution_enabled,
                     ),
@@ -202,7 +210,9 @@ def _second_look(
     clock: Callable[[], datetime],
     *,
     at_open: Book,
+    morning: Morning,
     decisions: Any,
+    verdicts: Any,
     live: LiveQuotes,
     execution_enabled: bool,
 ) -> Any:
@@ -212,35 +222,33 @@ def _second_look(
     """
     symbols = {row.symbol for row in decisions} | {position.symbol for position in at_open.positions}
     quotes = {symbol: quote for symbol in sorted(symbols) if (quote := live.live_quote(symbol, session))}
+    prices = {symbol: quote.price_micros for symbol, quote in quotes.items()}
+    newest = max((quote.quoted_at for quote in quotes.values()), default=None)
+    approved = asked_of_person(verdicts)
 
     def review(row: JournalIntent, view: FundsView) -> tuple[Why, ...]:
         now = clock()
         quote = quotes.get(row.intent.symbol)
-        worth = sum(
-            quotes[position.symbol].price_micros * position.quantity
-            for position in view.book.positions
-            if position.symbol in quotes
-        )
         return review_at_send(
             row.intent,
             quantity=row.quantity,
-            price_micros=quote.price_micros if quote else 0,
+            live=prices,
+            clock_skew_s=max(int((newest - now).total_seconds()), 0) if newest else 0,
             quote_age_s=int((now - quote.quoted_at).total_seconds()) if quote else 0,
             session_open=graph.calendar.opens_at(session) <= now < graph.calendar.closes_at(session),
-            funds=Funds(
-                positions={position.symbol: position.quantity for position in view.book.positions},
-                open_buys=view.open_buys,
-                open_sells=view.open_sells,
-                cash_micros=view.cash_micros,
-                reserved_micros=view.reserved_micros,
-                equity_micros=view.cash_micros + worth,
-            ),
+            orders=OpenOrders(view.book, view.open_buys, view.open_sells, view.reserved_micros),
+            morning=morning,
             switches=Switches(
                 kill_switch_on=view.run_control.kill_switch_on,
                 paused=view.run_control.paused,
+                cooldown_active=False,
+                # T2 runs in a term whose reconciliation is done, or not at all.
+                is_reconciled=True,
                 execution_enabled=execution_enabled,
+                is_degraded=False,
             ),
             rules=graph.config.rules,
+            exceptions=Exceptions(overrides=graph.config.rules.overrides, now=now, approved=approved),
         )
 
     return review

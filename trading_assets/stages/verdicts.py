@@ -9,9 +9,9 @@ import dagster as dg
 from trading.actions import effective_in
 from trading.clock import Clock, Phase
 from trading.journal import Journal
-from trading.positions import book_at_open, book_from_rows
+from trading.positions import BookHistory, book_at_open, book_from_rows
 from trading.quotes import WindowReader
-from trading.session import judge, last_closes
+from trading.session import judge, last_closes, morning_of
 from trading.verdicts import Switches, Verdict, switches_seen
 from trading_assets.stage import (
     SUPERVISOR,
@@ -39,6 +39,7 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         corporate_actions: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
+        book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
         execution_enabled: dg.ResourceParam[bool],
     ) -> dg.Output[Any]:
@@ -48,9 +49,8 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         """
         session = session_of(context)
         rules = graph.config.rules
-        with refusals_kept(
-            journal, graph, session, "verdicts", now=clocks[graph.name].now(session, Phase.DECIDE)
-        ):
+        now = clocks[graph.name].now(session, Phase.DECIDE)
+        with refusals_kept(journal, graph, session, "verdicts", now=now):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             at_open = book_at_open(
                 book_from_rows(opening_book),
@@ -61,8 +61,15 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
                 intents,
                 window=window,
                 at_open=at_open,
+                morning=morning_of(
+                    window,
+                    at_open=at_open,
+                    rules=rules,
+                    equities=[equity for _, equity in book_history[graph.name].equities_before(session)],
+                ),
                 rules=rules,
                 switches=_switches(graph, journal, session, execution_enabled=execution_enabled),
+                now=now,
             )
         failed = [row for row in rows if not row.passed]
         return dg.Output(
@@ -70,7 +77,7 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
             metadata={
                 "verdicts": len(rows),
                 "refusals": len(failed),
-                "limits": rules.limits.sha(),
+                "limits": rules.limits.on(session).sha(),
                 "why not": table_of(
                     [
                         {
@@ -98,5 +105,10 @@ def _switches(graph: BookGraph, journal: Journal, session: date, *, execution_en
             return seen
     control = journal.run_control()
     return Switches(
-        kill_switch_on=control.kill_switch_on, paused=control.paused, execution_enabled=execution_enabled
+        kill_switch_on=control.kill_switch_on,
+        paused=control.paused,
+        cooldown_active=False,
+        is_reconciled=True,
+        execution_enabled=execution_enabled,
+        is_degraded=False,
     )
