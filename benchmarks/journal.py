@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -23,9 +23,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from measuring import Figure, median
+from million_intents import MILLION, multiply, session_of
 
 from proof.postgres_server import PostgresServer
-from resources.journal import schema
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from trading.guards import NO_LIMIT, PASS, Why
@@ -53,10 +53,8 @@ PAGE = b"p" * 4096
 """What a sync is measured with: about what one commit appends."""
 
 CLIENTS, CLIENT_S = 4, 4.0
-MILLION = 1_000_000
-INTENTS_A_SESSION = 500
-OPEN_EACH = 5_000
-"""One intent of so many is still open, in the journal of a million."""
+SESSIONS = tuple(date(1990, 1, 1) + timedelta(days=number) for number in range(2000))
+"""What the million intents are spread over."""
 
 ANSWER_MS_MAX = 1_000
 """A second: what a person who looks waits for without asking why."""
@@ -406,7 +404,7 @@ def _million(path: Path) -> list[Figure]:
     with SqlJournal(url) as journal:
         first, second = _decided(journal, 2)
         _live(journal, first)
-    _multiply(path, first.intent_id)
+    multiply(path, first.intent_id, SESSIONS)
     found: list[Figure] = []
 
     def tell(what: str, act: Callable[[], Any]) -> None:
@@ -417,7 +415,7 @@ def _million(path: Path) -> list[Figure]:
 
     at = f"{MILLION:,} intents: "
     one = f"{first.intent_id}-777777"
-    session = _session_of(777_777)
+    session = session_of(777_777, SESSIONS)
     with SqlJournal(url) as journal:
         tell(f"{at}opening it (store)", lambda: SqlJournal(url).close())
         tell(f"{at}what is stuck (store)", lambda: journal.stuck(before=CLOSE))
@@ -464,61 +462,3 @@ def _session(journal: SqlJournal | JournalReader, session: date) -> None:
     journal.intents(**of)
     journal.orders(**of)
     journal.fills(**of)
-
-
-def _session_of(number: int) -> date:
-    return date(1990, 1, 1) + timedelta(days=number // INTENTS_A_SESSION)
-
-
-def _multiply(path: Path, intent_id: str) -> None:
-    """Copy the intent that has lived a million times, with its order, fill, reservation and two events."""
-    session = f"date('1990-01-01', '+' || (i / {INTENTS_A_SESSION}) || ' days')"
-    is_open = f"i % {OPEN_EACH} = 0"
-    copy_of = "{column} || '-' || i"
-    of_intent = {"intent_id": copy_of, "session": session}
-    of_order = {**of_intent, "client_order_id": "'c-' || i"}
-    plans: list[tuple[str, str, Mapping[str, str]]] = [
-        (
-            "intents",
-            f"intent_id = '{intent_id}'",
-            {
-                **of_intent,
-                "state": f"case when {is_open} then 'executing' else 'executed' end",
-                "stage": f"case when {is_open} then 'working' else '' end",
-            },
-        ),
-        ("orders", f"intent_id = '{intent_id}'", of_order),
-        ("fills", f"intent_id = '{intent_id}'", {**of_order, "execution_id": "'x-' || i", "seq": "i + 9"}),
-        ("reservations", f"intent_id = '{intent_id}'", of_order),
-        *(
-            (
-                "events",
-                f"intent_id = '{intent_id}' and kind = '{kind}'",
-                {
-                    **of_intent,
-                    "seq": f"i * 2 + {number} + 99",
-                    "prev_hash": f"printf('%064x', i * 2 + {number})",
-                    "hash": f"printf('%064x', i * 2 + {number} + 1)",
-                },
-            )
-            for number, kind in enumerate(("registered", "closed"))
-        ),
-    ]
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        # Only how the file is filled: nothing here is measured, and whatever opens it syncs again.
-        connection.execute("pragma synchronous = off")
-        connection.execute("begin")
-        for table, where, changed in plans:
-            columns = [column.name for column in schema.metadata.tables[table].columns]
-            values = ", ".join(changed.get(name, name).format(column=name) for name in columns)
-            statement = (
-                f"insert into {table} ({', '.join(columns)})"  # noqa: S608 - names of the schema
-                " with recursive numbers (i) as"
-                f" (select 1 union all select i + 1 from numbers where i < {MILLION})"
-                f" select {values} from numbers, (select * from {table} where {where})"
-            )
-            filled = connection.execute(statement).rowcount
-            if filled != MILLION:
-                raise RuntimeError(f"{table}: {filled} rows, {MILLION} were to be made")
-        connection.execute("commit")
-        connection.execute("pragma wal_checkpoint(truncate)")

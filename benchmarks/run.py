@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import cli_reading_verbs
+import console_pages
 import journal
 import session_graph
 import session_step
@@ -24,12 +25,14 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "graph": session_graph.measure,
     "cli": cli_reading_verbs.measure,
     "journal": journal.measure,
+    "pages": console_pages.measure,
 }
 TITLES = {
     "step": "The session step",
     "graph": "A session through the graph",
     "cli": "Verbs that look",
     "journal": "The journal",
+    "pages": "The console's pages",
 }
 
 

@@ -46,10 +46,10 @@ def _behind_its_log(desk: Desk) -> Iterator[str]:
 
 def _behind_the_lake(desk: Desk) -> Iterator[str]:
     for name in desk.books:
-        partitions = desk.lake.partitions(name, "decisions")
-        if not partitions:
+        partition = desk.lake.latest_partition(name, "decisions")
+        if not partition:
             continue
-        latest = date.fromisoformat(partitions[-1])
+        latest = date.fromisoformat(partition)
         record = desk.journal.session_record(book=name, lane=desk.lane, session=latest)
         if record is None or record.decided_at is None:
             yield f"the lake has decisions of {name} {latest}, of which the journal knows nothing"

@@ -63,12 +63,8 @@ class Preview:
 
 def pending_of(desk: Desk, book: str | None = None) -> tuple[Pending, ...]:
     """Return what waits for a person, the soonest to expire first."""
-    waiting = [
-        row
-        for outline in desk.chosen(book)
-        for row in desk.journal.open_intents(account=outline.account, lane=desk.lane)
-        if row.state is IntentState.PENDING_APPROVAL and row.intent.book == outline.name
-    ]
+    chosen = {outline.name for outline in desk.chosen(book)}
+    waiting = [row for row in desk.journal.pending(lane=desk.lane) if row.intent.book in chosen]
     return tuple(_pending(row) for row in sorted(waiting, key=lambda row: (row.not_after, row.intent.symbol)))
 
 

@@ -90,12 +90,12 @@ class Desk:
         """Return the exchange date that counts as today; raises `BadInput` where no data says so."""
         last = book.last_session
         if last is None:
-            partitions = self.lake.partitions(book.name, "market_quotes")
-            if not partitions:
+            latest = self.lake.latest_partition(book.name, "market_quotes")
+            if not latest:
                 raise BadInput(
                     f"{book.name}: no quotes yet; `trading quotes import --book {book.name}` first"
                 )
-            last = date.fromisoformat(partitions[-1])
+            last = date.fromisoformat(latest)
         return self.clock(book).today(self.calendar(book), last)
 
 

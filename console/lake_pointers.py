@@ -69,6 +69,10 @@ class LakePointers:
         """Return the partitions of an asset that have a table, ascending."""
         return self._files.folders_with(f"{book}/{asset}", POINTER)
 
+    def latest_partition(self, book: str, asset: str) -> str:
+        """Return the last partition of an asset that has a table, empty where none has."""
+        return self._files.last_folder_with(f"{book}/{asset}", POINTER)
+
     def path(self, state: TableState) -> str:
         """Return where the file of a table lies."""
         return f"{self.root}/{self._relative(state)}"

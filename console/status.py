@@ -96,7 +96,7 @@ class Status:
 def status_of(desk: Desk, *, book: str | None = None, session: date | None = None) -> Status:
     """Return where the books stand; raises `BadInput` on an unknown one."""
     control = desk.journal.run_control()
-    outbox = desk.journal.outbox()
+    outbox = desk.journal.undelivered()
     books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
     stuck = stuck_of(desk, book=book, older_than_s=int(STUCK_AFTER.total_seconds()))
     torn = disagreements(desk)
@@ -154,6 +154,8 @@ def lifting(halt: Halt) -> str:
 def _given_up(desk: Desk, outbox: Sequence[OutboxMessage]) -> dict[str, int]:
     """Return how many messages nobody will try again, by the last attempt's channel and reason."""
     dead = {message.outbox_id: message.channel for message in outbox if message.status == "dead"}
+    if not dead:
+        return {}
     last = {row.outbox_id: row.reason for row in desk.journal.deliveries() if row.outbox_id in dead}
     counts: dict[str, int] = {}
     for outbox_id, channel in dead.items():
@@ -225,8 +227,8 @@ def _closed_because(desk: Desk, outline: BookOutline, session: date | None) -> s
 
 
 def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
-    partitions = desk.lake.partitions(outline.name, "market_quotes")
-    return date.fromisoformat(partitions[-1]) if partitions else None
+    latest = desk.lake.latest_partition(outline.name, "market_quotes")
+    return date.fromisoformat(latest) if latest else None
 
 
 def _attention(books: Sequence[BookStatus], stuck: Sequence[Stuck]) -> list[str]:

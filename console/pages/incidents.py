@@ -50,7 +50,6 @@ class Incidents:
 def incidents_of(desk: Desk) -> Incidents:
     """Return the page."""
     incidents = desk.journal.incidents()
-    messages = desk.journal.outbox()
     return Incidents(
         halts=tuple(
             HaltShown(halt=halt, next=("trading reconcile", lifting(halt))) for halt in desk.journal.halts()
@@ -61,6 +60,6 @@ def incidents_of(desk: Desk) -> Incidents:
         ),
         finding_count=len(incidents),
         stuck=stuck_of(desk, older_than_s=int(STUCK_AFTER.total_seconds())),
-        messages=tuple(messages[: -MESSAGES_SHOWN - 1 : -1]),
+        messages=tuple(desk.journal.last_messages(last=MESSAGES_SHOWN)),
         events=tuple(desk.journal.troubles(last=EVENTS_SHOWN)),
     )

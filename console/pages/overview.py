@@ -5,7 +5,7 @@ What it says is status.py, why.py and history.py, as the command line says it; h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlencode
@@ -13,7 +13,9 @@ from urllib.parse import urlencode
 from console.approvals import Pending, pending_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
+from console.effective import effective
 from console.history import SessionPoint, history_of
+from console.margins import Margin, margins_of
 from console.pages.frame import session_link
 from console.pages.plots import Plot, plots_of
 from console.render import counted
@@ -41,6 +43,7 @@ class BookCard:
     why_not: WhyNot
     quote_age: str
     steps: tuple[Step, ...]
+    margins: tuple[Margin, ...]
     points: tuple[SessionPoint, ...]
     plots: tuple[Plot, ...]
     decisions_link: str
@@ -61,9 +64,13 @@ def overview_of(desk: Desk, dagster: str) -> Overview:
     """Return the page."""
     status = status_of(desk)
     pending = pending_of(desk)
+    limits = effective(desk).limits
+    in_force = {row.book: {**limits.get("default", {}), **limits.get(row.book, {})} for row in status.books}
     return Overview(
         status=status,
-        books=tuple(_card(desk, desk.books[row.book], row, dagster) for row in status.books),
+        books=tuple(
+            _card(desk, desk.books[row.book], row, dagster, in_force[row.book]) for row in status.books
+        ),
         pending=pending[:PENDING_SHOWN],
         pending_count=len(pending),
     )
@@ -75,7 +82,9 @@ def link_to(page: str, /, **asked: object) -> str:
     return f"{page}?{urlencode(given)}" if given else page
 
 
-def _card(desk: Desk, book: BookOutline, row: BookStatus, dagster: str) -> BookCard:
+def _card(
+    desk: Desk, book: BookOutline, row: BookStatus, dagster: str, limits: Mapping[str, str]
+) -> BookCard:
     points = history_of(desk, book)
     session = row.session.isoformat() if row.session else ""
     return BookCard(
@@ -83,6 +92,7 @@ def _card(desk: Desk, book: BookOutline, row: BookStatus, dagster: str) -> BookC
         why_not=why(desk, book=book, session=row.session),
         quote_age=_quote_age(desk, book, row.quoted_until),
         steps=_steps(book, row),
+        margins=margins_of(points, row.session_pnl_micros, limits),
         points=points,
         plots=plots_of(points, book.currency),
         decisions_link=session_link(dagster, book.name, "decisions", session) if session else "",

@@ -6,6 +6,9 @@ works without script: a form posts, and what was done is shown or led to.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from http import HTTPStatus
 from typing import Annotated
@@ -31,7 +34,7 @@ from console.pages.reviewed_limits import limits_shown
 from console.pages.searching import search
 from console.pages.sessions import session_lines
 from console.pages.templating import page
-from console.web.identities import Actor, Role
+from console.web.identities import Role
 from console.web.permission import actor_of, csrf_token, needs
 from console.web.problems import Problem
 from console.why import why
@@ -71,35 +74,31 @@ def error_page(_: Request, problem: Problem) -> Response:
 def _overview_routes(router: APIRouter) -> None:
     @router.get("/", dependencies=[needs(Role.VIEWER)])
     def overview(request: Request) -> str:
-        frame = _frame(request, "/")
-        return page("overview.html", {"frame": frame, "view": overview_of(_desk(request), frame.dagster)})
+        with _look(request, "/") as (desk, frame):
+            return page("overview.html", {"frame": frame, "view": overview_of(desk, frame.dagster)})
 
     @router.get("/why", dependencies=[needs(Role.VIEWER)])
     def why_not(request: Request, book: BookQuery = None, session: SessionQuery = None) -> str:
-        desk = _desk(request)
-        answers = tuple(why(desk, book=outline, session=session) for outline in desk.chosen(book))
-        return page("why.html", {"frame": _frame(request, "/why"), "answers": answers})
+        with _look(request, "/why") as (desk, frame):
+            answers = tuple(why(desk, book=outline, session=session) for outline in desk.chosen(book))
+            return page("why.html", {"frame": frame, "answers": answers})
 
     @router.get("/settings", dependencies=[needs(Role.VIEWER)])
     def settings(request: Request) -> str:
-        view = effective(_desk(request))
-        values = {"frame": _frame(request, "/settings"), "view": view, "limits": limits_shown(view)}
-        return page("settings.html", values)
+        with _look(request, "/settings") as (desk, frame):
+            view = effective(desk)
+            return page("settings.html", {"frame": frame, "view": view, "limits": limits_shown(view)})
 
     @router.get("/search", dependencies=[needs(Role.VIEWER)])
     def found(request: Request, q: Annotated[str, Query(max_length=TEXT_MAX)]) -> Response:
-        view = search(_desk(request), q)
-        if view.intent_id:
-            return _led_to(f"/intents/{view.intent_id}")
-        if view.session is not None:
-            return _led_to(link_to("/intents", book=view.book, session=view.session))
-        values = {
-            "frame": _frame(request, "/search"),
-            "asked": q.strip(),
-            "rows": view.rows,
-            "sessions": SESSIONS_SHOWN,
-        }
-        return HTMLResponse(page("found.html", values))
+        with _look(request, "/search") as (desk, frame):
+            view = search(desk, q)
+            if view.intent_id:
+                return _led_to(f"/intents/{view.intent_id}")
+            if view.session is not None:
+                return _led_to(link_to("/intents", book=view.book, session=view.session))
+            values = {"frame": frame, "asked": q.strip(), "rows": view.rows, "sessions": SESSIONS_SHOWN}
+            return HTMLResponse(page("found.html", values))
 
 
 def _session_routes(router: APIRouter) -> None:
@@ -125,21 +124,21 @@ def _session_routes(router: APIRouter) -> None:
 
     @router.get("/positions", dependencies=[needs(Role.VIEWER)])
     def positions(request: Request) -> str:
-        desk = _desk(request)
-        books = tuple(holdings_of(desk, book) for book in desk.books.values())
-        return page("positions.html", {"frame": _frame(request, "/positions"), "books": books})
+        with _look(request, "/positions") as (desk, frame):
+            books = tuple(holdings_of(desk, book) for book in desk.books.values())
+            return page("positions.html", {"frame": frame, "books": books})
 
 
 def _lines_page(
     request: Request, path: str, asked: tuple[str | None, date | None, str, int], *, is_sent_only: bool
 ) -> str:
     """Return a page of a session's lines: intents, or those of them that became orders."""
-    desk = _desk(request)
     book, session, show, number = asked
-    outline = require_book(desk.books, book) if book else _first_book(desk)
-    view = session_lines(desk, outline, session, show=show, page=number, is_sent_only=is_sent_only)
-    here = link_to(path, book=outline.name, session=view.session, show=view.show, page=view.page)
-    return page(f"{path.strip('/')}.html", {"frame": _frame(request, path), "view": view, "here": here})
+    with _look(request, path) as (desk, frame):
+        outline = require_book(desk.books, book) if book else _first_book(desk)
+        view = session_lines(desk, outline, session, show=show, page=number, is_sent_only=is_sent_only)
+        here = link_to(path, book=outline.name, session=view.session, show=view.show, page=view.page)
+        return page(f"{path.strip('/')}.html", {"frame": frame, "view": view, "here": here})
 
 
 def _first_book(desk: Desk) -> BookOutline:
@@ -151,39 +150,37 @@ def _first_book(desk: Desk) -> BookOutline:
 def _intent_routes(router: APIRouter) -> None:
     @router.get("/intents/{identity}", dependencies=[needs(Role.VIEWER)])
     def explain(request: Request, identity: str) -> str:
-        desk = _desk(request)
-        row = find_intent(desk, identity)
-        frame = _frame(request, "/intents")
-        events = tuple(
-            Happened(seq=event.seq, at=event.at, what=event.kind, actor=event.actor, reason=event.reason)
-            for event in desk.journal.events_of(row.intent_id)
-        )
-        values = {
-            "frame": frame,
-            "view": explained(desk, row),
-            "events": events,
-            "decisions_link": _session_link(frame, row, "decisions"),
-        }
-        return page("intent.html", values)
+        with _look(request, "/intents") as (desk, frame):
+            row = find_intent(desk, identity)
+            events = tuple(
+                Happened(seq=event.seq, at=event.at, what=event.kind, actor=event.actor, reason=event.reason)
+                for event in desk.journal.events_of(row.intent_id)
+            )
+            values = {
+                "frame": frame,
+                "view": explained(desk, row),
+                "events": events,
+                "decisions_link": _session_link(frame, row, "decisions"),
+            }
+            return page("intent.html", values)
 
     @router.get("/trace/{identity}", dependencies=[needs(Role.VIEWER)])
     def trace(request: Request, identity: str) -> str:
-        desk = _desk(request)
-        row = find_intent(desk, identity)
-        frame = _frame(request, "/orders")
-        values = {
-            "frame": frame,
-            "view": trace_of_intent(desk, row, asked=identity),
-            "executions_link": _session_link(frame, row, "executions"),
-        }
-        return page("trace.html", values)
+        with _look(request, "/orders") as (desk, frame):
+            row = find_intent(desk, identity)
+            values = {
+                "frame": frame,
+                "view": trace_of_intent(desk, row, asked=identity),
+                "executions_link": _session_link(frame, row, "executions"),
+            }
+            return page("trace.html", values)
 
 
 def _incident_routes(router: APIRouter) -> None:
     @router.get("/incidents", dependencies=[needs(Role.VIEWER)])
     def incidents(request: Request) -> str:
-        values = {"frame": _frame(request, "/incidents"), "view": incidents_of(_desk(request))}
-        return page("incidents.html", values)
+        with _look(request, "/incidents") as (desk, frame):
+            return page("incidents.html", {"frame": frame, "view": incidents_of(desk)})
 
 
 # -------------------------------------------------------------------------------- deciding
@@ -192,24 +189,17 @@ def _incident_routes(router: APIRouter) -> None:
 def _approval_routes(router: APIRouter) -> None:
     @router.get("/approvals", dependencies=[needs(Role.VIEWER)])
     def approvals(request: Request) -> str:
-        rows = pending_of(_desk(request))
-        values = {
-            "frame": _frame(request, "/approvals"),
-            "rows": rows[:PENDING_SHOWN],
-            "more": len(rows[PENDING_SHOWN:]),
-        }
-        return page("approvals.html", values)
+        with _look(request, "/approvals") as (desk, frame):
+            rows = pending_of(desk)
+            values = {"frame": frame, "rows": rows[:PENDING_SHOWN], "more": len(rows[PENDING_SHOWN:])}
+            return page("approvals.html", values)
 
     @router.get("/approvals/{identity}", dependencies=[needs(Role.VIEWER)])
     def previewed(request: Request, identity: str) -> str:
-        desk = _desk(request)
-        row = find_intent(desk, identity)
-        values = {
-            "frame": _frame(request, "/approvals"),
-            "view": preview(desk, row),
-            "chain": desk.journal.chain(row.intent_id),
-        }
-        return page("preview.html", values)
+        with _look(request, "/approvals") as (desk, frame):
+            row = find_intent(desk, identity)
+            values = {"frame": frame, "view": preview(desk, row), "chain": desk.journal.chain(row.intent_id)}
+            return page("preview.html", values)
 
     @router.post("/approvals/{identity}/approve", dependencies=[needs(Role.TRADER)])
     def approve(
@@ -240,7 +230,7 @@ def _answered(request: Request, identity: str, what: Answer, seen: Shown, reason
     row = desk.journal.intent(IntentId(identity))
     by = _by(request, reason)
     done = doing.answer(desk, row, what, seen=seen, by=by, starts=request.app.state.starts)
-    frame = _frame(request, "/approvals")
+    frame = frame_of(desk, _visitor(request), "/approvals")
     run = done.execution.run_id
     values = {
         "frame": frame,
@@ -258,7 +248,8 @@ def _by(request: Request, reason: str) -> doing.By:
 def _control_routes(router: APIRouter) -> None:
     @router.get("/resume", dependencies=[needs(Role.VIEWER)])
     def resuming(request: Request) -> str:
-        return page("resume.html", {"frame": _frame(request, "/resume")})
+        with _look(request, "/resume") as (_, frame):
+            return page("resume.html", {"frame": frame})
 
     @router.post("/halt", dependencies=[needs(Role.TRADER)])
     def halted(request: Request, reason: ReasonForm) -> Response:
@@ -287,16 +278,22 @@ def _desk(request: Request) -> Desk:
     return desk
 
 
-def _frame(request: Request, path: str) -> Frame:
-    return frame_of(_desk(request), _visitor(actor_of(request), csrf_token(request)), path)
+@contextmanager
+def _look(request: Request, path: str) -> Iterator[tuple[Desk, Frame]]:
+    """Give a desk whose journal stands still meanwhile, and the frame of a page on it."""
+    desk = _desk(request)
+    with desk.journal.at_one_moment() as journal:
+        still = replace(desk, journal=journal)
+        yield still, frame_of(still, _visitor(request), path)
 
 
-def _visitor(actor: Actor, token: str) -> Visitor:
+def _visitor(request: Request) -> Visitor:
+    actor = actor_of(request)
     return Visitor(
         name=actor.name,
         may_trade=actor.role.includes(Role.TRADER),
         may_resume=actor.role.includes(Role.ADMIN),
-        csrf_token=token,
+        csrf_token=csrf_token(request),
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from resources.journal import records
 from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal
-from resources.journal.looking import Sight, place_of
+from resources.journal.looking import Place, Sight, place_of
 from trading.approvals import StageRecord
 from trading.audit import instant_text
 from trading.errors import JournalUnavailable, UnknownId
@@ -42,6 +42,20 @@ _PAST_ALL = "\U0010ffff"
 """Sorts behind everything that ids are written in."""
 
 
+class _Held:
+    """Hold a look that somebody else has open, and will close."""
+
+    def __init__(self, place: Place, sight: Sight | None) -> None:
+        self.name = place.name
+        self.tables_question = place.tables_question
+        self._sight = sight
+
+    @contextmanager
+    def sight(self) -> Iterator[Sight | None]:
+        """Give the look that is open."""
+        yield self._sight
+
+
 class JournalReader:
     """Answer questions about a journal without opening it for writing.
 
@@ -51,7 +65,7 @@ class JournalReader:
     """
 
     def __init__(self, url: str | Path) -> None:
-        self._place = place_of(url)
+        self._place: Place = place_of(url)
 
     @property
     def exists(self) -> bool:
@@ -205,6 +219,14 @@ class JournalReader:
         """Return all incidents, in the order recorded."""
         return [records.incident_of(row) for row in self._rows("find_incidents")]
 
+    def undelivered(self) -> list[OutboxMessage]:
+        """Return the messages that wait or were given up, in the order queued."""
+        return [records.message_of(row) for row in self._rows("find_undelivered_messages")]
+
+    def last_messages(self, *, last: int) -> list[OutboxMessage]:
+        """Return the last messages to people, the latest first."""
+        return [records.message_of(row) for row in self._rows("find_last_messages", last=last)]
+
     def outbox(self) -> list[OutboxMessage]:
         """Return all messages to people, in the order queued."""
         return [records.message_of(row) for row in self._rows("find_outbox")]
@@ -223,6 +245,17 @@ class JournalReader:
             return {name: [] if sight is None else sight.rows(name, {}) for name in questions}
 
     # ---------------------------------------------------------------------------- the database
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[JournalReader]:
+        """Give a reader, for a `with` in one thread, whose answers are all as of the same moment.
+
+        What a whole page is made of agrees with itself then, and the database is opened once for it.
+        """
+        with self._sight() as sight:
+            held = JournalReader("")
+            held._place = _Held(self._place, sight)
+            yield held
 
     def _rows(self, question: str, **bound: str | int) -> Sequence[records.Row]:
         with self._sight() as sight:

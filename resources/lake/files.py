@@ -36,6 +36,10 @@ class Files(Protocol):
         """Return the names of the direct subfolders that hold a file of that name, ascending."""
         ...
 
+    def last_folder_with(self, folder: str, name: str) -> str:
+        """Return the name of the last direct subfolder that holds a file of that name, empty where none."""
+        ...
+
     def alone_in(self, folder: str) -> Any:
         """Return a context in which nobody else writes in a folder, as far as the place can hold that."""
         ...
@@ -76,6 +80,14 @@ class LocalFiles:
         with suppress(FileNotFoundError):
             return sorted(entry.name for entry in (self._root / folder).iterdir() if (entry / name).is_file())
         return []
+
+    def last_folder_with(self, folder: str, name: str) -> str:
+        """Return the name of the last direct subfolder that holds a file of that name, empty where none."""
+        place = self._root / folder
+        with suppress(FileNotFoundError):
+            names = sorted(os.listdir(place), reverse=True)  # noqa: PTH208 - names alone: ten years are many
+            return next((one for one in names if (place / one / name).is_file()), "")
+        return ""
 
     @contextmanager
     def alone_in(self, folder: str) -> Iterator[None]:
@@ -118,6 +130,10 @@ class StoredObjects:
         self._filesystem.invalidate_cache()
         found = self._filesystem.glob(f"{self._root}/{folder}/*/{name}")
         return sorted(path.rsplit("/", 2)[1] for path in found)
+
+    def last_folder_with(self, folder: str, name: str) -> str:
+        """Return the name of the last direct subfolder that holds a file of that name, empty where none."""
+        return max(self.folders_with(folder, name), default="")
 
     @contextmanager
     def alone_in(self, folder: str) -> Iterator[None]:  # noqa: ARG002 - there is nothing to hold
