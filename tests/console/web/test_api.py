@@ -17,6 +17,7 @@ from resources.journal.store import SqlJournal
 from tests.console import states
 from tests.console.web.serving import console_on
 from trading.decisions import Outcome
+from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import example_decision, example_intent
 
 API = "/api/v1"
@@ -349,6 +350,34 @@ def test_a_cancel_is_bound_to_the_version_that_was_seen(console, journal, starte
     assert started == []
 
 
+def test_a_cancel_of_an_order_at_the_broker_is_stored_and_has_the_broker_asked(tmp_path):
+    with console_on(tmp_path) as console:
+        console.desk.settings.profile_dir.mkdir(parents=True)
+        with SqlJournal(console.desk.settings.journal_url) as journal:
+            row, order = states.a_prepared_intent(journal)
+            at_broker = BrokerOrder(
+                broker_order_id="b-1",
+                client_order_id=order.client_order_id,
+                symbol=row.intent.symbol,
+                side=row.intent.side,
+                quantity=row.quantity,
+                filled_quantity=0,
+                status=OrderStatus.WORKING,
+            )
+            working = journal.acknowledge(row.intent_id, epoch=row.epoch, order=at_broker, now=states.OPEN)
+        body = {"reason": "wrong size", "version": working.version}
+        rehearsed = change(console, f"/orders/{row.intent_id}/cancel", body, dry_run=True)
+        asked = change(console, f"/orders/{order.client_order_id}/cancel", body)
+        again = change(console, f"/orders/{row.intent_id}/cancel", body)
+
+        assert rehearsed.json["item"]["then"]["how"] == "not"
+        assert asked.json["item"]["asked"]["state"] == "executing"
+        assert console.started == [("reconcile", "us_five")]
+        assert (again.status, again.json["code"]) == (409, "stale_version")
+        traced = look(console, f"/orders/{row.intent_id}")["item"]
+        assert traced["orders"][0]["cancel_kind"] == "cancel"
+
+
 @pytest.mark.parametrize(
     ("path", "needed"),
     [
@@ -426,6 +455,17 @@ def test_of_a_request_that_died_with_its_server_nobody_knows(console, journal):
 
     assert (waiting.status, waiting.json["code"]) == (409, "idempotency_in_progress")
     assert (unknown.status, unknown.json["code"]) == (409, "idempotency_outcome_unknown")
+
+
+def test_an_answer_is_known_to_a_server_that_was_started_anew(tmp_path):
+    answers = []
+    for _ in range(2):
+        with console_on(tmp_path) as console:
+            answers.append(change(console, "/control/pause", {"reason": "wait"}, key="key-7"))
+
+    assert [reply.status for reply in answers] == [200, 200]
+    assert answers[0].body == answers[1].body
+    assert answers[1].headers["idempotency-replayed"] == "true"
 
 
 # ------------------------------------------------------------------------------------- one set of actions

@@ -56,7 +56,7 @@ def described(console):
     return schema
 
 
-def each_operation(described, act) -> int:
+def each_operation(described, act, few=FEW) -> int:
     """Act on what Schemathesis makes of every operation, what fits the description and what does not."""
     counted = 0
     for found in described.get_all_operations():
@@ -65,7 +65,7 @@ def each_operation(described, act) -> int:
         takes_something = bool(list(operation.iter_parameters()) or list(operation.body))
         for mode in MODES[: 1 + takes_something]:
 
-            @FEW
+            @few
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case):
                 act(case)
@@ -86,8 +86,8 @@ def test_whatever_is_asked_with_a_token_is_answered_as_described(described, cons
         case.validate_response(response, checks=CHECKS)
 
     assert each_operation(described, act) >= 45
-    assert seen[200] > 50
-    assert seen[422] > 50
+    assert seen[200] >= 20
+    assert seen[422] >= 20
     assert seen[404] > 0
 
 
@@ -101,7 +101,8 @@ def test_whatever_is_asked_without_a_token_is_answered_with_401(described):
         assert response.status_code == 401
         bodies[response.content] += 1
 
-    assert each_operation(described, act) >= 45
+    # What is asked makes no difference before the gate: a few of each will do.
+    assert each_operation(described, act, settings(FEW, max_examples=2)) >= 45
     assert len(bodies) == 1
 
 
