@@ -6,7 +6,9 @@ changing.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -113,10 +115,24 @@ class QuickLook:
     disagreements: tuple[str, ...]
 
 
+def at_one_moment(view: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Let a view be of one moment of the journal, however often it looks."""
+
+    @functools.wraps(view)
+    def looked(request: Request, *values: Any, **named: Any) -> dict[str, Any]:
+        desk = desk_of(request)
+        with desk.journal.at_one_moment() as journal:
+            request.state.desk = replace(desk, journal=journal)
+            return view(request, *values, **named)
+
+    return looked
+
+
 router = APIRouter(dependencies=[needs(Role.VIEWER)], responses=PROBLEMS)
 
 
 @router.get("/status", tags=["look"], response_model=one_of(Status))
+@at_one_moment
 def status(request: Request, book: BookQuery = None, session: SessionQuery = None) -> dict[str, Any]:
     """Return the morning check: one verdict, how far each book is, its funnel, P&L, what needs a person."""
     desk, fresh = _look(request, book)
@@ -124,6 +140,7 @@ def status(request: Request, book: BookQuery = None, session: SessionQuery = Non
 
 
 @router.get("/why", tags=["look"], response_model=list_of(WhyNot))
+@at_one_moment
 def why_not(request: Request, book: BookQuery = None, session: SessionQuery = None) -> dict[str, Any]:
     """Return for each book why nothing was traded: the first stage at zero and its reason."""
     desk, fresh = _look(request, book)
@@ -131,6 +148,7 @@ def why_not(request: Request, book: BookQuery = None, session: SessionQuery = No
 
 
 @router.get("/approvals", tags=["approvals"], response_model=list_of(Pending))
+@at_one_moment
 def approvals(
     request: Request, book: BookQuery = None, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
@@ -142,6 +160,7 @@ def approvals(
 
 
 @router.get("/approvals/{identity}", tags=["approvals"], response_model=one_of(Preview))
+@at_one_moment
 def preview(request: Request, identity: IdPath) -> dict[str, Any]:
     """Return what an approval would do, and what it has to name: `payload_hash` and `version`."""
     desk, fresh = _look(request, None)
@@ -149,6 +168,7 @@ def preview(request: Request, identity: IdPath) -> dict[str, Any]:
 
 
 @router.get("/intents", tags=["intents"], response_model=list_of(JournalIntent))
+@at_one_moment
 def intents(
     request: Request,
     *,
@@ -172,6 +192,7 @@ def intents(
 
 
 @router.get("/intents/{identity}", tags=["intents"], response_model=one_of(Explained))
+@at_one_moment
 def explained(request: Request, identity: IdPath) -> dict[str, Any]:
     """Return an intent and what each guard said of it: observed, limit, the largest quantity that passes."""
     desk, fresh = _look(request, None)
@@ -179,6 +200,7 @@ def explained(request: Request, identity: IdPath) -> dict[str, Any]:
 
 
 @router.get("/positions", tags=["look"], response_model=list_of(Holdings))
+@at_one_moment
 def positions(request: Request, book: BookQuery = None, session: SessionQuery = None) -> dict[str, Any]:
     """Return what each book holds after a settled session: cash, shares, cost, worth."""
     desk, fresh = _look(request, book)
@@ -186,6 +208,7 @@ def positions(request: Request, book: BookQuery = None, session: SessionQuery = 
 
 
 @router.get("/orders", tags=["orders"], response_model=list_of(OrderOfSession))
+@at_one_moment
 def orders(
     request: Request,
     *,
@@ -207,6 +230,7 @@ def orders(
 
 
 @router.get("/orders/{identity}", tags=["orders"], response_model=one_of(Trace))
+@at_one_moment
 def traced(request: Request, identity: IdPath) -> dict[str, Any]:
     """Return where an order came from: quotes, score, verdicts, advice, approver, sends, fills, result."""
     desk, fresh = _look(request, None)
@@ -214,6 +238,7 @@ def traced(request: Request, identity: IdPath) -> dict[str, Any]:
 
 
 @router.get("/stuck", tags=["orders"], response_model=list_of(Stuck))
+@at_one_moment
 def stuck(
     request: Request,
     book: BookQuery = None,
@@ -231,6 +256,7 @@ def stuck(
 
 
 @router.get("/sessions", tags=["look"], response_model=list_of(SessionLine))
+@at_one_moment
 def sessions(
     request: Request,
     book: Annotated[str, Query(description="A book.", examples=["us_five"])],
@@ -249,6 +275,7 @@ def sessions(
 
 
 @router.get("/incidents", tags=["incidents"], response_model=list_of(IncidentFound))
+@at_one_moment
 def incidents(
     request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
@@ -261,6 +288,7 @@ def incidents(
 
 
 @router.get("/halts", tags=["incidents"], response_model=list_of(Halt))
+@at_one_moment
 def halts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT) -> dict[str, Any]:
     """Return the accounts and instruments that are halted; `POST /halts/lift` ends one as it is here."""
     desk, fresh = _look(request, None)
@@ -270,6 +298,7 @@ def halts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMI
 
 
 @router.get("/alerts", tags=["incidents"], response_model=list_of(OutboxMessage))
+@at_one_moment
 def alerts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT) -> dict[str, Any]:
     """Return the messages to people, delivered or not, the latest first."""
     desk, fresh = _look(request, None)
@@ -279,6 +308,7 @@ def alerts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIM
 
 
 @router.get("/control", tags=["control"], response_model=one_of(ControlInForce))
+@at_one_moment
 def control(request: Request) -> dict[str, Any]:
     """Return whether trading runs, is paused or halted, by whom and why, and the word that ends a halt."""
     desk, fresh = _look(request, None)
@@ -288,6 +318,7 @@ def control(request: Request) -> dict[str, Any]:
 
 
 @router.get("/verify", tags=["look"], response_model=one_of(QuickLook))
+@at_one_moment
 def verify(request: Request) -> dict[str, Any]:
     """Return whether the stores belong together at all, by a quick look."""
     desk, fresh = _look(request, None)
@@ -303,8 +334,8 @@ def doctor(request: Request) -> dict[str, Any]:
 
 
 def desk_of(request: Request) -> Desk:
-    """Return the desk that the server looks at."""
-    desk: Desk = request.app.state.desk
+    """Return the desk that the server looks at, for a view that of its moment."""
+    desk: Desk = getattr(request.state, "desk", request.app.state.desk)
     return desk
 
 
