@@ -80,7 +80,7 @@ check: lint test ## lint and tests: the same as the build
 prove: setup ## the promise under faults: kills, lost writes, races (up to an hour; kept suite by suite)
 	@$(PY) -m proof $(ARGS)
 
-mutants: setup ## every small change of the protocol's rules fails a fast test (some minutes)
+mutants: setup ## every small change of the rules fails a fast test (up to half an hour)
 	@$(PY) -m proof.mutants $(ARGS)
 
 bench: setup ## ratios against named baselines

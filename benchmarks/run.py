@@ -14,6 +14,7 @@ from dataclasses import asdict
 
 import cli_reading_verbs
 import console_pages
+import guards
 import journal
 import session_graph
 import session_step
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "step": session_step.measure,
     "graph": session_graph.measure,
     "cli": cli_reading_verbs.measure,
+    "guards": guards.measure,
     "journal": journal.measure,
     "pages": console_pages.measure,
 }
@@ -31,6 +33,7 @@ TITLES = {
     "step": "The session step",
     "graph": "A session through the graph",
     "cli": "Verbs that look",
+    "guards": "The guards",
     "journal": "The journal",
     "pages": "The console's pages",
 }

@@ -74,6 +74,9 @@ SUITES: dict[str, Suite] = {
         "proof.machines", "run", 90_000, "steps", "store, fills, approvals, log against models"
     ),
     "graph": Suite("proof.graph", "run", 12, "rounds", "ticks, retries, launches and backfills of Dagster"),
+    "guards": Suite(
+        "proof.guards", "run", 20_000, "books", "every guard's word against a naive second version"
+    ),
     "tampering": Suite("proof.tampering", "run", 10_000, "cases", "an audit log changed by somebody"),
 }
 

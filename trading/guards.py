@@ -453,8 +453,9 @@ def lot_size(case: Case) -> Why:
     quantity, lot = case.proposal.quantity, case.instrument.lot
     if lot <= 0:
         return Why(LOT_SIZE, quantity, lot, 0)
-    if quantity % lot != 0 and quantity != reducible_quantity(case):
-        return Why(LOT_SIZE, quantity, lot, quantity // lot * lot)
+    rest = reducible_quantity(case)
+    if quantity % lot != 0 and quantity != rest:
+        return Why(LOT_SIZE, quantity, lot, max(quantity // lot * lot, rest if rest < quantity else 0))
     return Why(PASS, quantity, lot, NO_LIMIT)
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import dis
-import inspect
 from collections import Counter
 from itertools import combinations
-from types import FunctionType
 
-import numba
 import numpy as np
 import pytest
 
@@ -638,31 +634,3 @@ def test_random_cases_come_to_every_guard():
     tactics = {REASONS[code] for code in CODES["prohibited_tactic"]} - {"prohibited_tactic:spoofing"}
     denials = {REASONS[code] for code in CODES["preflight"]} - {"missing_app_key"}
     assert set(REASONS.values()) - set(told) == {"ok", "invalid_intent_type"} | tactics | denials
-
-
-# -------------------------------------------------------------------------------- compiled
-
-
-def compiled(function, done):
-    """Return a function as numba compiles it, with every guard and helper that it calls."""
-    if function not in done:
-        names = {one.argval for one in dis.get_instructions(function) if one.opname == "LOAD_GLOBAL"}
-        known = dict(function.__globals__)
-        for name in names:
-            called = known.get(name)
-            if inspect.isfunction(called) and called.__module__ == guards.__name__:
-                known[name] = compiled(called, done)
-        done[function] = numba.njit(FunctionType(function.__code__, known, function.__name__))
-    return done[function]
-
-
-def test_compiled_guards_say_the_same():
-    done = {}
-    known = {name: compiled(guard, done) for name, guard in GUARDS}
-    lines = "".join(f"{name}(case), " for name in known)
-    exec(f"def review_all(case):\n    return ({lines})", known)  # noqa: S102 - a loop over functions does not compile
-    review_all = numba.njit(known["review_all"])
-
-    assert review_all(FINE) == review(FINE)
-    for case in cases(300, seed=5):
-        assert review_all(case) == review(case)
