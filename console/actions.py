@@ -8,17 +8,28 @@ Looking is status.py and its neighbours; quarantined rows are quarantine.py; sta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from console.render import instant
-from trading.errors import ApprovalRefused, BadInput, GateClosed, Refused
+from trading.approvals import ApprovalMode, Role
+from trading.errors import (
+    ApprovalRefused,
+    BadInput,
+    GateClosed,
+    IllegalTransition,
+    Refused,
+    StaleVersion,
+)
 from trading.executions import ask_cancel, conclude_parked
 from trading.intents import hashed
-from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControl, RunControlAction
+from trading.journal import CancelKind, Cooldown, Halt, Journal, JournalIntent, RunControl, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.protocol import absence_refusal, cancel_refusal
 from trading.values import IntentId, digest
+
+REASON_CHARACTERS_MAX = 10_000
+"""The longest reason that the journal keeps."""
 
 CONFIRM_PREFIX = "resume-"
 """How the word begins that the second step of a resume names."""
@@ -103,34 +114,36 @@ def answer_intent(
     actor: str,
     reason: str,
     now: datetime,
+    role: Role | None = None,
 ) -> Answered:
-    """Approve or reject one pending intent, bound to what its actor saw.
+    """Approve or reject one pending intent, bound to what its actor saw; `role` where a token gave one.
 
-    Raises `ApprovalRefused` where the payload is another by now, or its time is over; `StaleVersion` where
-    somebody else was first. Approving sends nothing: the executor does, after looking again.
+    Raises `ApprovalRefused` where the payload is another by now, its time is over, a viewer answers or the
+    same person twice above the four-eyes limit; `StaleVersion` where somebody else was first: all of it is
+    kept in the journal. The first approval of two leaves the intent pending; approving sends nothing, since
+    the executor does, after looking again.
     """
     require_actor(actor, reason)
-    intent = journal.intent(intent_id)
-    if intent.state is not IntentState.PENDING_APPROVAL:
+    act = journal.approve if answer is Answer.APPROVE else journal.reject
+    try:
+        after = act(
+            intent_id,
+            version=seen.version,
+            payload_hash=seen.payload_hash,
+            nonce=nonce_of(intent_id, seen),
+            actor=actor,
+            reason=reason,
+            now=now,
+            role=role,
+        )
+    except (IllegalTransition, StaleVersion) as error:
+        intent = journal.intent(intent_id)
+        if intent.state is IntentState.PENDING_APPROVAL:
+            raise
         raise ApprovalRefused(
             f"{intent_id} {intent.intent.symbol}: is {intent.state} since {instant(intent.changed_at)}, "
             "not pending approval; see `trading approvals list`"
-        )
-    if intent.payload_hash != seen.payload_hash:
-        raise ApprovalRefused(
-            f"{intent_id} {intent.intent.symbol}: payload is {intent.payload_hash[:12]}, you saw "
-            f"{seen.payload_hash[:12]}; preview it again"
-        )
-    act = journal.approve if answer is Answer.APPROVE else journal.reject
-    after = act(
-        intent_id,
-        version=seen.version,
-        payload_hash=seen.payload_hash,
-        nonce=nonce_of(intent_id, seen),
-        actor=actor,
-        reason=reason,
-        now=now,
-    )
+        ) from error
     return Answered(
         intent_id=intent_id,
         book=after.intent.book,
@@ -182,6 +195,53 @@ def pause(journal: Journal, *, actor: str, reason: str, now: datetime) -> Contro
         RunControlAction.PAUSE, actor=actor, reason=reason, now=now, expected=control
     )
     return ControlChanged(action=RunControlAction.PAUSE, changed=True, before=control, after=after)
+
+
+def degrade(journal: Journal, *, is_on: bool, actor: str, reason: str, now: datetime) -> ControlChanged:
+    """Trade less and by hand from now on, or normally again; a halt or a pause stands apart from it.
+
+    Raises `GateClosed` where trading is not degraded and should be restored.
+    """
+    require_actor(actor, reason)
+    before = journal.run_control()
+    action = RunControlAction.DEGRADE if is_on else RunControlAction.RESTORE
+    after = journal.set_run_control(action, actor=actor, reason=reason, now=now)
+    return ControlChanged(
+        action=action, changed=before.is_degraded != after.is_degraded, before=before, after=after
+    )
+
+
+def set_approval_mode(
+    journal: Journal, mode: ApprovalMode | None, *, actor: str, reason: str, now: datetime
+) -> ControlChanged:
+    """Store the mode that approvals are wanted in, `None` to have each book's reviewed one again.
+
+    It never makes a book more automatic than its reviewed file says.
+    """
+    require_actor(actor, reason)
+    before = journal.run_control()
+    after = journal.set_approval_mode(mode, actor=actor, reason=reason, now=now)
+    changed = before.approval_mode is not after.approval_mode
+    return ControlChanged(action=RunControlAction.MODE, changed=changed, before=before, after=after)
+
+
+def end_cooldown(journal: Journal, cooldown: Cooldown, *, actor: str, reason: str, now: datetime) -> Cooldown:
+    """End an account's cooldown before its time; raises `UnknownId` where it is over already."""
+    require_actor(actor, reason)
+    return journal.end_cooldown(
+        account=cooldown.account, lane=cooldown.lane, actor=actor, reason=reason, now=now
+    )
+
+
+def retry(
+    journal: Journal, *, book: str, lane: str, session: date, actor: str, reason: str, now: datetime
+) -> None:
+    """Keep that a person has a session's execution tried again; the caller starts it.
+
+    Raises `GateClosed` while trading is halted or paused, or an account cools down.
+    """
+    require_actor(actor, reason)
+    journal.record_retry(book=book, lane=lane, session=session, actor=actor, reason=reason, now=now)
 
 
 def confirmation_of(control: RunControl) -> str:
@@ -287,6 +347,13 @@ def conclude_absent(
             "asks the broker once more each time"
         )
     return conclude_parked(journal, intent_id, actor=actor, reason=reason, is_on_word=is_on_word, now=now)
+
+
+def require_words(reason: str) -> None:
+    """Raise `BadInput` unless a reason is one that the journal can keep; asked before anything starts."""
+    is_text = "\0" not in reason and not any("\ud800" <= letter <= "\udfff" for letter in reason)
+    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX or not is_text:
+        raise BadInput(f"reason {reason[:40]!a}: say why in 1 to {REASON_CHARACTERS_MAX} readable characters")
 
 
 def require_actor(actor: str, reason: str) -> None:

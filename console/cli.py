@@ -14,7 +14,16 @@ import typer.main
 
 from console.exit_codes import ExitCode, exit_code_of
 from console.render import json_text
-from console.verbs import admitting, deciding, ordering, reading, running, storing, verifying
+from console.verbs import (
+    admitting,
+    deciding,
+    ordering,
+    reading,
+    running,
+    stopping,
+    storing,
+    verifying,
+)
 from trading.errors import TradingError
 
 ABOUT = """A trading day as a graph of assets: what happened, why, and what waits for you.
@@ -41,7 +50,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for verbs in (reading, ordering, verifying, deciding, running, storing, admitting):
+    for verbs in (reading, ordering, verifying, deciding, stopping, running, storing, admitting):
         verbs.add_to(app)
     return app
 

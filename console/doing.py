@@ -12,6 +12,7 @@ from datetime import datetime
 
 from console import actions
 from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderAsked, Shown
+from console.cancelling import cancel_apart
 from console.desk import Desk
 from console.execution_start import STARTS, How, Started, Starts
 from resources.clocks import system_now
@@ -85,7 +86,10 @@ def change_control(
     with _journal(desk, by) as journal:
         now = system_now()
         if action is RunControlAction.HALT:
-            return actions.halt(journal, actor=by.actor, reason=by.reason, now=now)
+            halted = actions.halt(journal, actor=by.actor, reason=by.reason, now=now)
+            if not by.is_rehearsal:
+                cancel_apart(desk, actor=by.actor, reason=by.reason, is_waiting=False)
+            return halted
         if action is RunControlAction.PAUSE:
             return actions.pause(journal, actor=by.actor, reason=by.reason, now=now)
         return actions.resume(journal, confirmed=confirmed, actor=by.actor, reason=by.reason, now=now)

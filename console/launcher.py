@@ -24,10 +24,21 @@ from jobs.session_jobs import BOOK_TAG, job_name
 from resources.profiles import Profiled
 from resources.settings import Settings, load_settings
 from trading.clock import Phase
-from trading.errors import BadInput, RecordsUnavailable, Refused, TradingError
-from trading.journal import is_finished
+from trading.control import state_of, transition
+from trading.errors import (
+    ApprovalRefused,
+    BadInput,
+    GateClosed,
+    RecordsUnavailable,
+    Refused,
+    TradingError,
+)
+from trading.flattening import FlattenPlan, confirmation_of, flatten_decisions
+from trading.journal import RunControlAction, is_finished
+from trading.lifecycle import IntentState, Refusal
+from trading.values import Slot
 from trading_assets.definitions import definitions_of, graph_of
-from trading_assets.executor import Ports, Reconciled, reconcile_book, tell_people
+from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
 from trading_assets.stage import CARRIED_BY_TAG
 from trading_assets.tables import ROW_TYPES
 
@@ -151,16 +162,7 @@ class Launcher:
         """
         profiled = self.profiled
         graph = graph_of(profiled, book)
-        ports = Ports(
-            journal=profiled.journal,
-            broker=profiled.brokers_in({})[book],
-            lock=profiled.executor_locks[book],
-            audit=profiled.audit_log,
-            clock=profiled.clocks[book],
-            accepted=profiled.accepted_quotes[book],
-            history=profiled.book_history[book],
-            actions=profiled.action_history[book],
-        )
+        ports = self._ports(book)
         done = reconcile_book(graph, session, ports, holder=f"reconcile {os.getpid()}")
         profiled.audit_log.project()
         with contextlib.redirect_stdout(_Told(self._progress)):
@@ -175,6 +177,75 @@ class Launcher:
                 now=profiled.clocks[book].now(session, Phase.EXECUTE),
             )
         return done
+
+    def preview_flatten(self, book: str, session: date, *, actor: str) -> FlattenPlan:
+        """Return what selling all that a book holds would be, and store that it was shown; sends nothing.
+
+        Journal and broker are brought together first, so that what a halt cancelled is no more on its way.
+        Raises `GateClosed` unless trading is halted, or where the broker could not be asked.
+        """
+        journal = self.profiled.journal
+        refused = transition(state_of(journal.run_control()), RunControlAction.FLATTEN)
+        if isinstance(refused, Refusal):
+            raise GateClosed(f"flatten: {refused.code}: {refused.message}")
+        done = self.reconcile(book, session)
+        if done.outcomes.halted:
+            raise GateClosed(f"flatten: what is held is not known: {done.outcomes.halted}")
+        plan = flatten_plan(
+            graph_of(self.profiled, book), session, self._ports(book), live=self.profiled.live_quotes[book]
+        )
+        journal.preview_flatten(
+            command_id=plan.command_id,
+            book=book,
+            lane=plan.lane,
+            account=plan.account,
+            session=session,
+            plan=plan.text(),
+            actor=actor,
+            now=self.profiled.clocks[book].now(session, Phase.EXECUTE),
+        )
+        return plan
+
+    def order_flatten(
+        self, book: str, session: date, *, confirmed: str, actor: str, reason: str
+    ) -> tuple[FlattenPlan, RunResult]:
+        """Order the flatten that `confirmed` names and send it at once.
+
+        What was decided and never sent is cancelled first. Raises `ApprovalRefused` where what is held is not
+        what was shown under that word.
+        """
+        journal = self.profiled.journal
+        plan = self.preview_flatten(book, session, actor=actor)
+        if confirmation_of(plan) != confirmed:
+            raise ApprovalRefused(
+                f"--confirm {confirmed}: names another flatten than would be sent now; "
+                "run `trading flatten` again and read what it says"
+            )
+        now = self.profiled.clocks[book].now(session, Phase.EXECUTE)
+        for row in journal.open_intents(account=plan.account, lane=plan.lane):
+            is_unsent = row.state in {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
+            if is_unsent and row.intent.slot is not Slot.FLATTEN:
+                journal.cancel(
+                    row.intent_id, version=row.version, actor=actor, reason=f"flatten: {reason}", now=now
+                )
+        if plan.sold:
+            decisions = flatten_decisions(
+                plan,
+                actor=actor,
+                reason=reason,
+                limits_sha=self.profiled.books[book].rules.limits.on(session).sha(),
+                not_after=self.profiled.calendars[book].closes_at(session),
+                now=now,
+            )
+            journal.order_flatten(
+                command_id=plan.command_id,
+                decisions=decisions,
+                verdicts=(),
+                actor=actor,
+                reason=reason,
+                now=now,
+            )
+        return plan, self.run_job(book, "flatten", session)
 
     def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> RunResult:
         """Settle a session by a person's word: nothing of it executes, the book is carried over."""
@@ -220,6 +291,20 @@ class Launcher:
                 continue
             results += self.run_sessions(book, wanted, phases, progress)
         return results
+
+    def _ports(self, book: str) -> Ports:
+        """Return what bringing a book's journal and broker together works with."""
+        profiled = self.profiled
+        return Ports(
+            journal=profiled.journal,
+            broker=profiled.brokers_in({})[book],
+            lock=profiled.executor_locks[book],
+            audit=profiled.audit_log,
+            clock=profiled.clocks[book],
+            accepted=profiled.accepted_quotes[book],
+            history=profiled.book_history[book],
+            actions=profiled.action_history[book],
+        )
 
     def _import(self, book: str, first: date, last: date, progress: Progress) -> int:
         count = len(self.profiled.calendars[book].between(first, last))

@@ -104,6 +104,7 @@ CONFIG_FILES = (
     "limits.toml",
     "restricted.toml",
     "overrides.toml",
+    "control.toml",
     "rules.toml",
     "strategies.toml",
     "quality.toml",

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from resources.alert_policy import load_alert_policy
 from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
+from resources.cancel_only import CancelOnly
 from resources.clocks import SimulatedClock, SystemClock
 from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
 from resources.journal.store import SqlJournal
@@ -252,6 +253,10 @@ class Profiled:
     def live_broker(self, book: str, capability: LiveCapability) -> Any:  # noqa: ARG002 - none is there to take it
         """Raise `BadSetting`: no adapter of a live broker is part of this version."""
         raise BadSetting(f"{book}: {NO_LIVE_BROKER}")
+
+    def cancel_only(self, book: str) -> CancelOnly:
+        """Return what a halt cancels a book's orders with: nothing that could send one."""
+        return CancelOnly(self.brokers[book])
 
     @cached_property
     def executor_locks(self) -> PerBook[ExecutorFileLock | ExecutorDatabaseLock]:

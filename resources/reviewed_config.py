@@ -16,11 +16,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trading.allocation import AllocationRules
+from trading.approvals import ApprovalMode, ApprovalPolicy
 from trading.books import BookConfig, Rules
 from trading.candidates import ScannerRules
 from trading.council import CouncilRules
 from trading.errors import BadInput, BadSetting
 from trading.guards import BPS
+from trading.journal import CooldownRules
 from trading.limits import Change, Limits, Override, Restriction
 from trading.quotes import MarketData
 from trading.sessions import Calendar
@@ -175,6 +177,17 @@ SOFT_GUARDS = ("fat_finger_soft", "volume_share", "repeated_execution")
 """The guards whose soft block an override may set aside."""
 
 
+class _Control(_Line):
+    approval_mode: ApprovalMode
+    four_eyes_notional: str
+    risk_expires_s: int = Field(gt=0)
+    compliance_expires_s: int = Field(gt=0)
+    person_expires_s: int = Field(gt=0)
+    failures_max: int = Field(gt=0)
+    failures_window_s: int = Field(gt=0)
+    cooldown_s: int = Field(gt=0)
+
+
 def read_books(path: Path) -> dict[str, BookLine]:
     """Return the sections of `books.toml` by book name.
 
@@ -232,7 +245,7 @@ def book_config(
 
 
 def read_rules(book: str, config_dir: Path) -> Rules:
-    """Return the rules of a book from `rules.toml`, `strategies.toml` and `limits.toml`."""
+    """Return the rules of a book from `rules.toml`, `strategies.toml`, `limits.toml` and `control.toml`."""
     path = config_dir / "rules.toml"
     content = _toml(path)
     scanner = _parsed(_Scanner, path, *_rules_parts(content, path, "scanner", book))
@@ -250,6 +263,7 @@ def read_rules(book: str, config_dir: Path) -> Rules:
             f"{path} [scanner] history_sessions = {scanner.history_sessions}: over window_sessions = "
             f"{scanner.window_sessions}; no symbol could ever have a quote in all of them"
         )
+    approvals, cooldown = read_control(book, config_dir / "control.toml")
     return Rules(
         window_sessions=scanner.window_sessions,
         scanner=ScannerRules(**scanner.model_dump(exclude={"window_sessions"})),
@@ -258,6 +272,8 @@ def read_rules(book: str, config_dir: Path) -> Rules:
         allocation=AllocationRules(**allocation.model_dump()),
         limits=read_limits(book, config_dir / "limits.toml"),
         overrides=read_overrides(book, config_dir / "overrides.toml"),
+        approvals=approvals,
+        cooldown=cooldown,
     )
 
 
@@ -346,6 +362,25 @@ def read_overrides(book: str, path: Path) -> tuple[Override, ...]:
     return tuple(found)
 
 
+def read_control(book: str, path: Path) -> tuple[ApprovalPolicy, CooldownRules]:
+    """Return how a book's intents are approved, and when its account cools down."""
+    content = _toml(path)
+    if "default" not in content:
+        raise BadSetting(f"{path}: no [default]; without it nobody could approve")
+    line = _parsed(_Control, path, _part(content, path, "default"), _part(content, path, book))
+    policy = ApprovalPolicy(
+        mode=line.approval_mode,
+        four_eyes_micros=_money(line.four_eyes_notional, f"{path} [{book}] four_eyes_notional"),
+        risk_expires_s=line.risk_expires_s,
+        compliance_expires_s=line.compliance_expires_s,
+        person_expires_s=line.person_expires_s,
+    )
+    cooldown = CooldownRules(
+        failures_max=line.failures_max, window_s=line.failures_window_s, cooldown_s=line.cooldown_s
+    )
+    return policy, cooldown
+
+
 def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None:
     """Raise `BadSetting` where `rules.toml` or `limits.toml` has a section that nothing would ever read.
 
@@ -368,6 +403,7 @@ def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None
                     f"{config_dir / name} [{key} {number}] book = {section['book']!r}: no such book; "
                     f"known are {', '.join(known)}"
                 )
+    _refuse_others(config_dir / "control.toml", {"default": (), **dict.fromkeys(known, ())})
     _refuse_others(
         config_dir / "rules.toml",
         {**dict.fromkeys(RULES_SECTIONS, ()), **dict.fromkeys(known, RULES_SECTIONS)},

@@ -60,6 +60,7 @@ class Settings:
     log_level: str
     operator: str
     display_timezone: str
+    approval_mode: str = ""
 
     @property
     def profile_dir(self) -> Path:
@@ -218,6 +219,7 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         log_level=values["log_level"],
         operator=values["operator"] or _system_user(),
         display_timezone=values["display_timezone"],
+        approval_mode=values["approval_mode"] or "",
     )
 
 

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from upath.registry import available_implementations
 
 from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
+from trading.approvals import ApprovalMode
 
 JOURNAL_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2")
 _ACTOR = re.compile(r"[\w.@-]{1,64}")
@@ -71,6 +72,12 @@ class SettingsModel(BaseSettings):
         True,
         description="true or false: whether approved intents are sent at all. "
         "On by default, since the default profile's broker is simulated; off holds every profile.",
+    )
+    approval_mode: ApprovalMode | None = Field(
+        None,
+        description="manual, auto or shadow_auto: who approves, for every book; weaker than what a person "
+        "stored, stronger than control.toml. None by default: the reviewed file says it, and nothing makes a "
+        "book more automatic than that.",
     )
     webhook_url: SecretStr | None = Field(
         None,

@@ -108,7 +108,7 @@ DEGRADED_APPROVAL = "degrade_manual_approval_required"
 REDUCES_RISK = "reduces_risk"
 WITHIN_POLICY = "within_policy"
 
-COMPLIANCE_GUARDS = frozenset({"allowlist", "restricted_list", "prohibited_tactics"})
+COMPLIANCE_GUARDS = frozenset({"universe", "allowlist", "restricted", "prohibited_tactic"})
 """The guards that speak for compliance; all others speak for risk."""
 
 NEEDS_ONE, NEEDS_TWO = 1, 2
@@ -188,13 +188,14 @@ def chain_of(
             [v for v in own if v.guard in COMPLIANCE_GUARDS],
         ),
     ):
-        failed = [verdict.reason for verdict in judged if not verdict.passed]
+        failed = [verdict.reason for verdict in judged if verdict.blocks]
+        asks = [verdict.reason for verdict in judged if not verdict.passed and not verdict.blocks]
         put(
             stage,
             StageVerdict.FAILED if failed else StageVerdict.PASSED,
             expires_s,
             policy_id=f"limits:{limits_sha[:12]}",
-            detail=", ".join(failed) or f"{len(judged)} guards passed",
+            detail=", ".join(failed or asks) or f"{len(judged)} guards passed",
         )
         if failed:
             return tuple(stages)

@@ -6,12 +6,14 @@ trading_assets makes the assets of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from trading.allocation import AllocationRules, version_of
+from trading.approvals import ApprovalPolicy
 from trading.candidates import ScannerRules
 from trading.council import CouncilRules
+from trading.journal import CooldownRules
 from trading.limits import Limits, Override
 from trading.simulation import FillModel
 from trading.strategies.plugin import Strategy
@@ -31,6 +33,8 @@ class Rules:
     council: CouncilRules
     allocation: AllocationRules
     limits: Limits
+    approvals: ApprovalPolicy = field(default_factory=ApprovalPolicy)
+    cooldown: CooldownRules = field(default_factory=CooldownRules)
     overrides: tuple[Override, ...] = ()
 
     def on(self, session: date) -> Rules:
@@ -50,6 +54,7 @@ class Rules:
                 "council": repr(self.council),
                 "allocation": repr(self.allocation),
                 "limits": self.limits.sha(),
+                "approvals": repr(self.approvals),
                 "strategies": [
                     [strategy.name, strategy.version, repr(strategy.weight), repr(strategy.parameters)]
                     for strategy in self.strategies

@@ -70,6 +70,7 @@ TRANSITIONS: dict[tuple[RunState, RunControlAction], RunState] = {
     **{(state, RunControlAction.DEGRADE): state for state in (_D, _C, _P, _H)},
     (_D, RunControlAction.RESTORE): _R,
     **{(state, RunControlAction.RESTORE): state for state in (_C, _P, _H)},
+    **{(state, RunControlAction.MODE): state for state in _STATES},
     **{(state, RunControlAction.COOL): _C for state in (_R, _D, _C)},
     **{(state, RunControlAction.COOL): state for state in (_P, _H)},
 }

@@ -13,7 +13,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from trading.advice import Advice, Ladder, advised_quantity, escalates, reduces_risk
-from trading.approvals import StageRecord
+from trading.approvals import (
+    WITHIN_POLICY,
+    ApprovalMode,
+    ApprovalPolicy,
+    StageRecord,
+    auto_refusal,
+    chain_of,
+    person_needed,
+)
 from trading.intents import Intent, intent_id_of
 from trading.limits import Limits
 from trading.values import IntentId, IntentKey, Side, Symbol, notional_micros
@@ -29,10 +37,11 @@ class Outcome(StrEnum):
     APPROVED = "approved"
 
 
-ABOVE_AUTO_APPROVAL = "above_auto_approval"
+BY_ITSELF = ApprovalPolicy()
+"""The approval policy of a replay: nobody is there to ask beyond what the limits ask for."""
+
 ADVISOR_ESCALATED = "advisor_escalated"
 ADVISOR_VETO = "advisor_veto"
-WITHIN_POLICY = "within_policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +102,15 @@ def decide(
     limits: Limits,
     not_after: datetime,
     inputs_sha: str,
+    approvals: ApprovalPolicy = BY_ITSELF,
+    mode: ApprovalMode = ApprovalMode.AUTO,
+    is_degraded: bool = False,
+    now: datetime | None = None,
 ) -> tuple[Decision, ...]:
-    """Return one decision an intent, in order.
+    """Return one decision an intent, in order; with `now`, also the stages of approval it went through.
 
-    Raises `ValueError` where an intent has no verdicts: what was not reviewed is never decided.
+    `mode` is the one in force, whatever `approvals` has. Raises `ValueError` where an intent has no verdicts:
+    what was not reviewed is never decided.
     """
     judged = by_intent(verdicts)
     advised = {row.intent_key: row for row in advice}
@@ -106,7 +120,24 @@ def decide(
         if intent.intent_key not in judged:
             raise ValueError(f"{intent.symbol} {intent.session}: no verdict, so no decision")
         own = judged[intent.intent_key]
-        outcome, reason, quantity = _decided(intent, own, advised.get(intent.intent_key), ladder, limits)
+        asks = _Asks(limits=limits, mode=mode, is_degraded=is_degraded)
+        outcome, reason, quantity = _decided(intent, own, advised.get(intent.intent_key), ladder, asks)
+        chain = (
+            ()
+            if now is None
+            else chain_of(
+                own,
+                waits_for=reason if outcome is Outcome.PENDING_APPROVAL else "",
+                would_wait_for=auto_refusal(
+                    side=intent.side, price_micros=intent.price_micros, quantity=quantity, limits=limits
+                ),
+                worth_micros=notional_micros(price_micros=intent.price_micros, quantity=quantity),
+                policy=approvals,
+                mode=mode,
+                not_after=not_after,
+                now=now,
+            )
+        )
         decisions.append(
             Decision(
                 intent=intent,
@@ -121,6 +152,7 @@ def decide(
                 verdicts_sha=verdicts_sha(own),
                 limits_sha=limits_sha,
                 inputs_sha=inputs_sha,
+                chain=chain,
             )
         )
     return tuple(decisions)
@@ -170,16 +202,23 @@ def outcomes_by_reason(rows: Iterable[DecisionRow]) -> Mapping[str, int]:
 
 
 def needs_person(*, side: Side, price_micros: int, quantity: int, limits: Limits) -> bool:
-    """Say whether an order has to be approved by a person: it adds risk, and is worth more than the limit.
+    """Say whether an order has to be approved by a person in every mode: it adds risk, over the limit.
 
     What lowers exposure never waits for anybody.
     """
-    worth = notional_micros(price_micros=price_micros, quantity=quantity)
-    return side is Side.BUY and worth > limits.auto_approve_notional_micros
+    return bool(auto_refusal(side=side, price_micros=price_micros, quantity=quantity, limits=limits))
+
+
+class _Asks(NamedTuple):
+    """Hold what says whether a person is asked."""
+
+    limits: Limits
+    mode: ApprovalMode
+    is_degraded: bool
 
 
 def _decided(
-    intent: Intent, verdicts: Sequence[Verdict], advice: Advice | None, ladder: Ladder, limits: Limits
+    intent: Intent, verdicts: Sequence[Verdict], advice: Advice | None, ladder: Ladder, asks: _Asks
 ) -> tuple[Outcome, str, int]:
     """Return outcome, reason and final quantity of one intent.
 
@@ -193,8 +232,16 @@ def _decided(
         return Outcome.VETOED, ADVISOR_VETO, 0
     if failed is not None:
         return Outcome.PENDING_APPROVAL, failed.reason, quantity
-    if needs_person(side=intent.side, price_micros=intent.price_micros, quantity=quantity, limits=limits):
-        return Outcome.PENDING_APPROVAL, ABOVE_AUTO_APPROVAL, quantity
+    waits_for = person_needed(
+        side=intent.side,
+        price_micros=intent.price_micros,
+        quantity=quantity,
+        limits=asks.limits,
+        mode=asks.mode,
+        is_degraded=asks.is_degraded,
+    )
+    if waits_for:
+        return Outcome.PENDING_APPROVAL, waits_for, quantity
     if escalates(intent, advice, ladder=ladder):
         return Outcome.PENDING_APPROVAL, ADVISOR_ESCALATED, quantity
     return Outcome.APPROVED, WITHIN_POLICY, quantity

@@ -27,7 +27,15 @@ from trading.errors import (
     Refused,
     StaleVersion,
 )
-from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder, Preparation, Review
+from trading.journal import (
+    CancelKind,
+    CooldownRules,
+    Journal,
+    JournalIntent,
+    JournalOrder,
+    Preparation,
+    Review,
+)
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book
@@ -86,7 +94,8 @@ class Desk:
     """Hold what an executor works with for one account: its ports, and who it is.
 
     `clock` is read before each step, so that time also passes during a run; `holder` names this process in
-    the events.
+    the events; `cooldown` says after how many failures nothing more is added,
+    `None` where an account never cools down by itself.
     """
 
     journal: Journal
@@ -97,6 +106,7 @@ class Desk:
     account: str
     lane: str
     holder: str
+    cooldown: CooldownRules | None = None
 
 
 def execute_session(
@@ -133,9 +143,11 @@ def execute_session(
             if halted := reconcile(run, since=since, expected=expected):
                 return run.outcomes(halted=halted)
             resume(run, means)
+            _cool_down(run, desk.cooldown)
             for row in desk.journal.intents(book=book, lane=desk.lane, session=session):
                 if row.account == desk.account and row.state is IntentState.APPROVED:
                     _execute(run, sending, row)
+                    _cool_down(run, desk.cooldown)
         except BrokerUnavailable as error:
             # Exposure that cannot be seen is not flat: nothing more goes out before a run that can see.
             return run.outcomes(halted=f"broker_unavailable: {error}")
@@ -356,6 +368,12 @@ def _taken_over(run: Run, error: JournalError) -> str:
     if found is None or found.term == run.term:
         raise error
     return f"taken_over: {found.holder} began term {found.term}: {error}"
+
+
+def _cool_down(run: Run, rules: CooldownRules | None) -> None:
+    """Let the account cool down where enough of its executions have failed, before the next is begun."""
+    if rules is not None and (run.failed or run.unknown):
+        run.journal.cool_down(account=run.account, lane=run.lane, rules=rules, now=run.now)
 
 
 def _execute(run: Run, sending: _Sending, row: JournalIntent) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from trading.audit import GENESIS, chained, content_of, line_of
+from trading.audit import GENESIS, chained, content_of, instant_text, line_of
 from trading.brokers import BrokerDump, BrokerFill, differences, request_payload
 from trading.decisions import sent_payload_hash
 from trading.errors import BadInput
@@ -256,6 +256,8 @@ BOOK_OPENED = "book_opened"
 RUN_CONTROL = "run_control"
 HALTED, HALT_LIFTED = "halted", "halt_lifted"
 EXECUTOR_BEGAN, RECONCILED = "executor_began", "reconciled"
+COOLDOWN_BEGAN, COOLDOWN_ENDED = "cooldown_began", "cooldown_ended"
+FLATTEN_PREVIEWED, FLATTEN_ORDERED = "flatten_previewed", "flatten_ordered"
 BUST = "bust"
 LIVE = "live"
 
@@ -273,7 +275,12 @@ _MAKING = {Step.PREPARED.value, Step.REPLACED.value}
 """The events of which each makes an order's row; a replacement makes the next generation's."""
 _PREPARING = _MAKING | {Step.PREPARED_AGAIN.value}
 _ENDINGS = {state.value for state in IntentState if not state.is_open}
-_OF_ACCOUNTS = {HALTED, HALT_LIFTED, EXECUTOR_BEGAN, RECONCILED}
+_OF_ACCOUNTS = {HALTED, HALT_LIFTED, EXECUTOR_BEGAN, RECONCILED, COOLDOWN_BEGAN, COOLDOWN_ENDED}
+_FLATTEN_EVENTS = {FLATTEN_PREVIEWED, FLATTEN_ORDERED}
+
+CHAIN_APPROVERS = 5
+"""Where a stage of the chain, as a decision's event tells it, says how many persons it needs."""
+
 _GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
 
 SHOWN_MAX = 60
@@ -1020,12 +1027,19 @@ def _books_at_open(facts: Facts) -> dict[tuple[str, str, str], _Purse]:
 def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
     """INV11: while the kill switch is on only orders of slot `flatten` are prepared.
 
-    None is while trading is paused or its account or instrument halted; and none is claimed or prepared in
-    an executor's term before that term is reconciled with the broker. A violation is an order that got
-    past a halt.
+    Each of those is a sale that one named flatten ordered after its preview. None is prepared while trading
+    is paused or its account or instrument halted, and no buy while its account cools down; none is claimed
+    or prepared in an executor's term before that term is reconciled with the broker. A violation is an order
+    that got past a halt.
     """
-    gate = _Gate()
+    gate, flattens = _Gate(), _Flattens()
     for event in facts.evidence.events:
+        if event.kind in _FLATTEN_EVENTS:
+            yield from flattens.take(event)
+        elif event.kind in _PREPARING:
+            row = facts.intents.get(event.intent_id)
+            if row is not None and (why := flattens.why_not(row)):
+                yield Violation(INV11, event.intent_id, f"event {event.seq}: {event.kind} {why}")
         if event.kind in _GATE_EVENTS:
             gate.take(event)
         elif event.kind in _PREPARING or event.kind == Step.CLAIMED:
@@ -1035,12 +1049,44 @@ def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
 
 
 @dataclass(slots=True)
+class _Flattens:
+    """Follow which flattens were previewed, and which intents each one ordered, event by event."""
+
+    previewed: set[str] = field(default_factory=set)
+    ordered: dict[str, str] = field(default_factory=dict)
+
+    def take(self, event: JournalEvent) -> Iterator[Violation]:
+        """Take in a step of a flatten; report an order without its preview, its person or its reason."""
+        command_id = str(event.body.get("command_id"))
+        if event.kind == FLATTEN_PREVIEWED:
+            self.previewed.add(command_id)
+            return
+        if command_id not in self.previewed:
+            yield Violation(INV11, command_id, f"event {event.seq}: ordered, but never previewed")
+        if not event.actor.strip() or not event.reason.strip():
+            yield Violation(INV11, command_id, f"event {event.seq}: ordered by nobody, or for no reason")
+        for intent_id in event.body.get("intents", ()):
+            if intent_id in self.ordered:
+                yield Violation(INV11, intent_id, f"event {event.seq}: ordered by two flattens")
+            self.ordered[intent_id] = command_id
+
+    def why_not(self, row: JournalIntent) -> str:
+        """Return why an intent may not be prepared as a flatten, empty where it may or is none."""
+        if row.intent.slot is not Slot.FLATTEN:
+            return ""
+        if row.intent.side is not Side.SELL:
+            return "a flatten that does not reduce"
+        return "" if row.intent_id in self.ordered else "a flatten that nobody ordered"
+
+
+@dataclass(slots=True)
 class _Gate:
     """Follow what holds sends back, event by event."""
 
     is_killed: bool = False
     is_paused: bool = False
     halts: set[tuple[str, str]] = field(default_factory=set)
+    cools_until: dict[tuple[str, str], str] = field(default_factory=dict)
     is_reconciled: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def take(self, event: JournalEvent) -> None:
@@ -1053,6 +1099,8 @@ class _Gate:
             self.halts.add((str(body.get("account")), str(body.get("symbol"))))
         elif event.kind == HALT_LIFTED:
             self.halts.discard((str(body.get("account")), str(body.get("symbol"))))
+        elif event.kind in {COOLDOWN_BEGAN, COOLDOWN_ENDED}:
+            self.cools_until[str(body.get("account")), event.lane] = str(body.get("until"))
         else:
             self.is_reconciled[str(body.get("account")), event.lane] = event.kind == RECONCILED
 
@@ -1062,6 +1110,9 @@ class _Gate:
             (row.account, row.lane), True
         ):
             return "before its executor's term was reconciled"
+        cools_until = self.cools_until.get((row.account, row.lane), "")
+        if row.intent.side is Side.BUY and instant_text(event.at) < cools_until:
+            return f"while {row.account} cooled down"
         if self.is_paused:
             return "while paused"
         if self.is_killed and row.intent.slot is not Slot.FLATTEN:
@@ -1076,8 +1127,8 @@ class _Gate:
 def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
     """INV12: an approval has an actor and names the hash of the payload that was executed.
 
-    A violation is an intent that waited for a person and went on without one, or on another payload than
-    that person saw.
+    A violation is an intent that waited for a person and went on without one, without the second distinct
+    one where two were needed, or on another payload than that person saw.
     """
     answers = {(answer.intent_id, answer.nonce): answer for answer in facts.evidence.approvals}
     for answer in facts.evidence.approvals:
@@ -1096,11 +1147,28 @@ def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
         for event in events:
             if event.kind != Step.APPROVED:
                 continue
+            needed, given = _approvers(events, event)
+            if len(given) < needed:
+                yield Violation(
+                    INV12, intent_id, f"event {event.seq}: approved by {len(given)}, but {needed} have to"
+                )
             stored = answers.get((IntentId(intent_id), str(event.body.get("nonce"))))
             if stored is None or stored.answer != Step.APPROVED or stored.actor != event.actor:
                 yield Violation(
                     INV12, intent_id, f"event {event.seq}: approved, but no stored answer says so"
                 )
+
+
+def _approvers(events: Sequence[JournalEvent], approved: JournalEvent) -> tuple[int, set[str]]:
+    """Return how many distinct persons an intent needed, and who of them approved up to an event."""
+    chain = events[0].body.get("chain", ())
+    needed = max((int(stage[CHAIN_APPROVERS]) for stage in chain), default=1)
+    given = {
+        event.actor.strip().casefold()
+        for event in events
+        if event.kind in {Step.ENDORSED, Step.APPROVED} and event.seq <= approved.seq
+    }
+    return max(needed, 1), given
 
 
 def resends_are_equal(facts: Facts) -> Iterator[Violation]:

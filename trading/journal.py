@@ -30,8 +30,8 @@ PREPARED = "prepared"
 class RunControlAction(StrEnum):
     """Name what is done to trading; where each leads is `trading.control.TRANSITIONS`.
 
-    `resume` ends a halt or a pause, `restore` a degrade. `retry`, `cancel` and `flatten` switch nothing, and
-    `cool` is of one account: they are asked of the same table.
+    `resume` ends a halt or a pause, `restore` a degrade; `mode` says how approvals are given. `retry`,
+    `cancel` and `flatten` switch nothing, and `cool` is of one account: they are asked of the same table.
     """
 
     RETRY = "retry"
@@ -43,6 +43,7 @@ class RunControlAction(StrEnum):
     DEGRADE = "degrade"
     RESTORE = "restore"
     COOL = "cool"
+    MODE = "mode"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from trading.protocol import (
     Known,
     Next,
     after_absence,
+    cancel_refusal,
     holdings_findings,
     listed_findings,
     may_be_alive,
@@ -32,7 +33,7 @@ from trading.protocol import (
     net_shares,
     term_refusal,
 )
-from trading.values import ClientOrderId, IntentId, Side, Symbol
+from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol
 
 LOOKS_AT_HOLDINGS = 3
 """How often holdings are compared, with new fills booked in between, before a difference counts."""
@@ -397,6 +398,7 @@ def follow(run: Run, row: JournalIntent, order: JournalOrder, means: Means) -> N
     if found is None:
         return
     if not found.status.is_terminal:
+        row, order = _ask_halt(run, row, order)
         row, order = _ask_expiry(run, row, order)
         if order.cancel_asked_at is not None:
             # On disk first; asking the broker again changes nothing, so that a crash between is harmless.
@@ -442,6 +444,26 @@ def _find_again(run: Run, row: JournalIntent, order: JournalOrder) -> BrokerOrde
     )
     _park(run, unknown, "acknowledged_then_absent")
     return None
+
+
+def _ask_halt(run: Run, row: JournalIntent, order: JournalOrder) -> tuple[JournalIntent, JournalOrder]:
+    """Ask for the cancel of an order that is open while trading is halted, a flatten excepted.
+
+    It may have been on its way when the halt came: who halted could not see it yet.
+    """
+    control = run.journal.run_control()
+    is_wanted = control.kill_switch_on and row.intent.slot is not Slot.FLATTEN
+    if not is_wanted or cancel_refusal(order.cancel_kind, CancelKind.CANCEL):
+        return row, order
+    asked = run.journal.ask_cancel(
+        row.intent_id,
+        epoch=row.epoch,
+        kind=CancelKind.CANCEL,
+        actor=control.actor,
+        reason=control.reason,
+        now=run.now,
+    )
+    return asked, order_of(run, asked)
 
 
 def _ask_expiry(run: Run, row: JournalIntent, order: JournalOrder) -> tuple[JournalIntent, JournalOrder]:

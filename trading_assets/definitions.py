@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from jobs.flatten_job import flatten_job
 from jobs.reconcile_job import reconcile_job
 from jobs.session_jobs import book_jobs
 from resources.journal.store import SqlJournal
@@ -34,7 +35,9 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[one for one in everything if not isinstance(one, dg.AssetChecksDefinition)],
         asset_checks=[one for one in everything if isinstance(one, dg.AssetChecksDefinition)],
-        jobs=[job for graph in graphs for job in (*book_jobs(graph), reconcile_job(graph))],
+        jobs=[
+            job for graph in graphs for job in (*book_jobs(graph), reconcile_job(graph), flatten_job(graph))
+        ],
         schedules=[one for graph in graphs for one in book_schedules(graph, is_simulated=is_simulated)],
         sensors=[
             sensor
@@ -73,6 +76,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "live_quotes": lambda: profiled.live_quotes,
         "executor_locks": lambda: profiled.executor_locks,
         "execution_enabled": lambda: profiled.settings.execution_enabled,
+        "approval_environment": lambda: profiled.settings.approval_mode,
         "audit_log": lambda: profiled.audit_log,
         "advisor": lambda: profiled.advisor,
         "alert_policy": lambda: profiled.alert_policy,

@@ -20,13 +20,15 @@ from trading.clock import Clock, Phase
 from trading.errors import LakeError
 from trading.executions import Desk, ExecutorLock, reconcile_account
 from trading.findings import is_stuck, remedy_of
+from trading.flattening import FlattenPlan, plan_of
 from trading.journal import Journal
-from trading.positions import Book, BookHistory, Mark, book_at_open
+from trading.lifecycle import IntentState
+from trading.positions import Book, BookHistory, Mark, book_at_open, with_fills
 from trading.protocol import Finding
-from trading.quotes import AcceptedQuotes
+from trading.quotes import AcceptedQuotes, LiveQuotes
 from trading.reconciliation import Expected, Outcomes
 from trading.session import earlier_marks, marks_at_open
-from trading.values import Symbol
+from trading.values import Side, Slot, Symbol
 from trading_assets.stage import BookGraph, opening_in_journal
 
 LAST_QUOTES_SESSIONS = 5
@@ -103,6 +105,41 @@ def expected_of(
     if until is not None and now >= until:
         return None, f"the session after {session} has opened, whose actions are in the account already"
     return Expected(book=graph.name, session=session, at_open=at_open, until=until), ""
+
+
+def flatten_plan(graph: BookGraph, session: date, ports: Ports, *, live: LiveQuotes) -> FlattenPlan:
+    """Return what selling all that a book holds now would be, at the last prices; changes nothing."""
+    journal, where = ports.journal, graph.where(session)
+    now = ports.clock.now(session, Phase.EXECUTE)
+    at_open, earlier = opened_day(
+        graph,
+        session,
+        opening=opening_in_journal(journal, graph, session, now=now),
+        actions=ports.actions.actions(),
+        accepted=ports.accepted,
+        history=ports.history,
+    )
+    held = with_fills(at_open, journal.fills(**where))
+    open_sells: Counter[Symbol] = Counter()
+    for row in journal.open_intents(account=graph.config.account, lane=graph.lane):
+        is_sent = row.state in {IntentState.EXECUTING, IntentState.UNKNOWN}
+        if row.intent.side is Side.SELL and (is_sent or row.intent.slot is Slot.FLATTEN):
+            open_sells[row.intent.symbol] += row.quantity - row.filled_quantity
+    prices = {}
+    for position in held.positions:
+        quote, mark = live.live_quote(position.symbol, session), earlier.get(position.symbol)
+        prices[position.symbol] = quote.price_micros if quote else mark.price_micros if mark else 0
+    ordered = [command for command in journal.flatten_commands(**where) if command.ordered_by]
+    return plan_of(
+        held,
+        open_sells=open_sells,
+        prices=prices,
+        book=graph.name,
+        lane=graph.lane,
+        account=graph.config.account,
+        session=session,
+        number=len(ordered) + 1,
+    )
 
 
 def tell_people(

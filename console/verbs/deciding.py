@@ -6,12 +6,13 @@ reason. What they do is console/actions.py and console/quarantine.py; runs are r
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode, exit_code_of
+from console.render import plain
 from console.verbs import texts
 from console.verbs.options import (
     DECIDING,
@@ -30,6 +31,10 @@ from console.verbs.options import (
 )
 from console.verbs.teaching import help_of
 from trading.errors import BadInput, Refused, TradingError, UnknownId
+
+if TYPE_CHECKING:
+    from console.actions import ControlChanged
+    from console.cancelling import Cancels
 
 NAME_LENGTH_MAX = 64
 PAYLOAD_DIGITS_MIN = 12
@@ -153,12 +158,26 @@ def approvals_reject(
 
 
 def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption = False) -> None:
-    """Stop all trading at once: nothing more is claimed or sent. Asks nothing back; works with Dagster down.
+    """Stop all trading at once, and cancel every open order. Asks nothing back; works with Dagster down.
+
+    Nothing more is claimed or sent from this moment on; the cancels are asked by a process of its own, which
+    can do nothing else. `trading flatten` sells what is held, in two steps.
 
     trading halt --reason "prices look wrong"
-    Exit codes: 0 halted; a second halt is the one that a resume has to name.
+    Exit codes: 0 halted, 3 halted, and an order may still be open; a second halt is the one to resume.
     """
-    _control("halt", reason, as_name, as_json=as_json)
+    from console.cancelling import cancel_apart
+
+    desk = open_desk()
+    actor = actor_of(desk, as_name)
+    halted = change_control(desk, "halt", actor, reason)
+    cancels = cancel_apart(desk, actor=actor, reason=reason, is_waiting=True)
+    show(
+        {**plain(halted), "cancels": plain(cancels)},
+        lambda _: told_control(halted, cancels),
+        as_json=as_json,
+        code=ExitCode.ATTENTION if cancels.problem else ExitCode.DONE,
+    )
 
 
 def pause(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption = False) -> None:
@@ -430,21 +449,30 @@ def _answered_text(view: dict[str, Any]) -> str:
 def _control(
     action: str, reason: str, as_name: str | None, *, as_json: bool, confirmed: str | None = None
 ) -> None:
+    desk = open_desk()
+    changed = change_control(desk, action, actor_of(desk, as_name), reason, confirmed=confirmed)
+    show(changed, told_control, as_json=as_json)
+
+
+def change_control(
+    desk: Desk, action: str, actor: str, reason: str, *, confirmed: str | None = None
+) -> ControlChanged:
+    """Change run control, and return it before and after."""
     from console import actions
     from resources.clocks import system_now
 
-    desk = open_desk()
-    said = {"actor": actor_of(desk, as_name), "reason": reason}
+    said = {"actor": actor, "reason": reason}
     now = system_now()
     with desk.open_journal() as journal:
         match action:
             case "halt":
-                changed = actions.halt(journal, **said, now=now)
+                return actions.halt(journal, **said, now=now)
             case "pause":
-                changed = actions.pause(journal, **said, now=now)
+                return actions.pause(journal, **said, now=now)
+            case "degrade" | "restore":
+                return actions.degrade(journal, is_on=action == "degrade", **said, now=now)
             case _:
-                changed = actions.resume(journal, confirmed=confirmed, **said, now=now)
-    show(changed, _control_text, as_json=as_json)
+                return actions.resume(journal, confirmed=confirmed, **said, now=now)
 
 
 def _lift(
@@ -483,13 +511,24 @@ def _lift(
     )
 
 
-def _control_text(changed: Any) -> str:
+def told_control(changed: ControlChanged, cancels: Cancels | None = None) -> str:
+    """Return a change of run control as a person reads it, with what to do next."""
     after = changed.after
     state = "HALTED" if after.kill_switch_on else "PAUSED" if after.paused else "trading goes on"
     by = f" by {after.actor}: {after.reason}" if after.actor else ""
     unchanged = "" if changed.changed else " (nothing was stopped)"
-    following = "trading status" if state == "trading goes on" else "trading resume --reason TEXT"
-    return f"{state}{by}{unchanged}\nnext:\n  {following}"
+    lines = [f"{state}{by}{unchanged}"]
+    if after.is_degraded:
+        lines.append(
+            f"DEGRADED by {after.degraded_by}: {after.degraded_reason}: smaller, and approved by hand"
+        )
+    if cancels is not None and cancels.how != "not_needed":
+        problem = f"; {cancels.problem}" if cancels.problem else ""
+        lines.append(f"{cancels.asked} open orders: cancel asked{problem}")
+    next_steps = ["trading status"] if state == "trading goes on" else ["trading resume --reason TEXT"]
+    if after.kill_switch_on:
+        next_steps += ["trading reconcile", "trading flatten --reason TEXT"]
+    return "\n".join([*lines, "next:", *(f"  {step}" for step in next_steps)])
 
 
 def actor_of(desk: Desk, as_name: str | None) -> str:

@@ -71,6 +71,7 @@ def test_every_setting_can_be_given(project, monkeypatch):
         "LOG_LEVEL": "DEBUG",
         "OPERATOR": "ada",
         "DISPLAY_TIMEZONE": "America/New_York",
+        "APPROVAL_MODE": "manual",
     }
     for name, text in given.items():
         monkeypatch.setenv(f"TRADING_{name}", text)

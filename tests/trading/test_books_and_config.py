@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -15,7 +16,9 @@ from resources.reviewed_config import (
     read_strategies,
     refuse_unknown_sections,
 )
+from trading.approvals import ApprovalMode
 from trading.errors import BadSetting
+from trading.journal import CooldownRules
 
 BOOKS = """
 [mine]
@@ -101,7 +104,22 @@ lot = 1
 [mine.scanner]
 top = 3
 """
+CONTROL = """
+[default]
+approval_mode = "auto"
+four_eyes_notional = "90000"
+risk_expires_s = 28800
+compliance_expires_s = 28800
+person_expires_s = 28800
+failures_max = 3
+failures_window_s = 900
+cooldown_s = 600
+
+[mine]
+approval_mode = "manual"
+"""
 FILES = {
+    "control.toml": CONTROL,
     "books.toml": BOOKS,
     "limits.toml": LIMITS,
     "restricted.toml": "",
@@ -150,6 +168,15 @@ def test_the_files_become_a_book(folder, xnys):
     assert book.rules.window_sessions == 130
     assert book.rules.strategy_version() == "mean_reversion@1,momentum@1"
     assert [strategy.weight for strategy in book.rules.strategies] == [0.25, 0.5]
+
+
+def test_who_approves_and_when_it_cools_down_is_a_books_own(folder):
+    mine, other = read_rules("mine", folder), read_rules("other", folder)
+
+    assert (mine.approvals.mode, other.approvals.mode) == (ApprovalMode.MANUAL, ApprovalMode.AUTO)
+    assert mine.approvals.four_eyes_micros == 90_000_000_000
+    assert mine.cooldown == CooldownRules(failures_max=3, window_s=900, cooldown_s=600)
+    assert mine.sha() != replace(mine, approvals=other.approvals).sha()
 
 
 def test_a_books_own_section_overrides_the_default_and_no_other_book(folder, xnys):
@@ -249,6 +276,11 @@ MISTAKES = [
         "slippage_bps = 19",
         "[mine] slippage_bps = 19, commission_bps = 1 are over cost_bps = 20 in limits.toml",
     ),
+    # control.toml
+    ("control.toml", "[default]", "[defaults]", "no [default]; without it nobody could approve"),
+    ("control.toml", '"manual"', '"by hand"', "[mine] approval_mode = 'by hand': Input should be 'manual'"),
+    ("control.toml", '"90000"', '"0"', "[mine] four_eyes_notional = '0': must be positive"),
+    ("control.toml", "= 3\n", "= 0\n", "[default] failures_max = 0: Input should be greater than 0"),
     # limits.toml
     ("limits.toml", "[default]", "[defaults]", "no [default]; without limits nothing is traded"),
     ("limits.toml", "cost_bps = 20\n", "", "[default] cost_bps: missing"),

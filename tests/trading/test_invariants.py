@@ -17,6 +17,7 @@ import pytest
 
 from resources.evidence import gather
 from resources.journal.store import SqlJournal
+from trading.approvals import ChainStage, StageRecord, StageVerdict
 from trading.audit import GENESIS, chained, content_of, instant_text, line_of
 from trading.brokers import Arrival, BrokerDump, DedupScope, Holdings
 from trading.decisions import Outcome
@@ -605,6 +606,91 @@ def test_a_whole_healthy_life_violates_nothing_and_lacks_nothing(healthy):
     assert {"run_control", "closed", "settled"} <= kinds
 
 
+def flattened(path: Path) -> Evidence:
+    """Give a session that was halted and flattened, and one of whose buys took two to approve."""
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        life = Life(journal=journal, broker=FakeBroker(opened=OPENED))
+        buy = example_decision(example_intent("AAPL"), not_after=CLOSE, outcome=Outcome.PENDING_APPROVAL)
+        waiting = StageRecord(
+            ChainStage.PERSON, StageVerdict.WAITING, "auto", "above_auto_approval", "", 2, CLOSE, NOW
+        )
+        journal.opening_book(**OF, previous=None, opened=OPENING, now=NOW)
+        decisions = [replace(buy, chain=(waiting,))]
+        journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="d", now=NOW)
+        for actor in ("ann", "bob"):
+            (row,) = journal.intents(**OF)
+            journal.approve(
+                row.intent_id,
+                version=row.version,
+                payload_hash=row.payload_hash,
+                nonce=f"nonce-{actor}",
+                actor=actor,
+                reason="looked at it",
+                now=NOW,
+            )
+        said = {"actor": "ann", "reason": "out"}
+        journal.set_run_control(RunControlAction.HALT, **said, now=NOW)
+        sale = example_intent("IBM", side=Side.SELL, quantity=5, slot=Slot.FLATTEN)
+        of = {"book": BOOK, "lane": LANE, "account": ACCOUNT, "session": SESSION}
+        journal.preview_flatten(command_id="f-1", **of, plan="{}", actor="bob", now=NOW)
+        journal.order_flatten(
+            command_id="f-1",
+            decisions=[example_decision(sale, not_after=CLOSE)],
+            verdicts=[],
+            **said,
+            now=NOW,
+        )
+        life.execute()
+        return life.evidence(at=NOW, is_healed=False)
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory) -> Evidence:
+    return flattened(tmp_path_factory.mktemp("flat") / "journal.db")
+
+
+def test_a_named_flatten_is_what_goes_out_while_halted_and_nothing_else(flat):
+    assert violations(flat) == ()
+    prepared = [event.body["request"] for event in flat.events if event.kind == "prepared"]
+    assert [(request["symbol"], request["side"]) for request in prepared] == [("IBM", "SELL")]
+
+
+def flipped(evidence: Evidence, **changes: Any) -> Evidence:
+    """Give evidence whose sold intent was another one."""
+    rows = [
+        replace(row, intent=replace(row.intent, **changes)) if row.intent.symbol == "IBM" else row
+        for row in evidence.intents
+    ]
+    return replace(evidence, intents=tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("invariant", "tamper", "says"),
+    [
+        ("INV11", lambda e: with_body(e, "flatten_ordered", intents=[]), "that nobody ordered"),
+        ("INV11", lambda e: with_body(e, "flatten_previewed", command_id="f-2"), "never previewed"),
+        (
+            "INV11",
+            lambda e: with_event(e, "flatten_ordered", lambda event: event._replace(reason=" ")),
+            "for no reason",
+        ),
+        ("INV11", lambda e: flipped(e, side=Side.BUY), "does not reduce"),
+        ("INV11", lambda e: flipped(e, slot=Slot.REBALANCE), "while halted"),
+        (
+            "INV12",
+            lambda e: with_event(e, "endorsed", lambda event: event._replace(actor="Bob ")),
+            "approved by 1, but 2 have to",
+        ),
+    ],
+)
+def test_a_flatten_without_its_steps_or_an_approval_without_its_second_person_is_seen(
+    flat, invariant, tamper, says
+):
+    found = [violation for violation in violations(tamper(flat)) if violation.invariant == invariant]
+
+    assert says in "; ".join(violation.detail for violation in found)
+
+
 def test_every_invariant_but_the_third_has_two_ways_to_break_it():
     counts = Counter(invariant for invariant, _ in TAMPERED.values())
     others = [invariant.name for invariant in INVARIANTS if invariant.name != "INV3"]
@@ -867,15 +953,9 @@ def test_a_log_that_lags_or_is_torn_at_its_end_is_still_a_prefix(healthy, kept, 
     assert violations(replace(healthy, audit_lines=cut)) == ()
 
 
-def test_a_flatten_is_sent_while_halted_but_not_while_paused(life):
-    life.decide((example_intent("IBM", side=Side.SELL, quantity=5, slot=Slot.FLATTEN), Outcome.APPROVED))
-    life.journal.set_run_control(RunControlAction.HALT, actor="ann", reason="stop", now=NOW)
-    life.execute()
-    sent = life.evidence(at=NOW)
+def test_not_even_a_flatten_is_sent_while_paused(flat):
+    paused = with_body(flat, "run_control", after={"kill_switch_on": False, "paused": True})
 
-    assert len(sent.orders) == 1
-    assert violations(sent) == ()
-    paused = with_body(sent, "run_control", after={"kill_switch_on": False, "paused": True})
     assert names(violations(with_rows_told(paused))) == {"INV11"}
 
 

@@ -5,12 +5,15 @@ execute job runs them again, and the executor asks the same functions itself.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from trading.advice import Ladder
+from trading.approvals import DEGRADED_APPROVAL, ApprovalMode, ChainStage
 from trading.clock import Clock, Phase
+from trading.control import activated, resolve_mode
 from trading.decisions import DecisionRow, Outcome, decide, decision_rows, outcomes_by_reason
 from trading.gates import GATE_NAMES
 from trading.journal import Journal
@@ -29,6 +32,9 @@ from trading_assets.stage import (
     session_of,
     table_of,
 )
+
+APPROVAL_MODE_TAG = "trading/approval_mode"
+"""The run tag by which a run asks for a mode of approval; it never makes it more automatic than reviewed."""
 
 GATE_READS = ("verdicts", "opening_book", "corporate_actions")
 """Tables that the gates compare the decisions with."""
@@ -54,6 +60,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
+        approval_environment: dg.ResourceParam[str],
     ) -> dg.Output[Any]:
         """One row is what was decided of one intent: blocked, vetoed, waiting for approval, or approved.
 
@@ -71,6 +78,9 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 actions=corporate_actions,
                 rules=rules,
             )
+            mode, is_degraded = _mode(
+                graph, journal, session, tags=context.run.tags, environment=approval_environment
+            )
             decided = decide(
                 intents,
                 verdicts,
@@ -81,6 +91,10 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 limits=rules.limits.on(session),
                 not_after=graph.calendar.closes_at(session),
                 inputs_sha=inputs_sha,
+                approvals=rules.approvals,
+                mode=mode,
+                is_degraded=is_degraded,
+                now=now,
             )
             rows = decision_rows(decided)
             journal.register(
@@ -97,6 +111,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
             metadata={
                 **{outcome.value: sum(1 for row in rows if row.outcome is outcome) for outcome in Outcome},
                 INPUTS_SHA: inputs_sha,
+                "approvals": f"{mode.value}, degraded" if is_degraded else mode.value,
                 "decided": table_of([_shown(row, graph.config.currency) for row in rows]),
                 "blocked by reason": table_of(
                     [
@@ -108,6 +123,27 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
         )
 
     return [decisions, _gate_checks(graph), _blocked_check(graph)]
+
+
+def _mode(
+    graph: BookGraph, journal: Journal, session: date, *, tags: Mapping[str, str], environment: str
+) -> tuple[ApprovalMode, bool]:
+    """Return the mode of a decision and whether trading is degraded: as it was decided, else as in force."""
+    for row in journal.intents(book=graph.name, lane=graph.lane, session=session):
+        for record in journal.chain(row.intent_id):
+            if record.stage is ChainStage.PERSON and not record.actor:
+                return ApprovalMode(record.policy), record.detail == DEGRADED_APPROVAL
+    control = journal.run_control()
+    reviewed = graph.config.rules.approvals.mode
+    asked = tags.get(APPROVAL_MODE_TAG, "")
+    resolved = resolve_mode(
+        ApprovalMode(asked) if asked else None,
+        control.approval_mode,
+        ApprovalMode(environment) if environment else None,
+        reviewed,
+    )
+    mode = activated(resolved, reviewed=reviewed, is_degraded=control.is_degraded)
+    return mode, control.is_degraded
 
 
 def _gate_checks(graph: BookGraph) -> Any:

@@ -127,13 +127,14 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                         account=graph.config.account,
                         lane=graph.lane,
                         holder=f"run {context.run.run_id[:8]}",
+                        cooldown=graph.config.rules.cooldown,
                     ),
                     book=graph.name,
                     session=session,
                     since=graph.watched_since(session),
                     book_at_open=at_open,
                     book_until=graph.next_open(session),
-                    review=_second_look(
+                    review=second_look(
                         graph,
                         session,
                         clock,
@@ -204,7 +205,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
     return [executions, every_outcome_is_known]
 
 
-def _second_look(
+def second_look(
     graph: BookGraph,
     session: date,
     clock: Callable[[], datetime],
@@ -241,11 +242,11 @@ def _second_look(
             switches=Switches(
                 kill_switch_on=view.run_control.kill_switch_on,
                 paused=view.run_control.paused,
-                cooldown_active=False,
+                cooldown_active=view.cooldown_active,
                 # T2 runs in a term whose reconciliation is done, or not at all.
                 is_reconciled=True,
                 execution_enabled=execution_enabled,
-                is_degraded=False,
+                is_degraded=view.run_control.is_degraded,
             ),
             rules=graph.config.rules,
             exceptions=Exceptions(overrides=graph.config.rules.overrides, now=now, approved=approved),

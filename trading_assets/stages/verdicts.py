@@ -1,13 +1,14 @@
 """Verdicts: what every guard says of every intent, on the exposure that would result."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 
 from trading.actions import effective_in
 from trading.clock import Clock, Phase
+from trading.control import cooling
 from trading.journal import Journal
 from trading.positions import BookHistory, book_at_open, book_from_rows
 from trading.quotes import WindowReader
@@ -68,7 +69,7 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
                     equities=[equity for _, equity in book_history[graph.name].equities_before(session)],
                 ),
                 rules=rules,
-                switches=_switches(graph, journal, session, execution_enabled=execution_enabled),
+                switches=_switches(graph, journal, session, execution_enabled=execution_enabled, now=now),
                 now=now,
             )
         failed = [row for row in rows if not row.passed]
@@ -97,18 +98,21 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
     return [verdicts]
 
 
-def _switches(graph: BookGraph, journal: Journal, session: date, *, execution_enabled: bool) -> Switches:
+def _switches(
+    graph: BookGraph, journal: Journal, session: date, *, execution_enabled: bool, now: datetime
+) -> Switches:
     """Return the run control of a decision: the one it was made under, else the one in force."""
     for row in journal.intents(book=graph.name, lane=graph.lane, session=session):
         seen = switches_seen(journal.verdicts(row.intent_id))
         if seen is not None:
             return seen
     control = journal.run_control()
+    held = cooling(journal.cooldowns(), account=graph.config.account, lane=graph.lane, now=now)
     return Switches(
         kill_switch_on=control.kill_switch_on,
         paused=control.paused,
-        cooldown_active=False,
+        cooldown_active=held is not None,
         is_reconciled=True,
         execution_enabled=execution_enabled,
-        is_degraded=False,
+        is_degraded=control.is_degraded,
     )

@@ -1,0 +1,86 @@
+"""Have a halt's cancels asked of the brokers: start the process that can cancel and nothing else.
+
+The halt itself is one write in the journal (actions.py) and stands whatever comes of this. Imports nothing
+of a broker; the process is cancel_process.py.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from console.desk import Desk
+from trading.lifecycle import IntentState
+from trading.values import Slot
+
+WAIT_S_MAX = 30.0
+"""How long a person waits for the cancels to be told; they go on being asked for all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancels:
+    """Hold what became of a halt's cancels, counted over all books.
+
+    `how` is `not_needed`, `asked` or `started`; `problem` says what may still be open, if anything.
+    """
+
+    how: str
+    asked: int = 0
+    still_open: int = 0
+    problem: str = ""
+
+
+NOT_NEEDED = Cancels(how="not_needed")
+
+
+def is_anything_sent(desk: Desk) -> bool:
+    """Say whether an order of ours may be at a broker, or on its way there."""
+    on_the_way = {IntentState.EXECUTING, IntentState.UNKNOWN}
+    return any(
+        row.state in on_the_way and row.intent.slot is not Slot.FLATTEN
+        for book in desk.books.values()
+        for row in desk.journal.open_intents(account=book.account, lane=desk.lane)
+    )
+
+
+def cancel_apart(desk: Desk, *, actor: str, reason: str, is_waiting: bool) -> Cancels:
+    """Cancel every open order in a process of its own; without waiting, only say that it was started."""
+    if not is_anything_sent(desk):
+        return NOT_NEEDED
+    words = [sys.executable, "-m", "console.cancel_process", f"--actor={actor}", f"--reason={reason}"]
+    process = subprocess.Popen(  # noqa: S603 - our own command; the person's words are arguments, never a shell's
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if is_waiting else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+    )
+    if not is_waiting:
+        # Somebody has to wait for it, or it stays in the table of processes.
+        threading.Thread(target=process.wait, daemon=True).start()
+        return Cancels(how="started")
+    try:
+        told, _ = process.communicate(timeout=WAIT_S_MAX)
+    except subprocess.TimeoutExpired:
+        return Cancels(
+            how="started", problem=f"no answer within {WAIT_S_MAX:.0f} s; `trading stuck` lists them"
+        )
+    return _told(told)
+
+
+def _told(text: str) -> Cancels:
+    try:
+        answer: dict[str, Any] = json.loads(text)
+        books = answer["books"]
+    except (ValueError, KeyError, TypeError):
+        return Cancels(how="started", problem="the cancelling process did not say how it went")
+    problems = [answer["problem"], *(book["problem"] for book in books)]
+    left = sum(len(book["still_open"]) + book["on_the_way"] for book in books)
+    problem = "; ".join(filter(None, problems)) or (f"{left} may still be open" if left else "")
+    asked = sum(len(book["cancels_asked"]) for book in books)
+    return Cancels(how="asked", asked=asked, still_open=left, problem=problem)

@@ -1,0 +1,137 @@
+"""What a halt does at a broker: every open order of ours is cancelled, whoever sent it, whenever it arrives.
+
+The kill switch is on before any of this begins (control.py), so that nothing new goes out meanwhile. It needs
+a capability that can cancel and look and nothing else. An order that its executor had on the way is seen in
+a later round, and cancelled by that executor as well (reconciliation.py). Booking what was filled is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from trading.errors import BrokerUnavailable, IllegalTransition, StaleVersion
+from trading.intents import CLIENT_ORDER_ID_PREFIX
+from trading.journal import CancelKind, Journal, JournalIntent
+from trading.lifecycle import IntentState, Stage
+from trading.orders import BrokerOrder
+from trading.protocol import cancel_refusal
+from trading.values import ClientOrderId, Slot
+
+
+class Canceller(Protocol):
+    """Cancel orders and look at them; it has nothing that could send one."""
+
+    def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
+        """Ask for a cancel; asking again changes nothing. Raises `BrokerUnavailable`."""
+        ...
+
+    def order_by_client_order_id(
+        self, client_order_id: ClientOrderId, *, now: datetime
+    ) -> BrokerOrder | None:
+        """Return the order under an id, or `None`; raises `BrokerUnavailable`."""
+        ...
+
+    def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
+        """Return every order that is open, and those of sessions from `since` on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRound:
+    """Hold one look at an account: what a cancel was asked for, and what may still be open.
+
+    `on_the_way` are intents whose order an executor may be about to send; `problem` says why the broker could
+    not be asked, empty where it was.
+    """
+
+    asked: tuple[ClientOrderId, ...] = ()
+    still_open: tuple[ClientOrderId, ...] = ()
+    on_the_way: int = 0
+    problem: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Say whether nothing of ours is open or on its way any more."""
+        return not (self.still_open or self.on_the_way or self.problem)
+
+
+def cancel_open_orders(
+    journal: Journal,
+    canceller: Canceller,
+    *,
+    account: str,
+    lane: str,
+    since: date,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> CancelRound:
+    """Ask once for the cancel of every open order of an account, flattens left alone; send nothing.
+
+    A working order's cancel is written down first, with who and why. One that the journal only knows as
+    prepared or unknown is cancelled too, if it arrived: the halt is what is on record of it.
+    """
+    rows = {row.intent_id: row for row in journal.open_intents(account=account, lane=lane)}
+    wanted = {row.intent_id: row for row in rows.values() if row.intent.slot is not Slot.FLATTEN}
+    for row in wanted.values():
+        _record(journal, row, actor=actor, reason=reason, now=now)
+    try:
+        asked, left = _ask(journal, canceller, account=account, lane=lane, since=since, now=now)
+    except BrokerUnavailable as error:
+        return CancelRound(on_the_way=_on_the_way(wanted.values()), problem=str(error))
+    return CancelRound(asked=asked, still_open=left, on_the_way=_on_the_way(wanted.values()))
+
+
+def _record(journal: Journal, row: JournalIntent, *, actor: str, reason: str, now: datetime) -> None:
+    """Write down that a working order is to be cancelled; what moved meanwhile is seen in the next round."""
+    order = journal.order_of(row.intent_id)
+    if (
+        row.stage is not Stage.WORKING
+        or order is None
+        or cancel_refusal(order.cancel_kind, CancelKind.CANCEL)
+    ):
+        return
+    try:
+        journal.ask_cancel(
+            row.intent_id, epoch=row.epoch, kind=CancelKind.CANCEL, actor=actor, reason=reason, now=now
+        )
+    except (IllegalTransition, StaleVersion):
+        return
+
+
+def _ask(
+    journal: Journal, canceller: Canceller, *, account: str, lane: str, since: date, now: datetime
+) -> tuple[tuple[ClientOrderId, ...], tuple[ClientOrderId, ...]]:
+    """Return the ids that a cancel was asked for, and those of them that are open all the same."""
+    listed = [
+        order.client_order_id
+        for order in canceller.orders(since=since, now=now)
+        if not order.status.is_terminal and order.client_order_id.startswith(CLIENT_ORDER_ID_PREFIX)
+    ]
+    known = {order.client_order_id: order.intent_id for order in journal.orders_by_id(listed)}
+    intents = {row.intent_id: row for row in journal.intents_by_id(list(known.values()))}
+    asked, left = [], []
+    for client_order_id in listed:
+        row = intents.get(known[client_order_id]) if client_order_id in known else None
+        if row is not None and (
+            row.intent.slot is Slot.FLATTEN or (row.account, row.lane) != (account, lane)
+        ):
+            continue
+        canceller.cancel(client_order_id, now=now)
+        asked.append(client_order_id)
+        found = canceller.order_by_client_order_id(client_order_id, now=now)
+        if found is not None and not found.status.is_terminal:
+            left.append(client_order_id)
+    return tuple(asked), tuple(left)
+
+
+def _on_the_way(rows: Iterable[JournalIntent]) -> int:
+    """Count intents whose order may still arrive: prepared, or sent with an outcome that nobody knows."""
+    return sum(
+        1
+        for row in rows
+        if row.stage is Stage.PREPARED or (row.state is IntentState.UNKNOWN and row.stage is Stage.NONE)
+    )
