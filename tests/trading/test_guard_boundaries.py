@@ -228,6 +228,12 @@ TABLE = [
     ("price_collar", BUY, {"reference": 10, "price_micros": 0}, (OK, 0, 3, ANY)),
     ("price_collar", BUY, {"reference": 1, "price_micros": 1}, (OK, 0, 0, ANY)),
     ("price_collar", BUY, {"reference": -5, "price_micros": 1}, ("price_collar_exceeded", 6, 0, 0)),
+    (
+        "price_collar",
+        BUY,
+        {"reference": 0, "price_micros": 1, "price_collar_bps": 10_000},
+        ("price_collar_exceeded", 1, 0, 0),
+    ),
     ("price_collar", SELL, {"reference": 10, "price_micros": 14}, (OK, 4, 3, 17)),
     ("fat_finger_hard", BUY, {}, (OK, 70, 200, 28)),
     ("fat_finger_hard", BUY, {"fat_finger_hard_micros": 69}, ("fat_finger_hard", 70, 69, 9)),
@@ -271,6 +277,12 @@ TABLE = [
     ("buying_power", BUY, {"cash_micros": 109, "quantity": 1}, (OK, 9, 9, 1)),
     ("buying_power", BUY, {"price_micros": 0}, (OK, 0, 800, ANY)),
     ("buying_power", BUY, {"price_micros": 1}, (OK, 20, 800, 400)),
+    (
+        "buying_power",
+        BUY,
+        {"cash_micros": 100, "price_micros": 1, "cost_bps": 0},
+        ("insufficient_buying_power", 10, 0, 0),
+    ),
     ("buying_power", BUY, {"sign": 0}, (OK, 90, 800, 88)),  # what has no side is held like a buy
     ("buying_power", SELL, {"cash_micros": 0}, (OK, 0, -100, ANY)),
     ("shorts", BUY, {}, (OK, 0, 0, ANY)),
@@ -281,6 +293,7 @@ TABLE = [
     ("exposure_priced", BUY, {}, (OK, 0, 0, ANY)),
     ("exposure_priced", BUY, {"unpriced": 1}, ("missing_exposure_price", 1, 0, 0)),
     ("exposure_priced", BUY, {"unpriced": -1}, ("missing_exposure_price", -1, 0, 0)),
+    ("exposure_priced", BUY, {"unpriced": 1, "sign": 0}, (OK, 1, 0, ANY)),  # it is no order, and is told so
     ("exposure_priced", SELL, {"unpriced": 1}, (OK, 1, 0, ANY)),
     ("exposure_priced", COVER, {"unpriced": 1, "quantity": 15}, (OK, 1, 0, 15)),
     ("exposure_priced", COVER, {"unpriced": 1, "quantity": 16}, ("missing_exposure_price", 1, 0, 15)),
@@ -329,6 +342,7 @@ TABLE = [
     ("gross_exposure", BUY, {"sign": 0}, (OK, 470, 480, 11)),
     ("gross_exposure", BUY, {"price_micros": 0}, (OK, 400, 480, ANY)),
     ("gross_exposure", BUY, {"price_micros": 1}, (OK, 410, 480, 80)),
+    ("gross_exposure", BUY, {"gross_micros": 480, "price_micros": 1}, ("gross_notional_limit", 490, 480, 0)),
     ("gross_exposure", SELL, {"quantity": 12}, (OK, 400, 480, ANY)),
     ("gross_exposure", COVER, {"gross_micros": 480, "quantity": 15}, (OK, 585, 480, 15)),
     ("gross_exposure", COVER, {"gross_micros": 480, "quantity": 16}, ("gross_notional_limit", 592, 480, 15)),
