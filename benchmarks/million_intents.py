@@ -66,6 +66,7 @@ def multiply(path: Path, intent_id: str, sessions: Sequence[date], *, count: int
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         # Only how the file is filled: nothing here is measured, and whatever opens it syncs again.
         connection.execute("pragma synchronous = off")
+        connection.execute("pragma cache_size = -1000000")
         connection.execute("create temp table days (place integer primary key, day text)")
         connection.executemany(
             "insert into days values (?, ?)", [(place, str(day)) for place, day in enumerate(sessions)]

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from console.book_outlines import BookOutline
 from console.desk import Desk
@@ -66,4 +67,15 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadSetting(f"{path}: {error}; restore the file, without limits nothing is traded") from error
-    return {name: {key: str(value) for key, value in section.items()} for name, section in content.items()}
+    return {
+        name: {key: str(value) for key, value in section.items()}
+        for heading, found in content.items()
+        for name, section in _named(heading, found)
+    }
+
+
+def _named(heading: str, found: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return a section by its heading, or sections of one heading each with its number."""
+    if isinstance(found, list):
+        return [(f"{heading} {number}", section) for number, section in enumerate(found, start=1)]
+    return [(heading, found)]

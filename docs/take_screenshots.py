@@ -1,7 +1,7 @@
-"""Take the pictures in docs/images: the graph in a browser, and the daily report, wide and on a phone.
+"""Take the pictures in docs/images: the graph, the daily report and the console's pages in a browser.
 
-Runs twenty sessions of `us_five` in a folder of its own, serves them, looks, and ends all it started.
-Needs Chromium. What must be on the pages is held by tests/console/test_ui_in_browser.py.
+Runs twenty sessions of `us_five` and one of `us_wide` in a folder of its own, serves them, looks, and ends
+all it started. Needs Chromium. What must be on the pages is held by tests/console.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -34,6 +35,9 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 BOOK, SESSIONS = "us_five", 20
+OTHER_BOOK = "us_wide"
+"""One of its buys is worth so much that a person must approve it."""
+
 GROUPS = ("scanner", "commander", "strategist", "supervisor", "executor", "monitor", "reporter")
 
 START_S_MAX = 180
@@ -49,7 +53,9 @@ def main() -> int:
     parser.add_argument(
         "--state", type=Path, help="a state folder with sessions in it; a fresh one when left out"
     )
-    given = parser.parse_args().state
+    parser.add_argument("--console-only", action="store_true", help="the console's pages alone")
+    asked = parser.parse_args()
+    given = asked.state
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     if chromium is None:
         print(f"no browser: none of {', '.join(BROWSERS)} is installed", file=sys.stderr)
@@ -62,12 +68,17 @@ def main() -> int:
             "TRADING_CONFIG_DIR": str(PROJECT / "config"),
         }
         if given is None:
-            command = [TRADING, "run-once", "--book", BOOK, "--last", str(SESSIONS)]
-            subprocess.run(command, env=environment, cwd=PROJECT, check=True)  # noqa: S603 - our own command
-        with served(state, environment) as url, sync_playwright() as playwright:
+            for book, last in ((BOOK, SESSIONS), (OTHER_BOOK, 1)):
+                command = [TRADING, "run-once", "--book", book, "--last", str(last)]
+                subprocess.run(command, env=environment, cwd=PROJECT, check=True)  # noqa: S603 - our own command
+        with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-            take_pages(browser, url)
-            take_report(browser, max(state.glob(f"simulated/reports/{BOOK}/*/report.html")))
+            if not asked.console_only:
+                with served(state, environment) as url:
+                    take_pages(browser, url)
+                take_report(browser, max(state.glob(f"simulated/reports/{BOOK}/*/report.html")))
+            with console_served(state, environment) as link:
+                take_console(browser, link)
             browser.close()
     return 0
 
@@ -116,9 +127,27 @@ def take_report(browser: Browser, report: Path) -> None:
         page.close()
 
 
-def save(page: Page, name: str, *, whole: bool = False) -> None:
+def take_console(browser: Browser, link: str) -> None:
+    """Take the console's pages that a morning goes through, and the first of them on a phone."""
+    page = browser.new_page(viewport={"width": 1100, "height": 1000})
+    page.goto(link)
+    save(page, "console_overview", settle_ms=0, whole=True)
+    page.get_by_role("link", name=re.compile(r"^Look at ")).first.click()
+    save(page, "console_approval", settle_ms=0, whole=True)
+    page.get_by_role("link", name="Overview").first.click()
+    page.get_by_role("link", name=re.compile(r"^[1-9]\d* blocked$")).first.click()
+    page.locator("main table a").first.click()
+    save(page, "console_blocked", settle_ms=0)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("link", name="Overview").first.click()
+    page.locator("details.halt > summary").click()
+    save(page, "console_phone", settle_ms=0)
+    page.close()
+
+
+def save(page: Page, name: str, *, whole: bool = False, settle_ms: int = SETTLE_MS) -> None:
     """Save what a page shows once it has settled."""
-    page.wait_for_timeout(SETTLE_MS)
+    page.wait_for_timeout(settle_ms)
     taken = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
     file = IMAGES / f"{name}.png"
     taken.convert("RGB").quantize(COLOURS).save(file, optimize=True)
@@ -130,7 +159,8 @@ def served(state: Path, environment: dict[str, str]) -> Iterator[str]:
     """Serve the pages of a state folder while inside; gives their address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    server = subprocess.Popen([TRADING, "ui", "--port", str(port)], env=environment, cwd=PROJECT)  # noqa: S603 - our own
+    command = [TRADING, "ui", "--port", str(port), "--console-port", "0"]
+    server = subprocess.Popen(command, env=environment, cwd=PROJECT)  # noqa: S603 - our own
     marker = state / "simulated" / "ui.json"
     try:
         deadline = time.monotonic() + START_S_MAX
@@ -139,6 +169,28 @@ def served(state: Path, environment: dict[str, str]) -> Iterator[str]:
                 raise SystemExit("the pages did not come up")
             time.sleep(0.5)
         yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=60)
+
+
+@contextmanager
+def console_served(state: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Serve the console of a state folder while inside; gives a link that signs in once."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = subprocess.Popen([TRADING, "console", "--port", str(port)], env=environment, cwd=PROJECT)  # noqa: S603 - our own
+    marker = state / "simulated" / "console" / "serving.json"
+    try:
+        deadline = time.monotonic() + START_S_MAX
+        while not (marker.exists() and f":{port}" in marker.read_text()):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit("the console did not come up")
+            time.sleep(0.5)
+        # What serves told its own link already; this one is ours.
+        asked = {"env": environment, "cwd": PROJECT, "stderr": subprocess.STDOUT}
+        told = subprocess.check_output([TRADING, "console"], text=True, **asked)  # noqa: S603 - our own
+        yield re.findall(r"http://\S+", told)[0]
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(timeout=60)

@@ -5,7 +5,7 @@ What it says is status.py, why.py and history.py, as the command line says it; h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlencode
@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from console.approvals import Pending, pending_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
-from console.effective import effective
 from console.history import SessionPoint, history_of
 from console.margins import Margin, margins_of
 from console.pages.frame import session_link
@@ -21,6 +20,7 @@ from console.pages.plots import Plot, plots_of
 from console.render import counted
 from console.status import BookStatus, Status, status_of
 from console.why import WhyNot, why
+from resources.reviewed_config import read_limits
 
 PENDING_SHOWN = 10
 ALERTS_SHOWN = 10
@@ -64,13 +64,9 @@ def overview_of(desk: Desk, dagster: str) -> Overview:
     """Return the page."""
     status = status_of(desk)
     pending = pending_of(desk)
-    limits = effective(desk).limits
-    in_force = {row.book: {**limits.get("default", {}), **limits.get(row.book, {})} for row in status.books}
     return Overview(
         status=status,
-        books=tuple(
-            _card(desk, desk.books[row.book], row, dagster, in_force[row.book]) for row in status.books
-        ),
+        books=tuple(_card(desk, desk.books[row.book], row, dagster) for row in status.books),
         pending=pending[:PENDING_SHOWN],
         pending_count=len(pending),
     )
@@ -82,9 +78,7 @@ def link_to(page: str, /, **asked: object) -> str:
     return f"{page}?{urlencode(given)}" if given else page
 
 
-def _card(
-    desk: Desk, book: BookOutline, row: BookStatus, dagster: str, limits: Mapping[str, str]
-) -> BookCard:
+def _card(desk: Desk, book: BookOutline, row: BookStatus, dagster: str) -> BookCard:
     points = history_of(desk, book)
     session = row.session.isoformat() if row.session else ""
     return BookCard(
@@ -92,7 +86,7 @@ def _card(
         why_not=why(desk, book=book, session=row.session),
         quote_age=_quote_age(desk, book, row.quoted_until),
         steps=_steps(book, row),
-        margins=margins_of(points, row.session_pnl_micros, limits),
+        margins=_margins(desk, row, points),
         points=points,
         plots=plots_of(points, book.currency),
         decisions_link=session_link(dagster, book.name, "decisions", session) if session else "",
@@ -100,14 +94,23 @@ def _card(
     )
 
 
+def _margins(desk: Desk, row: BookStatus, points: Sequence[SessionPoint]) -> tuple[Margin, ...]:
+    """Return how far a book is from the limits in force in its latest session."""
+    if row.session is None:
+        return ()
+    limits = read_limits(row.book, desk.settings.config_dir / "limits.toml").on(row.session)
+    return margins_of(points, row.session_pnl_micros, limits)
+
+
 def _quote_age(desk: Desk, book: BookOutline, quoted_until: date | None) -> str:
-    """Return how many closed sessions the latest quotes are behind, in words."""
+    """Return how many sessions before today the latest quotes are behind, in words."""
     if quoted_until is None:
         return "no quotes yet"
-    behind = len(desk.calendar(book).between(quoted_until, desk.today(book))) - 1
-    return f"{quoted_until}, " + (
-        f"{counted(behind, 'session')} behind" if behind > 0 else "the latest session"
-    )
+    calendar = desk.calendar(book)
+    closed = calendar.before(desk.today(book), 1)
+    behind = len(calendar.between(quoted_until, closed[-1])) - 1 if closed else 0
+    age = f"{counted(behind, 'session')} behind" if behind > 0 else "up to date"
+    return f"{quoted_until}, {age}"
 
 
 def _steps(book: BookOutline, row: BookStatus) -> tuple[Step, ...]:

@@ -13,9 +13,12 @@ from datetime import date
 from console.history import SessionPoint
 from console.render import counted, money
 
-WIDTH, HEIGHT = 320, 120
-LEFT, RIGHT, TOP, BOTTOM = 6, 64, 10, 20
-"""Margins in the units of the drawing: names stand on the right, dates below."""
+WIDTH, HEIGHT = 372, 120
+LEFT, RIGHT, TOP, BOTTOM = 84, 50, 10, 20
+"""Margins in the units of the drawing: the scale stands on the left, names on the right, dates below."""
+
+POINTS_MIN = 2
+"""Fewer sessions make no line."""
 
 NAME_APART = 11
 """Names of lines that end close together are moved this far apart."""
@@ -62,6 +65,8 @@ class Plot:
 
 def plots_of(points: Sequence[SessionPoint], currency: str) -> tuple[Plot, ...]:
     """Return equity, exposure and the funnel over sessions; none where nothing is to be drawn."""
+    if len(points) < POINTS_MIN:
+        return ()
     sessions = [point.session for point in points]
 
     def in_money(micros: float) -> str:
@@ -152,9 +157,10 @@ def _line(series: Series, style: int, lowest: float, highest: float) -> Line | N
 
 
 def _apart(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Return the lines with their names so far apart that each can be read."""
+    """Return the lines with their names so far apart that each can be read, and above the dates."""
     placed: list[Line] = []
-    for line in sorted(lines, key=lambda one: one.name_y):
-        above = placed[-1].name_y if placed else -HEIGHT
-        placed.append(replace(line, name_y=round(max(line.name_y, above + NAME_APART), 1)))
+    lowest = float(HEIGHT - BOTTOM)
+    for line in sorted(lines, key=lambda one: one.name_y, reverse=True):
+        placed.append(replace(line, name_y=round(min(line.name_y, lowest), 1)))
+        lowest = placed[-1].name_y - NAME_APART
     return tuple(sorted(placed, key=lambda one: one.style))

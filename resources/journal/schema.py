@@ -172,6 +172,7 @@ orders = Table(
     CheckConstraint("attempts >= 1 and absences >= 0", name="counters"),
     CheckConstraint("length(client_order_id) <= 48", name="client_order_id"),
     Index(None, "book", "lane", "session"),
+    Index(None, "broker_order_id"),
 )
 
 fills = Table(

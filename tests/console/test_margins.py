@@ -1,15 +1,29 @@
-"""How far a book is from its limits, by hand-worked cases."""
+"""How far a book is from its limits, by hand-worked cases, and how the limits are shown."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
+from console.desk import open_desk
+from console.effective import effective
 from console.history import SessionPoint
 from console.margins import margins_of
+from console.pages.reviewed_limits import limits_shown
+from resources.reviewed_config import read_limits
 
-LIMITS = {"daily_loss_bps_max": "200", "drawdown_bps_max": "1000", "leverage_bps_max": "12000"}
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+LIMITS = replace(
+    read_limits("us_five", CONFIG / "limits.toml"),
+    daily_loss_bps_max=200,
+    drawdown_bps_max=1000,
+    drawdown_sessions=60,
+    leverage_bps_max=12000,
+)
 
 
 def points(*worth: int | None, exposure: int = 0):
@@ -61,13 +75,24 @@ def test_exposure_is_what_is_not_cash_and_rounds_up():
 
 
 def test_an_old_peak_counts_only_as_long_as_the_limit_says():
-    _, of_late, _ = margins_of(points(1000, 900, 900), 0, {**LIMITS, "drawdown_sessions": "2"})
+    _, of_late, _ = margins_of(points(1000, 900, 900), 0, replace(LIMITS, drawdown_sessions=2))
 
     assert of_late.observed_bps == 0
 
 
-def test_a_limit_that_is_not_set_is_said_to_be_none_and_is_never_reached():
-    margins = margins_of(points(1000, 1), -999, {})
+def test_limits_that_change_on_a_date_are_shown_beside_those_they_change(tmp_path, monkeypatch):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    limits = tmp_path / "config" / "limits.toml"
+    change = (
+        '[[changes]]\nbook = "us_five"\neffective_from = 2013-02-28\nreason = "calm"\nvar_bps_max = 300\n'
+    )
+    limits.write_text(limits.read_text("utf-8") + "\n" + change, encoding="utf-8")
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(tmp_path / "config"))
 
-    assert [row.limit_bps for row in margins] == [None, None, None]
-    assert not any(row.is_reached for row in margins)
+    shown = {section.name: section.rows for section in limits_shown(effective(open_desk()))}
+
+    assert [row.value for row in shown["changes 1"] if row.name == "var_bps_max"] == ["300"]
+    (quantity,) = [row for row in shown["default"] if row.name == "order_quantity_max"]
+    assert quantity.reason.startswith("shares; a typing mistake")
+    assert read_limits("us_five", limits).on(date(2013, 2, 28)).var_bps_max == 300

@@ -76,7 +76,16 @@ def changing(tmp_path) -> Iterator[Site]:
 
 SHOWN = [
     ("/", ["simulated", "1 awaiting approval", "BUY 700 AAPL", "1 filled", "1 blocked", "3 candidates"]),
-    ("/", ["Session P&L", "2013-02-27, 2 sessions behind", "drawdown 11 % is over 10 %", "Reconciled"]),
+    (
+        "/",
+        [
+            "Session P&L",
+            "2013-02-27, 1 session behind",
+            "drawdown 11 % is over 10 %",
+            "Reconciled",
+            "Exposure 1.02 % of 120.00 %",
+        ],
+    ),
     ("/", ["Equity over 4 sessions, 2013-02-25 to 2013-02-28", "From intents to fills over 4 sessions"]),
     ("/approvals", ["BUY 700 AAPL", "70,000.00 USD", "2013-02-28 21:00:00 UTC"]),
     (
