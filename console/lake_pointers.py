@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from resources.lake.files import Files, LocalFiles
 from trading.errors import LakeError
@@ -72,6 +72,24 @@ class LakePointers:
     def latest_partition(self, book: str, asset: str) -> str:
         """Return the last partition of an asset that has a table, empty where none has."""
         return self._files.last_folder_with(f"{book}/{asset}", POINTER)
+
+    def tables(self, book: str) -> list[tuple[str, str]]:
+        """Return asset and partition of every table that a pointer of a book names, ascending.
+
+        An asset without partitions has the partition ''.
+        """
+        named = [folder.partition("/") for folder in self._files.below(book, POINTER)]
+        return [(asset, unquote(partition)) for asset, _, partition in named]
+
+    def fault_of(self, book: str, asset: str, partition: str) -> str:
+        """Return how a table is not what its pointer names, empty where it is."""
+        try:
+            state = self.state(book, asset, partition)
+            if state is not None:
+                self.content(state)
+        except LakeError as error:
+            return str(error)
+        return ""
 
     def path(self, state: TableState) -> str:
         """Return where the file of a table lies."""

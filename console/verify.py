@@ -18,11 +18,23 @@ from typing import Any
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
+from console.ledgers import ledger_path
+from console.paper_accounts import accounts_held
 from resources.evidence import gather, paper_dump, stored_verdicts
 from resources.settings import given_variables, load_secrets
 from trading.brokers import BrokerDump
-from trading.errors import TradingError
-from trading.invariants import INVARIANTS, LIVE, Evidence, Invariant, Replayed, Violation, breaches, facts_of
+from trading.errors import BrokerUnavailable, TradingError
+from trading.invariants import (
+    INVARIANTS,
+    LIVE,
+    Evidence,
+    Invariant,
+    LakeRead,
+    Replayed,
+    Violation,
+    breaches,
+    facts_of,
+)
 from trading.journal import JournalIntent
 from trading.lifecycle import Step
 from trading.values import digest
@@ -37,6 +49,9 @@ LOOK_AGAIN_S = 1.0
 MANY_EVENTS = 20_000
 """From so many events on a check takes seconds, and tells how far it is."""
 
+TABLES_AT_ONCE = 2_000
+"""After so many tables of the lake it is told how far the reading is."""
+
 WEBHOOK = "TRADING_WEBHOOK_URL"
 
 LONG_LOG_BYTES = 20_000_000
@@ -46,6 +61,7 @@ STANDS_ON: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("INV1", "INV2", "INV4", "INV13"), ("brokers",)),
     "INV8": ("checkpoints",),
     "INV14": ("lake",),
+    "INV17": ("brokers", "lake"),
 }
 """The stores without which an invariant is not judged, though the journal can be read."""
 
@@ -68,6 +84,8 @@ REMEDIES: Mapping[str, str] = {
     "INV14": "re-materialize the session's decisions; where they differ again, an input or rule was changed",
     "INV15": "change the secret, then find what wrote it",
     "INV16": "`trading halt`; see at the broker what was traded, and take its keys from this profile",
+    "INV17": "`trading halt`; compare `trading positions` with the broker's ledger: one of them was changed",
+    "INV18": "restore the file from a copy, or re-materialize its table where nothing was decided on it yet",
 }
 """What a person does about a violation of each invariant."""
 
@@ -212,18 +230,38 @@ def _look(desk: Desk, tell: Tell) -> _Look:
     )
     if "brokers" not in unreadable:
         evidence = replace(evidence, dumps=(*dumps, *_lost_ledgers(desk, evidence)))
+    lake = _lake_read(desk, tell)
     try:
-        evidence = replace(evidence, replayed=tuple(_decisions_in_lake(desk, evidence)))
+        evidence = replace(evidence, lake=lake, replayed=tuple(_decisions_in_lake(desk, evidence)))
     except TradingError as error:
+        evidence = replace(evidence, lake=lake)
         unreadable["lake"] = str(error)
+    if "brokers" not in unreadable and "lake" not in unreadable:
+        try:
+            evidence = replace(evidence, held=tuple(accounts_held(desk)))
+        except BrokerUnavailable as error:
+            unreadable["brokers"] = str(error)
+        except TradingError as error:
+            unreadable["lake"] = str(error)
     return _Look(evidence=evidence, unreadable=unreadable, tell=tell)
+
+
+def _lake_read(desk: Desk, tell: Tell) -> LakeRead:
+    """Hash every table that a pointer of the lake names."""
+    named = [(book, asset, partition) for book in desk.books for asset, partition in desk.lake.tables(book)]
+    altered = []
+    for count, (book, asset, partition) in enumerate(named, start=1):
+        if why := desk.lake.fault_of(book, asset, partition):
+            altered.append((f"{book}/{asset} {partition}".rstrip(), why))
+        if count % TABLES_AT_ONCE == 0:
+            tell(f"lake: {count:,} of {len(named):,} tables read")
+    return LakeRead(len(named), tuple(altered))
 
 
 def _dumps(desk: Desk) -> Iterator[BrokerDump]:
     """Give what each book's paper broker has; a live broker is asked by the executor alone."""
     for outline in desk.books.values():
-        path = desk.settings.profile_dir / "paper" / f"{outline.account}.db"
-        dump = paper_dump(path, account=outline.account)
+        dump = paper_dump(ledger_path(desk, outline), account=outline.account)
         if dump is not None:
             yield dump
 

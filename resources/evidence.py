@@ -7,20 +7,18 @@ answer the questions asked here.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from resources.journal import records
+from resources.paper_broker.statement import read_only
 from trading.audit import instant_from_text
 from trading.brokers import Arrival, BrokerDump, BrokerFill
-from trading.errors import BrokerUnavailable, JournalUnavailable
+from trading.errors import JournalUnavailable
 from trading.invariants import NO_ROWS, Approval, Bust, Evidence, Replayed, Reservation, Stored
 from trading.journal import JournalEvent, JournalIntent
 from trading.orders import BrokerOrder, OrderStatus
@@ -89,16 +87,8 @@ def paper_dump(path: Path, *, account: str) -> BrokerDump | None:
     """
     if not path.exists():
         return None
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as ledger:
-            ledger.row_factory = sqlite3.Row
-            ledger.execute("begin")
-            orders, fills, arrivals = (ledger.execute(question).fetchall() for question in _LEDGER)
-    except sqlite3.Error as error:
-        raise BrokerUnavailable(
-            f"paper broker {path}: cannot be read ({error}); keep the file; the next session brings one of an"
-            " older version up to date"
-        ) from error
+    with read_only(path) as ledger:
+        orders, fills, arrivals = (ledger.execute(question).fetchall() for question in _LEDGER)
     return BrokerDump(
         account=account,
         is_live=False,

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from trading.audit import GENESIS, chained, content_of, instant_text, line_of
-from trading.brokers import BrokerDump, BrokerFill, differences, request_payload
+from trading.brokers import BrokerDump, BrokerFill, Holdings, differences, request_payload
 from trading.decisions import sent_payload_hash
 from trading.errors import BadInput
 from trading.findings import PARKED
@@ -42,7 +42,8 @@ from trading.lifecycle import (
     transition,
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
-from trading.protocol import FindingKind, request_of
+from trading.positions import Book
+from trading.protocol import FindingKind, holdings_findings, request_of
 from trading.rebuild import KEYS, Row, Value, rebuilt
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
 
@@ -96,6 +97,27 @@ class Replayed(NamedTuple):
     replayed_sha: str
 
 
+class Held(NamedTuple):
+    """Hold what an account holds at its broker after a book's settled session, and that book.
+
+    `how` says from what the broker's holdings were added up.
+    """
+
+    account: str
+    book: str
+    session: date
+    expected: Book
+    found: Holdings
+    how: str
+
+
+class LakeRead(NamedTuple):
+    """Hold how many tables of the lake were read, and each that is not what its pointer names, with why."""
+
+    tables: int
+    altered: tuple[tuple[str, str], ...]
+
+
 class Violation(NamedTuple):
     """Name an invariant that does not hold, whose it is (an id, a session, a line), and what was found."""
 
@@ -115,7 +137,8 @@ class Evidence:
     torn; `None` where there is no log to compare. `checkpoint_faults` says what the signed checkpoints find
     wrong, `None` where they were not looked at. `dumps` holds one dump a broker account. `is_healed` says
     that recovery has run to its end and nothing runs now; `as_of` is then its time. `replayed` and
-    `planted_secrets` are what a replay and a test bring along.
+    `planted_secrets` are what a replay and a test bring along; `held` are holdings that were compared with
+    a settled book, `lake` is `None` where its tables were not read.
     """
 
     intents: tuple[JournalIntent, ...] = ()
@@ -140,6 +163,8 @@ class Evidence:
     as_of: datetime | None = None
     replayed: tuple[Replayed, ...] = ()
     planted_secrets: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
+    lake: LakeRead | None = None
 
 
 def violations(evidence: Evidence) -> tuple[Violation, ...]:
@@ -251,6 +276,7 @@ def facts_of(evidence: Evidence) -> Facts:
 INV1, INV2, INV3, INV4, INV5 = "INV1", "INV2", "INV3", "INV4", "INV5"
 INV6, INV7, INV8, INV9, INV10 = "INV6", "INV7", "INV8", "INV9", "INV10"
 INV11, INV12, INV13, INV14, INV15, INV16 = "INV11", "INV12", "INV13", "INV14", "INV15", "INV16"
+INV17, INV18 = "INV17", "INV18"
 
 BOOK_OPENED = "book_opened"
 RUN_CONTROL = "run_control"
@@ -1199,7 +1225,7 @@ def replays_are_identical(facts: Facts) -> Iterator[Violation]:
             yield Violation(
                 INV14,
                 f"{row.book} {row.session}",
-                f"decisions on record {row.recorded_sha[:12]}, made again {row.replayed_sha[:12]}",
+                f"decisions on record {row.recorded_sha[:12] or 'none'}, made again {row.replayed_sha[:12]}",
             )
 
 
@@ -1243,6 +1269,26 @@ def only_live_trades_live(facts: Facts) -> Iterator[Violation]:
             row = facts.intents.get(order.intent_id) if order is not None else None
             if row is not None and row.lane != LIVE:
                 yield Violation(INV16, client_order_id, f"reached a live broker from lane {row.lane}")
+
+
+def brokers_hold_the_books(facts: Facts) -> Iterator[Violation]:
+    """INV17: an account holds at its broker what the book of its last settled session holds, to the share.
+
+    A violation is a share or money that only one of them has: somebody else traded, or a store was changed.
+    """
+    for row in facts.evidence.held:
+        for finding in holdings_findings(row.expected, row.found):
+            yield Violation(INV17, f"{row.book} {row.session}", f"{finding.detail} ({row.how})")
+
+
+def tables_are_what_they_are_named(facts: Facts) -> Iterator[Violation]:
+    """INV18: each table of the lake that a pointer names has the content that it is named by.
+
+    A violation is a table that is gone, or of which a byte was changed.
+    """
+    if facts.evidence.lake is not None:
+        for name, why in facts.evidence.lake.altered:
+            yield Violation(INV18, name, why)
 
 
 # -------------------------------------------------------------------------------- small words
@@ -1308,6 +1354,14 @@ def _lacks_replay(evidence: Evidence) -> str:
     return "" if evidence.replayed else "nothing was decided again to compare with"
 
 
+def _lacks_held(evidence: Evidence) -> str:
+    return "" if evidence.held else "no settled book has a paper account to compare with"
+
+
+def _lacks_lake(evidence: Evidence) -> str:
+    return "" if evidence.lake is not None and evidence.lake.tables else "the lake has no table yet"
+
+
 def _lacks_secrets(evidence: Evidence) -> str:
     return "" if evidence.planted_secrets else "no secret is known to look for"
 
@@ -1344,6 +1398,14 @@ def _replays(evidence: Evidence) -> str:
     return _counted(len(evidence.replayed), "session")
 
 
+def _held(evidence: Evidence) -> str:
+    return _counted(len({row.account for row in evidence.held}), "account")
+
+
+def _tables(evidence: Evidence) -> str:
+    return _counted(evidence.lake.tables if evidence.lake else 0, "table")
+
+
 def _orders(evidence: Evidence) -> str:
     return _counted(len(evidence.orders), "order")
 
@@ -1377,5 +1439,9 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(INV14, "a replay gives the same decisions", replays_are_identical, _lacks_replay, _replays),
     Invariant(INV15, "no planted secret shows", secrets_stay_out, _lacks_secrets, _events),
     Invariant(INV16, "only the live lane trades live", only_live_trades_live, _lacks_nothing, _orders),
+    Invariant(INV17, "the broker holds what the book holds", brokers_hold_the_books, _lacks_held, _held),
+    Invariant(
+        INV18, "tables are what they are named by", tables_are_what_they_are_named, _lacks_lake, _tables
+    ),
 )
 """All that is checked, in order."""

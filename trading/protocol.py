@@ -30,7 +30,7 @@ from trading.journal import CancelKind, Cooldown, ExecutorTerm, Halt, JournalInt
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.positions import Book
-from trading.values import ClientOrderId, Side, Slot, Symbol
+from trading.values import ClientOrderId, Side, Slot, Symbol, amount_from_micros
 
 ABSENCES_NEEDED = 3
 """How often a broker must not know an order before its absence counts as proven."""
@@ -473,7 +473,8 @@ def holdings_findings(
         if here != there:
             findings.append(_holding(FindingKind.POSITION, symbol, f"{symbol}: book {here}, broker {there}"))
     if not untold and expected.cash_micros != found.cash_micros:
-        detail = f"cash: book {expected.cash_micros} micro-units, broker {found.cash_micros}"
+        book, broker = (amount_from_micros(cash) for cash in (expected.cash_micros, found.cash_micros))
+        detail = f"cash: book {book:,f} {expected.currency}, broker {broker:,f}"
         findings.append(_holding(FindingKind.CASH, Symbol(""), detail))
     return tuple(findings)
 

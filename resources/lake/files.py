@@ -40,6 +40,13 @@ class Files(Protocol):
         """Return the name of the last direct subfolder that holds a file of that name, empty where none."""
         ...
 
+    def below(self, folder: str, name: str) -> list[str]:
+        """Return the folders at any depth below one that hold a file of that name, relative to it, ascending.
+
+        The folder itself is not among them.
+        """
+        ...
+
     def alone_in(self, folder: str) -> Any:
         """Return a context in which nobody else writes in a folder, as far as the place can hold that."""
         ...
@@ -89,6 +96,11 @@ class LocalFiles:
             return next((one for one in names if (place / one / name).is_file()), "")
         return ""
 
+    def below(self, folder: str, name: str) -> list[str]:
+        """Return the folders at any depth below one that hold a file of that name, ascending."""
+        top = self._root / folder
+        return sorted(path.parent.relative_to(top).as_posix() for path in top.glob(f"*/**/{name}"))
+
     @contextmanager
     def alone_in(self, folder: str) -> Iterator[None]:
         """Hold the folder's kernel lock, which dies with its holder; what it left half-written is removed."""
@@ -134,6 +146,14 @@ class StoredObjects:
     def last_folder_with(self, folder: str, name: str) -> str:
         """Return the name of the last direct subfolder that holds a file of that name, empty where none."""
         return max(self.folders_with(folder, name), default="")
+
+    def below(self, folder: str, name: str) -> list[str]:
+        """Return the folders at any depth below one that hold a file of that name, ascending."""
+        self._filesystem.invalidate_cache()
+        top = f"{self._root}/{folder}/"
+        found = self._filesystem.glob(f"{top}**/{name}")
+        below = [path[path.index(top) + len(top) :].rpartition("/")[0] for path in found]
+        return sorted(filter(None, below))
 
     @contextmanager
     def alone_in(self, folder: str) -> Iterator[None]:  # noqa: ARG002 - there is nothing to hold

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resources.paper_broker.statement import damaged
 from trading.errors import BrokerUnavailable, OutcomeUnknown
 
 FULL = 2
@@ -161,8 +162,10 @@ class Ledger:
                     connection.rollback()
                     raise
                 connection.commit()
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
             raise failure(f"paper broker {self.path}: {error}") from error
+        except sqlite3.Error as error:
+            raise failure(damaged(self.path, error)) from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is not None and self._of_process == os.getpid():

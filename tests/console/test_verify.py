@@ -8,9 +8,11 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 import pytest
 
 from console import verify as verifying
@@ -19,8 +21,11 @@ from resources.audit_log import AuditFile
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
 from resources.paper_broker.broker import PaperBroker
+from resources.paper_broker.ledger import Ledger
 from tests.adapters.broker_rules import CALENDAR, CLOSE, EARLY, MODEL, OPEN, SESSION, Market
+from trading.actions import ActionKind, CorporateAction
 from trading.decisions import DecisionRow, decision_rows
+from trading.errors import BrokerUnavailable
 from trading.executions import Desk, execute_session, settle_orders
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.invariants import INVARIANTS
@@ -159,7 +164,7 @@ def test_a_whole_desk_agrees(speak):
     told = speak("verify", "--json")
 
     assert (spoken.code, spoken.err) == (0, "")
-    assert spoken.out.startswith("ALL AGREE: 15 invariants hold, 1 not checked")
+    assert spoken.out.startswith("ALL AGREE: 17 invariants hold, 1 not checked")
     assert "1 of 1 orders lead back to decision, verdicts and inputs" in spoken.out
     assert standing(told) == {
         row.name: "not checked" if row.name == "INV15" else "held" for row in INVARIANTS
@@ -245,7 +250,7 @@ DAMAGES = {
         [THE_SAME_AGAIN],
     ),
     "a fill at another price": (
-        {"INV5"},
+        {"INV5", "INV17"},
         "paper/SIM-FIVE.db",
         ["update fills set price_micros = price_micros + 1"],
     ),
@@ -353,7 +358,7 @@ def test_a_ledger_that_cannot_be_read_leaves_the_rest_checked(speak, profile):
     assert spoken.code == 6
     assert spoken.json["verdict"].startswith("CANNOT TELL: brokers unreadable")
     assert {name for name, how in standing(spoken).items() if how == "not checked"} == {
-        "INV1", "INV2", "INV4", "INV13", "INV15",
+        "INV1", "INV2", "INV4", "INV13", "INV15", "INV17",
     }  # fmt: skip
     assert "brokers: paper broker" in speak("verify").out
 
@@ -366,14 +371,109 @@ def test_a_journal_that_cannot_be_read_ends_it(speak, profile):
     assert speak("verify").code == 6
 
 
-def test_a_table_that_was_altered_makes_the_lake_unreadable(speak, profile):
+def test_a_table_that_decisions_stand_on_is_not_read_once_it_was_altered(speak, profile):
     (file,) = (profile / "lake/us_five/decisions" / str(SESSION)).glob("*.parquet")
     file.write_bytes(b"x")
     spoken = speak("verify", "--json")
 
-    assert spoken.code == 6
+    assert spoken.code == 1
     assert standing(spoken)["INV14"] == "not checked"
+    assert violated(spoken) == {"INV18"}
     assert str(file) in spoken.json["unreadable"][0]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [("market_quotes", "2011-01-03"), ("order_status", "2012-05-04"), ("corporate_actions", "")],
+    ids=["market_quotes", "order_status", "corporate_actions"],
+)
+@pytest.mark.parametrize("how", ["appended", "gone"])
+def test_a_byte_changed_in_any_table_of_any_session_is_found(speak, profile, table, how):
+    asset, partition = table
+    lake = Lake(str(profile / "lake"))
+    if asset == "corporate_actions":
+        split = CorporateAction(
+            effective_on=date(2014, 6, 9), symbol="AAPL", kind=ActionKind.SPLIT, numerator=7
+        )
+        lake.write_rows(("us_five", asset), None, CorporateAction, [split])
+    else:
+        lake.write(("us_five", asset), partition, pa.table({"symbol": ["AAPL"]}))
+    assert violated(speak("verify", "--json")) == set()
+    (file,) = (profile / "lake/us_five" / asset / partition).glob("*.parquet")
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes() + b"x")
+
+    spoken = speak("verify", "--json")
+
+    assert (spoken.code, violated(spoken)) == (1, {"INV18"})
+    (found,) = spoken.json["violations"]
+    assert found["subject"] == f"us_five/{asset} {partition}".rstrip()
+    assert str(file) in found["detail"]
+
+
+def test_doctor_says_how_many_tables_it_read_and_reads_each_kind(speak, profile):
+    lake = Lake(str(profile / "lake"))
+    lake.write(("us_five", "order_status"), str(SESSION), pa.table({"symbol": ["AAPL"]}))
+    whole = speak("doctor")
+    (file,) = (profile / "lake/us_five/order_status" / str(SESSION)).glob("*.parquet")
+    file.write_bytes(file.read_bytes() + b"x")
+
+    spoken = speak("doctor")
+
+    assert "2 of 2 tables read, the 4 newest of each" in whole.out
+    assert spoken.code == 1
+    assert str(file) in spoken.out
+
+
+# ------------------------------------------------------------------------------------- what the broker holds
+
+
+HELD_OTHERWISE = {
+    "another deposit": ["update account set deposit_micros = deposit_micros - 5000000"],
+    "a checkpoint with shares that nobody bought": [
+        "insert or replace into checkpoints values (1, '2000-01-03', 0, 1000000000000, '{\"IBM\": 3}')"
+    ],
+    "a checkpoint with other cash": [
+        "insert or replace into checkpoints values (1, '2000-01-03', 0, 999999000000, '{}')"
+    ],
+}
+
+
+@pytest.mark.parametrize("statements", HELD_OTHERWISE.values(), ids=HELD_OTHERWISE)
+def test_a_broker_that_holds_something_else_than_the_settled_book_is_found(speak, profile, statements):
+    change(profile / "paper/SIM-FIVE.db", *statements)
+
+    spoken = speak("verify", "--json")
+
+    assert (spoken.code, violated(spoken)) == (1, {"INV17"})
+    (found,) = spoken.json["violations"]
+    assert found["subject"] == f"us_five {SESSION}"
+    assert "book" in found["detail"]
+    assert "broker" in found["detail"]
+    assert "micro" not in found["detail"]
+
+
+def test_garbage_in_a_ledger_is_named_by_every_look_with_what_to_do(speak, profile):
+    for left in profile.glob("paper/SIM-FIVE.db-*"):
+        left.unlink()
+    (profile / "paper/SIM-FIVE.db").write_bytes(b"garbage")
+
+    status, doctor, verified = speak("status"), speak("doctor"), speak("verify")
+
+    assert (status.code, doctor.code, verified.code) == (3, 1, 6)
+    for spoken in (status, doctor, verified):
+        assert f"{profile / 'paper/SIM-FIVE.db'}: is damaged" in spoken.out
+        assert "restore its last copy" in spoken.out
+    assert "trading verify" in status.out
+
+
+def test_a_broker_on_a_ledger_that_is_none_says_what_to_do(tmp_path):
+    (tmp_path / "SIM-FIVE.db").write_bytes(b"garbage")
+
+    with pytest.raises(BrokerUnavailable, match=r"is damaged .*restore its last copy"):
+        Ledger(tmp_path / "SIM-FIVE.db")
 
 
 def test_an_unknown_book_is_refused_and_another_books_violation_left_out(speak, profile):

@@ -23,7 +23,16 @@ from trading.brokers import Arrival, BrokerDump, DedupScope, Holdings
 from trading.decisions import Outcome
 from trading.executions import Desk, execute_session, settle_orders
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
-from trading.invariants import INVARIANTS, Evidence, Replayed, Stored, Violation, violations
+from trading.invariants import (
+    INVARIANTS,
+    Evidence,
+    Held,
+    LakeRead,
+    Replayed,
+    Stored,
+    Violation,
+    violations,
+)
 from trading.journal import CancelKind, Halt, Incident, JournalEvent, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, OrderStatus
@@ -41,6 +50,7 @@ from trading.testing import (
 from trading.values import ClientOrderId, Side, Slot, Symbol, digest
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
+THERE = Book(currency="USD", cash_micros=10**9, deposits_micros=10**9)
 SESSION = date(2013, 2, 28)
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
@@ -124,6 +134,8 @@ class Life:
             replayed=(Replayed(BOOK, SESSION, "d", "d"),),
             planted_secrets=(SECRET,),
         )
+        held = Held(ACCOUNT, BOOK, SESSION, THERE, Holdings(cash_micros=THERE.cash_micros), "whole")
+        found = replace(found, held=(held,), lake=LakeRead(2, ()))
         return replace(found, audit_lines=tuple(line_of(event) for event in found.events))
 
 
@@ -236,6 +248,11 @@ def with_halt_first(evidence: Evidence, *, symbol: str) -> Evidence:
 def with_dump(evidence: Evidence, **changes: Any) -> Evidence:
     (dump,) = evidence.dumps
     return replace(evidence, dumps=(replace(dump, **changes),))
+
+
+def with_held(evidence: Evidence, **changes: Any) -> Evidence:
+    (held,) = evidence.held
+    return replace(evidence, held=(held._replace(found=replace(held.found, **changes)),))
 
 
 def order_at_broker(evidence: Evidence, symbol: str) -> BrokerOrder:
@@ -584,6 +601,19 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         lambda e: replace(e, live_orders=frozenset({e.orders[0].client_order_id})),
     ),
     "a simulated order at a live broker": ("INV16", lambda e: with_dump(e, is_live=True)),
+    "a share more at the broker": ("INV17", lambda e: with_held(e, quantities={"IBM": 1})),
+    "money more at the broker": (
+        "INV17",
+        lambda e: with_held(e, cash_micros=e.held[0].found.cash_micros + 1),
+    ),
+    "a table of which a byte was changed": (
+        "INV18",
+        lambda e: replace(e, lake=LakeRead(2, (("us_five/quotes 2013-02-28", "altered"),))),
+    ),
+    "two tables that are gone": (
+        "INV18",
+        lambda e: replace(e, lake=LakeRead(2, (("a", "gone"), ("b", "gone")))),
+    ),
 }
 
 
@@ -598,7 +628,7 @@ def test_what_breaks_one_invariant_is_reported_by_it_alone(healthy, invariant, t
 
 def test_a_whole_healthy_life_violates_nothing_and_lacks_nothing(healthy):
     assert violations(healthy) == ()
-    assert [invariant.lacks(healthy) for invariant in INVARIANTS] == [""] * 16
+    assert [invariant.lacks(healthy) for invariant in INVARIANTS] == [""] * 18
     states = Counter(row.state.value for row in healthy.intents)
     assert states == {"executed": 4, "failed": 1, "rejected": 1, "expired": 1}
     kinds = {event.kind for event in healthy.events}
