@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from console import actions
 from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderAsked, Shown
 from console.cancelling import cancel_apart
 from console.desk import Desk
 from console.execution_start import STARTS, How, Started, Starts
+from console.verb_apart import told_by_verb
 from resources.clocks import system_now
-from trading.errors import StaleVersion, UnknownId
+from trading.approvals import Role
+from trading.control import state_of, transition
+from trading.errors import GateClosed, StaleVersion, UnknownId
 from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControlAction
-from trading.lifecycle import IntentState
+from trading.lifecycle import IntentState, Refusal
+from trading.values import micros_from_text
 
 REHEARSED = Started(how=How.NOT, told="a dry run starts nothing")
 NOT_NEEDED = Started(how=How.NOT, told="nothing is left to do")
@@ -26,10 +30,11 @@ NOT_NEEDED = Started(how=How.NOT, told="nothing is left to do")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class By:
-    """Hold who acts and why; `is_rehearsal` keeps nothing of it."""
+    """Hold who acts, in which role, and why; `is_rehearsal` keeps nothing of it."""
 
     actor: str
     reason: str
+    role: Role | None = None
     is_rehearsal: bool = False
 
 
@@ -49,6 +54,45 @@ class AskedAndStarted:
     then: Started
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """Hold which session's execution is tried again, and how it was started."""
+
+    book: str
+    session: date
+    execution: Started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlattenedLine:
+    """Hold one position of a flatten; without a price it cannot be sold here."""
+
+    symbol: str
+    held: int
+    on_sale: int
+    quantity: int
+    price_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flatten:
+    """Hold a flatten as it was shown or, where `is_ordered`, sent; `confirm` is the word that orders it.
+
+    `left_micros` is the exposure that would be left at the last prices.
+    """
+
+    book: str
+    session: date
+    currency: str
+    is_ordered: bool
+    orders: int
+    notional_micros: int
+    left_micros: int
+    confirm: str
+    lines: tuple[FlattenedLine, ...]
+    message: str
+
+
 def answer(
     desk: Desk, row: JournalIntent, what: Answer, *, seen: Shown, by: By, starts: Starts = STARTS
 ) -> AnsweredAndStarted:
@@ -62,6 +106,7 @@ def answer(
             actor=by.actor,
             reason=by.reason,
             now=desk.act_at(row.intent.book, row.intent.session),
+            role=by.role,
         )
     if by.is_rehearsal:
         return AnsweredAndStarted(answered=answered, execution=REHEARSED)
@@ -82,7 +127,7 @@ def expire(desk: Desk, row: JournalIntent, *, version: int, by: By, now: datetim
 def change_control(
     desk: Desk, action: RunControlAction, *, by: By, confirmed: str | None = None
 ) -> ControlChanged:
-    """Halt, pause or resume all trading."""
+    """Halt, pause, degrade, restore or resume all trading."""
     with _journal(desk, by) as journal:
         now = system_now()
         if action is RunControlAction.HALT:
@@ -92,7 +137,61 @@ def change_control(
             return halted
         if action is RunControlAction.PAUSE:
             return actions.pause(journal, actor=by.actor, reason=by.reason, now=now)
+        if action in {RunControlAction.DEGRADE, RunControlAction.RESTORE}:
+            is_on = action is RunControlAction.DEGRADE
+            return actions.degrade(journal, is_on=is_on, actor=by.actor, reason=by.reason, now=now)
         return actions.resume(journal, confirmed=confirmed, actor=by.actor, reason=by.reason, now=now)
+
+
+def retry(desk: Desk, book: str, session: date, *, by: By, starts: Starts = STARTS) -> Retried:
+    """Have a session's execution tried again; what was sent is never sent twice."""
+    with _journal(desk, by) as journal:
+        actions.retry(
+            journal,
+            book=book,
+            lane=desk.lane,
+            session=session,
+            actor=by.actor,
+            reason=by.reason,
+            now=desk.act_at(book, session),
+        )
+    started = REHEARSED if by.is_rehearsal else starts.execution(desk, book, session)
+    return Retried(book=book, session=session, execution=started)
+
+
+def flatten(desk: Desk, book: str, *, confirmed: str | None, by: By) -> Flatten:
+    """Preview what selling all that a book holds would be, or order what a preview showed by its word.
+
+    It is done in a process of its own, since a server holds no broker. A rehearsal is a preview.
+    """
+    actions.require_actor(by.actor, by.reason)
+    refused = transition(state_of(desk.journal.run_control()), RunControlAction.FLATTEN)
+    if isinstance(refused, Refusal):
+        raise GateClosed(f"flatten: {refused.code}: {refused.message}")
+    words = [f"--book={book}", f"--reason={by.reason}", f"--as={by.actor}", "--yes"]
+    is_ordered = confirmed is not None and not by.is_rehearsal
+    told = told_by_verb(["flatten", *words, *([f"--confirm={confirmed}"] if is_ordered else [])])
+    return Flatten(
+        book=book,
+        session=date.fromisoformat(told["session"]),
+        currency=told["currency"],
+        is_ordered=is_ordered,
+        orders=told["orders"],
+        notional_micros=micros_from_text(told["notional"]),
+        left_micros=micros_from_text(told["left"]),
+        confirm=told["confirm"],
+        lines=tuple(
+            FlattenedLine(
+                symbol=line["symbol"],
+                held=line["held"],
+                on_sale=line["on_sale"],
+                quantity=line["quantity"],
+                price_micros=micros_from_text(line["price"]),
+            )
+            for line in told["lines"]
+        ),
+        message=str(told.get("message", "")),
+    )
 
 
 def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By) -> HaltLifted:

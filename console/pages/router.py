@@ -38,6 +38,7 @@ from console.web.identities import Role
 from console.web.permission import actor_of, csrf_token, needs
 from console.web.problems import Problem
 from console.why import why
+from trading.approvals import Role as ApproverRole
 from trading.journal import JournalIntent, RunControlAction
 from trading.values import IntentId
 
@@ -242,7 +243,8 @@ def _answered(request: Request, identity: str, what: Answer, seen: Shown, reason
 
 
 def _by(request: Request, reason: str) -> doing.By:
-    return doing.By(actor=actor_of(request).name, reason=reason)
+    actor = actor_of(request)
+    return doing.By(actor=actor.name, role=ApproverRole(actor.role.value), reason=reason)
 
 
 def _control_routes(router: APIRouter) -> None:

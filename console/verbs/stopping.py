@@ -13,7 +13,7 @@ import typer
 from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode
-from console.render import money, plain, table
+from console.render import money, table
 from console.verbs.deciding import actor_of, change_control, launch, told_control
 from console.verbs.options import (
     DECIDING,
@@ -163,7 +163,7 @@ def _planned(plan: Any) -> dict[str, Any]:
         "book": plan.book,
         "session": plan.session,
         "currency": plan.currency,
-        "lines": [plain(line._asdict()) for line in plan.lines],
+        "lines": [line._asdict() for line in plan.lines],
         "orders": len(plan.sold),
         "notional_micros": plan.notional_micros,
         "left_micros": plan.left_micros,

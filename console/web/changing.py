@@ -1,4 +1,4 @@
-"""The REST API's changes: approve, reject, expire, halt, pause, resume, lift, cancel, replace.
+"""The REST API's changes: approve, reject, expire, cancel, replace, lift, and run control up to flatten.
 
 Each is one action of console/actions.py, done by console/doing.py as a dry run or for good, once a key
 (idempotency.py). What is shown is reading.py.
@@ -6,6 +6,7 @@ Each is one action of console/actions.py, done by console/doing.py as a dry run 
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
@@ -13,7 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from console import doing
 from console.actions import Answer, ControlChanged, HaltLifted, Shown
-from console.doing import AnsweredAndStarted, AskedAndStarted, By
+from console.book_outlines import require_book
+from console.doing import AnsweredAndStarted, AskedAndStarted, By, Flatten, Retried
 from console.freshness import freshness_of
 from console.lookup import find_intent
 from console.web.described import CHANGE_PROBLEMS
@@ -23,6 +25,7 @@ from console.web.permission import actor_of, needs, require_role
 from console.web.problems import ProblemFound, problem
 from console.web.reading import IdPath, desk_of
 from console.web.shapes import change_of, changed
+from trading.approvals import Role as ApproverRole
 from trading.journal import CancelKind, JournalIntent, RunControlAction
 
 REASON_LENGTH_MAX = 1000
@@ -94,6 +97,38 @@ class ResumeAsked(Asked):
             max_length=100, description="Of the halt in force, as `GET /control` shows it; null for a pause."
         ),
     ] = None
+
+
+class FlattenAsked(Asked):
+    """Hold a flatten: without its word it is previewed, with it what was previewed is ordered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"reason": "out before the news", "book": "us_five", "confirm": "flatten-1a2b3c4d"}]
+        }
+    )
+
+    book: Annotated[str, Field(min_length=1, max_length=100)]
+    confirm: Annotated[
+        str | None,
+        Field(
+            pattern=r"^flatten-[0-9a-f]{1,64}$",
+            description="Of the preview to order; null for a preview.",
+        ),
+    ] = None
+
+
+class RetryAsked(Asked):
+    """Hold which session's execution is to be tried again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"reason": "the broker answers", "book": "us_five", "session": "2013-02-28"}]
+        }
+    )
+
+    book: Annotated[str, Field(min_length=1, max_length=100)]
+    session: date
 
 
 class LiftAsked(Asked):
@@ -225,6 +260,68 @@ def resume(
 
 
 @router.post(
+    "/control/degrade",
+    tags=["control"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(ControlChanged),
+)
+def degrade(
+    request: Request, body: Asked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """Trade less and by hand from now on: a person approves, and orders are at most a quarter."""
+    by = _by(request, body, key, dry_run=dry_run)
+    return _told(request, doing.change_control(desk_of(request), RunControlAction.DEGRADE, by=by), by)
+
+
+@router.post(
+    "/control/restore",
+    tags=["control"],
+    dependencies=[needs(Role.ADMIN)],
+    response_model=change_of(ControlChanged),
+)
+def restore(
+    request: Request, body: Asked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """End a degrade: trade normally again."""
+    by = _by(request, body, key, dry_run=dry_run)
+    return _told(request, doing.change_control(desk_of(request), RunControlAction.RESTORE, by=by), by)
+
+
+@router.post(
+    "/control/retry",
+    tags=["control"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(Retried),
+)
+def retry(
+    request: Request, body: RetryAsked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """Try the execution of a session again: what is approved and was held is sent, nothing is sent twice."""
+    by = _by(request, body, key, dry_run=dry_run)
+    desk = desk_of(request)
+    book = require_book(desk.books, body.book)
+    desk.calendar(book).require(body.session)
+    done = doing.retry(desk, book.name, body.session, by=by, starts=request.app.state.starts)
+    return _told(request, done, by)
+
+
+@router.post(
+    "/control/flatten",
+    tags=["control"],
+    dependencies=[needs(Role.ADMIN)],
+    response_model=change_of(Flatten),
+)
+def flatten(
+    request: Request, body: FlattenAsked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """Sell all that a book holds while trading is halted: first a preview, then by the preview's word."""
+    by = _by(request, body, key, dry_run=dry_run)
+    desk = desk_of(request)
+    book = require_book(desk.books, body.book)
+    return _told(request, doing.flatten(desk, book.name, confirmed=body.confirm, by=by), by)
+
+
+@router.post(
     "/halts/lift",
     tags=["incidents"],
     dependencies=[needs(Role.ADMIN)],
@@ -303,7 +400,13 @@ def _by(request: Request, body: Asked, key: str | None, *, dry_run: bool) -> By:
     """Return who acts and why; raises `ProblemFound` for a change that could be done twice."""
     if key is None and not dry_run:
         raise ProblemFound(problem("idempotency_key_missing"))
-    return By(actor=actor_of(request).name, reason=body.reason, is_rehearsal=dry_run)
+    actor = actor_of(request)
+    return By(
+        actor=actor.name,
+        role=ApproverRole(actor.role.value),
+        reason=body.reason,
+        is_rehearsal=dry_run,
+    )
 
 
 def _told(request: Request, view: Any, by: By) -> dict[str, Any]:

@@ -8,19 +8,27 @@ import shutil
 import threading
 import uuid
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from console.cli import main
+from console.render import json_text
+from console.verb_apart import told_by_verb
+from console.verbs import stopping
 from console.web.identities import Role
 from resources.journal.store import SqlJournal
 from tests.console import states
 from tests.console.web.serving import console_on
 from trading.decisions import Outcome
+from trading.errors import BadInput
+from trading.flattening import FlattenLine, FlattenPlan
 from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import example_decision, example_intent
+from trading.values import Symbol
 
 API = "/api/v1"
+ROOT = Path(__file__).resolve().parents[3]
 LOOKS = [
     "/status",
     "/why",
@@ -306,6 +314,80 @@ def test_a_halt_is_ended_by_an_admin_who_names_it(console, journal):
     assert (another.status, another.json["code"]) == (409, "approval_refused")
     assert (paused.status, paused.json["code"]) == (409, "gate_closed")
     assert resumed.json["item"]["after"]["kill_switch_on"] is False
+
+
+def test_a_degraded_desk_is_restored_by_an_admin(console, journal):
+    degraded = change(console, "/control/degrade", {"reason": "the model is down"})
+    by_trader = change(console, "/control/restore", {"reason": "it is back"})
+    restored = change(console, "/control/restore", {"reason": "it is back"}, role=Role.ADMIN)
+
+    assert degraded.json["item"]["after"]["is_degraded"] is True
+    assert by_trader.status == 403
+    assert restored.json["item"]["after"]["is_degraded"] is False
+
+
+def test_a_retry_starts_the_execution_and_none_while_halted(console, journal, started):
+    asked = {"reason": "the broker answers", "book": "us_five", "session": "2013-02-28"}
+    rehearsed = change(console, "/control/retry", asked, dry_run=True)
+    tried = change(console, "/control/retry", asked)
+    closed = change(console, "/control/retry", asked | {"session": "2013-03-02"})
+    change(console, "/control/halt", {"reason": "stop"})
+    halted = change(console, "/control/retry", asked)
+
+    assert rehearsed.json["item"]["execution"]["how"] == "not"
+    assert tried.json["item"]["execution"]["how"] == "process"
+    assert started == [("execute", "us_five")]
+    assert (closed.status, closed.json["code"]) == (404, "unknown_session")
+    assert (halted.status, halted.json["code"]) == (409, "gate_closed")
+
+
+def test_a_flatten_is_refused_unless_trading_is_halted_and_takes_an_admin(console, journal):
+    asked = {"reason": "out", "book": "us_five"}
+    by_trader = change(console, "/control/flatten", asked)
+    running = change(console, "/control/flatten", asked, role=Role.ADMIN)
+    wrong = change(console, "/control/flatten", asked | {"confirm": "yes"}, role=Role.ADMIN)
+
+    assert by_trader.status == 403
+    assert (running.status, running.json["code"]) == (409, "gate_closed")
+    assert wrong.status == 422
+
+
+def test_a_flatten_is_shown_and_then_ordered_by_its_word(console, journal, monkeypatch):
+    """What the verb does is tests/graph/test_flattening.py; here are its words, in and out."""
+    line = FlattenLine(Symbol("IBM"), held=10, on_sale=2, quantity=8, price_micros=101_500_000)
+    plan = FlattenPlan(
+        book="us_five", lane="simulated", account="SIM-FIVE", session=states.SESSION, currency="USD",
+        number=1, lines=(line,),
+    )  # fmt: skip
+    asked_of_verb = []
+
+    def told(words):
+        asked_of_verb.append(words)
+        return json.loads(json_text(stopping._planned(plan)))
+
+    monkeypatch.setattr("console.doing.told_by_verb", told)
+    change(console, "/control/halt", {"reason": "stop"})
+    asked = {"reason": "-- out", "book": "us_five"}
+    shown = change(console, "/control/flatten", asked, role=Role.ADMIN)
+    named = asked | {"confirm": shown.json["item"]["confirm"]}
+    rehearsed = change(console, "/control/flatten", named, role=Role.ADMIN, dry_run=True)
+    ordered = change(console, "/control/flatten", named, role=Role.ADMIN)
+
+    assert shown.json["item"]["notional"] == {"amount": "812", "currency": "USD"}
+    assert shown.json["item"]["lines"][0]["price"] == {"amount": "101.5", "currency": "USD"}
+    assert [one.json["item"]["is_ordered"] for one in (shown, rehearsed, ordered)] == [False, False, True]
+    confirms = [[word for word in words if word.startswith("--confirm")] for words in asked_of_verb]
+    assert confirms == [[], [], [f"--confirm={named['confirm']}"]]
+    assert all({"--reason=-- out", "--as=admin program", "--yes"} <= set(words) for words in asked_of_verb)
+
+
+def test_a_verb_asked_in_a_process_of_its_own_answers_or_refuses(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(ROOT / "config"))
+
+    assert told_by_verb(["status"])["mode"] == "simulated"
+    with pytest.raises(BadInput, match="nothing is stored under it"):
+        told_by_verb(["trace", "nothing-like-it"])
 
 
 def test_a_halt_needs_no_key(console, journal):
