@@ -35,6 +35,7 @@ from trading.errors import BadInput, Refused, TradingError, UnknownId
 if TYPE_CHECKING:
     from console.actions import ControlChanged
     from console.cancelling import Cancels
+    from console.shadow import ShadowReport
 
 NAME_LENGTH_MAX = 64
 PAYLOAD_DIGITS_MIN = 12
@@ -61,12 +62,15 @@ VersionOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
     approvals = typer.Typer(
-        help="Intents that wait for a person: list, preview, approve, reject.", no_args_is_help=True
+        help="Intents that wait for a person: list, preview, approve, reject, expire, shadow.",
+        no_args_is_help=True,
     )
     approvals.command("list", help=help_of(approvals_list))(approvals_list)
     approvals.command("preview", help=help_of(approvals_preview))(approvals_preview)
     approvals.command("approve", help=help_of(approvals_approve))(approvals_approve)
     approvals.command("reject", help=help_of(approvals_reject))(approvals_reject)
+    approvals.command("expire", help=help_of(approvals_expire))(approvals_expire)
+    approvals.command("shadow", help=help_of(approvals_shadow))(approvals_shadow)
     app.add_typer(approvals, name="approvals", rich_help_panel=DECIDING)
     for verb in (halt, pause, resume, settle):
         app.command(help=help_of(verb), rich_help_panel=DECIDING)(verb)
@@ -119,12 +123,17 @@ def approvals_approve(
     """Approve one pending intent and start its execution. The executor looks at every guard again.
 
     trading approvals approve AAPL@2013-02-28 --reason "checked the news"
-    Exit codes: 0 done, 4 refused: stale, expired or answered already, 5 approved but trading is halted.
+    Above the four-eyes limit two distinct persons approve; the first leaves it pending.
+    Exit codes: 0 done, 3 another has to as well, 4 refused: stale, late or answered, 5 approved, but halted.
     """
     desk = open_desk()
     answered = _answer(
         desk, identity, "approve", reason=reason, payload=payload, version=version, as_name=as_name, yes=yes
     )
+    if answered["state"] != "approved":
+        # The first of two: nothing may run before the second.
+        show(answered, _answered_text, as_json=as_json, code=ExitCode.ATTENTION)
+        return
     launched, code = launch(desk, answered["book"], answered["session"])
     show({**answered, "launched": launched}, _answered_text, as_json=as_json, code=code)
 
@@ -155,6 +164,74 @@ def approvals_reject(
         yes=yes,
     )
     show(answered, _answered_text, as_json=as_json)
+
+
+def approvals_expire(
+    *,
+    identity: IntentArgument,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a pending or approved intent whose time is over, without waiting for the settlement to do it.
+
+    trading approvals expire AAPL@2013-02-28
+    Exit codes: 0 expired, 4 refused: its time is not over, or it has ended already.
+    """
+    from console.lookup import find_intent
+
+    desk = open_desk()
+    row = find_intent(desk, identity)
+    actor = actor_of(desk, as_name)
+    now = desk.act_at(row.intent.book, row.intent.session)
+    with desk.open_journal() as journal:
+        after = journal.expire(row.intent_id, version=row.version, actor=actor, now=now)
+    view = {"intent_id": after.intent_id, "symbol": after.intent.symbol, "session": after.intent.session}
+    view |= {"state": after.state.value, "actor": actor}
+    show(view, lambda _: f"{view['symbol']} {view['session']}: expired by {actor}", as_json=as_json)
+
+
+def approvals_shadow(
+    *,
+    book: OneBookOption = None,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, max=10_000, help="How many sessions back.")
+    ] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what `auto` would have approved where people do it, and how both came out at the close.
+
+    Kept for books in mode `shadow_auto` (config/control.toml); it approves nothing.
+
+    trading approvals shadow --book us_wide --last 20
+    Exit codes: 0 done.
+    """
+    from console.shadow import shadows_of
+
+    desk = open_desk()
+    report = shadows_of(desk, desk.one(book), last=last)
+    view = {**plain(report), "answered": report.answered, "agreed": report.agreed}
+    show(view, lambda _: _shadow_text(report), as_json=as_json)
+
+
+def _shadow_text(report: ShadowReport) -> str:
+    from console.render import money, table
+
+    if not report.rows:
+        return f"{report.book}: no shadow is kept; it needs the mode shadow_auto in config/control.toml"
+    told = [
+        (
+            row.session,
+            row.symbol,
+            "approve" if row.would_approve else f"ask: {row.why}",
+            row.state,
+            row.answered_by or "-",
+            money(row.auto_result_micros, report.currency),
+            money(row.result_micros, report.currency),
+        )
+        for row in report.rows
+    ]
+    listed = table(("session", "symbol", "auto would", "is", "by", "auto's result", "result"), told)
+    return f"{report.book}: {report.agreed} of {report.answered} answers as auto would have given\n{listed}"
 
 
 def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption = False) -> None:
@@ -438,6 +515,9 @@ def launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCod
 def _answered_text(view: dict[str, Any]) -> str:
     line = f"{view['symbol']} {view['session']}: {view['state']} by {view['actor']} ({view['reason']})"
     launched = view.get("launched")
+    if launched is None and view["state"] == "pending_approval":
+        again = f"trading approvals preview {view['symbol']}@{view['session']}"
+        return f"{line}\nthe first of two: another person has to approve it as well\nnext:\n  {again}"
     if launched is None:
         return line
     run = f", run {launched['run_id']}" if launched["run_id"] else ""
