@@ -6,11 +6,12 @@ live order row stands in no other lane the journal's schema holds as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resources.setting_names import Profile
 from trading.errors import Refused
+from trading.preflight import REMEDIES, Denial
 
 REPEATING_TAGS = (
     "dagster/backfill",
@@ -22,7 +23,7 @@ REPEATING_TAGS = (
 
 
 class LiveRefused(Refused):
-    """Refuse a live broker to a run that repeats the past."""
+    """Refuse a live broker: to a run that repeats the past, or for what preflight denies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,13 @@ class LiveCapability:
     lane: str
 
 
-def live_capability(*, lane: str, run_tags: Mapping[str, str]) -> LiveCapability:
-    """Return what a live broker is built with; raises `LiveRefused` where there may be none."""
+def live_capability(
+    *, lane: str, run_tags: Mapping[str, str], denied: Sequence[Denial] = ()
+) -> LiveCapability:
+    """Return what a live broker is built with; raises `LiveRefused` where there may be none.
+
+    `denied` is what preflight found: nothing of it may be left.
+    """
     if lane != Profile.LIVE.value:
         raise LiveRefused(f"lane {lane}: has no live broker; only {Profile.LIVE.value} has")
     repeating = [tag for tag in REPEATING_TAGS if tag in run_tags]
@@ -42,4 +48,7 @@ def live_capability(*, lane: str, run_tags: Mapping[str, str]) -> LiveCapability
             f"run tagged {', '.join(repeating)}: it repeats the past, and gets no live broker; "
             "execute the open session by a run of its own"
         )
+    if denied:
+        told = "; ".join(f"{denial}: {REMEDIES[denial]}" for denial in denied)
+        raise LiveRefused(f"preflight denies live execution: {told}")
     return LiveCapability(lane=lane)

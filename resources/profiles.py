@@ -45,6 +45,7 @@ from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.clock import Clock
 from trading.errors import BadSetting
+from trading.preflight import Denial, LiveFacts, denials
 from trading.quality import QualityLimits
 from trading.quotes import MarketData
 from trading.sessions import Calendar
@@ -247,7 +248,24 @@ class Profiled:
         lane = self.settings.profile.value
         return PerBook(
             self.lines,
-            lambda book: self.live_broker(book, live_capability(lane=lane, run_tags=run_tags)),
+            lambda book: self.live_broker(
+                book, live_capability(lane=lane, run_tags=run_tags, denied=self.live_denials(book))
+            ),
+        )
+
+    def live_denials(self, book: str) -> tuple[Denial, ...]:
+        """Return what live execution of a book is denied for, before anything is asked over the network."""
+        secrets = load_secrets()
+        return denials(
+            LiveFacts(
+                is_execution_enabled=self.settings.execution_enabled,
+                is_live_allowed=self.settings.live_allowed,
+                has_app_key=secrets.broker_app_key is not None,
+                has_app_secret=secrets.broker_app_secret is not None,
+                account_no=self.settings.broker_account_no or "",
+                base_url=self.settings.broker_base_url or "",
+                allowlist=self.books[book].rules.limits.allowlist,
+            )
         )
 
     def live_broker(self, book: str, capability: LiveCapability) -> Any:  # noqa: ARG002 - none is there to take it

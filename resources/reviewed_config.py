@@ -303,7 +303,7 @@ def read_limits(book: str, path: Path) -> Limits:
     try:
         return replace(
             limits,
-            changes=_changes(path, book, content, parts),
+            changes=_changes(path, book, parts),
             restrictions=read_restrictions(book, path.with_name("restricted.toml")),
         )
     except ValueError as error:
@@ -397,7 +397,7 @@ def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None
         ("restricted.toml", "restricted"),
         ("overrides.toml", "overrides"),
     ):
-        for number, section in enumerate(_toml(config_dir / name).get(key, []), start=1):
+        for number, section in enumerate(_list(config_dir / name, key), start=1):
             if section.get("book", "default") not in {"default", *known}:
                 raise BadSetting(
                     f"{config_dir / name} [{key} {number}] book = {section['book']!r}: no such book; "
@@ -424,10 +424,10 @@ def _limits(path: Path, book: str, *parts: _Part) -> Limits:
         raise BadSetting(f"{path} [{book}]: {error}") from error
 
 
-def _changes(path: Path, book: str, content: Mapping[str, Any], parts: list[_Part]) -> tuple[Change, ...]:
+def _changes(path: Path, book: str, parts: list[_Part]) -> tuple[Change, ...]:
     """Return the changes of a book's limits by date, each checked with those before it."""
     found: list[Change] = []
-    told = [(_changed(path, section), section) for section in content.get("changes", [])]
+    told = [(_changed(path, section), section) for section in _list(path, "changes")]
     over = list(parts)
     for line, section in sorted(told, key=lambda one: one[0].effective_from):
         if line.book not in {"default", book}:
@@ -451,17 +451,21 @@ def _changed(path: Path, section: Mapping[str, Any]) -> _Change:
 
 def _listed(model: type[Model], path: Path, name: str) -> list[tuple[Model, str]]:
     """Return the sections of a list with where each stands; the file holds nothing else."""
-    content = _toml(path)
-    for other in content:
+    for other in _toml(path):
         if other != name:
             raise BadSetting(f"{path} [{other}]: nothing reads it; known is [[{name}]]")
-    sections = content.get(name, [])
-    if not isinstance(sections, list):
-        raise BadSetting(f"{path} [{name}]: must be a list, [[{name}]]")
     return [
         (_parsed(model, path, (f"{name} {number}", section)), f"{path} [{name} {number}]")
-        for number, section in enumerate(sections, start=1)
+        for number, section in enumerate(_list(path, name), start=1)
     ]
+
+
+def _list(path: Path, name: str) -> list[dict[str, Any]]:
+    """Return the sections of a list, none where the file has none."""
+    sections = _toml(path).get(name, [])
+    if not isinstance(sections, list) or not all(isinstance(section, dict) for section in sections):
+        raise BadSetting(f"{path} [{name}]: must be a list of sections, [[{name}]]")
+    return sections
 
 
 def _refuse_others(path: Path, known: Mapping[str, Collection[str]], *, lists: Collection[str] = ()) -> None:

@@ -61,6 +61,8 @@ class Settings:
     operator: str
     display_timezone: str
     approval_mode: str = ""
+    broker_account_no: str | None = None
+    broker_base_url: str | None = None
 
     @property
     def profile_dir(self) -> Path:
@@ -78,6 +80,8 @@ class Secrets:
     """Hold the secrets, which show themselves as stars."""
 
     webhook_url: SecretStr | None
+    broker_app_key: SecretStr | None
+    broker_app_secret: SecretStr | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,12 @@ def load_settings() -> Settings:
 
 def load_secrets() -> Secrets:
     """Return the secrets of this environment; raises `BadSetting`, in which no secret is shown."""
-    return Secrets(webhook_url=_validated(given_variables()).webhook_url)
+    found = _validated(given_variables())
+    return Secrets(
+        webhook_url=found.webhook_url,
+        broker_app_key=found.broker_app_key,
+        broker_app_secret=found.broker_app_secret,
+    )
 
 
 def shown(settings: Settings) -> dict[str, str]:
@@ -220,6 +229,8 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         operator=values["operator"] or _system_user(),
         display_timezone=values["display_timezone"],
         approval_mode=values["approval_mode"] or "",
+        broker_account_no=values["broker_account_no"],
+        broker_base_url=values["broker_base_url"],
     )
 
 

@@ -79,6 +79,23 @@ class SettingsModel(BaseSettings):
         "stored, stronger than control.toml. None by default: the reviewed file says it, and nothing makes a "
         "book more automatic than that.",
     )
+    broker_app_key: SecretStr | None = Field(
+        None,
+        description="Key of a live broker's account; a secret, read by the executor and a halt alone. "
+        "None by default: without it live execution is denied before any network call.",
+    )
+    broker_app_secret: SecretStr | None = Field(
+        None,
+        description="Secret that goes with the key. None by default, for the same reason.",
+    )
+    broker_account_no: str | None = Field(
+        None,
+        description="Number of the account at a live broker. None by default, for the same reason.",
+    )
+    broker_base_url: str | None = Field(
+        None,
+        description="Address (https) of a live broker. None by default, for the same reason.",
+    )
     webhook_url: SecretStr | None = Field(
         None,
         description="Address (http or https) that alerts are posted to; a secret. "

@@ -342,10 +342,10 @@ def paused(case: Case) -> Why:
 
 
 def cooldown(case: Case) -> Why:
-    """Stop while trading cools down after incidents."""
-    if case.control.cooldown_active:
-        return Why(COOLDOWN_ACTIVE, 1, 0, 0)
-    return Why(PASS, 0, 0, NO_LIMIT)
+    """Stop what adds risk while the account cools down after failed executions."""
+    if not case.control.cooldown_active:
+        return Why(PASS, 0, 0, NO_LIMIT)
+    return held_to_reducing(case, 1, 0, COOLDOWN_ACTIVE)
 
 
 def reconciled(case: Case) -> Why:

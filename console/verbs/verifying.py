@@ -1,4 +1,7 @@
-"""The verb `verify`: whether the stores agree, as a terminal shows it. It is made in console/verify.py."""
+"""The verbs `verify` and `preflight`: whether the stores agree, and whether live execution would be denied.
+
+They are made in console/verify.py and console/preflight.py.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,20 @@ from typing import TYPE_CHECKING
 import typer
 
 from console.desk import open_desk
+from console.exit_codes import ExitCode
 from console.render import counted
 from console.verbs.options import READING, BookOption, JsonOption, show, tell
 from console.verbs.teaching import help_of
 
 if TYPE_CHECKING:
+    from console.preflight import Preflight
     from console.verify import Verified
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the verb of this module to the command line."""
     app.command(help=help_of(verify), rich_help_panel=READING)(verify)
+    app.command(help=help_of(preflight), rich_help_panel=READING)(preflight)
 
 
 def verify(*, book: BookOption = None, as_json: JsonOption = False) -> None:
@@ -34,6 +40,29 @@ def verify(*, book: BookOption = None, as_json: JsonOption = False) -> None:
 
     found = verify_desk(open_desk(), book=book, tell=tell)
     show(found, verified, as_json=as_json, code=found.exit_code)
+
+
+def preflight(*, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """Say whether live execution would be denied, and for what. Asks no broker and changes nothing.
+
+    Each denial has a code that stays and what to do about it.
+
+    trading preflight
+    trading preflight --book us_five --json
+    Exit codes: 0 nothing is denied, 2 a book or reviewed file is wrong, 4 live execution is denied.
+    """
+    from console.preflight import preflight as preflight_desk
+
+    found = preflight_desk(open_desk(), book=book)
+    show(found, denied, as_json=as_json, code=ExitCode.DONE if found.is_ok else ExitCode.REFUSED)
+
+
+def denied(view: Preflight) -> str:
+    """Return a line a book with its code, then a line a denial."""
+    lines = [f"profile {view.profile}: live execution {'may go' if view.is_ok else 'is denied'}"]
+    for one in view.books:
+        lines += ["", f"{one.book}  {one.code}", *(f"  {code}: {remedy}" for code, remedy in one.denials)]
+    return "\n".join(lines)
 
 
 def verified(view: Verified) -> str:

@@ -72,6 +72,8 @@ def test_every_setting_can_be_given(project, monkeypatch):
         "OPERATOR": "ada",
         "DISPLAY_TIMEZONE": "America/New_York",
         "APPROVAL_MODE": "manual",
+        "BROKER_ACCOUNT_NO": "7",
+        "BROKER_BASE_URL": "https://broker.example",
     }
     for name, text in given.items():
         monkeypatch.setenv(f"TRADING_{name}", text)

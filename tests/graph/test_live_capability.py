@@ -46,9 +46,54 @@ def reached_by(profiled, tags):
     ]
 
 
-def live(tmp_path):
+LIVE = {
+    "profile": Profile.LIVE,
+    "live_allowed": True,
+    "execution_enabled": True,
+    "broker_account_no": "7",
+    "broker_base_url": "https://broker.example",
+}
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch):
+    """Give the credentials of a live broker."""
+    monkeypatch.setenv("TRADING_BROKER_APP_KEY", "key")
+    monkeypatch.setenv("TRADING_BROKER_APP_SECRET", "hush")
+
+
+def live(tmp_path, **changes):
     """Give a profile in which everything that can be switched on for live trading is."""
-    return Reachable(settings_in(tmp_path, profile=Profile.LIVE, live_allowed=True, execution_enabled=True))
+    return Reachable(settings_in(tmp_path, **{**LIVE, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "gone", "code"),
+    [
+        ({"execution_enabled": False}, "", "EXECUTION_DISABLED"),
+        ({"live_allowed": False}, "", "REAL_EXECUTION_NOT_ALLOWED"),
+        ({}, "TRADING_BROKER_APP_KEY", "MISSING_APP_KEY"),
+        ({}, "TRADING_BROKER_APP_SECRET", "MISSING_APP_SECRET"),
+        ({"broker_account_no": None}, "", "MISSING_ACCOUNT_NO"),
+        ({"broker_base_url": "http://broker.example"}, "", "INVALID_BASE_URL"),
+    ],
+)
+def test_what_preflight_denies_reaches_no_live_broker(tmp_path, monkeypatch, changes, gone, code):
+    monkeypatch.delenv(gone or "TRADING_NOT_THERE", raising=False)
+    profiled = live(tmp_path, **changes)
+
+    (told,) = reached_by(profiled, {"trading/book": "us_five"})
+
+    assert profiled.reached == []
+    assert f"preflight denies live execution: {code}: " in told
+
+
+def test_a_book_without_an_allowlist_reaches_no_live_broker(tmp_path):
+    profiled = live(tmp_path)
+
+    with pytest.raises(LiveRefused, match="ALLOWLIST_BLOCKED"):
+        profiled.brokers_in({})["us_wide"]
+    assert profiled.reached == []
 
 
 def test_an_ordinary_run_of_the_live_profile_reaches_its_broker(tmp_path):
@@ -85,7 +130,7 @@ def test_a_backfill_of_another_profile_has_a_broker_at_which_no_money_moves(tmp_
 
 
 def test_the_live_profile_has_no_broker_yet(tmp_path):
-    settings = settings_in(tmp_path, profile=Profile.LIVE, live_allowed=True)
+    settings = settings_in(tmp_path, **LIVE)
 
     with pytest.raises(BadSetting, match="no live broker is configured"):
         Profiled(settings).brokers_in({})["us_five"]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
-from trading.guards import GUARDS
+from trading.advice import Ladder
+from trading.decisions import Outcome, decide
+from trading.guards import CODES, GUARDS, SOFT
+from trading.limits import Override
 from trading.positions import Book, Position
-from trading.testing import example_intent, example_limits, example_verdicts
+from trading.testing import EXAMPLE_SWITCHES, example_intent, example_limits, example_verdicts
 from trading.values import Side, Slot, Symbol
-from trading.verdicts import by_intent, verdicts_sha
+from trading.verdicts import SOFT_REASONS, Exceptions, by_intent, switches_seen, verdicts_sha
 
 A, B = Symbol("A"), Symbol("B")
 LIMITS = example_limits()
 PRICE = 100_000_000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def book(cash_micros, **positions):
@@ -157,6 +164,124 @@ def test_the_digest_of_verdicts_changes_with_any_field():
         changed = (*verdicts[:3], verdicts[3]._replace(**{name: other}), *verdicts[4:])
         assert verdicts_sha(changed) != plain, name
     assert verdicts_sha(verdicts[:-1]) != plain
+
+
+# -------------------------------------------------------------------------------- soft blocks and overrides
+
+ASKING = example_limits(usual_order_notional_micros=10_000_000)  # over 100.00 a person is asked
+SOFTLY = replace(ASKING, fat_finger_hard_multiple=50)
+ADA = Override(
+    actor="ada", reason="we mean it", guard="fat_finger_soft", symbol="A", session=date(2013, 2, 28)
+)
+
+
+def told_of(guard, verdicts):
+    return [(row.passed, row.reason, row.blocks, row.asks) for row in verdicts if row.guard == guard]
+
+
+def outcomes(verdicts, *intents):
+    decisions = decide(
+        intents,
+        verdicts,
+        (),
+        account="SIM",
+        lane="simulated",
+        ladder=Ladder.OFF,
+        limits=ASKING,
+        not_after=datetime(2013, 2, 28, 21, tzinfo=UTC),
+        inputs_sha="inputs",
+    )
+    return [(one.outcome, one.reason, one.quantity) for one in decisions]
+
+
+def test_a_soft_block_asks_a_person_instead_of_blocking():
+    intent = buy("A", 2)
+    verdicts = example_verdicts([intent], book=book(10**9), limits=SOFTLY)
+
+    assert told_of("fat_finger_soft", verdicts) == [(False, "fat_finger_soft", False, True)]
+    assert outcomes(verdicts, intent) == [(Outcome.PENDING_APPROVAL, "fat_finger_soft", 2)]
+
+
+def test_a_hard_block_blocks_whatever_else_asks():
+    intent = buy("A", 3)
+    verdicts = example_verdicts([intent], book=book(10**9), limits=ASKING)
+
+    assert outcomes(verdicts, intent) == [(Outcome.BLOCKED, "fat_finger_hard", 0)]
+
+
+def test_an_override_lets_a_soft_block_pass_and_the_verdict_says_whose_it_is():
+    intent = buy("A", 2)
+
+    def under(*overrides):
+        exceptions = Exceptions(overrides=overrides)
+        verdicts = example_verdicts([intent], book=book(10**9), limits=SOFTLY, exceptions=exceptions)
+        return told_of("fat_finger_soft", verdicts)[0][:2], outcomes(verdicts, intent)[0][0]
+
+    said = "overridden by ada, session 2013-02-28: we mean it"
+    assert under(ADA) == ((True, said), Outcome.APPROVED)
+    for other in (
+        replace(ADA, symbol="B"),
+        replace(ADA, session=date(2013, 3, 1)),
+        replace(ADA, guard="volume_share"),
+    ):
+        assert under(other) == ((False, "fat_finger_soft"), Outcome.PENDING_APPROVAL)
+
+
+def test_an_override_of_a_hard_block_does_nothing():
+    hard = [replace(ADA, guard=name, symbol="") for name, codes in CODES.items() if not set(codes) & SOFT]
+    exceptions = Exceptions(overrides=tuple(hard))
+    verdicts = example_verdicts(
+        [buy("A", 300)], book=book(0), limits=ASKING, exceptions=exceptions, paused=True
+    )
+
+    assert {"trading_paused", "max_notional_exceeded", "insufficient_buying_power"} <= {
+        row.reason for row in verdicts if row.blocks
+    }
+    assert not any(row.reason.startswith("overridden") for row in verdicts)
+
+
+# -------------------------------------------------------------------------------- degrade mode
+
+
+def test_degraded_trading_asks_a_person_about_every_buy_and_lets_every_reducing_sale_go():
+    limits = replace(LIMITS, allowlist=(A, B))
+    intents = [sale("B", 5), buy("A", 1)]
+    verdicts = example_verdicts(intents, book=book(10**9, B=5), limits=limits, is_degraded=True)
+
+    assert outcomes(verdicts, *intents) == [
+        (Outcome.APPROVED, "within_policy", 5),
+        (Outcome.PENDING_APPROVAL, "degrade_manual_approval_required", 1),
+    ]
+
+
+def test_degraded_trading_needs_an_allowlist_and_a_quarter_of_the_notional():
+    def others(limits, quantity):
+        (told,) = judged([buy("A", quantity)], book(10**11), limits=limits, is_degraded=True)
+        assert told[0] == "degrade_manual_approval_required"
+        return told[1:]
+
+    # 25 % of 10,000.00 are 25 shares.
+    assert others(replace(LIMITS, allowlist=(A,)), 25) == []
+    assert others(replace(LIMITS, allowlist=(A,)), 26) == ["degrade_notional_limit_exceeded"]
+    assert others(LIMITS, 25) == ["degrade_allowlist_required", "degrade_symbol_not_allowlisted"]
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [{}, {"is_degraded": True}, {"cooldown_active": True}, {"paused": True}, {"preflight": 203}],
+    ids=str,
+)
+def test_what_trading_was_decided_under_is_read_from_its_verdicts(switches):
+    verdicts = example_verdicts([buy("A", 1)], book=book(10**9), limits=LIMITS, **switches)
+
+    assert switches_seen(verdicts) == replace(EXAMPLE_SWITCHES, **switches)
+    assert switches_seen([]) is None
+
+
+def test_the_soft_reasons_are_those_that_the_journal_does_not_count_as_blocked():
+    asked = (ROOT / "resources" / "journal" / "sql" / "find_judged_intents.sql").read_text("utf-8")
+
+    assert set(re.findall(r"'(\w+)'", asked)) == SOFT_REASONS
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def _switches(
         kill_switch_on=control.kill_switch_on,
         paused=control.paused,
         cooldown_active=held is not None,
+        # Whether the broker agrees is asked where something is sent: nothing is, before the open.
         is_reconciled=True,
         execution_enabled=execution_enabled,
         is_degraded=control.is_degraded,

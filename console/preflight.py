@@ -1,0 +1,71 @@
+"""Whether live execution of each book would be denied, and for what. Asks nobody and reads no secret.
+
+The rule is trading/preflight.py; it stands in front of a live broker in resources/profiles.py too.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.desk import Desk
+from resources.settings import PREFIX, Profile, given_variables
+from trading.errors import BadSetting
+from trading.preflight import OK, REMEDIES, LiveFacts, denials
+from trading.values import Symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookPreflight:
+    """Hold one book's answer: `code` is the first denial or OK, `denials` each with what to do about it."""
+
+    book: str
+    code: str
+    denials: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """Hold the answers of all books, and the profile they are given in."""
+
+    profile: str
+    is_ok: bool
+    books: tuple[BookPreflight, ...]
+
+
+def preflight(desk: Desk, *, book: str | None = None) -> Preflight:
+    """Return what live execution is denied for, by book; raises `BadSetting` where limits cannot be read."""
+    settings, given = desk.settings, given_variables()
+    books = []
+    for name in sorted(outline.name for outline in desk.chosen(book)):
+        facts = LiveFacts(
+            is_execution_enabled=settings.execution_enabled,
+            is_live_allowed=settings.live_allowed and settings.profile is Profile.LIVE,
+            has_app_key=bool(given.get(f"{PREFIX}BROKER_APP_KEY")),
+            has_app_secret=bool(given.get(f"{PREFIX}BROKER_APP_SECRET")),
+            account_no=settings.broker_account_no or "",
+            base_url=settings.broker_base_url or "",
+            allowlist=_allowlist(name, settings.config_dir / "limits.toml"),
+        )
+        found = denials(facts)
+        books.append(
+            BookPreflight(
+                book=name,
+                code=found[0].value if found else OK,
+                denials=tuple((denial.value, REMEDIES[denial]) for denial in found),
+            )
+        )
+    return Preflight(
+        profile=settings.profile.value, is_ok=all(one.code == OK for one in books), books=tuple(books)
+    )
+
+
+def _allowlist(book: str, path: Path) -> tuple[Symbol, ...]:
+    """Return a book's allowlist as the file has it; reading verbs read plainly."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        own = content.get(book, {}).get("allowlist", content["default"].get("allowlist", []))
+    except (OSError, ValueError, KeyError) as error:
+        raise BadSetting(f"{path}: {error}; restore the file, without limits nothing is traded") from error
+    return tuple(Symbol(symbol) for symbol in own)

@@ -1,0 +1,96 @@
+"""Preflight: what live execution is denied for, told before any network call. Pure.
+
+The codes are those of the guard `preflight`; who asks is resources/profiles.py, where a live broker would be
+built, and the command `trading preflight`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trading.guards import (
+    ALLOWLIST_BLOCKED,
+    EXECUTION_DISABLED,
+    INVALID_BASE_URL,
+    MISSING_ACCOUNT_NO,
+    MISSING_APP_KEY,
+    MISSING_APP_SECRET,
+    PASS,
+    REAL_EXECUTION_NOT_ALLOWED,
+)
+from trading.values import Symbol
+
+
+class Denial(StrEnum):
+    """Name what live execution is denied for, in the order in which it is told."""
+
+    EXECUTION_DISABLED = "EXECUTION_DISABLED"
+    REAL_EXECUTION_NOT_ALLOWED = "REAL_EXECUTION_NOT_ALLOWED"
+    MISSING_APP_KEY = "MISSING_APP_KEY"
+    MISSING_APP_SECRET = "MISSING_APP_SECRET"  # noqa: S105 - the name of a denial, no secret
+    MISSING_ACCOUNT_NO = "MISSING_ACCOUNT_NO"
+    INVALID_BASE_URL = "INVALID_BASE_URL"
+    ALLOWLIST_BLOCKED = "ALLOWLIST_BLOCKED"
+
+
+_SAFE_ADDRESS = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-9][0-9]{0,4})?(/[^\s@]*)?")
+"""A broker's address that nobody on the way can read or answer for."""
+
+OK = "OK"
+"""What stands where nothing is denied."""
+
+GUARD_CODES = {
+    Denial.EXECUTION_DISABLED: EXECUTION_DISABLED,
+    Denial.REAL_EXECUTION_NOT_ALLOWED: REAL_EXECUTION_NOT_ALLOWED,
+    Denial.MISSING_APP_KEY: MISSING_APP_KEY,
+    Denial.MISSING_APP_SECRET: MISSING_APP_SECRET,
+    Denial.MISSING_ACCOUNT_NO: MISSING_ACCOUNT_NO,
+    Denial.INVALID_BASE_URL: INVALID_BASE_URL,
+    Denial.ALLOWLIST_BLOCKED: ALLOWLIST_BLOCKED,
+}
+"""The guard's code of each denial."""
+
+REMEDIES = {
+    Denial.EXECUTION_DISABLED: "execution is off; TRADING_EXECUTION_ENABLED=true switches it on",
+    Denial.REAL_EXECUTION_NOT_ALLOWED: "needs TRADING_PROFILE=live and TRADING_LIVE_ALLOWED=true, on purpose",
+    Denial.MISSING_APP_KEY: "the broker's key is missing; TRADING_BROKER_APP_KEY has it",
+    Denial.MISSING_APP_SECRET: "the broker's secret is missing; TRADING_BROKER_APP_SECRET has it",
+    Denial.MISSING_ACCOUNT_NO: "the account's number at the broker is missing; see TRADING_BROKER_ACCOUNT_NO",
+    Denial.INVALID_BASE_URL: "the broker's address must be https:// with a host; see TRADING_BROKER_BASE_URL",
+    Denial.ALLOWLIST_BLOCKED: "a live book needs an allowlist in limits.toml; a whole universe is none",
+}
+"""What to do about each denial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveFacts:
+    """Hold what live execution of one book needs; of a secret only whether it is there."""
+
+    is_execution_enabled: bool
+    is_live_allowed: bool
+    has_app_key: bool
+    has_app_secret: bool
+    account_no: str
+    base_url: str
+    allowlist: tuple[Symbol, ...]
+
+
+def denials(facts: LiveFacts) -> tuple[Denial, ...]:
+    """Return all that live execution is denied for, in order; nothing where it may be."""
+    found = {
+        Denial.EXECUTION_DISABLED: not facts.is_execution_enabled,
+        Denial.REAL_EXECUTION_NOT_ALLOWED: not facts.is_live_allowed,
+        Denial.MISSING_APP_KEY: not facts.has_app_key,
+        Denial.MISSING_APP_SECRET: not facts.has_app_secret,
+        Denial.MISSING_ACCOUNT_NO: not facts.account_no.strip(),
+        Denial.INVALID_BASE_URL: not _SAFE_ADDRESS.fullmatch(facts.base_url),
+        Denial.ALLOWLIST_BLOCKED: not facts.allowlist,
+    }
+    return tuple(denial for denial, is_denied in found.items() if is_denied)
+
+
+def guard_code(denied: tuple[Denial, ...]) -> int:
+    """Return the code that the guard `preflight` reports: the first denial's, 0 where there is none."""
+    return GUARD_CODES[denied[0]] if denied else PASS
