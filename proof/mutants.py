@@ -23,6 +23,8 @@ SURVIVORS = {
     "key=None": "verdicts sort by their code first, so the first of them has the same code",
     "code != PASS), default=None": "the same: without a key verdicts sort by their code first",
     "-        case _:": "without its last case the function answers None, which is as false",
+    "rest if rest <= quantity": "a sale of all that is left is whole by itself and passed before",
+    "tick > 1 and": "every price is a whole number of ticks of one micro-unit",
     "now <= row.not_after": "nobody asks at that very instant: what is late was judged before",
 }
 """What a surviving mutant's lines say, and why no test can tell it from the original."""

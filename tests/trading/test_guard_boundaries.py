@@ -214,6 +214,12 @@ TABLE = [
     ("max_notional", BUY, {"order_notional_micros_max": 70}, (OK, 70, 70, 10)),
     ("max_notional", BUY, {"order_notional_micros_max": 69}, ("max_notional_exceeded", 70, 69, 9)),
     ("max_notional", BUY, {"order_notional_micros_max": -8}, ("max_notional_exceeded", 70, -8, 0)),
+    (
+        "max_notional",
+        BUY,
+        {"order_notional_micros_max": -8, "price_micros": 1},
+        ("max_notional_exceeded", 10, -8, 0),
+    ),
     ("max_notional", BUY, {"price_micros": 0}, (OK, 0, 80, ANY)),
     ("max_notional", BUY, {"price_micros": 1}, (OK, 10, 80, 80)),
     ("max_notional", SELL, {"quantity": 17}, (OK, 119, 80, 17)),
