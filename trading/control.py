@@ -81,7 +81,8 @@ _REFUSALS: dict[tuple[RunState, RunControlAction], Refusal] = {
         KILL_SWITCH_ON, "trading is halted, which stops more than a pause; end the halt with `trading resume`"
     ),
     (_C, RunControlAction.RETRY): Refusal(
-        COOLDOWN_ACTIVE, "an account cools down after failed executions; wait, or end it by `trading resume`"
+        COOLDOWN_ACTIVE,
+        "an account cools down after failures; wait, or `trading resume --account NAME`",
     ),
     (_P, RunControlAction.RETRY): Refusal(TRADING_PAUSED, "trading is paused; `trading resume` ends that"),
     (_H, RunControlAction.RETRY): Refusal(KILL_SWITCH_ON, "trading is halted; `trading resume` ends that"),

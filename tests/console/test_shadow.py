@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from tests.console.states import CLOSE, NOW, SESSION, decided
+from tests.console.states import CLOSE, NOW, OPENED, SESSION, decided
 from tests.console.test_command_line import (  # noqa: F401 - fixtures
     empty_journal,
     journal,
@@ -16,8 +16,10 @@ from tests.console.test_command_line import (  # noqa: F401 - fixtures
 )
 from trading.approvals import ChainStage, StageRecord, StageVerdict
 from trading.decisions import Outcome
+from trading.guards import NO_LIMIT, PASS, Why
+from trading.journal import CooldownRules
 from trading.lifecycle import IntentState
-from trading.testing import example_decision, example_intent
+from trading.testing import example_decision, example_intent, reconciled_term
 
 
 def waiting(symbol, *, approvers=1, shadow=None):
@@ -47,6 +49,28 @@ def test_the_first_of_two_leaves_it_pending_and_starts_nothing(speak, journal): 
     assert again.code == 4
     assert "above the limit another one" in again.json["error"]["message"]
     assert journal.intent(row.intent_id).state is IntentState.PENDING_APPROVAL
+
+
+def test_a_named_person_ends_the_cooldown_of_an_account(speak, journal):  # noqa: F811 - fixtures
+    (row,) = decided(journal, example_decision(example_intent("AAPL"), not_after=CLOSE))
+    term = reconciled_term(journal, account="SIM-FIVE", lane="simulated", now=NOW)
+    claimed = journal.claim(row.intent_id, version=1, term=term, holder="x", now=NOW)
+    of = {"intent_id": row.intent_id, "epoch": claimed.epoch, "now": NOW}
+    passes = (Why(PASS, 0, 0, NO_LIMIT),)
+    journal.prepare(
+        **of, term=term, book_at_open=OPENED, review=lambda *_: passes, send_by=CLOSE, is_live=False
+    )
+    journal.refuse(**of, reason="refused")
+    rules = CooldownRules(failures_max=1, window_s=9_000, cooldown_s=9_000)
+    assert journal.cool_down(account="SIM-FIVE", lane="simulated", rules=rules, now=NOW) is not None
+    said = ("--reason", "it answers again", "--yes", "--json")
+
+    ended = speak("resume", "--account", "SIM-FIVE", *said)
+    again = speak("resume", "--account", "SIM-FIVE", *said)
+
+    assert (ended.code, ended.json["actor"]) == (0, "anna")
+    assert again.code == 2
+    assert [event.kind for event in journal.events(after=0, limit=99)][-1] == "cooldown_ended"
 
 
 def test_an_intent_whose_time_is_not_over_does_not_expire(speak, journal):  # noqa: F811 - fixtures
