@@ -369,7 +369,9 @@ RULES: dict[str, Rule] = {
         lambda seen: seen.world["kill_switch_on"] and seen.wish["slot"] != "flatten", "kill_switch_on"
     ),
     "paused": _when(lambda seen: seen.world["paused"], "trading_paused"),
-    "cooldown": _when(lambda seen: seen.world["cooldown"], "cooldown_active"),
+    "cooldown": lambda seen, quantity: (
+        "cooldown_active" if seen.world["cooldown"] and quantity > seen.reducible else ""
+    ),
     "reconciled": _when(lambda seen: not seen.world["reconciled"], "not_reconciled"),
     "execution_enabled": _when(lambda seen: not seen.world["enabled"], "execution_disabled"),
     "preflight": lambda seen, _: seen.world["preflight"],

@@ -136,6 +136,8 @@ TABLE = [
     ("paused", BUY, {"paused": True}, ("trading_paused", 1, 0, 0)),
     ("cooldown", BUY, {}, (OK, 0, 0, ANY)),
     ("cooldown", BUY, {"cooldown_active": True}, ("cooldown_active", 1, 0, 0)),
+    ("cooldown", SELL, {"cooldown_active": True}, (OK, 1, 0, 17)),
+    ("cooldown", SELL, {"cooldown_active": True, "quantity": 18}, ("cooldown_active", 1, 0, 17)),
     ("reconciled", BUY, {}, (OK, 1, 1, ANY)),
     ("reconciled", BUY, {"is_reconciled": False}, ("not_reconciled", 0, 1, 0)),
     ("execution_enabled", BUY, {}, (OK, 1, 1, ANY)),
