@@ -44,11 +44,15 @@ class Preview:
     """Hold what an approver looks at. Weights are shares of equity in basis points, at the intent's price.
 
     `priced_on` is the session whose close is the price; `equity_micros` that of the same close, or the
-    deposit before the first session. Approving with `payload_hash` and `version` binds to this preview.
+    deposit before the first session. Approving with `payload_hash` and `version` binds to this preview;
+    where it is not `is_answerable`, somebody or its time was first: `changed_by` and `changed_at` say who.
     """
 
     pending: Pending
     state: IntentState
+    is_answerable: bool
+    changed_by: str
+    changed_at: datetime
     unadvised_quantity: int
     held_quantity: int
     equity_micros: int | None
@@ -79,6 +83,9 @@ def preview(desk: Desk, row: JournalIntent) -> Preview:
     return Preview(
         pending=_pending(row),
         state=row.state,
+        is_answerable=row.state is IntentState.PENDING_APPROVAL,
+        changed_by=row.actor,
+        changed_at=row.changed_at,
         unadvised_quantity=row.unadvised_quantity,
         held_quantity=held,
         equity_micros=equity,

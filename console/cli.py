@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         if not error.format_message():
             return int(ExitCode.USAGE)  # no verb was named, and the help has been printed instead
-        return _refuse(_usage(error, words), ExitCode.USAGE, as_json=as_json)
+        return _refuse(_usage(error), ExitCode.USAGE, as_json=as_json)
     except TradingError as error:
         return _refuse(str(error), exit_code_of(error), as_json=as_json)
     except Exception as error:
@@ -141,11 +141,10 @@ def _refuse(message: str, code: ExitCode, *, as_json: bool) -> int:
     return int(code)
 
 
-def _usage(error: typer.TyperException, words: Sequence[str]) -> str:
-    verb = " ".join(word for word in words[:1] if not word.startswith("-"))
-    return (
-        f"{error.format_message().rstrip('.')}; see `{' '.join(filter(None, ['trading', verb, '--help']))}`"
-    )
+def _usage(error: typer.TyperException) -> str:
+    """Return what was wrong with the words, and where the help of that very verb is."""
+    place = getattr(getattr(error, "ctx", None), "command_path", "trading")
+    return f"{error.format_message().rstrip('.')}; see `{place} --help`"
 
 
 def _defect(error: Exception, words: Sequence[str]) -> str:

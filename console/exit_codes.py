@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
-    ExitCode.FAILED: "failed: the message says what and where",
+    ExitCode.FAILED: "failed, or not confirmed: the message says what and where",
     ExitCode.USAGE: "wrong usage, argument, setting or reviewed file: correct it and call again",
     ExitCode.ATTENTION: "a person is needed: a pending approval, a refused session, an unknown order",
     ExitCode.REFUSED: "refused by a guard, a gate or the journal's protocol: nothing was changed",

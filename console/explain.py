@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from console.concerns import Concerns, concerns_of
 from console.desk import Desk
 from console.lookup import find_intent
-from console.render import money
+from console.render import counted, money
 from trading.guards import NO_LIMIT
 from trading.journal import JournalIntent
 from trading.values import Side
@@ -98,7 +98,9 @@ def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
         case "well_formed" | "lot_size" | "max_quantity" | "volume_share" | "self_match" | "shorts":
             return f"{number:,} shares"
         case "quote_age":
-            return f"{number:,} s" if verdict.limit else f"{number:,} sessions behind"
+            # Before the open a price has no age in seconds: it is the last close, so many sessions behind.
+            is_in_seconds = bool(verdict.limit and number)
+            return f"{number:,} s" if is_in_seconds else counted(number, "session") + " behind"
         case "clock_skew":
             return f"{number:,} s"
         case "execution_enabled" | "session_open" | "allowlist" | "universe" | "reconciled":

@@ -48,17 +48,21 @@ def _by_symbol(desk: Desk, wanted: str) -> Sequence[JournalIntent]:
         raise BadInput(
             f"id {wanted!r}: after @ comes a session as YYYY-MM-DD, e.g. AAPL@2013-02-28"
         ) from error
-    return [
+    rows = [
         row
         for book in desk.books
         for row in desk.journal.intents(book=book, lane=desk.lane, session=session)
-        if row.intent.symbol == symbol
+        if row.intent.symbol.casefold() == symbol.casefold()
     ]
+    return [row for row in rows if row.intent.symbol == symbol] or rows
 
 
 def _by_id(desk: Desk, wanted: str) -> Sequence[JournalIntent]:
     if len(wanted) < PREFIX_MIN:
-        raise BadInput(f"id {wanted!r}: write at least {PREFIX_MIN} characters of it")
+        raise BadInput(
+            f"id {wanted!r}: write at least {PREFIX_MIN} characters of it, or name a symbol with its "
+            f"session, e.g. {wanted.upper() or 'AAPL'}@2013-02-28"
+        )
     if wanted.startswith(KEY_PREFIX):
         return [row for row in _all_intents(desk) if row.intent.intent_key.startswith(wanted)]
     return desk.journal.intents_by_any_id(wanted, lane=desk.lane) or desk.journal.intents_by_broker_order_id(

@@ -16,6 +16,9 @@ from trading.journal import JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 from trading.orders import Fill
 
+ABSENT = "absent at the broker"
+"""The status of an order that was proven, or said, never to have reached the broker."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLine:
@@ -73,6 +76,15 @@ def orders_of(desk: Desk, book: BookOutline, session: date | None = None) -> Ses
     )
 
 
+def _status(row: JournalIntent, order: JournalOrder | None) -> str:
+    """Return an order's status; one that the broker never had is absent there, not rejected by it."""
+    if order is None:
+        return ""
+    if order.absences and not order.broker_order_id and not row.state.is_open:
+        return ABSENT
+    return order.status
+
+
 def _line(row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill]) -> OrderLine:
     filled = sum(fill.quantity for fill in fills)
     return OrderLine(
@@ -87,7 +99,7 @@ def _line(row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill])
         average_price_micros=sum(fill.notional_micros for fill in fills) // filled if filled else None,
         slippage_bps=slippage_bps(row, fills),
         commission_micros=sum(fill.commission_micros for fill in fills),
-        order_status=order.status if order else "",
+        order_status=_status(row, order),
         client_order_id=order.client_order_id if order else "",
         broker_order_id=order.broker_order_id if order else "",
         intent_id=row.intent_id,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.exit_codes import ExitCode
+from console.unsent import unsent_of
 from trading.errors import BadInput
 from trading.findings import FindingShown, remedy_of
 from trading.journal import Halt, RunControl
@@ -34,8 +35,9 @@ BROKER_UNAVAILABLE = "broker_unavailable"
 class Brought:
     """Hold what reconciling one book did, intents by id and symbol.
 
-    `not_compared` says why holdings were not compared, `halted` why the reconciliation could not be finished;
-    both are empty where all went well.
+    Of those `still_open`, `unproven` are the ones of which the broker has not told what became of them, and
+    `unsent` are the commands that send what is approved. `not_compared` says why holdings were not compared,
+    `halted` why the reconciliation could not be finished; both are empty where all went well.
     """
 
     book: str
@@ -47,6 +49,8 @@ class Brought:
     failed: tuple[str, ...] = ()
     expired: tuple[str, ...] = ()
     still_open: tuple[str, ...] = ()
+    unproven: int = 0
+    unsent: tuple[str, ...] = ()
     new_fills: int = 0
     findings: tuple[FindingShown, ...] = ()
     not_compared: str = ""
@@ -73,6 +77,8 @@ def brought_together(desk: Desk, book: BookOutline, reconcile: Reconcile) -> Bro
     done = reconcile(book.name, session)
     outcomes = done.outcomes
     halts = tuple(halt for halt in desk.journal.halts() if halt.account == book.account)
+    left = [desk.journal.intent(one) for one in outcomes.still_open]
+    unproven = [row for row in left if row.state is IntentState.UNKNOWN]
     return Brought(
         book=book.name,
         session=session,
@@ -82,7 +88,9 @@ def brought_together(desk: Desk, book: BookOutline, reconcile: Reconcile) -> Bro
         parked=_named(desk, outcomes.parked),
         failed=_named(desk, (intent_id for intent_id, _ in outcomes.failed)),
         expired=_named(desk, outcomes.expired),
-        still_open=_named(desk, outcomes.still_open),
+        still_open=tuple(f"{row.intent.symbol} {row.intent_id} ({row.state.value})" for row in left),
+        unproven=len(unproven),
+        unsent=tuple(one.next for one in unsent_of(desk, book)),
         new_fills=outcomes.new_fills,
         findings=tuple(
             FindingShown(row.kind.value, row.intent_id, row.detail, remedy_of(row.kind.value))
@@ -95,9 +103,7 @@ def brought_together(desk: Desk, book: BookOutline, reconcile: Reconcile) -> Bro
             outcomes,
             halts,
             desk.journal.run_control(),
-            is_anything_unproven=any(
-                desk.journal.intent(one).state is IntentState.UNKNOWN for one in outcomes.still_open
-            ),
+            is_anything_unproven=bool(unproven),
         ),
     )
 

@@ -5,13 +5,17 @@ Running them is launcher.py; whether a session may run at all the journal says w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from console.book_outlines import BookOutline
 from console.desk import Desk
+from resources.settings import Profile
+from trading.clock import Phase
 from trading.errors import BadInput
-from trading.journal import is_finished
+from trading.journal import JournalIntent, is_finished
+from trading.lifecycle import IntentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,28 @@ def bounded_by_source(desk: Desk, book: BookOutline) -> BookOutline:
     from resources.profiles import Profiled
 
     return replace(book, last_session=Profiled(desk.settings).books[book.name].last_session)
+
+
+def ended_by(desk: Desk, plan: Plan, phases: Sequence[str]) -> tuple[JournalIntent, ...]:
+    """Return the intents whose time is over by the end of a plan's runs, so that these end them unsent.
+
+    They wait for a person, or are approved and of an earlier session. On real days the clock ends them,
+    whether something runs or not.
+    """
+    if desk.settings.profile is not Profile.SIMULATED or not plan.sessions:
+        return ()
+    book = desk.books[plan.book]
+    phase = Phase.SETTLE if Phase.SETTLE.value in phases else Phase.EXECUTE
+    until = desk.clock(book).now(plan.sessions[-1], phase)
+    return tuple(
+        row
+        for row in desk.journal.open_intents(account=book.account, lane=desk.lane)
+        if row.not_after <= until
+        and (
+            row.state is IntentState.PENDING_APPROVAL
+            or (row.state is IntentState.APPROVED and row.intent.session < plan.sessions[0])
+        )
+    )
 
 
 def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | None) -> Plan:

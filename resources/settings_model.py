@@ -5,7 +5,6 @@ Only settings.py imports this, and only when it has to: use `load_settings` ther
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,11 +13,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from upath.registry import available_implementations
 
+from resources.operator_names import NAME_RULE, is_name
 from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 from trading.approvals import ApprovalMode
 
 JOURNAL_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2")
-_ACTOR = re.compile(r"[\w.@-]{1,64}")
 
 
 class SettingsModel(BaseSettings):
@@ -123,7 +122,7 @@ class SettingsModel(BaseSettings):
         if url is None:
             return None
         parts = urlsplit(url)
-        if parts.password is not None:
+        if parts.password:
             raise ValueError("a password does not belong in an address that is shown; put it into PGPASSFILE")
         if parts.scheme not in JOURNAL_SCHEMES:
             raise ValueError(f"begin with one of {', '.join(f'{scheme}://' for scheme in JOURNAL_SCHEMES)}")
@@ -149,8 +148,8 @@ class SettingsModel(BaseSettings):
     @field_validator("operator")
     @classmethod
     def _is_a_name(cls, name: str | None) -> str | None:
-        if name is not None and not _ACTOR.fullmatch(name):
-            raise ValueError("1 to 64 letters, digits or . _ @ -")
+        if name is not None and not is_name(name):
+            raise ValueError(NAME_RULE)
         return name
 
     @field_validator("display_timezone")

@@ -6,14 +6,15 @@ reason. What they do is console/actions.py and console/quarantine.py; runs are r
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.actions import require_actor
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode, exit_code_of
-from console.render import plain
+from console.render import instant, plain
 from console.verbs import texts
 from console.verbs.options import (
     DECIDING,
@@ -31,7 +32,11 @@ from console.verbs.options import (
     tell,
 )
 from console.verbs.teaching import help_of
+from resources.operator_names import NAME_RULE, is_name
 from trading.errors import BadInput, Refused, TradingError, UnknownId
+
+if TYPE_CHECKING:
+    from console.book_outlines import BookOutline
 
 if TYPE_CHECKING:
     from console.actions import ControlChanged
@@ -39,7 +44,6 @@ if TYPE_CHECKING:
     from console.shadow import ShadowReport
     from trading.journal import Cooldown
 
-NAME_LENGTH_MAX = 64
 PAYLOAD_DIGITS_MIN = 12
 """How much of a payload's hash has to be named: as much as a preview shows in one line."""
 
@@ -300,7 +304,6 @@ def resume(
     Exit codes: 0 trading goes on, 4 another halt is in force (a later one, or an incident's), 5 still halted.
     """
     from console.actions import confirmation_of
-    from console.render import instant
 
     desk = open_desk()
     if account is not None or symbol is not None:
@@ -344,7 +347,7 @@ def settle(
     """Settle a session that was blocked, so that the next one may open: no fills, the book carried over.
 
     trading settle 2013-02-28 --book us_five --carry --reason "quotes unfit, no trading"
-    Exit codes: 0 settled, 4 refused: an intent is still open.
+    Exit codes: 0 settled, 4 refused: an intent is still open, or the session is settled already.
     """
     desk = open_desk()
     outline = desk.one(book)
@@ -356,6 +359,8 @@ def settle(
             f"`trading run-once --book {outline.name} --session {asked} --phase settle`"
         )
     actor = actor_of(desk, as_name)
+    require_actor(actor, reason)
+    _require_unsettled(desk, outline, asked)
     confirm(f"settle {outline.name} {asked} without fills, as {actor}?", yes=yes)
 
     from console.launcher import open_launcher
@@ -371,6 +376,17 @@ def settle(
         "run_id": run.run_id,
     }
     show(view, lambda _: f"{outline.name} {asked}: settled without fills by {actor}", as_json=as_json)
+
+
+def _require_unsettled(desk: Desk, book: BookOutline, session: date) -> None:
+    """Raise `Refused` where a session is settled already: its book is closed, with its fills or without."""
+    record = desk.journal.session_record(book=book.name, lane=desk.lane, session=session)
+    if record is not None and record.settled_at is not None:
+        how = f"without fills by {record.carried_by}" if record.carried_by else "with what was filled"
+        raise Refused(
+            f"{book.name} {session}: was settled already at {instant(record.settled_at)}, {how}: "
+            "nothing was changed"
+        )
 
 
 def quarantine_list(
@@ -434,6 +450,7 @@ def quarantine_release(
     sessions = [asked] if asked else [row.session for row in quarantine_counts(desk.lake, outline.name)]
     row = quarantined_row(quarantined_rows(desk.lake, outline.name, sessions), row_id)
     actor = actor_of(desk, as_name)
+    require_actor(actor, reason)
     confirm(f"release {row.symbol} {row.session} ({row.reason}: {row.detail}), as {actor}?", yes=yes)
     with desk.open_journal() as journal:
         released = release_quote(journal, row, actor=actor, reason=reason, now=system_now())
@@ -467,6 +484,7 @@ def _answer(
 
     row = find_intent(desk, identity)
     actor = actor_of(desk, as_name)
+    require_actor(actor, reason)
     if not yes:
         tell(texts.preview(preview(desk, row)))
     confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)
@@ -570,7 +588,6 @@ def _lift(
 ) -> None:
     """Show a halt of an account or an instrument, ask back, and end it."""
     from console import actions
-    from console.render import instant
     from resources.clocks import system_now
 
     if account is None:
@@ -644,6 +661,6 @@ def actor_of(desk: Desk, as_name: str | None) -> str:
     name = (desk.settings.operator if as_name is None else as_name).strip()
     if not name:
         raise BadInput("--as '': say who acts, or set TRADING_OPERATOR")
-    if len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise BadInput(f"--as {name!r}: a name of up to {NAME_LENGTH_MAX} printable characters on one line")
+    if not is_name(name):
+        raise BadInput(f"--as {name!r}: a name is {NAME_RULE}")
     return name

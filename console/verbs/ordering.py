@@ -33,6 +33,7 @@ from console.verbs.options import (
 from console.verbs.teaching import help_of
 from trading.clock import Phase
 from trading.errors import BadInput, TradingError
+from trading.orders import OrderStatus
 
 if TYPE_CHECKING:
     from console.launcher import Launcher
@@ -103,7 +104,8 @@ def orders_cancel(
     An intent that was never sent is cancelled at once. Sends nothing, so it works while trading is halted.
 
     trading orders cancel AAPL@2013-02-28 --reason "wrong size"
-    Exit codes: 0 cancelled, 3 asked for and not yet cancelled at the broker, 4 refused, 6 broker down.
+    Exit codes: 0 cancelled, 1 too late: it ended otherwise, 3 asked for and not yet cancelled at the broker,
+    4 refused, 6 broker down.
     """
     desk = open_desk()
     row, view = _asked(desk, identity, "cancel", reason=reason, as_name=as_name, yes=yes)
@@ -112,8 +114,8 @@ def orders_cancel(
         view["then"], code = _reconciled_after(desk, row)
         after = desk.journal.intent(row.intent_id)
         view["state"] = after.state.value
-        if code is ExitCode.DONE and after.state.is_open:
-            code = ExitCode.ATTENTION
+        view["outcome"], ended = _after_cancel(desk, after)
+        code = code if code is not ExitCode.DONE else ended
     show(view, _asked_text, as_json=as_json, code=code)
 
 
@@ -253,6 +255,7 @@ def intents_conclude(
             "where it has one, `trading reconcile` adopts it"
         )
     actor = actor_of(desk, as_name)
+    actions.require_actor(actor, reason)
     if not yes:
         tell(texts.parked(row, trace_of_intent(desk, row)))
     confirm(f"end {row.intent.symbol} {row.intent.session} as absent at the broker, as {actor}?", yes=yes)
@@ -296,6 +299,7 @@ def _asked(
 
     row = find_intent(desk, identity)
     actor = actor_of(desk, as_name)
+    actions.require_actor(actor, reason)
     filled = f", {row.filled_quantity:,} of {row.quantity:,} filled" if row.filled_quantity else ""
     confirm(f"{kind} {texts.named(row)} ({row.state}{filled}), as {actor}?", yes=yes)
     with desk.open_journal() as journal:
@@ -309,6 +313,22 @@ def _asked(
         )
     view: dict[str, Any] = plain(asked)
     return row, view
+
+
+def _after_cancel(desk: Desk, row: JournalIntent) -> tuple[str, ExitCode]:
+    """Return what became of an order whose cancel was asked for, in words, and how the verb ends."""
+    orders = desk.journal.orders(book=row.intent.book, lane=desk.lane, session=row.intent.session)
+    order = max(
+        (one for one in orders if one.intent_id == row.intent_id),
+        key=lambda one: one.generation,
+        default=None,
+    )
+    filled = f"{row.filled_quantity:,} of {row.quantity:,} filled"
+    if row.state.is_open:
+        return f"asked for, NOT cancelled yet, {filled}", ExitCode.ATTENTION
+    if order is not None and order.status == OrderStatus.CANCELLED.value:
+        return f"cancelled, {filled}" + (" and stays filled" if row.filled_quantity else ""), ExitCode.DONE
+    return f"NOT cancelled, too late: the order is {row.state.value}, {filled}", ExitCode.FAILED
 
 
 def _reconciled_after(desk: Desk, row: JournalIntent) -> tuple[str, ExitCode]:
@@ -327,7 +347,8 @@ def _reconciled_after(desk: Desk, row: JournalIntent) -> tuple[str, ExitCode]:
 
 
 def _asked_text(view: dict[str, Any]) -> str:
-    said = f"{view['symbol']} {view['session']}: {view['state']}, {view['kind']} by {view['actor']}"
+    state = view.get("outcome") or view["state"]
+    said = f"{view['symbol']} {view['session']}: {state}; {view['kind']} asked by {view['actor']}"
     then = f"\n{view['then']}" if view.get("then") else ""
     following = f"trading orders --book {view['book']} --session {view['session']}"
     return f"{said} ({view['reason']}){then}\nnext:\n  {following}"

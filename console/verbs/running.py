@@ -5,12 +5,14 @@ Slow by nature; progress goes to stderr. Looking is reading.py, deciding is deci
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode
+from console.render import counted, instant
 from console.verbs import texts
 from console.verbs.options import (
     RUNNING,
@@ -18,6 +20,8 @@ from console.verbs.options import (
     JsonOption,
     OneBookOption,
     SessionOption,
+    YesOption,
+    confirm,
     day_or_none,
     show,
     tell,
@@ -29,6 +33,7 @@ from trading.errors import BadInput
 
 if TYPE_CHECKING:
     from console.launcher import Launcher
+    from trading.journal import JournalIntent
 
 ALL_PHASES = "all"
 PORT_DEFAULT = 3000
@@ -55,18 +60,21 @@ def run_once(
         str,
         typer.Option("--phase", metavar="PHASE", help="decide, execute, settle, or all of them in order."),
     ] = ALL_PHASES,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run sessions through the graph: by default the next one that is not settled, of every book.
 
-    Again is harmless: the same session gives the same tables and no second order.
+    Again is harmless: the same session gives the same tables and no second order. Where an intent still
+    waits for approval, and a simulated day that is run ends its time, it is named, and asked for first.
 
     trading run-once --book us_five
     trading run-once --book us_five --last 20
     trading run-once --book us_five --session 2013-02-28 --phase settle
-    Exit codes: 0 done, 1 a run failed, 2 no such session, 4 a stage refused, 5 halted.
+    Exit codes: 0 done, 1 a run failed or it was not confirmed, 2 no such session, 4 a stage refused,
+    5 halted.
     """
-    from console.runs import bounded_by_source, plan_of
+    from console.runs import bounded_by_source, ended_by, plan_of
 
     desk = open_desk()
     phases = _phases(phase)
@@ -75,6 +83,7 @@ def run_once(
     if asked is None:
         outlines = [bounded_by_source(desk, outline) for outline in outlines]
     plans = [plan_of(desk, outline, session=asked, last=last) for outline in outlines]
+    _confirm_ended([row for plan in plans for row in ended_by(desk, plan, phases)], yes=yes)
     found = []
     for plan in plans:
         if plan.sessions:
@@ -95,6 +104,18 @@ def run_once(
     )
     code = _code(open_desk(), runs)
     show({"runs": runs}, _runs_text, as_json=as_json, code=code)
+
+
+def _confirm_ended(rows: Sequence[JournalIntent], *, yes: bool) -> None:
+    """Name the intents that a run ends unsent, and ask back."""
+    if not rows:
+        return
+    for row in rows:
+        tell(
+            f"{texts.named(row)} ({row.state.value}): its time ends {instant(row.not_after)}, "
+            f"this run ends it unsent; `trading approvals preview {row.intent_id}` shows it"
+        )
+    confirm(f"let {counted(len(rows), 'intent')} expire?", yes=yes)
 
 
 def quotes_import(

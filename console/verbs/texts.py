@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from console.orders import ABSENT
 from console.render import NONE, counted, instant, money, pairs, short, table
 from trading.findings import findings_named
 
@@ -201,12 +202,15 @@ def brought(views: Sequence[Brought]) -> str:
 def _brought(view: Brought) -> str:
     if view.session is None:
         return f"{view.book}: nothing to bring together yet: {view.not_compared}"
+    why_not = view.not_compared or ("it came not so far" if view.halted else "")
     if view.halted:
         verdict = f"NOT RECONCILED: {view.halted}"
     elif view.findings:
         verdict = f"{counted(len(view.findings), 'finding')}: journal and broker do NOT agree"
+    elif view.unproven:
+        verdict = f"NOT PROVEN: the broker has not told what became of {counted(view.unproven, 'order')}"
     else:
-        verdict = "journal and broker agree"
+        verdict = _agreed(view)
     done = pairs(
         {
             "  adopted": "; ".join(view.adopted) or "none",
@@ -217,7 +221,7 @@ def _brought(view: Brought) -> str:
             "  expired": "; ".join(view.expired) or "none",
             "  still open": "; ".join(view.still_open) or "none",
             "  new fills": view.new_fills,
-            "  holdings": f"NOT COMPARED: {view.not_compared}" if view.not_compared else "compared",
+            "  holdings": f"NOT COMPARED: {why_not}" if why_not else "compared",
         }
     )
     found = [f"  ! {row.kind}: {row.detail}\n      → {row.remedy}" for row in view.findings]
@@ -227,13 +231,26 @@ def _brought(view: Brought) -> str:
         for finding in findings_named(halt.reason)
     ]
     commands = []
-    if view.parked:
+    if view.parked or view.unproven:
         commands.append(f"trading stuck --book {view.book}")
-    if view.halts:
+    if view.halted or view.halts or view.findings:
+        commands += ["trading incidents", "trading status"]
+    commands += view.unsent
+    if view.still_open and not commands:
+        commands.append(f"trading orders --book {view.book} --session {view.session}")
+    if not commands:
         commands.append("trading status")
     return "\n".join(
         [f"{view.book} {view.session}: {verdict}", done, *found, *halts, _next(commands)]
     ).rstrip()
+
+
+def _agreed(view: Brought) -> str:
+    """Return the headline where nothing was found that disagrees: only of what was compared."""
+    still = f"; {len(view.still_open)} still open" if view.still_open else ""
+    if view.not_compared:
+        return f"orders agree, holdings were NOT compared{still}"
+    return f"journal and broker agree{still}"
 
 
 def parked(row: JournalIntent, view: Trace) -> str:
@@ -373,7 +390,7 @@ def preview(view: Preview) -> str:
                     "weight": f"{_percent(view.weight_before_bps)} → {_percent(view.weight_after_bps)}",
                     "of equity": money(view.equity_micros, row.currency),
                     "wished": f"{view.unadvised_quantity:,} before advice",
-                    "needs a person": row.reason,
+                    **_answered(view),
                     "why": view.rationale,
                     "strategy": view.strategy,
                     "until": instant(row.not_after),
@@ -386,9 +403,20 @@ def preview(view: Preview) -> str:
                     f"trading approvals approve {row.intent_id} --reason TEXT",
                     f"trading approvals reject {row.intent_id} --reason TEXT",
                 )
+                if view.is_answerable
+                else (f"trading trace {row.intent_id}",)
             ),
         ]
     )
+
+
+def _answered(view: Preview) -> dict[str, object]:
+    """Return why an intent waits for a person, or how it was answered, and by whom."""
+    if view.is_answerable:
+        return {"needs a person": view.pending.reason}
+    by = f" by {view.changed_by}" if view.changed_by else ""
+    why = f": {view.pending.reason}" if view.pending.reason else ""
+    return {"is": f"{view.state}{by} since {instant(view.changed_at)}{why}; nothing is left to answer"}
 
 
 def summary(view: Summary) -> str:
@@ -539,7 +567,7 @@ def _orders(view: SessionOrders) -> str:
                 row.state,
                 row.reason,
                 row.order_status,
-                row.quantity if row.client_order_id else 0,
+                row.quantity if row.client_order_id and row.order_status != ABSENT else 0,
                 row.filled_quantity,
                 money(row.average_price_micros),
                 "" if row.slippage_bps is None else f"{row.slippage_bps:.2f}",

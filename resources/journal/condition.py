@@ -78,6 +78,13 @@ def advice(message: str) -> str:
         return f"{message}: another process writes it; wait for it, or end it, and try again"
     if "not a database" in lowered or "malformed" in lowered:
         return f"{message}: the file is damaged or no journal; keep it, and restore the last copy"
+    if "database" in lowered and "does not exist" in lowered:
+        return (
+            f"{message}: the server answers, but has no such database; create an empty one, encoded as UTF8, "
+            "and the first command that writes makes its tables"
+        )
+    if "authentication failed" in lowered or "no password supplied" in lowered:
+        return f"{message}: the server answers, and refuses this user; correct the user, or PGPASSFILE"
     if any(words in lowered for words in _CONNECTION_LOST):
         return (
             f"{message}: the server does not answer; start it, or wait for it. What was being stored"

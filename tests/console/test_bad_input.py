@@ -244,7 +244,7 @@ def test_what_a_verb_needs_and_is_not_given_is_named(desk, speak, words, params,
     assert spoken.code == ExitCode.USAGE
     assert list(faults_of(spoken, as_json=as_json)) == []
     assert "issing" in spoken.out + spoken.err
-    assert f"trading {words[0]} --help" in spoken.out + spoken.err
+    assert f"trading {' '.join(words)} --help" in spoken.out + spoken.err
     assert desk.read_bytes() == before
 
 

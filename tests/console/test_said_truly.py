@@ -1,0 +1,277 @@
+"""What verbs say of what they did, or of what is over already, is what became of it.
+
+In process on a real journal; what is asked of a broker is in tests/graph/test_operator_at_the_desk.py.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from console.reconciling import Brought
+from console.verbs import ordering, texts
+from tests.console.states import (
+    CLOSE,
+    OF,
+    OPEN,
+    OPENED,
+    SESSION,
+    a_blocked_intent,
+    a_filled_intent,
+    a_parked_intent,
+    a_pending_intent,
+    decided,
+    prepared,
+)
+from tests.console.test_command_line import empty_journal, journal, launched, speak, state
+from trading.journal import CancelKind
+from trading.lifecycle import IntentState
+from trading.orders import BrokerOrder, Fill, OrderStatus
+from trading.testing import example_decision, example_intent
+
+__all__ = ["empty_journal", "journal", "launched", "speak", "state"]
+
+
+# ------------------------------------------------------------------------------------- cancelled, or not
+
+
+def working(journal):
+    """Give an intent whose order rests at the broker."""
+    intent = example_intent("AAPL", quantity=10)
+    (row,) = decided(journal, example_decision(intent, not_after=CLOSE))
+    row, order = prepared(journal, row)
+    at_broker = at_the_broker(row, order, OrderStatus.WORKING, filled_quantity=0)
+    return journal.acknowledge(row.intent_id, epoch=row.epoch, order=at_broker, now=OPEN), order
+
+
+def asked_of_a_broker_that(then, monkeypatch):
+    """Let the broker be asked by what happens then."""
+
+    def reconciled(*_):
+        then()
+        return "asked the broker", ordering.ExitCode.DONE
+
+    monkeypatch.setattr(ordering, "_reconciled_after", reconciled)
+
+
+def at_the_broker(row, order, status, *, filled_quantity):
+    return BrokerOrder(
+        broker_order_id="b-77",
+        client_order_id=order.client_order_id,
+        symbol=row.intent.symbol,
+        side=row.intent.side,
+        quantity=10,
+        filled_quantity=filled_quantity,
+        status=status,
+    )
+
+
+def fill_whole(journal, row, order):
+    fill = Fill(
+        execution_id="exe-1",
+        client_order_id=order.client_order_id,
+        intent_id=row.intent_id,
+        symbol=row.intent.symbol,
+        side=row.intent.side,
+        quantity=10,
+        price_micros=101_000_000,
+        commission_micros=0,
+        session=SESSION,
+        filled_at=OPEN,
+    )
+    journal.record_fill(fill, now=OPEN)
+    done = at_the_broker(row, order, OrderStatus.FILLED, filled_quantity=10)
+    journal.close_working(row.intent_id, epoch=row.epoch, order=done, now=OPEN)
+
+
+def test_a_cancel_that_came_after_the_fill_is_told_as_too_late(speak, journal, monkeypatch):
+    row, order = working(journal)
+    asked_of_a_broker_that(lambda: fill_whole(journal, row, order), monkeypatch)
+
+    spoken = speak("orders", "cancel", row.intent_id, "--reason", "wrong size", "--yes")
+
+    assert spoken.code == 1
+    assert "NOT cancelled, too late: the order is executed, 10 of 10 filled" in spoken.out
+
+
+def test_a_cancel_that_the_broker_took_is_told_as_cancelled(speak, journal, monkeypatch):
+    row, order = working(journal)
+
+    def end():
+        cancelled = at_the_broker(row, order, OrderStatus.CANCELLED, filled_quantity=0)
+        journal.close_working(row.intent_id, epoch=row.epoch, order=cancelled, now=OPEN)
+
+    asked_of_a_broker_that(end, monkeypatch)
+
+    spoken = speak("orders", "cancel", row.intent_id, "--reason", "wrong size", "--yes")
+
+    assert (spoken.code, "cancelled, 0 of 10 filled" in spoken.out) == (0, True)
+
+
+def test_a_cancel_that_the_broker_did_not_take_yet_asks_for_attention(speak, journal, monkeypatch):
+    row, _ = working(journal)
+    asked_of_a_broker_that(lambda: None, monkeypatch)
+
+    spoken = speak("orders", "cancel", row.intent_id, "--reason", "wrong size", "--yes")
+
+    assert (spoken.code, "asked for, NOT cancelled yet" in spoken.out) == (3, True)
+    assert journal.order_of(row.intent_id).cancel_kind is CancelKind.CANCEL
+
+
+# ------------------------------------------------------------------------------------- settled already
+
+
+@pytest.mark.parametrize(("carried_by", "how"), [("", "with what was filled"), ("ben: odd", "by ben: odd")])
+def test_a_session_that_is_settled_is_not_settled_again_and_says_so(
+    speak, journal, launched, carried_by, how
+):
+    a_filled_intent(journal)
+    journal.settle(**OF, closing=OPENED, carried_by=carried_by, now=CLOSE)
+
+    spoken = speak("settle", str(SESSION), "--book", "us_five", "--carry", "--reason", "again", "--yes")
+
+    assert spoken.code == 4
+    assert "was settled already at 2013-02-28 21:00:00 UTC" in spoken.err
+    assert how in spoken.err
+    assert launched == []
+
+
+# ------------------------------------------------------------------------------------- what a run ends
+
+
+@pytest.mark.parametrize(
+    "words", [("--session", "2013-03-01"), ("--session", "2013-02-28")], ids=["a later session", "its own"]
+)
+def test_a_run_that_ends_what_waits_names_it_and_asks_first(speak, journal, launched, monkeypatch, words):
+    row = a_pending_intent(journal)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+
+    spoken = speak("run-once", "--book", "us_five", *words)
+
+    assert (spoken.code, launched) == (1, [])
+    assert "BUY 700 AAPL 2013-02-28, us_five (pending_approval): its time ends 2013-02-28 21:00" in spoken.err
+    assert row.intent_id in spoken.err
+    assert speak("run-once", "--book", "us_five", *words, "--yes").code == 0
+    assert len(launched) == 1
+
+
+def test_an_execution_before_the_time_is_over_asks_nothing(speak, journal, launched):
+    a_pending_intent(journal)
+
+    spoken = speak("run-once", "--book", "us_five", "--session", "2013-02-28", "--phase", "execute")
+
+    assert spoken.code == 0
+    assert launched == [("us_five", date(2013, 2, 28))]
+
+
+# ------------------------------------------------------------------------------------- reconciled
+
+
+def brought(**said):
+    return texts.brought([Brought(book="us_five", session=SESSION, **said)])
+
+
+@pytest.mark.parametrize(
+    ("said", "headline", "following"),
+    [
+        ({}, "journal and broker agree", "trading status"),
+        ({"still_open": ("IBM i (executing)",)}, "agree; 1 still open", "trading orders --book us_five"),
+        (
+            {"still_open": ("IBM i (unknown)",), "unproven": 1},
+            "NOT PROVEN: the broker has not told what became of 1 order",
+            "trading stuck --book us_five",
+        ),
+        ({"not_compared": "not opened"}, "orders agree, holdings were NOT compared", "trading status"),
+        ({"halted": "broker_unavailable: down"}, "NOT RECONCILED", "trading incidents"),
+        (
+            {"still_open": ("IBM i (approved)",), "unsent": ("trading run-once --phase execute",)},
+            "agree; 1 still open",
+            "trading run-once --phase execute",
+        ),
+    ],
+    ids=["all well", "resting", "unproven", "not compared", "halted", "approved"],
+)
+def test_the_headline_of_a_reconciliation_says_what_its_lines_say(said, headline, following):
+    text = brought(**said)
+
+    assert headline in text.splitlines()[0]
+    assert following in text.partition("next:")[2]
+    assert ("  holdings    compared" in text) is (not {"not_compared", "halted"} & set(said))
+
+
+# ------------------------------------------------------------------------------------- over already
+
+
+def test_a_preview_of_what_was_rejected_shows_its_end_and_offers_nothing(speak, journal, launched):
+    row = a_pending_intent(journal)
+    speak("approvals", "reject", row.intent_id, "--reason", "earnings tonight", "--yes")
+
+    spoken = speak("approvals", "preview", row.intent_id)
+
+    assert "rejected by anna since" in spoken.out
+    assert "earnings tonight" in spoken.out
+    assert "trading approvals" not in spoken.out
+    assert speak("approvals", "preview", row.intent_id, "--json").json["is_answerable"] is False
+
+
+def test_an_order_that_never_reached_the_broker_is_told_as_absent_there(speak, journal):
+    row = a_parked_intent(journal)
+    journal.record_absence(row.intent_id, epoch=row.epoch, now=CLOSE)
+    journal.conclude_absent(
+        row.intent_id,
+        epoch=row.epoch,
+        reason="searched",
+        is_expired=True,
+        settle_time_s=0,
+        is_death_proven=True,
+        now=CLOSE,
+        actor="ben",
+        is_on_word=True,
+    )
+
+    (book,) = speak("orders", "--book", "us_five", "--json").json["books"]
+
+    assert [line["order_status"] for line in book["orders"]] == ["absent at the broker"]
+
+
+# ------------------------------------------------------------------------------------- names, words
+
+
+@pytest.mark.parametrize("name", ["bad name!", "a" * 65, "semi;colon"])
+def test_one_rule_says_what_a_name_is(speak, journal, monkeypatch, name):
+    option = speak("halt", "--reason", "x", "--as", name)
+    monkeypatch.setenv("TRADING_OPERATOR", name)
+    setting = speak("halt", "--reason", "x")
+
+    assert (option.code, setting.code) == (2, 2)
+    for spoken in (option, setting):
+        assert "1 to 64 letters, digits or . _ @ -" in spoken.err
+
+
+def test_an_empty_reason_is_refused_before_anything_is_shown(speak, journal, launched):
+    row = a_pending_intent(journal)
+
+    for words in (("approvals", "approve"), ("approvals", "reject"), ("orders", "cancel")):
+        spoken = speak(*words, row.intent_id, "--reason", "")
+        assert (spoken.code, len(spoken.err.splitlines())) == (2, 1)
+    assert journal.intent(row.intent_id).state is IntentState.PENDING_APPROVAL
+
+
+def test_a_symbol_is_found_however_it_is_written_and_alone_is_asked_for_its_session(speak, journal):
+    a_blocked_intent(journal)
+
+    assert speak("explain", "ibm@2013-02-28").code == 0
+    assert "name a symbol with its session, e.g. FB@2013-02-28" in speak("explain", "FB").err
+
+
+@pytest.mark.parametrize(
+    ("words", "help_at"),
+    [
+        (("bogus",), "`trading --help`"),
+        (("approvals", "bogus"), "`trading approvals --help`"),
+        (("orders", "cancel"), "`trading orders cancel --help`"),
+    ],
+)
+def test_what_was_mistyped_is_answered_with_the_help_that_there_is(speak, state, words, help_at):
+    assert help_at in speak(*words).err
