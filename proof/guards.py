@@ -357,7 +357,7 @@ def _same_again(world: World, rng: Random) -> None:
 def _huge(world: World, rng: Random) -> None:
     wish = world["wishes"][0]
     wish["quantity"] = max((2**62) // max(wish["reference"], world["live"].get(wish["symbol"], 1), 1) - 1, 1)
-    wish["quantity"] += rng.choice((0, 1, -1)) if wish["quantity"] > 1 else 0
+    wish["quantity"] += rng.choice((0, 1, 2))
     wish["side"] = "BUY"
 
 
