@@ -251,6 +251,8 @@ class FundsView(NamedTuple):
     `book` is the session's book at open with the fills booked since. `reserved_micros` is what is left of
     the money promised to buys that are prepared, working or unknown; `open_buys` and `open_sells` are the
     shares still in such orders, by symbol. `cooldown_active` says whether the account cools down now.
+    `orders_last_minute` counts the book's orders prepared within 60 s, `repeated_executions` the orders of
+    other intents in the symbol and on the side, both of the session: one strategy decides a book so far.
     """
 
     run_control: RunControl
@@ -259,6 +261,8 @@ class FundsView(NamedTuple):
     open_buys: Mapping[Symbol, int]
     open_sells: Mapping[Symbol, int]
     cooldown_active: bool = False
+    orders_last_minute: int = 0
+    repeated_executions: int = 0
 
     @property
     def cash_micros(self) -> int:

@@ -17,7 +17,7 @@ from trading.books import BookConfig, Rules
 from trading.candidates import Candidate, rank_candidates, selected
 from trading.council import Vote, vote
 from trading.decisions import Decision, Outcome, decide
-from trading.guards import PASS, Market, Why
+from trading.guards import PASS, Market, Recent, Why
 from trading.intents import Intent, client_order_id_of, hashed
 from trading.orders import Fill
 from trading.positions import Book, Mark, book_at_open, equity_micros, opened_book, with_fill, with_fills
@@ -293,11 +293,15 @@ def review_at_send(
     session_open: bool,
     orders: OpenOrders,
     morning: Morning,
+    recent: Recent,
     switches: Switches,
     rules: Rules,
     exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> tuple[Why, ...]:
-    """Return the guards' second look, on live prices and the book as they are at the send."""
+    """Return the guards' second look, on live prices and the book as they are at the send.
+
+    `recent` is what was sent before it in the session.
+    """
     market = Market(
         price_micros=live.get(intent.symbol, 0),
         sessions_behind=0,
@@ -314,7 +318,7 @@ def review_at_send(
         funds=morning.funds(orders, live=live),
         switches=switches,
         limits=rules.limits.on(intent.session),
-        prepared=morning.prepared_for(orders, live=live),
+        prepared=replace(morning.prepared_for(orders, live=live), recent={intent.intent_key: recent}),
         exceptions=exceptions,
     )
 
@@ -338,6 +342,7 @@ def fill_decisions(
     opens = {symbol: quote.open_micros for symbol, quote in quotes.items()}
     accepted = {Outcome.APPROVED, Outcome.PENDING_APPROVAL} if approve else {Outcome.APPROVED}
     fills: list[Fill] = []
+    sent: list[Intent] = []
     for decision in decided.decisions:
         quote = quotes.get(decision.intent.symbol)
         if decision.outcome not in accepted or quote is None:
@@ -350,6 +355,12 @@ def fill_decisions(
             clock_skew_s=0,
             session_open=True,
             orders=OpenOrders(book, {}, {}, 0),
+            # All of a session goes out at its open: within one minute.
+            recent=Recent(
+                same_intents=0,
+                orders_last_minute=len(sent),
+                repeated_executions=sum(_is_repeated(decision.intent, earlier) for earlier in sent),
+            ),
             morning=decided.morning,
             switches=TRADING,
             rules=config.rules,
@@ -357,11 +368,16 @@ def fill_decisions(
         )
         if any(why.code != PASS for why in whys):
             continue
+        sent.append(decision.intent)
         fill = _fill(config, decision, quote, filled_at)
         if fill is not None:
             fills.append(fill)
             book = with_fill(book, fill)
     return tuple(fills)
+
+
+def _is_repeated(intent: Intent, earlier: Intent) -> bool:
+    return (intent.symbol, intent.side) == (earlier.symbol, earlier.side)
 
 
 def marks_of(session: date, *, quotes: Iterable[Quote], earlier: Mapping[Symbol, Mark]) -> dict[Symbol, Mark]:

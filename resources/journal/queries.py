@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from resources.journal import records, schema
 from resources.journal.statements import asked, last_of, row_of, rows_of, tuples
 from trading.approvals import StageRecord
-from trading.audit import instant_from_text
+from trading.audit import instant_from_text, instant_text
 from trading.control import cooling
 from trading.errors import IllegalTransition, OutOfOrder, UnknownId
 from trading.journal import (
@@ -51,6 +51,9 @@ def named(row: JournalIntent) -> str:
     """Return how messages call an intent."""
     return f"{row.intent.side} {row.intent.symbol} of {row.intent.session} ({row.intent_id})"
 
+
+RATE_WINDOW = timedelta(seconds=60)
+"""Over how long orders are counted: the guard's limit is one a minute."""
 
 OPEN_STATES = [state.value for state in IntentState if state.is_open]
 EXECUTION_ORDER = (
@@ -179,9 +182,10 @@ def funds_view(
     *,
     run_control: RunControl,
     cooldown: Cooldown | None,
+    now: datetime,
     apart: str = "",
 ) -> FundsView:
-    """Return what a review sees; the order `apart` is left out, since it is what is reviewed.
+    """Return what a review sees at `now`; the order `apart` is left out, since it is what is reviewed.
 
     `run_control` and `cooldown` are those in force, read in this transaction.
     """
@@ -200,6 +204,16 @@ def funds_view(
         of_side = open_quantities[Side(held["side"])]
         symbol = Symbol(held["symbol"])
         of_side[symbol] = of_side.get(symbol, 0) + held["quantity_left"]
+    (counted,) = asked(
+        conn,
+        "count_orders_of_session",
+        **of_intent(row)._asdict(),
+        since=instant_text(now - RATE_WINDOW),
+        intent_id=row.intent_id,
+        symbol=intent.symbol,
+        side=intent.side.value,
+        apart=apart,
+    )
     return FundsView(
         run_control=run_control,
         book=with_trades(book_at_open, trades),
@@ -207,6 +221,8 @@ def funds_view(
         open_buys=open_quantities[Side.BUY],
         open_sells=open_quantities[Side.SELL],
         cooldown_active=cooldown is not None,
+        orders_last_minute=int(counted["last_minute"]),
+        repeated_executions=int(counted["repeated"]),
     )
 
 

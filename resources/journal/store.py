@@ -548,7 +548,7 @@ class SqlJournal:
             found = sent_payload_hash(row.intent, quantity=row.quantity)
             if found != row.payload_hash:
                 return self._refuse_payload(conn, row, found, epoch=epoch, now=now)
-            funds = funds_view(conn, row, book_at_open, run_control=control, cooldown=cooldown)
+            funds = funds_view(conn, row, book_at_open, run_control=control, cooldown=cooldown, now=now)
             whys = review(row, funds)
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
@@ -596,6 +596,7 @@ class SqlJournal:
                 book_at_open,
                 run_control=control,
                 cooldown=cooldown,
+                now=now,
                 apart=order.client_order_id,
             )
             whys = review(_left_of(row), funds)
@@ -944,6 +945,7 @@ class SqlJournal:
                 book_at_open,
                 run_control=control,
                 cooldown=cooldown,
+                now=now,
                 apart=order.client_order_id,
             )
             whys = review(_left_of(row), funds)

@@ -79,8 +79,8 @@ def decided(journal, *intents, outcome=Outcome.APPROVED, verdicts=(), not_after=
     return journal.register(**OF, decisions=decisions, verdicts=verdicts, decisions_sha="sha-1", now=NOW)
 
 
-def prepared(journal, row, *, review=lambda *_: PASSED, is_live=False):
-    claimed = journal.claim(row.intent_id, version=row.version, term=1, holder="test", now=NOW)
+def prepared(journal, row, *, review=lambda *_: PASSED, is_live=False, now=NOW):
+    claimed = journal.claim(row.intent_id, version=row.version, term=1, holder="test", now=now)
     return journal.prepare(
         row.intent_id,
         epoch=claimed.epoch,
@@ -89,7 +89,7 @@ def prepared(journal, row, *, review=lambda *_: PASSED, is_live=False):
         review=review,
         send_by=CLOSE,
         is_live=is_live,
-        now=NOW,
+        now=now,
     )
 
 
@@ -816,6 +816,38 @@ def test_a_review_that_fails_leaves_the_claim_as_it_was(journal):
 
     assert journal.intent(row.intent_id).stage is Stage.CLAIMED
     assert journal.orders(**OF) == []
+
+
+def test_a_review_counts_what_was_sent_within_a_minute_and_for_the_same(journal):
+    rows = decided(
+        journal,
+        example_intent("AAPL"),
+        example_intent("AAPL", slot=Slot.STOP),
+        example_intent("AAPL", side=Side.SELL, slot=Slot.FLATTEN),
+        example_intent("MSFT"),
+    )
+    by = {(row.intent.symbol, row.intent.slot, row.intent.side): row for row in rows}
+    seen = []
+
+    def prepare(row, seconds):
+        prepared(
+            journal,
+            row,
+            review=lambda _, funds: seen.append(funds) or PASSED,
+            now=NOW + timedelta(seconds=seconds),
+        )
+
+    first, again, sale, other = (
+        by["AAPL", Slot.REBALANCE, Side.BUY],
+        by["AAPL", Slot.STOP, Side.BUY],
+        by["AAPL", Slot.FLATTEN, Side.SELL],
+        by["MSFT", Slot.REBALANCE, Side.BUY],
+    )
+    for row, seconds in ((first, 0), (other, 59), (sale, 60), (again, 61)):
+        prepare(row, seconds)
+
+    assert [funds.orders_last_minute for funds in seen] == [0, 1, 1, 2]
+    assert [funds.repeated_executions for funds in seen] == [0, 0, 0, 1]
 
 
 def test_a_review_sees_the_fills_and_what_other_orders_have_reserved(journal):

@@ -597,6 +597,14 @@ def test_what_one_buy_spends_the_next_one_does_not_have(five, years):
     assert [fill.symbol for fill in filled_with(five, without_first, gapped)] == [second.symbol]
 
 
+def test_a_session_sends_no_more_orders_within_its_minute_than_it_may(five, years):
+    result = next(result for result in years.values() if len(result.fills) == 2)
+    limits = replace(five.config.rules.limits, orders_per_minute_max=1)
+    slower = five.with_rules(limits=limits)
+
+    assert filled_with(slower, result, lambda quote: quote) == result.fills[:1]
+
+
 def test_an_open_far_below_does_not_stop_a_sale(five, years):
     result = busy(years, Side.SELL)
     gap = filled_with(five, result, lambda quote: quote._replace(open_micros=quote.open_micros // 20))

@@ -18,7 +18,7 @@ from trading.clock import Clock, Phase
 from trading.errors import GateClosed
 from trading.executions import Desk, ExecutorLock, execute_session
 from trading.gates import GATE_NAMES, closed
-from trading.guards import Why
+from trading.guards import Recent, Why
 from trading.journal import FundsView, Journal, JournalIntent
 from trading.lifecycle import IntentState, Stage
 from trading.order_tables import execution_rows
@@ -238,6 +238,11 @@ def second_look(
             quote_age_s=int((now - quote.quoted_at).total_seconds()) if quote else 0,
             session_open=graph.calendar.opens_at(session) <= now < graph.calendar.closes_at(session),
             orders=OpenOrders(view.book, view.open_buys, view.open_sells, view.reserved_micros),
+            recent=Recent(
+                same_intents=0,
+                orders_last_minute=view.orders_last_minute,
+                repeated_executions=view.repeated_executions,
+            ),
             morning=morning,
             switches=Switches(
                 kill_switch_on=view.run_control.kill_switch_on,
