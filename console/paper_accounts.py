@@ -1,7 +1,7 @@
 """What each paper account holds by its broker's ledger, beside the book of the last settled session.
 
 Folded here from the ledger, the lake's corporate actions and closes, so that nothing runs for it. Whether
-the two agree is INV17 of trading/invariants.py; the executor asks the broker itself, in reconciliation.py.
+the two agree is INV19 of trading/invariants.py; the executor asks the broker itself, in reconciliation.py.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ STANDS_ON: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("INV1", "INV2", "INV4", "INV13"), ("brokers",)),
     "INV8": ("checkpoints",),
     "INV14": ("lake",),
-    "INV17": ("brokers", "lake"),
+    "INV19": ("brokers", "lake"),
 }
 """The stores without which an invariant is not judged, though the journal can be read."""
 
@@ -84,8 +84,8 @@ REMEDIES: Mapping[str, str] = {
     "INV14": "re-materialize the session's decisions; where they differ again, an input or rule was changed",
     "INV15": "change the secret, then find what wrote it",
     "INV16": "`trading halt`; see at the broker what was traded, and take its keys from this profile",
-    "INV17": "`trading halt`; compare `trading positions` with the broker's ledger: one of them was changed",
-    "INV18": "restore the file from a copy, or re-materialize its table where nothing was decided on it yet",
+    "INV19": "`trading halt`; compare `trading positions` with the broker's ledger: one of them was changed",
+    "INV20": "restore the file from a copy, or re-materialize its table where nothing was decided on it yet",
 }
 """What a person does about a violation of each invariant."""
 

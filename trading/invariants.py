@@ -276,7 +276,7 @@ def facts_of(evidence: Evidence) -> Facts:
 INV1, INV2, INV3, INV4, INV5 = "INV1", "INV2", "INV3", "INV4", "INV5"
 INV6, INV7, INV8, INV9, INV10 = "INV6", "INV7", "INV8", "INV9", "INV10"
 INV11, INV12, INV13, INV14, INV15, INV16 = "INV11", "INV12", "INV13", "INV14", "INV15", "INV16"
-INV17, INV18 = "INV17", "INV18"
+INV19, INV20 = "INV19", "INV20"
 
 BOOK_OPENED = "book_opened"
 RUN_CONTROL = "run_control"
@@ -1272,23 +1272,23 @@ def only_live_trades_live(facts: Facts) -> Iterator[Violation]:
 
 
 def brokers_hold_the_books(facts: Facts) -> Iterator[Violation]:
-    """INV17: an account holds at its broker what the book of its last settled session holds, to the share.
+    """INV19: an account holds at its broker what the book of its last settled session holds, to the share.
 
     A violation is a share or money that only one of them has: somebody else traded, or a store was changed.
     """
     for row in facts.evidence.held:
         for finding in holdings_findings(row.expected, row.found):
-            yield Violation(INV17, f"{row.book} {row.session}", f"{finding.detail} ({row.how})")
+            yield Violation(INV19, f"{row.book} {row.session}", f"{finding.detail} ({row.how})")
 
 
 def tables_are_what_they_are_named(facts: Facts) -> Iterator[Violation]:
-    """INV18: each table of the lake that a pointer names has the content that it is named by.
+    """INV20: each table of the lake that a pointer names has the content that it is named by.
 
     A violation is a table that is gone, or of which a byte was changed.
     """
     if facts.evidence.lake is not None:
         for name, why in facts.evidence.lake.altered:
-            yield Violation(INV18, name, why)
+            yield Violation(INV20, name, why)
 
 
 # -------------------------------------------------------------------------------- small words
@@ -1439,9 +1439,9 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(INV14, "a replay gives the same decisions", replays_are_identical, _lacks_replay, _replays),
     Invariant(INV15, "no planted secret shows", secrets_stay_out, _lacks_secrets, _events),
     Invariant(INV16, "only the live lane trades live", only_live_trades_live, _lacks_nothing, _orders),
-    Invariant(INV17, "the broker holds what the book holds", brokers_hold_the_books, _lacks_held, _held),
+    Invariant(INV19, "the broker holds what the book holds", brokers_hold_the_books, _lacks_held, _held),
     Invariant(
-        INV18, "tables are what they are named by", tables_are_what_they_are_named, _lacks_lake, _tables
+        INV20, "tables are what they are named by", tables_are_what_they_are_named, _lacks_lake, _tables
     ),
 )
 """All that is checked, in order."""

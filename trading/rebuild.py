@@ -420,6 +420,9 @@ class _State:
             self.add("endorsements", answer)
         else:
             self.add("approvals", {**answer, "answer": event.kind})
+        if "stage_place" not in event.body:
+            # Answered before an intent had a chain of stages.
+            return
         not_after = self.intents[event.intent_id]["not_after"]
         self._add_stage(
             event.intent_id,

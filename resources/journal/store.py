@@ -1615,7 +1615,7 @@ class SqlJournal:
             version=said.version,
             actor=said.actor,
             reason=said.reason,
-            body={"nonce": said.nonce, "payload_hash": said.payload_hash},
+            body={"nonce": said.nonce, "payload_hash": said.payload_hash, "stage_place": len(chain)},
             now=now,
         )
         given = {

@@ -250,7 +250,7 @@ DAMAGES = {
         [THE_SAME_AGAIN],
     ),
     "a fill at another price": (
-        {"INV5", "INV17"},
+        {"INV5", "INV19"},
         "paper/SIM-FIVE.db",
         ["update fills set price_micros = price_micros + 1"],
     ),
@@ -358,7 +358,7 @@ def test_a_ledger_that_cannot_be_read_leaves_the_rest_checked(speak, profile):
     assert spoken.code == 6
     assert spoken.json["verdict"].startswith("CANNOT TELL: brokers unreadable")
     assert {name for name, how in standing(spoken).items() if how == "not checked"} == {
-        "INV1", "INV2", "INV4", "INV13", "INV15", "INV17",
+        "INV1", "INV2", "INV4", "INV13", "INV15", "INV19",
     }  # fmt: skip
     assert "brokers: paper broker" in speak("verify").out
 
@@ -378,7 +378,7 @@ def test_a_table_that_decisions_stand_on_is_not_read_once_it_was_altered(speak, 
 
     assert spoken.code == 1
     assert standing(spoken)["INV14"] == "not checked"
-    assert violated(spoken) == {"INV18"}
+    assert violated(spoken) == {"INV20"}
     assert str(file) in spoken.json["unreadable"][0]
 
 
@@ -407,7 +407,7 @@ def test_a_byte_changed_in_any_table_of_any_session_is_found(speak, profile, tab
 
     spoken = speak("verify", "--json")
 
-    assert (spoken.code, violated(spoken)) == (1, {"INV18"})
+    assert (spoken.code, violated(spoken)) == (1, {"INV20"})
     (found,) = spoken.json["violations"]
     assert found["subject"] == f"us_five/{asset} {partition}".rstrip()
     assert str(file) in found["detail"]
@@ -447,7 +447,7 @@ def test_a_broker_that_holds_something_else_than_the_settled_book_is_found(speak
 
     spoken = speak("verify", "--json")
 
-    assert (spoken.code, violated(spoken)) == (1, {"INV17"})
+    assert (spoken.code, violated(spoken)) == (1, {"INV19"})
     (found,) = spoken.json["violations"]
     assert found["subject"] == f"us_five {SESSION}"
     assert "book" in found["detail"]

@@ -601,17 +601,17 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         lambda e: replace(e, live_orders=frozenset({e.orders[0].client_order_id})),
     ),
     "a simulated order at a live broker": ("INV16", lambda e: with_dump(e, is_live=True)),
-    "a share more at the broker": ("INV17", lambda e: with_held(e, quantities={"IBM": 1})),
+    "a share more at the broker": ("INV19", lambda e: with_held(e, quantities={"IBM": 1})),
     "money more at the broker": (
-        "INV17",
+        "INV19",
         lambda e: with_held(e, cash_micros=e.held[0].found.cash_micros + 1),
     ),
     "a table of which a byte was changed": (
-        "INV18",
+        "INV20",
         lambda e: replace(e, lake=LakeRead(2, (("us_five/quotes 2013-02-28", "altered"),))),
     ),
     "two tables that are gone": (
-        "INV18",
+        "INV20",
         lambda e: replace(e, lake=LakeRead(2, (("a", "gone"), ("b", "gone")))),
     ),
 }
