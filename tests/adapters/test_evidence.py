@@ -223,5 +223,5 @@ def test_a_file_that_is_no_ledger_cannot_be_read(tmp_path):
     path = tmp_path / "SIM.db"
     path.write_bytes(b"no database at all, but long enough to be looked at" * 99)
 
-    with pytest.raises(BrokerUnavailable, match="is damaged .*keep the file"):
+    with pytest.raises(BrokerUnavailable, match=r"is damaged .*keep the file"):
         paper_dump(path, account="SIM")
