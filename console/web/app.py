@@ -87,7 +87,7 @@ def build_app(
     app.state.starts = starts
     app.state.sessions = Sessions()
     app.state.answers = Answers(console_folder(desk.settings))
-    for api in (reading.router, changing.router):
+    for api in (reading.router, changing.halting, changing.router):
         app.include_router(api, prefix=API)
     app.include_router(_own_routes())
     for router in pages.routers:

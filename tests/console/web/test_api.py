@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import threading
 import uuid
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -394,6 +396,32 @@ def test_a_halt_needs_no_key(console, journal):
     reply = console.ask("POST", f"{API}/control/halt", role=Role.TRADER, body={"reason": "now"})
 
     assert reply.status == 200
+
+
+def test_a_halt_under_a_key_that_was_used_halts_again(console, journal):
+    body = {"reason": "stop"}
+    change(console, "/control/halt", body, key="key-stop")
+    word = look(console, "/control")["item"]["confirm"]
+    change(console, "/control/resume", {"reason": "over", "confirm": word}, role=Role.ADMIN)
+    was_on = journal.run_control().kill_switch_on
+    again = change(console, "/control/halt", body, key="key-stop")
+
+    assert not was_on
+    assert again.status == 200
+    assert "idempotency-replayed" not in again.headers
+    assert journal.run_control().kill_switch_on
+
+
+@pytest.mark.parametrize("key", ["key-while-locked", "no key\tof ours"])
+def test_a_halt_asks_nothing_of_the_key_that_it_is_given(console, journal, key):
+    change(console, "/control/pause", {"reason": "so that there are answers"})
+    path = console.desk.settings.profile_dir / "console" / "answers.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as holding:
+        holding.execute("begin immediate")
+        reply = change(console, "/control/halt", {"reason": "stop"}, key=key)
+
+    assert reply.status == 200
+    assert journal.run_control().kill_switch_on
 
 
 def test_a_lift_ends_the_halt_that_was_seen_and_no_later_one(console, journal):
