@@ -24,11 +24,12 @@ from trading.errors import BadInput, BadSetting
 from trading.guards import BPS
 from trading.journal import CooldownRules
 from trading.limits import Change, Limits, Override, Restriction
+from trading.quality import SYMBOL_PATTERN
 from trading.quotes import MarketData
 from trading.sessions import Calendar
 from trading.simulation import FillModel
 from trading.strategies.plugin import Strategy, load_strategy
-from trading.values import Symbol, micros_from_text
+from trading.values import Symbol, amount_from_micros, micros_from_text
 
 Model = TypeVar("Model", bound=BaseModel)
 Ratio = Field(ge=0, le=1)
@@ -264,13 +265,15 @@ def read_rules(book: str, config_dir: Path) -> Rules:
             f"{scanner.window_sessions}; no symbol could ever have a quote in all of them"
         )
     approvals, cooldown = read_control(book, config_dir / "control.toml")
+    limits = read_limits(book, config_dir / "limits.toml")
+    _refuse_unseen_orders(book, limits, approvals, config_dir)
     return Rules(
         window_sessions=scanner.window_sessions,
         scanner=ScannerRules(**scanner.model_dump(exclude={"window_sessions"})),
         strategies=strategies,
         council=CouncilRules(**council.model_dump()),
         allocation=AllocationRules(**allocation.model_dump()),
-        limits=read_limits(book, config_dir / "limits.toml"),
+        limits=limits,
         overrides=read_overrides(book, config_dir / "overrides.toml"),
         approvals=approvals,
         cooldown=cooldown,
@@ -314,6 +317,7 @@ def read_restrictions(book: str, path: Path) -> tuple[Restriction, ...]:
     """Return the lines of the restricted list that are of a book, by policy, symbol and date."""
     found = []
     for line, where in _listed(_Restriction, path, "restricted"):
+        _refuse_misspelt(line.symbol, f"{where} symbol")
         try:
             restriction = Restriction(
                 policy=line.policy,
@@ -339,6 +343,8 @@ def read_overrides(book: str, path: Path) -> tuple[Override, ...]:
                 f"{where} guard = {line.guard!r}: its block is hard, or nothing but an approval answers it; "
                 f"an override is of {', '.join(SOFT_GUARDS)}"
             )
+        if line.symbol:
+            _refuse_misspelt(line.symbol, f"{where} symbol")
         if line.since is not None and line.since.tzinfo is None:
             raise BadSetting(f"{where} from = {line.since}: needs its offset, e.g. {line.since.isoformat()}Z")
         if line.until is not None and line.until.tzinfo is None:
@@ -413,6 +419,9 @@ def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None
 def _limits(path: Path, book: str, *parts: _Part) -> Limits:
     """Return sections as limits without their dates."""
     line = _parsed(_Limits, path, *parts)
+    for key, symbols in (("allowlist", line.allowlist), ("symbol_caps_bps", line.symbol_caps_bps)):
+        for symbol in symbols:
+            _refuse_misspelt(symbol, f"{path} [{book}] {key}")
     values = line.model_dump()
     for name, field_name in MONEY_LIMITS.items():
         values[field_name] = _money(values.pop(name), f"{path} [{book}] {name}")
@@ -425,10 +434,13 @@ def _limits(path: Path, book: str, *parts: _Part) -> Limits:
 
 
 def _changes(path: Path, book: str, parts: list[_Part]) -> tuple[Change, ...]:
-    """Return the changes of a book's limits by date, each checked with those before it."""
+    """Return the changes of a book's limits by date, each checked with those before it.
+
+    What changes for every book stays under the book's own keys: a book that is held tighter stays it.
+    """
     found: list[Change] = []
+    default, own = parts[:1], parts[1:]
     told = [(_changed(path, section), section) for section in _list(path, "changes")]
-    over = list(parts)
     for line, section in sorted(told, key=lambda one: one[0].effective_from):
         if line.book not in {"default", book}:
             continue
@@ -436,8 +448,8 @@ def _changes(path: Path, book: str, parts: list[_Part]) -> tuple[Change, ...]:
         name = f"changes of {line.effective_from}"
         if not keys:
             raise BadSetting(f"{path} [{name}]: changes no limit")
-        over.append((name, keys))
-        changed = _limits(path, f"{book} from {line.effective_from}", *over)
+        (own if line.book == book else default).append((name, keys))
+        changed = _limits(path, f"{book} from {line.effective_from}", *default, *own)
         fields = {MONEY_LIMITS.get(key, key) for key in keys}
         values = tuple((field_name, getattr(changed, field_name)) for field_name in sorted(fields))
         found.append(Change(effective_from=line.effective_from, reason=line.reason, values=values))
@@ -481,6 +493,14 @@ def _refuse_others(path: Path, known: Mapping[str, Collection[str]], *, lists: C
                 )
 
 
+def _refuse_misspelt(symbol: str, where: str) -> None:
+    """Raise `BadSetting` at what no quote's symbol is: a line on it would hold for nothing, in silence."""
+    if not SYMBOL_PATTERN.fullmatch(symbol):
+        raise BadSetting(
+            f"{where} = {symbol!r}: is no symbol; one is of capital letters, digits, . and -, at most 12"
+        )
+
+
 def _refuse_contradictions(line: BookLine, where: str) -> None:
     if line.source == "folder" and line.path is None:
         raise BadSetting(f'{where} path: missing; source "folder" needs the folder of the bars')
@@ -489,6 +509,22 @@ def _refuse_contradictions(line: BookLine, where: str) -> None:
             f"{where} first_session = {line.first_session}: after last_session = {line.last_session}; "
             "no session is left"
         )
+
+
+def _refuse_unseen_orders(book: str, limits: Limits, approvals: ApprovalPolicy, config_dir: Path) -> None:
+    """Raise `BadSetting` where an order could go without a person that two persons have to approve."""
+    held = [
+        ("", limits),
+        *((f" from {on}", limits.on(on)) for on in (c.effective_from for c in limits.changes)),
+    ]
+    for since, limit in held:
+        if limit.auto_approve_notional_micros > approvals.four_eyes_micros:
+            raise BadSetting(
+                f"{config_dir / 'control.toml'} [{book}] four_eyes_notional = "
+                f"{amount_from_micros(approvals.four_eyes_micros)}: is under auto_approve_notional = "
+                f"{amount_from_micros(limit.auto_approve_notional_micros)}{since} in limits.toml; "
+                "what two persons have to approve would go without one"
+            )
 
 
 def _refuse_shared_account(books: Mapping[str, BookLine], name: str, path: Path) -> None:

@@ -8,13 +8,20 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from resources.reviewed_config import SOFT_GUARDS, read_limits, read_overrides, refuse_unknown_sections
+from resources.reviewed_config import (
+    SOFT_GUARDS,
+    read_limits,
+    read_overrides,
+    read_rules,
+    refuse_unknown_sections,
+)
 from trading.errors import BadSetting
 from trading.guards import CODES, NO_OVERRIDE, SOFT
 from trading.limits import Change, Override, Restriction
 from trading.testing import example_limits
 from trading.values import Symbol
 
+BOOKS = ("us_five", "us_wide")
 NOON = datetime(2013, 2, 28, 17, tzinfo=UTC)
 
 
@@ -83,10 +90,73 @@ def test_a_change_in_the_file_is_of_a_book(folder):
     refuse_unknown_sections(folder, books={"us_five"})
 
 
+TO_ALL = {"book": '"default"', "effective_from": "2013-02-01", "reason": '"why"'}
+
+
+def test_a_change_for_every_book_leaves_what_a_book_says_of_its_own(folder):
+    tighter = {**CHANGE, "book": '"us_wide"', "effective_from": "2013-01-15"}
+    add(folder, "limits.toml", section("changes", **tighter, clock_skew_s_max=1))
+    raised = {"auto_approve_notional": '"90000"', "cost_bps": 20, "clock_skew_s_max": 2, "allowlist": "[]"}
+    add(folder, "limits.toml", section("changes", **TO_ALL, **raised, quote_age_s_max=200))
+    five, wide = (read_limits(book, folder / "limits.toml").on(date(2013, 2, 1)) for book in BOOKS)
+
+    assert (wide.auto_approve_notional_micros, wide.cost_bps, wide.clock_skew_s_max) == (
+        40_000_000_000,
+        30,
+        1,
+    )
+    assert five.allowlist == ("AAPL", "GOOG", "IBM", "MSFT")
+    assert five.auto_approve_notional_micros == 90_000_000_000
+    assert five.quote_age_s_max == wide.quote_age_s_max == 200
+
+
+def test_a_change_for_every_book_after_a_books_own_leaves_the_books_own(folder):
+    add(folder, "limits.toml", section("changes", **CHANGE, lot=2))
+    add(folder, "limits.toml", section("changes", **{**TO_ALL, "effective_from": "2013-03-01"}, lot=3))
+    five, wide = (read_limits(book, folder / "limits.toml") for book in BOOKS)
+
+    assert [five.on(date(2013, month, 1)).lot for month in (1, 2, 3)] == [1, 2, 2]
+    assert [wide.on(date(2013, month, 1)).lot for month in (1, 2, 3)] == [1, 1, 3]
+
+
+def test_what_two_persons_have_to_approve_never_goes_without_one(folder):
+    control = folder / "control.toml"
+    control.write_text(control.read_text("utf-8").replace('"95000"', '"80000"'), "utf-8")
+    assert read_rules("us_five", folder).approvals.four_eyes_micros == 80_000_000_000
+
+    add(folder, "limits.toml", section("changes", **TO_ALL, auto_approve_notional='"80000.01"'))
+    with pytest.raises(BadSetting, match=r"80000\.01 from 2013-02-01 in limits.toml; what two persons"):
+        read_rules("us_five", folder)
+    assert read_rules("us_wide", folder).limits.auto_approve_notional_micros == 40_000_000_000
+    control.write_text(control.read_text("utf-8").replace('"80000"', '"79999"'), "utf-8")
+    with pytest.raises(BadSetting, match=r"control.toml \[us_five\] four_eyes_notional = 79999.*80000"):
+        read_rules("us_five", folder)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
         ("limits.toml", section("changes", **CHANGE), "changes no limit"),
+        (
+            "limits.toml",
+            section("changes", **CHANGE, symbol_caps_bps="{ aapl = 5 }"),
+            "symbol_caps_bps = 'aapl': is no symbol",
+        ),
+        (
+            "limits.toml",
+            section("changes", **CHANGE, allowlist='["IBM "]'),
+            "allowlist = 'IBM ': is no symbol",
+        ),
+        (
+            "restricted.toml",
+            section("restricted", **{**RESTRICTED, "symbol": '"aapl "'}),
+            "[restricted 1] symbol = 'aapl ': is no symbol",
+        ),
+        (
+            "overrides.toml",
+            section("overrides", **OVERRIDE, symbol='"ibm"'),
+            "[overrides 1] symbol = 'ibm': is no symbol",
+        ),
         ("limits.toml", section("changes", **CHANGE, lots=2), "lots = 2: Extra inputs"),
         ("limits.toml", section("changes", **CHANGE, lot=0), "lot = 0: Input should be greater than 0"),
         ("limits.toml", section("changes", **CHANGE, order_notional_max='"70000"'), "is over order_notional"),
