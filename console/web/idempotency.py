@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
 
-from console.web.permission import actor_of
+from console.web.identities import Actor
+from console.web.permission import actor_of, needs_of
 from console.web.problems import PROBLEM_JSON, ProblemFound, problem, problem_of
 from trading.errors import JournalUnavailable, TradingError
 
@@ -31,6 +33,8 @@ BUSY_S_MAX = 5
 
 CONFLICT = 409
 FIRST_ERROR = 400
+
+_BOOLEAN = TypeAdapter(bool)
 
 _SCHEMA = """create table if not exists answers (
   actor text not null,
@@ -56,7 +60,7 @@ class Kept(NamedTuple):
 
 
 class Answers:
-    """Keep what was answered, by who asked and under which key."""
+    """Keep what was answered, by which token or browser asked and under which key."""
 
     def __init__(self, folder: Path) -> None:
         """Take the console's folder in the profile."""
@@ -131,17 +135,30 @@ class ChangeRoute(APIRoute):
 
         async def once(request: Request) -> Response:
             key = request.headers.get(HEADER)
-            if key is None or request.query_params.get("dry_run", "false") != "false":
+            if key is None or _is_dry_run(request):
                 response: Response = await answer(request)
                 return response
+            # Before an old answer is looked up: it is for nobody who could not have asked for it now. The
+            # body is read first, so that a form's token and the route find it.
+            await request.body()
+            for need in needs_of(self.dependant):
+                await need(request)
             return await _answered_once(request, key, answer)
 
         return once
 
 
+def _is_dry_run(request: Request) -> bool:
+    """Say whether a request changes nothing, in the same words as the route takes for it."""
+    try:
+        return _BOOLEAN.validate_python(request.query_params.get("dry_run", False))
+    except ValidationError:
+        return False  # the route refuses it
+
+
 async def _answered_once(request: Request, key: str, answer: Callable[[Request], Any]) -> Response:
     answers: Answers = request.app.state.answers
-    actor = actor_of(request).name
+    actor = _identity(actor_of(request))
     asked = await _asked(request)
     kept = await run_in_threadpool(answers.begin, actor, key, asked, now=request.app.state.clocks.now())
     if kept is not None:
@@ -174,6 +191,11 @@ async def _answered_once(request: Request, key: str, answer: Callable[[Request],
             body=bytes(response.body),
         )
     return response
+
+
+def _identity(actor: Actor) -> str:
+    """Return who a key belongs to: one token or browser in one role, since a name is no proof of either."""
+    return f"{actor.key} {actor.role}"
 
 
 def _again(kept: Kept, asked: str, server: str) -> Response:

@@ -87,10 +87,14 @@ def roles_of(routes: Sequence[Any]) -> Iterator[tuple[str, Role]]:
         yield from ((f"{method} {route.path}", role) for method in sorted(route.methods or {"GET"}))
 
 
+def needs_of(dependant: Dependant) -> list[Needs]:
+    """Return what a route's dependencies ask of who calls it."""
+    return [one.call for one in _all_of(dependant) if isinstance(one.call, Needs)]
+
+
 def _role_of(dependant: Dependant) -> Role | None:
     """Return the highest role that a route's dependencies ask for."""
-    asked = [one.call.role for one in _all_of(dependant) if isinstance(one.call, Needs)]
-    return max(asked, key=list(Role).index, default=None)
+    return max((one.role for one in needs_of(dependant)), key=list(Role).index, default=None)
 
 
 def _all_of(dependant: Dependant) -> Iterator[Dependant]:

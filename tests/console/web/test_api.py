@@ -541,6 +541,62 @@ def test_a_key_says_nothing_for_somebody_else(console, journal):
     assert journal.run_control().reason == "admin"
 
 
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.TRADER])
+def test_a_key_says_nothing_for_another_token_of_the_same_name(console, journal, role):
+    tokens = [
+        console.tokens.make(name="ada", role=one, now=console.clock.instant).secret
+        for one in (Role.ADMIN, role)
+    ]
+    answers = [
+        console.ask(
+            "POST",
+            f"{API}/control/degrade",
+            body={"reason": "wait"},
+            headers={"Idempotency-Key": f"key-ada-{role}", "Authorization": f"Bearer {token}"},
+        )
+        for token in tokens
+    ]
+
+    assert [one.status for one in answers] == [200, 403 if role is Role.VIEWER else 200]
+    assert "idempotency-replayed" not in answers[1].headers
+
+
+def test_a_browser_is_held_to_its_pages_token_before_an_answer_is_looked_up(console, journal):
+    browser = console.signed_in(Role.TRADER)
+    csrf, key = {"X-CSRF-Token": console.csrf_of(browser)}, {"Idempotency-Key": "key-browser"}
+    given = [{**browser, **csrf, **key}, {**browser, **key}, {**browser, **csrf, **key}]
+    answers = [
+        console.ask("POST", f"{API}/control/pause", body={"reason": "wait"}, headers=headers)
+        for headers in given
+    ]
+
+    assert [one.status for one in answers] == [200, 403, 200]
+    assert ["idempotency-replayed" in one.headers for one in answers] == [False, False, True]
+
+
+@pytest.mark.parametrize("said", ["0", "False", "off", "no"])
+def test_what_is_no_dry_run_in_other_words_is_done_once_a_key(console, journal, said):
+    def events():
+        return len(journal.events(after=0, limit=10**6))
+
+    before = events()
+    asked = f"/control/pause?dry_run={said}"
+    first, again = (change(console, asked, {"reason": said}, key=f"key-{said}") for _ in range(2))
+
+    assert [first.status, again.status] == [200, 200]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert events() == before + 1
+
+
+@pytest.mark.parametrize("said", ["1", "True", "on"])
+def test_a_dry_run_in_other_words_takes_no_key(console, journal, said):
+    key = f"key-dry-{said}"
+    rehearsed = change(console, f"/control/pause?dry_run={said}", {"reason": "wait"}, key=key)
+    done = change(console, "/control/pause", {"reason": "wait"}, key=key)
+
+    assert [rehearsed.json["dry_run"], done.json["dry_run"]] == [True, False]
+
+
 def test_what_was_never_tried_may_be_asked_again_under_its_key(console, journal):
     wrong = change(console, "/control/pause", {"reason": ""}, key="key-5")
     right = change(console, "/control/pause", {"reason": "wait"}, key="key-5")
@@ -558,9 +614,10 @@ def test_of_a_request_that_died_with_its_server_nobody_knows(console, journal):
     answers = console.app.state.answers
     body = {"reason": "wait"}
     asked = sha256(f"POST {API}/control/pause?\n".encode() + json.dumps(body).encode()).hexdigest()
-    answers.begin("trader program", "key-6", asked, now=console.clock.instant)
+    token = console.tokens.recognise(console.token(Role.TRADER), now=console.clock.instant)
+    answers.begin(f"{token.key} trader", "key-6", asked, now=console.clock.instant)
     waiting = change(console, "/control/pause", body, key="key-6")
-    answers.give_up("trader program", "key-6")
+    answers.give_up(f"{token.key} trader", "key-6")
     unknown = change(console, "/control/pause", body, key="key-6")
 
     assert (waiting.status, waiting.json["code"]) == (409, "idempotency_in_progress")
@@ -568,10 +625,12 @@ def test_of_a_request_that_died_with_its_server_nobody_knows(console, journal):
 
 
 def test_an_answer_is_known_to_a_server_that_was_started_anew(tmp_path):
-    answers = []
+    answers, headers = [], {"Idempotency-Key": "key-7"}
     for _ in range(2):
         with console_on(tmp_path) as console:
-            answers.append(change(console, "/control/pause", {"reason": "wait"}, key="key-7"))
+            headers.setdefault("Authorization", f"Bearer {console.token(Role.TRADER)}")
+            body = {"reason": "wait"}
+            answers.append(console.ask("POST", f"{API}/control/pause", body=body, headers=headers))
 
     assert [reply.status for reply in answers] == [200, 200]
     assert answers[0].body == answers[1].body
