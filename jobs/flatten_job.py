@@ -1,7 +1,8 @@
 """The job that sends what a named flatten ordered: through every guard, while trading is halted.
 
-It sends whatever of the session is approved and may go; while halted that is a flatten and nothing else. What
-is ordered is console/flattening.py; launched by `trading flatten --confirm`, in a process of its own.
+It sends approved intents of slot `flatten` and nothing else, and only while halted: whoever launches it, and
+though a resume may land between the order and the run. What is ordered is trading/flattening.py; launched by
+`trading flatten --confirm`, in a process of its own.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from trading.journal import Journal
 from trading.positions import BookHistory
 from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
 from trading.session import morning_of
+from trading.values import Slot
 from trading_assets.executor import opened_day, shown_finding, told_of_run
 from trading_assets.stage import BookGraph, opening_in_journal, table_of
 from trading_assets.stages.executions import SEND_WITHIN, second_look
@@ -33,7 +35,7 @@ def flatten_job(graph: BookGraph) -> Any:
         name=f"{graph.name}__send_flatten",
         out=dg.Out(dg.Nothing),
         tags={"dagster/max_retries": "0"},
-        description="Sends the sales of a named flatten, each once, after all guards but the kill switch.",
+        description="While halted: sends a flatten's sales, each once, after all guards but the kill switch.",
     )
     def send_flatten(
         context: dg.OpExecutionContext,
@@ -50,6 +52,8 @@ def flatten_job(graph: BookGraph) -> Any:
         action_history: dg.ResourceParam[Mapping[str, ActionHistory]],
         execution_enabled: dg.ResourceParam[bool],
     ) -> None:
+        if not journal.run_control().kill_switch_on:
+            raise GateClosed("flatten: only while halted, nothing was sent; run `trading halt` first")
         session = date.fromisoformat(context.partition_key)
 
         def clock() -> datetime:
@@ -97,6 +101,7 @@ def flatten_job(graph: BookGraph) -> Any:
                 execution_enabled=execution_enabled,
             ),
             send_by=min(clock() + SEND_WITHIN, graph.calendar.closes_at(session)),
+            slots=frozenset({Slot.FLATTEN}),
         )
         audit_log.project()
         context.log_event(

@@ -9,7 +9,7 @@ comparing is reconciliation.py; the port to a broker is brokers.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import TracebackType
@@ -52,7 +52,7 @@ from trading.reconciliation import (
     reconcile,
     resume,
 )
-from trading.values import IntentId
+from trading.values import IntentId, Slot
 
 DUPLICATE = "(duplicate)"
 """What stands for a broker's order id where it only answered that it has one under the client order id."""
@@ -119,12 +119,14 @@ def execute_session(
     book_until: datetime | None = None,
     review: Review,
     send_by: datetime,
+    slots: Collection[Slot] = frozenset(Slot),
 ) -> Outcomes:
     """Reconcile what earlier runs left, then send each approved intent of a session once, sells first.
 
     `book_at_open` is the session's book after its corporate actions, and what the account should have until
     `book_until`, when the next session opens; `review` judges each intent again inside T2; nothing goes out
-    at or after `send_by`; orders of `since` and later are listed at the broker.
+    at or after `send_by`; orders of `since` and later are listed at the broker. Only intents of `slots` are
+    sent, sent again or replaced; what is open of the others is asked after all the same.
     Raises `ExecutorBusy` while another process executes for the account.
     """
     sending = _Sending(
@@ -142,10 +144,12 @@ def execute_session(
         try:
             if halted := reconcile(run, since=since, expected=expected):
                 return run.outcomes(halted=halted)
-            resume(run, means)
+            resume(run, means, slots=slots)
             _cool_down(run, desk.cooldown)
             for row in desk.journal.intents(book=book, lane=desk.lane, session=session):
-                if row.account == desk.account and row.state is IntentState.APPROVED:
+                if row.account != desk.account or row.intent.slot not in slots:
+                    continue
+                if row.state is IntentState.APPROVED:
                     _execute(run, sending, row)
                     _cool_down(run, desk.cooldown)
         except BrokerUnavailable as error:

@@ -235,9 +235,14 @@ def _cancel_zombies(run: Run, findings: Sequence[Finding]) -> BrokerUnavailable 
     return unanswered
 
 
-def resume(run: Run, means: Means) -> None:
-    """After the reconciliation: send again what is proven absent, and replace what was cancelled for that."""
+def resume(run: Run, means: Means, *, slots: Collection[Slot] = frozenset(Slot)) -> None:
+    """After the reconciliation: send again what is proven absent, and replace what was cancelled for that.
+
+    Only intents of `slots` are; the others wait for a run that may send them.
+    """
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
+        if row.intent.slot not in slots:
+            continue
         is_absent = row.state is IntentState.UNKNOWN and row.stage is Stage.NONE
         if is_absent or (row.stage is Stage.WORKING and order_of(run, row).cancel_kind is CancelKind.REPLACE):
             run.still_open = [known for known in run.still_open if known != row.intent_id]

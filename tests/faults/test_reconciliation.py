@@ -40,7 +40,7 @@ from trading.testing import (
     example_decision,
     example_intent,
 )
-from trading.values import ClientOrderId, Symbol
+from trading.values import ClientOrderId, Slot, Symbol
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
 SESSION, SINCE = date(2013, 2, 28), date(2013, 2, 26)
@@ -78,7 +78,7 @@ def desk(journal, broker, *, now=NOW, lock=None, audit=None) -> Desk:
     )
 
 
-def execute(journal, broker, *, review=lambda *_: PASSED, send_by=CLOSE, **options):
+def execute(journal, broker, *, review=lambda *_: PASSED, send_by=CLOSE, slots=frozenset(Slot), **options):
     return execute_session(
         desk(journal, broker, **options),
         book=BOOK,
@@ -87,6 +87,7 @@ def execute(journal, broker, *, review=lambda *_: PASSED, send_by=CLOSE, **optio
         book_at_open=OPENING,
         review=review,
         send_by=send_by,
+        slots=slots,
     )
 
 
@@ -474,6 +475,40 @@ def test_a_replacement_is_sent_only_after_the_old_order_has_ended_and_asks_for_w
     reconcile(journal, broker)
     assert (row_of(journal).state, row_of(journal).complete) == (IntentState.EXECUTED, True)
     assert sum(fill.quantity for fill in journal.fills(**OF) if fill.symbol == "AAPL") == 10
+
+
+FLATTENS_ONLY = frozenset({Slot.FLATTEN})
+
+
+def test_a_run_that_sends_flattens_only_claims_nothing_else_though_nothing_is_halted(journal):
+    broker = FakeBroker()
+    outcomes = execute(journal, broker, slots=FLATTENS_ONLY)
+
+    assert (outcomes.sent, broker.submitted) == ((), [])
+    assert {row.state for row in journal.intents(**OF)} == {IntentState.APPROVED}
+    assert len(execute(journal, broker).sent) == 2
+
+
+def test_a_run_that_sends_flattens_only_sends_nothing_else_again(journal):
+    broker = FakeBroker(outcomes=[SendOutcome.TIME_OUT])
+    execute(journal, broker)
+    outcomes = execute(journal, broker, slots=FLATTENS_ONLY)
+
+    assert outcomes.resent == ()
+    assert row_of(journal).intent_id in outcomes.still_open
+    assert len(broker.submitted) == 2
+    assert len(execute(journal, broker).resent) == 1
+
+
+def test_a_run_that_sends_flattens_only_replaces_nothing_else(journal):
+    broker = FakeBroker()
+    replaced(journal, broker)
+    execute(journal, broker)
+    broker.end(id_of(broker), OrderStatus.CANCELLED)
+
+    assert execute(journal, broker, slots=FLATTENS_ONLY).replaced == ()
+    assert len(broker.submitted) == 2
+    assert len(execute(journal, broker).replaced) == 1
 
 
 def test_an_order_that_filled_whole_before_its_cancel_is_not_replaced(journal):

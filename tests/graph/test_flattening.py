@@ -9,7 +9,7 @@ import pytest
 
 from console.cli import main
 from resources.evidence import gather
-from tests.graph.desk import CALENDAR, CONFIG, FIRST, Desk, copied
+from tests.graph.desk import CALENDAR, CONFIG, FIRST, Desk, copied, failure_of
 from trading.invariants import violations
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
@@ -107,6 +107,41 @@ def test_what_waits_is_cancelled_by_a_flatten_so_that_a_resume_does_not_buy_it(i
     rows = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.quantity]
     assert {row.state for row in rows} == {IntentState.CANCELLED}
     assert {row.reason for row in rows} == {"flatten: out"}
+    assert desk.sent() == []
+
+
+def test_the_flatten_job_sends_nothing_while_nothing_is_halted(imported, desk_on):
+    desk = desk_on(imported[0])
+    assert desk.run("decide", FIRST).success
+
+    refused = desk.run("flatten", FIRST)
+
+    assert "only while halted" in failure_of(refused)[1]
+    assert desk.sent() == []
+    rows = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.quantity]
+    assert {row.state for row in rows} == {IntentState.APPROVED}
+
+
+class ResumedMeanwhile:
+    """Be an executor's lock at the taking of which somebody resumes: after the job looked at the switch."""
+
+    def __init__(self, profiled):
+        self.profiled = profiled
+
+    def __getitem__(self, book):
+        self.profiled.journal.set_run_control(RunControlAction.RESUME, **STOP)
+        return self.profiled.executor_locks[book]
+
+
+def test_a_resume_in_the_middle_of_a_flatten_lets_it_send_nothing_but_what_it_ordered(imported, desk_on):
+    desk = desk_on(imported[0], ports={"executor_locks": ResumedMeanwhile})
+    assert desk.run("decide", FIRST).success
+    desk.journal.set_run_control(RunControlAction.HALT, **STOP)
+
+    done = desk.run("flatten", FIRST)
+
+    assert done.success, failure_of(done)
+    assert not desk.journal.run_control().kill_switch_on
     assert desk.sent() == []
 
 
