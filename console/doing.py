@@ -6,7 +6,7 @@ each act is, and what binds it, is actions.py.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -19,7 +19,7 @@ from console.verb_apart import told_by_verb
 from resources.clocks import system_now
 from trading.approvals import Role
 from trading.control import state_of, transition
-from trading.errors import GateClosed, StaleVersion, UnknownId
+from trading.errors import ApprovalRefused, GateClosed, StaleVersion, UnknownId
 from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControlAction
 from trading.lifecycle import IntentState, Refusal
 from trading.values import micros_from_text
@@ -115,6 +115,17 @@ def answer(
     return AnsweredAndStarted(
         answered=answered, execution=starts.execution(desk, row.intent.book, row.intent.session)
     )
+
+
+def note_refused(desk: Desk, row: JournalIntent, what: Answer, *, by: By) -> None:
+    """Keep in the journal that somebody answered an intent who may only look; raises `ValueError` for others.
+
+    It is refused by the rule that the journal holds every answer to, of which it keeps what it refuses.
+    """
+    if by.role is None or by.role.may_act:
+        raise ValueError(f"{by.actor}: is {by.role or 'in no role'}; only who may not act is refused unheard")
+    with suppress(ApprovalRefused):
+        answer(desk, row, what, seen=actions.shown(row), by=by)
 
 
 def expire(desk: Desk, row: JournalIntent, *, version: int, by: By, now: datetime) -> JournalIntent:

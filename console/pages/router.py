@@ -34,6 +34,7 @@ from console.pages.reviewed_limits import limits_shown
 from console.pages.searching import search
 from console.pages.sessions import session_lines
 from console.pages.templating import page
+from console.web.answering import needs_approver
 from console.web.identities import Role
 from console.web.permission import actor_of, csrf_token, needs
 from console.web.problems import Problem
@@ -202,7 +203,7 @@ def _approval_routes(router: APIRouter) -> None:
             values = {"frame": frame, "view": preview(desk, row), "chain": desk.journal.chain(row.intent_id)}
             return page("preview.html", values)
 
-    @router.post("/approvals/{identity}/approve", dependencies=[needs(Role.TRADER)])
+    @router.post("/approvals/{identity}/approve", dependencies=[needs_approver(Answer.APPROVE)])
     def approve(
         request: Request,
         identity: str,
@@ -213,7 +214,7 @@ def _approval_routes(router: APIRouter) -> None:
         seen = Shown(payload_hash=payload_hash, version=version)
         return _answered(request, identity, Answer.APPROVE, seen, reason)
 
-    @router.post("/approvals/{identity}/reject", dependencies=[needs(Role.TRADER)])
+    @router.post("/approvals/{identity}/reject", dependencies=[needs_approver(Answer.REJECT)])
     def reject(
         request: Request,
         identity: str,

@@ -18,6 +18,7 @@ from console.book_outlines import require_book
 from console.doing import AnsweredAndStarted, AskedAndStarted, By, Flatten, Retried
 from console.freshness import freshness_of
 from console.lookup import find_intent
+from console.web.answering import needs_approver
 from console.web.described import CHANGE_PROBLEMS
 from console.web.idempotency import ChangeRoute
 from console.web.identities import Role
@@ -162,7 +163,7 @@ halting = APIRouter(responses=CHANGE_PROBLEMS)
 @router.post(
     "/approvals/{identity}/approve",
     tags=["approvals"],
-    dependencies=[needs(Role.TRADER)],
+    dependencies=[needs_approver(Answer.APPROVE)],
     response_model=change_of(AnsweredAndStarted),
 )
 def approve(
@@ -180,7 +181,7 @@ def approve(
 @router.post(
     "/approvals/{identity}/reject",
     tags=["approvals"],
-    dependencies=[needs(Role.TRADER)],
+    dependencies=[needs_approver(Answer.REJECT)],
     response_model=change_of(AnsweredAndStarted),
 )
 def reject(

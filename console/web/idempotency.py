@@ -135,7 +135,7 @@ class ChangeRoute(APIRoute):
 
         async def once(request: Request) -> Response:
             key = request.headers.get(HEADER)
-            if key is None or _is_dry_run(request):
+            if key is None or is_dry_run(request):
                 response: Response = await answer(request)
                 return response
             # Before an old answer is looked up: it is for nobody who could not have asked for it now. The
@@ -148,7 +148,7 @@ class ChangeRoute(APIRoute):
         return once
 
 
-def _is_dry_run(request: Request) -> bool:
+def is_dry_run(request: Request) -> bool:
     """Say whether a request changes nothing, in the same words as the route takes for it."""
     try:
         return _BOOLEAN.validate_python(request.query_params.get("dry_run", False))

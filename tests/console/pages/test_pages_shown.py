@@ -308,6 +308,19 @@ def test_who_may_only_look_gets_no_form_and_no_answer_to_one(site, path):
     assert "takes the role trader" in shown[2]
 
 
+@pytest.mark.parametrize("what", ["approve", "reject"])
+def test_an_answer_by_who_may_only_look_is_kept_in_the_journal(changing, what):
+    row = changing.intent("AAPL")
+    viewer = changing.console.signed_in(Role.VIEWER, "vera")
+    given = {"reason": "r", "payload_hash": row.payload_hash, "version": str(row.version)}
+    refused = changing.post(f"/approvals/{row.intent_id}/{what}", viewer, **given)
+
+    assert refused.status == 403
+    assert changing.intent("AAPL") == row
+    last = changing.console.desk.journal.events_of(row.intent_id)[-1]
+    assert (last.kind, last.reason, last.actor) == ("answer_refused", "wrong_role", "vera")
+
+
 def test_a_trader_may_halt_and_is_told_who_may_resume(changing):
     trader = changing.console.signed_in(Role.TRADER, "tim")
 

@@ -506,6 +506,25 @@ def test_a_change_takes_its_role(console, journal, path, needed):
     assert journal.run_control().actor == ""
 
 
+@pytest.mark.parametrize(("what", "state"), [("approve", "approved"), ("reject", "rejected")])
+def test_an_answer_by_who_may_only_look_is_refused_and_kept(console, journal, started, what, state):
+    path, body = seen(console)
+    *_, last = journal.events(after=0, limit=10**6)
+    rehearsed = console.ask("POST", f"{API}{path}/{what}?dry_run=1", role=Role.VIEWER, body=body)
+    kept_of_rehearsal = journal.events(after=last.seq, limit=9)
+    refused = change(console, f"{path}/{what}", body, role=Role.VIEWER)
+    unknown = change(console, f"/approvals/nothing-like-it/{what}", body, role=Role.VIEWER)
+
+    assert [(one.status, one.json["code"]) for one in (rehearsed, refused, unknown)] == [
+        (403, "role_needed")
+    ] * 3
+    assert kept_of_rehearsal == []
+    [event] = journal.events(after=last.seq, limit=9)
+    assert (event.kind, event.reason, event.actor) == ("answer_refused", "wrong_role", "viewer program")
+    assert (event.intent_id, event.body["answer"]) == (path.rpartition("/")[2], state)
+    assert started == []
+
+
 # ------------------------------------------------------------------------------------- once a key
 
 
