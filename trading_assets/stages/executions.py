@@ -234,8 +234,8 @@ def second_look(
             row.intent,
             quantity=row.quantity,
             live=prices,
-            clock_skew_s=max(int((newest - now).total_seconds()), 0) if newest else 0,
-            quote_age_s=int((now - quote.quoted_at).total_seconds()) if quote else 0,
+            clock_skew_s=max(whole_seconds(newest - now), 0) if newest else 0,
+            quote_age_s=whole_seconds(now - quote.quoted_at) if quote else 0,
             session_open=graph.calendar.opens_at(session) <= now < graph.calendar.closes_at(session),
             orders=OpenOrders(view.book, view.open_buys, view.open_sells, view.reserved_micros),
             recent=Recent(
@@ -258,6 +258,12 @@ def second_look(
         )
 
     return review
+
+
+def whole_seconds(span: timedelta) -> int:
+    """Return a span in whole seconds, away from 0: no part of a second makes a quote younger or a clock right."""
+    over = -(-abs(span) // timedelta(seconds=1))
+    return -over if span < timedelta(0) else over
 
 
 def _counts(rows: tuple[ExecutionRow, ...]) -> dict[str, int]:

@@ -1,0 +1,75 @@
+"""The review inside T2: ages and the clock's skew in whole seconds, and never towards passing."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from trading.guards import PASS, REASONS
+from trading.journal import FundsView, RunControl
+from trading.positions import Book
+from trading.session import Morning
+from trading.testing import Harmless, example_intent, example_limits
+from trading.verdicts import Prepared
+from trading_assets.stages.executions import second_look
+
+NOW = datetime(2013, 2, 28, 15, tzinfo=UTC)
+SESSION = date(2013, 2, 28)
+PRICE = 100_000_000
+
+
+def told(age_s: float) -> list[str]:
+    """Return why an order is not sent whose quote is so old."""
+    intent = example_intent()
+    book = Book(currency="USD", cash_micros=10**12, positions=(), deposits_micros=10**12)
+    quote = SimpleNamespace(price_micros=PRICE, quoted_at=NOW - timedelta(seconds=age_s))
+    rules = SimpleNamespace(limits=SimpleNamespace(on=lambda _: example_limits()), overrides=())
+    prepared = Prepared(universe={intent.symbol}, average_volumes={intent.symbol: 10**9}, risk=Harmless())
+    review = second_look(
+        SimpleNamespace(
+            config=SimpleNamespace(rules=rules),
+            calendar=SimpleNamespace(
+                opens_at=lambda _: NOW - timedelta(hours=1), closes_at=lambda _: NOW + timedelta(hours=1)
+            ),
+        ),
+        SESSION,
+        lambda: NOW,
+        at_open=book,
+        morning=Morning(
+            closes={intent.symbol: PRICE}, opening_micros=10**12, peak_equity_micros=0, prepared=prepared
+        ),
+        decisions=[intent],
+        verdicts=(),
+        live=SimpleNamespace(live_quote=lambda *_: quote),
+        execution_enabled=True,
+    )
+    view = FundsView(
+        run_control=RunControl(kill_switch_on=False, paused=False, actor="", reason="", changed_at=None),
+        book=book,
+        reserved_micros=0,
+        open_buys={},
+        open_sells={},
+    )
+    row = SimpleNamespace(intent=intent, quantity=10)
+    return [REASONS[why.code] for why in review(row, view) if why.code != PASS]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "why_not"),
+    [
+        (0, []),
+        (0.9, []),
+        (300, []),
+        (300.000001, ["quote_stale"]),
+        (300.9, ["quote_stale"]),
+        (-0.000001, ["quote_stale"]),
+        (-0.9, ["quote_stale"]),
+        (-2, ["quote_stale"]),
+        (-2.000001, ["quote_stale", "clock_skewed"]),
+        (-2.9, ["quote_stale", "clock_skewed"]),
+    ],
+)
+def test_a_part_of_a_second_never_lets_an_order_pass(age_s, why_not):
+    assert told(age_s) == why_not
