@@ -139,6 +139,11 @@ def _when(stops: Callable[[Seen], bool], reason: str) -> Rule:
     return lambda seen, _: reason if stops(seen) else ""
 
 
+def _adding_when(stops: Callable[[Seen], bool], reason: str) -> Rule:
+    """Stop what adds risk; who has it may still sell it."""
+    return lambda seen, quantity: reason if quantity > seen.reducible and stops(seen) else ""
+
+
 def _quote_age(seen: Seen, _: int) -> str:
     is_old = seen.world["behind"].get(seen.symbol, 1) != 0 if not seen.world["is_send"] else False
     if seen.world["is_send"]:
@@ -369,9 +374,7 @@ RULES: dict[str, Rule] = {
         lambda seen: seen.world["kill_switch_on"] and seen.wish["slot"] != "flatten", "kill_switch_on"
     ),
     "paused": _when(lambda seen: seen.world["paused"], "trading_paused"),
-    "cooldown": lambda seen, quantity: (
-        "cooldown_active" if seen.world["cooldown"] and quantity > seen.reducible else ""
-    ),
+    "cooldown": _adding_when(lambda seen: bool(seen.world["cooldown"]), "cooldown_active"),
     "reconciled": _when(lambda seen: not seen.world["reconciled"], "not_reconciled"),
     "execution_enabled": _when(lambda seen: not seen.world["enabled"], "execution_disabled"),
     "preflight": lambda seen, _: seen.world["preflight"],
@@ -384,8 +387,8 @@ RULES: dict[str, Rule] = {
     ),
     "well_formed": _well_formed,
     "universe": _when(lambda seen: seen.symbol not in seen.world["universe"], "not_in_universe"),
-    "allowlist": _when(lambda seen: not _is_listed(seen), "symbol_not_allowed"),
-    "restricted": _when(lambda seen: _restriction(seen) is not None, "restricted_symbol"),
+    "allowlist": _adding_when(lambda seen: not _is_listed(seen), "symbol_not_allowed"),
+    "restricted": _adding_when(lambda seen: _restriction(seen) is not None, "restricted_symbol"),
     "lot_size": _lot,
     "tick_size": _tick,
     "prohibited_tactic": _tactic,
@@ -404,10 +407,10 @@ RULES: dict[str, Rule] = {
     ),
     "volume_share": _volume,
     "duplicate": _when(_same, "duplicate_intent"),
-    "order_rate": _when(
+    "order_rate": _adding_when(
         lambda seen: not 0 <= seen.wish["minute"] < seen.limit("orders_per_minute_max"), "order_rate_exceeded"
     ),
-    "repeated_execution": _when(
+    "repeated_execution": _adding_when(
         lambda seen: not 0 <= seen.wish["repeated"] < seen.limit("repeated_executions_max"),
         "repeated_execution_disabled",
     ),

@@ -434,18 +434,18 @@ def universe(case: Case) -> Why:
 
 
 def allowlist(case: Case) -> Why:
-    """Stop a symbol that is not on the book's allowlist."""
-    if not case.instrument.is_allowed:
-        return Why(SYMBOL_NOT_ALLOWED, 0, 1, 0)
-    return Why(PASS, 1, 1, NO_LIMIT)
+    """Stop what adds risk in a symbol that is not on the book's allowlist; what is held can still be sold."""
+    if case.instrument.is_allowed:
+        return Why(PASS, 1, 1, NO_LIMIT)
+    return only_reducing(case, 0, 1, SYMBOL_NOT_ALLOWED)
 
 
 def restricted(case: Case) -> Why:
-    """Stop a symbol that a policy restricts on the session's date; the policy's number is observed."""
+    """Stop what adds risk in a symbol that a policy restricts on the date; observed is its number."""
     policy = case.instrument.restricted_policy
-    if policy != 0:
-        return Why(RESTRICTED_SYMBOL, policy, 0, 0)
-    return Why(PASS, 0, 0, NO_LIMIT)
+    if policy == 0:
+        return Why(PASS, 0, 0, NO_LIMIT)
+    return only_reducing(case, policy, 0, RESTRICTED_SYMBOL)
 
 
 def lot_size(case: Case) -> Why:
@@ -540,19 +540,19 @@ def duplicate(case: Case) -> Why:
 
 
 def order_rate(case: Case) -> Why:
-    """Stop where the account has sent as many orders in a minute as it may."""
+    """Stop what adds risk where the account has sent as many orders in a minute as it may."""
     sent, limit = case.recent.orders_last_minute, case.caps.orders_per_minute_max
-    if sent < 0 or sent >= limit:
-        return Why(ORDER_RATE_EXCEEDED, sent, limit, 0)
-    return Why(PASS, sent, limit, NO_LIMIT)
+    if 0 <= sent < limit:
+        return Why(PASS, sent, limit, NO_LIMIT)
+    return only_reducing(case, sent, limit, ORDER_RATE_EXCEEDED)
 
 
 def repeated_execution(case: Case) -> Why:
-    """Stop a strategy that goes on trading a symbol one way, until a named person re-enables it."""
+    """Stop a strategy that goes on adding to a symbol, until a named person re-enables it."""
     sent, limit = case.recent.repeated_executions, case.caps.repeated_executions_max
-    if sent < 0 or sent >= limit:
-        return Why(REPEATED_EXECUTION, sent, limit, 0)
-    return Why(PASS, sent, limit, NO_LIMIT)
+    if 0 <= sent < limit:
+        return Why(PASS, sent, limit, NO_LIMIT)
+    return only_reducing(case, sent, limit, REPEATED_EXECUTION)
 
 
 def self_match(case: Case) -> Why:
@@ -775,6 +775,11 @@ def held_to_reducing(case: Case, observed: int, limit: int, code: int) -> Why:
     """Let only what reduces pass where the observed is over the limit, and everything where it is not."""
     if observed <= limit:
         return Why(PASS, observed, limit, NO_LIMIT)
+    return only_reducing(case, observed, limit, code)
+
+
+def only_reducing(case: Case, observed: int, limit: int, code: int) -> Why:
+    """Let only what reduces what is held pass."""
     largest = reducible_quantity(case)
     if case.proposal.quantity > largest:
         return Why(code, observed, limit, largest)

@@ -52,7 +52,7 @@ NOT_NEGATIVE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restriction:
-    """Hold one line of the restricted list: who may not be traded, by which policy, from when until when.
+    """Hold one line of the restricted list: what may not be bought, by which policy, from when until when.
 
     `policy` is the policy's number, 1 or more. `until` is the last date it holds on, `None`: until it is
     taken off. `tactic` names the prohibited tactic that trading it would be, empty where it is none.

@@ -19,6 +19,7 @@ from trading.guards import (
     EXECUTION_DISABLED,
     NAMES_SAID,
     NOT_RECONCILED,
+    OPPOSITE_SIDE_CONFLICT,
     ORDER_RATE_EXCEEDED,
     PASS,
     QUOTE_STALE,
@@ -57,6 +58,7 @@ TEMPORARY = frozenset(
         SESSION_CLOSED,
         CLOCK_SKEWED,
         ORDER_RATE_EXCEEDED,
+        OPPOSITE_SIDE_CONFLICT,
     }
 )
 """The guards' codes that time or a switch may cure: they hold an intent, every other one ends it."""

@@ -29,6 +29,7 @@ from trading.guards import (
     MISSING_PRICE,
     NO_LIMIT,
     NOT_RECONCILED,
+    OPPOSITE_SIDE_CONFLICT,
     ORDER_RATE_EXCEEDED,
     PASS,
     QUOTE_STALE,
@@ -267,6 +268,7 @@ TEMPORARY = {
     "the broker was not asked yet": Why(NOT_RECONCILED, 0, 1, 0),
     "the clock is wrong": Why(CLOCK_SKEWED, 3, 2, 0),
     "enough was sent in the last minute": Why(ORDER_RATE_EXCEEDED, 300, 300, 0),
+    "an order of our own stands on the other side": Why(OPPOSITE_SIDE_CONFLICT, 5, 0, 0),
 }
 FOR_GOOD = {
     "a quote of another session": Why(QUOTE_STALE, 1, 0, 0),

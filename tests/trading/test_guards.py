@@ -389,7 +389,8 @@ def test_bounds_hold_to_the_unit(changes, told):
 SALE = but(FINE, sign=-1, quantity=20, open_buy_quantity=0)
 """A sale of all that is held."""
 
-SIZES_AND_LOSSES = [
+LETS_REDUCE = [
+    "symbol_not_allowed", "restricted_symbol", "order_rate_exceeded", "repeated_execution_disabled",
     "max_quantity_exceeded", "max_notional_exceeded", "price_collar_exceeded", "fat_finger_hard",
     "fat_finger_soft", "missing_volume", "volume_share_exceeded", "insufficient_buying_power",
     "missing_exposure_price", "max_position_pct_exceeded", "symbol_notional_cap_exceeded",
@@ -400,7 +401,7 @@ SIZES_AND_LOSSES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reason", SIZES_AND_LOSSES)
+@pytest.mark.parametrize("reason", LETS_REDUCE)
 def test_a_sale_that_only_reduces_passes_where_a_buy_is_blocked(reason):
     assert reason in reasons(but(FINE, **TRIGGERS[reason]))
     assert reasons(but(SALE, **TRIGGERS[reason])) == []
@@ -437,6 +438,15 @@ def test_a_flatten_goes_through_the_kill_switch_alone():
     assert reasons(flatten) == []
     assert reasons(but(flatten, paused=True)) == ["trading_paused"]
     assert reasons(but(flatten, is_flatten=False)) == ["kill_switch_on"]
+
+
+@pytest.mark.parametrize("reason", ["symbol_not_allowed", "restricted_symbol", "repeated_execution_disabled"])
+def test_what_may_not_be_bought_any_more_is_still_flattened_and_never_sold_short(reason):
+    flatten = but(SALE, is_flatten=True, kill_switch_on=True)
+
+    assert reasons(but(flatten, **TRIGGERS[reason])) == []
+    assert reasons(but(flatten, **TRIGGERS[reason], open_sell_quantity=1)) == [reason, "shorts_not_allowed"]
+    assert reasons(but(flatten, tactic=1)) == ["prohibited_tactic:spoofing"]
 
 
 MISSING = {

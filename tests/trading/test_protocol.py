@@ -15,6 +15,7 @@ from trading.guards import (
     INSUFFICIENT_BUYING_POWER,
     MISSING_PRICE,
     NO_LIMIT,
+    OPPOSITE_SIDE_CONFLICT,
     PASS,
     QUOTE_STALE,
     SESSION_CLOSED,
@@ -192,6 +193,8 @@ def test_without_verdicts_the_notional_is_promised():
         ([Why(EXECUTION_DISABLED, 0, 1, 0)], True),
         ([Why(SESSION_CLOSED, 0, 1, 0)], True),
         ([Why(PASS, 0, 0, NO_LIMIT), Why(SESSION_CLOSED, 0, 1, 0)], True),
+        # Our own order on the other side fills or ends, and the intent goes then.
+        ([Why(OPPOSITE_SIDE_CONFLICT, 5, 0, 0)], True),
         ([Why(MISSING_PRICE, 0, 1, 0)], False),
         ([Why(QUOTE_STALE, 301, 300, 0)], True),
         ([Why(QUOTE_STALE, 300, 300, 0)], False),

@@ -261,7 +261,7 @@ def second_look(
 
 
 def whole_seconds(span: timedelta) -> int:
-    """Return a span in whole seconds, away from 0: no part of a second makes a quote younger or a clock right."""
+    """Return a span in whole seconds, away from 0: no part of one makes a quote young or a clock right."""
     over = -(-abs(span) // timedelta(seconds=1))
     return -over if span < timedelta(0) else over
 
