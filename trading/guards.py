@@ -5,7 +5,8 @@ the very same functions serve a live review, the second look inside the send tra
 What fills a case is verdicts.py; limits are limits.py; how verdicts become decisions is decisions.py.
 
 An order that only lowers what is held passes whatever holds sizes, exposures and losses: risk can always be
-reduced. Whatever is missing, not a number, too old or from the future denies what adds risk.
+reduced. Whatever is missing, not a number, too old or from the future denies what adds risk: comparisons ask
+for what is good, since not a number is neither over a limit nor within it.
 """
 
 from __future__ import annotations
@@ -378,9 +379,9 @@ def preflight(case: Case) -> Why:
 def quote_present(case: Case) -> Why:
     """Stop without a price: nothing unpriced can be bounded."""
     price = case.market.price_micros
-    if price <= 0:
-        return Why(MISSING_PRICE, price, 1, 0)
-    return Why(PASS, price, 1, NO_LIMIT)
+    if price > 0:
+        return Why(PASS, price, 1, NO_LIMIT)
+    return Why(MISSING_PRICE, price, 1, 0)
 
 
 def quote_age(case: Case) -> Why:
@@ -391,7 +392,7 @@ def quote_age(case: Case) -> Why:
     market, age_s_max = case.market, case.caps.quote_age_s_max
     if market.sessions_behind != 0:
         return Why(QUOTE_STALE, market.sessions_behind, 0, 0)
-    if market.is_send and (market.quote_age_s < 0 or market.quote_age_s > age_s_max):
+    if market.is_send and not 0 <= market.quote_age_s <= age_s_max:
         return Why(QUOTE_STALE, market.quote_age_s, age_s_max, 0)
     return Why(PASS, market.quote_age_s, age_s_max, NO_LIMIT)
 
@@ -406,7 +407,7 @@ def session_open(case: Case) -> Why:
 def clock_skew(case: Case) -> Why:
     """Stop while this machine's clock stands behind what the market has already told of, or ahead of it."""
     skew_s, skew_s_max = case.market.clock_skew_s, case.caps.clock_skew_s_max
-    if skew_s > skew_s_max or skew_s < -skew_s_max:
+    if not -skew_s_max <= skew_s <= skew_s_max:
         return Why(CLOCK_SKEWED, skew_s, skew_s_max, 0)
     return Why(PASS, skew_s, skew_s_max, NO_LIMIT)
 

@@ -471,6 +471,20 @@ MISSING = {
 }
 
 
+@pytest.mark.parametrize(
+    ("fact", "why_not"),
+    [
+        ("price_micros", "missing_price"),
+        ("quote_age_s", "quote_stale"),
+        ("clock_skew_s", "clock_skewed"),
+        ("orders_last_minute", "order_rate_exceeded"),
+        ("repeated_executions", "repeated_execution_disabled"),
+    ],
+)
+def test_what_is_not_a_number_is_within_no_bound(fact, why_not):
+    assert why_not in reasons(but(FINE, **{fact: float("nan")}))
+
+
 @pytest.mark.parametrize("missing", MISSING)
 def test_what_is_missing_old_or_from_the_future_denies_what_adds_risk(missing):
     assert reasons(but(FINE, **MISSING[missing])) != []
