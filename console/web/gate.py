@@ -20,7 +20,7 @@ from console.web.identities import Actor
 from console.web.problems import PROBLEM_JSON, Problem, problem
 from console.web.rates import Buckets, Rate
 from console.web.sign_in import SIGN_IN_PATH, Links, Sessions
-from console.web.tokens import LENGTH_MAX, Tokens, digest_of
+from console.web.tokens import LENGTH_MAX, Tokens
 from resources.logs import log_of
 from trading.errors import BadSetting
 
@@ -38,7 +38,7 @@ REQUESTS = Rate(burst=240, per_s=40)
 """What one token or browser may ask: some pages that renew themselves each second."""
 
 FAILED_SIGN_INS = Rate(burst=10, per_s=1 / 6)
-"""What one address may try: ten at once, then ten a minute."""
+"""What one address may try: ten at once, then ten a minute. What is right is never held back."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -114,7 +114,6 @@ class Gate:
         self._at_s = at_s
         self._requests = Buckets(access.requests)
         self._failures = Buckets(access.failed_sign_ins)
-        self._recognised: set[str] = set()
         self._log = log_of("console")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,37 +157,29 @@ class Gate:
     def _by_token(self, secret: str, scope: Scope) -> Actor | None:
         """Return whom a token speaks for.
 
-        Where an address failed too often, tokens that were not in use before are not looked at: who works is
-        not shut out by who guesses.
+        A right one is let in however often its address failed: who works, and who halts, is not shut out by
+        who guesses, and 256 bits need no waiting time against that.
         """
-        key = digest_of(secret)
-        is_known = key in self._recognised
-        if not is_known and self._is_held_back(scope):
-            return None
         try:
             actor = self._tokens.recognise(secret, now=self._now())
         except BadSetting as error:
             self._log.error("tokens_unreadable", why=str(error))
             return None
         if actor is None:
-            self._recognised.discard(key)
             self._note_failure(scope, "token")
-            return None
-        self._recognised.add(key)
         return actor
 
     async def _sign_in(self, scope: Scope, headers: dict[str, str], send: Send) -> None:
-        """Answer a one-time link: with a session and the way to the pages, or as anything else unknown."""
+        """Answer a one-time link: with a session and the way to the pages, or as anything else unknown.
+
+        Where an address failed too often, what is no link of ours is not taken to the file that all wait for.
+        """
         code = (parse_qs(scope.get("query_string", b"").decode("latin-1")).get("code") or [""])[0]
         found = None
-        if (
-            code
-            and len(code) <= LENGTH_MAX
-            and self._is_host_allowed(headers)
-            and not self._is_held_back(scope)
-        ):
+        if code and len(code) <= LENGTH_MAX and self._is_host_allowed(headers):
             try:
-                found = self._links.redeem(code, now=self._now())
+                if not self._is_held_back(scope) or self._links.has(code):
+                    found = self._links.redeem(code, now=self._now())
             except BadSetting as error:
                 self._log.error("links_unreadable", why=str(error))
         if found is None:

@@ -56,6 +56,11 @@ class Links:
             rows[:] = [one for one in rows if _is_good(one, now)] + [row]
         return code
 
+    def has(self, code: str) -> bool:
+        """Say whether a code is one of ours; nothing is taken, and nobody waited for."""
+        wanted = digest_of(code)
+        return any(secrets.compare_digest(str(row.get("digest", "")), wanted) for row in self._file.rows())
+
     def redeem(self, code: str, *, now: datetime) -> tuple[str, Role] | None:
         """Return who signs in by a code, and take it out, so that nobody does again; else `None`."""
         wanted = digest_of(code)

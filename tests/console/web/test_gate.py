@@ -276,18 +276,36 @@ def test_too_many_requests_are_told_how_long_to_wait_and_a_halt_never_is(tmp_pat
         assert console.ask("GET", API, role=Role.VIEWER).status == 200
 
 
-def test_who_guesses_too_often_is_not_looked_at_and_who_works_goes_on(tmp_path):
+def test_who_guesses_shuts_nobody_out_who_has_a_token_or_a_link(tmp_path):
     with console_on(tmp_path, failed_sign_ins=Rate(burst=2, per_s=0.1)) as console:
         browser = console.signed_in()
         assert console.ask("GET", API, role=Role.VIEWER).status == 200
         for _ in range(3):
             console.ask("GET", API, headers={"Authorization": "Bearer ta_00000000_guess"})
+            guessed = console.ask("GET", f"{SIGN_IN_PATH}?code=guess")
 
-        assert console.ask("GET", API, role=Role.ADMIN).status == 401
+        halt = {"path": "/api/v1/control/halt", "body": {"reason": "stop"}}
+        assert guessed.status == 401
+        assert console.ask("POST", **halt, role=Role.ADMIN).status == 200
         assert console.ask("GET", API, role=Role.VIEWER).status == 200
         assert console.ask("GET", API, headers=browser).status == 200
+        assert console.ask("GET", API, headers=console.signed_in()).status == 200
+
+
+def test_a_guessed_link_of_who_guesses_too_often_holds_no_file(tmp_path):
+    with console_on(tmp_path, failed_sign_ins=Rate(burst=2, per_s=0.1)) as console:
+        lock = console.desk.settings.profile_dir / "console" / "links.json.lock"
+        for _ in range(2):
+            console.ask("GET", f"{SIGN_IN_PATH}?code=guess")
+        lock.unlink()
+        held_back = console.ask("GET", f"{SIGN_IN_PATH}?code=guess")
+        was_opened = lock.exists()
         console.clock.move(10)
-        assert console.ask("GET", API, role=Role.ADMIN).status == 200
+        console.ask("GET", f"{SIGN_IN_PATH}?code=guess")
+
+        assert held_back.status == 401
+        assert not was_opened
+        assert lock.exists()
 
 
 # ------------------------------------------------------------------------------------- roles
