@@ -128,8 +128,7 @@ def _own_routes() -> APIRouter:
     def sign_out(request: Request) -> Response:
         """End the browser's session; what comes after it is the gate's 401."""
         request.app.state.sessions.end(request.state.actor)
-        name = request.app.state.access.cookie_name
-        ended = f"{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
+        ended = request.app.state.access.cookie("", "Max-Age=0")
         return Response(status_code=204, headers={"set-cookie": ended})
 
     return router

@@ -7,6 +7,7 @@ way in for a browser is a one-time link (sign_in.py). Which role a route needs i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,6 +40,12 @@ REQUESTS = Rate(burst=240, per_s=40)
 
 FAILED_SIGN_INS = Rate(burst=10, per_s=1 / 6)
 """What one address may try: ten at once, then ten a minute. What is right is never held back."""
+
+HALTS = frozenset({"/halt", "/api/v1/control/halt"})
+"""Where trading is stopped, by a page's form and by a program."""
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+"""What a body's length looks like; `isdigit` also takes digits that `int` does not."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -89,6 +96,13 @@ class Access:
         """Return the session cookie's name; cookies know no ports, so the name tells two consoles apart."""
         port = urlsplit(self.origins[0]).port
         return f"{'__Host-' if self.is_https else ''}trading_session{f'_{port}' if port else ''}"
+
+    def cookie(self, value: str, *more: str) -> str:
+        """Return what sets the session cookie; a browser that has it by TLS ends it only by what says so."""
+        secure = ("Secure",) if self.is_https else ()
+        return "; ".join(
+            (f"{self.cookie_name}={value}", "Path=/", "HttpOnly", "SameSite=Strict", *secure, *more)
+        )
 
 
 class Gate:
@@ -189,8 +203,7 @@ class Gate:
         name, role = found
         cookie = self._sessions.begin(name=name, role=role, now=self._now())
         self._log.info("signed_in", name=name, role=role.value)
-        secure = "; Secure" if self._access.is_https else ""
-        value = f"{self._access.cookie_name}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        value = self._access.cookie(cookie)
         await _start(send, 303, [(b"location", b"/"), (b"set-cookie", value.encode())])
         await send({"type": "http.response.body", "body": b""})
 
@@ -210,7 +223,7 @@ class Gate:
         if scope["method"] not in SAFE_METHODS and not self._is_origin_allowed(headers, actor):
             return problem("origin_not_allowed")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self._access.body_bytes_max:
+        if not _LENGTH.fullmatch(length) or int(length) > self._access.body_bytes_max:
             # The connection ends with it: nobody waits for the rest of such a body.
             return problem(
                 "body_too_large",
@@ -269,7 +282,7 @@ _SECURED = frozenset(name for name, _ in (*SECURITY_HEADERS, HTTPS_ONLY))
 
 def _stops_trading(scope: Scope) -> bool:
     """Say whether a change only ever stops trading: that is never held back for its number."""
-    return scope["method"] == "POST" and str(scope["path"]).endswith("/halt")
+    return scope["method"] == "POST" and scope["path"] in HALTS
 
 
 def _headers_of(scope: Scope) -> dict[str, str]:

@@ -48,25 +48,50 @@ class SecretFile:
 
     @contextmanager
     def changing(self) -> Iterator[Rows]:
-        """Give the rows to change, and keep what they are in the end; nobody else changes them meanwhile."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.path.with_name(f"{self.path.name}.lock").open("a", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """Give the rows to change, and keep what they are in the end; nobody else changes them meanwhile.
+
+        Raises `BadSetting` where that cannot be, and then keeps nothing.
+        """
+        with self._locked():
             rows = self.rows()
             before = json.dumps(rows)
             yield rows
             after = json.dumps(rows, indent=1)
             if json.dumps(rows) != before:
-                self._replace(after.encode())
+                with self._in_reach():
+                    self._replace(after.encode())
 
     @property
     def state(self) -> tuple[int, int, int] | None:
-        """Return what changes whenever the file does, `None` where there is none."""
+        """Return what changes whenever the file does, `None` where there is none; raises `BadSetting`."""
         try:
-            found = self.path.stat()
+            with self._in_reach():
+                found = self.path.stat()
         except FileNotFoundError:
             return None
         return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._in_reach():
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self.path.with_name(f"{self.path.name}.lock").open("a", encoding="utf-8")
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _in_reach(self) -> Iterator[None]:
+        """Raise `BadSetting` where the disk refuses what is done inside; that nothing is there passes."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise BadSetting(
+                f"{self.path}: cannot be reached or changed ({type(error).__name__}); "
+                "see to its folder, its lock beside it, and room on the disk"
+            ) from error
 
     def _replace(self, content: bytes) -> None:
         """Put the new content in place, whole and durable or not at all."""

@@ -383,6 +383,14 @@ def test_a_flatten_is_shown_and_then_ordered_by_its_word(console, journal, monke
     assert all({"--reason=-- out", "--as=admin program", "--yes"} <= set(words) for words in asked_of_verb)
 
 
+def test_a_flatten_for_a_reason_that_no_process_takes_is_refused(console, journal):
+    change(console, "/control/halt", {"reason": "stop"})
+    asked = {"reason": "a\0b", "book": "us_five"}
+    reply = change(console, "/control/flatten", asked, role=Role.ADMIN)
+
+    assert (reply.status, reply.json["code"]) == (400, "bad_input")
+
+
 def test_a_verb_asked_in_a_process_of_its_own_answers_or_refuses(monkeypatch, tmp_path):
     monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("TRADING_CONFIG_DIR", str(ROOT / "config"))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from console.web.gate import HALTS
 from console.web.identities import Role
 from console.web.permission import needs, roles_of
 from console.web.rates import Rate
@@ -161,6 +162,41 @@ def test_a_link_signs_a_browser_in_once(console):
     assert console.ask("GET", API, headers=cookie).status == 200
 
 
+def test_links_whose_files_cannot_be_opened_sign_nobody_in(tmp_path):
+    with console_on(tmp_path) as console:
+        code = console.links.issue(name="anna", role=Role.TRADER, now=console.clock.instant)
+        lock = console.desk.settings.profile_dir / "console" / "links.json.lock"
+        lock.unlink()
+        lock.mkdir()
+
+        assert console.ask("GET", f"{SIGN_IN_PATH}?code={code}").status == 401
+        with pytest.raises(BadSetting, match=r"links\.json: cannot be reached or changed"):
+            console.links.issue(name="anna", role=Role.TRADER, now=console.clock.instant)
+
+
+def test_tokens_whose_folder_is_none_let_nobody_in(tmp_path):
+    with console_on(tmp_path) as console:
+        headers = {"Authorization": f"Bearer {console.token(Role.ADMIN)}"}
+        folder = console.desk.settings.profile_dir / "console"
+        folder.rename(folder.with_name("elsewhere"))
+        folder.touch()
+
+        assert console.ask("GET", API, headers=headers).status == 401
+
+
+def test_over_tls_the_cookie_ends_as_it_began(tmp_path):
+    with console_on(tmp_path, origins=("https://desk.example",)) as console:
+        code = console.links.issue(name="anna", role=Role.TRADER, now=console.clock.instant)
+        ours = {"Host": "desk.example", "Origin": "https://desk.example"}
+        began = console.ask("GET", f"{SIGN_IN_PATH}?code={code}", headers=ours).headers["set-cookie"]
+        browser = {**ours, "Cookie": began.partition(";")[0]}
+        csrf = {"X-CSRF-Token": console.csrf_of(browser)}
+        ended = console.ask("POST", "/sign-out", headers={**browser, **csrf}).headers["set-cookie"]
+
+        assert began.startswith("__Host-")
+        assert set(began.split("; ")[1:]) | {"Max-Age=0"} == set(ended.split("; ")[1:])
+
+
 @pytest.mark.parametrize(("after_s", "status"), [(60, 303), (61, 401)])
 def test_a_link_is_good_for_a_minute(console, after_s, status):
     code = console.links.issue(name="anna", role=Role.TRADER, now=console.clock.instant)
@@ -249,6 +285,19 @@ def test_a_body_that_is_too_long_is_refused_by_its_head(console, claim):
     assert said.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 "))
 
 
+@pytest.mark.parametrize("claim", ["\u00b2", "9" * 5000, "+5", ""])
+def test_a_length_that_is_no_number_is_refused(console, claim):
+    async def receive():
+        raise AssertionError("no body is read")
+
+    given = {"host": f"127.0.0.1:{console.port}", "content-length": claim}
+    given["authorization"] = f"Bearer {console.token(Role.TRADER)}"
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in given.items()]
+    answers = asked_inside(console, receive, headers=headers)
+
+    assert [one["status"] for one in answers if one["type"] == "http.response.start"] == [413]
+
+
 def test_a_body_that_does_not_say_how_long_it_is_is_read_up_to_the_limit(console):
     browser = console.signed_in()
     headers = {**browser, "Transfer-Encoding": "chunked", "Content-Length": ""}
@@ -266,12 +315,15 @@ def test_a_body_that_does_not_say_how_long_it_is_is_read_up_to_the_limit(console
 def test_too_many_requests_are_told_how_long_to_wait_and_a_halt_never_is(tmp_path):
     with console_on(tmp_path, requests=Rate(burst=3, per_s=0.5)) as console:
         answers = [console.ask("GET", API, role=Role.VIEWER) for _ in range(4)]
-        halt = console.ask("POST", "/somewhere/halt", role=Role.VIEWER)
+        halts = [console.ask("POST", path, role=Role.VIEWER) for path in sorted(HALTS)]
+        other = console.ask("POST", "/somewhere/halt", role=Role.VIEWER)
 
         assert [one.status for one in answers] == [200, 200, 200, 429]
         assert answers[3].headers["retry-after"] == "3"
         assert console.ask("GET", API, role=Role.TRADER).status == 200
-        assert halt.status == 404
+        assert [one.status for one in halts] == [403, 403]
+        assert {f"POST {path}" for path in HALTS} <= set(console.app.state.roles)
+        assert other.status == 429
         console.clock.move(2)
         assert console.ask("GET", API, role=Role.VIEWER).status == 200
 
