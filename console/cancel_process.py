@@ -2,7 +2,8 @@
 
 What a halt does at the brokers, with a capability that can cancel and nothing else. It does nothing unless
 trading is halted, writes one JSON object on stdout, and ends when nothing of ours is open or on its way any
-more, or its time is over. It needs no Dagster; what it does is trading/halting.py.
+more, or its time is over. It needs no Dagster, and of the reviewed files only what names a book, its broker
+and its market: a mistake in a limit must not keep an order alive. What it does is trading/halting.py.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import dataclass, field
 
+from console.book_outlines import BookOutline
+from console.desk import Desk, open_desk
 from console.render import json_text
 from resources.profiles import Profiled
-from resources.settings import load_settings
-from trading.clock import Phase
 from trading.errors import TradingError
-from trading.halting import cancel_open_orders
+from trading.halting import CancelRound, cancel_open_orders
+from trading.journal import Journal
 
 WAIT_S = 0.2
 """How long between two looks at a broker."""
+
+NOT_LOOKED = CancelRound(problem="not looked at yet")
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +32,7 @@ def main(arguments: list[str]) -> int:
     asked = _parser().parse_args(arguments)
     try:
         done = _cancel_all(actor=asked.actor, reason=asked.reason, seconds=asked.seconds)
-    except TradingError as error:
+    except (TradingError, OSError) as error:
         sys.stdout.write(json_text({"books": [], "problem": str(error)}) + "\n")
         return 3
     sys.stdout.write(json_text({"books": done, "problem": ""}) + "\n")
@@ -35,47 +40,84 @@ def main(arguments: list[str]) -> int:
 
 
 def _cancel_all(*, actor: str, reason: str, seconds: float) -> list[dict[str, object]]:
-    profiled = Profiled(load_settings())
+    """Ask in every book once before any is waited for, then look again at what is left until time is over."""
+    desk = open_desk()
+    profiled = Profiled(desk.settings)
     with profiled.journal as journal:
         if not journal.run_control().kill_switch_on:
             return []
         ends_at = time.monotonic() + seconds
-        done = []
-        for book in profiled.lines:
-            config, calendar = profiled.books[book], profiled.calendars[book]
-            lane = profiled.settings.profile.value
-            sessions = {row.intent.session for row in journal.open_intents(account=config.account, lane=lane)}
-            if not sessions:
-                continue
-            now = profiled.clocks[book].now(max(sessions), Phase.EXECUTE)
-            canceller = profiled.cancel_only(book)
-            asked: dict[str, None] = {}
-            while True:
-                found = cancel_open_orders(
-                    journal,
-                    canceller,
-                    account=config.account,
-                    lane=lane,
-                    since=min((*calendar.before(min(sessions), 1), min(sessions))),
-                    actor=actor,
-                    reason=reason,
-                    now=now,
-                )
-                asked |= dict.fromkeys(found.asked)
-                if found.is_done or time.monotonic() >= ends_at:
-                    break
-                time.sleep(WAIT_S)
-            done.append(
-                {
-                    "book": book,
-                    "cancels_asked": list(asked),
-                    "still_open": list(found.still_open),
-                    "on_the_way": found.on_the_way,
-                    "problem": found.problem,
-                    "is_done": found.is_done,
-                }
-            )
-        return done
+        books = [
+            _Book(desk=desk, profiled=profiled, journal=journal, outline=outline, actor=actor, reason=reason)
+            for outline in desk.books.values()
+        ]
+        while True:
+            for book in books:
+                book.look()
+            if all(book.found.is_done for book in books) or time.monotonic() >= ends_at:
+                return [book.told() for book in books if book.is_known]
+            time.sleep(WAIT_S)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Book:
+    """Follow one book's cancels, look by look; what fails in one is told, and stops no other book's.
+
+    `is_known`: the journal has a session of it; before its first one nothing was sent. What its account has
+    open is asked of the broker whatever the journal says: an order may live behind an intent that has ended.
+    """
+
+    desk: Desk
+    profiled: Profiled
+    journal: Journal
+    outline: BookOutline
+    actor: str
+    reason: str
+    is_known: bool = True
+    asked: dict[str, None] = field(default_factory=dict)
+    found: CancelRound = NOT_LOOKED
+
+    def look(self) -> None:
+        """Ask for the cancel of what is open, unless the look before found nothing open any more."""
+        if self.found.is_done:
+            return
+        try:
+            self.found = self._look()
+        except (TradingError, OSError) as error:
+            self.found = CancelRound(problem=f"{self.outline.name}: {type(error).__name__}: {error}")
+        self.asked |= dict.fromkeys(self.found.asked)
+
+    def _look(self) -> CancelRound:
+        name, account = self.outline.name, self.outline.account
+        lane = self.desk.lane
+        sessions = {row.intent.session for row in self.journal.open_intents(account=account, lane=lane)}
+        if not sessions and (latest := self.desk.latest(self.outline)) is not None:
+            sessions = {latest.session}
+        self.is_known = bool(sessions)
+        if not sessions:
+            return CancelRound()
+        calendar = self.desk.calendar(self.outline)
+        return cancel_open_orders(
+            self.journal,
+            self.profiled.cancel_only(name),
+            account=account,
+            lane=lane,
+            since=min((*calendar.before(min(sessions), 1), min(sessions))),
+            actor=self.actor,
+            reason=self.reason,
+            now=self.desk.act_at(name, max(sessions)),
+        )
+
+    def told(self) -> dict[str, object]:
+        """Return what became of the book's cancels."""
+        return {
+            "book": self.outline.name,
+            "cancels_asked": list(self.asked),
+            "still_open": list(self.found.still_open),
+            "on_the_way": self.found.on_the_way,
+            "problem": self.found.problem,
+            "is_done": self.found.is_done,
+        }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.desk import Desk
-from trading.lifecycle import IntentState
-from trading.values import Slot
 
 WAIT_S_MAX = 30.0
 """How long a person waits for the cancels to be told; they go on being asked for all the same."""
@@ -37,19 +35,17 @@ class Cancels:
 NOT_NEEDED = Cancels(how="not_needed")
 
 
-def is_anything_sent(desk: Desk) -> bool:
-    """Say whether an order of ours may be at a broker, or on its way there."""
-    on_the_way = {IntentState.EXECUTING, IntentState.UNKNOWN}
-    return any(
-        row.state in on_the_way and row.intent.slot is not Slot.FLATTEN
-        for book in desk.books.values()
-        for row in desk.journal.open_intents(account=book.account, lane=desk.lane)
-    )
+def is_anything_decided(desk: Desk) -> bool:
+    """Say whether a book ever had a session, so that its account may have an order.
+
+    What is open the broker knows, and the journal need not: an order may live behind an ended intent.
+    """
+    return any(desk.latest(book) is not None for book in desk.books.values())
 
 
 def cancel_apart(desk: Desk, *, actor: str, reason: str, is_waiting: bool) -> Cancels:
     """Cancel every open order in a process of its own; without waiting, only say that it was started."""
-    if not is_anything_sent(desk):
+    if not is_anything_decided(desk):
         return NOT_NEEDED
     words = [sys.executable, "-m", "console.cancel_process", f"--actor={actor}", f"--reason={reason}"]
     process = subprocess.Popen(  # noqa: S603 - our own command; the person's words are arguments, never a shell's

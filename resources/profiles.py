@@ -38,7 +38,14 @@ from resources.notifier import Notifier, StdoutChannel, WebhookChannel
 from resources.paper_broker.broker import PaperBroker
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.reports import ReportWriter
-from resources.reviewed_config import BookLine, book_config, read_books, refuse_unknown_sections
+from resources.reviewed_config import (
+    BookLine,
+    book_config,
+    costs_of,
+    deposit_of,
+    read_books,
+    refuse_unknown_sections,
+)
 from resources.settings import Profile, Settings, load_secrets
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
@@ -194,11 +201,16 @@ class Profiled:
         return LakeLineage(lake=self.lake, assets=self._assets)
 
     @cached_property
+    def quality_limits(self) -> QualityLimits:
+        """Return the reviewed limits of quality."""
+        return load_quality_limits(self.settings.config_dir / "quality.toml")
+
+    @cached_property
     def quality(self) -> ReviewedQuality:
         """Return the rules of quality."""
         folder = self.settings.config_dir
         return ReviewedQuality(
-            limits=load_quality_limits(folder / "quality.toml"),
+            limits=self.quality_limits,
             reviewed=frozenset(release.row_id for release in load_releases(folder / "releases.toml")),
             journal=self.journal,
         )
@@ -209,7 +221,7 @@ class Profiled:
         return PerBook(
             self.lines,
             lambda book: market_of(
-                self.sources[book], calendar=self.calendars[book], limits=self.quality.limits
+                self.sources[book], calendar=self.calendars[book], limits=self.quality_limits
             ),
         )
 
@@ -223,17 +235,20 @@ class Profiled:
 
     @cached_property
     def brokers(self) -> PerBook[PaperBroker]:
-        """Return each book's broker where nobody's money moves, with a ledger of its own."""
+        """Return each book's broker where nobody's money moves, with a ledger of its own.
+
+        Of the book's line alone: a halt cancels though a file of rules or limits has a mistake.
+        """
         if self.settings.profile is Profile.LIVE:
             raise BadSetting(NO_LIVE_BROKER)
         return PerBook(
             self.lines,
             lambda book: PaperBroker(
-                self.settings.profile_dir / "paper" / f"{self.books[book].account}.db",
-                account=self.books[book].account,
-                deposit_micros=self.books[book].deposit_micros,
+                self.settings.profile_dir / "paper" / f"{self.lines[book].account}.db",
+                account=self.lines[book].account,
+                deposit_micros=deposit_of(book, self.lines[book]),
                 market=self.markets[book],
-                fill_model=self.books[book].costs,
+                fill_model=costs_of(self.lines[book]),
                 calendar=self.calendars[book],
             ),
         )

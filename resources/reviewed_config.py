@@ -232,16 +232,26 @@ def book_config(
         calendar=line.calendar,
         currency=line.currency,
         account=line.account,
-        deposit_micros=_money(line.deposit, f"books.toml [{name}] deposit"),
+        deposit_micros=deposit_of(name, line),
         source=line.source,
         first_session=first,
         last_session=last,
         rules=rules,
-        costs=FillModel(
-            slippage_bps=line.slippage_bps,
-            commission_bps=line.commission_bps,
-            participation_bps=line.participation_bps,
-        ),
+        costs=costs_of(line),
+    )
+
+
+def deposit_of(name: str, line: BookLine) -> int:
+    """Return what a book opens with, in micro-units; raises `BadSetting` where it is no amount."""
+    return _money(line.deposit, f"books.toml [{name}] deposit")
+
+
+def costs_of(line: BookLine) -> FillModel:
+    """Return what a fill costs in a book."""
+    return FillModel(
+        slippage_bps=line.slippage_bps,
+        commission_bps=line.commission_bps,
+        participation_bps=line.participation_bps,
     )
 
 
