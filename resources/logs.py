@@ -42,8 +42,10 @@ def configure_logging(
     import structlog  # noqa: PLC0415 - slow to import, see the module's docstring
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(
-        path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8", delay=True
+    file = _LogFile(
+        RotatingFileHandler(
+            path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8", delay=True
+        )
     )
     structlog.configure(
         processors=[
@@ -55,10 +57,10 @@ def configure_logging(
             structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(handler),
+        logger_factory=lambda *_: _Lines(file),
         cache_logger_on_first_use=False,
     )
-    return handler.close
+    return file.close
 
 
 def with_ids(**ids: object) -> AbstractContextManager[None]:
@@ -80,14 +82,31 @@ def starred(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     return {key: _starred_value(str(key), value) for key, value in event.items()}
 
 
-class _Lines:
-    """Hand rendered lines to a file handler, under the names by which structlog calls."""
+class _LogFile:
+    """Write lines through a file handler; a line that comes after the end leaves no file open."""
 
     def __init__(self, handler: logging.Handler) -> None:
         self._handler = handler
+        self._is_closed = False
+
+    def write(self, line: str) -> None:
+        self._handler.handle(logging.makeLogRecord({"msg": line}))
+        if self._is_closed:
+            self._handler.close()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._handler.close()
+
+
+class _Lines:
+    """Hand rendered lines to a file, under the names by which structlog calls."""
+
+    def __init__(self, file: _LogFile) -> None:
+        self._file = file
 
     def msg(self, line: str) -> None:
-        self._handler.handle(logging.makeLogRecord({"msg": line}))
+        self._file.write(line)
 
     debug = info = warning = error = critical = exception = fatal = msg
 

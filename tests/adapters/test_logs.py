@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
@@ -123,3 +124,16 @@ def test_a_full_file_makes_room_for_the_next_and_loses_no_line(tmp_path, lines, 
     assert {json.loads(line)["number"] for file in files for line in file.read_text().splitlines()} == set(
         range(12)
     )
+
+
+def test_a_line_after_the_end_is_kept_and_leaves_no_file_open(tmp_path):
+    path = tmp_path / "trading.jsonl"
+    close = configure_logging(path, now=lambda: AT)
+    log_of("graph").info("within")
+    close()
+    log_of("graph").info("after")
+    structlog.reset_defaults()
+    opened = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+
+    assert [json.loads(line)["event"] for line in path.read_text("utf-8").splitlines()] == ["within", "after"]
+    assert path not in opened

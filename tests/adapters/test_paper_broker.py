@@ -190,5 +190,7 @@ def test_a_locked_ledger_makes_a_send_unproven_and_a_question_repeatable(ledger,
 def test_a_damaged_ledger_is_named(ledger, market):
     ledger.parent.mkdir()
     ledger.write_bytes(b"no ledger " * 500)
-    with pytest.raises(BrokerUnavailable, match=r"SIM\.db: file is not a database"):
+    with pytest.raises(
+        BrokerUnavailable, match=r"SIM\.db: is damaged \(file is not a database\): keep the file"
+    ):
         opened(ledger, market)

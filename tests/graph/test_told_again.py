@@ -36,6 +36,7 @@ def test_an_order_filled_in_part_is_told_again_by_the_same_bytes(imported, desk_
         ("limits.toml", 'order_notional_max = "100000"', 'order_notional_max = "400000"'),
         ("limits.toml", 'auto_approve_notional = "80000"', 'auto_approve_notional = "400000"'),
         ("limits.toml", 'usual_order_notional = "15000"', 'usual_order_notional = "60000"'),
+        ("control.toml", 'four_eyes_notional = "95000"', 'four_eyes_notional = "400000"'),
     ):
         (config / name).write_text((config / name).read_text().replace(old, new))
     desk = desk_on(imported[0], config_dir=config, books_file=books)
