@@ -23,7 +23,7 @@ from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book, Position, opened_book
 from trading.testing import example_decision, example_intent, reconciled_term
-from trading.values import Side, Slot, Symbol
+from trading.values import Side, Slot, Symbol, canonical_json
 from trading.verdicts import Verdict
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
@@ -227,7 +227,7 @@ class Life:
                 lane=LANE,
                 account=ACCOUNT,
                 session=self.session,
-                plan="{}",
+                plan=canonical_json({"lines": [[symbol, 1, 0, 1, 1] for symbol in SYMBOLS]}),
                 actor=self._pick(["ann", "bob"]),
                 now=self.now,
             )

@@ -6,6 +6,7 @@ journal; sending is executions.py, through every guard but the kill switch. Pure
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -117,6 +118,18 @@ def plan_of(
         number=number,
         lines=lines,
     )
+
+
+def previewed_quantities(text: str) -> dict[str, int]:
+    """Return what a plan's text, as the journal keeps it, shows to be sold: shares by symbol.
+
+    A line without a price becomes no order. A text that is none of a plan shows nothing to be sold.
+    """
+    try:
+        lines = [FlattenLine(*line) for line in json.loads(text)["lines"]]
+        return {line.symbol: int(line.quantity) for line in lines if line.price_micros}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def confirmation_of(plan: FlattenPlan) -> str:

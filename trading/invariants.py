@@ -18,6 +18,7 @@ from trading.brokers import BrokerDump, BrokerFill, Holdings, differences, reque
 from trading.decisions import sent_payload_hash
 from trading.errors import BadInput
 from trading.findings import PARKED
+from trading.flattening import previewed_quantities
 from trading.guards import NAMES_SAID, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import (
@@ -1053,10 +1054,10 @@ def _books_at_open(facts: Facts) -> dict[tuple[str, str, str], _Purse]:
 def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
     """INV11: while the kill switch is on only orders of slot `flatten` are prepared.
 
-    Each of those is a sale that one named flatten ordered after its preview. None is prepared while trading
-    is paused or its account or instrument halted, and no buy while its account cools down; none is claimed
-    or prepared in an executor's term before that term is reconciled with the broker. A violation is an order
-    that got past a halt.
+    Each of those is a sale that one named flatten ordered after its preview, of no more than that showed.
+    None is prepared while trading is paused or its account or instrument halted, and no buy while its account
+    cools down; none is claimed or prepared in an executor's term before that term is reconciled with the
+    broker. A violation is an order that got past a halt.
     """
     gate, flattens = _Gate(), _Flattens()
     for event in facts.evidence.events:
@@ -1076,16 +1077,16 @@ def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
 
 @dataclass(slots=True)
 class _Flattens:
-    """Follow which flattens were previewed, and which intents each one ordered, event by event."""
+    """Follow what each flatten showed before, by symbol, and which intents it ordered, event by event."""
 
-    previewed: set[str] = field(default_factory=set)
+    previewed: dict[str, dict[str, int]] = field(default_factory=dict)
     ordered: dict[str, str] = field(default_factory=dict)
 
     def take(self, event: JournalEvent) -> Iterator[Violation]:
         """Take in a step of a flatten; report an order without its preview, its person or its reason."""
         command_id = str(event.body.get("command_id"))
         if event.kind == FLATTEN_PREVIEWED:
-            self.previewed.add(command_id)
+            self.previewed[command_id] = previewed_quantities(str(event.body.get("plan")))
             return
         if command_id not in self.previewed:
             yield Violation(INV11, command_id, f"event {event.seq}: ordered, but never previewed")
@@ -1102,7 +1103,12 @@ class _Flattens:
             return ""
         if row.intent.side is not Side.SELL:
             return "a flatten that does not reduce"
-        return "" if row.intent_id in self.ordered else "a flatten that nobody ordered"
+        if row.intent_id not in self.ordered:
+            return "a flatten that nobody ordered"
+        most = self.previewed.get(self.ordered[row.intent_id], {}).get(row.intent.symbol, 0)
+        if row.quantity > most:
+            return f"a flatten of {row.quantity} {row.intent.symbol}, of which its preview showed {most}"
+        return ""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from trading.approvals import StageRecord
 from trading.audit import instant_text
 from trading.decisions import Decision, Outcome, sent_payload_hash
 from trading.errors import BadInput, DuplicateIntent
+from trading.flattening import previewed_quantities
 from trading.journal import FlattenCommand
 from trading.lifecycle import IntentState, Stage, Step
 from trading.values import IntentId, Side, Slot, canonical_json
@@ -54,7 +55,8 @@ def check_batch(decisions: Sequence[Decision], of: Of) -> None:
 def check_flatten_batch(decisions: Sequence[Decision], command: FlattenCommand) -> None:
     """Raise `BadInput` where a decision is anything but a sale of slot `flatten` in the command's account.
 
-    A flatten reduces and does nothing else; what it would add to is not its own.
+    A flatten reduces and does nothing else; what it would add to is not its own. It sells no more of a
+    symbol than its preview showed, and in one sale.
     """
     if not decisions:
         raise BadInput(f"flatten {command.command_id}: nothing is held, so there is nothing to order")
@@ -64,6 +66,13 @@ def check_flatten_batch(decisions: Sequence[Decision], command: FlattenCommand) 
             raise BadInput(
                 f"flatten {command.command_id}: {intent.side} {intent.symbol} in slot {intent.slot} of"
                 f" {decision.account} is no sale of slot flatten in {command.account}"
+            )
+    previewed = previewed_quantities(command.plan)
+    for decision in decisions:
+        symbol, most = decision.intent.symbol, previewed.pop(decision.intent.symbol, 0)
+        if decision.quantity > most:
+            raise BadInput(
+                f"flatten {command.command_id}: {decision.quantity} {symbol}: its preview showed {most}"
             )
 
 

@@ -557,11 +557,14 @@ def test_a_named_person_ends_a_cooldown_and_what_failed_before_counts_no_more(jo
 # -------------------------------------------------------------------------------- flatten
 
 
-FLATTEN = {"book": BOOK, "lane": LANE, "account": ACCOUNT, "session": SESSION, "plan": "{}", "actor": "ann"}
+FLATTEN = {"book": BOOK, "lane": LANE, "account": ACCOUNT, "session": SESSION, "actor": "ann"} | {
+    "plan": '{"lines":[["AAPL",100,0,100,1]]}'
+}
 
 
-def flatten_decision(symbol="AAPL", *, side=Side.SELL, slot=Slot.FLATTEN):
-    return example_decision(example_intent(symbol, side=side, slot=slot), not_after=CLOSE)
+def flatten_decision(symbol="AAPL", *, side=Side.SELL, slot=Slot.FLATTEN, quantity=10, strategy="council"):
+    intent = replace(example_intent(symbol, side=side, slot=slot, quantity=quantity), strategy=strategy)
+    return example_decision(intent, not_after=CLOSE)
 
 
 def ordered(journal, *decisions, command_id="f-1", actor="bob"):
@@ -602,6 +605,26 @@ def test_a_flatten_orders_sales_of_its_own_slot_and_nothing_else(journal, decisi
     before = everything(journal)
     with pytest.raises(BadInput, match="flatten f-1"):
         ordered(journal, *([decision] if decision else []))
+
+    assert everything(journal) == before
+
+
+@pytest.mark.parametrize(
+    "decisions",
+    [
+        [flatten_decision("IBM")],
+        [flatten_decision(quantity=101)],
+        [flatten_decision(quantity=60), flatten_decision(quantity=60, strategy="again")],
+    ],
+    ids=["another symbol", "more of it", "twice"],
+)
+def test_a_flatten_sells_no_more_than_its_preview_showed(journal, decisions):
+    decided(journal)
+    journal.set_run_control(RunControlAction.HALT, actor="ann", reason="fire", now=NOW)
+    journal.preview_flatten(command_id="f-1", **FLATTEN, now=NOW)
+    before = everything(journal)
+    with pytest.raises(BadInput, match="its preview showed"):
+        ordered(journal, *decisions)
 
     assert everything(journal) == before
 

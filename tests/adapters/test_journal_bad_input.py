@@ -225,7 +225,8 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "end_cooldown": lambda _: {**WHERE, **PERSON, "now": NOW},
     "cooldowns": lambda _: {},
     "preview_flatten": lambda _: {
-        "command_id": "f-1", **OF, "account": ACCOUNT, "plan": "{}", "actor": "ann", "now": NOW
+        "command_id": "f-1", **OF, "account": ACCOUNT, "actor": "ann",
+        "plan": '{"lines":[["XOM",100,0,100,1]]}', "now": NOW
     },
     "order_flatten": lambda _: {
         "command_id": "f-1", "verdicts": [], **PERSON, "now": NOW, "decisions": [

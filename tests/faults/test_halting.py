@@ -139,7 +139,9 @@ def test_what_nobody_heard_of_is_cancelled_as_well_and_a_flatten_is_left_alone(j
     journal.set_run_control(RunControlAction.HALT, **STOP)
     sale = example_decision(example_intent("IBM", side=Side.SELL, slot=Slot.FLATTEN), not_after=CLOSE)
     of = {"command_id": "f-1", "now": NOW}
-    journal.preview_flatten(**of, **OF, account="SIM-FIVE", plan="{}", actor="ann")
+    journal.preview_flatten(
+        **of, **OF, account="SIM-FIVE", plan='{"lines":[["IBM",100,0,100,1]]}', actor="ann"
+    )
     journal.order_flatten(**of, decisions=[sale], verdicts=[], actor="ann", reason="out")
     broker.hidden = {row.client_order_id for row in journal.orders(**OF)}
     execute(journal, broker)

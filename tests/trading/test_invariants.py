@@ -662,7 +662,9 @@ def flattened(path: Path) -> Evidence:
         journal.set_run_control(RunControlAction.HALT, **said, now=NOW)
         sale = example_intent("IBM", side=Side.SELL, quantity=5, slot=Slot.FLATTEN)
         of = {"book": BOOK, "lane": LANE, "account": ACCOUNT, "session": SESSION}
-        journal.preview_flatten(command_id="f-1", **of, plan="{}", actor="bob", now=NOW)
+        journal.preview_flatten(
+            command_id="f-1", **of, plan='{"lines":[["IBM",5,0,5,1]]}', actor="bob", now=NOW
+        )
         journal.order_flatten(
             command_id="f-1",
             decisions=[example_decision(sale, not_after=CLOSE)],
@@ -699,6 +701,11 @@ def flipped(evidence: Evidence, **changes: Any) -> Evidence:
     [
         ("INV11", lambda e: with_body(e, "flatten_ordered", intents=[]), "that nobody ordered"),
         ("INV11", lambda e: with_body(e, "flatten_previewed", command_id="f-2"), "never previewed"),
+        (
+            "INV11",
+            lambda e: with_body(e, "flatten_previewed", plan='{"lines":[["IBM",4,0,4,1]]}'),
+            "of which its preview showed 4",
+        ),
         (
             "INV11",
             lambda e: with_event(e, "flatten_ordered", lambda event: event._replace(reason=" ")),
