@@ -6,9 +6,10 @@ calls the same ones in a plain loop. Live execution is executions.py; here the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import NamedTuple
 
 from trading.actions import ActionKind, CorporateAction, at_sessions, effective_in
 from trading.advice import Advice, Advisor, Ladder, NoAdvisor
@@ -17,7 +18,7 @@ from trading.books import BookConfig, Rules
 from trading.candidates import Candidate, rank_candidates, selected
 from trading.council import Vote, vote
 from trading.decisions import Decision, Outcome, decide
-from trading.guards import PASS, Market, Recent, Why
+from trading.guards import GUARDS, PASS, Market, Recent, Why
 from trading.intents import Intent, client_order_id_of, hashed
 from trading.orders import Fill
 from trading.positions import Book, Mark, book_at_open, equity_micros, opened_book, with_fill, with_fills
@@ -104,16 +105,41 @@ class Decided:
     decisions: tuple[Decision, ...]
 
 
+class RefusedAtSend(NamedTuple):
+    """Hold what one guard refused an intent for at its second look, on the open's prices."""
+
+    intent: Intent
+    guard: str
+    why: Why
+
+
+class Sent(NamedTuple):
+    """Hold what became of a session's decisions at its open: the fills, and what the second look refused."""
+
+    fills: tuple[Fill, ...]
+    refused: tuple[RefusedAtSend, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionResult:
-    """Hold a whole simulated session: what was decided, filled, and what the book is worth after."""
+    """Hold a whole simulated session: what was decided, filled, and what the book is worth after.
+
+    `opens` are the session's opening prices in micro-units, by symbol.
+    """
 
     session: date
     decided: Decided
+    opens: Mapping[Symbol, int]
     fills: tuple[Fill, ...]
+    refused: tuple[RefusedAtSend, ...]
     closing: Book
     marks: Mapping[Symbol, Mark]
     equity_micros: int
+
+    @property
+    def held(self) -> dict[Symbol, Mark]:
+        """Return the marks of what is held after the session: what the next one starts from."""
+        return {position.symbol: self.marks[position.symbol] for position in self.closing.positions}
 
 
 def last_closes(window: Window) -> dict[Symbol, int]:
@@ -323,15 +349,15 @@ def review_at_send(
     )
 
 
-def fill_decisions(
+def send_decisions(
     config: BookConfig,
     decided: Decided,
     *,
     quotes: Mapping[Symbol, Quote],
     filled_at: datetime,
     approve: bool,
-) -> tuple[Fill, ...]:
-    """Return the fills of a session's decisions at its open, each looked at again before it is sent.
+) -> Sent:
+    """Return what becomes of a session's decisions at its open, each looked at again before it is sent.
 
     `approve` says whether a person approves what waits for one. A symbol without a bar does not fill.
     """
@@ -342,6 +368,7 @@ def fill_decisions(
     opens = {symbol: quote.open_micros for symbol, quote in quotes.items()}
     accepted = {Outcome.APPROVED, Outcome.PENDING_APPROVAL} if approve else {Outcome.APPROVED}
     fills: list[Fill] = []
+    refused: list[RefusedAtSend] = []
     sent: list[Intent] = []
     for decision in decided.decisions:
         quote = quotes.get(decision.intent.symbol)
@@ -366,14 +393,20 @@ def fill_decisions(
             rules=config.rules,
             exceptions=exceptions,
         )
-        if any(why.code != PASS for why in whys):
+        stopped = [
+            RefusedAtSend(decision.intent, name, why)
+            for (name, _), why in zip(GUARDS, whys, strict=True)
+            if why.code != PASS
+        ]
+        if stopped:
+            refused += stopped
             continue
         sent.append(decision.intent)
         fill = _fill(config, decision, quote, filled_at)
         if fill is not None:
             fills.append(fill)
             book = with_fill(book, fill)
-    return tuple(fills)
+    return Sent(tuple(fills), tuple(refused))
 
 
 def _is_repeated(intent: Intent, earlier: Intent) -> bool:
@@ -432,28 +465,29 @@ def window_marks(window: Window) -> dict[Symbol, Mark]:
     }
 
 
-def run_sessions(
+def each_session(
     config: BookConfig,
     *,
     panel: Panel,
     actions: Sequence[CorporateAction],
     calendar: Calendar,
-    sessions: Sequence[date],
+    sessions: Iterable[date],
     lane: str = "replay:step",
     opening: Book | None = None,
     equities: Sequence[int] = (),
+    held: Mapping[Symbol, Mark] | None = None,
     approve: bool = False,
-) -> list[SessionResult]:
-    """Return every session of a range, each decided on the book that the one before left.
+) -> Iterator[SessionResult]:
+    """Give the sessions of a range one after the other, each decided on the book that the one before left.
 
-    `equities` are what `opening` was worth at its closes before the range, where it had any. The rules are
-    the live ones; quotes come from `panel`, whose window for a session ends before it.
+    `equities` are what `opening` was worth at its closes before the range, where it had any, and `held` the
+    marks of what it holds. The rules are the live ones; quotes come from `panel`, whose window for a session
+    ends before it.
     """
     book = opening or opened_book(currency=config.currency, deposit_micros=config.deposit_micros)
     actions = at_sessions(actions, calendar)
-    held: Mapping[Symbol, Mark] = {}
+    held = held or {}
     worth = list(equities)
-    results = []
     for session in sessions:
         window = panel.window_before(session, config.rules.window_sessions, actions=actions)
         decided = decide_session(
@@ -466,29 +500,56 @@ def run_sessions(
             equities=worth,
         )
         quotes = panel.quotes_on(session, known_at=calendar.closes_at(session))
-        fills = fill_decisions(
+        sent = send_decisions(
             config,
             decided,
             quotes={quote.symbol: quote for quote in quotes},
             filled_at=calendar.opens_at(session),
             approve=approve,
         )
-        book = with_fills(decided.proposed.at_open, fills)
+        book = with_fills(decided.proposed.at_open, sent.fills)
         earlier = {**window_marks(window), **marks_at_open(held, session=session, actions=actions)}
-        marks = marks_of(session, quotes=quotes, earlier={**fill_marks(fills), **earlier})
+        marks = marks_of(session, quotes=quotes, earlier={**fill_marks(sent.fills), **earlier})
         held = {position.symbol: marks[position.symbol] for position in book.positions}
         worth.append(equity_micros(book, {symbol: mark.price_micros for symbol, mark in held.items()}))
-        results.append(
-            SessionResult(
-                session=session,
-                decided=decided,
-                fills=fills,
-                closing=book,
-                marks=marks,
-                equity_micros=worth[-1],
-            )
+        yield SessionResult(
+            session=session,
+            decided=decided,
+            opens={quote.symbol: quote.open_micros for quote in quotes},
+            fills=sent.fills,
+            refused=sent.refused,
+            closing=book,
+            marks=marks,
+            equity_micros=worth[-1],
         )
-    return results
+
+
+def run_sessions(
+    config: BookConfig,
+    *,
+    panel: Panel,
+    actions: Sequence[CorporateAction],
+    calendar: Calendar,
+    sessions: Iterable[date],
+    lane: str = "replay:step",
+    opening: Book | None = None,
+    equities: Sequence[int] = (),
+    approve: bool = False,
+) -> list[SessionResult]:
+    """Return every session of a range; see `each_session`."""
+    return list(
+        each_session(
+            config,
+            panel=panel,
+            actions=actions,
+            calendar=calendar,
+            sessions=sessions,
+            lane=lane,
+            opening=opening,
+            equities=equities,
+            approve=approve,
+        )
+    )
 
 
 def _fill(config: BookConfig, decision: Decision, quote: Quote, filled_at: datetime) -> Fill | None:

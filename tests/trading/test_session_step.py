@@ -32,10 +32,10 @@ from trading.session import (
     SessionResult,
     decide_session,
     earlier_marks,
-    fill_decisions,
     marks_of,
     passing,
     run_sessions,
+    send_decisions,
     window_marks,
 )
 from trading.sessions import Calendar
@@ -561,13 +561,13 @@ def busy(years, side):
 def filled_with(world, result, change):
     """Fill a session's decisions again, on quotes that something happened to."""
     quotes = world.panel.quotes_on(result.session, known_at=world.calendar.closes_at(result.session))
-    return fill_decisions(
+    return send_decisions(
         world.config,
         result.decided,
         quotes={quote.symbol: changed for quote in quotes if (changed := change(quote))},
         filled_at=world.calendar.opens_at(result.session),
         approve=True,
-    )
+    ).fills
 
 
 def test_an_open_far_above_the_decisions_price_stops_a_buy_at_the_send(five, years):
