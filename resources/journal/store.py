@@ -1291,25 +1291,24 @@ class SqlJournal:
         """Store a message to people; returns whether its key was new in the channel."""
         table = schema.outbox
         with self._writing() as conn:
-            known = sa.select(table.c.outbox_id).where(
-                table.c.channel == channel, table.c.dedup_key == dedup_key
-            )
-            if conn.execute(known).first() is not None:
+            if row_of(conn, table, channel=channel, dedup_key=dedup_key) is not None:
                 return False
             outbox_id = next_number(conn, table.c.outbox_id)
-            conn.execute(
-                table.insert().values(
-                    outbox_id=outbox_id,
-                    dedup_key=dedup_key,
-                    channel=channel,
-                    severity=severity,
-                    subject=subject,
-                    body=body,
-                    status="waiting",
-                    attempts=0,
-                    created_at=instant_text(now),
-                    due_at=instant_text(now),
-                )
+            insert(
+                conn,
+                table,
+                {
+                    "outbox_id": outbox_id,
+                    "dedup_key": dedup_key,
+                    "channel": channel,
+                    "severity": severity,
+                    "subject": subject,
+                    "body": body,
+                    "status": "waiting",
+                    "attempts": 0,
+                    "created_at": instant_text(now),
+                    "due_at": instant_text(now),
+                },
             )
             self._append(
                 conn,
@@ -2122,7 +2121,8 @@ class SqlJournal:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with self._explained(), self._turns.next(), self._writer.begin() as conn:
+        # The connection is had before one's turn and given back after it, so that others wait the less.
+        with self._explained(), self._writer.connect() as conn, self._turns.next(), conn.begin():
             yield conn
 
     @contextmanager

@@ -2,14 +2,17 @@
 
 SQLite's own lock is what keeps writers apart. It lets waiting ones sleep and try again, so that whoever
 never sleeps wins each time and the others starve. Here they draw numbers, kept as locks on bytes of a file
-beside it, which the kernel gives back when a process dies. A turn is a courtesy and no promise: one that
-does not come is not waited for, and SQLite decides alone.
+beside it, which the kernel gives back when a process dies. Whoever is done wakes the next by a message to a
+socket named after its number; a message that does not come only costs the time until it looks by itself. A
+turn is a courtesy and no promise: one that does not come is not waited for, and SQLite decides alone.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import select
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOOK_EVERY_S = 0.000_2
-"""How often a waiting writer looks whether it is its turn: well below the time of one commit."""
+"""How often a writer that is not woken looks at first: well below the time of one commit."""
 
 LOOK_EVERY_S_MAX = 0.005
 
@@ -59,38 +62,67 @@ class Turns:
             # Where nothing can be written SQLite says so, with what can be done about it.
             yield
             return
-        try:
-            # Where no number can be written, as on a full disk, the one who came is let go on all the same.
-            with suppress(OSError):
-                self._wait(file)
-            yield
-        finally:
-            # Not by closing alone: a process that was forked meanwhile has the file open as well.
-            _unlock(file, first=0, count=0)
-            os.close(file)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+            mine = 0
+            try:
+                # Where no number can be written, as on a full disk, whoever came goes on all the same.
+                with suppress(OSError):
+                    mine = self._wait(file, bell)
+                yield
+            finally:
+                # Not by closing alone: a process that was forked meanwhile has the file open as well.
+                _unlock(file, first=0, count=0)
+                if mine:
+                    _ring(bell, file, mine + 1)
+                os.close(file)
 
-    def _wait(self, file: int) -> None:
+    def _wait(self, file: int, bell: socket.socket) -> int:
+        """Wait until everybody before us is done or patience is over; return our number, 0 for none."""
         until = time.monotonic() + self._patience_s
-        if not _comes(lambda: _is_locked_by_us(file, _COUNTER), until):
-            return
+        if not _comes(lambda: _is_locked_by_us(file, _COUNTER), until, time.sleep):
+            return 0
         mine = max(_last_drawn(file), self._passed) + 1
         _is_locked_by_us(file, mine)
         os.pwrite(file, _NUMBER.pack(mine), 0)
+        # Before anybody can come behind us, and before we look: no wake-up is missed.
+        with suppress(OSError):
+            bell.bind(_name_of(file, mine))
         _unlock(file, first=_COUNTER, count=1)
-        if not _comes(lambda: _is_free(file, first=self._passed + 1, past=mine), until):
+        if not _comes(
+            lambda: _is_free(file, first=self._passed + 1, past=mine), until, lambda s: _rings(bell, s)
+        ):
             # Somebody before us is stopped, or waits for one who is: not waited for a second time.
             self._passed = mine - 1
+        return mine
 
 
-def _comes(asked: Callable[[], bool], until: float) -> bool:
+def _comes(asked: Callable[[], bool], until: float, pause: Callable[[float], object]) -> bool:
     """Look until something is so, or the time has come."""
     began = time.monotonic()
     while not asked():
         now = time.monotonic()
         if now >= until:
             return False
-        time.sleep(min(max(LOOK_EVERY_S, (now - began) / 16), LOOK_EVERY_S_MAX))
+        pause(min(max(LOOK_EVERY_S, (now - began) / 16), LOOK_EVERY_S_MAX))
     return True
+
+
+def _name_of(file: int, number: int) -> bytes:
+    """Return the name of the socket of a number: one without a file, gone with whoever has it open."""
+    of = os.fstat(file)
+    return f"\0trading-turn-{of.st_dev:x}-{of.st_ino:x}-{number:x}".encode()
+
+
+def _rings(bell: socket.socket, pause_s: float) -> None:
+    """Wait for a wake-up, at most so many seconds. Who sends one is not asked: it only makes us look."""
+    if select.select([bell], [], [], pause_s)[0]:
+        bell.recv(1)
+
+
+def _ring(bell: socket.socket, file: int, number: int) -> None:
+    """Wake whoever has a number, if anybody has."""
+    with suppress(OSError):
+        bell.sendto(b"!", socket.MSG_DONTWAIT, _name_of(file, number))
 
 
 def _is_locked_by_us(file: int, byte: int) -> bool:

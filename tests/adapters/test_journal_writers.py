@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import psycopg2
 import pytest
 
 from resources.journal import database as database_module
+from resources.journal import turns as turns_module
 from resources.journal.condition import check_durable
 from resources.journal.store import SqlJournal
 from resources.journal.turns import Turns
@@ -169,6 +171,31 @@ def test_turns_come_in_the_order_in_which_they_were_asked_for(tmp_path):
         thread.join()
 
     assert said == ["a", "b", "c"]
+
+
+def test_whoever_is_done_wakes_the_next_who_would_otherwise_look_too_late(tmp_path, monkeypatch):
+    path, said = tmp_path / "journal.db", []
+    for name in ("LOOK_EVERY_S", "LOOK_EVERY_S_MAX"):
+        monkeypatch.setattr(turns_module, name, 3600)
+    with Turns(path, patience_s=60).next():
+        threads = [waiting(path, said, name) for name in "abc"]
+    for thread in threads:
+        thread.join()
+
+    assert said == ["a", "b", "c"]
+
+
+def test_who_cannot_be_woken_looks_by_itself(tmp_path, monkeypatch):
+    path, said = tmp_path / "journal.db", []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taken:
+        taken.bind(b"\0trading-turn-of-another-%d" % os.getpid())
+        monkeypatch.setattr(turns_module, "_name_of", lambda *_: taken.getsockname())
+        with Turns(path, patience_s=60).next():
+            threads = [waiting(path, said, name) for name in "ab"]
+        for thread in threads:
+            thread.join()
+
+    assert said == ["a", "b"]
 
 
 def test_the_turn_of_a_killed_process_is_over(tmp_path):
