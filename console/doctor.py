@@ -79,9 +79,22 @@ def diagnose(open_desk: Callable[[], Desk]) -> Diagnosis:
             health=Health.OK,
             found=f"profile {desk.lane}, state in {desk.settings.state_dir}",
         ),
+        *_practised(desk),
         *(check for look in LOOKS for check in _looked(look, desk)),
     ]
     return _diagnosis(checks)
+
+
+def _practised(desk: Desk) -> Iterator[Checked]:
+    """Say that the paper broker misbehaves on purpose, so that nobody takes its faults for real ones."""
+    told = desk.settings.paper_behaviour
+    if told is not None:
+        yield Checked(
+            check="paper broker",
+            health=Health.WARN,
+            found=f"misbehaves on purpose, as {told} says",
+            remedy="unset TRADING_PAPER_BEHAVIOUR when the practice is over",
+        )
 
 
 def _looked(look: Callable[[Desk], Iterator[Checked]], desk: Desk) -> list[Checked]:

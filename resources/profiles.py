@@ -35,7 +35,8 @@ from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import source_of
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
-from resources.paper_broker.broker import PaperBroker
+from resources.paper_broker.behaviour_file import load_behaviour
+from resources.paper_broker.broker import KIND, PaperBroker
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.reports import ReportWriter
 from resources.reviewed_config import (
@@ -50,6 +51,7 @@ from resources.settings import Profile, Settings, load_secrets
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
+from trading.broker_behaviour import Behaviour
 from trading.clock import Clock
 from trading.errors import BadSetting
 from trading.preflight import Denial, LiveFacts, denials
@@ -250,8 +252,15 @@ class Profiled:
                 market=self.markets[book],
                 fill_model=costs_of(self.lines[book]),
                 calendar=self.calendars[book],
+                behaviour=self.paper_behaviour,
             ),
         )
+
+    @cached_property
+    def paper_behaviour(self) -> Behaviour:
+        """Return how the paper broker behaves: kindly, unless a file says otherwise."""
+        told = self.settings.paper_behaviour
+        return KIND if told is None else load_behaviour(told)
 
     def brokers_in(self, run_tags: Mapping[str, str]) -> PerBook[Any]:
         """Return each book's broker as a run with these tags may have it.

@@ -63,6 +63,7 @@ class Settings:
     approval_mode: str = ""
     broker_account_no: str | None = None
     broker_base_url: str | None = None
+    paper_behaviour: Path | None = None
 
     @property
     def profile_dir(self) -> Path:
@@ -231,6 +232,7 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         approval_mode=values["approval_mode"] or "",
         broker_account_no=values["broker_account_no"],
         broker_base_url=values["broker_base_url"],
+        paper_behaviour=_absolute(Path(values["paper_behaviour"])) if values["paper_behaviour"] else None,
     )
 
 

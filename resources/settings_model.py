@@ -95,6 +95,11 @@ class SettingsModel(BaseSettings):
         None,
         description="Address (https) of a live broker. None by default, for the same reason.",
     )
+    paper_behaviour: str | None = Field(
+        None,
+        description="File (TOML) that tells the paper broker how to misbehave, to practise bad days; refused "
+        "in profile live. None by default: a broker that is kind.",
+    )
     webhook_url: SecretStr | None = Field(
         None,
         description="Address (http or https) that alerts are posted to; a secret. "
@@ -166,6 +171,14 @@ class SettingsModel(BaseSettings):
         if self.profile is Profile.LIVE and not self.live_allowed:
             raise ValueError(
                 f"{PREFIX}PROFILE 'live': real money also takes {PREFIX}LIVE_ALLOWED=true, set on purpose"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _live_is_no_practice(self) -> SettingsModel:
+        if self.profile is Profile.LIVE and self.paper_behaviour:
+            raise ValueError(
+                f"{PREFIX}PAPER_BEHAVIOUR {self.paper_behaviour!r}: no bad day is practised live"
             )
         return self
 

@@ -6,13 +6,17 @@ What the words mean is trading/broker_behaviour.py.
 from __future__ import annotations
 
 import tomllib
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trading.broker_behaviour import Behaviour, ReportFault, SendFault
 from trading.brokers import DedupScope
 from trading.errors import BadInput, BadSetting
+
+Word = TypeVar("Word", bound=StrEnum)
 
 ANSWERED = "answered"
 """What stands in `script` for a send that simply gets its answer."""
@@ -49,12 +53,14 @@ def behaviour_from_text(text: str) -> Behaviour:
         written = _BehaviourText.model_validate(tomllib.loads(text))
         return Behaviour(
             seed=written.seed,
-            scope=DedupScope(written.scope),
+            scope=_word("scope", written.scope, DedupScope),
             window_s=written.window_s,
-            claims=None if written.claims is None else DedupScope(written.claims),
-            script=tuple(None if word == ANSWERED else SendFault(word) for word in written.script),
-            sends={SendFault(word): chance for word, chance in written.sends.items()},
-            reports={ReportFault(word): chance for word, chance in written.reports.items()},
+            claims=None if written.claims is None else _word("claims", written.claims, DedupScope),
+            script=tuple(
+                None if word == ANSWERED else _word("script", word, SendFault) for word in written.script
+            ),
+            sends={_word("sends", word, SendFault): chance for word, chance in written.sends.items()},
+            reports={_word("reports", word, ReportFault): chance for word, chance in written.reports.items()},
             executions=written.executions,
             late_s=written.late_s,
             slow_s=written.slow_s,
@@ -65,3 +71,11 @@ def behaviour_from_text(text: str) -> Behaviour:
         raise BadInput(f"{place}: {fault['msg']}") from error
     except ValueError as error:
         raise BadInput(str(error)) from error
+
+
+def _word(key: str, word: str, known: type[Word]) -> Word:
+    """Return a word as what it means; raises `ValueError` naming those that there are."""
+    try:
+        return known(word)
+    except ValueError:
+        raise ValueError(f"{key} {word!r}: must be one of {', '.join(known)}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,7 @@ from trading.errors import BadInput, BadSetting, BrokerUnavailable, OutcomeUnkno
 from trading.orders import OrderStatus
 from trading.values import ClientOrderId
 
+ROOT = Path(__file__).resolve().parents[2]
 ALWAYS = 10_000
 AAPL = ClientOrderId("ta-AAPL")
 SOON = EARLY + timedelta(seconds=1)
@@ -311,12 +313,26 @@ def test_a_behaviour_is_written_as_text(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "is_so"),
+    [
+        ("lost_answers", lambda told: told.script == (SendFault.RESET_AFTER,)),
+        ("forgetful", lambda told: told.scope is DedupScope.NONE),
+        ("late_fills", lambda told: told.executions > 1 and ReportFault.LATE_FILLS in told.reports),
+    ],
+)
+def test_the_behaviours_in_the_box_do_what_they_are_named_for(name, is_so):
+    assert is_so(load_behaviour(ROOT / "config" / "behaviours" / f"{name}.toml"))
+
+
+@pytest.mark.parametrize(
     ("text", "names"),
     [
         ("sead = 7", "sead"),
         ('seed = "many"', "seed"),
         ('scope = "weekly"', "weekly"),
-        ('script = ["explode"]', "explode"),
+        ('script = ["explode"]', "script 'explode': must be one of slow, late, reset_before"),
+        ('claims = "always"', "claims 'always': must be one of all_time, window"),
+        ("[reports]\nlies = 1", "reports 'lies': must be one of late_fills"),
         ("[sends]\nslow = 10001", "10001"),
         ("[sends]\nslow = 6000\nlate = 6000", "12000"),
         ("[reports]\nbust = -1", "-1"),

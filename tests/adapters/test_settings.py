@@ -74,6 +74,7 @@ def test_every_setting_can_be_given(project, monkeypatch):
         "APPROVAL_MODE": "manual",
         "BROKER_ACCOUNT_NO": "7",
         "BROKER_BASE_URL": "https://broker.example",
+        "PAPER_BEHAVIOUR": "bad.toml",
     }
     for name, text in given.items():
         monkeypatch.setenv(f"TRADING_{name}", text)
@@ -81,6 +82,7 @@ def test_every_setting_can_be_given(project, monkeypatch):
     assert {name.removeprefix("TRADING_"): text for name, text in shown(load_settings()).items()} == given | {
         "CONFIG_DIR": str(project / "reviewed"),
         "BOOKS_FILE": str(project / "mine.toml"),
+        "PAPER_BEHAVIOUR": str(project / "bad.toml"),
         "LIVE_ALLOWED": "False",
         "EXECUTION_ENABLED": "False",
     }
@@ -133,6 +135,15 @@ def test_live_takes_two_settings(monkeypatch):
     monkeypatch.setenv("TRADING_LIVE_ALLOWED", "true")
 
     assert load_settings().profile is Profile.LIVE
+
+
+def test_no_bad_day_is_practised_live(monkeypatch):
+    monkeypatch.setenv("TRADING_PAPER_BEHAVIOUR", "config/behaviours/forgetful.toml")
+    assert load_settings().paper_behaviour == Path.cwd() / "config/behaviours/forgetful.toml"
+
+    monkeypatch.setenv("TRADING_PROFILE", "live")
+    monkeypatch.setenv("TRADING_LIVE_ALLOWED", "true")
+    assert "TRADING_PAPER_BEHAVIOUR" in refusal()
 
 
 def test_an_empty_variable_counts_as_not_given(monkeypatch):
