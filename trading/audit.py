@@ -162,20 +162,33 @@ def content_of(event: JournalEvent) -> dict[str, Any]:
     }
 
 
+def content_text(content: Mapping[str, Any], *, body: str) -> str:
+    """Return the canonical JSON of an event's content whose body was written already.
+
+    `content` is what the event says beside its body. Most of an event is its body, and the journal stores
+    that text for itself.
+    """
+    before = canonical_json({name: value for name, value in content.items() if name < "body"})
+    after = canonical_json({name: value for name, value in content.items() if name > "body"})
+    return f'{before[:-1]},"body":{body},{after[1:]}'
+
+
 def chained(prev_hash: str, content: Mapping[str, Any]) -> str:
     """Return the hash (SHA-256, hex) of an event's content on top of the hash before it.
 
     Raises `BadInput` for an event that no line can hold: too long, or with text that is no Unicode.
     """
+    return chained_text(prev_hash, canonical_json(content), kind=content.get("kind"))
+
+
+def chained_text(prev_hash: str, text: str, *, kind: object) -> str:
+    """Return the same of the content's canonical JSON; `kind` is how an error calls the event."""
     try:
-        written = canonical_json(content).encode()
+        written = text.encode()
     except UnicodeEncodeError as error:
-        raise BadInput(f"event {content.get('kind')}: holds text that is no Unicode: {error}") from error
+        raise BadInput(f"event {kind}: holds text that is no Unicode: {error}") from error
     if len(written) > LINE_BYTES_MAX - _HASHES_BYTES:
-        raise BadInput(
-            f"event {content.get('kind')}: {len(written)} bytes;"
-            f" a line holds {LINE_BYTES_MAX - _HASHES_BYTES}"
-        )
+        raise BadInput(f"event {kind}: {len(written)} bytes; a line holds {LINE_BYTES_MAX - _HASHES_BYTES}")
     return _hash(prev_hash, written)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from enum import StrEnum
@@ -142,19 +143,21 @@ def digest_of_text(written: str) -> str:
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _PLAIN = frozenset({str, int, bool, type(None)})
-"""The types that hold no float: most of what is written, so they are passed over without a call each."""
+"""The types that hold no float: most of what is written, so they are passed over together."""
 
 
 def _refuse_floats(value: Any) -> None:
     if isinstance(value, float):
         raise TypeError(f"float {value!r} in canonical JSON: write it as rounded text")
     if isinstance(value, dict):
-        for key, item in value.items():
-            if type(key) not in _PLAIN:
-                _refuse_floats(key)
-            if type(item) not in _PLAIN:
-                _refuse_floats(item)
+        _refuse_floats_in(value)
+        _refuse_floats_in(value.values())
     elif isinstance(value, list | tuple):
-        for item in value:
-            if type(item) not in _PLAIN:
-                _refuse_floats(item)
+        _refuse_floats_in(value)
+
+
+def _refuse_floats_in(values: Collection[Any]) -> None:
+    if not _PLAIN.issuperset(map(type, values)):
+        for value in values:
+            if type(value) not in _PLAIN:
+                _refuse_floats(value)

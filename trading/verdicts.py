@@ -415,7 +415,7 @@ def by_intent(verdicts: Iterable[Verdict]) -> dict[IntentKey, tuple[Verdict, ...
 
 def verdicts_sha(verdicts: Sequence[Verdict]) -> str:
     """Return the digest of one intent's verdicts."""
-    return digest([[str(field) for field in verdict] for verdict in verdicts])
+    return digest([[*map(str, verdict)] for verdict in verdicts])
 
 
 def funds_of(

@@ -24,6 +24,11 @@ from trading.verdicts import Verdict
 STAGE_COLUMNS = ("stage", "verdict", "policy", "detail", "actor", "approvers", "expires_at", "at")
 """What an event tells of a stage, in this order."""
 
+VERDICT_COLUMNS = (
+    "guard", "passed", "reason", "observed", "limit_value", "largest_quantity", "limits_sha"
+)  # fmt: skip
+"""What an event and a row tell of a verdict, in this order."""
+
 _OUTCOME_STATE = {
     Outcome.BLOCKED: IntentState.REJECTED,
     Outcome.VETOED: IntentState.REJECTED,
@@ -129,32 +134,29 @@ def intent_row(decision: Decision, now: datetime, *, actor: str = "") -> dict[st
     }
 
 
-def _verdict_row(verdict: Verdict, intent_id: IntentId, place: int) -> dict[str, Any]:
-    return {
-        "intent_id": intent_id,
-        "place": place,
-        "guard": verdict.guard,
-        "passed": int(verdict.passed),
-        "reason": verdict.reason,
-        "observed": verdict.observed,
-        "limit_value": verdict.limit,
-        "largest_quantity": verdict.largest_quantity,
-        "limits_sha": verdict.limits_sha,
-    }
+Told = tuple[str, int, str, int, int, int, str]
+"""A verdict as the journal keeps it: the values of `VERDICT_COLUMNS`."""
 
 
-def verdict_rows(decisions: Sequence[Decision], verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    """Return the rows of `verdicts`, numbered in the order given; raises `BadInput` on an unknown intent."""
-    by_key = {decision.intent.intent_key: decision.intent_id for decision in decisions}
-    counts = dict.fromkeys(by_key.values(), 0)
-    rows = []
-    for verdict in verdicts:
-        intent_id = by_key.get(verdict.intent_key)
-        if intent_id is None:
-            raise BadInput(f"verdict of {verdict.guard} on {verdict.symbol}: no decision on this intent")
-        rows.append(_verdict_row(verdict, intent_id, counts[intent_id]))
-        counts[intent_id] += 1
-    return rows
+def verdicts_told(decisions: Sequence[Decision], verdicts: Sequence[Verdict]) -> dict[IntentId, list[Told]]:
+    """Return each decision's verdicts, in the order given; raises `BadInput` on an unknown intent."""
+    told: dict[IntentId, list[Told]] = {decision.intent_id: [] for decision in decisions}
+    by_key = {decision.intent.intent_key: told[decision.intent_id] for decision in decisions}
+    for key, symbol, _, guard, passed, reason, observed, limit, largest, limits_sha in verdicts:
+        own = by_key.get(key)
+        if own is None:
+            raise BadInput(f"verdict of {guard} on {symbol}: no decision on this intent")
+        own.append((guard, int(passed), reason, observed, limit, largest, limits_sha))
+    return told
+
+
+def verdict_rows(told: Mapping[IntentId, Sequence[Told]]) -> list[tuple[str | int, ...]]:
+    """Return the rows of `verdicts`, numbered by intent: its id, its place, then `VERDICT_COLUMNS`."""
+    return [
+        (intent_id, place, *verdict)
+        for intent_id, verdicts in told.items()
+        for place, verdict in enumerate(verdicts)
+    ]
 
 
 def stage_row(record: StageRecord, intent_id: IntentId, place: int) -> dict[str, Any]:
@@ -185,16 +187,15 @@ def stage_rows(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
 def registration(
     decision: Decision,
     row: Mapping[str, Any],
-    verdicts: Sequence[Mapping[str, Any]],
+    verdicts: Sequence[Told],
     *,
     actor: str = "",
     flatten_command: str = "",
 ) -> Draft:
     """Return the event of a decision, with all that its row and its rows of verdicts and stages hold.
 
-    A verdict is told as a list: guard, passed, reason, observed, limit, largest quantity, limits' hash; a
-    stage of the chain as stage, verdict, policy, detail, actor, approvers, expiry, instant. What a person
-    ordered names that command.
+    A verdict is told as the list of its `VERDICT_COLUMNS`; a stage of the chain as stage, verdict, policy,
+    detail, actor, approvers, expiry, instant. What a person ordered names that command.
     """
     state = _OUTCOME_STATE[decision.outcome]
     body = step_body(None, (Step.REGISTERED, state), decision.quantity) | {
@@ -205,13 +206,7 @@ def registration(
         )
     }  # fmt: skip
     body |= {"payload": decision.intent.payload(), "outcome": decision.outcome.value}
-    body["verdicts"] = [
-        [
-            verdict["guard"], verdict["passed"], verdict["reason"], verdict["observed"],
-            verdict["limit_value"], verdict["largest_quantity"], verdict["limits_sha"],
-        ]
-        for verdict in verdicts
-    ]  # fmt: skip
+    body["verdicts"] = verdicts
     if decision.chain:
         body["chain"] = [[told[name] for name in STAGE_COLUMNS] for told in stage_rows((decision,))]
     if flatten_command:

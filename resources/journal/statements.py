@@ -70,9 +70,17 @@ def insert(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None
 
 
 def insert_all(conn: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that name the same columns."""
-    for row in rows:
-        insert(conn, table, row)
+    """Insert rows that name the same columns, by one call of the driver."""
+    if rows:
+        _run_many(conn, _insert(conn.dialect.name, table, tuple(rows[0])), rows)
+
+
+def insert_placed(
+    conn: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows that each are the values of the columns named, in this order, by one call of the driver."""
+    if rows:
+        _run_many(conn, _insert_placed(conn.dialect.name, table, columns), rows)
 
 
 def update(conn: sa.Connection, table: sa.Table, values: Mapping[str, Any], **where: str | int) -> int:
@@ -100,6 +108,12 @@ def _changed(conn: sa.Connection, text: str, bound: Mapping[str, Any]) -> int:
     changed = int(cursor.rowcount)
     cursor.close()
     return changed
+
+
+def _run_many(conn: sa.Connection, text: str, rows: Sequence[Any]) -> None:
+    cursor = conn.connection.cursor()
+    cursor.executemany(text, rows)
+    cursor.close()
 
 
 def _bind(dialect: str, name: str) -> str:
@@ -132,6 +146,12 @@ def _select_last(table: sa.Table, column: str, names: tuple[str, ...]) -> str:
 @cache
 def _insert(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> str:
     values = ", ".join(_bind(dialect, name) for name in columns)
+    return f"insert into {table.name} ({', '.join(columns)}) values ({values})"  # noqa: S608 - names of the schema
+
+
+@cache
+def _insert_placed(dialect: str, table: sa.Table, columns: tuple[str, ...]) -> str:
+    values = ", ".join("?" if dialect == SQLITE else "%s" for _ in columns)
     return f"insert into {table.name} ({', '.join(columns)}) values ({values})"  # noqa: S608 - names of the schema
 
 

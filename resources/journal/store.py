@@ -21,6 +21,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from resources.journal import records, schema
 from resources.journal.arguments import checks_arguments
 from resources.journal.batch import (
+    VERDICT_COLUMNS,
+    Told,
     check_batch,
     check_flatten_batch,
     conflict_with,
@@ -29,6 +31,7 @@ from resources.journal.batch import (
     stage_row,
     stage_rows,
     verdict_rows,
+    verdicts_told,
 )
 from resources.journal.condition import SCHEMA_REVISION, advice
 from resources.journal.database import (
@@ -67,7 +70,7 @@ from resources.journal.queries import (
     session_rows,
 )
 from resources.journal.questions import text_of
-from resources.journal.statements import asked, insert, insert_all, last_of, row_of, update
+from resources.journal.statements import asked, insert, insert_all, insert_placed, last_of, row_of, update
 from trading.approvals import (
     NOT_PENDING,
     STALE,
@@ -81,7 +84,7 @@ from trading.approvals import (
     answer_refusal,
     is_last_approval,
 )
-from trading.audit import GENESIS, chained, instant_from_text, instant_text
+from trading.audit import GENESIS, chained_text, content_text, instant_from_text, instant_text
 from trading.brokers import differences, request_payload
 from trading.control import CHANGING, controlled, cooldown_due, state_of
 from trading.control import transition as control_transition
@@ -1204,22 +1207,13 @@ class SqlJournal:
             if known is None or known["opening"] is None or known["settled_at"] is not None:
                 raise OutOfOrder(f"{command.book} {command.session}: is not an open session")
             rows = [intent_row(decision, now, actor=actor) for decision in decisions]
-            told = verdict_rows(decisions, verdicts)
-            insert_all(conn, schema.intents, rows)
-            insert_all(conn, schema.verdicts, told)
-            insert_all(conn, schema.approval_stages, stage_rows(decisions))
+            told = self._insert_decided(conn, decisions, verdicts, rows)
             ordered = {"ordered_by": actor, "reason": reason, "ordered_at": instant_text(now)}
             update(conn, schema.flatten_commands, ordered, command_id=command_id)
             body = {"command_id": command_id, "intents": [decision.intent_id for decision in decisions]}
             drafts = [Draft("flatten_ordered", *of, actor=actor, reason=reason, body=body)]
             drafts += [
-                registration(
-                    decision,
-                    row,
-                    [verdict for verdict in told if verdict["intent_id"] == decision.intent_id],
-                    actor=actor,
-                    flatten_command=command_id,
-                )
+                registration(decision, row, told[decision.intent_id], actor=actor, flatten_command=command_id)
                 for decision, row in zip(decisions, rows, strict=True)
             ]
             self._append(conn, now, *drafts)
@@ -1846,19 +1840,10 @@ class SqlJournal:
         now: datetime,
     ) -> None:
         rows = [intent_row(decision, now) for decision in decisions]
-        told = verdict_rows(decisions, verdicts)
-        if rows:
-            conn.execute(schema.intents.insert(), rows)
-        if told:
-            conn.execute(schema.verdicts.insert(), told)
-        if stages := stage_rows(decisions):
-            conn.execute(schema.approval_stages.insert(), stages)
+        told = self._insert_decided(conn, decisions, verdicts, rows)
         drafts = [Draft("decided", *of, body={"decisions_sha": decisions_sha, "intents": len(rows)})]
-        judged: dict[str, list[dict[str, Any]]] = {decision.intent_id: [] for decision in decisions}
-        for verdict in told:
-            judged[verdict["intent_id"]].append(verdict)
         drafts += [
-            registration(decision, row, judged[decision.intent_id])
+            registration(decision, row, told[decision.intent_id])
             for decision, row in zip(decisions, rows, strict=True)
         ]
         self._append(conn, now, *drafts)
@@ -1873,6 +1858,21 @@ class SqlJournal:
                 refused_reason="",
             )
         )
+
+    def _insert_decided(
+        self,
+        conn: sa.Connection,
+        decisions: Sequence[Decision],
+        verdicts: Sequence[Verdict],
+        rows: Sequence[Mapping[str, Any]],
+    ) -> dict[IntentId, list[Told]]:
+        """Insert intents with their verdicts and stages of approval; return each one's verdicts as told."""
+        told = verdicts_told(decisions, verdicts)
+        insert_all(conn, schema.intents, rows)
+        columns = ("intent_id", "place", *VERDICT_COLUMNS)
+        insert_placed(conn, schema.verdicts, columns, verdict_rows(told))
+        insert_all(conn, schema.approval_stages, stage_rows(decisions))
+        return told
 
     def _append_conflict(
         self, conn: sa.Connection, of: Of, conflict: str, body: Mapping[str, Any], *, now: datetime
@@ -2081,10 +2081,9 @@ class SqlJournal:
         for draft in drafts:
             seq += 1
             content = {"seq": seq, "at": at, **draft._asdict()}
-            hashed = chained(prev_hash, content)
-            rows.append(
-                {**content, "body": canonical_json(draft.body), "prev_hash": prev_hash, "hash": hashed}
-            )
+            body = canonical_json(draft.body)
+            hashed = chained_text(prev_hash, content_text(content, body=body), kind=draft.kind)
+            rows.append({**content, "body": body, "prev_hash": prev_hash, "hash": hashed})
             prev_hash = hashed
         insert_all(conn, schema.events, rows)
 

@@ -7,6 +7,8 @@ import hmac
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trading.audit import (
     BEGINNING,
@@ -21,6 +23,7 @@ from trading.audit import (
     checkpoint_content,
     checkpoint_of,
     content_of,
+    content_text,
     event_of_line,
     follow,
     instant_from_text,
@@ -194,6 +197,16 @@ def test_an_event_that_no_line_can_hold_is_refused():
         chained(GENESIS, {"kind": "k", "reason": "x" * LINE_BYTES_MAX})
     with pytest.raises(BadInput, match="no Unicode"):
         chained(GENESIS, {"kind": "k", "reason": "\ud800"})
+
+
+@given(
+    body=st.dictionaries(st.text(), st.lists(st.integers() | st.text() | st.booleans() | st.none())),
+    told=st.text(),
+)
+def test_an_event_whose_body_was_written_already_has_the_text_of_the_whole(body, told):
+    content = {**content_of(event_of_line(LINES[0])), "reason": told, "actor": told, "body": body}
+
+    assert content_text(content, body=canonical_json(body)) == canonical_json(content)
 
 
 def test_lines_of_text_and_of_bytes_are_verified_alike():
