@@ -86,6 +86,7 @@ class Named(NamedTuple):
     folder: int
     name: str
     file: int
+    is_folder: bool = False
 
 
 class Unnamed(NamedTuple):
@@ -223,7 +224,7 @@ class Reader:
             if _is_ignored(place.name):
                 continue
             folder, file = self._folder_of(place), self._new(place)
-            found += [Named(folder, place.name, file), Synced(folder)]
+            found += [Named(folder, place.name, file, is_folder=place.is_dir()), Synced(folder)]
             if place.is_dir():
                 self._folders.add(file)
             else:
@@ -293,7 +294,7 @@ class Reader:
         if call.startswith("mkdir"):
             file = self._new(place)
             self._folders.add(file)
-            return [Named(folder, place.name, file)]
+            return [Named(folder, place.name, file, is_folder=True)]
         if call.startswith("unlink"):
             del self._names[folder, place.name]
             return [Unnamed(folder, place.name)]
@@ -406,7 +407,7 @@ def _is_ignored(name: str) -> bool:
 # -------------------------------------------------------------------------------- replaying
 
 Image = dict[str, bytes]
-"""What is below the folder after a power loss: content by path, relative and with slashes."""
+"""What is below the folder after a power loss: content by path, relative; a folder's ends with a slash."""
 
 
 @dataclass(slots=True)
@@ -426,6 +427,7 @@ class Disk:
     _shown: dict[int, bytearray] = field(default_factory=dict)
     _elsewhere: dict[int, str] = field(default_factory=dict)
     _paths: dict[int, str] = field(default_factory=lambda: {TOP: ""})
+    _folders: set[int] = field(default_factory=set)
 
     def do(self, operation: Operation) -> None:
         """Take one operation as done."""
@@ -442,9 +444,11 @@ class Disk:
                     _apply(each, self.contents, self.names)
                     if file in self._shown:
                         self._write_out(each)
-            case Named(folder, name, file):
+            case Named(folder, name, file, is_folder):
                 path = f"{self._paths[folder]}/{name}".removeprefix("/")
                 self._paths[file] = path
+                if is_folder:
+                    self._folders.add(file)
                 if name.startswith(self.outside) and self.outside:
                     self._elsewhere[file] = path
                     self.contents[file] = bytearray()
@@ -498,8 +502,9 @@ class Disk:
             for (parent, name), file in names.items():
                 if parent != folder:
                     continue
-                if any(key[0] == file for key in names):
+                if file in self._folders:
                     below.append((file, f"{path}{name}/"))
+                    image[f"{path}{name}/"] = b""
                 else:
                     image[f"{path}{name}"] = bytes(contents.get(file, b""))
         return image
@@ -549,6 +554,9 @@ def write_image(image: Image, folder: Path) -> None:
     folder.mkdir()
     for path, content in image.items():
         place = folder / path
+        if path.endswith("/"):
+            place.mkdir(parents=True, exist_ok=True)
+            continue
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
         # Some of them are secret, and who opens them looks.
@@ -577,7 +585,7 @@ def _apply(operation: Operation, contents: dict[int, bytearray], names: dict[tup
             content = contents.setdefault(file, bytearray())
             del content[length:]
             content.extend(bytes(length - len(content)))
-        case Named(folder, name, file):
+        case Named(folder, name, file, _):
             names[folder, name] = file
         case Unnamed(folder, name):
             names.pop((folder, name), None)

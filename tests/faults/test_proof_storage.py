@@ -26,6 +26,7 @@ from proof.recording import (
     Void,
     Wrote,
     drawn,
+    write_image,
     run_traced,
     say,
     write_image,
@@ -213,10 +214,19 @@ def test_a_name_is_durable_with_its_folder_only():
 
 
 def test_a_folder_that_is_lost_takes_along_what_is_below():
-    disk = did(Named(TOP, "b", 1), Named(1, "c", 2), Wrote(2, 0, b"x"), Synced(2), Synced(1))
+    made = Named(TOP, "b", 1, is_folder=True)
+    disk = did(made, Named(1, "c", 2), Wrote(2, 0, b"x"), Synced(2), Synced(1))
 
     assert disk.image([]) == {}
-    assert disk.image(disk.waiting) == {"b/c": b"x"}
+    assert disk.image(disk.waiting) == {"b/": b"", "b/c": b"x"}
+
+
+def test_a_folder_whose_names_are_lost_is_an_empty_folder(tmp_path):
+    disk = did(Named(TOP, "b", 1, is_folder=True), Synced(TOP), Named(1, "c", 2), Wrote(2, 0, b"x"))
+    write_image(disk.image([]), tmp_path / "image")
+
+    assert (tmp_path / "image" / "b").is_dir()
+    assert list((tmp_path / "image" / "b").iterdir()) == []
 
 
 def test_a_cut_a_removal_and_a_renaming_may_be_lost():
