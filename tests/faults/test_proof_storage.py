@@ -26,7 +26,6 @@ from proof.recording import (
     Void,
     Wrote,
     drawn,
-    write_image,
     run_traced,
     say,
     write_image,
@@ -150,9 +149,10 @@ def test_what_is_replayed_is_what_the_process_left(tmp_path):
     image = disk.image(disk.waiting)
 
     assert Said(b"lived") in operations
-    left = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    assert set(image) == {path for path in left if not path.endswith((".lock", "-shm", "-turns"))}
-    assert {path: left[path].read_bytes() for path in image} == image
+    places = [path for path in folder.rglob("*") if not path.name.endswith((".lock", "-shm", "-turns"))]
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in places if path.is_file()}
+    folders = {f"{path.relative_to(folder)}/": b"" for path in places if path.is_dir()}
+    assert image == files | folders
 
 
 @needs_strace
@@ -189,9 +189,10 @@ def test_a_fault_is_met_by_its_own_call_on_its_own_file_alone(tmp_path):
 
 
 def test_a_folder_that_is_there_is_held_with_all_it_has(tmp_path):
-    write_image({"a": b"1", "b/c": b"2"}, tmp_path / "folder")
+    held = {"a": b"1", "b/": b"", "b/c": b"2"}
+    write_image(held, tmp_path / "folder")
 
-    assert did(*Reader(tmp_path / "folder").held()).image([]) == {"a": b"1", "b/c": b"2"}
+    assert did(*Reader(tmp_path / "folder").held()).image([]) == held
 
 
 # -------------------------------------------------------------------------------- a disk
