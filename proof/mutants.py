@@ -1,4 +1,4 @@
-"""Mutation of the guards and the protocol's pure part: each change fails a fast test, or is known and why.
+"""Mutation of guards, run control and the pure protocol: each change fails a fast test, or is known and why.
 
 `make mutants` runs mutmut by `[tool.mutmut]` of pyproject.toml and holds what survived against SURVIVORS.
 """

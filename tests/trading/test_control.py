@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -94,6 +95,46 @@ def test_what_is_switched_is_what_the_table_allows_and_what_stood_beneath_shows_
     if action in {RunControlAction.DEGRADE, RunControlAction.RESTORE}:
         stop = ("kill_switch_on", "paused", "actor", "reason", "changed_at")
         assert [getattr(after, name) for name in stop] == [getattr(control, name) for name in stop]
+
+
+STOPPED = RunControl(
+    kill_switch_on=False,
+    paused=True,
+    actor="bob",
+    reason="before",
+    changed_at=NOW - timedelta(hours=1),
+    is_degraded=True,
+    degraded_by="carl",
+    degraded_reason="thin",
+)
+STOPPING = {"actor": "ann", "reason": "why", "changed_at": NOW}
+LOWERING = {"degraded_by": "ann", "degraded_reason": "why"}
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "changed"),
+    [
+        (STOPPED, RunControlAction.HALT, {"kill_switch_on": True, "paused": False, **STOPPING}),
+        (UNTOUCHED, RunControlAction.HALT, {"kill_switch_on": True, **STOPPING}),
+        (STOPPED, RunControlAction.PAUSE, STOPPING),
+        (UNTOUCHED, RunControlAction.PAUSE, {"paused": True, **STOPPING}),
+        (STOPPED, RunControlAction.RESUME, {"paused": False, **STOPPING}),
+        (
+            replace(STOPPED, kill_switch_on=True),
+            RunControlAction.RESUME,
+            {"kill_switch_on": False, "paused": False, **STOPPING},
+        ),
+        (STOPPED, RunControlAction.DEGRADE, LOWERING),
+        (UNTOUCHED, RunControlAction.DEGRADE, {"is_degraded": True, **LOWERING}),
+        (STOPPED, RunControlAction.RESTORE, {"is_degraded": False, **LOWERING}),
+        (STOPPED, RunControlAction.CANCEL, {}),
+        (UNTOUCHED, RunControlAction.RETRY, {}),
+        (UNTOUCHED, RunControlAction.COOL, {}),
+        (replace(STOPPED, kill_switch_on=True), RunControlAction.FLATTEN, {}),
+    ],
+)
+def test_an_action_switches_its_own_and_says_who_and_why_and_when(before, action, changed):
+    assert controlled(before, action, **SAID) == replace(before, **changed)
 
 
 @given(control=controls)
