@@ -107,6 +107,7 @@ CONFIG_FILES = (
     "control.toml",
     "rules.toml",
     "strategies.toml",
+    "promotion.toml",
     "quality.toml",
     "releases.toml",
 )

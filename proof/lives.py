@@ -12,17 +12,19 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import TypedDict, TypeVar
 
+from resources.evidence_ledger import EvidenceLedger
 from resources.journal.store import SqlJournal
 from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.decisions import Outcome
 from trading.errors import TradingError
+from trading.evidence_ledger import drafts_of_run
 from trading.guards import BPS, GUARDS, NO_LIMIT, PASS, QUOTE_STALE, SYMBOL_CAP_EXCEEDED, Why
 from trading.intents import Intent
 from trading.journal import CancelKind, CooldownRules, JournalIntent, JournalOrder, RunControlAction
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book, Position, opened_book
-from trading.testing import example_decision, example_intent, reconciled_term
+from trading.testing import example_decision, example_intent, example_run, reconciled_term
 from trading.values import Side, Slot, Symbol, canonical_json
 from trading.verdicts import Verdict
 
@@ -36,6 +38,9 @@ OPENED = Book(
     positions=tuple(Position(symbol, 1_000, 10**12) for symbol in SYMBOLS),
 )
 One = TypeVar("One")
+
+DEEDS_BETWEEN_FILINGS = 150
+"""How often evidence is filed; every second filing is of a run that is there already."""
 
 WORDS = ("", "wie besprochen", "“quoted” \\ and\n\tbroken", "日本", "\x7f\x00", "🙂 \u2028", "=1+1")
 """Texts that people write: each must come back as it was."""
@@ -58,9 +63,14 @@ class Life:
         self.session = FIRST
         self.now = datetime.combine(FIRST, time(12, 0), tzinfo=UTC)
         self.counted = 0
+        self.deeds = 0
 
     def step(self) -> None:
         """Do one deed; a refusal is part of life."""
+        self.deeds += 1
+        if self.deeds % DEEDS_BETWEEN_FILINGS == 0:
+            # Beside the others, and not among them: it takes nothing from the chances of what money is about.
+            self._file_evidence()
         self.now += timedelta(seconds=self.rng.choice([0, 1, 1, 60]), microseconds=self.rng.choice([0, 7]))
         deeds = [self._an_intent, self._a_person, self._a_message, self._a_session]
         deed = self.rng.choices(deeds, [14, 1, 2, 2])[0]
@@ -163,6 +173,13 @@ class Life:
         self.now = datetime.combine(self.session, time(12, 0), tzinfo=UTC)
 
     # ---------------------------------------------------------------------------- people, messages
+
+    def _file_evidence(self) -> None:
+        run = example_run(
+            name=f"run {self.deeds // (2 * DEEDS_BETWEEN_FILINGS)}",
+            made_at=datetime.combine(FIRST, time(12), tzinfo=UTC),
+        )
+        EvidenceLedger(self.journal).file(drafts_of_run(run), actor="ann", now=self.now)
 
     def _a_person(self) -> None:
         deed = self.rng.randint(0, 9)

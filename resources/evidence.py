@@ -33,6 +33,7 @@ QUESTION_OF = {
     "cooldowns": "find_cooldowns",
     "deliveries": "find_all_deliveries",
     "endorsements": "find_all_endorsements",
+    "evidence": "find_all_evidence",
     "executors": "find_all_executors",
     "fills": "find_all_fills",
     "flatten_commands": "find_all_flattens",

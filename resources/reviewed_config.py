@@ -21,9 +21,11 @@ from trading.books import BookConfig, Rules
 from trading.candidates import ScannerRules
 from trading.council import CouncilRules
 from trading.errors import BadInput, BadSetting
+from trading.evidence_ledger import Recording
 from trading.guards import BPS
 from trading.journal import CooldownRules
 from trading.limits import Change, Limits, Override, Restriction
+from trading.promotion import Thresholds
 from trading.quality import SYMBOL_PATTERN
 from trading.quotes import MarketData
 from trading.sessions import Calendar
@@ -187,6 +189,23 @@ class _Control(_Line):
     failures_max: int = Field(gt=0)
     failures_window_s: int = Field(gt=0)
     cooldown_s: int = Field(gt=0)
+
+
+class _Promotion(_Line):
+    sessions_min: int = Field(gt=0)
+    fills_min: int = Field(gt=0)
+    folds_min: int = Field(gt=0)
+    age_days_max: int = Field(gt=0)
+    lag_days_max: int = Field(ge=0)
+    net_return_min: float = Field(ge=0)
+    deflated_sharpe_min: float = Field(gt=0.5, lt=1)
+    overfitting_max: float = Field(ge=0, lt=0.5)
+    drawdown_max: float = Field(gt=0, lt=1)
+    fold_wins_min: float = Field(gt=0, le=1)
+    stresses: tuple[str, ...]
+    stress_survivors_min: int = Field(gt=0)
+    window_sessions: int = Field(gt=0)
+    windows: int = Field(gt=0)
 
 
 def read_books(path: Path) -> dict[str, BookLine]:
@@ -395,6 +414,25 @@ def read_control(book: str, path: Path) -> tuple[ApprovalPolicy, CooldownRules]:
         failures_max=line.failures_max, window_s=line.failures_window_s, cooldown_s=line.cooldown_s
     )
     return policy, cooldown
+
+
+def read_promotion(book: str, path: Path, *, books: Collection[str]) -> tuple[Thresholds, Recording]:
+    """Return what evidence has to reach in a book, and which windows need a record.
+
+    Raises `BadSetting` where thresholds contradict each other, or a section is of none of `books`.
+    """
+    content = _toml(path)
+    if "default" not in content:
+        raise BadSetting(f"{path}: no [default]; without it nothing could be promoted")
+    for name in content:
+        if name not in {"default", *books}:
+            raise BadSetting(f"{path} [{name}]: nothing reads it; known are default, {', '.join(books)}")
+    line = _parsed(_Promotion, path, _part(content, path, "default"), _part(content, path, book))
+    recording = Recording(line.window_sessions, line.windows)
+    try:
+        return Thresholds(**line.model_dump(exclude={"window_sessions", "windows"})), recording
+    except ValueError as error:
+        raise BadSetting(f"{path} [{book}]: {error}") from error
 
 
 def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None:

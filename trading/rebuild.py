@@ -16,6 +16,7 @@ from typing import Any
 from trading.approvals import StageVerdict
 from trading.audit import instant_text
 from trading.errors import BadInput
+from trading.evidence_ledger import rows_of_filing
 from trading.journal import PREPARED, JournalEvent
 from trading.lifecycle import Event, IntentState, Place, Refusal, Step, transition
 from trading.orders import OrderStatus
@@ -35,6 +36,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "cooldowns": ("account", "lane"),
     "deliveries": ("outbox_id", "attempt"),
     "endorsements": ("nonce",),
+    "evidence": ("seq",),
     "executors": ("account", "lane"),
     "fills": ("execution_id",),
     "flatten_commands": ("command_id",),
@@ -260,6 +262,11 @@ class _State:
                     "released_at": at,
                 }
                 self.add("quote_releases", release)
+            case "evidence_filed":
+                for filed in rows_of_filing(
+                    event.body["rows"], prev_hash=event.body["after"], actor=event.actor, at=at
+                ):
+                    self.add("evidence", dict(filed._asdict()))
             case "message_queued" | "messages_leased" | "message_tried":
                 self._take_message(event, at)
             case _:

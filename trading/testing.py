@@ -27,6 +27,7 @@ from trading.brokers import (
 )
 from trading.decisions import Decision, Outcome
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
+from trading.evidence_ledger import Bound, Candidate, Fold, Run, RunStatus, Stress, Subject, replay_sha_of
 from trading.intents import Intent, hashed, intent_id_of
 from trading.journal import Journal
 from trading.limits import Limits
@@ -447,4 +448,76 @@ def example_decision(
         verdicts_sha="verdicts",
         limits_sha="limits",
         inputs_sha="inputs",
+    )
+
+
+def example_subject(**changes: str) -> Subject:
+    """Return what evidence is about, with changes by name."""
+    subject = Subject(
+        strategy="momentum",
+        strategy_version="1",
+        book="us_five",
+        data_set_sha="data",
+        costs_sha="costs",
+        rules_sha="rules",
+        code_sha="code",
+    )
+    return replace(subject, **changes)
+
+
+def example_run(
+    *,
+    name: str = "thirteen years",
+    subject: Subject | None = None,
+    made_at: datetime = datetime(2013, 3, 1, 22, tzinfo=UTC),
+    **of_candidate: Any,
+) -> Run:
+    """Return a run that every shipped threshold lets pass, its candidate changed by name."""
+    about = example_subject() if subject is None else subject
+    bound = Bound(subject=about, replay_sha=replay_sha_of(about, "replay"), made_at=made_at)
+    folds = tuple(
+        Fold(
+            number=number,
+            train_first=date(2000 + number, 1, 3),
+            train_last=date(2004 + number, 12, 30),
+            test_first=date(2005 + number, 1, 10),
+            test_last=date(2005 + number, 12, 30),
+            bound=bound,
+            metrics={"net_return": 0.01 * number - 0.01, "sharpe": 0.5},
+        )
+        for number in range(1, 7)
+    )
+    stresses = tuple(
+        Stress(
+            name=scenario,
+            bound=replace(bound, replay_sha=replay_sha_of(about, scenario)),
+            metrics={"net_return": gained},
+        )
+        for scenario, gained in (
+            ("costs", 0.3), ("spread", 0.35), ("volatility", 0.2), ("liquidity", 0.1), ("halt", -0.05),
+        )
+    )  # fmt: skip
+    candidate = Candidate(
+        name="as configured",
+        parameters={"lookback": 126},
+        bound=bound,
+        sessions=3_270,
+        fills=812,
+        equity_levels=3_100,
+        metrics={
+            "net_return": 0.42,
+            "deflated_sharpe": 0.97,
+            "overfitting_probability": 0.1,
+            "max_drawdown": 0.18,
+        },
+        folds=folds,
+        stresses=stresses,
+    )
+    return Run(
+        name=name,
+        bound=bound,
+        first=date(2000, 3, 1),
+        last=date(2013, 3, 1),
+        status=RunStatus.COMPLETED,
+        candidates=(replace(candidate, **of_candidate),),
     )

@@ -401,6 +401,31 @@ busts = Table(
     UniqueConstraint("takes_back"),
 )
 
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("candidate_id", Text, nullable=False),
+    Column("strategy", Text, nullable=False),
+    Column("book", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("filed_at", Text, nullable=False),
+    Column("prev_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    UniqueConstraint("digest"),
+    UniqueConstraint("prev_hash"),
+    UniqueConstraint("hash"),
+    CheckConstraint("seq >= 1 and actor <> ''", name="filed"),
+    CheckConstraint("kind in ('run', 'candidate', 'fold', 'stress', 'promotion')", name="kind"),
+    CheckConstraint("(kind = 'promotion') = (run_id = '')", name="run"),
+    CheckConstraint("(kind in ('candidate', 'fold', 'stress')) = (candidate_id <> '')", name="candidate"),
+    Index(None, "run_id"),
+)
+
 executors = Table(
     "executors",
     metadata,

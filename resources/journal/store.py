@@ -7,7 +7,7 @@ compare and set, append the event with its hash, commit. Not here: how rows read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -1541,6 +1541,12 @@ class SqlJournal:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
         with self._reading() as conn:
             return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
+
+    @contextmanager
+    def appending(self, now: datetime) -> Iterator[tuple[sa.Connection, Callable[[Draft], None]]]:
+        """Give a transaction and what appends an event in it: for tables with a module of their own."""
+        with self._writing() as conn:
+            yield conn, lambda draft: self._append(conn, now, draft)
 
     # ---------------------------------------------------------------------------- one step of an intent
 

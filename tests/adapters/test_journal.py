@@ -1532,7 +1532,7 @@ def test_a_journal_of_a_newer_version_is_refused(database):
             use()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
 def test_a_journal_of_an_older_version_is_brought_up_to_date_with_all_it_holds(new_database, revision):
     database = new_database(is_blank=True)
     with database.engine().begin() as conn:

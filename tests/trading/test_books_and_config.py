@@ -12,6 +12,7 @@ from resources.reviewed_config import (
     book_config,
     read_books,
     read_limits,
+    read_promotion,
     read_rules,
     read_strategies,
     refuse_unknown_sections,
@@ -435,3 +436,36 @@ def test_an_account_names_files_and_so_holds_no_slash(tmp_path):
     path.write_text(BOOKS.replace("SIM-MINE", "SIM/MINE"))
     with pytest.raises(BadSetting, match=r"\[mine\] account = 'SIM/MINE': must hold no /"):
         read_books(path)
+
+
+def test_the_shipped_thresholds_are_good_and_a_books_own_override_them(config_dir, tmp_path):
+    shipped = config_dir / "promotion.toml"
+    thresholds, recording = read_promotion("us_five", shipped, books=["us_five"])
+    assert thresholds.stress_survivors_min < len(thresholds.stresses)
+    assert recording.windows > 0
+
+    path = tmp_path / "promotion.toml"
+    path.write_text(shipped.read_text("utf-8") + "\n[us_five]\ndrawdown_max = 0.1\n", "utf-8")
+    stricter, _ = read_promotion("us_five", path, books=["us_five", "us_wide"])
+    assert stricter == replace(thresholds, drawdown_max=0.1)
+    assert stricter.sha() != thresholds.sha()
+    assert read_promotion("us_wide", path, books=["us_five", "us_wide"])[0] == thresholds
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("[us_five]\nfolds_min = 1\n", r"\[us_five\]: folds_min = 1: one fold shows nothing"),
+        ("[us_five]\nstress_survivors_min = 9\n", "no more than there are"),
+        ("[us_five]\noverfitting_max = 0.5\n", r"\[us_five\] overfitting_max = 0.5: .*less than 0.5"),
+        ("[us_five]\ndrawdown_max = nan\n", r"\[us_five\] drawdown_max = nan: "),
+        ("[us_five]\nnet_return = 1\n", r"\[us_five\] net_return = 1: Extra inputs"),
+        ("[us_fife]\nfills_min = 1\n", r"\[us_fife\]: nothing reads it; known are default, us_five"),
+    ],
+)
+def test_thresholds_that_contradict_themselves_refuse_to_load(config_dir, tmp_path, added, told):
+    path = tmp_path / "promotion.toml"
+    path.write_text((config_dir / "promotion.toml").read_text("utf-8") + added, "utf-8")
+
+    with pytest.raises(BadSetting, match=told):
+        read_promotion("us_five", path, books=["us_five"])
