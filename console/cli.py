@@ -19,6 +19,7 @@ from console.verbs import (
     deciding,
     ordering,
     reading,
+    replaying,
     running,
     stopping,
     storing,
@@ -50,7 +51,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for verbs in (reading, ordering, verifying, deciding, stopping, running, storing, admitting):
+    for verbs in (reading, ordering, verifying, deciding, stopping, running, replaying, storing, admitting):
         verbs.add_to(app)
     return app
 

@@ -81,6 +81,23 @@ class LakePointers:
         named = [folder.partition("/") for folder in self._files.below(book, POINTER)]
         return [(asset, unquote(partition)) for asset, _, partition in named]
 
+    def document(self, path: str) -> dict[str, Any] | None:
+        """Return a JSON file by its place below the root, `None` where there is none.
+
+        Raises `LakeError` where it cannot be read.
+        """
+        try:
+            found: dict[str, Any] = json.loads(self._files.read(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise LakeError(f"{self.root}/{path}: cannot be read ({error})") from error
+        return found
+
+    def folders_with(self, folder: str, name: str) -> list[str]:
+        """Return the direct subfolders of one that hold a file of that name, ascending."""
+        return self._files.folders_with(folder, name)
+
     def fault_of(self, book: str, asset: str, partition: str) -> str:
         """Return how a table is not what its pointer names, empty where it is."""
         try:

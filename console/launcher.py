@@ -11,7 +11,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ import dagster as dg
 from sqlalchemy.exc import DatabaseError
 
 from console.serving import address, dagster_home, launch_job, serving_port
+from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
 from resources.profiles import Profiled
 from resources.settings import Settings, load_settings
@@ -36,13 +37,17 @@ from trading.errors import (
 from trading.flattening import FlattenPlan, confirmation_of, flatten_decisions
 from trading.journal import RunControlAction, is_finished
 from trading.lifecycle import IntentState, Refusal
-from trading.values import Slot
+from trading.replay import Asked, config_of, request_of, sessions_of
+from trading.values import Slot, amount_from_micros
 from trading_assets.definitions import definitions_of, graph_of
 from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
 from trading_assets.stage import CARRIED_BY_TAG
 from trading_assets.tables import ROW_TYPES
 
 DEMO_SESSIONS = 20
+
+SECONDS = "seconds, "
+"""How metadata that tells seconds begins."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """Run configuration that keeps a run's own log off the terminal; Dagster stores every event all the same."""
@@ -67,6 +72,16 @@ class Launched(NamedTuple):
     run_id: str
     success: bool
     message: str
+
+
+class ReplayRun(NamedTuple):
+    """Hold how a replay's run went; `seconds` are what its parts took, empty where it did not end well."""
+
+    name: str
+    run_id: str
+    success: bool
+    message: str
+    seconds: dict[str, float]
 
 
 class Launcher:
@@ -263,6 +278,28 @@ class Launcher:
                 journal.cancel(row.intent_id, version=row.version, actor=actor, reason=reason, now=now)
         return self.run_job(book, "carry", session, tags={CARRIED_BY_TAG: f"{actor}: {reason}"})
 
+    def replay(self, book: str, name: str, asked: Asked) -> ReplayRun:
+        """Replay a range of a book in this process, under a name or one that tells what it is.
+
+        Raises `BadInput` before anything runs for what cannot be replayed, or a name that is taken.
+        """
+        config = self.profiled.books[book]
+        request = request_of(asked, config, name=name)
+        sessions_of(request, config, self.profiled.calendars[book])
+        config_of(request, config)
+        self.profiled.replay_stores[book].refuse_taken(request)
+        graph = graph_of(self.profiled, book)
+        self.instance.add_dynamic_partitions(str(graph.replay_names.name), [request.name])
+        job = self.definitions.resolve_job_def(job_name(book, "replay"))
+        result = self._execute(
+            job,
+            partition_key=request.name,
+            tags={REPLAY_TAG: request.name},
+            run_config={"ops": {f"{book}__replays": {"config": _replay_config(asked)}}},
+        )
+        _, message = _first_failure(result)
+        return ReplayRun(request.name, result.run_id, result.success, message, _seconds_told(result))
+
     def run_demo(self, progress: Progress) -> list[RunResult]:
         """Run the last 20 sessions of `us_five` whole, and decide and execute today's of `us_wide`.
 
@@ -331,7 +368,9 @@ class Launcher:
         days = self.profiled.calendars[book].between(first, last)
         return sum(self.profiled.lake.require((book, asset), day.isoformat()).rows for day in days)
 
-    def _execute(self, job: dg.JobDefinition, **of_run: Any) -> dg.ExecuteInProcessResult:
+    def _execute(
+        self, job: dg.JobDefinition, *, run_config: Mapping[str, Any] | None = None, **of_run: Any
+    ) -> dg.ExecuteInProcessResult:
         """Run a job here; raises `RecordsUnavailable` where Dagster cannot keep its records of it.
 
         A run that the keyboard ended raises `KeyboardInterrupt`, as anything else it ends does.
@@ -339,7 +378,10 @@ class Launcher:
         try:
             with contextlib.redirect_stdout(_Told(self._progress)):
                 result = job.execute_in_process(
-                    instance=self.instance, raise_on_error=False, run_config=QUIET, **of_run
+                    instance=self.instance,
+                    raise_on_error=False,
+                    run_config={**QUIET, **(run_config or {})},
+                    **of_run,
                 )
         except (DatabaseError, OSError) as error:
             raise RecordsUnavailable(
@@ -396,6 +438,34 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
         if event.is_step_failure:
             return str(event.step_key), _closed_checks(result) or _one_line(event)
     return "", ""
+
+
+def _replay_config(asked: Asked) -> dict[str, Any]:
+    """Return what is asked of a replay as its asset's configuration."""
+    told: dict[str, Any] = {
+        "first_session": str(asked.first_session or ""),
+        "last_session": str(asked.last_session or ""),
+        "strategies": list(asked.strategies),
+        "deposit": "" if asked.deposit_micros is None else str(amount_from_micros(asked.deposit_micros)),
+        "approve": asked.approve,
+        "light": asked.light,
+    }
+    costs = ("slippage_bps", "commission_bps", "participation_bps")
+    return told | {name: cost for name in costs if (cost := getattr(asked, name)) is not None}
+
+
+def _seconds_told(result: dg.ExecuteInProcessResult) -> dict[str, float]:
+    """Return the seconds that a materialization of a run tells, by what took them."""
+    told: dict[str, float] = {}
+    for event in result.all_events:
+        if event.is_step_materialization:
+            metadata = event.step_materialization_data.materialization.metadata
+            told |= {
+                name.removeprefix(SECONDS): float(str(value.value))
+                for name, value in metadata.items()
+                if name.startswith(SECONDS)
+            }
+    return told
 
 
 def _is_interrupt(event: dg.DagsterEvent) -> bool:

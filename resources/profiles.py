@@ -35,9 +35,11 @@ from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import source_of
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
+from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
 from resources.paper_broker.broker import KIND, PaperBroker
 from resources.quality_rules import load_quality_limits, load_releases
+from resources.replay_files import ReplayFiles
 from resources.reports import ReportWriter
 from resources.reviewed_config import (
     BookLine,
@@ -216,6 +218,28 @@ class Profiled:
             reviewed=frozenset(release.row_id for release in load_releases(folder / "releases.toml")),
             journal=self.journal,
         )
+
+    @cached_property
+    def data_sets(self) -> PerBook[BookDataSets]:
+        """Return what each book's replays read."""
+        return PerBook(
+            self.lines,
+            lambda book: BookDataSets(
+                config=self.books[book],
+                calendar=self.calendars[book],
+                source=self.sources[book],
+                quality=self.quality,
+                accepted=self.accepted_quotes[book],
+                imported_actions=self.action_history[book],
+                lake=self.lake,
+                panels=PanelFolder(self.settings.profile_dir / "panels"),
+            ),
+        )
+
+    @cached_property
+    def replay_stores(self) -> PerBook[ReplayFiles]:
+        """Return where each book's replays are kept."""
+        return PerBook(self.lines, lambda book: ReplayFiles(self.settings.lake_root, book=book))
 
     @cached_property
     def markets(self) -> PerBook[SimulatedMarket]:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from jobs.flatten_job import flatten_job
 from jobs.reconcile_job import reconcile_job
+from jobs.replay_job import replay_job
 from jobs.session_jobs import book_jobs
 from resources.journal.store import SqlJournal
 from resources.lake.io_manager import LakeIOManager
@@ -36,7 +37,9 @@ def definitions_of(settings: Settings) -> dg.Definitions:
         assets=[one for one in everything if not isinstance(one, dg.AssetChecksDefinition)],
         asset_checks=[one for one in everything if isinstance(one, dg.AssetChecksDefinition)],
         jobs=[
-            job for graph in graphs for job in (*book_jobs(graph), reconcile_job(graph), flatten_job(graph))
+            job
+            for graph in graphs
+            for job in (*book_jobs(graph), reconcile_job(graph), flatten_job(graph), replay_job(graph))
         ],
         schedules=[one for graph in graphs for one in book_schedules(graph, is_simulated=is_simulated)],
         sensors=[
@@ -86,6 +89,8 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "action_history": lambda: profiled.action_history,
         "report_writer": lambda: profiled.report_writer,
         "tables": lambda: profiled.lineage,
+        "data_sets": lambda: profiled.data_sets,
+        "replay_stores": lambda: profiled.replay_stores,
     }
     return {
         "io_manager": dg.IOManagerDefinition(

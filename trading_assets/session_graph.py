@@ -25,6 +25,7 @@ from trading_assets.stages.metrics import metrics_stage
 from trading_assets.stages.opening_book import opening_book_stage
 from trading_assets.stages.order_status import order_status_stage
 from trading_assets.stages.positions import positions_stage
+from trading_assets.stages.replays import replays_stage
 from trading_assets.stages.verdicts import verdicts_stage
 
 STAGES = (
@@ -43,8 +44,9 @@ STAGES = (
     metrics_stage,
     alerts_stage,
     daily_report_stage,
+    replays_stage,
 )
-"""Every stage, in the order in which a session passes them."""
+"""Every stage, in the order in which a session passes them; what goes over many sessions stands last."""
 
 WEEKENDS = "0 0 * * 0,6"
 

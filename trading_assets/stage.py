@@ -86,6 +86,11 @@ class BookGraph:
         """Return the book's name: the prefix of its asset keys."""
         return self.config.name
 
+    @property
+    def replay_names(self) -> dg.DynamicPartitionsDefinition:
+        """Return the partitions of replays: one a name, added when somebody asks for it."""
+        return dg.DynamicPartitionsDefinition(name=f"{self.config.name}__replays")
+
     def key(self, asset: str) -> dg.AssetKey:
         """Return the key of one of the book's assets."""
         return dg.AssetKey([self.config.name, asset])

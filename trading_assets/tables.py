@@ -13,6 +13,7 @@ from trading.metrics import MetricRow
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import BookRow
 from trading.quotes import Quarantined, Quote
+from trading.replaying import ReplayFile
 from trading.reporting import ReportFile
 from trading.verdicts import Verdict
 
@@ -33,15 +34,17 @@ ROW_TYPES: dict[str, type[Any]] = {
     "metrics": MetricRow,
     "alerts": AlertRow,
     "daily_report": ReportFile,
+    "replays": ReplayFile,
 }
 
 REMEDIES = {
     "corporate_actions": "trading quotes import --book {book}",
     "market_quotes": "trading quotes import --book {book} --through {partition}",
     "quarantined_quotes": "trading quotes import --book {book} --through {partition}",
+    "replays": "trading replay --book {book} --name {partition}",
 } | {
     name: "trading run-once --book {book} --session {partition}"
     for name in ROW_TYPES
-    if name not in {"corporate_actions", "market_quotes", "quarantined_quotes"}
+    if name not in {"corporate_actions", "market_quotes", "quarantined_quotes", "replays"}
 }
 """The command that makes a missing table."""

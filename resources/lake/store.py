@@ -111,10 +111,7 @@ class Lake:
 
     def __init__(self, root: str | Path | UPath) -> None:
         self.root = UPath(root)
-        local = self.root.protocol in {"", "file", "local"}
-        self._files: Files = (
-            LocalFiles(Path(self.root.path)) if local else StoredObjects(self.root.fs, self.root.path)
-        )
+        self._files = files_under(self.root)
 
     def write(
         self,
@@ -131,7 +128,7 @@ class Lake:
         nothing at all. Raises `LakeError` where it cannot be written: then nothing was changed.
         """
         folder = _folder(asset, partition)
-        content = _encoded(table)
+        content = parquet_bytes(table)
         version = Version(
             sha=hashlib.sha256(content).hexdigest(),
             rows=table.num_rows,
@@ -251,7 +248,7 @@ class Lake:
 
     def sha_of(self, row_type: type[Row], rows: Iterable[Row]) -> str:
         """Return the content hash that rows would be stored under, without storing them."""
-        return hashlib.sha256(_encoded(table_of(row_type, rows))).hexdigest()
+        return hashlib.sha256(parquet_bytes(table_of(row_type, rows))).hexdigest()
 
     def _put_unless_there(self, folder: str, sha: str, content: bytes) -> bool:
         """Put a file under its hash; one that is there but altered is healed. Say whether it was put."""
@@ -275,7 +272,14 @@ class Lake:
             ) from error
 
 
-def _encoded(table: pa.Table) -> bytes:
+def files_under(root: UPath) -> Files:
+    """Return where bytes are kept under a folder of this machine or in an object store."""
+    if root.protocol in {"", "file", "local"}:
+        return LocalFiles(Path(root.path))
+    return StoredObjects(root.fs, root.path)
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
     """Return a table as Parquet bytes that depend on its rows alone.
 
     One row group, no dictionaries, no statistics, no schema of Arrow's or pandas' beside Parquet's own:

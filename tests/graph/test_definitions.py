@@ -85,10 +85,13 @@ def test_every_role_has_an_asset(nodes):
     assert {node.group_name for node in nodes.values()} == ROLES
 
 
-def test_every_asset_but_the_actions_has_one_partition_a_session(nodes):
+def test_every_asset_but_the_actions_and_the_replays_has_one_partition_a_session(nodes):
     for name, node in nodes.items():
         if name.endswith("/corporate_actions"):
             assert node.partitions_def is None
+        elif name.endswith("/replays"):
+            book = name.split("/")[0]
+            assert node.partitions_def == dg.DynamicPartitionsDefinition(name=f"{book}__replays")
         else:
             keys = node.partitions_def.get_partition_keys()
             assert "2010-07-05" not in keys, f"{name}: a holiday is no session"
@@ -153,7 +156,9 @@ def test_a_job_selects_its_stages_and_their_checks_in_one_process(definitions, b
 
 
 def test_the_session_job_passes_every_stage_of_a_session(definitions):
-    assert assets_of(job_of(definitions, "us_five", "session")) == set(FLOW) - {"corporate_actions"}
+    over_many = {"corporate_actions", "replays"}
+
+    assert assets_of(job_of(definitions, "us_five", "session")) == set(FLOW) - over_many
 
 
 def test_the_gates_block_and_nothing_else_does(definitions):

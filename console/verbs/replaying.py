@@ -1,0 +1,292 @@
+"""The verbs of replays: replay a range, list what was replayed, show one.
+
+Running is console/launcher.py; what is shown is read by console/replays.py from the files of a replay.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from datetime import date
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.desk import open_desk
+from console.exit_codes import ExitCode
+from console.render import counted, money, pairs, table
+from console.verbs.options import READING, RUNNING, BookOption, JsonOption, OneBookOption, show, tell
+from console.verbs.teaching import help_of
+from trading.errors import BadInput
+from trading.values import micros_from_text
+
+if TYPE_CHECKING:
+    from console.book_outlines import BookOutline
+    from console.replays import ReplayView
+
+BARS = "▁▂▃▄▅▆▇█"
+RANGE_RULE = "write FIRST..LAST, each as YYYY, YYYY-MM or YYYY-MM-DD, e.g. 2003-01..2012-12"
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of a replay.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command line."""
+    app.command(help=help_of(replay), rich_help_panel=RUNNING)(replay)
+    listed = typer.Typer(help=help_of(replays), invoke_without_command=True)
+    listed.callback(help=help_of(replays))(replays)
+    listed.command("show", help=help_of(replays_show))(replays_show)
+    app.add_typer(listed, name="replays", rich_help_panel=READING)
+
+
+def replay(
+    *,
+    sessions: Annotated[
+        str,
+        typer.Argument(
+            metavar="[FIRST..LAST]",
+            help="The range: years, months or sessions, e.g. 2003-01..2012-12; all data when left out.",
+            show_default=False,
+        ),
+    ] = "",
+    book: OneBookOption = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name", metavar="NAME", help="What it is kept under; told from the request if left out."
+        ),
+    ] = "",
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strategy",
+            metavar="NAME[:KEY=VALUE,…]",
+            help="A strategy that votes, with parameters that differ; again for more. "
+            "The configured ones when left out.",
+        ),
+    ] = None,
+    deposit: Annotated[
+        str,
+        typer.Option("--deposit", metavar="AMOUNT", help="What the book opens with; its own if left out."),
+    ] = "",
+    slippage_bps: Annotated[
+        int | None, typer.Option("--slippage-bps", metavar="N", help="Basis points that a price is worse.")
+    ] = None,
+    commission_bps: Annotated[
+        int | None, typer.Option("--commission-bps", metavar="N", help="Basis points of the notional.")
+    ] = None,
+    participation_bps: Annotated[
+        int | None,
+        typer.Option(
+            "--participation-bps", metavar="N", help="The share of a session's volume that may fill."
+        ),
+    ] = None,
+    approve: Annotated[
+        bool,
+        typer.Option("--approve/--no-approve", help="Whether whoever is asked for an approval gives it."),
+    ] = True,
+    light: Annotated[
+        bool, typer.Option("--light", help="Keep sessions and fills only: for trying many, not for evidence.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a range of sessions by the live rules, and keep all that they decided. It sends nothing.
+
+    Every intent, verdict, refusal, fill, position and mark is kept as a table of each year. One that was
+    interrupted keeps the years that were done: the same command goes on from there, to the same bytes.
+
+    trading replay 2012-01..2012-06 --book us_five
+    trading replay 2012 --book us_five --strategy momentum:lookback=60,skip=5 --name quicker
+    Exit codes: 0 done, 1 the run or a check failed, 2 the range, the book or the name is wrong,
+    130 interrupted.
+    """
+    began = perf_counter()
+    desk = open_desk()
+    outline = desk.one(book)
+    micros = micros_from_text(deposit) if deposit else None
+    first, last = _range(sessions, outline)
+    from console.launcher import open_launcher
+    from console.replays import replay_of
+    from trading.replay import Asked
+
+    run = open_launcher().replay(
+        outline.name,
+        name,
+        Asked(
+            first_session=first,
+            last_session=last,
+            strategies=tuple(strategy or ()),
+            deposit_micros=micros,
+            slippage_bps=slippage_bps,
+            commission_bps=commission_bps,
+            participation_bps=participation_bps,
+            approve=approve,
+            light=light,
+        ),
+    )
+    if not run.success:
+        tell(f"{outline.name} replay {run.name} FAILED: {run.message}")
+        raise typer.Exit(ExitCode.FAILED)
+    found = replay_of(open_desk(), run.name, book=outline.name)
+    whole = perf_counter() - began
+    seconds = {**run.seconds, "dagster": whole - sum(run.seconds.values()), "whole": whole}
+    told = {name: round(value, 3) for name, value in seconds.items()}
+    view = {"replay": found, "run_id": run.run_id, "seconds": told}
+    show(view, lambda _: f"{_replay_text(found)}\n{_seconds_text(told)}", as_json=as_json, code=_code(found))
+
+
+def replays(context: typer.Context, *, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """List the replays that there are: range, strategies, what came of them. `show` tells one in full.
+
+    trading replays
+    trading replays --book us_five --json
+    Exit codes: 0 done.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from console.replays import replays_of
+
+    desk = open_desk()
+    found = tuple(view for outline in desk.chosen(book) for view in replays_of(desk, outline))
+    show({"replays": found}, lambda _: _list_text(found), as_json=as_json)
+
+
+def replays_show(*, name: NameArgument, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """Show one replay: its years, its equity, what was refused and why, its checks and where its tables are.
+
+    trading replays show NAME
+    Exit codes: 0 done, 1 one of its checks failed, 2 no such replay.
+    """
+    from console.replays import replay_of
+
+    found = replay_of(open_desk(), name, book=book)
+    show(found, _replay_text, as_json=as_json, code=_code(found))
+
+
+def _code(view: ReplayView) -> ExitCode:
+    checks = view.summary.get("checks", {})
+    is_light = view.request.get("light", False)
+    return ExitCode.DONE if is_light or all(checks.values()) else ExitCode.FAILED
+
+
+def _range(text: str, book: BookOutline) -> tuple[date | None, date | None]:
+    """Return the first and last day of a range; a year or month that the data begins or ends in is cut there.
+
+    A range of one part is that year, month or day.
+    """
+    if not text:
+        return None, None
+    begin, dots, end = text.partition("..")
+    first, last = _period(begin, text), _period(end if dots else begin, text)
+    return _within(first, book)[0], _within(last, book)[1]
+
+
+def _within(period: tuple[date, date], book: BookOutline) -> tuple[date, date]:
+    first, last = period
+    if first == last:
+        return period
+    if book.first_session is not None and first < book.first_session <= last:
+        first = book.first_session
+    if book.last_session is not None and first <= book.last_session < last:
+        last = book.last_session
+    return first, last
+
+
+def _period(text: str, whole: str) -> tuple[date, date]:
+    parts = text.strip().split("-")
+    try:
+        numbers = [int(part) for part in parts]
+        if len(numbers) == 1:
+            return date(numbers[0], 1, 1), date(numbers[0], 12, 31)
+        year, month = numbers[:2]
+        if len(numbers) == 2:  # noqa: PLR2004 - a year and a month
+            return date(year, month, 1), date(year, month, monthrange(year, month)[1])
+        day = date.fromisoformat(text.strip())
+    except (ValueError, IndexError) as error:
+        raise BadInput(f"range {whole!r}: {text!r} is no year, month or day; {RANGE_RULE}") from error
+    return day, day
+
+
+def _list_text(views: tuple[ReplayView, ...]) -> str:
+    if not views:
+        return "no replay yet\nnext:\n  trading replay 2012-01..2012-06 --book us_five"
+    rows = [
+        (
+            view.name,
+            view.book,
+            f"{view.request['first_session']}..{view.request['last_session']}",
+            ", ".join(view.request["strategies"]) or "as configured",
+            "whole" if view.is_whole else "unfinished",
+            money(view.summary.get("closing_micros"), view.summary.get("currency", "")),
+        )
+        for view in views
+    ]
+    listed = table(("name", "book", "sessions", "strategies", "state", "equity"), rows)
+    return f"{listed}\nnext:\n  trading replays show {views[-1].name}"
+
+
+def _replay_text(view: ReplayView) -> str:
+    summary, request = view.summary, view.request
+    asked = f"{view.book} {request['first_session']}..{request['last_session']}"
+    if not view.is_whole:
+        return f"{view.name}: {asked} has not come to its end\nnext:\n  run the same `trading replay` again"
+    currency = summary["currency"]
+    rows = [
+        (
+            str(year["year"]),
+            year["sessions"],
+            money(year["closing_micros"]),
+            f"{float(year['return_ratio']):.2%}",
+            f"{float(year['drawdown_ratio']):.2%}",
+            year["fills"],
+            year["blocked"],
+            money(year["traded_micros"]),
+            money(year["commission_micros"] + year["slippage_micros"]),
+            money(year["dividend_micros"]),
+        )
+        for year in summary["years"]
+    ]
+    headers = (
+        "year",
+        "sessions",
+        "equity",
+        "return",
+        "drawdown",
+        "fills",
+        "blocked",
+        "traded",
+        "costs",
+        "dividends",
+    )
+    failed = [name for name, passed in summary["checks"].items() if not passed]
+    rows_kept = sum(summary["rows"].values())
+    heads = {
+        "replay": f"{view.name}: {asked}, {counted(summary['sessions'], 'session')}",
+        "strategies": ", ".join(request["strategies"]) or "as configured",
+        "equity": f"{money(summary['opening_micros'])} → {money(summary['closing_micros'], currency)}",
+        "": _bars([micros for _, micros in summary["equity"]]),
+        "refused": "; ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
+        or "nothing",
+        "checks": _checks_text(summary["checks"], failed, is_light=request["light"]),
+        "tables": f"{rows_kept:,} rows in {view.folder}",
+    }
+    return f"{pairs(heads)}\n\n{table(headers, rows)}"
+
+
+def _checks_text(checks: dict[str, bool], failed: list[str], *, is_light: bool) -> str:
+    held = f"{len(checks) - len(failed)} of {len(checks)} held"
+    if not failed:
+        return held
+    return f"{held}; {'no data for' if is_light else 'FAILED:'} {', '.join(failed)}"
+
+
+def _bars(micros: list[int]) -> str:
+    low, high = min(micros), max(micros)
+    if high == low:
+        return BARS[0] * len(micros)
+    return "".join(BARS[(one - low) * (len(BARS) - 1) // (high - low)] for one in micros)
+
+
+def _seconds_text(seconds: dict[str, Any]) -> str:
+    told = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "whole")
+    return f"\n{seconds['whole']:.1f} seconds in all: {told}\nnext:\n  trading replays"

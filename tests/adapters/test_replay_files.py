@@ -1,0 +1,243 @@
+"""Replays as they are kept: gone on with after an end at any point, the same bytes whoever makes them.
+
+On four months of `us_five` over a turn of the year, judged from the source. What the tables mean is tested in
+tests/trading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from resources.profiles import Profiled
+from tests.graph.desk import CONFIG, settings_in
+from trading.errors import BadInput, LakeError
+from trading.replay import Asked, request_of
+from trading.replaying import run_replay
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST, LAST = date(2012, 11, 1), date(2013, 2, 1)
+ASKED = Asked(first_session=FIRST, last_session=LAST)
+
+ONE_BOOK = """
+[us_five]
+title = "Five names from April 2012"
+source = "bokeh_stocks"
+calendar = "XNYS"
+currency = "USD"
+account = "SIM-FIVE"
+deposit = "1000000"
+first_session = 2012-04-02
+last_session = 2013-03-01
+slippage_bps = 5
+commission_bps = 1
+participation_bps = 500
+"""
+
+
+class Stopped(KeyboardInterrupt):
+    """Stand for a person's Ctrl-C."""
+
+
+class House:
+    """Run replays on a folder of this test."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        books = folder / "books.toml"
+        books.write_text(ONE_BOOK, encoding="utf-8")
+        self.profiled = Profiled(settings_in(folder / "state", config_dir=CONFIG, books_file=books))
+        self.config = self.profiled.books["us_five"]
+        self.root = Path(self.profiled.settings.lake_root)
+        self.told: list[str] = []
+
+    def run(self, *, name="months", asked=ASKED, tell=None):
+        return run_replay(
+            self.config,
+            request_of(asked, self.config, name=name),
+            data_sets=self.profiled.data_sets["us_five"],
+            calendar=self.profiled.calendars["us_five"],
+            store=self.profiled.replay_stores["us_five"],
+            tell=tell or self.told.append,
+            clock=perf_counter,
+        )
+
+    def bytes_of(self) -> dict[str, str]:
+        """Give the digest of every file of replays by its place below the lake."""
+        return {
+            path.relative_to(self.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file()
+        }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Give a house in which one replay ran to its end, and that: to look at, not to change."""
+    house = House(tmp_path_factory.mktemp("undisturbed"))
+    return house, house.run()
+
+
+def stop_after(chunks):
+    """Give what interrupts a replay when it tells of a chunk."""
+    seen = []
+
+    def tell(line):
+        seen.append(line)
+        if len(seen) == chunks:
+            raise Stopped
+
+    return tell
+
+
+def test_every_table_of_every_year_is_a_file_that_the_manifest_names_by_its_hash(undisturbed):
+    house, finished = undisturbed
+    files = house.bytes_of()
+
+    assert {(file.table, file.chunk) for file in finished.files} == {
+        (table, year) for table in finished.replayed.tables for year in ("2012", "2013")
+    }
+    assert all(files[file.path] == file.sha for file in finished.files)
+    assert sum(file.rows for file in finished.files if file.table == "sessions") == 63
+    folder = f"us_five/replays/months/{finished.replay_sha[:16]}"
+    manifest = json.loads((house.root / folder / "manifest.json").read_text())
+    assert manifest["replay_sha"] == finished.replay_sha
+    assert manifest["summary"]["checks"] == dict.fromkeys(manifest["summary"]["checks"], True)
+    assert len(house.told) == 2
+
+
+def test_what_was_kept_is_read_back_as_it_was(undisturbed):
+    house, finished = undisturbed
+
+    manifest, replayed = house.profiled.replay_stores["us_five"].read(finished.files)
+
+    assert manifest["data_sha"] == finished.data.sha
+    for name, table in finished.replayed.tables.items():
+        for column, values in table.items():
+            assert (replayed[name][column] == values).all()
+
+
+def test_a_replay_that_was_stopped_goes_on_from_its_last_whole_year_to_the_same_bytes(tmp_path, undisturbed):
+    house = House(tmp_path)
+    with pytest.raises(Stopped):
+        house.run(tell=stop_after(1))
+    before = house.bytes_of()
+    assert not [path for path in before if path.endswith("manifest.json")]
+
+    finished = house.run()
+
+    assert (finished.kept_chunks, finished.chunks) == (1, 2)
+    assert house.told[0].endswith("2012 kept already")
+    assert house.bytes_of() == undisturbed[0].bytes_of()
+    assert before.items() <= house.bytes_of().items()
+
+
+def test_a_replay_again_computes_nothing_and_changes_nothing(tmp_path, undisturbed):
+    house = House(tmp_path)
+    house.run()
+    files = house.bytes_of()
+
+    again = house.run()
+
+    assert again.kept_chunks == again.chunks
+    assert house.bytes_of() == files
+
+
+@pytest.mark.parametrize("harm", ["altered", "missing"])
+def test_a_year_whose_file_is_not_what_it_was_is_made_again(tmp_path, undisturbed, harm):
+    house = House(tmp_path)
+    finished = house.run()
+    fills = house.root / next(file.path for file in finished.files if file.table == "fills")
+    if harm == "missing":
+        fills.unlink()
+    else:
+        fills.write_bytes(fills.read_bytes()[:-1] + b"!")
+    store = house.profiled.replay_stores["us_five"]
+    with pytest.raises(LakeError, match=r"fills/2012\.parquet"):
+        store.read(finished.files)
+
+    again = house.run()
+
+    assert again.kept_chunks == 1
+    assert house.bytes_of() == undisturbed[0].bytes_of()
+
+
+def test_a_name_is_one_requests(tmp_path):
+    house = House(tmp_path)
+    house.run()
+
+    with pytest.raises(BadInput, match=r"replay months: the name is another request's, with last_session"):
+        house.run(asked=Asked(first_session=FIRST, last_session=date(2013, 1, 31)))
+
+
+def test_other_code_makes_another_replay_beside_the_old_one(tmp_path):
+    house = House(tmp_path)
+    first = house.run()
+    house.profiled.replay_stores["us_five"].code_sha = "edited"
+
+    second = house.run()
+
+    assert second.kept_chunks == 0
+    assert second.replay_sha != first.replay_sha
+    assert (house.root / first.files[0].path).is_file()
+
+
+def test_a_kept_panel_that_was_altered_is_not_used(tmp_path):
+    house = House(tmp_path)
+    house.run()
+    (panel,) = (house.profiled.settings.profile_dir / "panels").iterdir()
+    closes = bytearray((panel / "close.npy").read_bytes())
+    closes[-3] ^= 1
+    (panel / "close.npy").write_bytes(closes)
+
+    with pytest.raises(LakeError, match=r"close\.npy is not what panel\.json says, so it is not used"):
+        house.run(name="again")
+
+
+def test_a_panel_is_made_once_and_again_where_its_source_is_judged_otherwise(tmp_path):
+    house = House(tmp_path)
+    house.run()
+    panels = house.profiled.settings.profile_dir / "panels"
+    (panel,) = panels.iterdir()
+    made = (panel / "close.npy").stat().st_mtime_ns
+
+    house.run(name="again")
+    assert (panel / "close.npy").stat().st_mtime_ns == made
+    house.profiled.quality = type(house.profiled.quality)(
+        limits=house.profiled.quality_limits, reviewed=frozenset({"0123"}), journal=house.profiled.journal
+    )
+    del house.profiled.data_sets
+    house.run(name="released")
+    assert len(list(panels.iterdir())) == 2
+
+
+FILES_OF_A_RUN = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.adapters.test_replay_files import House
+house = House(Path(sys.argv[2]))
+house.run()
+print(sorted(house.bytes_of().items()))
+"""
+
+
+@pytest.mark.parametrize(("seed", "zone"), [("1", "Asia/Tokyo"), ("2", "America/New_York")])
+def test_the_bytes_depend_on_no_seed_of_hashes_and_no_time_zone(tmp_path, undisturbed, seed, zone):
+    told = subprocess.run(
+        [sys.executable, "-c", FILES_OF_A_RUN, str(ROOT), str(tmp_path)],
+        env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+
+    assert told.strip() == str(sorted(undisturbed[0].bytes_of().items()))

@@ -1,0 +1,110 @@
+"""What is told of a replay on one page: its years, and why what was refused was.
+
+Scores with their formulas are scorecard.py; the tables themselves are replayed.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trading.replayed import Replayed
+
+EQUITIES_TOLD = 60
+"""So many closes show the line of a replay; the table of sessions has them all."""
+
+
+class Year(NamedTuple):
+    """Hold one calendar year of a replay. Money in micro-units, ratios as parts of one.
+
+    `return_ratio` is closing over opening less one. `drawdown_ratio` is the deepest fall under the highest
+    close since the year's opening, that opening included: at least 0.
+    """
+
+    year: int
+    sessions: int
+    opening_micros: int
+    closing_micros: int
+    return_ratio: float
+    drawdown_ratio: float
+    fills: int
+    blocked: int
+    traded_micros: int
+    commission_micros: int
+    slippage_micros: int
+    dividend_micros: int
+
+
+def years_of(replayed: Replayed) -> tuple[Year, ...]:
+    """Return the calendar years of a replay, ascending; none for a replay without sessions."""
+    table = replayed["sessions"]
+    in_year = table["session"].astype("datetime64[Y]").astype(np.int64) + 1970
+    opening_micros, found = replayed.opening_micros, []
+    for year in np.unique(in_year).tolist():
+        rows = in_year == year
+        equity = table["equity_micros"][rows]
+        path = np.concatenate([[opening_micros], equity]).astype(np.float64)
+        peaks = np.maximum.accumulate(path)
+        closing_micros = int(equity[-1])
+        totals = {
+            name: int(table[name][rows].sum())
+            for name in (
+                "fills",
+                "blocked",
+                "traded_micros",
+                "commission_micros",
+                "slippage_micros",
+                "dividend_micros",
+            )
+        }
+        found.append(
+            Year(
+                year=year,
+                sessions=int(rows.sum()),
+                opening_micros=opening_micros,
+                closing_micros=closing_micros,
+                return_ratio=closing_micros / opening_micros - 1,
+                drawdown_ratio=float(np.max(1 - path / peaks)),
+                **totals,
+            )
+        )
+        opening_micros = closing_micros
+    return tuple(found)
+
+
+def reasons_of(replayed: Replayed) -> tuple[tuple[str, int], ...]:
+    """Return how often each reason stands among the refusals, the most frequent first."""
+    counts = Counter(replayed["refusals"]["reason"].tolist())
+    return tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return up to `most` places among `count`, evenly, the first and the last among them."""
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()))
+
+
+def summary_of(replayed: Replayed) -> dict[str, Any]:
+    """Return what is told of a replay as plain JSON values, ratios as texts of six decimals."""
+    days, equity = replayed["sessions"]["session"], replayed["sessions"]["equity_micros"]
+    return {
+        "book": replayed.book,
+        "currency": replayed.currency,
+        "sessions": len(days),
+        "first_session": str(days[0]) if len(days) else "",
+        "last_session": str(days[-1]) if len(days) else "",
+        "opening_micros": replayed.opening_micros,
+        "closing_micros": int(equity[-1]) if len(days) else replayed.opening_micros,
+        "rows": {name: len(table["session"]) for name, table in replayed.tables.items()},
+        "equity": [[str(days[at]), int(equity[at])] for at in _spread(len(days), EQUITIES_TOLD)],
+        "reasons": dict(reasons_of(replayed)),
+        "years": [
+            {
+                **year._asdict(),
+                "return_ratio": f"{year.return_ratio:.6f}",
+                "drawdown_ratio": f"{year.drawdown_ratio:.6f}",
+            }
+            for year in years_of(replayed)
+        ],
+    }
