@@ -23,6 +23,7 @@ from console.verbs import (
     running,
     stopping,
     storing,
+    sweeping,
     verifying,
 )
 from trading.errors import TradingError
@@ -51,7 +52,18 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for verbs in (reading, ordering, verifying, deciding, stopping, running, replaying, storing, admitting):
+    for verbs in (
+        reading,
+        ordering,
+        verifying,
+        deciding,
+        stopping,
+        running,
+        replaying,
+        sweeping,
+        storing,
+        admitting,
+    ):
         verbs.add_to(app)
     return app
 

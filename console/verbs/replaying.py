@@ -104,7 +104,7 @@ def replay(
     desk = open_desk()
     outline = desk.one(book)
     micros = micros_from_text(deposit) if deposit else None
-    first, last = _range(sessions, outline)
+    first, last = range_of(sessions, outline)
     from console.launcher import open_launcher
     from console.replays import replay_of
     from trading.replay import Asked
@@ -169,7 +169,7 @@ def _code(view: ReplayView) -> ExitCode:
     return ExitCode.DONE if is_light or all(checks.values()) else ExitCode.FAILED
 
 
-def _range(text: str, book: BookOutline) -> tuple[date | None, date | None]:
+def range_of(text: str, book: BookOutline) -> tuple[date | None, date | None]:
     """Return the first and last day of a range; a year or month that the data begins or ends in is cut there.
 
     A range of one part is that year, month or day.

@@ -1,0 +1,72 @@
+"""Sweeps over processes: equal to one process, kept as they come, and gone on with."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+
+from resources.profiles import Profiled
+from resources.settings import load_settings
+from resources.sweeping import VariantFiles, run_variants, swept_book
+from trading.errors import BadSetting
+from trading.replay import Asked, request_of
+from trading.sweeps import axis_of, variants_of
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    """Give the books of the box in a state folder of this file's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRADING_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield Profiled(load_settings())
+
+
+def variants_with(profiled, grid, *, last=date(2012, 11, 30)):
+    base = request_of(
+        Asked(first_session=date(2012, 10, 1), last_session=last, light=True),
+        profiled.books["us_five"],
+        name="sweep",
+    )
+    return variants_of(base, axes=[axis_of(grid)], councils=(), configured=["mean_reversion", "momentum"])
+
+
+def run(profiled, variants, folder, *, workers=1):
+    told: list[int] = []
+    outcomes = run_variants(
+        variants,
+        swept_book(profiled, variants),
+        files=VariantFiles(folder),
+        workers=workers,
+        tell=lambda _, outcome: told.append(outcome.variant.number),
+    )
+    return outcomes, told
+
+
+def test_processes_beside_each_other_find_what_one_finds(profiled, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(profiled.settings.state_dir))
+    variants = variants_with(profiled, "momentum.lookback=40,80")
+    alone, _ = run(profiled, variants, tmp_path / "alone")
+    beside, _ = run(profiled, variants, tmp_path / "beside", workers=2)
+
+    assert [one.measures for one in alone] == [one.measures for one in beside]
+    assert all(np.array_equal(a.returns, b.returns) for a, b in zip(alone, beside, strict=True))
+    assert alone[0].measures["sharpe"] != alone[1].measures["sharpe"]
+
+
+def test_what_was_tried_is_not_tried_again_and_what_is_torn_is(profiled, tmp_path):
+    first, _ = run(profiled, variants_with(profiled, "momentum.lookback=40,80"), tmp_path)
+    wider = variants_with(profiled, "momentum.lookback=40,80,100")
+    (tmp_path / f"{first[1].replay_sha}.npy").write_bytes(b"\x93NUMPY")
+    second, told = run(profiled, wider, tmp_path)
+
+    assert told == [1, 2, 3]
+    assert [one.replay_sha for one in second[:2]] == [one.replay_sha for one in first]
+    assert np.array_equal(second[1].returns, first[1].returns)
+    assert run(profiled, wider, tmp_path)[1] == [3]
+
+
+def test_a_parameter_that_a_strategy_does_not_take_is_refused_by_name(profiled, tmp_path):
+    with pytest.raises(BadSetting, match="do not fit"):
+        run(profiled, variants_with(profiled, "momentum.look=1,2"), tmp_path)
