@@ -19,6 +19,7 @@ from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
 from resources.cancel_only import CancelOnly
 from resources.clocks import SimulatedClock, SystemClock
+from resources.dataset_files import verified_dataset
 from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
 from resources.journal.store import SqlJournal
 from resources.lake.accepted import (
@@ -55,6 +56,7 @@ from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.broker_behaviour import Behaviour
 from trading.clock import Clock
+from trading.datasets import Dataset
 from trading.errors import BadSetting
 from trading.preflight import Denial, LiveFacts, denials
 from trading.quality import QualityLimits
@@ -143,6 +145,22 @@ class Profiled:
                 config_dir=self.settings.config_dir,
                 source=self.sources[book],
                 calendar=self.calendars[book],
+            ),
+        )
+
+    @cached_property
+    def datasets(self) -> PerBook[Dataset]:
+        """Return each book's data set, held to its manifest when first asked for.
+
+        Asking raises `DatasetUnknown` where a book has no manifest and `DatasetChanged` where it differs.
+        """
+        return PerBook(
+            self.lines,
+            lambda book: verified_dataset(
+                self.books[book],
+                source=self.sources[book],
+                calendar=self.calendars[book],
+                config_dir=self.settings.config_dir,
             ),
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.actions import ActionKind, CorporateAction
+from trading.datasets import DataFile
 from trading.errors import LookAhead
 from trading.sessions import index_of
 from trading.values import Symbol, digest
@@ -101,6 +102,10 @@ class MarketData(Protocol):
 
     def source_sha(self) -> str:
         """Return the SHA-256 of everything the source holds."""
+        ...
+
+    def files(self) -> tuple[DataFile, ...]:
+        """Return the files that the source reads, by name."""
         ...
 
     def sessions(self) -> tuple[date, ...]:

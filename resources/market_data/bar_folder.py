@@ -19,8 +19,9 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from resources.market_data.bar_rows import BarRows, sha_of
+from resources.market_data.bar_rows import BarRows, data_file, sha_of
 from trading.actions import ActionKind, CorporateAction
+from trading.datasets import DataFile
 from trading.errors import BadQuotes
 from trading.quality import SYMBOL_PATTERN, DateStyle, Fault, micros_or_fault, read_date
 from trading.quotes import RawBar
@@ -63,6 +64,10 @@ class BarFolder:
     def source_sha(self) -> str:
         """Return the SHA-256 over the names and contents of all files, `actions.csv` included."""
         return digest([[file.name, sha_of(file.content)] for file in self._files])
+
+    def files(self) -> tuple[DataFile, ...]:
+        """Return all files that are read, `actions.csv` included, by name."""
+        return tuple(data_file(file.path, file.content) for file in self._files)
 
     def sessions(self) -> tuple[date, ...]:
         """Return the dates that have rows, ascending."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
+from trading.datasets import DataFile
 from trading.errors import BadQuotes
 from trading.quality import Fault, dates_by_neighbour, read_date
 from trading.quotes import RawBar
@@ -60,6 +61,11 @@ def packaged_file(package: str, *parts: str, distribution: str) -> Path:
             f"{path} does not exist: this version of {distribution} ships no such file; see the lock"
         )
     return path
+
+
+def data_file(path: Path, content: bytes) -> DataFile:
+    """Return a file of a data set by its content."""
+    return DataFile(name=path.name, sha256=sha_of(content), size_bytes=len(content))
 
 
 def sha_of(content: bytes) -> str:

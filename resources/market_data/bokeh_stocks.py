@@ -14,9 +14,11 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 
-from resources.market_data.bar_rows import BarRows, packaged_file, sha_of
+from resources.market_data.bar_rows import BarRows, data_file, packaged_file, sha_of
 from trading.actions import ActionKind, CorporateAction
+from trading.datasets import DataFile
 from trading.errors import BadQuotes
 from trading.quotes import RawBar
 from trading.values import MICROS, Symbol
@@ -44,6 +46,10 @@ class BokehStocks:
         """Return the SHA-256 of the packed file."""
         return sha_of(self._packed)
 
+    def files(self) -> tuple[DataFile, ...]:
+        """Return the one file, as the package ships it."""
+        return (data_file(self._path, self._packed),)
+
     def sessions(self) -> tuple[date, ...]:
         """Return the 3,270 dates that have rows, ascending."""
         return self._bars.dates()
@@ -61,10 +67,12 @@ class BokehStocks:
         return self._actions
 
     @cached_property
+    def _path(self) -> Path:
+        return packaged_file("bokeh_sampledata", "_data", "stocks.csv.gz", distribution="bokeh-sampledata")
+
+    @cached_property
     def _packed(self) -> bytes:
-        return packaged_file(
-            "bokeh_sampledata", "_data", "stocks.csv.gz", distribution="bokeh-sampledata"
-        ).read_bytes()
+        return self._path.read_bytes()
 
     @cached_property
     def _rows(self) -> list[list[str]]:

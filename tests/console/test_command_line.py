@@ -46,6 +46,7 @@ READING_VERBS = [
     ["stuck"],
     ["approvals", "list"],
     ["config", "show"],
+    ["datasets", "list"],
     ["quarantine", "list", "--book", "us_five"],
     ["doctor"],
 ]
@@ -782,6 +783,7 @@ QUICK_VERBS = [
     ["approvals", "list"],
     ["approvals", "preview", "AAPL@2013-02-28"],
     ["config", "show"],
+    ["datasets", "list"],
     ["trace", "AAPL@2013-02-28"],
 ]
 
