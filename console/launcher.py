@@ -38,6 +38,7 @@ from trading.flattening import FlattenPlan, confirmation_of, flatten_decisions
 from trading.journal import RunControlAction, is_finished
 from trading.lifecycle import IntentState, Refusal
 from trading.replay import Asked, config_of, request_of, sessions_of
+from trading.replaying import replay_sha_of
 from trading.values import Slot, amount_from_micros
 from trading_assets.definitions import definitions_of, graph_of
 from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
@@ -300,11 +301,23 @@ class Launcher:
         _, message = _first_failure(result)
         return ReplayRun(request.name, result.run_id, result.success, message, _seconds_told(result))
 
+    def is_replayed(self, book: str, asked: Asked) -> bool:
+        """Say whether a replay of just this, by the rules and data that there are now, is kept whole."""
+        request = request_of(asked, self.profiled.books[book], name="")
+        pointer = self.profiled.lake.pointer((book, "replays"), request.name)
+        if pointer is None:
+            return False
+        config, calendar = config_of(request, self.profiled.books[book]), self.profiled.calendars[book]
+        sessions = sessions_of(request, config, calendar)
+        data = self.profiled.data_sets[book].data_set(sessions[0], sessions[-1])
+        code_sha = self.profiled.replay_stores[book].code_sha
+        return pointer.inputs_sha == replay_sha_of(config, request, data=data, code_sha=code_sha)
+
     def run_demo(self, progress: Progress) -> list[RunResult]:
-        """Run the last 20 sessions of `us_five` whole, and decide and execute today's of `us_wide`.
+        """Run the last 20 sessions of `us_five` whole, decide and execute today's of `us_wide`, replay years.
 
         What is done already is left alone, so that a second call changes nothing. Today's session of
-        `us_wide` stays open: a person may approve what waits.
+        `us_wide` stays open: a person may approve what waits. The replay is of all the data of `us_five`.
         """
         lane = self.settings.profile.value
         journal = self.profiled.journal
@@ -327,7 +340,18 @@ class Launcher:
                 progress(f"{book}: {len(sessions)} sessions are done already")
                 continue
             results += self.run_sessions(book, wanted, phases, progress)
-        return results
+        return [*results, *self._demo_replay("us_five", progress)]
+
+    def _demo_replay(self, book: str, progress: Progress) -> list[RunResult]:
+        """Replay all the data of a book, unless that is kept already."""
+        if self.is_replayed(book, Asked()):
+            progress(f"{book}: all its data is replayed already")
+            return []
+        run = self.replay(book, "", Asked())
+        progress(f"{book} replay {run.name}: {sum(run.seconds.values()):.1f} seconds beside Dagster's")
+        return [
+            RunResult(self.profiled.books[book].last_session, run.run_id, run.success, "replays", run.message)
+        ]
 
     def _ports(self, book: str) -> Ports:
         """Return what bringing a book's journal and broker together works with."""

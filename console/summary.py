@@ -12,6 +12,7 @@ from console.approvals import Pending, pending_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.funnel import is_blocked
+from console.replays import ReplayView, replays_of
 from console.status import BookStatus, Status, status_of
 from trading.journal import JournalIntent
 
@@ -45,6 +46,7 @@ class Summary:
     failed: tuple[str, ...]
     status: Status
     books: tuple[BookSummary, ...]
+    replays: tuple[ReplayView, ...]
     pending: tuple[Pending, ...]
     next: tuple[str, ...]
 
@@ -54,7 +56,15 @@ def summary_of(desk: Desk, *, failed: tuple[str, ...] = ()) -> Summary:
     now = status_of(desk)
     books = tuple(_book_summary(desk, desk.books[row.book], row) for row in now.books)
     pending = pending_of(desk)
-    return Summary(failed=failed, status=now, books=books, pending=pending, next=_next(books, pending))
+    replays = tuple(view for row in now.books for view in replays_of(desk, desk.books[row.book]))
+    return Summary(
+        failed=failed,
+        status=now,
+        books=books,
+        replays=replays,
+        pending=pending,
+        next=_next(books, pending),
+    )
 
 
 def _book_summary(desk: Desk, book: BookOutline, row: BookStatus) -> BookSummary:

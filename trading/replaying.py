@@ -128,8 +128,7 @@ def run_replay(
     began = clock()
     data = data_sets.data_set(sessions[0], sessions[-1])
     spent = {"data": clock() - began, "engine": 0.0, "artefacts": 0.0}
-    decided_by = rules_sha(config.rules)
-    replay_sha = request.replay_sha(data_sha=data.sha, rules_sha=decided_by, code_sha=store.code_sha)
+    replay_sha = replay_sha_of(config, request, data=data, code_sha=store.code_sha)
     state = opening_state(config)
     done = kept_chunks = 0
     chunks = chunks_of(sessions)
@@ -178,6 +177,11 @@ def run_replay(
         chunks=len(chunks),
         seconds=Seconds(**spent),
     )
+
+
+def replay_sha_of(config: BookConfig, request: ReplayRequest, *, data: DataSet, code_sha: str) -> str:
+    """Return the digest of all that a replay comes from; `config` is the book as the request wants it."""
+    return request.replay_sha(data_sha=data.sha, rules_sha=rules_sha(config.rules), code_sha=code_sha)
 
 
 def rules_sha(rules: Rules) -> str:

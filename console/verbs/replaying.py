@@ -14,7 +14,7 @@ import typer
 
 from console.desk import open_desk
 from console.exit_codes import ExitCode
-from console.render import counted, money, pairs, table
+from console.render import money, pairs, table
 from console.verbs.options import READING, RUNNING, BookOption, JsonOption, OneBookOption, show, tell
 from console.verbs.teaching import help_of
 from trading.errors import BadInput
@@ -260,13 +260,13 @@ def _replay_text(view: ReplayView) -> str:
     )
     failed = [name for name, passed in summary["checks"].items() if not passed]
     rows_kept = sum(summary["rows"].values())
+    reasons = sorted(summary["reasons"].items(), key=lambda pair: (-pair[1], pair[0]))
     heads = {
-        "replay": f"{view.name}: {asked}, {counted(summary['sessions'], 'session')}",
+        "replay": f"{view.name}: {asked}, {summary['sessions']:,} sessions",
         "strategies": ", ".join(request["strategies"]) or "as configured",
         "equity": f"{money(summary['opening_micros'])} → {money(summary['closing_micros'], currency)}",
         "": _bars([micros for _, micros in summary["equity"]]),
-        "refused": "; ".join(f"{count} {reason}" for reason, count in summary["reasons"].items())
-        or "nothing",
+        "refused": "; ".join(f"{count} {reason}" for reason, count in reasons) or "nothing",
         "checks": _checks_text(summary["checks"], failed, is_light=request["light"]),
         "tables": f"{rows_kept:,} rows in {view.folder}",
     }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from console.order_trace import QuotesRead, Trace
     from console.orders import SessionOrders
     from console.reconciling import Brought
+    from console.replays import ReplayView
     from console.reports import ReportFound
     from console.status import BookStatus, Status
     from console.stuck import Stuck
@@ -449,8 +450,18 @@ def summary(view: Summary) -> str:
         f"waits: {row.side} {row.quantity:,} {row.symbol} {row.session} until {instant(row.not_after)}"
         for row in view.pending
     ]
-    return "\n\n".join(
-        filter(None, [failed, view.status.verdict, *blocks, "\n".join(waiting), _next(view.next)])
+    replayed = [_replayed(one) for one in view.replays if one.is_whole]
+    told = ["\n".join(lines) for lines in (waiting, replayed)]
+    return "\n\n".join(filter(None, [failed, view.status.verdict, *blocks, *told, _next(view.next)]))
+
+
+def _replayed(view: ReplayView) -> str:
+    told = view.summary
+    kept = sum(told["rows"].values())
+    return (
+        f"replayed: {view.book} {told['first_session']} to {told['last_session']}, "
+        f"{told['sessions']:,} sessions, {kept:,} rows kept, "
+        f"equity {money(told['closing_micros'], told['currency'])}; `trading replays show {view.name}`"
     )
 
 

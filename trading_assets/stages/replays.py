@@ -133,7 +133,7 @@ def _told(finished: Finished) -> dict[str, Any]:
         "refused by reason": table_of(
             [{"reason": reason, "times": times} for reason, times in reasons_of(replayed)]
         ),
-        "rows": table_of(
+        "rows by table": table_of(
             [{"table": table, "rows": len(rows["session"])} for table, rows in replayed.tables.items()]
         ),
         "data from": finished.data.source,

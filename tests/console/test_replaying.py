@@ -1,0 +1,130 @@
+"""Replays from the command line: run, listed, shown, and refused with words that help."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from console.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+BOOKS = """
+[us_five]
+title = "Five names from June 2012"
+source = "bokeh_stocks"
+calendar = "XNYS"
+currency = "USD"
+account = "SIM-FIVE"
+deposit = "1000000"
+first_session = 2012-06-01
+last_session = 2013-03-01
+slippage_bps = 5
+commission_bps = 1
+participation_bps = 500
+"""
+
+
+class Spoken(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def speak(tmp_path, monkeypatch, capsys):
+    books = tmp_path / "books.toml"
+    books.write_text(BOOKS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(ROOT / "config"))
+    monkeypatch.setenv("TRADING_BOOKS_FILE", str(books))
+
+    def speak_words(*words: str) -> Spoken:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = main(words)
+        captured = capsys.readouterr()
+        return Spoken(code, captured.out, captured.err)
+
+    return speak_words
+
+
+def test_a_replay_is_run_told_listed_shown_and_its_name_is_taken(speak):
+    ran = speak("replay", "2012-12..2013-01", "--name", "winter", "--json")
+
+    assert ran.code == 0, ran.err
+    assert ran.err.count(" sessions, ") == 2  # one line a year, while it runs
+    view = ran.json
+    summary = view["replay"]["summary"]
+    assert summary["sessions"] == 41
+    assert set(summary["checks"].values()) == {True}
+    parts = {"data", "engine", "artefacts", "dagster"}
+    assert set(view["seconds"]) == {*parts, "whole"}
+    assert sum(view["seconds"][part] for part in parts) == pytest.approx(view["seconds"]["whole"], abs=0.01)
+    assert Path(view["replay"]["folder"], "manifest.json").is_file()
+
+    listed = speak("replays")
+    assert re.search(r"winter +us_five +2012-12-01..2013-01-31 +as configured +whole", listed.out)
+    shown = speak("replays", "show", "winter")
+    assert shown.code == 0
+    assert "5 of 5 held" in shown.out
+    assert re.search(r"^2012 +20 ", shown.out, flags=re.MULTILINE)
+    assert speak("replays", "show", "winter", "--json").json["summary"] == summary
+
+    taken = speak("replay", "2012-12", "--name", "winter")
+    assert taken.code == 2
+    assert "the name is another request's, with last_session 2013-01-31 (asked: 2012-12-31)" in taken.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["2011"], "the data covers 2012-06-01..2013-03-01"),
+        (["2012-12-03..2013-03-05"], "the data covers 2012-06-01..2013-03-01"),
+        (["2012-13"], "'2012-13' is no year, month or day; write FIRST..LAST"),
+        (["2013..2012-12"], "ends before it begins"),
+        (["lately"], "'lately' is no year, month or day"),
+        (["2012-12", "--name", "No/Folder"], "replay name 'No/Folder': must be"),
+        (["2012-12", "--strategy", "moment"], "no file trading/strategies/moment.py"),
+        (["2012-12", "--book", "us_fife"], "book 'us_fife': no such book; did you mean us_five?"),
+        (["2012-12", "--deposit", "much"], "amount 'much': not a decimal number"),
+    ],
+)
+def test_what_cannot_be_replayed_is_told_before_anything_runs(speak, tmp_path, words, told):
+    spoken = speak("replay", *words)
+
+    assert spoken.code == 2
+    assert told in spoken.err
+    assert not (tmp_path / "state" / "simulated" / "lake").exists()
+
+
+def test_a_year_that_the_data_begins_or_ends_in_is_cut_there(speak):
+    from console.book_outlines import read_book_outlines
+    from console.verbs.replaying import range_of
+
+    book = read_book_outlines(Path("books.toml"))["us_five"]
+
+    def told(text):
+        return [str(day) for day in range_of(text, book)]
+
+    assert told("2012..2013") == ["2012-06-01", "2013-03-01"]
+    assert told("2012-12") == ["2012-12-01", "2012-12-31"]
+    assert told("2012-12..2013-02-03") == ["2012-12-01", "2013-02-03"]
+    assert told("2012-01-02..2012-07") == ["2012-01-02", "2012-07-31"]  # a day is never another one
+    assert range_of("", book) == (None, None)
+
+
+def test_without_a_replay_the_next_command_is_told(speak):
+    assert "trading replay 2012-01..2012-06 --book us_five" in speak("replays").out
+    unknown = speak("replays", "show", "winter")
+    assert unknown.code == 2
+    assert "replay 'winter': no such replay; there is none yet" in unknown.err

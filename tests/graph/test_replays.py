@@ -1,0 +1,200 @@
+"""Replays in the graph: one run, one materialization, each check once, nothing that could reach a broker."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import date
+
+import pytest
+
+from jobs.replay_job import REPLAY_TAG
+from resources.live_capability import LiveRefused, live_capability
+from resources.panels import data_set_of
+from tests.graph.desk import CALENDAR, CONFIG, QUIET, Desk, failure_of
+from trading.quotes import Panel
+from trading.replay_checks import CHECKS
+from trading.replaying import ReplayFile
+
+NAME = "two_years"
+RANGE = {"first_session": "2012-12-03", "last_session": "2013-01-31"}
+BOOKS = """
+[us_five]
+title = "Five names from May 2012"
+source = "bokeh_stocks"
+calendar = "XNYS"
+currency = "USD"
+account = "SIM-FIVE"
+deposit = "1000000"
+first_session = 2012-05-01
+last_session = 2013-03-01
+slippage_bps = 5
+commission_bps = 1
+participation_bps = 500
+"""
+
+
+class ReplayDesk(Desk):
+    """Replay in the graph of a book with ten months of data."""
+
+    def __init__(self, folder, **options):
+        books = folder / "books.toml"
+        books.write_text(BOOKS, encoding="utf-8")
+        super().__init__(folder / "state", books_file=books, config_dir=CONFIG, **options)
+
+    def replay(self, *, name=NAME, config=RANGE):
+        self.instance.add_dynamic_partitions(f"{self.book}__replays", [name])
+        return self.definitions.resolve_job_def(f"{self.book}__replay").execute_in_process(
+            partition_key=name,
+            instance=self.instance,
+            raise_on_error=False,
+            run_config={**QUIET, "ops": {f"{self.book}__replays": {"config": config}}},
+        )
+
+
+@pytest.fixture
+def replay_desk(tmp_path):
+    desks = []
+
+    def open_desk(**options):
+        desks.append(ReplayDesk(tmp_path, **options))
+        return desks[-1]
+
+    yield open_desk
+    for desk in desks:
+        desk.close()
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory):
+    """Give a desk on which a replay ran to its end, and the run: to look at, not to change."""
+    desk = ReplayDesk(tmp_path_factory.mktemp("replayed"))
+    result = desk.replay()
+    assert result.success, failure_of(result)
+    yield desk, result
+    desk.close()
+
+
+def test_a_range_is_one_materialization_and_each_check_is_evaluated_once(replayed):
+    _, result = replayed
+    made = [event for event in result.all_events if event.is_step_materialization]
+    evaluated = result.get_asset_check_evaluations()
+
+    assert [event.partition for event in made] == [NAME]
+    assert sorted(one.check_name for one in evaluated) == sorted(CHECKS)
+    assert all(one.passed and one.partition == NAME for one in evaluated)
+
+
+def test_the_materialization_tells_years_reasons_and_what_took_how_long(replayed):
+    _, result = replayed
+    (made,) = [event for event in result.all_events if event.is_step_materialization]
+    told = made.step_materialization_data.materialization.metadata
+
+    assert [record.data["year"] for record in told["years"].records] == [2012, 2013]
+    assert told["sessions"].value == 41
+    assert told["equity over the range"].value.startswith("<svg")
+    assert len(told["equity over the range"].value) < 1000
+    assert {"seconds, data", "seconds, engine", "seconds, artefacts"} <= set(told)
+    assert {record.data["table"] for record in told["rows by table"].records} >= {
+        "intents",
+        "verdicts",
+        "fills",
+    }
+
+
+def test_its_table_names_every_file_and_its_data_version_follows_them(replayed):
+    desk, _ = replayed
+    rows, pointer = desk.lake.read_rows(("us_five", "replays"), NAME, ReplayFile)
+
+    manifest, tables = desk.profiled.replay_stores["us_five"].read(rows)
+    assert pointer.inputs_sha == manifest["replay_sha"]
+    assert len(tables["sessions"]["session"]) == 41
+    assert len(rows) == 14
+
+
+def test_a_replay_sends_nothing_and_leaves_no_trace_in_the_journal(replayed):
+    desk, _ = replayed
+
+    assert desk.sent() == []
+    assert desk.journal.open_intents(account="SIM-FIVE", lane="simulated") == []
+    assert desk.journal.open_intents(account="SIM-FIVE", lane="replay") == []
+
+
+def test_nothing_in_a_replays_run_could_reach_a_broker(replayed):
+    desk, _ = replayed
+    job = desk.definitions.resolve_job_def("us_five__replay")
+    needed = {requirement.key for requirement in job.graph.get_resource_requirements(job.asset_layer)}
+
+    assert needed & {"brokers", "executor_locks", "journal", "outbox", "notifier", "live_quotes"} == set()
+    assert "data_sets" in needed
+    with pytest.raises(LiveRefused, match="repeats the past"):
+        live_capability(lane="live", run_tags=job.tags)
+    assert REPLAY_TAG in job.tags
+
+
+def test_a_run_that_was_ended_midway_is_gone_on_with_by_the_next_one(replay_desk, replayed):
+    class EndsAfterAYear:
+        def __init__(self, store):
+            self._store = store
+            self.code_sha = store.code_sha
+
+        @contextmanager
+        def keeping(self, request, **of):
+            with self._store.keeping(request, **of) as kept:
+                put = kept.put
+
+                def put_one(*arguments):
+                    put(*arguments)
+                    raise KeyboardInterrupt
+
+                kept.put = put_one
+                yield kept
+
+    ports = {"replay_stores": lambda p: {"us_five": EndsAfterAYear(p.replay_stores["us_five"])}}
+    desk = replay_desk(ports=ports)
+    assert not desk.replay().success
+    assert desk.lake.pointer(("us_five", "replays"), NAME) is None
+
+    result = replay_desk().replay()
+
+    assert result.success, failure_of(result)
+    (made,) = [event for event in result.all_events if event.is_step_materialization]
+    told = made.step_materialization_data.materialization.metadata
+    assert told["years kept from an earlier run"].value == 1
+    files = {path: sha for path, sha in desk.files().items() if path.endswith((".parquet", "manifest.json"))}
+    whole = replayed[0].files()
+    assert files == {path: whole[path] for path in files}
+    assert len(files) == 16
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"first_session": "2011-12-01"}, "the data covers 2012-05-01"),
+        ({"first_session": "December"}, "write it as YYYY-MM-DD"),
+        ({"strategies": ["moment"]}, "no file trading/strategies/moment.py"),
+        ({"slippage_bps": -3}, "slippage -3"),
+    ],
+)
+def test_what_cannot_be_replayed_ends_the_run_with_one_line(replay_desk, config, told):
+    result = replay_desk().replay(config=config)
+
+    stage, why = failure_of(result)
+    assert stage == "replays"
+    assert told in why
+    assert "\n" not in why.strip()
+
+
+def test_the_lakes_quotes_and_the_sources_are_one_data_set(desk):
+    """What was imported is what the source is judged to: the same rows, hence the same digest."""
+    sets = desk.profiled.data_sets["us_five"]
+    first, last = date(2013, 2, 20), date(2013, 2, 28)
+    of_lake = sets.data_set(first, last)
+    sessions = (*CALENDAR.before(first, 130), *CALENDAR.between(first, last))
+    panel: Panel = sets._of_source()
+    of_source = data_set_of(
+        panel, sets.source.actions(), sessions=sessions, calendar=CALENDAR, source="bokeh_stocks"
+    )
+
+    assert of_lake.source == "lake"
+    assert of_lake.sha == of_source.sha
+    assert sets.data_set(date(2012, 2, 20), last).source == "bokeh_stocks"
