@@ -89,8 +89,8 @@ class Subject:
 class Bound:
     """Hold what a record was made of and when.
 
-    `replay_sha` is the digest of the replay's artefacts together with what they were made from, so that no
-    two subjects share one; empty where nothing was replayed.
+    `replay_sha` is the digest of all that the replay comes from (`ReplayRequest.replay_sha`), so that no two
+    subjects share one; empty where nothing was replayed.
     """
 
     subject: Subject
@@ -285,11 +285,6 @@ class Missing(NamedTuple):
     code: str
     about: str
     detail: str
-
-
-def replay_sha_of(subject: Subject, artefacts_sha: str) -> str:
-    """Return the digest of a replay: of its artefacts and of what they were made from."""
-    return digest(["replay", subject.payload(), artefacts_sha])
 
 
 # -------------------------------------------------------------------------------- records as rows

@@ -33,17 +33,17 @@ from trading.evidence_ledger import (
 )
 from trading.values import digest
 
-NET_RETURN = "net_return"
-"""The metric: gain over the window after all costs, as a ratio of the equity before it."""
+NET_RETURN = "total_return"
+"""The metric: gain over the window after all costs, as a ratio of the equity before it (performance.py)."""
 
 DEFLATED_SHARPE = "deflated_sharpe"
 """The metric: probability that the Sharpe ratio is above what the best of all trials shows by luck."""
 
-OVERFITTING = "overfitting_probability"
+OVERFITTING = "pbo"
 """The metric: probability of backtest overfitting, by combinatorially symmetric cross-validation."""
 
 DRAWDOWN = "max_drawdown"
-"""The metric: largest fall of the equity from an earlier peak, as a positive ratio of that peak."""
+"""The metric: deepest fall of the equity from an earlier peak as a ratio of it; its sign says nothing."""
 
 NOT_TOLD = "–"
 """What stands where nothing was observed."""
@@ -477,6 +477,9 @@ def _measured(
     if metric not in candidate.metrics:
         return _judged(gate, "not filed", needed, passed=False, detail=f"{metric} is missing")
     value = candidate.metrics[metric]
+    if metric == DRAWDOWN and value is not None:
+        # A fall is told as 0 or negative (performance.py); whoever writes it without its sign means the same.
+        value = abs(value)
     if value is None:
         return Judged(gate=gate, standing=Standing.NO_DATA, observed="no data", needed=needed, detail=metric)
     passed = (

@@ -27,7 +27,7 @@ from trading.brokers import (
 )
 from trading.decisions import Decision, Outcome
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
-from trading.evidence_ledger import Bound, Candidate, Fold, Run, RunStatus, Stress, Subject, replay_sha_of
+from trading.evidence_ledger import Bound, Candidate, Fold, Run, RunStatus, Stress, Subject
 from trading.intents import Intent, hashed, intent_id_of
 from trading.journal import Journal
 from trading.limits import Limits
@@ -474,7 +474,7 @@ def example_run(
 ) -> Run:
     """Return a run that every shipped threshold lets pass, its candidate changed by name."""
     about = example_subject() if subject is None else subject
-    bound = Bound(subject=about, replay_sha=replay_sha_of(about, "replay"), made_at=made_at)
+    bound = Bound(subject=about, replay_sha=digest(["replay", about.payload()]), made_at=made_at)
     folds = tuple(
         Fold(
             number=number,
@@ -483,15 +483,15 @@ def example_run(
             test_first=date(2005 + number, 1, 10),
             test_last=date(2005 + number, 12, 30),
             bound=bound,
-            metrics={"net_return": 0.01 * number - 0.01, "sharpe": 0.5},
+            metrics={"total_return": 0.01 * number - 0.01, "sharpe": 0.5},
         )
         for number in range(1, 7)
     )
     stresses = tuple(
         Stress(
             name=scenario,
-            bound=replace(bound, replay_sha=replay_sha_of(about, scenario)),
-            metrics={"net_return": gained},
+            bound=replace(bound, replay_sha=digest([scenario, about.payload()])),
+            metrics={"total_return": gained},
         )
         for scenario, gained in (
             ("costs", 0.3), ("spread", 0.35), ("volatility", 0.2), ("liquidity", 0.1), ("halt", -0.05),
@@ -505,10 +505,10 @@ def example_run(
         fills=812,
         equity_levels=3_100,
         metrics={
-            "net_return": 0.42,
+            "total_return": 0.42,
             "deflated_sharpe": 0.97,
-            "overfitting_probability": 0.1,
-            "max_drawdown": 0.18,
+            "pbo": 0.1,
+            "max_drawdown": -0.18,
         },
         folds=folds,
         stresses=stresses,

@@ -105,10 +105,10 @@ def test_every_gate_says_what_it_asks_observed_and_needed():
 @pytest.mark.parametrize(
     ("run", "gate", "observed"),
     [
-        (with_metrics(net_return=0.0), Gate.NET_RETURN, "0"),
+        (with_metrics(total_return=0.0), Gate.NET_RETURN, "0"),
         (with_metrics(deflated_sharpe=0.9499), Gate.DEFLATED_SHARPE, "0.9499"),
-        (with_metrics(overfitting_probability=0.21), Gate.OVERFITTING, "0.21"),
-        (with_metrics(max_drawdown=0.2501), Gate.DRAWDOWN, "0.2501"),
+        (with_metrics(pbo=0.21), Gate.OVERFITTING, "0.21"),
+        (with_metrics(max_drawdown=-0.2501), Gate.DRAWDOWN, "0.2501"),
         (example_run(sessions=503), Gate.SESSIONS, "503"),
         (example_run(fills=99), Gate.FILLS, "99"),
         (example_run(folds=candidate_of(example_run()).folds[:4]), Gate.FOLDS, "4"),
@@ -123,7 +123,7 @@ def test_a_threshold_that_is_not_reached_refuses_by_its_gate_alone(run, gate, ob
 
 def test_more_losing_than_winning_folds_are_refused():
     folds = tuple(
-        replace(fold, metrics={"net_return": 0.01 if fold.number < 3 else -0.001 * fold.number})
+        replace(fold, metrics={"total_return": 0.01 if fold.number < 3 else -0.001 * fold.number})
         for fold in candidate_of(example_run()).folds
     )
 
@@ -132,7 +132,7 @@ def test_more_losing_than_winning_folds_are_refused():
 
 def test_a_second_scenario_that_loses_is_refused():
     stresses = tuple(
-        replace(stress, metrics={"net_return": -0.01}) if stress.name == "spread" else stress
+        replace(stress, metrics={"total_return": -0.01}) if stress.name == "spread" else stress
         for stress in candidate_of(example_run()).stresses
     )
 
@@ -163,7 +163,7 @@ def test_evidence_of_another_strategy_or_book_is_none():
     [
         ({"folds": ()}, {"folds", "folds_differ", "fold_wins"}),
         ({"stresses": ()}, {"stresses_filed", "stresses_differ", "stress_survivors"}),
-        ({"metrics": {"net_return": 0.4}}, {"deflated_sharpe", "overfitting", "drawdown"}),
+        ({"metrics": {"total_return": 0.4}}, {"deflated_sharpe", "overfitting", "drawdown"}),
     ],
 )
 def test_a_candidate_without_its_parts_or_metrics_is_refused(changes, expected):
@@ -271,14 +271,14 @@ def test_an_equity_that_never_moved_is_refused():
 
 
 def test_folds_that_all_gained_the_same_are_refused():
-    folds = tuple(replace(fold, metrics={"net_return": 0.03}) for fold in candidate_of(example_run()).folds)
+    folds = tuple(replace(fold, metrics={"total_return": 0.03}) for fold in candidate_of(example_run()).folds)
 
     assert reasons(judge(ledger_of(example_run(folds=folds)))) == {("folds_differ", "refused")}
 
 
 def test_scenarios_that_change_nothing_were_not_run():
     stresses = tuple(
-        replace(one, metrics={"net_return": 0.42}) for one in candidate_of(example_run()).stresses
+        replace(one, metrics={"total_return": 0.42}) for one in candidate_of(example_run()).stresses
     )
 
     assert reasons(judge(ledger_of(example_run(stresses=stresses)))) == {("stresses_differ", "refused")}
@@ -332,9 +332,9 @@ def test_a_replay_that_traded_nothing_is_no_data(counts):
 @pytest.mark.parametrize(
     ("metric", "gate"),
     [
-        ("net_return", "net_return"),
+        ("total_return", "net_return"),
         ("deflated_sharpe", "deflated_sharpe"),
-        ("overfitting_probability", "overfitting"),
+        ("pbo", "overfitting"),
         ("max_drawdown", "drawdown"),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_metric_that_could_not_be_told_is_no_data(metric, gate):
 
 
 def test_folds_that_could_not_be_told_are_no_data():
-    folds = tuple(replace(fold, metrics={"net_return": None}) for fold in candidate_of(example_run()).folds)
+    folds = tuple(replace(fold, metrics={"total_return": None}) for fold in candidate_of(example_run()).folds)
     decision = judge(ledger_of(example_run(folds=folds)))
 
     assert decision.outcome is Outcome.NO_DATA
@@ -354,7 +354,7 @@ def test_folds_that_could_not_be_told_are_no_data():
 
 
 def test_what_is_refused_is_told_before_what_has_no_data():
-    decision = judge(ledger_of(with_metrics(net_return=None, max_drawdown=0.9)))
+    decision = judge(ledger_of(with_metrics(total_return=None, max_drawdown=0.9)))
 
     assert decision.outcome is Outcome.REFUSED
     assert [reason.gate for reason in decision.reasons] == [Gate.DRAWDOWN, Gate.NET_RETURN]
@@ -371,7 +371,9 @@ def test_a_short_run_made_later_does_not_stand_for_the_long_one():
 
 def test_a_run_that_lost_is_not_outvoted_by_a_shorter_one_that_won():
     lost = example_run(
-        name="all years", sessions=4_000, metrics={**candidate_of(example_run()).metrics, "net_return": -0.1}
+        name="all years",
+        sessions=4_000,
+        metrics={**candidate_of(example_run()).metrics, "total_return": -0.1},
     )
 
     assert reasons(judge(ledger_of(example_run(), lost))) == {("net_return", "refused")}
@@ -397,9 +399,9 @@ RANDOM_RUNS = st.builds(
         sessions=sessions,
         fills=fills,
         metrics={
-            "net_return": gained,
+            "total_return": gained,
             "deflated_sharpe": sharpe,
-            "overfitting_probability": 0.1,
+            "pbo": 0.1,
             "max_drawdown": fallen,
         },
     ),
@@ -569,7 +571,7 @@ def test_thresholds_that_contradict_each_other_do_not_exist(changes, told):
     "make",
     [
         lambda: example_subject(costs_sha=""),
-        lambda: example_run(metrics={"net_return": float("nan")}),
+        lambda: example_run(metrics={"total_return": float("nan")}),
         lambda: example_run(sessions=-1),
         lambda: replace(example_run(), first=date(2014, 1, 1)),
         lambda: replace(example_run(), reason="late"),

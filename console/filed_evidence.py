@@ -1,0 +1,255 @@
+"""What is filed of strategies, as people look at it: runs, one run in full, promotions, and what is missing.
+
+The ledger is trading/evidence_ledger.py, read by resources/evidence_ledger.py. Whether it is enough for a
+promotion is promoting.py.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from console.book_outlines import BookOutline
+from console.desk import Desk
+from console.exit_codes import ExitCode
+from resources.evidence_ledger import read_ledger
+from trading.errors import BadInput, BadSetting
+from trading.evidence_ledger import (
+    Kind,
+    Ledger,
+    LedgerRow,
+    Metrics,
+    Missing,
+    Recording,
+    Window,
+    missing_evidence,
+    promotions_of,
+    runs_of,
+    windows_of,
+)
+
+SESSIONS_READ = 1_000
+"""The most sessions of a book that are looked at for windows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledRun:
+    """Hold one run as a line: what it is of, its window, how it ended, and how much belongs to it."""
+
+    run_id: str
+    name: str
+    strategy: str
+    strategy_version: str
+    book: str
+    first: date
+    last: date
+    status: str
+    reason: str
+    candidates: int
+    folds: int
+    stresses: int
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledPromotion:
+    """Hold one decision as a line: of what, how it went, by whom and why."""
+
+    strategy: str
+    strategy_version: str
+    book: str
+    outcome: str
+    failed: tuple[str, ...]
+    actor: str
+    reason: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """Hold what is filed of books, in the order filed."""
+
+    runs: tuple[FiledRun, ...]
+    promotions: tuple[FiledPromotion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledPart:
+    """Hold one row that belongs to a run: a candidate, a fold or a stress."""
+
+    kind: str
+    name: str
+    digest: str
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInFull:
+    """Hold a run with what it was made of and everything that belongs to it."""
+
+    run: FiledRun
+    digest: str
+    data_set_sha: str
+    costs_sha: str
+    rules_sha: str
+    code_sha: str
+    replay_sha: str
+    filed_by: str
+    parts: tuple[FiledPart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """Hold what the check of the ledger found; `unfiled` are the books without any run, judged by nothing."""
+
+    verdict: str
+    exit_code: ExitCode
+    rows: int
+    windows: int
+    missing: tuple[Missing, ...]
+    unfiled: tuple[str, ...]
+
+
+def filed_of(desk: Desk, *, book: str | None = None, strategy: str | None = None) -> Filed:
+    """Return what is filed of one book or all of them, and of one strategy or all of them."""
+    books = {outline.name for outline in desk.chosen(book)}
+    rows = [
+        row
+        for row in read_ledger(desk.journal).rows
+        if row.book in books and strategy in {None, row.strategy}
+    ]
+    return Filed(runs=_runs(rows), promotions=_promotions(rows))
+
+
+def run_in_full(desk: Desk, wanted: str) -> RunInFull:
+    """Return the run whose id or name is this, or whose id begins so; of several of one name the last filed.
+
+    Raises `BadInput` where there is none, or several ids begin so.
+    """
+    rows = read_ledger(desk.journal).rows
+    runs = dict(zip([row.run_id for row in rows if row.kind == Kind.RUN], runs_of(rows), strict=True))
+    fitting = [run_id for run_id, run in runs.items() if run.name == wanted][-1:]
+    fitting = fitting or [run_id for run_id in runs if wanted and run_id.startswith(wanted)]
+    if len(fitting) != 1:
+        found = "several runs begin so" if fitting else "no such run"
+        raise BadInput(f"evidence {wanted!r}: {found}; `trading evidence list` names them")
+    run_id = fitting[0]
+    of_run = [row for row in rows if row.run_id == run_id]
+    bound, head = runs[run_id].bound, next(row for row in of_run if row.kind == Kind.RUN)
+    return RunInFull(
+        run=_runs(of_run)[0],
+        digest=head.digest,
+        data_set_sha=bound.subject.data_set_sha,
+        costs_sha=bound.subject.costs_sha,
+        rules_sha=bound.subject.rules_sha,
+        code_sha=bound.subject.code_sha,
+        replay_sha=bound.replay_sha,
+        filed_by=head.actor,
+        parts=_parts(of_run),
+    )
+
+
+def check_evidence(desk: Desk, *, book: str | None = None) -> Checked:
+    """Return what is missing of the whole ledger, and the windows of books that no run reaches into.
+
+    Only a book of which anything was filed is asked for windows: the others are named, and judged by nobody.
+    """
+    ledger = read_ledger(desk.journal)
+    chosen = desk.chosen(book)
+    filed = {row.book for row in ledger.rows if row.kind == Kind.RUN}
+    windows = [window for outline in chosen if outline.name in filed for window in _windows(desk, outline)]
+    missing = missing_evidence(ledger, windows=windows)
+    verdict, code = _verdict(ledger, missing)
+    return Checked(
+        verdict=verdict,
+        exit_code=code,
+        rows=len(ledger.rows),
+        windows=len(windows),
+        missing=missing,
+        unfiled=tuple(outline.name for outline in chosen if outline.name not in filed),
+    )
+
+
+def _verdict(ledger: Ledger, missing: tuple[Missing, ...]) -> tuple[str, ExitCode]:
+    if missing:
+        return f"INCOMPLETE: {len(missing)} missing or changed", ExitCode.FAILED
+    if not ledger.rows:
+        return "NO DATA: no evidence was ever filed", ExitCode.ATTENTION
+    return "WHOLE: nothing is missing", ExitCode.DONE
+
+
+def _windows(desk: Desk, outline: BookOutline) -> tuple[Window, ...]:
+    """Return the windows of a book that need a run: of its settled sessions."""
+    known = desk.journal.sessions(book=outline.name, lane=desk.lane, last=SESSIONS_READ)
+    settled = [record.session for record in known if record.settled_at is not None]
+    return windows_of(outline.name, settled, _recording(desk, outline.name))
+
+
+def _recording(desk: Desk, book: str) -> Recording:
+    """Return which windows need a record, read plainly as reading verbs do."""
+    path = desk.settings.config_dir / "promotion.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        line = {**content["default"], **content.get(book, {})}
+        return Recording(int(line["window_sessions"]), int(line["windows"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadSetting(f"{path}: {error!r}; correct it, or restore the file") from error
+
+
+def _runs(rows: list[LedgerRow]) -> tuple[FiledRun, ...]:
+    heads = [row for row in rows if row.kind == Kind.RUN]
+    return tuple(
+        FiledRun(
+            run_id=head.run_id,
+            name=run.name,
+            strategy=run.bound.subject.strategy,
+            strategy_version=run.bound.subject.strategy_version,
+            book=run.bound.subject.book,
+            first=run.first,
+            last=run.last,
+            status=run.status.value,
+            reason=run.reason,
+            candidates=len(run.candidates),
+            folds=sum(len(candidate.folds) for candidate in run.candidates),
+            stresses=sum(len(candidate.stresses) for candidate in run.candidates),
+            made_at=run.bound.made_at,
+        )
+        for head, run in zip(heads, runs_of(rows), strict=True)
+    )
+
+
+def _promotions(rows: list[LedgerRow]) -> tuple[FiledPromotion, ...]:
+    return tuple(
+        FiledPromotion(
+            strategy=one.subject.strategy,
+            strategy_version=one.subject.strategy_version,
+            book=one.subject.book,
+            outcome=one.outcome,
+            failed=tuple(code for code, standing, _, _ in one.gates if standing != "passed"),
+            actor=one.actor,
+            reason=one.reason,
+            decided_at=one.decided_at,
+        )
+        for one in promotions_of(rows)
+    )
+
+
+def _parts(rows: list[LedgerRow]) -> tuple[FiledPart, ...]:
+    """Return what belongs to a run, each candidate before its folds and stresses."""
+    found: list[FiledPart] = []
+    digests = {
+        kind: iter([row.digest for row in rows if row.kind == kind])
+        for kind in (Kind.CANDIDATE, Kind.FOLD, Kind.STRESS)
+    }
+    for candidate in runs_of(rows)[0].candidates:
+        parts = [(Kind.CANDIDATE, f"{candidate.name} ({candidate.role})", candidate.metrics)]
+        parts += [
+            (Kind.FOLD, f"{fold.test_first} to {fold.test_last}", fold.metrics) for fold in candidate.folds
+        ]
+        parts += [(Kind.STRESS, stress.name, stress.metrics) for stress in candidate.stresses]
+        found += [
+            FiledPart(kind=kind.value, name=name, digest=next(digests[kind]), metrics=metrics)
+            for kind, name, metrics in parts
+        ]
+    return tuple(found)
