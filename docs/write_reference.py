@@ -79,6 +79,7 @@ UNITS_OF_GUARD = {
     "order_rate": ("orders in the last minute", "orders; at it nothing more"),
     "repeated_execution": ("orders of the strategy in the session", "orders; at it nothing more"),
     "self_match": ("shares in own open orders on the other side", "0"),
+    "exposure_sound": ("shares or micro-units under nothing, 0 where there are none", "0"),
     "buying_power": ("worth of the buy with costs in micro-units", "free cash in micro-units"),
     "shorts": ("shares sold", "shares that are held and not on sale already"),
     "exposure_priced": ("positions and open buys without a price", "0"),

@@ -64,8 +64,13 @@ class Seen:
         return int(self.world["positions"].get(symbol, 0))
 
     def on_order(self, symbol: str, side: str) -> int:
-        """Return the shares in open orders and unknown ones, earlier wishes that stand included."""
+        """Return the shares in open orders and unknown ones, earlier wishes that stand included.
+
+        What is under nothing is wrong whatever is wished beside it.
+        """
         there = self.world["open_buys" if side == "BUY" else "open_sells"].get(symbol, 0)
+        if there < 0:
+            return int(there)
         return int(there) + sum(
             wish["quantity"] for wish, _ in self.earlier if wish["symbol"] == symbol and wish["side"] == side
         )
@@ -73,7 +78,9 @@ class Seen:
     @property
     def reducible(self) -> int:
         """Return the shares that this wish may trade and still only lower what is held."""
-        return max(self.held(self.symbol) - self.on_order(self.symbol, "SELL"), 0) if not self.buys else 0
+        if self.buys:
+            return 0
+        return max(self.held(self.symbol) - max(self.on_order(self.symbol, "SELL"), 0), 0)
 
     @property
     def equity(self) -> int:
@@ -100,7 +107,11 @@ class Seen:
             if is_sure and wish["side"] == "SELL":
                 sold[wish["symbol"]] += wish["quantity"]
         shares = {
-            symbol: self.held(symbol) + self.on_order(symbol, "BUY") - sold[symbol] for symbol in symbols
+            symbol: self.held(symbol)
+            + max(self.world["open_buys"].get(symbol, 0), 0)
+            + sum(w["quantity"] for w, _ in self.earlier if (w["symbol"], w["side"]) == (symbol, "BUY"))
+            - sold[symbol]
+            for symbol in symbols
         }
         return {symbol: quantity for symbol, quantity in shares.items() if quantity}
 
@@ -111,8 +122,13 @@ class Seen:
 
     @property
     def unpriced(self) -> int:
-        """Return how many of them have no price at all."""
-        return sum(1 for symbol in self.counted if self.last_price(symbol) <= 0)
+        """Return how many of them have no price at all; an order for fewer than no shares has none."""
+        return sum(1 for symbol in self.counted if self.last_price(symbol) <= 0) + self.impossible
+
+    @property
+    def impossible(self) -> int:
+        """Return how many symbols are on order by fewer than no shares."""
+        return sum(1 for quantity in self.world["open_buys"].values() if quantity < 0)
 
     @property
     def free(self) -> int:
@@ -120,9 +136,9 @@ class Seen:
         cash, costs = Fraction(self.world["cash"] - self.world["reserved"]), self.limit("cost_bps")
         for wish, is_paid in self.earlier:
             worth = wish["quantity"] * wish["reference"]
-            if wish["side"] == "BUY":
+            if wish["side"] == "BUY" and self.world["reserved"] >= 0:
                 cash -= ceil(Fraction(worth * (10_000 + costs), 10_000))
-            elif is_paid:
+            elif wish["side"] == "SELL" and is_paid:
                 cash += floor(Fraction(worth * (10_000 - costs), 10_000))
         return int(cash)
 
@@ -233,6 +249,14 @@ def _same(seen: Seen) -> bool:
     return bool(seen.wish["same"] + len(alike) > 0)
 
 
+def _sound(seen: Seen, quantity: int) -> str:
+    own, other = ("BUY", "SELL") if seen.buys else ("SELL", "BUY")
+    if seen.on_order(seen.symbol, own) < 0:
+        return "negative_exposure"
+    is_wrong = seen.on_order(seen.symbol, other) < 0 or seen.world["reserved"] < 0
+    return "negative_exposure" if is_wrong and quantity > seen.reducible else ""
+
+
 def _power(seen: Seen, quantity: int) -> str:
     if not seen.buys or seen.price <= 0:
         return ""
@@ -282,11 +306,12 @@ def _loss(seen: Seen, quantity: int) -> str:
     held = [symbol for symbol in seen.counted if symbol not in {w["symbol"] for w, _ in seen.earlier}]
     at_first = {**dict.fromkeys(held), **dict.fromkeys(seen.world["positions"])}
     at_first |= dict.fromkeys(seen.world["open_buys"])
-    if opening is None or any(
+    is_unpriced = any(
         seen.last_price(symbol) <= 0
         for symbol in at_first
-        if seen.held(symbol) + seen.world["open_buys"].get(symbol, 0)
-    ):
+        if seen.held(symbol) + max(seen.world["open_buys"].get(symbol, 0), 0)
+    )
+    if opening is None or is_unpriced or seen.impossible:
         return "missing_day_pnl"
     worth = seen.world["cash"] + sum(
         seen.last_price(symbol) * quantity for symbol, quantity in seen.world["positions"].items()
@@ -417,6 +442,7 @@ RULES: dict[str, Rule] = {
     "self_match": _when(
         lambda seen: seen.on_order(seen.symbol, "SELL" if seen.buys else "BUY") > 0, "opposite_side_conflict"
     ),
+    "exposure_sound": _sound,
     "buying_power": _power,
     "shorts": _short,
     "exposure_priced": lambda seen, quantity: (

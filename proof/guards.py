@@ -342,6 +342,15 @@ def _off_list(world: World, rng: Random) -> None:
     world[place] = [symbol for symbol in SYMBOLS if symbol != gone]
 
 
+def _under_nothing(world: World, rng: Random) -> None:
+    what = rng.choice(("open_buys", "open_sells", "reserved"))
+    if what == "reserved":
+        world["reserved"] = rng.choice((-1, -(10**13)))
+    else:
+        symbol = rng.choice((world["wishes"][0]["symbol"], "F"))
+        world[what] = {**world[what], symbol: rng.choice((-1, -400))}
+
+
 def _poor(world: World, rng: Random) -> None:
     world["cash"] = rng.choice((0, -(10**12), 10**9))
     world["peak"] = rng.choice((0, world["peak"]))
@@ -402,6 +411,8 @@ NEAR: tuple[Near, ...] = (
     _small_lots,
     _behind,
     _off_list,
+    _under_nothing,
+    _under_nothing,
     _poor,
     _same_again,
     _huge,
@@ -538,7 +549,7 @@ def _scenarios(world: World) -> Scenarios:
     symbols = sorted(world["returns"])
     quantities = dict(world["positions"])
     for symbol, quantity in world["open_buys"].items():
-        quantities[symbol] = quantities.get(symbol, 0) + quantity
+        quantities[symbol] = quantities.get(symbol, 0) + max(quantity, 0)
     alone = Scenarios(
         returns_ppm=np.array([world["returns"][symbol] for symbol in symbols], dtype=np.int64),
         rows={Symbol(symbol): row for row, symbol in enumerate(symbols)},

@@ -233,6 +233,7 @@ ORDER_RATE_EXCEEDED = 702
 REPEATED_EXECUTION = 703
 OPPOSITE_SIDE_CONFLICT = 704
 
+NEGATIVE_EXPOSURE = 800
 INSUFFICIENT_BUYING_POWER = 801
 SHORTS_NOT_ALLOWED = 802
 MISSING_EXPOSURE_PRICE = 803
@@ -294,6 +295,7 @@ REASONS = {
     ORDER_RATE_EXCEEDED: "order_rate_exceeded",
     REPEATED_EXECUTION: "repeated_execution_disabled",
     OPPOSITE_SIDE_CONFLICT: "opposite_side_conflict",
+    NEGATIVE_EXPOSURE: "negative_exposure",
     INSUFFICIENT_BUYING_POWER: "insufficient_buying_power",
     SHORTS_NOT_ALLOWED: "shorts_not_allowed",
     MISSING_EXPOSURE_PRICE: "missing_exposure_price",
@@ -568,6 +570,21 @@ def self_match(case: Case) -> Why:
 # -------------------------------------------------------------------------------- account and portfolio
 
 
+def exposure_sound(case: Case) -> Why:
+    """Stop where orders are open for fewer than no shares, or less than no money is promised to them.
+
+    What cannot be true bounds nothing. A sale passes as long as what is on sale already can be.
+    """
+    exposure = case.exposure
+    same_side = exposure.open_buy_quantity if case.proposal.sign > 0 else exposure.open_sell_quantity
+    if same_side < 0:
+        return Why(NEGATIVE_EXPOSURE, same_side, 0, 0)
+    least = min(exposure.open_buy_quantity, exposure.open_sell_quantity, exposure.reserved_micros)
+    if least < 0:
+        return only_reducing(case, least, 0, NEGATIVE_EXPOSURE)
+    return Why(PASS, 0, 0, NO_LIMIT)
+
+
 def buying_power(case: Case) -> Why:
     """Stop a buy that free cash does not pay, slippage and commission allowed for (rounded up)."""
     free = case.exposure.cash_micros - case.exposure.reserved_micros
@@ -733,8 +750,8 @@ def reducible_quantity(case: Case) -> int:
     """Return the shares that the order may trade and still only lower what is held, open orders counted."""
     exposure = case.exposure
     if case.proposal.sign < 0:
-        return max(exposure.position_quantity - exposure.open_sell_quantity, 0)
-    return max(-exposure.position_quantity - exposure.open_buy_quantity, 0)
+        return max(exposure.position_quantity - max(exposure.open_sell_quantity, 0), 0)
+    return max(-exposure.position_quantity - max(exposure.open_buy_quantity, 0), 0)
 
 
 def bounded_notional(case: Case, limit: int, code: int) -> Why:
@@ -819,6 +836,7 @@ GUARDS: tuple[tuple[str, Guard], ...] = (
     ("order_rate", order_rate),
     ("repeated_execution", repeated_execution),
     ("self_match", self_match),
+    ("exposure_sound", exposure_sound),
     ("buying_power", buying_power),
     ("shorts", shorts),
     ("exposure_priced", exposure_priced),
@@ -874,6 +892,7 @@ CODES: dict[str, tuple[int, ...]] = {
     "order_rate": (ORDER_RATE_EXCEEDED,),
     "repeated_execution": (REPEATED_EXECUTION,),
     "self_match": (OPPOSITE_SIDE_CONFLICT,),
+    "exposure_sound": (NEGATIVE_EXPOSURE,),
     "buying_power": (INSUFFICIENT_BUYING_POWER,),
     "shorts": (SHORTS_NOT_ALLOWED,),
     "exposure_priced": (MISSING_EXPOSURE_PRICE,),
@@ -907,6 +926,7 @@ NAMES_SAID = {
         "buying_power",
         "symbol_cap",
     ),
+    44: tuple(name for name, _ in GUARDS if name != "exposure_sound"),
     len(GUARDS): tuple(name for name, _ in GUARDS),
 }
 """The guards that spoke, by how many did: a journal keeps what they said at a send without their names."""

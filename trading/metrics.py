@@ -36,6 +36,7 @@ API_ERRORS = "broker_api.api_error_total_by_api_id."
 
 PORTFOLIO_GUARDS = frozenset(
     {
+        "exposure_sound",
         "buying_power",
         "shorts",
         "exposure_priced",

@@ -80,7 +80,7 @@ class Morning:
         """Return the prepared state with the risk of a book and its open buys at live prices."""
         quantities = {position.symbol: position.quantity for position in orders.book.positions}
         for symbol, quantity in orders.open_buys.items():
-            quantities[symbol] = quantities.get(symbol, 0) + quantity
+            quantities[symbol] = quantities.get(symbol, 0) + max(quantity, 0)
         return replace(self.prepared, risk=self.prepared.risk.of_book(quantities, {**self.closes, **live}))
 
 

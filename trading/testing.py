@@ -37,6 +37,7 @@ from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInF
 from trading.verdicts import (
     NO_EXCEPTIONS,
     Exceptions,
+    Funds,
     Measured,
     OpenOrders,
     Prepared,
@@ -365,18 +366,22 @@ def example_verdicts(
     sessions_behind: Mapping[Symbol, int] | None = None,
     session_open: bool = True,
     exceptions: Exceptions = NO_EXCEPTIONS,
+    funds: Funds | None = None,
     **switches: Any,
 ) -> tuple[Verdict, ...]:
-    """Return the verdicts on intents in a liquid market without risk, at their own prices if no others."""
+    """Return the verdicts on intents in a liquid market without risk, at their own prices if no others.
+
+    Without `funds` nothing is open.
+    """
     if prices is None:
         prices = {intent.symbol: intent.price_micros for intent in intents}
     symbols = {intent.symbol for intent in intents}
     orders = OpenOrders(book, {}, {}, 0)
-    funds = funds_of(orders, live=prices, closes={}, opening_micros=0, peak_equity_micros=0)
+    alone = funds_of(orders, live=prices, closes={}, opening_micros=0, peak_equity_micros=0)
     return review_intents(
         intents,
         # What has no price here is no matter of the exposures.
-        funds=replace(funds, unpriced=0, day_pnl_micros=0),
+        funds=replace(alone, unpriced=0, day_pnl_micros=0) if funds is None else funds,
         prices=prices,
         sessions_behind=dict.fromkeys(symbols, 0) if sessions_behind is None else sessions_behind,
         session_open=session_open,

@@ -429,7 +429,8 @@ def funds_of(
     """Return the exposure of a book with its open orders, at live prices.
 
     What has no live price counts as 0 in equity, so that caps are the tighter, and at its last close in
-    exposures and in the day's P&L. `opening_micros` is what the book was worth before the session.
+    exposures and in the day's P&L. An open buy of fewer than no shares counts as none and as one without a
+    price, since nothing can value it. `opening_micros` is what the book was worth before the session.
     """
     positions = {position.symbol: position.quantity for position in orders.book.positions}
     prices = {**closes, **live}
@@ -438,9 +439,10 @@ def funds_of(
     worth = sum(prices.get(symbol, 0) * quantity for symbol, quantity in positions.items())
     counted = dict(positions)
     for symbol, quantity in orders.open_buys.items():
-        counted[symbol] = counted.get(symbol, 0) + quantity
+        counted[symbol] = counted.get(symbol, 0) + max(quantity, 0)
     values = {symbol: prices.get(symbol, 0) * quantity for symbol, quantity in counted.items() if quantity}
     unpriced = sum(1 for symbol in values if prices.get(symbol, 0) <= 0)
+    unpriced += sum(1 for quantity in orders.open_buys.values() if quantity < 0)
     return Funds(
         positions=positions,
         open_buys=orders.open_buys,
@@ -477,12 +479,15 @@ def _after(funds: Funds, intent: Intent, limits: Limits, price_micros: int, *, i
     if intent.side is Side.BUY:
         return replace(
             funds,
-            open_buys={**funds.open_buys, intent.symbol: funds.open_buys.get(intent.symbol, 0) + quantity},
-            reserved_micros=funds.reserved_micros - (-notional * (BPS + limits.cost_bps) // BPS),
+            open_buys={
+                **funds.open_buys,
+                intent.symbol: _more(funds.open_buys.get(intent.symbol, 0), quantity),
+            },
+            reserved_micros=_more(funds.reserved_micros, -(-notional * (BPS + limits.cost_bps) // BPS)),
             gross_micros=funds.gross_micros + worth,
             net_micros=funds.net_micros + worth,
         )
-    sold = {**funds.open_sells, intent.symbol: funds.open_sells.get(intent.symbol, 0) + quantity}
+    sold = {**funds.open_sells, intent.symbol: _more(funds.open_sells.get(intent.symbol, 0), quantity)}
     if not is_sure:
         return replace(funds, open_sells=sold)
     return replace(
@@ -492,3 +497,8 @@ def _after(funds: Funds, intent: Intent, limits: Limits, price_micros: int, *, i
         gross_micros=funds.gross_micros - worth,
         net_micros=funds.net_micros - worth,
     )
+
+
+def _more(open_already: int, added: int) -> int:
+    """Return the sum; what is under nothing stays so, since another order does not make it right."""
+    return open_already if open_already < 0 else open_already + added

@@ -104,6 +104,8 @@ BUY = Case(
 SELL = BUY._replace(proposal=BUY.proposal._replace(sign=-1))
 """The same the other way: 17 may be sold, since 3 of 20 are on sale."""
 
+OPEN = ("open_buy_quantity", "open_sell_quantity", "reserved_micros")
+
 COVER = BUY._replace(exposure=BUY.exposure._replace(position_quantity=-20))
 """A buy in a book that is 20 short and has 5 on order: 15 may be bought and still only lower it."""
 
@@ -291,6 +293,35 @@ TABLE = [
     ("self_match", SELL, {"open_buy_quantity": 0}, (OK, 0, 0, ANY)),
     ("self_match", SELL, {}, ("opposite_side_conflict", 5, 0, 0)),
     ("self_match", SELL, {"open_buy_quantity": 1}, ("opposite_side_conflict", 1, 0, 0)),
+    ("exposure_sound", BUY, {}, (OK, 0, 0, ANY)),
+    ("exposure_sound", BUY, dict.fromkeys(OPEN, 0), (OK, 0, 0, ANY)),
+    ("exposure_sound", BUY, {"open_buy_quantity": -1}, ("negative_exposure", -1, 0, 0)),
+    ("exposure_sound", BUY, {"open_sell_quantity": -2}, ("negative_exposure", -2, 0, 0)),
+    ("exposure_sound", BUY, {"reserved_micros": -3}, ("negative_exposure", -3, 0, 0)),
+    (
+        "exposure_sound",
+        BUY,
+        {"reserved_micros": -3, "open_sell_quantity": -4},
+        ("negative_exposure", -4, 0, 0),
+    ),
+    (
+        "exposure_sound",
+        BUY,
+        {"open_buy_quantity": -1, "reserved_micros": -3},
+        ("negative_exposure", -1, 0, 0),
+    ),
+    ("exposure_sound", SELL, {}, (OK, 0, 0, ANY)),
+    ("exposure_sound", SELL, {"open_sell_quantity": -1, "quantity": 1}, ("negative_exposure", -1, 0, 0)),
+    ("exposure_sound", SELL, {"open_buy_quantity": -1, "quantity": 17}, (OK, -1, 0, 17)),
+    ("exposure_sound", SELL, {"open_buy_quantity": -1, "quantity": 18}, ("negative_exposure", -1, 0, 17)),
+    ("exposure_sound", SELL, {"reserved_micros": -1, "quantity": 17}, (OK, -1, 0, 17)),
+    ("exposure_sound", SELL, {"reserved_micros": -1, "quantity": 18}, ("negative_exposure", -1, 0, 17)),
+    ("exposure_sound", COVER, {"open_buy_quantity": -1, "quantity": 1}, ("negative_exposure", -1, 0, 0)),
+    ("exposure_sound", BUY, {"reserved_micros": -1, "sign": 0}, ("negative_exposure", -1, 0, 0)),
+    # What is on sale by fewer than no shares makes no more sellable than is held.
+    ("shorts", SELL, {"open_sell_quantity": -5, "quantity": 20}, (OK, 20, 20, 20)),
+    ("shorts", SELL, {"open_sell_quantity": -5, "quantity": 21}, ("shorts_not_allowed", 21, 20, 20)),
+    ("order_rate", COVER, {"open_buy_quantity": -5, "orders_last_minute": 6, "quantity": 20}, (OK, 6, 6, 20)),
     # 7 and 20 % are 8.4, so 9 each; 800 free pay 88.
     ("buying_power", BUY, {}, (OK, 90, 800, 88)),
     ("buying_power", BUY, {"cash_micros": 190}, (OK, 90, 90, 10)),

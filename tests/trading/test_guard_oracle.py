@@ -69,6 +69,10 @@ BUGS = {
         "quote_age",
         lambda case: case._replace(market=case.market._replace(quote_age_s=max(case.market.quote_age_s, 0))),
     ),
+    "money promised by less than nothing taken for free": (
+        "exposure_sound",
+        without("exposure", "reserved_micros"),
+    ),
     "an unpriced position forgotten": ("exposure_priced", without("exposure", "unpriced")),
     "a sale held to a limit of buys": (
         "max_notional",

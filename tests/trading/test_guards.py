@@ -155,7 +155,8 @@ TRIGGERS = {
     "order_rate_exceeded": {"orders_last_minute": 10},
     "repeated_execution_disabled": {"repeated_executions": 3},
     "opposite_side_conflict": {"open_sell_quantity": 1},
-    "insufficient_buying_power": {"cash_micros": 2_000_000_000},
+    "negative_exposure": {"reserved_micros": -1},
+    "insufficient_buying_power": {"cash_micros": 1_000_000_000},
     "shorts_not_allowed": SHORT,
     "missing_exposure_price": {"unpriced": 1},
     "max_position_pct_exceeded": {"position_weight_bps_max": 1_000},
@@ -392,7 +393,8 @@ SALE = but(FINE, sign=-1, quantity=20, open_buy_quantity=0)
 LETS_REDUCE = [
     "symbol_not_allowed", "restricted_symbol", "order_rate_exceeded", "repeated_execution_disabled",
     "max_quantity_exceeded", "max_notional_exceeded", "price_collar_exceeded", "fat_finger_hard",
-    "fat_finger_soft", "missing_volume", "volume_share_exceeded", "insufficient_buying_power",
+    "fat_finger_soft", "missing_volume", "volume_share_exceeded", "negative_exposure",
+    "insufficient_buying_power",
     "missing_exposure_price", "max_position_pct_exceeded", "symbol_notional_cap_exceeded",
     "missing_strategy_budget", "strategy_budget_exceeded", "gross_notional_limit", "net_notional_limit",
     "gross_leverage_limit", "missing_risk_history", "var_limit", "missing_day_pnl", "daily_loss_limit",
@@ -657,4 +659,6 @@ def test_random_cases_come_to_every_guard():
 
     tactics = {REASONS[code] for code in CODES["prohibited_tactic"]} - {"prohibited_tactic:spoofing"}
     denials = {REASONS[code] for code in CODES["preflight"]} - {"missing_app_key"}
-    assert set(REASONS.values()) - set(told) == {"ok", "invalid_intent_type"} | tactics | denials
+    # What is open by less than nothing is drawn by the oracle's books: here each number may only grow.
+    others = {"ok", "invalid_intent_type", "negative_exposure"}
+    assert set(REASONS.values()) - set(told) == others | tactics | denials

@@ -16,7 +16,15 @@ from trading.limits import Override
 from trading.positions import Book, Position
 from trading.testing import EXAMPLE_SWITCHES, example_intent, example_limits, example_verdicts
 from trading.values import Side, Slot, Symbol
-from trading.verdicts import SOFT_REASONS, Exceptions, by_intent, switches_seen, verdicts_sha
+from trading.verdicts import (
+    SOFT_REASONS,
+    Exceptions,
+    OpenOrders,
+    by_intent,
+    funds_of,
+    switches_seen,
+    verdicts_sha,
+)
 
 A, B = Symbol("A"), Symbol("B")
 LIMITS = example_limits()
@@ -112,6 +120,53 @@ def test_two_buys_of_a_symbol_share_its_cap():
     # 10 % of 11,000.00 are eleven shares, of 10,900.00 only ten.
     assert judged(twice, book(11_000_000_000), limits=capped) == [[], []]
     assert judged(twice, book(10_900_000_000), limits=capped) == [[], ["symbol_notional_cap_exceeded"]]
+
+
+UNKNOWN = ["missing_exposure_price", "missing_day_pnl"]
+UNDER_NOTHING = {
+    "open_buys": {A: ["negative_exposure", *UNKNOWN], B: UNKNOWN},
+    "open_sells": {A: ["negative_exposure"], B: []},
+}
+
+
+@pytest.mark.parametrize("symbol", [A, B])
+@pytest.mark.parametrize("wrong", UNDER_NOTHING)
+def test_by_what_is_open_for_fewer_than_no_shares_nothing_is_added(wrong, symbol):
+    intents = [buy("A", 1), buy("A", 2, slot=Slot.STOP)]
+    told = UNDER_NOTHING[wrong][symbol]
+
+    # The first one, open by then, does not make it right for the second.
+    assert judged(intents, book(10**12, B=10), funds=funds_with(**{wrong: {symbol: -1}})) == [told, told]
+
+
+def test_what_is_held_can_still_be_sold_unless_the_sales_that_are_open_cannot_be():
+    held, out = book(10**12, B=10), [sale("B", 10)]
+
+    assert judged(out, held, funds=funds_with(open_buys={A: -1})) == [[]]
+    assert judged(out, held, funds=funds_with(reserved_micros=-1)) == [[]]
+    assert judged(out, held, funds=funds_with(open_sells={A: -1})) == [[]]
+    assert judged(out, held, funds=funds_with(open_sells={B: -1})) == [["negative_exposure"]]
+
+
+def test_money_promised_by_less_than_nothing_lets_nothing_be_bought():
+    told = ["negative_exposure"]
+
+    assert judged([buy("A", 1), buy("B", 1)], book(10**12), funds=funds_with(reserved_micros=-1)) == [
+        told,
+        told,
+    ]
+
+
+def funds_with(**wrong):
+    """Give the funds of a book that holds ten of B, with open orders as a wrong journal would have them."""
+    opened = {"open_buys": {}, "open_sells": {}, "reserved_micros": 0} | wrong
+    return funds_of(
+        OpenOrders(book(10**12, B=10), **opened),
+        live={A: PRICE, B: PRICE},
+        closes={},
+        opening_micros=10**12 + 10 * PRICE,
+        peak_equity_micros=0,
+    )
 
 
 def test_a_position_without_a_price_makes_the_caps_tighter():
