@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
+import approve
 import cli_reading_verbs
 import console_pages
 import guards
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "guards": guards.measure,
     "journal": journal.measure,
     "pages": console_pages.measure,
+    "approve": approve.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -36,6 +38,7 @@ TITLES = {
     "guards": "The guards",
     "journal": "The journal",
     "pages": "The console's pages",
+    "approve": "From an approval to the broker",
 }
 
 

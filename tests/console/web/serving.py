@@ -150,16 +150,25 @@ def desk_in(state_dir: Path, **settings: Any) -> Desk:
 
 
 @contextmanager
-def console_on(state_dir: Path, **changes: Any) -> Iterator[Console]:
-    """Serve the console of a state folder while inside; `changes` are those of its `Access`."""
-    desk, clock = desk_in(state_dir), Clock()
+def console_on(
+    state_dir: Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    starts: Starts | None = None,
+    **changes: Any,
+) -> Iterator[Console]:
+    """Serve the console of a state folder while inside; `changes` are those of its `Access`.
+
+    Without `starts` nothing is started, only noted.
+    """
+    desk, clock = desk_in(state_dir, **(settings or {})), Clock()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = int(listening.getsockname()[1])
         bind = Bind(port=port)
         access = Access(**{"origins": bind.access.origins, **changes})
         clocks = Clocks(now=lambda: clock.instant, at_s=lambda: clock.seconds)
         started: list[tuple[str, str]] = []
-        app = build_site(desk, access=access, clocks=clocks, starts=noting(started))
+        app = build_site(desk, access=access, clocks=clocks, starts=starts or noting(started))
         with served(gated(app), bind, listening):
             yield Console(desk, app, clock, port, started)
 
