@@ -50,6 +50,7 @@ from resources.reviewed_config import (
     read_books,
     refuse_unknown_sections,
 )
+from resources.session_records import LakeSessionRecords
 from resources.settings import Profile, Settings, load_secrets
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
@@ -221,6 +222,16 @@ class Profiled:
     def lineage(self) -> LakeLineage:
         """Return the reader of content hashes."""
         return LakeLineage(lake=self.lake, assets=self._assets)
+
+    @cached_property
+    def session_records(self) -> PerBook[LakeSessionRecords]:
+        """Return each book's recorded sessions."""
+        return PerBook(
+            self.lines,
+            lambda book: LakeSessionRecords(
+                lake=self.lake, journal=self.journal, book=book, lane=self.settings.profile.value
+            ),
+        )
 
     @cached_property
     def quality_limits(self) -> QualityLimits:

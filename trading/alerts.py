@@ -6,7 +6,7 @@ journal's outbox, and resources/notifier.py carries them out. What a metric mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -21,7 +21,8 @@ HTTP_SERVER_ERRORS_FROM = 500
 
 FINDINGS = "reconciliation.findings"
 STUCK = "reconciliation.intents_stuck"
-WATCHED = {FINDINGS: "findings", STUCK: "intents"}
+DIFFERENCES = "replay.differences"
+WATCHED = {FINDINGS: "findings", STUCK: "intents", DIFFERENCES: "sessions"}
 """What is judged each time journal and broker were brought together, with its unit.
 
 A session with an order that is not proven has no metrics yet: it cannot be settled before that is known.
@@ -221,17 +222,16 @@ def evaluate(metrics: Sequence[MetricRow], rules: Iterable[AlertRule], *, book: 
 
 
 def evaluate_watched(
-    *, findings: int, stuck: int, rules: Iterable[AlertRule], book: str, session: date
+    observed: Mapping[str, int], rules: Iterable[AlertRule], *, book: str, session: date
 ) -> tuple[AlertRow, ...]:
-    """Return an alert for each rule that a run with the broker breaks, in the order of the rules.
+    """Return an alert for each rule that what was observed breaks, in the order of the rules.
 
-    `findings` is what does not agree with the broker, `stuck` the intents whose outcome is not proven.
+    `observed` has some of `WATCHED`; a rule on anything else is not asked.
     """
-    observed = {FINDINGS: float(findings), STUCK: float(stuck)}
     return tuple(
-        _alert(rule, session, book, observed[rule.metric])
+        _alert(rule, session, book, float(observed[rule.metric]))
         for rule in rules
-        if rule.metric in observed and _breaks(observed[rule.metric], rule)
+        if rule.metric in observed and _breaks(float(observed[rule.metric]), rule)
     )
 
 

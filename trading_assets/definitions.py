@@ -91,6 +91,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "tables": lambda: profiled.lineage,
         "data_sets": lambda: profiled.data_sets,
         "replay_stores": lambda: profiled.replay_stores,
+        "session_records": lambda: profiled.session_records,
     }
     return {
         "io_manager": dg.IOManagerDefinition(

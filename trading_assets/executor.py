@@ -13,7 +13,16 @@ from datetime import date, datetime
 from typing import Any
 
 from trading.actions import ActionHistory, CorporateAction, effective_in
-from trading.alerts import AlertPolicy, AlertRow, Deliverer, Outbox, evaluate_watched, queue_alerts
+from trading.alerts import (
+    FINDINGS,
+    STUCK,
+    AlertPolicy,
+    AlertRow,
+    Deliverer,
+    Outbox,
+    evaluate_watched,
+    queue_alerts,
+)
 from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
@@ -160,11 +169,7 @@ def tell_people(
         if is_stuck(row, now=now)
     ]
     alerts = evaluate_watched(
-        findings=len(outcomes.findings),
-        stuck=len(stuck),
-        rules=policy.rules,
-        book=graph.name,
-        session=session,
+        {FINDINGS: len(outcomes.findings), STUCK: len(stuck)}, policy.rules, book=graph.name, session=session
     )
     if alerts:
         queue_alerts(alerts, outbox, channels=policy.delivery.channels, now=now)

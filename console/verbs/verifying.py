@@ -1,28 +1,35 @@
-"""The verbs `verify` and `preflight`: whether the stores agree, and whether live execution would be denied.
+"""The verbs `verify`, `parity` and `preflight`: do the stores agree, do sessions replay, is live denied.
 
-They are made in console/verify.py and console/preflight.py.
+They are made in console/verify.py, console/parity.py and console/preflight.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.desk import open_desk
 from console.exit_codes import ExitCode
 from console.render import counted
-from console.verbs.options import READING, BookOption, JsonOption, show, tell
+from console.verbs.options import READING, BookOption, JsonOption, day_or_none, show, tell
 from console.verbs.teaching import help_of
 
 if TYPE_CHECKING:
+    from console.parity import Parity
     from console.preflight import Preflight
     from console.verify import Verified
 
+OneSession = Annotated[
+    str | None, typer.Option("--session", metavar="YYYY-MM-DD", help="One session; all when left out.")
+]
+
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb of this module to the command line."""
+    """Add the verbs of this module to the command line."""
     app.command(help=help_of(verify), rich_help_panel=READING)(verify)
+    app.command(help=help_of(parity), rich_help_panel=READING)(parity)
     app.command(help=help_of(preflight), rich_help_panel=READING)(preflight)
 
 
@@ -40,6 +47,34 @@ def verify(*, book: BookOption = None, as_json: JsonOption = False) -> None:
 
     found = verify_desk(open_desk(), book=book, tell=tell)
     show(found, verified, as_json=as_json, code=found.exit_code)
+
+
+def parity(*, book: BookOption = None, session: OneSession = None, as_json: JsonOption = False) -> None:
+    """Decide sessions again from their record and compare, to the bit: names the first value that differs.
+
+    Candidates, intents, verdicts, decisions and the journal's side of them; every decided session when none
+    is named. Reads only what was recorded and changes nothing.
+
+    trading parity
+    trading parity --book us_five --session 2013-02-28
+    Exit codes: 0 all the same, 2 nothing was decided in the session, 3 a session differs.
+    """
+    from console.parity import parity_of
+
+    found = parity_of(open_desk(), book=book, session=day_or_none(session))
+    is_same = not any(one.differing for one in found)
+    code = ExitCode.DONE if is_same else ExitCode.ATTENTION
+    show({"books": found}, lambda _: compared(found), as_json=as_json, code=code)
+
+
+def compared(views: Sequence[Parity]) -> str:
+    """Return a line a book, then a line for each session that differs."""
+    lines = []
+    for view in views:
+        same = view.sessions - len(view.differing)
+        lines.append(f"{view.book}: {same:,} of {counted(view.sessions, 'decided session')} the same")
+        lines += [f"  ! {one.session}: {one.detail}" for one in view.differing]
+    return "\n".join(lines)
 
 
 def preflight(*, book: BookOption = None, as_json: JsonOption = False) -> None:

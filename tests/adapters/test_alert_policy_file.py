@@ -37,6 +37,7 @@ def test_the_file_in_the_box_holds_the_promised_rules() -> None:
         "quarantined_ratio_high": ("warning", "above", 0.05),
         "intents_stuck": ("critical", "above", 0),
         "broker_disagrees": ("critical", "above", 0),
+        "replay_differs": ("critical", "above", 0),
     }
     assert policy.fail_on is FailOn.CRITICAL
     assert policy.delivery.channels == ("stdout", "webhook")

@@ -32,6 +32,7 @@ SETTLE_CHECKS = {
     "orders_agree_with_the_broker",
     "positions_agree_with_the_broker",
     "book_balances_to_the_unit",
+    "session_replays_the_same",
     "session_raised_no_critical_alert",
 }
 READ_BEFORE_THE_OPEN = ("candidates", "intents", "verdicts", "decisions", "executions")

@@ -4,11 +4,12 @@ positions[D] is opening_book[D] with the actions and fills of D, marked at the c
 itself, so no stale or missing yesterday can be read by accident.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from trading.alerts import DIFFERENCES, AlertPolicy, Outbox, evaluate_watched, queue_alerts
 from trading.clock import Clock, Phase
 from trading.errors import Refused
 from trading.journal import Journal
@@ -21,9 +22,10 @@ from trading.positions import (
     imbalance_micros,
     with_fills,
 )
-from trading.quotes import AcceptedQuotes
+from trading.quotes import AcceptedQuotes, WindowReader
+from trading.recorded import SessionRecords, relived
 from trading.session import fill_marks, marks_of
-from trading.values import Money, amount_from_micros
+from trading.values import Money, Symbol, amount_from_micros
 from trading_assets.executor import opened_day
 from trading_assets.stage import (
     CARRIED_BY_TAG,
@@ -37,9 +39,12 @@ from trading_assets.stage import (
     table_of,
 )
 
+BALANCES = "book_balances_to_the_unit"
+REPLAYS = "session_replays_the_same"
+
 
 def positions_stage(graph: BookGraph) -> list[Any]:
-    """Return the asset of one book and its check."""
+    """Return the asset of one book and its checks."""
     read = ("opening_book", "market_quotes", "corporate_actions")
 
     @dg.asset(
@@ -115,15 +120,75 @@ def positions_stage(graph: BookGraph) -> list[Any]:
             },
         )
 
-    @dg.asset_check(
-        asset=graph.key("positions"),
-        partitions_def=graph.sessions,
-        description="cash + positions = deposits + realised + unrealised + dividends − commissions.",
-    )
-    def book_balances_to_the_unit(positions: Any) -> dg.AssetCheckResult:
-        book = book_from_rows(positions)
-        marks = {row.symbol: row.mark_micros for row in positions if row.item is Item.POSITION}
-        imbalance = imbalance_micros(book, marks)
-        return dg.AssetCheckResult(passed=imbalance == 0, metadata={"imbalance_micros": imbalance})
+    return [positions, _checks(graph)]
 
-    return [positions, book_balances_to_the_unit]
+
+def _checks(graph: BookGraph) -> Any:
+    """Return the checks of a settled session, in one step: the book balances, and the session replays."""
+
+    @dg.multi_asset_check(
+        name=f"{graph.name}__settled_checks",
+        specs=[
+            dg.AssetCheckSpec(
+                BALANCES,
+                asset=graph.key("positions"),
+                partitions_def=graph.sessions,
+                description="cash + positions = deposits + realised + unrealised + dividends − commissions.",
+            ),
+            dg.AssetCheckSpec(
+                REPLAYS,
+                asset=graph.key("positions"),
+                partitions_def=graph.sessions,
+                description="The session decided again from its record is the same, to the bit; "
+                "else the first value that differs is named, and people are told.",
+            ),
+        ],
+        ins={"positions": graph.rows_of("positions")},
+    )
+    def settled_checks(
+        context: dg.AssetCheckExecutionContext,
+        positions: Any,
+        windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        session_records: dg.ResourceParam[Mapping[str, SessionRecords]],
+        alert_policy: dg.ResourceParam[AlertPolicy],
+        outbox: dg.ResourceParam[Outbox],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
+    ) -> Iterator[dg.AssetCheckResult]:
+        yield _balance(graph, positions)
+        session = session_of(context.op_execution_context)
+        found = relived(
+            session,
+            config=graph.config,
+            lane=graph.lane,
+            calendar=graph.calendar,
+            windows=windows[graph.name],
+            records=session_records[graph.name],
+        )
+        if not found.is_same:
+            alerts = evaluate_watched({DIFFERENCES: 1}, alert_policy.rules, book=graph.name, session=session)
+            now = clocks[graph.name].now(session, Phase.SETTLE)
+            queue_alerts(alerts, outbox, channels=alert_policy.delivery.channels, now=now)
+        yield dg.AssetCheckResult(
+            check_name=REPLAYS,
+            asset_key=graph.key("positions"),
+            passed=found.is_same,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "detail": found.detail,
+                "first difference": table_of([found.difference._asdict()] if found.difference else []),
+            },
+        )
+
+    return settled_checks
+
+
+def _balance(graph: BookGraph, positions: Sequence[BookRow]) -> dg.AssetCheckResult:
+    book = book_from_rows(positions)
+    marks = {Symbol(row.symbol): row.mark_micros for row in positions if row.item is Item.POSITION}
+    imbalance = imbalance_micros(book, marks)
+    return dg.AssetCheckResult(
+        check_name=BALANCES,
+        asset_key=graph.key("positions"),
+        passed=imbalance == 0,
+        metadata={"imbalance_micros": imbalance},
+    )

@@ -1,0 +1,61 @@
+"""Whether sessions decided live are the same when they are decided again from their record.
+
+How one is compared is trading/recorded.py; the graph asks the same after each session. Reads the lake and the
+journal, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from console.desk import Desk
+from resources.profiles import Profiled
+from resources.session_records import LakeSessionRecords
+from trading.errors import BadInput
+from trading.recorded import Relived, relived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """Hold what was compared in one book, and the sessions that are not the same."""
+
+    book: str
+    sessions: int
+    differing: tuple[Relived, ...]
+
+
+def parity_of(desk: Desk, *, book: str | None, session: date | None) -> tuple[Parity, ...]:
+    """Return how one session, or every decided one, compares with itself decided again, by book.
+
+    Raises `BadInput` for a session in which nothing was decided.
+    """
+    profiled = Profiled(desk.settings)
+    found = tuple(
+        _book_parity(desk, profiled, outline.name, session=session) for outline in desk.chosen(book)
+    )
+    if session is not None and not any(one.sessions for one in found):
+        raise BadInput(f"{session}: nothing was decided in it; `trading status` names the sessions there are")
+    return found
+
+
+def diff_live(profiled: Profiled, records: LakeSessionRecords, *, book: str, session: date) -> Relived:
+    """Return how a session of a book compares with itself decided again: what `--diff live` asks."""
+    return relived(
+        session,
+        config=profiled.books[book],
+        lane=profiled.settings.profile.value,
+        calendar=profiled.calendars[book],
+        windows=profiled.windows[book],
+        records=records,
+    )
+
+
+def _book_parity(desk: Desk, profiled: Profiled, book: str, *, session: date | None) -> Parity:
+    records = LakeSessionRecords(lake=profiled.lake, journal=desk.journal, book=book, lane=desk.lane)
+    decided = records.decided_sessions()
+    asked = decided if session is None else [session] if session in decided else []
+    compared = [diff_live(profiled, records, book=book, session=one) for one in asked]
+    return Parity(
+        book=book, sessions=len(compared), differing=tuple(one for one in compared if not one.is_same)
+    )
