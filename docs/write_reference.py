@@ -1,8 +1,8 @@
 """Write the generated pages of docs/reference from the code they describe: `make docs`.
 
-Here: settings, assets and checks, guards, invariants, metrics, alerts, reviewed files, quarantine, the REST
-API, and the table of edges in docs/explanation/intent_life.md. The command line's two pages are made by
-console/reference.py.
+Here: settings, assets and checks, guards, invariants, metrics, alerts, measures, reviewed files, quarantine,
+the REST API, and the table of edges in docs/explanation/intent_life.md. The command line's two pages are made
+by console/reference.py.
 Other pages are written by hand. tests/docs holds every page current, so a page never says less than the code.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,12 +31,17 @@ from console.web.problems import CODES, STATUS_OF_ERROR, code_of, problem, probl
 from resources.alert_policy import load_alert_policy
 from resources.journal.reader import JournalReader
 from resources.settings import describe_settings, load_settings
+from trading.attribution import MEASURES_OF_ROUND_TRIPS
 from trading.guards import CODES as GUARD_CODES
 from trading.guards import GUARDS, REASONS, SOFT
+from trading.honest import MEASURES_OF_LUCK
 from trading.invariants import INVARIANTS
 from trading.lifecycle import EDGES, Edge
 from trading.metrics import API_ERRORS, BLOCKED_REASON, METRICS, SCHEMA_VERSION
+from trading.performance import MEASURES, MEASURES_BESIDE, SESSIONS_MIN
 from trading.quality import RELEASABLE, Reason
+from trading.scorecard import MEASURES_OF_TRADING
+from trading.stress import SCENARIOS, usual_scenarios
 from trading_assets.definitions import definitions_of
 from trading_assets.tables import ROW_TYPES
 
@@ -139,6 +144,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "quarantine.md": quarantine_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "alerts.md": alerts_page(),
+        REFERENCE / "measures.md": measures_page(),
         INTENT_LIFE: with_edges(INTENT_LIFE.read_text("utf-8")),
         REFERENCE / "rest.md": rest_page(),
         **reference.pages(),
@@ -465,6 +471,56 @@ def alerts_page() -> str:
 
 
 # ---------------------------------------------------------------------------------------------- the graph
+
+
+def measures_page() -> str:
+    """Return the page of every measure of a scorecard, every statistic of luck, and every scenario."""
+    headers = ("measure", "what it is", "sampling", "no data", "source")
+    scenarios = (
+        (
+            f"`{scenario.name}`",
+            _first_sentence(make.__doc__ or "").removeprefix("Return the scenario of "),
+            ", ".join(f"`{name}` {amount:g}" for name, amount in scenario.amounts),
+            scenario.reason,
+        )
+        for make, scenario in zip(SCENARIOS, usual_scenarios(), strict=True)
+    )
+    return page(
+        "Measures of a scorecard",
+        MADE_BY.format(
+            "`trading/performance.py`, `trading/scorecard.py`, `trading/attribution.py`,"
+            " `trading/honest.py` and `trading/stress.py`"
+        ),
+        "What a replay was worth is told by these, whole and by year, regime, symbol and strategy.\n"
+        "r is a session's return of the book's worth at closes, n the number of sessions; a year has 252.\n"
+        "Ratios are of 1: 0.01 is one per cent.\n"
+        "*No data* is `null`, never zero: a measure without its sessions is not told.\n"
+        f"Under {SESSIONS_MIN} sessions nothing annualised is told.\n"
+        "When not to believe them: [what a scorecard says](../explanation/scorecards.md).",
+        "## Of returns\n\n" + table(headers, _measure_rows(MEASURES)),
+        "## Beside a benchmark\n\n" + table(headers, _measure_rows(MEASURES_BESIDE)),
+        "## Of trading\n\n" + table(headers, _measure_rows(MEASURES_OF_TRADING)),
+        "## Of round trips\n\n" + table(headers, _measure_rows(MEASURES_OF_ROUND_TRIPS)),
+        "## Of luck\n\n" + table(headers, _measure_rows(MEASURES_OF_LUCK)),
+        "## Scenarios\n\nEach is a replay of its own: decisions, guards and fills are made anew.\n\n"
+        + table(("scenario", "the world is worse by", "how much", "why it is asked"), scenarios),
+    )
+
+
+def _measure_rows(measures: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row of each measure from its docstring, by what its labels say."""
+    return [(f"`{name}`", *measure_told(measure).values()) for name, measure in measures.items()]
+
+
+def measure_told(measure: Any) -> dict[str, str]:
+    """Return what a measure's docstring says of it: what it is, its sampling, its *no data*, its source."""
+    told = " ".join(cleandoc(measure.__doc__ or "").split())
+    parts = re.split(r"(Sampling|No data|Source): ", told)
+    labelled = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return {
+        "what": parts[0].strip().removeprefix("Return "),
+        **{label: labelled.get(label, "").strip() for label in ("Sampling", "No data", "Source")},
+    }
 
 
 def assets_page() -> str:

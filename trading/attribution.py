@@ -87,6 +87,12 @@ class RoundTrips:
         )
 
 
+MEASURES_OF_ROUND_TRIPS: Mapping[str, property] = {
+    name: vars(RoundTrips)[name] for name in ("hit_rate", "profit_factor", "payoff")
+}
+"""Every measure of round trips by its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
     """Hold what one symbol or one strategy did in a replay, in micro-units of the book's currency.

@@ -60,9 +60,9 @@ def probabilistic_sharpe(
 ) -> float | None:
     """Return the probability that the true Sharpe ratio is above a benchmark's.
 
-    Φ((SR − SR*) × √(n − 1) / √(1 − γ₃ SR + (γ₄ − 1) / 4 × SR²)), SR of a session, γ₄ = 3 of a normal
-    distribution. No data: under 2 sessions, or moments that no distribution has. Source: Bailey and López de
-    Prado (2012), The Sharpe Ratio Efficient Frontier.
+    Φ((SR − SR*) × √(n − 1) / √(1 − γ₃ SR + (γ₄ − 1) / 4 × SR²)), γ₄ = 3 of a normal distribution. Sampling:
+    every session, ratios of one. No data: under 2 sessions, or moments that no distribution has. Source:
+    Bailey and López de Prado (2012), The Sharpe Ratio Efficient Frontier.
     """
     spread = _spread_of_sharpe(sharpe, skew, kurtosis)
     if sessions < 2 or spread is None:  # noqa: PLR2004 - a deviation takes two
@@ -75,8 +75,9 @@ def track_record_sessions_min(
 ) -> float | None:
     """Return how many sessions it takes to be sure that a Sharpe ratio is above a benchmark's.
 
-    1 + (1 − γ₃ SR + (γ₄ − 1) / 4 × SR²) × (Φ⁻¹(confidence) / (SR − SR*))². No data: a Sharpe ratio that is
-    not above it, for which no record is long enough. Source: Bailey and López de Prado (2012).
+    1 + (1 − γ₃ SR + (γ₄ − 1) / 4 × SR²) × (Φ⁻¹(confidence) / (SR − SR*))². Sampling: ratios of a session.
+    No data: a Sharpe ratio that is not above it, for which no record is long enough. Source: Bailey and López
+    de Prado (2012), The Sharpe Ratio Efficient Frontier.
     """
     spread = _spread_of_sharpe(sharpe, skew, kurtosis)
     if spread is None or sharpe - benchmark < VARIATION_MIN:
@@ -88,8 +89,9 @@ def expected_max_sharpe(*, trials: int, deviation: float) -> float:
     """Return the best Sharpe ratio to expect of trials without any skill; 0 of one trial.
 
     σ × ((1 − γ) Φ⁻¹(1 − 1 / N) + γ Φ⁻¹(1 − 1 / (N e))), σ the deviation of Sharpe ratios among the trials.
-    Trials that resemble each other count as fewer than N, so that N is on the safe side. Source: Bailey and
-    López de Prado (2014), The Deflated Sharpe Ratio.
+    Trials that resemble each other count as fewer than N, so that N is on the safe side. Sampling: every
+    trial that was made. No data: many trials that nobody kept. Source: Bailey and López de Prado (2014), The
+    Deflated Sharpe Ratio.
     """
     if trials < 1:
         raise ValueError(f"trials {trials}: a strategy that was chosen was tried at least once")
@@ -104,7 +106,8 @@ def deflated_sharpe(
 ) -> float | None:
     """Return the probability that a Sharpe ratio is above the best that so many trials give without skill.
 
-    The probabilistic Sharpe ratio against `expected_max_sharpe`. No data: as for that one. Source: Bailey
+    The probabilistic Sharpe ratio against `expected_max_sharpe`. Sampling: every session of the one chosen,
+    every trial that was made. No data: where one of the two has none. Source: Bailey
     and López de Prado (2014).
     """
     luck = expected_max_sharpe(trials=trials, deviation=deviation)
@@ -259,11 +262,11 @@ def overfitting_of(trials: Floats, *, blocks: int = BLOCKS) -> Overfitting | Non
     """Return the probability of backtest overfitting by combinatorially symmetric cross-validation.
 
     `trials` are returns of shape (sessions, trials), all of the same sessions: every trial that was made, not
-    those that pleased. They are cut into `blocks` (even) equal stretches, the oldest sessions left out where
-    they do not divide; each half of the stretches chooses by Sharpe ratio, the other half judges. A trial
-    that did not vary has a ratio of 0; ties have their mean rank. No data: under 2 trials, or under 4
-    sessions a stretch. Source: Bailey, Borwein, López de Prado and Zhu (2017), The Probability of Backtest
-    Overfitting.
+    those that pleased. The share of splits in which the trial that was best in one half is no better than the
+    median in the other: each half of `blocks` (even) equal stretches chooses by Sharpe ratio, the other half
+    judges. A trial that did not vary has a ratio of 0; ties have their mean rank. Sampling: every session but
+    the oldest ones that do not divide. No data: under 2 trials, or under 4 sessions a stretch.
+    Source: Bailey, Borwein, López de Prado and Zhu (2017), The Probability of Backtest Overfitting.
     """
     if blocks < 2 or blocks % 2:  # noqa: PLR2004 - two halves
         raise ValueError(f"blocks {blocks}: must be even, so that halves can be compared")
@@ -350,7 +353,8 @@ def bootstrap_interval(
     """Return a measure's interval by the stationary bootstrap: its percentiles over series drawn anew.
 
     Blocks of sessions are drawn with a geometric length of `block_sessions` on average (n^(1/3) where not
-    given), so that what hangs together stays together. Chance is PCG64 with `seed`. No data: a tenth of the
+    given), so that what hangs together stays together. Chance is PCG64 with `seed`. Sampling: every session.
+    No data: a tenth of the
     series without the measure. Source: Politis and Romano (1994), The Stationary Bootstrap.
     """
     if not returns.size:
@@ -379,6 +383,16 @@ def _drawn_rows(count: int, *, draws: int, block_sessions: int, seed: int) -> ND
 
 
 # ------------------------------------------------------------------------------------------------ together
+
+MEASURES_OF_LUCK: Mapping[str, Callable[..., Any]] = {
+    "probabilistic_sharpe": probabilistic_sharpe,
+    "track_record_sessions_min": track_record_sessions_min,
+    "luck_sharpe": expected_max_sharpe,
+    "deflated_sharpe": deflated_sharpe,
+    "pbo": overfitting_of,
+    "intervals": bootstrap_interval,
+}
+"""Every statistic of luck by its name in `Honesty` and `Overfitting`."""
 
 INTERVALS: Mapping[str, Callable[[Floats], float | None]] = {
     "sharpe": sharpe,

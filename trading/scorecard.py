@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from trading.actions import CorporateAction
-from trading.attribution import Attribution, RoundTrips, by_strategy, by_symbol, whole_numbers
+from trading.attribution import (
+    MEASURES_OF_ROUND_TRIPS,
+    Attribution,
+    RoundTrips,
+    by_strategy,
+    by_symbol,
+    whole_numbers,
+)
 from trading.benchmark import Benchmark
 from trading.features import Regime
 from trading.performance import (
@@ -402,8 +409,8 @@ def _shares(sessions: Columns, column: str) -> Floats:
 def _plain(value: Any) -> Any:
     """Return a value as plain JSON: records by their fields, `None` kept, numbers rounded."""
     if isinstance(value, RoundTrips):
-        rates = {"hit_rate": value.hit_rate, "profit_factor": value.profit_factor, "payoff": value.payoff}
-        return {**_of_fields(value), **{name: _plain(rate) for name, rate in rates.items()}}
+        rates = {name: _plain(getattr(value, name)) for name in MEASURES_OF_ROUND_TRIPS}
+        return {**_of_fields(value), **rates}
     if is_dataclass(value):
         return _of_fields(value)
     if isinstance(value, tuple):

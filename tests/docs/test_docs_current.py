@@ -18,10 +18,15 @@ import pytest
 from resources.settings import describe_settings
 from tests.docs.pages import DOCS, ROOT, name_of
 from tests.docs.reader import without_settings
+from trading.attribution import MEASURES_OF_ROUND_TRIPS
 from trading.gates import GATE_NAMES
 from trading.guards import GUARDS, REASONS
+from trading.honest import MEASURES_OF_LUCK
 from trading.lifecycle import EDGES, IntentState
 from trading.metrics import METRICS
+from trading.performance import MEASURES, MEASURES_BESIDE
+from trading.scorecard import MEASURES_OF_TRADING
+from trading.stress import usual_scenarios
 from trading_assets.definitions import definitions_of
 from trading_assets.session_graph import STAGES
 
@@ -127,6 +132,25 @@ def test_every_gate_is_explained():
     text = (DOCS / "explanation" / "gates_and_guards.md").read_text("utf-8")
 
     assert unnamed(GATE_NAMES, text) == []
+
+
+def test_every_measure_tells_its_formula_its_sampling_and_when_it_is_no_data():
+    measures = {
+        **MEASURES,
+        **MEASURES_BESIDE,
+        **MEASURES_OF_TRADING,
+        **MEASURES_OF_ROUND_TRIPS,
+        **MEASURES_OF_LUCK,
+    }
+    untold = [
+        name
+        for name, measure in measures.items()
+        if not all(list(writer().measure_told(measure).values())[:3])
+    ]
+
+    assert untold == []
+    assert unnamed(measures, text_of("measures.md")) == []
+    assert unnamed([scenario.name for scenario in usual_scenarios()], text_of("measures.md")) == []
 
 
 def test_every_metric_and_alert_is_named():

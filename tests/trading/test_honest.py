@@ -101,6 +101,7 @@ def test_one_trial_was_no_choice():
         expected_max_sharpe(trials=0, deviation=1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.integers(1, 1_000))
 def test_more_trials_never_make_a_strategy_more_credible(trials, more):
     few, many = (deflated_sharpe(trials=count, **FOUND, **FAT) for count in (trials, trials + more))
@@ -198,7 +199,7 @@ def test_halves_take_an_even_number_of_stretches(blocks):
         overfitting_of(noise(64, 2, 0), blocks=blocks)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.1, 10))
 def test_neither_the_stake_nor_the_names_of_trials_change_the_choice(seed, stake):
     trials = noise(96, 5, seed)
@@ -244,6 +245,7 @@ def test_folds_take_a_session_each_and_one_to_train_on(folds, sessions):
         purged_folds(sessions, folds=folds)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 200), st.integers(2, 10), st.integers(0, 10), st.integers(0, 10))
 def test_no_fold_trains_near_its_test_and_every_session_is_tested_once(sessions, folds, purge, embargo):
     if sessions < folds:
@@ -257,6 +259,7 @@ def test_no_fold_trains_near_its_test_and_every_session_is_tested_once(sessions,
         assert trained == set(range(sessions)) - near
 
 
+@settings(deadline=None)
 @given(st.integers(1, 120), st.integers(1, 30), st.integers(1, 30), st.integers(0, 10))
 def test_a_walk_never_trains_on_its_test_or_after(sessions, train, test, purge):
     folds = walk_forward(sessions, train=train, test=test, purge=purge)

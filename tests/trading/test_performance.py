@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.performance import (
@@ -237,11 +237,13 @@ def every_fall(returns: np.ndarray) -> float:
     )
 
 
+@settings(deadline=None)
 @given(SERIES)
 def test_the_deepest_drawdown_is_the_worst_of_all_pairs_of_closes(returns):
     assert max_drawdown(returns) == pytest.approx(every_fall(returns), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(SERIES)
 def test_drawdowns_follow_each_other_and_hold_the_deepest(returns):
     days = np.array([date(2020, 1, 1) + timedelta(days=at) for at in range(returns.size)], "datetime64[D]")
@@ -266,6 +268,7 @@ def test_a_drawdown_tells_its_peak_its_trough_and_its_recovery():
     assert (second.recovered_on, second.sessions, second.sessions_falling) == (None, 4, 2)
 
 
+@settings(deadline=None)
 @given(SERIES, st.floats(0.1, 10))
 def test_a_larger_stake_has_the_same_ratios(returns, stake):
     for ratio in (sharpe, sortino, skew, kurtosis, tail_ratio):
@@ -280,6 +283,7 @@ def as_close(ours: float | None, theirs: float | None) -> bool:
     return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12)
 
 
+@settings(deadline=None)
 @given(SERIES, st.permutations(range(40)))
 def test_the_order_of_sessions_changes_drawdowns_alone(returns, order):
     shuffled = returns[[at for at in order if at < returns.size]]
@@ -289,6 +293,7 @@ def test_the_order_of_sessions_changes_drawdowns_alone(returns, order):
             assert as_close(measure(shuffled), measure(returns))
 
 
+@settings(deadline=None)
 @given(SERIES, SERIES)
 def test_no_measure_is_ever_infinite_or_not_a_number(returns, others):
     count = min(returns.size, others.size)
@@ -298,6 +303,7 @@ def test_no_measure_is_ever_infinite_or_not_a_number(returns, others):
     assert [number for number in measured if number is not None and not math.isfinite(number)] == []
 
 
+@settings(deadline=None)
 @given(SERIES, st.floats(-0.05, 0.05))
 def test_what_follows_a_benchmark_exactly_has_its_beta_and_alpha(benchmark, extra):
     if beta(benchmark, benchmark) is None:

@@ -384,7 +384,7 @@ def journeys(draw):
     return trades, closes, actions
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(journeys())
 def test_symbols_and_strategies_add_up_to_what_the_book_made(journey):
     trades, closes, actions = journey
@@ -397,7 +397,7 @@ def test_symbols_and_strategies_add_up_to_what_the_book_made(journey):
     assert sum(row.traded_micros for row in card.symbols) == card.trading.traded_micros
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(journeys())
 def test_all_of_a_symbol_sold_made_what_its_round_trips_did(journey):
     trades, closes, actions = journey

@@ -123,6 +123,16 @@ def test_a_scenario_that_changes_nothing_has_the_scorecard_of_the_replay_itself(
     assert {row.scorecard.sha() for row in stressed(world, nothing, run=run)} == {own}
 
 
+def test_its_symbols_make_what_the_book_made_across_a_split_and_dividends(world, plain):
+    card = scorecard_of(plain, actions=world.actions)
+    kinds = {action.kind for action in world.actions if action.effective_on >= FIRST}
+
+    assert kinds == {ActionKind.SPLIT, ActionKind.DIVIDEND}
+    assert card.trading.dividend_micros > 0
+    assert sum(row.pnl_micros for row in card.symbols) == card.closing_micros - card.opening_micros
+    assert sum(row.pnl_micros for row in card.strategies) == card.closing_micros - card.opening_micros
+
+
 def test_every_usual_scenario_changes_what_the_replay_made(world, run, plain):
     own = scorecard_of(plain, actions=world.actions)
     # The book is too small for a tenth of these volumes to bind; see below.
