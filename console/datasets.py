@@ -6,6 +6,7 @@ What a data set is stands in trading/datasets.py, its files in resources/dataset
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 from console.book_outlines import require_book
@@ -73,7 +74,7 @@ def compared(desk: Desk, *, book: str | None) -> ComparedView:
     found = []
     for outline in desk.chosen(book):
         try:
-            expected = read_manifest(manifest_path(desk.settings.config_dir, outline.name))
+            expected = read_manifest(manifest_path(Path(desk.settings.books_file), outline.name))
         except DatasetUnknown as error:
             found.append(Compared(outline.name, "", (), str(error)))
             continue
@@ -87,7 +88,7 @@ def manifest_of(desk: Desk, book: str) -> tuple[Dataset, ManifestView]:
     from resources.dataset_files import manifest_text
 
     require_book(desk.books, book)
-    path = manifest_path(desk.settings.config_dir, book)
+    path = manifest_path(Path(desk.settings.books_file), book)
     found = found_dataset(desk, book)
     try:
         changed, is_new = differences(read_manifest(path), found), False
@@ -115,7 +116,7 @@ def found_dataset(desk: Desk, book: str) -> Dataset:
 
 def _line(book: str, desk: Desk) -> DatasetLine:
     try:
-        told = read_manifest(manifest_path(desk.settings.config_dir, book))
+        told = read_manifest(manifest_path(Path(desk.settings.books_file), book))
     except DatasetUnknown:
         return DatasetLine(book, "", "", None, None, 0, 0, 0, ())
     return DatasetLine(

@@ -52,22 +52,22 @@ def dataset_of(book: BookConfig, *, source: MarketData, calendar: Calendar) -> D
 
 
 def verified_dataset(
-    book: BookConfig, *, source: MarketData, calendar: Calendar, config_dir: Path
+    book: BookConfig, *, source: MarketData, calendar: Calendar, books_file: Path
 ) -> Dataset:
     """Return the data set of a book where it is what its manifest says: what every replay asks for first.
 
     Raises `DatasetUnknown` where there is no manifest, `DatasetChanged` naming what differs (a file, what
     its hash should be and what it is), `BadSetting` for a manifest that cannot be read.
     """
-    path = manifest_path(config_dir, book.name)
+    path = manifest_path(books_file, book.name)
     expected = read_manifest(path)
     found = dataset_of(book, source=source, calendar=calendar)
     return require_unchanged(expected, found, manifest=f"{path.parent.name}/{path.name}")
 
 
-def manifest_path(config_dir: Path, book: str) -> Path:
-    """Return where the manifest of a book's data set stands."""
-    return config_dir / "datasets" / f"{book}.toml"
+def manifest_path(books_file: Path, book: str) -> Path:
+    """Return where the manifest of a book's data set stands: beside the file that the book is in."""
+    return books_file.parent / "datasets" / f"{book}.toml"
 
 
 def read_manifest(path: Path) -> Dataset:
@@ -130,9 +130,9 @@ def manifest_text(found: Dataset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_manifest(found: Dataset, config_dir: Path) -> Path:
+def write_manifest(found: Dataset, books_file: Path) -> Path:
     """Write the manifest of a data set in place of what it had, whole or not at all; return where."""
-    path = manifest_path(config_dir, found.book)
+    path = manifest_path(books_file, found.book)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".writing")
     beside.write_text(manifest_text(found), encoding="utf-8")

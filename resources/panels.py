@@ -98,7 +98,9 @@ class BookDataSets:
     """Give the data sets of one book; a `trading.replaying.DataSets`.
 
     Where the lake has every session that a range reads, its accepted quotes are taken; else the book's source
-    is judged from its first session to its last, by the rules of quality that an import judges it by.
+    is judged from its first session to its last, by the rules of quality that an import judges it by. Nothing
+    is given before `verify`, which raises where the book's files, calendar or costs are not what its manifest
+    says.
     """
 
     config: BookConfig
@@ -109,13 +111,15 @@ class BookDataSets:
     imported_actions: LakeActions
     lake: Lake
     panels: PanelFolder
+    verify: Callable[[], object]
 
     def data_set(self, first: date, last: date) -> DataSet:
         """Return what a replay of a range reads: the window of its first session, up to its last.
 
         Raises `LakeError` where a table or a kept panel was altered, `BadQuotes` where the source cannot be
-        read.
+        read, `DatasetUnknown` where the book has no manifest, `DatasetChanged` where it says otherwise.
         """
+        self.verify()
         before = self.calendar.before(first, self.config.rules.window_sessions)
         starts = max(self.config.first_session, before[0] if before else first)
         needed = self.calendar.between(starts, last)

@@ -161,7 +161,7 @@ class Profiled:
                 self.books[book],
                 source=self.sources[book],
                 calendar=self.calendars[book],
-                config_dir=self.settings.config_dir,
+                books_file=Path(self.settings.books_file),
             ),
         )
 
@@ -262,6 +262,7 @@ class Profiled:
                 imported_actions=self.action_history[book],
                 lake=self.lake,
                 panels=PanelFolder(self.settings.profile_dir / "panels"),
+                verify=lambda: self.datasets[book],
             ),
         )
 

@@ -5,6 +5,7 @@ What they show is made in console/datasets.py.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 ThisBookOption = Annotated[str, typer.Option("--book", metavar="NAME", help="A book of config/books.toml.")]
 WriteOption = Annotated[
-    bool, typer.Option("--write", help="Write it to config/datasets/; without, it is only shown.")
+    bool,
+    typer.Option(
+        "--write", help="Write it to config/datasets/ (beside the file of books); without, it is only shown."
+    ),
 ]
 
 
@@ -87,7 +91,7 @@ def manifest(
     if view["differences"]:
         typer.echo(_told(view["differences"]), err=True)
         confirm(f"Let replays of {book} stand on what it is now?", yes=yes)
-    path = write_manifest(found, desk.settings.config_dir)
+    path = write_manifest(found, Path(desk.settings.books_file))
     show(answer(book=book, sha=found.sha, path=str(path)), _wrote, as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -68,7 +69,10 @@ def found_in(folder: Path, book: BookConfig, profiled: Profiled) -> Dataset:
 
 def verified_in(folder: Path, book: BookConfig, profiled: Profiled, config_dir: Path) -> Dataset:
     return verified_dataset(
-        book, source=BarFolder(folder), calendar=profiled.calendars["us_five"], config_dir=config_dir
+        book,
+        source=BarFolder(folder),
+        calendar=profiled.calendars["us_five"],
+        books_file=config_dir / "books.toml",
     )
 
 
@@ -76,14 +80,14 @@ def verified_in(folder: Path, book: BookConfig, profiled: Profiled, config_dir: 
 def test_what_is_in_the_box_is_as_its_manifest_says(profiled: Profiled, name: str) -> None:
     held = profiled.datasets[name]
 
-    assert held == read_manifest(manifest_path(ROOT / "config", name))
+    assert held == read_manifest(manifest_path(ROOT / "config" / "books.toml", name))
     assert held.sessions > 250
     assert len(held.sha) == 64
 
 
 @pytest.mark.parametrize("name", ["us_five", "us_wide"])
 def test_a_manifest_in_the_box_is_as_it_would_be_written(name: str) -> None:
-    path = manifest_path(ROOT / "config", name)
+    path = manifest_path(ROOT / "config" / "books.toml", name)
 
     assert path.read_text("utf-8") == manifest_text(read_manifest(path))
 
@@ -102,7 +106,7 @@ def test_what_is_unchanged_is_let_through(
     folder: Path, book: BookConfig, profiled: Profiled, tmp_path: Path
 ) -> None:
     found = found_in(folder, book, profiled)
-    write_manifest(found, tmp_path)
+    write_manifest(found, tmp_path / "books.toml")
 
     held = verified_in(folder, book, profiled, tmp_path)
 
@@ -115,7 +119,7 @@ def test_a_flipped_byte_is_refused_whichever_file_it_is_in(
     folder: Path, book: BookConfig, profiled: Profiled, tmp_path: Path, name: str
 ) -> None:
     before = found_in(folder, book, profiled)
-    write_manifest(before, tmp_path)
+    write_manifest(before, tmp_path / "books.toml")
     copied = Path(shutil.copytree(folder, tmp_path / "copied"))
     content = bytearray((copied / name).read_bytes())
     place = content.rindex(b"0")
@@ -137,7 +141,7 @@ def test_a_flipped_byte_is_refused_whichever_file_it_is_in(
 def test_a_renamed_an_added_and_a_missing_file_are_refused(
     folder: Path, book: BookConfig, profiled: Profiled, tmp_path: Path
 ) -> None:
-    write_manifest(found_in(folder, book, profiled), tmp_path)
+    write_manifest(found_in(folder, book, profiled), tmp_path / "books.toml")
 
     (folder / "more.csv").write_text(FILES["bolt.csv"], "utf-8")
     with pytest.raises(DatasetChanged, match=r"file more\.csv is sha256 .* says nothing"):
@@ -154,7 +158,7 @@ def test_a_renamed_an_added_and_a_missing_file_are_refused(
 def test_costs_a_calendar_or_a_range_that_changed_are_refused(
     folder: Path, book: BookConfig, profiled: Profiled, tmp_path: Path
 ) -> None:
-    write_manifest(found_in(folder, book, profiled), tmp_path)
+    write_manifest(found_in(folder, book, profiled), tmp_path / "books.toml")
 
     dearer = replace(book, costs=book.costs._replace(slippage_bps=6))
     with pytest.raises(DatasetChanged, match=r"costs\.slippage_bps is 6, .* says 5"):
@@ -163,9 +167,9 @@ def test_costs_a_calendar_or_a_range_that_changed_are_refused(
         verified_in(folder, replace(book, last_session=date(2013, 2, 27)), profiled, tmp_path)
     other = replace(profiled.calendars["us_five"], early_closes={})
     longer = replace(book, first_session=date(2012, 7, 3))
-    write_manifest(found_in(folder, longer, profiled), tmp_path)
+    write_manifest(found_in(folder, longer, profiled), tmp_path / "books.toml")
     with pytest.raises(DatasetChanged, match="calendar_sha is "):
-        verified_dataset(longer, source=BarFolder(folder), calendar=other, config_dir=tmp_path)
+        verified_dataset(longer, source=BarFolder(folder), calendar=other, books_file=tmp_path / "books.toml")
 
 
 def test_a_data_set_without_a_manifest_is_refused_with_what_to_do(
@@ -183,7 +187,7 @@ def test_a_manifest_reads_back_as_it_was_whatever_a_file_is_called(
         found_in(folder, book, profiled), files=strange, symbols=tuple(f"S{i:02}" for i in range(40))
     )
 
-    path = write_manifest(found, tmp_path)
+    path = write_manifest(found, tmp_path / "books.toml")
 
     assert read_manifest(path) == found
 
@@ -208,7 +212,7 @@ def test_a_manifest_that_is_wrong_is_refused_by_file_and_key(
 ) -> None:
     (folder / "actions.csv").write_text(FILES["actions.csv"], "utf-8")
     only_one = replace(found_in(folder, book, profiled), files=(DataFile("bars.csv", "aa", 1),))
-    path = write_manifest(only_one, tmp_path)
+    path = write_manifest(only_one, tmp_path / "books.toml")
     wrong, told = WRONG[right]
     text = path.read_text("utf-8")
     assert right in text
@@ -218,3 +222,62 @@ def test_a_manifest_that_is_wrong_is_refused_by_file_and_key(
     with pytest.raises(BadSetting, match=told) as refused:
         read_manifest(path)
     assert str(path) in str(refused.value)
+
+
+# ------------------------------------------------------------------------------------------------ replays
+
+FOLDER_BOOK = """
+[my_bars]
+title = "My own bars"
+source = "folder"
+path = "bars"
+calendar = "XNYS"
+currency = "USD"
+account = "SIM-MINE"
+deposit = "100000"
+slippage_bps = 5
+commission_bps = 1
+participation_bps = 500
+"""
+
+
+@pytest.fixture
+def opened(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Profiled]:
+    """Give the desk of a project with a folder of bars, anew at each call as in another process."""
+    assert folder == tmp_path / "bars"
+    config = Path(shutil.copytree(ROOT / "config", tmp_path / "config"))
+    with (config / "books.toml").open("a", encoding="utf-8") as books:
+        books.write(FOLDER_BOOK)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(config))
+    return lambda: Profiled(load_settings())
+
+
+def test_a_replay_of_a_folder_is_given_no_bar_once_a_byte_was_flipped(
+    opened: Callable[[], Profiled], folder: Path
+) -> None:
+    desk = opened()
+    asked = desk.books["my_bars"].first_session, desk.books["my_bars"].last_session
+    with pytest.raises(DatasetUnknown):
+        opened().data_sets["my_bars"].data_set(*asked)
+    found = dataset_of(
+        desk.books["my_bars"], source=desk.sources["my_bars"], calendar=desk.calendars["my_bars"]
+    )
+    write_manifest(found, Path(desk.settings.books_file))
+    assert opened().data_sets["my_bars"].data_set(*asked).panel.symbols == ("ACME", "BOLT")
+
+    text = (folder / "acme.csv").read_text("utf-8")
+    (folder / "acme.csv").write_text(text.replace("20.30,120000", "20.31,120000"), "utf-8")
+
+    with pytest.raises(DatasetChanged, match=r"file acme\.csv is sha256"):
+        opened().data_sets["my_bars"].data_set(*asked)
+
+
+def test_a_replay_of_a_book_whose_costs_were_lowered_since_is_refused(
+    opened: Callable[[], Profiled], tmp_path: Path
+) -> None:
+    books = tmp_path / "config" / "books.toml"
+    books.write_text(books.read_text("utf-8").replace("slippage_bps = 5 ", "slippage_bps = 0 ", 1), "utf-8")
+
+    with pytest.raises(DatasetChanged, match=r"costs\.slippage_bps is 0"):
+        opened().data_sets["us_five"].data_set(date(2013, 2, 27), date(2013, 2, 28))

@@ -17,6 +17,7 @@ from time import perf_counter
 
 import pytest
 
+from resources.dataset_files import dataset_of, write_manifest
 from resources.profiles import Profiled
 from tests.graph.desk import CONFIG, settings_in
 from trading.errors import BadInput, LakeError
@@ -56,6 +57,12 @@ class House:
         books.write_text(ONE_BOOK, encoding="utf-8")
         self.profiled = Profiled(settings_in(folder / "state", config_dir=CONFIG, books_file=books))
         self.config = self.profiled.books["us_five"]
+        found = dataset_of(
+            self.config,
+            source=self.profiled.sources["us_five"],
+            calendar=self.profiled.calendars["us_five"],
+        )
+        write_manifest(found, books)
         self.root = Path(self.profiled.settings.lake_root)
         self.told: list[str] = []
 
