@@ -120,8 +120,14 @@ def auto_refusal(*, side: Side, price_micros: int, quantity: int, limits: Limits
     What lowers exposure never waits for anybody.
     """
     worth = notional_micros(price_micros=price_micros, quantity=quantity)
-    is_over = side is Side.BUY and worth > limits.auto_approve_notional_micros
+    sign = 1 if side is Side.BUY else -1
+    is_over = is_above_auto(sign, worth, limits.auto_approve_notional_micros)
     return ABOVE_AUTO_APPROVAL if is_over else ""
+
+
+def is_above_auto(sign: int, worth_micros: int, auto_approve_micros: int) -> bool:
+    """Say whether an order (`sign` +1 buys, −1 sells) is worth more than passes by itself under `auto`."""
+    return sign > 0 and worth_micros > auto_approve_micros
 
 
 def person_needed(

@@ -12,7 +12,7 @@ for what is good, since not a number is neither over a limit nor within it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BPS = 10_000
 """Basis points in one."""
@@ -178,6 +178,18 @@ class Case(NamedTuple):
     caps: Caps
 
 
+class Tally(NamedTuple):
+    """Hold what all guards say of a case in short: bit g of `passed` is set where guard g of `GUARDS` passes.
+
+    `largest` is the smallest of the quantities (shares) that each would let through; `refused` counts those
+    that do not pass.
+    """
+
+    passed: int
+    largest: int
+    refused: int
+
+
 class Why(NamedTuple):
     """Say whether a guard passes (`code` 0) or why not, with what it saw and its limit.
 
@@ -322,6 +334,9 @@ REASONS = {
 
 SOFT = frozenset({FAT_FINGER_SOFT, VOLUME_SHARE_EXCEEDED, REPEATED_EXECUTION, DEGRADE_MANUAL_APPROVAL})
 """The codes that ask a person instead of blocking; every other one is hard."""
+
+SOFT_CODES = tuple(sorted(SOFT))
+"""The same in a form that compiles."""
 
 NO_OVERRIDE = frozenset({DEGRADE_MANUAL_APPROVAL})
 """The soft codes that only the approval of the order itself answers, never an override."""
@@ -737,7 +752,7 @@ def degrade_notional(case: Case) -> Why:
 
 
 def share_of(amount: int, bps: int) -> int:
-    """Return basis points of an amount that is not negative, rounded down; no product leaves 64 bits."""
+    """Return basis points of an amount, rounded down; no product leaves 64 bits."""
     return amount // BPS * bps + amount % BPS * bps // BPS
 
 
@@ -935,6 +950,32 @@ NAMES_SAID = {
 def review(case: Case) -> tuple[Why, ...]:
     """Return what each guard says, in order; all of them, not just the first that stops."""
     return tuple(guard(case) for _, guard in GUARDS)
+
+
+def tally(case: Case, refusals: Any) -> Tally:
+    """Return what all guards say in short, and write each that does not pass into a row of `refusals`.
+
+    `refusals` is an int64 array of shape (guards, 5): the guard's place in `GUARDS`, and its `Why`. The same
+    guards in the same order as `review`, without a tuple for each: what a replay loop asks.
+    """
+    passed, largest, refused = 0, NO_LIMIT, 0
+    for place, (_, guard) in enumerate(GUARDS):
+        why = guard(case)
+        largest = min(largest, why.largest)
+        if why.code == PASS:
+            passed |= 1 << place
+        else:
+            refusals[refused] = (place, *why)
+            refused += 1
+    return Tally(passed, largest, refused)
+
+
+def is_soft(code: int) -> bool:
+    """Say whether a code asks a person instead of blocking."""
+    for soft in SOFT_CODES:  # noqa: SIM110 - any() takes a generator, which does not compile
+        if code == soft:
+            return True
+    return False
 
 
 def first_reason(whys: tuple[Why, ...]) -> str:

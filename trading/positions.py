@@ -216,18 +216,14 @@ def with_trades(book: Book, trades: Iterable[Trade]) -> Book:
     for symbol, side, quantity, price_micros, commission_micros in trades:
         held = positions.get(symbol) or Position(symbol, 0, 0)
         notional = notional_micros(price_micros=price_micros, quantity=quantity)
+        if side is Side.SELL and quantity > held.quantity:
+            raise Oversold(symbol, sold=quantity, held=held.quantity)
         commissions += commission_micros
         cash -= commission_micros
-        if side is Side.BUY:
-            cash -= notional
-            positions[symbol] = Position(symbol, held.quantity + quantity, held.cost_micros + notional)
-            continue
-        if quantity > held.quantity:
-            raise Oversold(symbol, sold=quantity, held=held.quantity)
-        cost_sold = held.cost_micros * quantity // held.quantity
-        cash += notional
-        realised += notional - cost_sold
-        positions[symbol] = Position(symbol, held.quantity - quantity, held.cost_micros - cost_sold)
+        change = traded(1 if side is Side.BUY else -1, held.quantity, held.cost_micros, quantity, notional)
+        cash += change.cash_micros
+        realised += change.realised_micros
+        positions[symbol] = Position(symbol, change.quantity, change.cost_micros)
     return replace(
         book,
         cash_micros=cash,
@@ -235,6 +231,49 @@ def with_trades(book: Book, trades: Iterable[Trade]) -> Book:
         commissions_micros=commissions,
         positions=tuple(sorted(position for position in positions.values() if position.quantity > 0)),
     )
+
+
+class Change(NamedTuple):
+    """Hold what one event makes of a position, and what it adds to the book's cash and realised gains.
+
+    `quantity` (shares) and `cost_micros` are those after it.
+    """
+
+    quantity: int
+    cost_micros: int
+    cash_micros: int
+    realised_micros: int
+
+
+def traded(sign: int, held: int, cost_micros: int, quantity: int, notional_micros: int) -> Change:
+    """Return what a trade of `quantity` shares makes of a position of `held`, commission apart.
+
+    `sign` +1 buys, −1 sells, at average cost: a sale takes its part of the cost with it, rounded down. It
+    sells at most what is held.
+    """
+    if sign > 0:
+        return Change(held + quantity, cost_micros + notional_micros, -notional_micros, 0)
+    cost_sold = part_of(cost_micros, quantity, held)
+    return Change(held - quantity, cost_micros - cost_sold, notional_micros, notional_micros - cost_sold)
+
+
+def split_shares(held: int, cost_micros: int, numerator: int, denominator: int, price_micros: int) -> Change:
+    """Return what a split makes of a position: whole new shares, and a fraction's cash and cost.
+
+    The fraction of a share that is left is paid at `price_micros`, the last close in new shares, and counts
+    as sold.
+    """
+    quantity, rest = held * numerator // denominator, held * numerator % denominator
+    if rest == 0:
+        return Change(quantity, cost_micros, 0, 0)
+    cash_in_lieu = price_micros * rest // denominator
+    cost_of_rest = part_of(cost_micros, rest, held * numerator)
+    return Change(quantity, cost_micros - cost_of_rest, cash_in_lieu, cash_in_lieu - cost_of_rest)
+
+
+def part_of(amount: int, part: int, whole: int) -> int:
+    """Return amount × part ÷ whole, rounded down, for a part of the whole; no product leaves 64 bits."""
+    return amount // whole * part + amount % whole * part // whole
 
 
 def book_at_open(
@@ -309,25 +348,19 @@ def _position_row(session: date, position: Position, mark: Mark | None, currency
 
 
 def _with_split(book: Book, held: Position, action: CorporateAction, price_micros: int | None) -> Book:
-    quantity, rest = divmod(held.quantity * action.numerator, action.denominator)
-    if rest == 0:
-        return replace(
-            book, positions=_with_position(book.positions, Position(held.symbol, quantity, held.cost_micros))
-        )
-    if price_micros is None:
+    if price_micros is None and held.quantity * action.numerator % action.denominator:
         raise ValueError(
             f"{held.symbol} split {action.numerator}/{action.denominator} leaves a fraction: "
             "no close to pay it at"
         )
-    cash_in_lieu = price_micros * rest // action.denominator
-    cost_of_rest = held.cost_micros * rest // (held.quantity * action.numerator)
+    change = split_shares(
+        held.quantity, held.cost_micros, action.numerator, action.denominator, price_micros or 0
+    )
     return replace(
         book,
-        cash_micros=book.cash_micros + cash_in_lieu,
-        realised_micros=book.realised_micros + cash_in_lieu - cost_of_rest,
-        positions=_with_position(
-            book.positions, Position(held.symbol, quantity, held.cost_micros - cost_of_rest)
-        ),
+        cash_micros=book.cash_micros + change.cash_micros,
+        realised_micros=book.realised_micros + change.realised_micros,
+        positions=_with_position(book.positions, Position(held.symbol, change.quantity, change.cost_micros)),
     )
 
 

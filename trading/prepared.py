@@ -39,12 +39,19 @@ def average_volumes(window: Window, sessions: int) -> dict[Symbol, int]:
     volume = window.volume[-sessions:]
     traded = np.isfinite(volume)
     counts = traded.sum(axis=0)
-    totals = np.where(traded, volume, 0.0).sum(axis=0)
+    totals = np.zeros(len(window.symbols))
+    for row in np.where(traded, volume, 0.0):  # session by session: one order of sums, so one result
+        totals += row
     return {
-        symbol: int(total / count)
+        symbol: average_of(total, count)
         for symbol, total, count in zip(window.symbols, totals.tolist(), counts.tolist(), strict=True)
         if count
     }
+
+
+def average_of(total: float, count: int) -> int:
+    """Return the mean of volumes that come to a total, rounded down."""
+    return int(total / count)
 
 
 @dataclass(frozen=True, slots=True)

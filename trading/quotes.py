@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -320,7 +320,7 @@ def adjusted_window(
                 )
     known = panel.close > 0
     prices = [
-        np.where(known, field / 1e6 * price_factor, np.nan)
+        np.where(known, adjusted_price(field, price_factor), np.nan)
         for field in (panel.open, panel.high, panel.low, panel.close)
     ]
     volume = np.where(known, panel.volume * share_factor, np.nan)
@@ -355,6 +355,18 @@ def split_price(price_micros: int, numerator: int, denominator: int) -> int:
     return quotient
 
 
+def adjusted_price(micros: Any, factor: Any) -> Any:
+    """Return prices in currency units from micro-units, scaled for later actions; of numbers or arrays."""
+    return micros / 1e6 * factor
+
+
+def dividend_factor(dividend_micros: int, previous_close_micros: int) -> float:
+    """Return what prices before a dividend are multiplied by; 1 where it is all of the close before it."""
+    if dividend_micros >= previous_close_micros:
+        return 1.0
+    return 1 - dividend_micros / previous_close_micros
+
+
 def _last_row(closes: Micros) -> int | None:
     rows = np.flatnonzero(closes)
     return int(rows[-1]) if rows.size else None
@@ -373,5 +385,4 @@ def _adjust_for(
     row = _last_row(panel.close[:before, column])
     if row is not None:
         previous_close = int(panel.close[row, column])
-        if action.dividend_micros < previous_close:
-            price_factor[:before, column] *= 1 - action.dividend_micros / previous_close
+        price_factor[:before, column] *= dividend_factor(action.dividend_micros, previous_close)

@@ -27,6 +27,7 @@ from trading.guards import (
     Risk,
     Why,
     review,
+    share_of,
     var_limit,
 )
 from trading.intents import Intent
@@ -458,6 +459,16 @@ def funds_of(
     )
 
 
+def promised_micros(notional_micros: int, cost_bps: int) -> int:
+    """Return the money that an open buy binds: its worth and what trading it may cost, rounded up."""
+    return -share_of(-notional_micros, BPS + cost_bps)
+
+
+def freed_micros(notional_micros: int, cost_bps: int) -> int:
+    """Return the money that a sale is counted on to bring in: its worth less what trading may cost."""
+    return share_of(notional_micros, BPS - cost_bps)
+
+
 def _override(intent: Intent, guard: str, why: Why, exceptions: Exceptions) -> Override | None:
     """Return the override that sets a guard's soft block of an intent aside, `None` where there is none."""
     if why.code not in SOFT or why.code in NO_OVERRIDE:
@@ -483,7 +494,7 @@ def _after(funds: Funds, intent: Intent, limits: Limits, price_micros: int, *, i
                 **funds.open_buys,
                 intent.symbol: _more(funds.open_buys.get(intent.symbol, 0), quantity),
             },
-            reserved_micros=_more(funds.reserved_micros, -(-notional * (BPS + limits.cost_bps) // BPS)),
+            reserved_micros=_more(funds.reserved_micros, promised_micros(notional, limits.cost_bps)),
             gross_micros=funds.gross_micros + worth,
             net_micros=funds.net_micros + worth,
         )
@@ -493,7 +504,7 @@ def _after(funds: Funds, intent: Intent, limits: Limits, price_micros: int, *, i
     return replace(
         funds,
         open_sells=sold,
-        cash_micros=funds.cash_micros + notional * (BPS - limits.cost_bps) // BPS,
+        cash_micros=funds.cash_micros + freed_micros(notional, limits.cost_bps),
         gross_micros=funds.gross_micros - worth,
         net_micros=funds.net_micros - worth,
     )

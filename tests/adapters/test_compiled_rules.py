@@ -44,6 +44,11 @@ def test_compiled_guards_and_risk_say_what_the_plain_ones_say(tmp_path, cases):
 
     assert [review(case) for case in cases] == [guards.review(case) for case in cases]
     assert len(cases) > 250
+    short = rules.compiled(guards.tally)
+    for case in cases[::20]:
+        told, plain = (np.zeros((len(guards.GUARDS), 5), np.int64) for _ in range(2))
+        assert short(case, told) == guards.tally(case, plain)
+        assert told.tolist() == plain.tolist()
     assert [var(pnl, returns, quantity, 10**8, bound) for quantity, bound in orders] == [
         order_var(pnl, returns, quantity, 10**8, bound) for quantity, bound in orders
     ]

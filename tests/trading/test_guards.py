@@ -28,7 +28,9 @@ from trading.guards import (
     Recent,
     Risk,
     first_reason,
+    is_soft,
     review,
+    tally,
 )
 
 # A buy of 10 at 100.00 that every guard passes, in a book worth 20,000.00 that holds 20 and is to get 4 more.
@@ -662,3 +664,19 @@ def test_random_cases_come_to_every_guard():
     # What is open by less than nothing is drawn by the oracle's books: here each number may only grow.
     others = {"ok", "invalid_intent_type", "negative_exposure"}
     assert set(REASONS.values()) - set(told) == others | tactics | denials
+
+
+def test_a_tally_says_in_short_what_each_guard_says():
+    for case in cases(300, seed=11):
+        whys, refusals = review(case), np.zeros((len(GUARDS), 5), np.int64)
+
+        told = tally(case, refusals)
+
+        assert told.passed == sum(1 << place for place, why in enumerate(whys) if why.code == PASS)
+        assert told.largest == min(why.largest for why in whys)
+        stopping = [[place, *why] for place, why in enumerate(whys) if why.code != PASS]
+        assert refusals[: told.refused].tolist() == stopping
+
+
+def test_a_code_is_soft_where_it_asks_a_person():
+    assert {code for code in REASONS if is_soft(code)} == SOFT

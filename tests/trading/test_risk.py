@@ -40,6 +40,7 @@ from trading.risk import (
     stop_distance_bps,
     tail_count,
     value_at_risk_micros,
+    var_bound_micros,
     var_with_order_micros,
 )
 from trading.values import Symbol
@@ -606,3 +607,13 @@ def test_a_longer_history_than_is_asked_for_changes_nothing():
     long, short = (prepare(window_of(A=each), {A: 5}, {A: ONE}) for each in (closes, closes[-251:]))
 
     assert np.array_equal(long.pnl_micros, short.pnl_micros)
+
+
+@given(
+    st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=40),
+    st.sampled_from([9_000, 9_500, 9_750, 9_900, 9_990, 9_999]),
+)
+def test_value_at_risk_is_never_over_what_no_scenario_exceeds_makes_it_at_most(pnl, level_bps):
+    worst = max(abs(each) for each in pnl)
+
+    assert value_at_risk_micros(ints(*pnl), level_bps) <= var_bound_micros(float(worst), len(pnl), level_bps)

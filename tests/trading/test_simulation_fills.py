@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.simulation import FillModel, fill_at_open
+from trading.simulation import FillModel, affordable_quantity, fill_at_open
 from trading.values import Side
 
 FREE = FillModel(slippage_bps=0, commission_bps=0, participation_bps=10_000)
@@ -69,3 +69,15 @@ def test_a_fill_is_never_better_than_exact_and_less_than_a_micro_unit_worse(
         exact = Fraction(open_micros * (10_000 + sign * model.slippage_bps), 10_000)
         assert 0 <= sign * (price - exact) < 1
         assert 0 <= commission - Fraction(price * filled * model.commission_bps, 10_000) < 1
+
+
+@given(st.integers(-(10**9), 10**14), st.integers(1, 10**9), st.integers(0, 500))
+def test_cash_pays_as_many_shares_as_leave_none_missing_and_not_one_more(cash, price, commission_bps):
+    def cost(quantity):
+        notional = price * quantity
+        return notional - (-notional * commission_bps // 10_000)
+
+    most = affordable_quantity(cash, price, commission_bps)
+
+    assert most == 0 or cost(most) <= cash
+    assert cost(most + 1) > cash
