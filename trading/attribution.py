@@ -6,6 +6,8 @@ exact in micro-units. What the whole book was worth is scorecard.py.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trading.actions import ActionKind, CorporateAction
+from trading.performance import Floats, Performance, performance_of
 from trading.positions import Book, Oversold, book_at_open, unrealised_micros, with_trades
 from trading.quotes import split_price
 from trading.replayed import Columns, Replayed
@@ -100,6 +103,8 @@ class Attribution:
     `pnl_micros` = realised + unrealised + dividends − commission. `slippage_micros` is what its fills' prices
     cost against the opens; it is in the realised and unrealised already. Where a strategy sold shares that
     another one had bought, what it made cannot be told apart: those five and its round trips are `None`.
+    `performance` is of its part of the book's return in each session, as if all else had stood still: its
+    profit and loss over the book's worth before.
     """
 
     name: str
@@ -112,6 +117,7 @@ class Attribution:
     unrealised_micros: int | None = None
     dividend_micros: int | None = None
     round_trips: RoundTrips | None = None
+    performance: Performance | None = None
 
 
 def by_symbol(
@@ -124,17 +130,16 @@ def by_symbol(
     held, and `ValueError` where dividends differ from the replay's: another book or other actions than its.
     """
     symbols = [Symbol(symbol) for symbol in replayed["fills"]["symbol"].tolist()]
-    market = _Market.of(replayed, actions)
-    marks = market.last_marks()
     rows: dict[Symbol, list[_Trade]] = (
         {position.symbol: [] for position in opening.positions} if opening else {}
     )
     for symbol, trade in zip(symbols, _trades(replayed), strict=True):
         rows.setdefault(symbol, []).append(trade)
+    market = _Market.of(replayed, actions, symbols=rows)
     ledgers = {symbol: market.fold(symbol, trades, opening) for symbol, trades in rows.items()}
     costs = _costs(replayed, symbols)
     made = tuple(
-        _attribution(symbol, costs.get(symbol, _Costs()), [ledgers[symbol]], marks)
+        market.attribution(symbol, costs.get(symbol, _Costs()), {symbol: ledgers[symbol]})
         for symbol in sorted(ledgers)
     )
     told = int(np.sum(replayed["sessions"]["dividend_micros"]))
@@ -151,16 +156,21 @@ def by_strategy(replayed: Replayed, actions: Iterable[CorporateAction]) -> tuple
     the book's by their rounding. Raises `ValueError` for a fill whose intent the replay does not have.
     """
     strategies = _strategies(replayed)
-    market = _Market.of(replayed, actions)
-    marks = market.last_marks()
     rows: dict[str, dict[Symbol, list[_Trade]]] = {}
     for strategy, trade in zip(strategies, _trades(replayed), strict=True):
         rows.setdefault(strategy, {}).setdefault(trade.symbol, []).append(trade)
+    market = _Market.of(replayed, actions, symbols={symbol for held in rows.values() for symbol in held})
     costs = _costs(replayed, strategies)
     return tuple(
-        _attribution(name, costs[name], _apart(market, by_its_symbol), marks)
+        market.attribution(name, costs[name], _apart(market, by_its_symbol))
         for name, by_its_symbol in sorted(rows.items())
     )
+
+
+def equity_before(replayed: Replayed) -> Floats:
+    """Return what the book was worth before each session, float64 micro-units of shape (sessions,)."""
+    equity = whole_numbers(replayed["sessions"], "equity_micros")
+    return np.concatenate([np.array([replayed.opening_micros]), equity])[:-1].astype(np.float64)
 
 
 def whole_numbers(table: Columns, column: str) -> NDArray[np.int64]:
@@ -182,11 +192,20 @@ class _Trade(NamedTuple):
     commission_micros: int
 
 
+class _Step(NamedTuple):
+    """Hold what a ledger had from a session's row on: shares and cash. Row −1 is before the first."""
+
+    row: int
+    quantity: int
+    cash_micros: int
+
+
 class _Ledger(NamedTuple):
-    """Hold the book of one symbol alone, its cash 0 before the first session, and its round trips."""
+    """Hold the book of one symbol alone, its cash 0 before the first session, and how it came there."""
 
     book: Book
     round_trips: RoundTrips
+    steps: list[_Step]
 
 
 class _Costs(NamedTuple):
@@ -200,47 +219,56 @@ class _Costs(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Market:
-    """Hold what ledgers need of the market: sessions, actions in them by symbol, and marks."""
+    """Hold what ledgers need of the market: the rows of sessions, actions in them, and marks.
 
-    replayed: Replayed
-    sessions: list[date]
+    `marks` has shape (sessions, symbols): micro-units after the session, 0 where a symbol was neither quoted
+    nor held; `columns` gives a symbol's column.
+    """
+
+    currency: str
+    before: Floats
+    rows: Mapping[date, int]
     actions: Mapping[Symbol, list[CorporateAction]]
+    columns: Mapping[Symbol, int]
+    marks: NDArray[np.int64]
 
     @classmethod
-    def of(cls, replayed: Replayed, actions: Iterable[CorporateAction]) -> _Market:
+    def of(
+        cls, replayed: Replayed, actions: Iterable[CorporateAction], *, symbols: Iterable[Symbol]
+    ) -> _Market:
         sessions = replayed["sessions"]["session"].tolist()
+        columns = {symbol: column for column, symbol in enumerate(sorted(symbols))}
         of_symbol: dict[Symbol, list[CorporateAction]] = {}
         for action in sorted(actions):
-            if sessions and sessions[0] <= action.effective_on <= sessions[-1]:
-                of_symbol.setdefault(action.symbol, []).append(action)
-        return cls(replayed=replayed, sessions=sessions, actions=of_symbol)
-
-    def marks_after(self, session: date) -> dict[Symbol, int]:
-        """Return what every symbol was valued at after a session."""
-        marks = self.replayed["marks"]
-        day = np.datetime64(session)
-        first, after = np.searchsorted(marks["session"], day), np.searchsorted(marks["session"], day, "right")
-        rows = slice(int(first), int(after))
-        return dict(zip(marks["symbol"][rows].tolist(), marks["price_micros"][rows].tolist(), strict=True))
-
-    def last_marks(self) -> dict[Symbol, int]:
-        """Return what every symbol is valued at after the last session."""
-        return self.marks_after(self.sessions[-1]) if self.sessions else {}
+            if sessions and action.symbol in columns and sessions[0] <= action.effective_on <= sessions[-1]:
+                # One that is dated on a day without a session takes effect at the next one's open.
+                effective_on = sessions[bisect_left(sessions, action.effective_on)]
+                of_symbol.setdefault(action.symbol, []).append(replace(action, effective_on=effective_on))
+        return cls(
+            currency=replayed.currency,
+            before=equity_before(replayed),
+            rows={session: row for row, session in enumerate(sessions)},
+            actions=of_symbol,
+            columns=columns,
+            marks=_marks(replayed, columns),
+        )
 
     def fold(self, symbol: Symbol, trades: Iterable[_Trade], opening: Book | None) -> _Ledger:
         """Return the ledger of a symbol after its trades and actions, those of a session at its open."""
         held = () if opening is None else tuple(p for p in opening.positions if p.symbol == symbol)
         book = Book(
-            currency=self.replayed.currency,
+            currency=self.currency,
             cash_micros=-sum(position.cost_micros for position in held),
             deposits_micros=0,
             positions=held,
         )
         round_trips, entry_micros = RoundTrips(), 0
-        waiting = list(self.actions.get(symbol, ()))
+        steps = [_step(-1, book, symbol)]
+        waiting = deque(self.actions.get(symbol, ()))
         for trade in trades:
-            book = self._acted(book, waiting, until=trade.session)
+            book = self._acted(book, waiting, steps, until=trade.session)
             before, book = book, with_trades(book, (trade[1:],))
+            steps.append(_step(self.rows[trade.session], book, symbol))
             if trade.side is Side.BUY:
                 entry_micros += trade.commission_micros
                 continue
@@ -249,23 +277,79 @@ class _Market:
             entry_micros -= entry
             result = book.realised_micros - before.realised_micros - trade.commission_micros - entry
             round_trips = round_trips.with_result(result)
-        return _Ledger(self._acted(book, waiting, until=date.max), round_trips)
+        book = self._acted(book, waiting, steps, until=date.max)
+        return _Ledger(book, round_trips, steps)
 
-    def _acted(self, book: Book, waiting: list[CorporateAction], *, until: date) -> Book:
+    def attribution(self, name: str, costs: _Costs, ledgers: Mapping[Symbol, _Ledger] | None) -> Attribution:
+        """Return what ledgers come to under one name; `None` where they could not be told apart."""
+        if ledgers is None:
+            return Attribution(name=name, **costs._asdict())
+        last = self.marks[-1] if len(self.marks) else np.zeros(len(self.columns), dtype=np.int64)
+        marks = {symbol: int(last[self.columns[symbol]]) for symbol in ledgers}
+        books = [ledger.book for ledger in ledgers.values()]
+        realised = sum(book.realised_micros for book in books)
+        unrealised = sum(unrealised_micros(book, marks) for book in books)
+        dividends = sum(book.dividends_micros for book in books)
+        return Attribution(
+            name=name,
+            **costs._asdict(),
+            pnl_micros=realised + unrealised + dividends - costs.commission_micros,
+            realised_micros=realised,
+            unrealised_micros=unrealised,
+            dividend_micros=dividends,
+            round_trips=sum((ledger.round_trips for ledger in ledgers.values()), RoundTrips()),
+            performance=self._performance(ledgers),
+        )
+
+    def _performance(self, ledgers: Mapping[Symbol, _Ledger]) -> Performance:
+        worth = np.zeros(len(self.rows) + 1, dtype=np.int64)
+        for symbol, ledger in ledgers.items():
+            rows, quantities, cash = (
+                np.array(column, dtype=np.int64) for column in zip(*ledger.steps, strict=True)
+            )
+            at = np.searchsorted(rows, np.arange(len(self.rows)), side="right") - 1
+            worth[1:] += quantities[at] * self.marks[:, self.columns[symbol]] + cash[at]
+        if not (self.before > 0).all():
+            return performance_of(np.empty(0))
+        return performance_of(np.diff(worth) / self.before)
+
+    def _acted(self, book: Book, waiting: deque[CorporateAction], steps: list[_Step], *, until: date) -> Book:
         """Return a book after the actions that wait until a session, taking them off the list."""
         while waiting and waiting[0].effective_on <= until:
-            action = waiting.pop(0)
+            action = waiting.popleft()
             if book.positions:
                 book = book_at_open(book, (action,), last_close_micros=self._close_before(action))
+                steps.append(_step(self.rows[action.effective_on], book, action.symbol))
         return book
 
     def _close_before(self, action: CorporateAction) -> dict[Symbol, int]:
-        """Return the last close before an action in the shares after it; empty where none is known."""
-        row = self.sessions.index(action.effective_on)
-        mark = self.marks_after(self.sessions[row - 1]).get(action.symbol) if row else None
-        if mark is None or action.kind is not ActionKind.SPLIT:
+        """Return the last close before a split in the shares after it; empty where none is known."""
+        row = self.rows[action.effective_on]
+        mark = int(self.marks[row - 1, self.columns[action.symbol]]) if row else 0
+        if not mark or action.kind is not ActionKind.SPLIT:
             return {}
         return {action.symbol: split_price(mark, action.numerator, action.denominator)}
+
+
+MARKS_AT_ONCE = 1_000_000
+"""Marks that are looked up together: their symbols as texts take more memory than their prices."""
+
+
+def _marks(replayed: Replayed, columns: Mapping[Symbol, int]) -> NDArray[np.int64]:
+    """Return the marks of some symbols as a matrix of sessions and symbols."""
+    marks, sessions = replayed["marks"], replayed["sessions"]["session"]
+    made = np.zeros((len(sessions), len(columns)), dtype=np.int64)
+    for first in range(0, len(marks["session"]), MARKS_AT_ONCE):
+        part = slice(first, first + MARKS_AT_ONCE)
+        at = np.array([columns.get(symbol, -1) for symbol in marks["symbol"][part].tolist()])
+        rows = np.searchsorted(sessions, marks["session"][part])
+        known = at >= 0
+        made[rows[known], at[known]] = marks["price_micros"][part][known]
+    return made
+
+
+def _step(row: int, book: Book, symbol: Symbol) -> _Step:
+    return _Step(row, book.quantity_of(symbol), book.cash_micros)
 
 
 def _trades(replayed: Replayed) -> list[_Trade]:
@@ -304,28 +388,9 @@ def _costs(replayed: Replayed, names: Sequence[str]) -> dict[str, _Costs]:
     return costs
 
 
-def _apart(market: _Market, rows: Mapping[Symbol, list[_Trade]]) -> list[_Ledger] | None:
+def _apart(market: _Market, rows: Mapping[Symbol, list[_Trade]]) -> dict[Symbol, _Ledger] | None:
     """Return a strategy's ledgers, `None` where it sold shares that it had not bought."""
     try:
-        return [market.fold(symbol, trades, None) for symbol, trades in rows.items()]
+        return {symbol: market.fold(symbol, trades, None) for symbol, trades in rows.items()}
     except Oversold:
         return None
-
-
-def _attribution(
-    name: str, costs: _Costs, ledgers: Sequence[_Ledger] | None, marks: Mapping[Symbol, int]
-) -> Attribution:
-    if ledgers is None:
-        return Attribution(name=name, **costs._asdict())
-    realised = sum(ledger.book.realised_micros for ledger in ledgers)
-    unrealised = sum(unrealised_micros(ledger.book, marks) for ledger in ledgers)
-    dividends = sum(ledger.book.dividends_micros for ledger in ledgers)
-    return Attribution(
-        name=name,
-        **costs._asdict(),
-        pnl_micros=realised + unrealised + dividends - costs.commission_micros,
-        realised_micros=realised,
-        unrealised_micros=unrealised,
-        dividend_micros=dividends,
-        round_trips=sum((ledger.round_trips for ledger in ledgers), RoundTrips()),
-    )

@@ -22,6 +22,7 @@ from trading.attribution import (
     RoundTrips,
     by_strategy,
     by_symbol,
+    equity_before,
     whole_numbers,
 )
 from trading.benchmark import Benchmark
@@ -188,17 +189,8 @@ COUNTED = ("intents", "fills", "traded_micros", "commission_micros", "slippage_m
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """Hold the measures of some of a replay's sessions: a year's, or those of one regime."""
-
-    name: str
-    performance: Performance
-    trading: Trading
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """Hold how a replay compares with a benchmark over the sessions in which both have a return.
+    """Hold how sessions of a replay compare with a benchmark, where both have a return.
 
     `performance` is the benchmark's own; the measures are described by the functions of their names.
     """
@@ -210,6 +202,19 @@ class Beside:
     beta: float | None
     correlation: float | None
     information_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Hold the measures of some of a replay's sessions: a year's, or those of one regime.
+
+    `beside` is `None` without a benchmark.
+    """
+
+    name: str
+    performance: Performance
+    trading: Trading
+    beside: Beside | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,9 +268,12 @@ def scorecard_of(
     sessions = replayed["sessions"]
     days = sessions["session"].astype("datetime64[D]")
     returns = returns_of(replayed)
+    theirs = benchmark.returns_in(days) if benchmark else np.full(days.size, np.nan)
+    told = _Told(sessions=sessions, returns=returns, name=benchmark.name if benchmark else "", theirs=theirs)
     attributed = _attributed(replayed, list(actions), opening)
     equity = whole_numbers(sessions, "equity_micros")
     symbols = attributed[0] if attributed else None
+    whole = told.cut("", np.full(days.size, fill_value=True), is_one_stretch=True)
     return Scorecard(
         book=replayed.book,
         currency=replayed.currency,
@@ -273,13 +281,13 @@ def scorecard_of(
         last_session=days[-1].astype(object) if days.size else None,
         opening_micros=replayed.opening_micros,
         closing_micros=int(equity[-1]) if equity.size else replayed.opening_micros,
-        performance=performance_of(returns),
-        trading=trading_of(sessions),
+        performance=whole.performance,
+        trading=whole.trading,
         round_trips=None if symbols is None else _all_round_trips(symbols),
-        beside=_beside(returns, benchmark, days) if benchmark and returns.size else None,
+        beside=whole.beside,
         drawdowns=_deepest(returns, days),
-        years=_years(returns, sessions),
-        regimes=_regimes(returns, sessions, benchmark) if benchmark else (),
+        years=_years(told),
+        regimes=_regimes(told, benchmark) if benchmark else (),
         symbols=symbols,
         strategies=attributed[1] if attributed else None,
     )
@@ -290,8 +298,7 @@ def returns_of(replayed: Replayed) -> Floats:
 
     Empty where the book was worth nothing before its last session: no ratio says what followed.
     """
-    equity = whole_numbers(replayed["sessions"], "equity_micros")
-    before = np.concatenate([np.array([replayed.opening_micros]), equity])[:-1].astype(np.float64)
+    equity, before = whole_numbers(replayed["sessions"], "equity_micros"), equity_before(replayed)
     if not (before > 0).all():
         return np.empty(0)
     return equity.astype(np.float64) / before - 1.0
@@ -311,47 +318,57 @@ def trading_of(sessions: Columns) -> Trading:
 # --------------------------------------------------------------------------------------------------- cuts
 
 
-def _years(returns: Floats, sessions: Columns) -> tuple[Cut, ...]:
-    years = sessions["session"].astype("datetime64[Y]").astype(np.int64) + 1970
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """Hold what every cut is made of; `theirs` are a benchmark's returns, and `returns` may be empty."""
+
+    sessions: Columns
+    returns: Floats
+    name: str
+    theirs: Floats
+
+    def cut(self, name: str, chosen: np.ndarray, *, is_one_stretch: bool) -> Cut:
+        """Return the measures of the chosen sessions."""
+        returns = self.returns[chosen] if self.returns.size else self.returns
+        return Cut(
+            name=name,
+            performance=performance_of(returns, is_one_stretch=is_one_stretch),
+            trading=trading_of({column: values[chosen] for column, values in self.sessions.items()}),
+            beside=self._beside(returns, self.theirs[chosen], is_one_stretch=is_one_stretch),
+        )
+
+    def _beside(self, returns: Floats, theirs: Floats, *, is_one_stretch: bool) -> Beside | None:
+        if not self.name or not returns.size:
+            return None
+        known = np.isfinite(theirs)
+        count = int(np.count_nonzero(known))
+        measured: dict[str, Any] = {
+            name: measure(returns, theirs) if count >= SESSIONS_MIN else None
+            for name, measure in MEASURES_BESIDE.items()
+        }
+        return Beside(
+            name=self.name,
+            sessions=count,
+            performance=performance_of(theirs[known], is_one_stretch=is_one_stretch),
+            **measured,
+        )
+
+
+def _years(told: _Told) -> tuple[Cut, ...]:
+    years = told.sessions["session"].astype("datetime64[Y]").astype(np.int64) + 1970
     return tuple(
-        _cut(str(year), returns, sessions, years == year, is_one_stretch=True)
-        for year in np.unique(years).tolist()
+        told.cut(str(year), years == year, is_one_stretch=True) for year in np.unique(years).tolist()
     )
 
 
-def _regimes(returns: Floats, sessions: Columns, benchmark: Benchmark) -> tuple[Cut, ...]:
+def _regimes(told: _Told, benchmark: Benchmark) -> tuple[Cut, ...]:
     """Return the sessions of each regime: known before them, so that a cut could have been traded."""
-    known = benchmark.regimes_before(sessions["session"].astype("datetime64[D]"))
+    known = benchmark.regimes_before(told.sessions["session"].astype("datetime64[D]"))
     names = np.array([NO_REGIME if regime is None else regime.value for regime in known], dtype="U32")
     return tuple(
-        _cut(name, returns, sessions, names == name, is_one_stretch=False)
+        told.cut(name, names == name, is_one_stretch=False)
         for name in (*(regime.value for regime in Regime), NO_REGIME)
         if (names == name).any()
-    )
-
-
-def _cut(name: str, returns: Floats, sessions: Columns, chosen: np.ndarray, *, is_one_stretch: bool) -> Cut:
-    return Cut(
-        name=name,
-        performance=performance_of(
-            returns[chosen] if returns.size else returns, is_one_stretch=is_one_stretch
-        ),
-        trading=trading_of({column: values[chosen] for column, values in sessions.items()}),
-    )
-
-
-def _beside(returns: Floats, benchmark: Benchmark, days: Sessions) -> Beside:
-    theirs = benchmark.returns_in(days)
-    known = np.isfinite(theirs)
-    measured: dict[str, Any] = {
-        name: measure(returns, theirs) if np.count_nonzero(known) >= SESSIONS_MIN else None
-        for name, measure in MEASURES_BESIDE.items()
-    }
-    return Beside(
-        name=benchmark.name,
-        sessions=int(np.count_nonzero(known)),
-        performance=performance_of(theirs[known]),
-        **measured,
     )
 
 

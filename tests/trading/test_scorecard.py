@@ -240,6 +240,21 @@ def test_a_book_worth_nothing_has_no_returns(worked):
     assert (card.performance.total_return, card.closing_micros) == (None, 0)
 
 
+def test_an_action_of_a_day_without_a_session_takes_effect_at_the_next():
+    trades = [(0, A, 1, 10, 100, 100, 0, "s"), (2, A, -1, 20, 50, 50, 0, "s")]
+    replayed = replay_of(trades, closes={A: [100, 100, 50]}, actions=(SPLIT,))
+    gone = {
+        name: {column: values[values_of != np.datetime64(day(1))] for column, values in table.items()}
+        for name, table in replayed.tables.items()
+        for values_of in [table["session"]]
+    }
+    earlier = replace(SPLIT, effective_on=day(1))
+
+    moved, own = by_symbol(replace(replayed, tables=gone), (earlier,)), by_symbol(replayed, (SPLIT,))
+    assert moved[0].round_trips == own[0].round_trips
+    assert (moved[0].fills, moved[0].pnl_micros) == (2, own[0].pnl_micros)
+
+
 def test_other_actions_than_the_replay_s_are_refused(worked):
     with pytest.raises(ValueError, match="the replay was paid 20000000"):
         by_symbol(worked, (SPLIT,))
@@ -292,6 +307,17 @@ def test_all_in_the_benchmark_is_the_benchmark():
     assert card.beside.beta == pytest.approx(1, abs=1e-9)
     assert card.beside.alpha == pytest.approx(0, abs=1e-9)
     assert card.beside.correlation == pytest.approx(1, abs=1e-9)
+
+
+def test_each_year_and_regime_stands_beside_the_benchmark_too():
+    closes = walk(60)
+    card = scorecard_of(bought_and_held(closes), benchmark=index_of(closes, first=0))
+    alone = scorecard_of(bought_and_held(closes))
+
+    assert [cut.beside.sessions for cut in card.years] == [1, 58]
+    assert card.years[1].beside.beta == pytest.approx(1, abs=1e-9)
+    assert sum(cut.beside.sessions for cut in card.regimes) == 59
+    assert (alone.beside, alone.regimes, alone.years[1].beside) == (None, (), None)
 
 
 def test_under_a_month_beside_a_benchmark_nothing_is_said():
@@ -409,6 +435,23 @@ def test_all_of_a_symbol_sold_made_what_its_round_trips_did(journey):
         if row.name == B:
             made = row.round_trips.gained_micros - row.round_trips.lost_micros
             assert made == row.realised_micros - row.commission_micros
+
+
+@settings(max_examples=60, deadline=None)
+@given(journeys())
+def test_a_symbol_that_is_all_a_book_trades_did_what_the_book_did(journey):
+    trades, closes, actions = journey
+    only = [trade for trade in trades if trade[1] == A]
+    card = scorecard_of(replay_of(only, closes=closes, actions=actions), actions=actions)
+    if not only:
+        assert card.symbols == ()
+        return
+    symbol, strategy = card.symbols[0].performance, card.strategies[0].performance
+
+    assert strategy == symbol
+    assert symbol.sessions == card.performance.sessions
+    for name in ("total_return", "worst_return", "max_drawdown", "value_at_risk"):
+        assert getattr(symbol, name) == pytest.approx(getattr(card.performance, name), abs=1e-9)
 
 
 def test_an_attribution_without_its_parts_says_what_it_knows():
