@@ -17,6 +17,7 @@ from console.render import json_text
 from console.verbs import (
     admitting,
     deciding,
+    detecting,
     ordering,
     pinning,
     promoting,
@@ -58,6 +59,7 @@ def make_app() -> typer.Typer:
         reading,
         ordering,
         verifying,
+        detecting,
         deciding,
         promoting,
         stopping,

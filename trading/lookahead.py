@@ -89,7 +89,7 @@ MEANINGS: Mapping[Bias, str] = {
 class Change(NamedTuple):
     """Name one value that changed, and what was done for it.
 
-    `size` is |after − before| / max(|before|, |after|) of two numbers, else NaN; a direction has none.
+    `size` is |after − before| / max(|before|, |after|) of two numbers; `None` otherwise, as a direction.
     """
 
     bias: Bias
@@ -98,21 +98,21 @@ class Change(NamedTuple):
     done: str
     symbol: str
     difference: Difference
-    size: float
+    size: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accusation:
     """Hold what was found against one rule: in how many sessions, how many values, the largest difference.
 
-    `changes` are the first of them; `size_max` is NaN where no two numbers could be compared.
+    `changes` are the first of them; `size_max` is `None` where no two numbers could be compared.
     """
 
     suspect: str
     bias: Bias
     sessions: int
     values: int
-    size_max: float
+    size_max: float | None
     changes: tuple[Change, ...]
 
 
@@ -554,7 +554,7 @@ class _Changes:
                 bias=bias,
                 sessions=len(self._sessions[suspect, bias]),
                 values=count,
-                size_max=self._sizes[suspect, bias],
+                size_max=self._sizes.get((suspect, bias)),
                 changes=tuple(self._changes[suspect, bias]),
             )
             for (suspect, bias), count in sorted(self._counted.items())
@@ -567,7 +567,8 @@ class _Changes:
             kept.append(change)
         self._counted[at] = self._counted.get(at, 0) + 1
         self._sessions.setdefault(at, set()).add(change.session)
-        self._sizes[at] = float(np.fmax(self._sizes.get(at, np.nan), change.size))
+        if change.size is not None:
+            self._sizes[at] = max(self._sizes.get(at, 0.0), change.size)
 
 
 def _strategy_of(key: str) -> str:
@@ -591,12 +592,12 @@ def _symbol_of(difference: Difference) -> str:
             return difference.key
 
 
-def _size(difference: Difference) -> float:
+def _size(difference: Difference) -> float | None:
     if difference.column == DIRECTION:
-        return float("nan")
+        return None
     try:
         before, after = float(difference.live), float(difference.replayed)
     except ValueError:
-        return float("nan")
+        return None
     largest = max(abs(before), abs(after))
     return abs(after - before) / largest if largest > 0 else 0.0

@@ -81,8 +81,9 @@ def reader(ran: Path, quotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def _enter(project: Path, patch: pytest.MonkeyPatch) -> None:
-    """Stand in a folder with the reviewed files, with no setting made."""
-    shutil.copytree(ROOT / "config", project / "config")
+    """Stand in a folder with the reviewed files and the examples, with no setting made."""
+    for folder in ("config", "examples"):
+        shutil.copytree(ROOT / folder, project / folder)
     without_settings(patch)
     patch.setenv("TRADING_OPERATOR", "reader")
     patch.chdir(project)

@@ -1,0 +1,94 @@
+"""`trading detect` and `trading parity`: what they say, and how they end for scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from console.cli import main
+from resources.journal.store import SqlJournal
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
+
+
+@pytest.fixture
+def speak(tmp_path, monkeypatch, capsys):
+    """Give the command line on an empty state folder; the reviewed files are the project's."""
+    for name in [name for name in os.environ if name.startswith("TRADING_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path))
+
+    def speak_words(*words):
+        code = main(words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return speak_words
+
+
+def test_the_books_own_strategies_are_clean_and_the_history_they_need_is_told(speak):
+    code, out, err = speak("detect", "--book", "us_five", "--sessions", "2")
+
+    assert code == 0
+    assert out.startswith("us_five: clean   (2 sessions, ")
+    assert [line.split()[:4] for line in out.splitlines() if line.startswith("momentum")] == [
+        ["momentum", "5", "127", "130"]
+    ]
+    assert err == "us_five: mean_reversion, momentum over 2 sessions\n"
+
+
+def test_a_biased_file_ends_with_three_and_the_row_that_changed_is_named(speak):
+    path = EXAMPLES / "biased" / "own_close.py"
+    code, out, _ = speak("detect", "--book", "us_five", "--strategy", str(path), "--sessions", "1")
+
+    assert code == 3
+    assert "us_five: 1 accusation" in out
+    assert "! own_close changes with bars or actions that nobody could know yet (look_ahead)" in out
+    assert "2013-03-01 AAPL" in out
+    assert "(later bars removed)" in out
+
+
+def test_scripts_get_every_accusation_as_one_object(speak):
+    files = [str(EXAMPLES / "biased" / name) for name in ("by_chance.py", "share_of_history.py")]
+    asked = [word for file in files for word in ("--strategy", file)]
+    code, out, _ = speak("detect", "--book", "us_five", *asked, "--sessions", "1", "--json")
+    (book,) = json.loads(out)["books"]
+
+    assert code == 3
+    assert [(row["suspect"], row["bias"]) for row in book["accusations"]] == [
+        ("by_chance", "chance"),
+        ("share_of_history", "history"),
+    ]
+    assert "NaN" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--strategy", "momentun"],
+            "strategy 'momentun': neither configured (mean_reversion, momentum) nor",
+        ),
+        (["--sessions", "0"], "--sessions 0: at least one has to be looked at"),
+        (["--strategy", "momentum", "--strategy", "momentum"], "another one is called momentum too"),
+        (["--book", "us_six"], "book 'us_six': no such book"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused_by_name(speak, words, told):
+    code, _, err = speak("detect", "--book", "us_five", *words)
+
+    assert code == 2
+    assert told in err
+
+
+def test_parity_of_a_desk_without_decisions_has_nothing_to_compare(speak, tmp_path):
+    (tmp_path / "simulated").mkdir()
+    SqlJournal(f"sqlite:///{tmp_path}/simulated/journal.db").close()
+
+    assert speak("parity", "--book", "us_five")[:2] == (0, "us_five: 0 of 0 decided sessions the same\n")
+    code, _, err = speak("parity", "--session", "2013-02-28")
+    assert code == 2
+    assert "2013-02-28: nothing was decided in it" in err
