@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from trading.audit import instant_text
 from trading.evidence_ledger import (
+    NAME_CHARACTERS,
     Candidate,
     Fold,
     Kind,
@@ -292,7 +293,9 @@ def _same(subject: Subject, run: Run) -> Iterator[Judged]:
         (Gate.CODE_UNCHANGED, "code_sha"),
     ):
         observed, needed = str(getattr(found, name)), str(getattr(subject, name))
-        yield _judged(gate, observed[:12], needed[:12], passed=observed == needed)
+        if gate is not Gate.SAME_STRATEGY_VERSION:
+            observed, needed = observed[:NAME_CHARACTERS], needed[:NAME_CHARACTERS]
+        yield _judged(gate, observed, needed, passed=getattr(found, name) == getattr(subject, name))
 
 
 def _ended(run: Run, candidate: Candidate | None) -> Iterator[Judged]:

@@ -11,11 +11,13 @@ import typer
 
 from console.desk import open_desk
 from console.render import counted, instant, pairs, table
-from console.verbs.options import DECIDING, BookOption, JsonOption, show
+from console.verbs.deciding import actor_of
+from console.verbs.options import DECIDING, AsOption, BookOption, JsonOption, OneBookOption, show, tell
 from console.verbs.teaching import help_of
 
 if TYPE_CHECKING:
     from console.filed_evidence import Checked, Filed, RunInFull
+    from console.promoting import FiledView, PromotionView
 
 StrategyOption = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help="One strategy; all when left out.")
@@ -25,13 +27,15 @@ StrategyOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
     evidence = typer.Typer(
-        help="What is filed of strategies: list, show, check. It is filed once and never changed.",
+        help="What is filed of strategies: list, show, check, file. It is filed once and never changed.",
         no_args_is_help=True,
     )
     evidence.command("list", help=help_of(evidence_list))(evidence_list)
     evidence.command("show", help=help_of(evidence_show))(evidence_show)
     evidence.command("check", help=help_of(evidence_check))(evidence_check)
+    evidence.command("file", help=help_of(evidence_file))(evidence_file)
     app.add_typer(evidence, name="evidence", rich_help_panel=DECIDING)
+    app.command(help=help_of(promote), rich_help_panel=DECIDING)(promote)
 
 
 def evidence_list(
@@ -77,6 +81,94 @@ def evidence_check(*, book: BookOption = None, as_json: JsonOption = False) -> N
 
     found = check_evidence(open_desk(), book=book)
     show(found, _checked, as_json=as_json, code=found.exit_code)
+
+
+def evidence_file(
+    *,
+    replay: Annotated[str, typer.Argument(metavar="NAME", help="A replay, as `trading replays` lists it.")],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            metavar="STRATEGY.PARAMETER=VALUE,…",
+            help="What was tried beside it; every variant is replayed and filed. Again for more.",
+        ),
+    ] = None,
+    book: BookOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """File a replay as evidence, with its walk-forward folds, its stresses and what was tried beside it.
+
+    Each stress and each variant is replayed now, so that it takes as long as so many replays. What came of
+    it is filed whatever it is. Without anything tried, the probability of overfitting is no data.
+
+    trading evidence file NAME --book us_five --grid momentum.lookback=63,126,252
+    Exit codes: 0 filed, 2 no such replay, or it is light, unfinished or of other rules, data or code.
+    """
+    from console.promoting import file_replay
+
+    desk = open_desk()
+    view = file_replay(desk, replay, book=book, grids=grid or (), actor=actor_of(desk, as_name), tell=tell)
+    show(view, _filed_replay, as_json=as_json)
+
+
+def promote(
+    *,
+    strategy: Annotated[
+        str, typer.Argument(metavar="STRATEGY", help="A configured strategy, or `council` for all of them.")
+    ],
+    book: OneBookOption = None,
+    confirmed: Annotated[
+        bool, typer.Option("--confirm", help="File the decision; without it, it is only shown.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; needed to file, and kept with your name.")
+    ] = "",
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a strategy, as it is configured now, on what is filed of it: each gate, observed and needed.
+
+    It files nothing unless told to; with --confirm the decision is filed by your name, whatever it is. What
+    is missing, copied, constant or stale is refused, and no data is never a pass.
+
+    trading promote council --book us_five
+    trading promote council --book us_five --confirm --reason "thirteen years, read the scorecard"
+    Exit codes: 0 promoted, or it would be, 2 not configured, 3 no data, 4 refused by a gate.
+    """
+    from console.actions import require_actor
+    from console.promoting import file_decision, judge_strategy, view_of
+
+    desk = open_desk()
+    actor = actor_of(desk, as_name)
+    if confirmed:
+        require_actor(actor, reason)
+    decision = judge_strategy(desk, strategy, book=desk.one(book).name)
+    if confirmed:
+        file_decision(desk, decision, actor=actor, reason=reason)
+    view = view_of(decision, is_filed=confirmed, actor=actor if confirmed else "", reason=reason)
+    show(view, _judged, as_json=as_json, code=view.exit_code)
+
+
+def _filed_replay(view: FiledView) -> str:
+    parts = ", ".join(
+        counted(count, noun)
+        for count, noun in ((view.trials, "trial"), (view.folds, "fold"), (view.stresses, "worse world"))
+    )
+    return (
+        f"{view.run} of {view.strategy} in {view.book}: {counted(view.rows, 'row')} filed, {parts}"
+        f"\n\nnext:\n  trading promote STRATEGY --book {view.book}"
+    )
+
+
+def _judged(view: PromotionView) -> str:
+    filed = (
+        f"filed by {view.actor} ({view.reason})" if view.is_filed else "nothing is filed; --confirm files it"
+    )
+    head = f"{view.strategy} {view.strategy_version} in {view.book}: {view.outcome.upper()}; {filed}"
+    rows = [(one.standing, one.gate, one.observed, one.needed, one.detail or one.asks) for one in view.gates]
+    return f"{head}\n\n{table(('', 'gate', 'observed', 'needed', 'what it asks'), rows)}"
 
 
 def _filed(view: Filed) -> str:

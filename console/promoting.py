@@ -1,0 +1,252 @@
+"""Filing a replay as evidence, and promoting a strategy on what is filed: what the verbs do.
+
+The judgement is trading/promotion.py, what a replay is evidence of trading/replay_evidence.py. It opens the
+real stores, as whatever changes something does; looking at what is filed is filed_evidence.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from time import perf_counter
+from typing import Any
+
+from console.desk import Desk
+from console.exit_codes import ExitCode
+from console.replays import replay_of
+from resources.craft import craft_sha
+from resources.evidence_ledger import EvidenceLedger, read_ledger
+from resources.profiles import Profiled
+from resources.reviewed_config import read_promotion
+from trading.books import BookConfig
+from trading.clock import Phase
+from trading.errors import BadInput
+from trading.evidence_ledger import Bound, draft_of_promotion, drafts_of_run
+from trading.promotion import ASKS, Outcome, PromotionDecision, Standing, Thresholds, promotion_of
+from trading.replay import ReplayRequest, config_of, request_of_all
+from trading.replay_evidence import run_of_replay, strategy_of, subject_of
+from trading.replaying import rules_sha, run_replay
+from trading.simulation import FillModel
+from trading.stress import usual_scenarios
+from trading.sweeps import axis_of, try_variant, variants_of
+
+COUNCIL = "council"
+"""Names all configured strategies together."""
+
+CODES = {
+    Outcome.PROMOTED: ExitCode.DONE,
+    Outcome.REFUSED: ExitCode.REFUSED,
+    Outcome.NO_DATA: ExitCode.ATTENTION,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateView:
+    """Hold one gate for people: what it asks, what was observed and what is needed."""
+
+    gate: str
+    standing: str
+    asks: str
+    observed: str
+    needed: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionView:
+    """Hold a judgement: `is_filed` says whether it was filed, or only shown."""
+
+    strategy: str
+    strategy_version: str
+    book: str
+    outcome: str
+    exit_code: ExitCode
+    run: str
+    evidence: str
+    gates: tuple[GateView, ...]
+    is_filed: bool
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledView:
+    """Hold what was filed of a replay: how many rows were new, with how many trials, folds and stresses."""
+
+    run: str
+    strategy: str
+    book: str
+    rows: int
+    trials: int
+    folds: int
+    stresses: int
+
+
+def file_replay(
+    desk: Desk, name: str, *, book: str | None, grids: Sequence[str], actor: str, tell: Callable[[str], None]
+) -> FiledView:
+    """File a kept replay with its folds, its stresses and what was tried beside it.
+
+    Its tables are read back and held to their hashes; each stress and each variant of `grids` is replayed
+    now, which takes as long as so many replays. Raises `BadInput` for a light replay, and where the rules,
+    data or code have changed since it was made.
+    """
+    profiled = Profiled(desk.settings)
+    view = replay_of(desk, name, book=book)
+    if not view.is_whole or view.request["light"]:
+        raise BadInput(f"replay {name}: is light or unfinished; evidence needs all of its tables")
+    config, calendar = profiled.books[view.book], profiled.calendars[view.book]
+    request = _request(name, view.request)
+    own = config_of(request, config)
+    code_sha = craft_sha()
+    data = profiled.data_sets[view.book].data_set(request.first_session, request.last_session)
+    replay_sha = request.replay_sha(data_sha=data.sha, rules_sha=rules_sha(own.rules), code_sha=code_sha)
+    if replay_sha != view.replay_sha:
+        raise BadInput(
+            f"replay {name}: rules, data or code have changed since it was made; run it again, then file it"
+        )
+    finished = run_replay(
+        config,
+        request,
+        data_sets=profiled.data_sets[view.book],
+        calendar=calendar,
+        store=profiled.replay_stores[view.book],
+        tell=tell,
+        clock=perf_counter,
+    )
+    subject = subject_of(own, data_set_sha=profiled.datasets[view.book].sha, code_sha=code_sha)
+    variants = (
+        variants_of(
+            request,
+            axes=[axis_of(grid) for grid in grids],
+            councils=(),
+            configured=[strategy.name for strategy in config.rules.strategies],
+        )
+        if grids
+        else ()
+    )
+    trials = []
+    for variant in variants:
+        tell(f"trial {variant.number} of {len(variants)}: {variant.label}")
+        sha = variant.request.replay_sha(
+            data_sha=data.sha,
+            rules_sha=rules_sha(config_of(variant.request, config).rules),
+            code_sha=code_sha,
+        )
+        trials.append(try_variant(variant, config, data=data, calendar=calendar, replay_sha=sha))
+    tell(f"stresses: {len(usual_scenarios())} worse worlds")
+    now = _now(desk, view.book)
+    run = run_of_replay(
+        finished.replayed,
+        request=request,
+        config=config,
+        data=data,
+        calendar=calendar,
+        bound=Bound(subject=subject, replay_sha=replay_sha, made_at=now),
+        trials=trials,
+        scenarios=usual_scenarios(),
+    )
+    rows = EvidenceLedger(profiled.journal).file(drafts_of_run(run), actor=actor, now=now)
+    chosen = run.candidates[0]
+    return FiledView(
+        run=run.name,
+        strategy=subject.strategy,
+        book=subject.book,
+        rows=rows,
+        trials=len(run.candidates) - 1,
+        folds=len(chosen.folds),
+        stresses=len(chosen.stresses),
+    )
+
+
+def judge_strategy(desk: Desk, strategy: str, *, book: str) -> PromotionDecision:
+    """Return the judgement on a strategy as it is configured now; `council` are all of a book's together.
+
+    Raises `BadInput` for a strategy that is not configured, and where its data is not what its manifest says.
+    """
+    profiled = Profiled(desk.settings)
+    config = _configured(profiled.books[book], strategy)
+    subject = subject_of(config, data_set_sha=profiled.datasets[book].sha, code_sha=craft_sha())
+    return promotion_of(
+        subject,
+        read_ledger(desk.journal),
+        _thresholds(desk, book),
+        as_of=_now(desk, book),
+        last_session=_last_session(desk, book),
+    )
+
+
+def file_decision(desk: Desk, decision: PromotionDecision, *, actor: str, reason: str) -> None:
+    """File a decision by somebody's name, whatever it is; the same one again changes nothing."""
+    now = _now(desk, decision.subject.book)
+    promotion = decision.signed(actor=actor, reason=reason, decided_at=now)
+    profiled = Profiled(desk.settings)
+    EvidenceLedger(profiled.journal).file([draft_of_promotion(promotion)], actor=actor, now=now)
+
+
+def view_of(
+    decision: PromotionDecision, *, is_filed: bool = False, actor: str = "", reason: str = ""
+) -> PromotionView:
+    """Return a judgement as it is shown."""
+    return PromotionView(
+        strategy=decision.subject.strategy,
+        strategy_version=decision.subject.strategy_version,
+        book=decision.subject.book,
+        outcome=decision.outcome.value,
+        exit_code=CODES[decision.outcome],
+        run=decision.run,
+        evidence=decision.evidence,
+        gates=tuple(
+            GateView(
+                gate=one.gate.value,
+                standing=one.standing.value,
+                asks=ASKS[one.gate],
+                observed=one.observed,
+                needed=one.needed,
+                detail=one.detail,
+            )
+            for one in (*decision.reasons, *(g for g in decision.gates if g.standing is Standing.PASSED))
+        ),
+        is_filed=is_filed,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def _configured(config: BookConfig, strategy: str) -> BookConfig:
+    """Return a book as a replay of one configured strategy, or of all of them, has it."""
+    names = [one.name for one in config.rules.strategies]
+    if strategy not in {COUNCIL, strategy_of(config), *names}:
+        raise BadInput(f"strategy {strategy!r}: configured are {', '.join(names)}, and {COUNCIL} for all")
+    request = request_of_all(config, config.first_session, config.last_session)
+    return config_of(replace(request, strategies=(strategy,)) if strategy in names else request, config)
+
+
+def _request(name: str, told: Mapping[str, Any]) -> ReplayRequest:
+    """Return the request that a name was given to, from the plain JSON values that it is kept as."""
+    return ReplayRequest(
+        name=name,
+        book=told["book"],
+        first_session=date.fromisoformat(told["first_session"]),
+        last_session=date.fromisoformat(told["last_session"]),
+        deposit_micros=told["deposit_micros"],
+        costs=FillModel(**told["costs"]),
+        strategies=tuple(told["strategies"]),
+        approve=told["approve"],
+        light=told["light"],
+    )
+
+
+def _thresholds(desk: Desk, book: str) -> Thresholds:
+    return read_promotion(book, desk.settings.config_dir / "promotion.toml", books=desk.books)[0]
+
+
+def _last_session(desk: Desk, book: str) -> date:
+    return desk.today(desk.books[book])
+
+
+def _now(desk: Desk, book: str) -> datetime:
+    """Return when evidence is made and judged: now, or when simulated after the data's last session."""
+    outline = desk.books[book]
+    return desk.clock(outline).now(desk.today(outline), Phase.SETTLE)

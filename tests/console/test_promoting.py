@@ -1,0 +1,164 @@
+"""A real replay is filed as evidence and judged: what passes, what is missing, and what changed since."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import pytest
+
+from console.cli import main
+from resources.lake.store import Lake
+from resources.profiles import Profiled
+from resources.settings import load_settings
+from trading.replay import Asked, request_of
+from trading.replaying import ReplayFile, run_replay
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST, LAST = date(2012, 10, 1), date(2013, 3, 1)
+
+
+class Spoken(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def keep_replay(name, **asked):
+    """Replay and keep a range as a run of the graph does."""
+    profiled = Profiled(load_settings())
+    config = profiled.books["us_five"]
+    request = request_of(Asked(first_session=FIRST, last_session=LAST, **asked), config, name=name)
+    finished = run_replay(
+        config,
+        request,
+        data_sets=profiled.data_sets["us_five"],
+        calendar=profiled.calendars["us_five"],
+        store=profiled.replay_stores["us_five"],
+        tell=lambda _: None,
+        clock=perf_counter,
+    )
+    Lake(profiled.settings.lake_root).write_rows(
+        ("us_five", "replays"), name, ReplayFile, finished.files, inputs_sha=finished.replay_sha
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Make a state folder with a replay of five months, a light one, and the first filed as evidence."""
+    folder = tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRADING_STATE_DIR", str(folder))
+        keep_replay("autumn")
+        keep_replay("sketch", light=True)
+        assert main(["evidence", "file", "autumn", "--grid", "momentum.lookback=63,126"]) == 0
+    return folder
+
+
+@pytest.fixture
+def state(kept, tmp_path, monkeypatch):
+    folder = tmp_path / "state"
+    shutil.copytree(kept, folder)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def speak(state, capsys):
+    def speak_words(*words):
+        code = main(words)
+        spoken = capsys.readouterr()
+        return Spoken(code, spoken.out, spoken.err)
+
+    return speak_words
+
+
+def gates(spoken):
+    return {gate["gate"]: gate["standing"] for gate in spoken.json["gates"]}
+
+
+def test_a_replay_is_filed_with_what_was_tried_and_with_worse_worlds(speak):
+    shown = speak("evidence", "show", "autumn", "--json").json
+    kinds = [part["kind"] for part in shown["parts"]]
+    names = {part["name"] for part in shown["parts"]}
+
+    assert kinds.count("candidate") == 2
+    assert names >= {"autumn (chosen)", "momentum.lookback=63 (trial)", "costs", "spread", "halt"}
+    chosen = shown["parts"][0]["metrics"]
+    assert chosen["sessions"] == 103
+    assert chosen["fills"] > 0
+    assert 0 <= chosen["pbo"] <= 1
+    worlds = {part["name"]: part["metrics"]["total_return"] for part in shown["parts"]}
+    assert worlds["costs"] < chosen["total_return"]
+
+
+def test_the_same_replay_filed_again_changes_nothing(speak):
+    again = speak("evidence", "file", "autumn", "--grid", "momentum.lookback=63,126", "--json")
+
+    assert (again.code, again.json["rows"], again.json["trials"]) == (0, 0, 1)
+
+
+def test_a_strategy_is_judged_gate_by_gate_and_nothing_is_filed_by_looking(speak):
+    judged = speak("promote", "council", "--book", "us_five", "--json")
+
+    assert (judged.code, judged.json["outcome"], judged.json["is_filed"]) == (4, "refused", False)
+    standing = gates(judged)
+    assert {standing[name] for name in ("same_data_set", "rules_unchanged", "code_unchanged")} == {"passed"}
+    assert {standing[name] for name in ("sessions", "folds", "fold_wins")} == {"refused"}
+    assert judged.json["gates"][0]["standing"] == "refused"
+    assert speak("evidence", "list", "--json").json["promotions"] == []
+
+
+def test_a_decision_is_filed_by_name_and_with_a_reason_whatever_it_is(speak):
+    assert speak("promote", "council", "--book", "us_five", "--confirm").code == 2
+    words = ("--confirm", "--reason", "read it", "--as", "ann")
+    assert speak("promote", "council", "--book", "us_five", *words).code == 4
+    assert speak("promote", "council", "--book", "us_five", *words).code == 4
+
+    (promotion,) = speak("evidence", "list", "--json").json["promotions"]
+    assert (promotion["outcome"], promotion["actor"], promotion["reason"]) == ("refused", "ann", "read it")
+    assert "sessions" in promotion["failed"]
+    assert speak("verify", "--json").json["violations"] == []
+
+
+def test_a_strategy_of_which_nothing_is_filed_is_refused_as_missing(speak):
+    judged = speak("promote", "momentum", "--book", "us_five", "--json")
+
+    assert judged.code == 4
+    assert gates(judged)["run_filed"] == "refused"
+    unknown = speak("promote", "astrology", "--book", "us_five")
+    assert (unknown.code, "configured are mean_reversion, momentum" in unknown.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("rules.toml", "band_bps = ", "band_bps = 1"),
+        ("strategies.toml", "lookback = 126", "lookback = 127"),
+    ],
+    ids=["a rule", "a parameter"],
+)
+def test_what_was_changed_since_makes_evidence_stale(speak, tmp_path, monkeypatch, change):
+    name, old, new = change
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    text = (tmp_path / "config" / name).read_text("utf-8")
+    assert old in text
+    (tmp_path / "config" / name).write_text(text.replace(old, new, 1), "utf-8")
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(tmp_path / "config"))
+
+    assert gates(speak("promote", "council", "--book", "us_five", "--json"))["rules_unchanged"] == "refused"
+    refused = speak("evidence", "file", "autumn", "--book", "us_five")
+    assert (refused.code, "have changed since" in refused.err) == (2, True)
+
+
+def test_a_light_replay_or_none_is_no_evidence(speak):
+    assert "is light" in speak("evidence", "file", "sketch").err
+    assert speak("evidence", "file", "nothing").code == 2

@@ -1,0 +1,193 @@
+"""What a replay is evidence of: its subject, and the run to be filed with its trials, folds and stresses.
+
+The replay itself is replay.py, its measures scorecard.py, what is luck in them honest.py, the worse worlds
+stress.py; what becomes of it as rows is evidence_ledger.py, and whether it is enough promotion.py. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from trading.books import BookConfig
+from trading.evidence_ledger import Bound, Candidate, Fold, Metrics, Role, Run, RunStatus, Stress, Subject
+from trading.honest import chosen_forward, honesty_of, overfitting_of, sharpe_deviation, walk_forward
+from trading.performance import Performance
+from trading.promotion import DEFLATED_SHARPE, OVERFITTING
+from trading.replay import (
+    DataSet,
+    ReplayRequest,
+    config_of,
+    opening_state,
+    replay_chunk,
+    sessions_of,
+)
+from trading.replayed import Replayed
+from trading.replaying import rules_sha
+from trading.scorecard import returns_of, scorecard_of
+from trading.sessions import Calendar
+from trading.stress import Scenario, World, stressed
+from trading.sweeps import AND, Outcome, measures_of
+from trading.values import digest
+
+TRAIN_SESSIONS, TEST_SESSIONS = 504, 252
+"""A fold chooses on two years or all there are before it, and is tried on the year after."""
+
+PURGE_SESSIONS = 5
+"""Left out between both: what was bought in the last week of the training is still held in the test."""
+
+INTERVALS_SEED = 0
+"""Draws the same intervals each time; none of them is filed."""
+
+TOLD_OF_PARTS = ("total_return", "sharpe", "max_drawdown")
+"""The measures of a fold and of a stress; of the candidate all are filed."""
+
+
+def strategy_of(config: BookConfig) -> str:
+    """Return how the strategies of a book are called together: `mean_reversion+momentum`."""
+    return AND.join(strategy.name for strategy in config.rules.strategies)
+
+
+def subject_of(config: BookConfig, *, data_set_sha: str, code_sha: str) -> Subject:
+    """Return what evidence of a book as it is configured, or as a replay had it, is about."""
+    return Subject(
+        strategy=strategy_of(config),
+        strategy_version=config.rules.strategy_version(),
+        book=config.name,
+        data_set_sha=data_set_sha,
+        costs_sha=digest(config.costs._asdict()),
+        rules_sha=rules_sha(config.rules),
+        code_sha=code_sha,
+    )
+
+
+def run_of_replay(
+    replayed: Replayed,
+    *,
+    request: ReplayRequest,
+    config: BookConfig,
+    data: DataSet,
+    calendar: Calendar,
+    bound: Bound,
+    trials: Sequence[Outcome],
+    scenarios: Iterable[Scenario],
+) -> Run:
+    """Return the run of one replay, to be filed.
+
+    `config` is the book as it is, `bound` of the replay itself. `trials` are all variants that were tried
+    beside it, whatever came of them, over the same sessions: without any there is no probability of
+    overfitting, and the choice of each fold is none. Each scenario is replayed anew.
+    """
+    own = config_of(request, config)
+    sessions = sessions_of(request, own, calendar)
+    others = _others(trials, config, bound)
+    card = scorecard_of(replayed, actions=data.actions)
+    returns = returns_of(replayed)
+    measured = {**measures_of(card), DEFLATED_SHARPE: None, OVERFITTING: None}
+    folds: tuple[Fold, ...] = ()
+    if returns.size:
+        table = np.column_stack([returns, *(trial.returns for trial in others.values())])
+        overfitting = overfitting_of(table)
+        honest = honesty_of(
+            returns,
+            trials=table.shape[1],
+            deviation=sharpe_deviation(table) if others else None,
+            seed=INTERVALS_SEED,
+        )
+        measured |= {
+            DEFLATED_SHARPE: honest.deflated_sharpe,
+            OVERFITTING: None if overfitting is None else overfitting.pbo,
+        }
+        walked = walk_forward(
+            returns.size, train=TRAIN_SESSIONS, test=TEST_SESSIONS, purge=PURGE_SESSIONS, is_anchored=True
+        )
+        folds = tuple(
+            Fold(
+                number=number,
+                train_first=sessions[chosen.fold.train[0].start],
+                train_last=sessions[chosen.fold.train[0].stop - 1],
+                test_first=sessions[chosen.fold.test.start],
+                test_last=sessions[chosen.fold.test.stop - 1],
+                bound=bound,
+                metrics=_told(chosen.test),
+            )
+            for number, chosen in enumerate(chosen_forward(table, walked), start=1)
+        )
+
+    def again(world: World) -> Replayed:
+        # The order of events within a session is the replay's own; a scenario keeps no tables beside it.
+        changed = replace(data, panel=world.panel, actions=world.actions)
+        found, _ = replay_chunk(
+            world.config,
+            data=changed,
+            calendar=calendar,
+            sessions=sessions,
+            state=opening_state(world.config),
+            approve=request.approve,
+            light=True,
+        )
+        return found
+
+    world = World(config=own, panel=data.panel, actions=data.actions)
+    stresses = tuple(
+        Stress(
+            name=one.scenario.name,
+            bound=replace(bound, replay_sha=_stressed_sha(bound.replay_sha, one.scenario)),
+            metrics=_told(one.scorecard.performance),
+        )
+        for one in stressed(world, scenarios, run=again)
+    )
+    candidate = Candidate(
+        name=request.name,
+        parameters={"strategies": AND.join(request.strategies)},
+        bound=bound,
+        sessions=len(sessions),
+        fills=card.trading.fills,
+        equity_levels=len(np.unique(replayed["sessions"]["equity_micros"])),
+        metrics=measured,
+        folds=folds,
+        stresses=stresses,
+    )
+    return Run(
+        name=request.name,
+        bound=bound,
+        first=request.first_session,
+        last=request.last_session,
+        status=RunStatus.COMPLETED,
+        candidates=(candidate, *_tried(others, bound, sessions=len(sessions))),
+    )
+
+
+def _others(trials: Iterable[Outcome], config: BookConfig, bound: Bound) -> dict[Subject, Outcome]:
+    """Return what was tried by its subject: what is the replay itself, or another one again, is no trial."""
+    of = {"data_set_sha": bound.subject.data_set_sha, "code_sha": bound.subject.code_sha}
+    found = {subject_of(config_of(trial.variant.request, config), **of): trial for trial in trials}
+    return {subject: trial for subject, trial in found.items() if subject != bound.subject}
+
+
+def _tried(others: Mapping[Subject, Outcome], bound: Bound, *, sessions: int) -> tuple[Candidate, ...]:
+    """Return what was tried as candidates, which are counted and never promoted."""
+    return tuple(
+        Candidate(
+            name=trial.variant.label,
+            parameters=dict(trial.variant.settings),
+            bound=Bound(subject=subject, replay_sha=trial.replay_sha, made_at=bound.made_at),
+            sessions=sessions,
+            fills=int(trial.measures.get("fills") or 0),
+            equity_levels=len(np.unique(trial.returns)),
+            metrics=trial.measures,
+            role=Role.TRIAL,
+        )
+        for subject, trial in others.items()
+    )
+
+
+def _told(performance: Performance) -> Metrics:
+    return {name: getattr(performance, name) for name in TOLD_OF_PARTS}
+
+
+def _stressed_sha(replay_sha: str, scenario: Scenario) -> str:
+    """Return the digest of a replay in a worse world: of the replay and of how much worse it was."""
+    return digest([replay_sha, scenario.name, [[name, repr(amount)] for name, amount in scenario.amounts]])
