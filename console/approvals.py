@@ -6,6 +6,7 @@ it, how old the price is, and until when it may be approved.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -14,15 +15,20 @@ from console.book_outlines import BookOutline, require_book
 from console.desk import Desk
 from console.explain import GuardSaid, explained
 from console.reports import equity_at_close
+from trading.approvals import StageVerdict, approvers_of, endorsers_of
 from trading.guards import BPS
-from trading.journal import JournalIntent
+from trading.journal import JournalIntent, RunControl
 from trading.lifecycle import IntentState
 from trading.values import Side, notional_micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Hold one intent that waits. Money in micro-units; `not_after` is when it expires."""
+    """Hold one intent that waits. Money in micro-units; `not_after` is when it expires.
+
+    `reason` is why a person is asked, `approvers` how many persons have to approve, and `approved_by` who did
+    already where there are several.
+    """
 
     intent_id: str
     book: str
@@ -34,6 +40,8 @@ class Pending:
     notional_micros: int
     currency: str
     reason: str
+    approvers: int
+    approved_by: tuple[str, ...]
     not_after: datetime
     payload_hash: str
     version: int
@@ -45,7 +53,9 @@ class Preview:
 
     `priced_on` is the session whose close is the price; `equity_micros` that of the same close, or the
     deposit before the first session. Approving with `payload_hash` and `version` binds to this preview;
-    where it is not `is_answerable`, somebody or its time was first: `changed_by` and `changed_at` say who.
+    where it is not `is_answerable`, somebody or its time was first: `changed_by`, `changed_at` and
+    `changed_why` say who and why. `notices` say what run control would do to it now, whatever the guards
+    said when it was decided.
     """
 
     pending: Pending
@@ -53,6 +63,8 @@ class Preview:
     is_answerable: bool
     changed_by: str
     changed_at: datetime
+    changed_why: str
+    notices: tuple[str, ...]
     unadvised_quantity: int
     held_quantity: int
     equity_micros: int | None
@@ -69,7 +81,9 @@ def pending_of(desk: Desk, book: str | None = None) -> tuple[Pending, ...]:
     """Return what waits for a person, the soonest to expire first."""
     chosen = {outline.name for outline in desk.chosen(book)}
     waiting = [row for row in desk.journal.pending(lane=desk.lane) if row.intent.book in chosen]
-    return tuple(_pending(row) for row in sorted(waiting, key=lambda row: (row.not_after, row.intent.symbol)))
+    return tuple(
+        _pending(desk, row) for row in sorted(waiting, key=lambda row: (row.not_after, row.intent.symbol))
+    )
 
 
 def preview(desk: Desk, row: JournalIntent) -> Preview:
@@ -81,11 +95,13 @@ def preview(desk: Desk, row: JournalIntent) -> Preview:
     change = row.quantity if row.intent.side is Side.BUY else -row.quantity
     said = explained(desk, row)
     return Preview(
-        pending=_pending(row),
+        pending=_pending(desk, row),
         state=row.state,
         is_answerable=row.state is IntentState.PENDING_APPROVAL,
         changed_by=row.actor,
         changed_at=row.changed_at,
+        changed_why=row.reason,
+        notices=tuple(_notices(desk.journal.run_control(), row, said.guards)),
         unadvised_quantity=row.unadvised_quantity,
         held_quantity=held,
         equity_micros=equity,
@@ -99,8 +115,10 @@ def preview(desk: Desk, row: JournalIntent) -> Preview:
     )
 
 
-def _pending(row: JournalIntent) -> Pending:
+def _pending(desk: Desk, row: JournalIntent) -> Pending:
     seen = shown(row)
+    chain = desk.journal.chain(row.intent_id)
+    asked = next((stage for stage in chain if stage.verdict is StageVerdict.WAITING), None)
     return Pending(
         intent_id=row.intent_id,
         book=row.intent.book,
@@ -111,11 +129,28 @@ def _pending(row: JournalIntent) -> Pending:
         price_micros=row.intent.price_micros,
         notional_micros=notional_micros(price_micros=row.intent.price_micros, quantity=row.quantity),
         currency=row.intent.currency,
-        reason=row.reason,
+        # What the row tells is the last word of anybody: after the first of two approvals, that person's.
+        reason=asked.detail if asked else row.reason,
+        approvers=approvers_of(chain),
+        approved_by=endorsers_of(chain),
         not_after=row.not_after,
         payload_hash=seen.payload_hash,
         version=seen.version,
     )
+
+
+def _notices(control: RunControl, row: JournalIntent, guards: Sequence[GuardSaid]) -> Iterator[str]:
+    """Say what run control does to it at its send, though the decision knew nothing of it."""
+    if control.kill_switch_on or control.paused:
+        how = "halted" if control.kill_switch_on else "paused"
+        yield f"trading is {how} by {control.actor}: nothing is sent until `trading resume`"
+    if not control.is_degraded or row.intent.side is not Side.BUY:
+        return
+    said = {guard.guard: guard for guard in guards}
+    limit = said["degrade_notional"].limit if "degrade_notional" in said else "a quarter of the usual"
+    yield f"trading is degraded: a buy needs an allowlisted symbol at its send, and is worth at most {limit}"
+    if "degrade_allowlist" in said and said["degrade_allowlist"].observed == "0":
+        yield f"{row.intent.book} has no allowlist: no buy of it is sent until `trading degrade --off`"
 
 
 def _equity(desk: Desk, book: BookOutline, before: date | None) -> int | None:

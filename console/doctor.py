@@ -151,9 +151,11 @@ def _state_folder(desk: Desk) -> Iterator[Checked]:
 
 
 def _books(desk: Desk) -> Iterator[Checked]:
-    from resources.reviewed_config import read_books, read_rules
+    from resources.reviewed_config import read_books, read_rules, refuse_unknown_sections
 
-    for name in read_books(Path(desk.settings.books_file)):
+    lines = read_books(Path(desk.settings.books_file))
+    refuse_unknown_sections(desk.settings.config_dir, books=lines)
+    for name in lines:
         rules = read_rules(name, desk.settings.config_dir)
         yield Checked(
             check=f"book {name}",

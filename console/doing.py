@@ -15,6 +15,7 @@ from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderA
 from console.cancelling import cancel_apart
 from console.desk import Desk
 from console.execution_start import STARTS, How, Started, Starts
+from console.reviewed_files import require_readable
 from console.verb_apart import told_by_verb
 from resources.clocks import system_now
 from trading.approvals import Role
@@ -96,7 +97,12 @@ class Flatten:
 def answer(
     desk: Desk, row: JournalIntent, what: Answer, *, seen: Shown, by: By, starts: Starts = STARTS
 ) -> AnsweredAndStarted:
-    """Approve or reject a pending intent as it was seen; an approval starts the execution at once."""
+    """Approve or reject a pending intent as it was seen; an approval starts the execution at once.
+
+    Raises `BadSetting` for an approval that could not be executed, since a reviewed file cannot be read.
+    """
+    if what is Answer.APPROVE and (by.role is None or by.role.may_act):
+        require_readable(desk, row.intent.book)
     with _journal(desk, by) as journal:
         answered = actions.answer_intent(
             journal,

@@ -109,8 +109,9 @@ def quotes_are_fresh(facts: BatchFacts) -> Gate:
     if changed:
         return _closed(
             name,
-            f"{len(changed)} of {len(facts.decisions)} decisions were made on other inputs than stand now; "
-            "decide the session again, or restore the inputs",
+            f"{len(changed)} of {len(facts.decisions)} decisions were made on other inputs than stand now: "
+            "quotes, actions, or a reviewed file of rules or limits; put back what was changed, or cancel "
+            "what was approved by `trading orders cancel ID`",
             [
                 {"symbol": row.symbol, "decided_on": row.inputs_sha[:12], "now": facts.inputs_sha[:12]}
                 for row in changed

@@ -253,6 +253,7 @@ class FundsView(NamedTuple):
     shares still in such orders, by symbol. `cooldown_active` says whether the account cools down now.
     `orders_last_minute` counts the book's orders prepared within 60 s, `repeated_executions` the orders of
     other intents in the symbol and on the side, both of the session: one strategy decides a book so far.
+    `is_approved_by_person` says whether a person approved this very payload.
     """
 
     run_control: RunControl
@@ -263,6 +264,7 @@ class FundsView(NamedTuple):
     cooldown_active: bool = False
     orders_last_minute: int = 0
     repeated_executions: int = 0
+    is_approved_by_person: bool = False
 
     @property
     def cash_micros(self) -> int:

@@ -265,7 +265,8 @@ def conclusion_refusal(
     if last_absent_at < settled_at:
         return (
             f"it may have arrived since it was last looked for ({last_absent_at:%Y-%m-%d %H:%M:%S} UTC):"
-            f" reconcile again from {settled_at:%Y-%m-%d %H:%M:%S} UTC on"
+            f" reconcile again from {settled_at:%Y-%m-%d %H:%M:%S} UTC on,"
+            " or where the broker itself has told you so, conclude it with --on-my-word"
         )
     return ""
 

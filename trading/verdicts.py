@@ -26,6 +26,7 @@ from trading.guards import (
     Recent,
     Risk,
     Why,
+    degrade_manual_approval,
     review,
     share_of,
     var_limit,
@@ -172,6 +173,9 @@ class Exceptions:
 
 
 NO_EXCEPTIONS = Exceptions()
+
+PERSON_GUARDS = frozenset(name for name, guard in GUARDS if guard is degrade_manual_approval)
+"""The guards that want a person's approval of the order itself, and nothing else."""
 NOTHING_RECENT = Recent(same_intents=0, orders_last_minute=0, repeated_executions=0)
 
 
@@ -384,6 +388,17 @@ def asked_of_person(verdicts: Iterable[Verdict]) -> dict[IntentKey, frozenset[st
         for key, own in by_intent(verdicts).items()
         if any(verdict.asks for verdict in own) and not any(verdict.blocks for verdict in own)
     }
+
+
+def answered_by_person(
+    asked: Mapping[IntentKey, Collection[str]], intent_key: IntentKey
+) -> dict[IntentKey, Collection[str]]:
+    """Return what a person set aside of an intent that a person approved.
+
+    To the guards that asked when it was decided comes the one that asks while trading is degraded: it wants
+    a person to look, and one has, though nobody was asked for that when it was decided.
+    """
+    return {**asked, intent_key: {*asked.get(intent_key, ()), *PERSON_GUARDS}}
 
 
 def switches_seen(verdicts: Iterable[Verdict]) -> Switches | None:

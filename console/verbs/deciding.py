@@ -14,7 +14,7 @@ import typer
 from console.actions import require_actor
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode, exit_code_of
-from console.render import instant, plain
+from console.render import counted, instant, plain
 from console.verbs import texts
 from console.verbs.options import (
     DECIDING,
@@ -338,13 +338,16 @@ def settle(
     reason: ReasonOption,
     book: OneBookOption = None,
     carry: Annotated[
-        bool, typer.Option("--carry", help="Carry the book over without fills: what a blocked session needs.")
+        bool,
+        typer.Option("--carry", help="Carry the book over: what a blocked session needs."),
     ] = False,
     as_name: AsOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Settle a session that was blocked, so that the next one may open: no fills, the book carried over.
+    """Settle a session that was blocked, so that the next one may open: nothing more of it executes.
+
+    What was filled by then is booked; else the book is carried over as it opened.
 
     trading settle 2013-02-28 --book us_five --carry --reason "quotes unfit, no trading"
     Exit codes: 0 settled, 4 refused: an intent is still open, or the session is settled already.
@@ -355,13 +358,15 @@ def settle(
     desk.calendar(outline).require(asked)
     if not carry:
         raise BadInput(
-            f"settle {asked}: say --carry to settle it without fills; with fills it is "
+            f"settle {asked}: say --carry to settle it with nothing more to execute; otherwise it is "
             f"`trading run-once --book {outline.name} --session {asked} --phase settle`"
         )
     actor = actor_of(desk, as_name)
     require_actor(actor, reason)
     _require_unsettled(desk, outline, asked)
-    confirm(f"settle {outline.name} {asked} without fills, as {actor}?", yes=yes)
+    filled = len(desk.journal.fills(book=outline.name, lane=desk.lane, session=asked))
+    with_fills = f"with {counted(filled, 'fill')} and nothing more" if filled else "without fills"
+    confirm(f"settle {outline.name} {asked} {with_fills}, as {actor}?", yes=yes)
 
     from console.launcher import open_launcher
 
@@ -373,9 +378,10 @@ def settle(
         "session": asked,
         "carried_by": actor,
         "reason": reason,
+        "fills": filled,
         "run_id": run.run_id,
     }
-    show(view, lambda _: f"{outline.name} {asked}: settled without fills by {actor}", as_json=as_json)
+    show(view, lambda _: f"{outline.name} {asked}: settled {with_fills} by {actor}", as_json=as_json)
 
 
 def _require_unsettled(desk: Desk, book: BookOutline, session: date) -> None:
@@ -481,10 +487,13 @@ def _answer(
     from console.approvals import preview
     from console.lookup import find_intent
     from console.render import plain
+    from console.reviewed_files import require_readable
 
     row = find_intent(desk, identity)
     actor = actor_of(desk, as_name)
     require_actor(actor, reason)
+    if Answer(answer) is Answer.APPROVE:
+        require_readable(desk, row.intent.book)
     if not yes:
         tell(texts.preview(preview(desk, row)))
     confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)

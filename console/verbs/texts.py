@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 from console.orders import ABSENT
 from console.render import NONE, counted, instant, money, pairs, short, table
+from trading.approvals import NEEDS_TWO
 from trading.findings import findings_named
+from trading.guards import REASONS
+from trading.lifecycle import IntentState
 
 if TYPE_CHECKING:
     from console.approvals import Pending, Preview
@@ -78,7 +81,9 @@ def explain(view: Explained) -> str:
     if view.stopped_by:
         verdict = f"stopped by {', '.join(view.stopped_by)}: {row.reason}"
     else:
-        verdict = f"every guard passed; {row.reason or row.state}"
+        verdict = f"when it was decided every guard passed; {row.reason or row.state}"
+        if row.state is IntentState.REJECTED and row.reason in REASONS.values():
+            verdict = f"when it was decided every guard passed; before its send it was refused: {row.reason}"
     largest = (
         ""
         if view.largest_quantity is None
@@ -398,6 +403,7 @@ def preview(view: Preview) -> str:
                     "binds to": f"payload {row.payload_hash}, version {row.version}",
                 }
             ),
+            *(f"! {notice}" for notice in view.notices),
             guards(view.guards),
             _next(
                 (
@@ -414,9 +420,13 @@ def preview(view: Preview) -> str:
 def _answered(view: Preview) -> dict[str, object]:
     """Return why an intent waits for a person, or how it was answered, and by whom."""
     if view.is_answerable:
-        return {"needs a person": view.pending.reason}
+        row = view.pending
+        if row.approvers < NEEDS_TWO:
+            return {"needs a person": row.reason}
+        done = f", {' and '.join(row.approved_by)} approved already" if row.approved_by else ""
+        return {f"needs {row.approvers} persons": f"{row.reason}{done}"}
     by = f" by {view.changed_by}" if view.changed_by else ""
-    why = f": {view.pending.reason}" if view.pending.reason else ""
+    why = f": {view.changed_why}" if view.changed_why else ""
     return {"is": f"{view.state}{by} since {instant(view.changed_at)}{why}; nothing is left to answer"}
 
 

@@ -212,6 +212,7 @@ def funds_view(
         intent_id=row.intent_id,
         symbol=intent.symbol,
         side=intent.side.value,
+        payload_hash=row.payload_hash,
         apart=apart,
     )
     return FundsView(
@@ -223,6 +224,7 @@ def funds_view(
         cooldown_active=cooldown is not None,
         orders_last_minute=int(counted["last_minute"]),
         repeated_executions=int(counted["repeated"]),
+        is_approved_by_person=bool(counted["approvals"]),
     )
 
 

@@ -873,6 +873,27 @@ def test_a_review_counts_what_was_sent_within_a_minute_and_for_the_same(journal)
     assert [funds.repeated_executions for funds in seen] == [0, 0, 0, 1]
 
 
+def test_a_review_sees_whether_a_person_approved_this_very_payload(journal):
+    journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+    decisions = [
+        example_decision(example_intent("AAPL"), not_after=CLOSE),
+        example_decision(example_intent("MSFT"), outcome=Outcome.PENDING_APPROVAL, not_after=CLOSE),
+    ]
+    rows = journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="d", now=NOW)
+    by_itself, waiting = sorted(rows, key=lambda row: row.intent.symbol)
+    approved = journal.approve(waiting.intent_id, **answer(waiting))
+    seen = {}
+
+    for row in (by_itself, approved):
+        prepared(
+            journal,
+            row,
+            review=lambda of, funds: seen.update({of.intent.symbol: funds.is_approved_by_person}) or PASSED,
+        )
+
+    assert seen == {"AAPL": False, "MSFT": True}
+
+
 def test_a_review_sees_the_fills_and_what_other_orders_have_reserved(journal):
     rows = decided(
         journal,

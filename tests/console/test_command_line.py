@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,8 @@ from tests.console.states import (
     a_pending_intent,
     decided,
 )
+from trading.approvals import ChainStage, StageRecord, StageVerdict
+from trading.decisions import Outcome
 from trading.journal import RunControlAction
 from trading.reporting import ReportFile
 from trading.testing import example_decision, example_intent
@@ -260,6 +263,50 @@ def test_a_preview_shows_weights_price_age_margins_and_what_an_approval_binds(sp
     assert view["pending"]["payload_hash"] == row.payload_hash
     assert view["pending"]["not_after"] == "2013-02-28T21:00:00Z"
     assert view["largest_quantity"] == 7
+
+
+def test_a_preview_says_what_run_control_would_do_to_it_at_its_send(speak, journal):
+    a_pending_intent(journal)
+    assert speak("approvals", "preview", "AAPL@2013-02-28", "--json").json["notices"] == []
+
+    journal.set_run_control(RunControlAction.DEGRADE, actor="ben", reason="odd prices", now=NOW)
+    (degraded,) = speak("approvals", "preview", "AAPL@2013-02-28", "--json").json["notices"]
+    journal.set_run_control(RunControlAction.HALT, actor="ben", reason="odd prices", now=NOW)
+
+    assert "a buy needs an allowlisted symbol" in degraded
+    assert "! trading is halted by ben" in speak("approvals", "preview", "AAPL@2013-02-28").out
+
+
+def test_the_second_of_two_persons_is_told_so_and_why_the_system_asks(speak, journal):
+    intent = example_intent("AAPL", quantity=700)
+    waits = StageRecord(ChainStage.PERSON, StageVerdict.WAITING, "auto", "large_order", "", 2, CLOSE, NOW)
+    decision = example_decision(intent, outcome=Outcome.PENDING_APPROVAL, not_after=CLOSE)
+    decided(journal, replace(decision, chain=(waits,)))
+    speak("approvals", "approve", "AAPL@2013-02-28", "--reason", "looks fine", "--yes")
+
+    listed = speak("approvals", "list", "--json").json["items"]
+    previewed = speak("approvals", "preview", "AAPL@2013-02-28").out
+
+    assert [(row["reason"], row["approvers"], row["approved_by"]) for row in listed] == [
+        ("large_order", 2, ["anna"])
+    ]
+    assert "needs 2 persons" in previewed
+    assert "large_order, anna approved already" in previewed
+
+
+def test_an_approval_that_could_not_be_executed_is_not_stored(speak, journal, launched, state, monkeypatch):
+    row = a_pending_intent(journal)
+    config = shutil.copytree(ROOT / "config", state.parent / "config")
+    with (config / "limits.toml").open("a", encoding="utf-8") as limits:
+        limits.write('\n[us_fve]\norder_notional_max = "1"\n')
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(config))
+
+    spoken = speak("approvals", "approve", row.intent_id, "--reason", "yes", "--yes")
+
+    assert spoken.code == 2
+    assert "us_fve" in spoken.err
+    assert journal.intent(row.intent_id) == row
+    assert launched == []
 
 
 def test_an_approval_is_kept_with_its_actor_and_launches_the_execution(speak, journal, launched):

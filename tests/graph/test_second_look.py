@@ -20,7 +20,7 @@ SESSION = date(2013, 2, 28)
 PRICE = 100_000_000
 
 
-def told(age_s: float) -> list[str]:
+def told(age_s: float, *, is_degraded: bool = False, is_approved_by_person: bool = False) -> list[str]:
     """Return why an order is not sent whose quote is so old."""
     intent = example_intent()
     book = Book(currency="USD", cash_micros=10**12, positions=(), deposits_micros=10**12)
@@ -46,11 +46,19 @@ def told(age_s: float) -> list[str]:
         execution_enabled=True,
     )
     view = FundsView(
-        run_control=RunControl(kill_switch_on=False, paused=False, actor="", reason="", changed_at=None),
+        run_control=RunControl(
+            kill_switch_on=False,
+            paused=False,
+            actor="",
+            reason="",
+            changed_at=None,
+            is_degraded=is_degraded,
+        ),
         book=book,
         reserved_micros=0,
         open_buys={},
         open_sells={},
+        is_approved_by_person=is_approved_by_person,
     )
     row = SimpleNamespace(intent=intent, quantity=10)
     return [REASONS[why.code] for why in review(row, view) if why.code != PASS]
@@ -73,3 +81,15 @@ def told(age_s: float) -> list[str]:
 )
 def test_a_part_of_a_second_never_lets_an_order_pass(age_s, why_not):
     assert told(age_s) == why_not
+
+
+def test_while_degraded_a_person_who_approved_the_order_was_asked():
+    asked = "degrade_manual_approval_required"
+    assert asked in told(0, is_degraded=True)
+    assert asked not in told(0, is_degraded=True, is_approved_by_person=True)
+
+
+def test_a_persons_approval_sets_nothing_else_aside():
+    rest = [why for why in told(301, is_degraded=True) if why != "degrade_manual_approval_required"]
+    assert "quote_stale" in rest
+    assert told(301, is_degraded=True, is_approved_by_person=True) == rest

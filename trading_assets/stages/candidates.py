@@ -105,6 +105,7 @@ def _refuse_another_decision(
     if now != before:
         raise Refused(
             "the session is decided, and its quotes, actions, strategies, rules or limits have changed "
-            "since: the first decision stands, nothing was written; put back what it was decided on, "
-            "or try the change on a later session or in another TRADING_STATE_DIR"
+            "since: the first decision stands, nothing was written; put back what it was decided on, cancel "
+            "what was approved by `trading orders cancel ID`, or try the change on a later session or in "
+            "another TRADING_STATE_DIR"
         )

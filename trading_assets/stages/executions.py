@@ -27,7 +27,7 @@ from trading.positions import Book, BookHistory, book_from_rows
 from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
 from trading.session import Morning, morning_of, review_at_send
 from trading.values import amount_from_micros
-from trading.verdicts import Exceptions, OpenOrders, Switches, asked_of_person
+from trading.verdicts import Exceptions, OpenOrders, Switches, answered_by_person, asked_of_person
 from trading_assets.batch import batch_gates
 from trading_assets.evaluations import evaluated_gates
 from trading_assets.executor import opened_day, shown_finding, tell_people, told_of_run
@@ -254,7 +254,13 @@ def second_look(
                 is_degraded=view.run_control.is_degraded,
             ),
             rules=graph.config.rules,
-            exceptions=Exceptions(overrides=graph.config.rules.overrides, now=now, approved=approved),
+            exceptions=Exceptions(
+                overrides=graph.config.rules.overrides,
+                now=now,
+                approved=answered_by_person(approved, row.intent.intent_key)
+                if view.is_approved_by_person
+                else approved,
+            ),
         )
 
     return review

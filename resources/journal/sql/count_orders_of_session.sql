@@ -8,7 +8,14 @@ select
       then 1
       else 0
     end
-  ), 0) as repeated
+  ), 0) as repeated,
+  (
+    select count(*)
+    from approvals
+    where approvals.intent_id = :intent_id
+      and approvals.payload_hash = :payload_hash
+      and approvals.answer = 'approved'
+  ) as approvals
 from orders
 join intents
   on intents.intent_id = orders.intent_id
