@@ -91,7 +91,7 @@ class _Allocation(_Line):
     reserve_bps: int = Bps
     band_bps: int = Bps
     step_bps: int = Field(gt=0, le=10_000)
-    lot: int = Field(gt=0)
+    lot: int = Field(gt=0, le=1_000_000)
 
 
 class _StrategyLine(_Line):
@@ -100,16 +100,16 @@ class _StrategyLine(_Line):
 
 
 class _Limits(_Line):
-    order_quantity_max: int = Field(gt=0)
+    order_quantity_max: int = Field(gt=0, le=10**10)
     order_notional_max: str
     price_collar_bps: int = Field(gt=0, le=10_000)
     usual_order_notional: str
-    fat_finger_soft_multiple: int = Field(gt=0)
-    fat_finger_hard_multiple: int = Field(gt=0)
+    fat_finger_soft_multiple: int = Field(gt=0, le=1_000)
+    fat_finger_hard_multiple: int = Field(gt=0, le=1_000)
     volume_share_bps_max: int = Field(gt=0, le=10_000)
-    volume_sessions: int = Field(gt=0)
-    orders_per_minute_max: int = Field(gt=0)
-    repeated_executions_max: int = Field(gt=0)
+    volume_sessions: int = Field(gt=0, le=250)
+    orders_per_minute_max: int = Field(gt=0, le=100_000)
+    repeated_executions_max: int = Field(gt=0, le=1_000)
     position_weight_bps_max: int = Field(gt=0, le=10_000)
     symbol_weight_bps_max: int = Bps
     symbol_caps_bps: dict[str, int]
@@ -121,12 +121,12 @@ class _Limits(_Line):
     var_level_bps: int = Field(gt=5_000, lt=10_000)
     daily_loss_bps_max: int = Field(gt=0, le=10_000)
     drawdown_bps_max: int = Field(gt=0, le=10_000)
-    drawdown_sessions: int = Field(gt=0)
+    drawdown_sessions: int = Field(gt=0, le=2_520)
     degrade_notional_bps: int = Field(gt=0, le=10_000)
     auto_approve_notional: str
     cost_bps: int = Bps
-    quote_age_s_max: int = Field(gt=0)
-    clock_skew_s_max: int = Field(ge=0)
+    quote_age_s_max: int = Field(gt=0, le=86_400)
+    clock_skew_s_max: int = Field(ge=0, le=3_600)
     stale_ratio_bps_max: int = Bps
     lot: int = Field(gt=0)
     tick_size: str

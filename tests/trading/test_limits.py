@@ -139,6 +139,12 @@ def test_what_two_persons_have_to_approve_never_goes_without_one(folder):
         ("limits.toml", section("changes", **CHANGE), "changes no limit"),
         (
             "limits.toml",
+            section("changes", **CHANGE, order_quantity_max=99999999999999999999999999),
+            "less than or equal to 10000000000",
+        ),
+        ("limits.toml", section("changes", **CHANGE, quote_age_s_max=10**6), "less than or equal to 86400"),
+        (
+            "limits.toml",
             section("changes", **CHANGE, symbol_caps_bps="{ aapl = 5 }"),
             "symbol_caps_bps = 'aapl': is no symbol",
         ),
