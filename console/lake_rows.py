@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from console.lake_pointers import LakePointers, TableState
+from trading.errors import LakeError
 
 SQL = Path(__file__).parent / "sql"
 
@@ -22,7 +23,8 @@ def rows_found(
 ) -> list[dict[str, Any]]:
     """Return what a question finds in tables, one dict a row; none in no table.
 
-    Raises `LakeError` where a file is missing or its content is not what it is named by.
+    Raises `LakeError` where a file is missing, its content is not what it is named by, or it is no table that
+    can answer the question.
     """
     filled = [state for state in states if state.rows]
     if not filled:
@@ -31,9 +33,15 @@ def rows_found(
 
     with _files(lake, filled) as files, duckdb.connect(":memory:", config={"threads": 1}) as connection:
         text = (SQL / f"{question}.sql").read_text(encoding="utf-8")
-        found = connection.execute(text, {"files": files, **bound})
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        try:
+            found = connection.execute(text, {"files": files, **bound})
+            names = [column[0] for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        except duckdb.Error as error:
+            told = str(error).split("\n", maxsplit=1)[0]
+            raise LakeError(
+                f"{lake.path(filled[0])}: cannot be read ({told}); materialize its session again"
+            ) from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ its transaction and keeps every refusal. What the guards say is guards.py; who s
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -318,6 +319,15 @@ def endorsers_of(chain: Sequence[StageRecord]) -> tuple[str, ...]:
     return tuple(record.actor for record in chain if record.verdict is StageVerdict.ENDORSED)
 
 
+def person_named(name: str) -> str:
+    """Return one form of all ways to write a name, so that nobody is two people by another font or case.
+
+    Folded by Unicode's compatibility forms (NFKC) and case folding.
+    """
+    folded = unicodedata.normalize("NFKC", name).strip().casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
 def _stage_refusal(chain: Sequence[StageRecord], now: datetime) -> AnswerRefused | None:
     for record in chain:
         if (
@@ -337,10 +347,10 @@ def _self_refusal(asked: Asked, said: Said, chain: Sequence[StageRecord]) -> Ans
     """Return why somebody may not approve alone what takes two, `None` where they are the other one."""
     if approvers_of(chain) < NEEDS_TWO:
         return None
-    who = said.actor.strip().casefold()
-    if who == asked.maker.strip().casefold():
+    who = person_named(said.actor)
+    if who == person_named(asked.maker):
         return AnswerRefused(SELF_APPROVAL, f"{said.actor} made it, and above the limit another one approves")
-    if any(who == name.strip().casefold() for name in endorsers_of(chain)):
+    if any(who == person_named(name) for name in endorsers_of(chain)):
         return AnswerRefused(
             SELF_APPROVAL, f"{said.actor} approved it already; above the limit another one has to as well"
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
+from trading.approvals import person_named
 from trading.audit import GENESIS, chained, content_of, instant_text, line_of
 from trading.brokers import BrokerDump, BrokerFill, Holdings, differences, request_payload
 from trading.decisions import sent_payload_hash
@@ -1196,7 +1197,7 @@ def _approvers(events: Sequence[JournalEvent], approved: JournalEvent) -> tuple[
     chain = events[0].body.get("chain", ())
     needed = max((int(stage[CHAIN_APPROVERS]) for stage in chain), default=1)
     given = {
-        event.actor.strip().casefold()
+        person_named(event.actor)
         for event in events
         if event.kind in {Step.ENDORSED, Step.APPROVED} and event.seq <= approved.seq
     }

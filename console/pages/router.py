@@ -36,7 +36,7 @@ from console.pages.sessions import session_lines
 from console.pages.templating import page
 from console.web.answering import needs_approver
 from console.web.identities import Role
-from console.web.permission import actor_of, csrf_token, needs
+from console.web.permission import actor_of, csrf_token, needs, require_resume
 from console.web.problems import Problem
 from console.why import why
 from trading.approvals import Role as ApproverRole
@@ -262,8 +262,9 @@ def _control_routes(router: APIRouter) -> None:
     def paused(request: Request, reason: ReasonForm) -> Response:
         return _changed(request, RunControlAction.PAUSE, reason)
 
-    @router.post("/resume", dependencies=[needs(Role.ADMIN)])
+    @router.post("/resume", dependencies=[needs(Role.TRADER)])
     def resumed(request: Request, reason: ReasonForm, confirm: SeenForm = "") -> Response:
+        require_resume(actor_of(request), _desk(request).journal.run_control())
         return _changed(request, RunControlAction.RESUME, reason, confirmed=confirm)
 
 

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from console.shadow import ShadowReport
     from trading.journal import Cooldown
 
+REVIEWED_MODE = "reviewed"
+"""What stands for no stored mode: each book has the one of its reviewed file."""
+
 PAYLOAD_DIGITS_MIN = 12
 """How much of a payload's hash has to be named: as much as a preview shows in one line."""
 
@@ -68,7 +71,7 @@ VersionOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
     approvals = typer.Typer(
-        help="Intents that wait for a person: list, preview, approve, reject, expire, shadow.",
+        help="Intents that wait for a person: list, preview, approve, reject, expire, shadow, mode.",
         no_args_is_help=True,
     )
     approvals.command("list", help=help_of(approvals_list))(approvals_list)
@@ -77,6 +80,7 @@ def add_to(app: typer.Typer) -> None:
     approvals.command("reject", help=help_of(approvals_reject))(approvals_reject)
     approvals.command("expire", help=help_of(approvals_expire))(approvals_expire)
     approvals.command("shadow", help=help_of(approvals_shadow))(approvals_shadow)
+    approvals.command("mode", help=help_of(approvals_mode))(approvals_mode)
     app.add_typer(approvals, name="approvals", rich_help_panel=DECIDING)
     for verb in (halt, pause, resume, settle):
         app.command(help=help_of(verb), rich_help_panel=DECIDING)(verb)
@@ -217,6 +221,56 @@ def approvals_shadow(
     report = shadows_of(desk, desk.one(book), last=last)
     view = {**plain(report), "answered": report.answered, "agreed": report.agreed}
     show(view, lambda _: _shadow_text(report), as_json=as_json)
+
+
+def approvals_mode(
+    *,
+    mode: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODE",
+            help="`manual`, `auto`, `shadow_auto`, or `reviewed`: as config/control.toml says of each book.",
+        ),
+    ] = None,
+    reason: Annotated[
+        str,
+        typer.Option("--reason", metavar="TEXT", help="Why; needed to change it, and kept with your name."),
+    ] = "",
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the mode that approvals are wanted in, or store another one for all books.
+
+    It holds from the next decision on, and never makes a book more automatic than its reviewed file says.
+
+    trading approvals mode
+    trading approvals mode manual --reason "the news is wild"
+    Exit codes: 0 done, 2 no such mode, or no reason.
+    """
+    from console.actions import set_approval_mode
+    from resources.clocks import system_now
+    from trading.approvals import ApprovalMode
+
+    desk = open_desk()
+    if mode is None:
+        stored = desk.journal.run_control().approval_mode
+        show({"mode": stored or REVIEWED_MODE}, lambda view: _mode_text(view["mode"]), as_json=as_json)
+        return
+    if mode != REVIEWED_MODE and mode not in set(ApprovalMode):
+        raise BadInput(f"mode {mode!r}: one of {', '.join([*ApprovalMode, REVIEWED_MODE])}")
+    actor = actor_of(desk, as_name)
+    wanted = None if mode == REVIEWED_MODE else ApprovalMode(mode)
+    with desk.open_journal() as journal:
+        changed = set_approval_mode(journal, wanted, actor=actor, reason=reason, now=system_now())
+    view = {"mode": mode, "changed": changed.changed, "actor": actor, "reason": reason}
+    show(view, lambda _: f"{_mode_text(mode)}, by {actor} ({reason})", as_json=as_json)
+
+
+def _mode_text(mode: str) -> str:
+    told = (
+        "as config/control.toml says of each book" if mode == REVIEWED_MODE else f"wanted {mode} in all books"
+    )
+    return f"approvals: {told}"
 
 
 def _shadow_text(report: ShadowReport) -> str:

@@ -22,7 +22,7 @@ from console.web.answering import needs_approver
 from console.web.described import CHANGE_PROBLEMS
 from console.web.idempotency import ChangeRoute
 from console.web.identities import Role
-from console.web.permission import actor_of, needs, require_role
+from console.web.permission import actor_of, needs, require_resume
 from console.web.problems import ProblemFound, problem
 from console.web.reading import IdPath, desk_of
 from console.web.shapes import change_of, changed
@@ -256,8 +256,7 @@ def resume(
     """End a pause; or, as an admin who names the halt in force by its word, a halt."""
     by = _by(request, body, key, dry_run=dry_run)
     desk = desk_of(request)
-    if desk.journal.run_control().kill_switch_on:
-        require_role(actor_of(request), Role.ADMIN)
+    require_resume(actor_of(request), desk.journal.run_control())
     done = doing.change_control(desk, RunControlAction.RESUME, by=by, confirmed=body.confirm)
     return _told(request, done, by)
 

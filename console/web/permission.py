@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from console.web.gate import SAFE_METHODS
 from console.web.identities import Actor, Role
 from console.web.problems import ProblemFound, problem
+from trading.journal import RunControl
 
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
@@ -72,6 +73,11 @@ def require_role(actor: Actor, needed: Role) -> None:
         raise ProblemFound(
             problem("role_needed", f"{actor.name} is {actor.role}; this takes {needed}", needed=needed.value)
         )
+
+
+def require_resume(actor: Actor, control: RunControl) -> None:
+    """Raise `ProblemFound` where somebody may not end what stops trading: only an admin ends a halt."""
+    require_role(actor, Role.ADMIN if control.kill_switch_on else Role.TRADER)
 
 
 def roles_of(routes: Sequence[Any]) -> Iterator[tuple[str, Role]]:

@@ -33,7 +33,7 @@ from tests.console.states import (
     a_pending_intent,
     decided,
 )
-from trading.approvals import ChainStage, StageRecord, StageVerdict
+from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.decisions import Outcome
 from trading.journal import RunControlAction
 from trading.reporting import ReportFile
@@ -445,6 +445,30 @@ def test_the_word_of_a_halt_does_not_end_an_incident_after_it(speak, journal):
 
     assert speak("resume", "--reason", "over", "--confirm", word, "--yes").code == 4
     assert journal.run_control().kill_switch_on
+
+
+def test_the_mode_of_approvals_is_shown_stored_with_who_and_why_and_taken_back(speak, journal):
+    before = speak("approvals", "mode", "--json").json
+    stored = speak("approvals", "mode", "manual", "--reason", "wild news", "--as", "ann", "--json").json
+    control = journal.run_control()
+    shown = speak("approvals", "mode").out
+    unsaid = speak("approvals", "mode", "auto")
+    unknown = speak("approvals", "mode", "never", "--reason", "x")
+    back = speak("approvals", "mode", "reviewed", "--reason", "calm again", "--json").json
+
+    assert before["mode"] == "reviewed"
+    assert (stored["mode"], stored["changed"], stored["actor"], stored["reason"]) == (
+        "manual",
+        True,
+        "ann",
+        "wild news",
+    )
+    assert control.approval_mode is ApprovalMode.MANUAL
+    assert "wanted manual in all books" in shown
+    assert (unsaid.code, unknown.code) == (2, 2)
+    assert "one of manual, auto, shadow_auto, reviewed" in unknown.out + unknown.err
+    assert back["mode"] == "reviewed"
+    assert journal.run_control().approval_mode is None
 
 
 def test_a_pause_is_ended_in_one_step_and_never_lowers_a_halt(speak, journal):

@@ -196,6 +196,8 @@ REFUSED = {
         {"chain": (ONE[0], stage(ChainStage.COMPLIANCE, StageVerdict.FAILED))},
     ),
     "its maker, where two are needed": ("self_approval", {"asked": {"maker": "ANN"}, "chain": TWO}),
+    "its maker in another font": ("self_approval", {"asked": {"maker": "\uff41\uff4e\uff4e"}, "chain": TWO}),
+    "its maker in a letter of its own": ("self_approval", {"asked": {"maker": "\U0001d49cnn"}, "chain": TWO}),
     "the one who endorsed it": ("self_approval", {"chain": ENDORSED}),
     "a rejection for no reason": ("no_reason", {"said": {"is_approval": False, "reason": " "}}),
 }

@@ -19,9 +19,9 @@ from trading.lifecycle import IntentState
 class Site:
     """Look at a served console as somebody who is signed in."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, role: Role = Role.ADMIN) -> None:
         self.console = console
-        self.headers = console.signed_in()
+        self.headers = console.signed_in(role)
 
     def page(self, path: str, *, status: int = 200, headers=None) -> str:
         """Give a page as text."""
@@ -290,6 +290,22 @@ def test_a_pause_shows_and_ends(changing):
     assert "‖ PAUSED" in changing.page("/")
     assert changing.post("/resume", confirm="", reason="back").status == 303
     assert not changing.console.desk.journal.run_control().paused
+
+
+def test_a_trader_ends_a_pause_and_takes_an_admin_to_end_a_halt(changing):
+    trader = Site(changing.console, Role.TRADER)
+    changing.post("/pause", reason="lunch")
+    offered = words_of(trader.page("/resume"))
+    ended = trader.post("/resume", confirm="", reason="back")
+    changing.post("/halt", reason="odd prices")
+    (word,) = re.findall(r'name="confirm" value="([^"]+)"', changing.page("/resume"))
+    refused = trader.post("/resume", confirm=word, reason="back")
+
+    assert "End the pause" in offered
+    assert ended.status == 303
+    assert "a halt takes the role admin" in words_of(trader.page("/resume"))
+    assert refused.status == 403
+    assert changing.console.desk.journal.run_control().kill_switch_on
 
 
 ACTS = ["/halt", "/pause", "/resume", "/approvals/in-1/approve", "/approvals/in-1/reject"]
