@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from resources.compiled_rules import CompiledRules, compiled_rules
 from trading.actions import ActionKind, CorporateAction
+from trading.decisions import Outcome
 from trading.errors import BadInput
-from trading.guards import Control
+from trading.guards import GUARDS, REASONS, Control
+from trading.intents import intent_key_of
 from trading.kernel import (
     BPS_MAX,
+    CASH,
     DONE,
     EFFECTIVE,
     OF,
@@ -46,9 +49,10 @@ from trading.kernel import (
 )
 from trading.limits import Limits
 from trading.quotes import Panel
+from trading.replayed import COLUMNS, Replayed
 from trading.sessions import index_of
 from trading.simulation import FillModel
-from trading.values import Symbol
+from trading.values import Slot, Symbol
 
 Ints = NDArray[np.int64]
 
@@ -57,6 +61,8 @@ STATUSES = {
     OVERSOLD: "more was sold than held",
     TOO_LARGE: "the book or an order is worth more than 36 billion",
 }
+
+OUTCOMES = [outcome.value for outcome in (Outcome.BLOCKED, Outcome.PENDING_APPROVAL, Outcome.APPROVED)]
 
 SWITCHED_ON = Control(
     kill_switch_on=False,
@@ -170,6 +176,78 @@ def world_of(
     )
 
 
+def replayed_of(
+    run: Run,
+    world: World,
+    *,
+    book: str,
+    strategy: str,
+    currency: str,
+    symbols: Sequence[Symbol],
+    sessions: Sequence[date],
+) -> Replayed:
+    """Return what a replay left behind as the tables that all read; a light one has sessions and fills.
+
+    Symbols and sessions name the columns and rows of the world's bars.
+    """
+    names, days = np.array(symbols, dtype="U16"), np.array(sessions, dtype="datetime64[D]")
+    refused = run.refusals.intent
+    of: dict[str, list[NDArray[Any]]] = {
+        "sessions": [
+            days[world.ways.first : world.ways.first + run.counts[0]],
+            run.sessions.equity_micros,
+            run.sessions.cash_micros,
+            run.sessions.gross_micros,
+            run.sessions.gross_micros,  # long only: what positions are worth is net and gross
+            *run.sessions[3:],
+        ],
+        "intents": [
+            days[run.intents.session],
+            _keys(run.intents, book, strategy, symbols, sessions),
+            names[run.intents.symbol],
+            np.full(len(run.intents.symbol), strategy, dtype="U64"),
+            run.intents.sign,
+            run.intents.quantity,
+            run.intents.price_micros,
+            np.array(OUTCOMES, dtype="U64")[run.intents.outcome],
+        ],
+        "fills": [
+            days[run.fills.session],
+            _keys(run.fills, book, strategy, symbols, sessions),
+            names[run.fills.symbol],
+            *run.fills[2:-1],
+        ],
+        "positions": [days[run.positions.session], names[run.positions.symbol], *run.positions[2:]],
+    }
+    keys = of["intents"][1]
+    of["verdicts"] = [of["intents"][0], keys, run.intents.passed, run.intents.largest_quantity]
+    of["refusals"] = [
+        of["intents"][0][refused],
+        keys[refused],
+        of["intents"][2][refused],
+        np.array([name for name, _ in GUARDS], dtype="U64")[run.refusals.guard],
+        np.array([REASONS[code] for code in run.refusals.code.tolist()], dtype="U64"),
+        run.refusals.observed,
+        run.refusals.limit,
+        run.refusals.largest_quantity,
+        run.refusals.at_send,
+    ]
+    rows, columns, marks = _marks(run, world)
+    of["marks"] = [days[rows], names[columns], marks]
+    return Replayed(
+        book=book,
+        currency=currency,
+        opening_micros=int(world.opening.totals[CASH]),
+        tables={
+            name: {
+                column: np.ascontiguousarray(values, dtype=dtype)
+                for (column, dtype), values in zip(dtypes.items(), of[name], strict=True)
+            }
+            for name, dtypes in COLUMNS.items()
+        },
+    )
+
+
 def bars_of(panel: Panel) -> Bars:
     """Return a panel's bars as the kernel reads them."""
     return Bars(*(as_read_only(column) for column in (panel.open, panel.close, panel.volume)))
@@ -189,6 +267,41 @@ def opening_of(symbols: int, *, deposit_micros: int) -> Opening:
         totals=as_read_only([deposit_micros, 0, 0, 0]),
         equities_micros=as_read_only([]),
     )
+
+
+def _keys(
+    table: Intents | Fills, book: str, strategy: str, symbols: Sequence[Symbol], sessions: Sequence[date]
+) -> NDArray[Any]:
+    """Return the key of each row's intent."""
+    return np.array(
+        [
+            intent_key_of(
+                book=book,
+                strategy=strategy,
+                session=sessions[session],
+                symbol=symbols[symbol],
+                slot=Slot.REBALANCE,
+            )
+            for session, symbol in zip(table.session.tolist(), table.symbol.tolist(), strict=True)
+        ],
+        dtype="U64",
+    )
+
+
+def _marks(run: Run, world: World) -> tuple[Ints, Ints, Ints]:
+    """Return session, symbol and mark of all that was quoted, and of what was held without a quote."""
+    if not world.ways.keeps:
+        return (np.zeros(0, dtype=np.int64),) * 3
+    last = world.ways.first + int(run.counts[0])
+    rows, columns = np.nonzero(world.bars.close[world.ways.first : last] > 0)
+    rows += world.ways.first
+    held = run.positions
+    unquoted = world.bars.close[held.session, held.symbol] <= 0
+    marks = np.concatenate((world.bars.close[rows, columns], held.price_micros[unquoted]))
+    rows = np.concatenate((rows, held.session[unquoted]))
+    columns = np.concatenate((columns, held.symbol[unquoted]))
+    order = np.lexsort((columns, rows))
+    return rows[order], columns[order], marks[order]
 
 
 def _actions(

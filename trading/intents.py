@@ -61,8 +61,8 @@ class Intent:
     @property
     def intent_key(self) -> IntentKey:
         """Return what was decided about: the same in every lane and account."""
-        return IntentKey(
-            "key-" + hashed(self.book, self.strategy, self.session.isoformat(), self.symbol, self.slot.value)
+        return intent_key_of(
+            book=self.book, strategy=self.strategy, session=self.session, symbol=self.symbol, slot=self.slot
         )
 
     @property
@@ -113,6 +113,11 @@ def intent_from_payload(payload: dict[str, Any]) -> Intent:
         time_in_force=TimeInForce(payload["time_in_force"]),
         rationale=payload["rationale"],
     )
+
+
+def intent_key_of(*, book: str, strategy: str, session: date, symbol: Symbol, slot: Slot) -> IntentKey:
+    """Return what names a decision: what it was about, whatever came of it."""
+    return IntentKey("key-" + hashed(book, strategy, session.isoformat(), symbol, slot.value))
 
 
 def intent_id_of(*, account: str, lane: str, intent_key: IntentKey) -> IntentId:

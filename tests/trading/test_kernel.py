@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from resources.market_data.bokeh_stocks import BokehStocks
 from resources.quality_rules import load_quality_limits, load_releases
-from resources.replay_engine import ReplayEngine, Strategy, bars_of, opening_of, world_of
+from resources.replay_engine import ReplayEngine, Strategy, bars_of, opening_of, replayed_of, world_of
 from resources.reviewed_config import book_config, read_books
+from trading import replay
 from trading.actions import ActionKind, CorporateAction, at_sessions
 from trading.errors import BadInput
 from trading.guards import GUARDS, REASONS
@@ -21,11 +22,11 @@ from trading.kernel import APPROVED, BLOCKED, Record, Ways, recorded
 from trading.positions import book_at_open, equity_micros, imbalance_micros, opened_book, with_trades
 from trading.quality import dates_of, judge_range
 from trading.quotes import Panel, split_price
+from trading.replayed import COLUMNS
 from trading.session import run_sessions
 from trading.simulation import FillModel
 from trading.testing import example_limits
 from trading.values import Side, Symbol
-from trading.verdicts import by_intent
 
 A, B, C = (Symbol(name) for name in "ABC")
 ONE = 1_000_000
@@ -187,54 +188,25 @@ def test_the_kernel_and_the_session_step_agree_on_real_sessions(shipped, xnys, c
         ),
     )
 
-    judged = [by_intent(results[row].decided.verdicts)[each.intent_key] for row, each in intents]
-    assert run.intents.price_micros.tolist() == [each.price_micros for _, each in intents]
-    assert run.intents.passed.tolist() == [
-        sum(verdict.passed << place for place, verdict in enumerate(own)) for own in judged
-    ]
-    assert run.intents.largest_quantity.tolist() == [
-        min(verdict.largest_quantity for verdict in own) for own in judged
-    ]
-    before_open = run.refusals.at_send == 0
-    assert list(
-        zip(
-            [GUARDS[place][0] for place in run.refusals.guard[before_open]],
-            [REASONS[code] for code in run.refusals.code[before_open]],
-            run.refusals.observed[before_open],
-            run.refusals.limit[before_open],
-            run.refusals.largest_quantity[before_open],
-            strict=True,
-        )
-    ) == [
-        (verdict.guard, verdict.reason, verdict.observed, verdict.limit, verdict.largest_quantity)
-        for own in judged
-        for verdict in own
-        if not verdict.passed
-    ]
-    fills = [(first + row, fill) for row, result in enumerate(results) for fill in result.fills]
-    assert list(
-        zip(
-            run.fills.session,
-            [panel.symbols[place] for place in run.fills.symbol],
-            run.fills.sign * run.fills.quantity,
-            run.fills.price_micros,
-            run.fills.commission_micros,
-            strict=True,
-        )
-    ) == [
-        (
-            session,
-            fill.symbol,
-            fill.quantity if fill.side is Side.BUY else -fill.quantity,
-            fill.price_micros,
-            fill.commission_micros,
-        )
-        for session, fill in fills
-    ]
-    assert run.sessions.equity_micros.tolist() == [result.equity_micros for result in results]
-    assert run.sessions.cash_micros.tolist() == [result.closing.cash_micros for result in results]
-    assert len(fills) > 100
-    assert len(run.refusals.guard) > 10
+    told = replayed_of(
+        run,
+        world,
+        book=config.name,
+        strategy="council",
+        currency=config.currency,
+        symbols=panel.symbols,
+        sessions=panel.sessions,
+    )
+    opening = opened_book(currency=config.currency, deposit_micros=config.deposit_micros)
+    expected = replay.replayed_of(
+        results, book=config.name, opening=opening, opening_micros=config.deposit_micros
+    )
+    for table, columns in COLUMNS.items():
+        for column in columns:
+            assert told[table][column].tolist() == expected[table][column].tolist(), (table, column)
+    assert told.opening_micros == expected.opening_micros
+    assert len(told["fills"]["session"]) > 100
+    assert len(told["refusals"]["session"]) > 10
 
 
 # -------------------------------------------------------------------------------- a book of its own
