@@ -98,7 +98,13 @@ BEHIND, VOLUME, OPEN_BUYS, OPEN_SELLS, SEEN_BUYS, SEEN_SELLS, SENT_BUYS, SENT_SE
 KNOWN_ON, ENOUGH = 11, 12
 """Rows that are history: the session whose scenario returns are known, and whether they are enough."""
 
-DESK_ROWS = 13
+VOLUME_SUM = 13
+"""The row that is the shares traded in the late sessions together."""
+
+DESK_ROWS = 14
+
+EXACT_MAX = 2**53
+"""Whole numbers under it are floats to the unit."""
 
 EFFECTIVE, IS_SPLIT, NUMERATOR, DENOMINATOR, DIVIDEND, OF = 0, 1, 2, 3, 4, 5
 """Columns of corporate actions: the session's row, split or dividend, its numbers, and the symbol."""
@@ -388,12 +394,17 @@ def replay(world: World, memory: Any, decide: Decide) -> Rows:
     for row in range(max(0, ways.first - 2 * SCENARIOS_MAX), ways.first):
         observe(close, world.actions, desk.move_now, desk.move_before, row)
     status, session = mark_opening(close, world.actions, ways, desk), ways.first
+    held, rolled = hold(desk.by_symbol, desk.held), 0
     while session < ways.end and status == DONE:
         line = lines[session - ways.first]
         first_row = max(0, session - ways.window_sessions)
         received = desk.totals[DIVIDENDS]
-        status = act(close, world.actions, session, first_row, desk)
-        held = hold(desk.by_symbol, desk.held)
+        if len(world.actions.rows) > 0:
+            status = act(close, world.actions, session, first_row, desk)
+            held = hold(desk.by_symbol, desk.held)
+        back = world.rules.eras[world.rules.era_of[session], VOLUME_SESSIONS]
+        roll_volumes(world.bars.volume, desk.by_symbol[VOLUME_SUM], session, back, rolled == back)
+        rolled = back
         now = valued(world, desk, session, first_row, held, False, False)
         seen = Seen(
             session,
@@ -413,9 +424,7 @@ def replay(world: World, memory: Any, decide: Decide) -> Rows:
                 with_room(tables.refusals, refusals + 2 * GUARD_COUNT * wished),
                 with_room(tables.fills, fills + wished),
             )
-            end = take_wishes(
-                world, desk.by_symbol, session, first_row, wishes[:wished], tables.intents, intents
-            )
+            end = take_wishes(world, desk, session, first_row, wishes[:wished], tables.intents, intents)
             era = world.rules.era_of[session]
             morning = Morning(
                 session,
@@ -456,7 +465,9 @@ def replay(world: World, memory: Any, decide: Decide) -> Rows:
         session += 1
     if not ways.keeps:
         intents, refusals = 0, 0
-    counts = np.array([session - ways.first, intents, refusals, fills, kept, status])
+    counts = np.zeros(6, np.int64)
+    counts[0], counts[1], counts[2] = session - ways.first, intents, refusals
+    counts[3], counts[4], counts[5] = fills, kept, status
     return Rows(
         lines,
         tables.intents,
@@ -518,34 +529,37 @@ def act(close: Ints, actions: Actions, session: int, first_row: int, desk: Desk)
 
 
 def take_wishes(
-    world: World,
-    day: Ints,
-    session: int,
-    first_row: int,
-    wishes: Ints,
-    intents: Ints,
-    start: int,
+    world: World, desk: Desk, session: int, first_row: int, wishes: Ints, intents: Ints, start: int
 ) -> int:
     """Write wishes as intents, sells before buys, and what is known of their symbols; return their end.
 
     A symbol without a close in the window gets no intent: it can be neither sized nor guarded.
     """
-    bars, actions = world.bars, world.actions
-    sessions = world.rules.eras[world.rules.era_of[session], VOLUME_SESSIONS]
+    bars, actions, day = world.bars, world.actions, desk.by_symbol
+    move_now, move_before, first = desk.move_now, desk.move_before, world.actions.first
+    back = world.rules.eras[world.rules.era_of[session], VOLUME_SESSIONS]
+    is_rolled = back <= SCENARIOS_MAX and first_row <= max(session - back, 0)
     end = start
     for side in range(-1, 2, 2):
         for number in range(len(wishes)):
             symbol, sign, quantity = wishes[number, 0], wishes[number, 1], wishes[number, 2]
             if sign != side or quantity <= 0:
                 continue
-            price, row = last_close(bars.close, actions, session, symbol, first_row)
+            is_plain = first[symbol] == first[symbol + 1] and session > 0
+            price, row = bars.close[session - 1, symbol] if is_plain else 0, session - 1
+            if price <= 0:
+                price, row = last_close(bars.close, actions, session, symbol, first_row)
+                is_plain = False
             if price <= 0:
                 continue
             day[BEHIND, symbol] = session - 1 - row
-            day[VOLUME, symbol] = average_volume(bars, actions, session, symbol, first_row, sessions)
-            intent = intents[end]
-            intent[0], intent[SYMBOL], intent[SIGN] = session, symbol, sign
-            intent[QUANTITY], intent[PRICE], intent[OUTCOME] = quantity, price, BLOCKED
+            total = day[VOLUME_SUM, symbol]
+            if is_plain and is_rolled and is_calm(move_now, move_before, symbol) and total < EXACT_MAX:
+                day[VOLUME, symbol] = average_of(float(total), min(session, back))
+            else:
+                day[VOLUME, symbol] = average_volume(bars, actions, session, symbol, first_row, back)
+            intents[end, 0], intents[end, SYMBOL], intents[end, SIGN] = session, symbol, sign
+            intents[end, QUANTITY], intents[end, PRICE], intents[end, OUTCOME] = quantity, price, BLOCKED
             end += 1
     return end
 
@@ -557,7 +571,9 @@ def look_before_open(world: World, desk: Desk, morning: Morning, tables: Tables,
     """
     session, day, refused = morning.session, desk.by_symbol, desk.refused
     limits, own = world.rules.eras[morning.era], world.rules.own[morning.era]
-    cost_bps, auto_approve_micros = limits[COST_BPS], limits[AUTO_APPROVE]
+    cost_bps, auto_approve_micros, var_level_bps = limits[COST_BPS], limits[AUTO_APPROVE], limits[VAR_LEVEL]
+    move_now, move_before, scenarios = desk.move_now, desk.move_before, morning.scenarios
+    is_long = scenarios >= max(world.ways.scenarios_min, 1)
     book = valued(world, desk, session, morning.first_row, morning.held, False, True)
     cash, reserved, gross, move = desk.totals[CASH], 0, book.gross_micros, book.move_micros
     peak_micros, blocked = max(morning.peak_micros, book.equity_micros), 0
@@ -581,10 +597,14 @@ def look_before_open(world: World, desk: Desk, morning: Morning, tables: Tables,
         )
         caps = caps_of(limits, own[symbol])
         is_sufficient, var, largest = False, 0, 0
-        if sign > 0 and book.is_measured and has_history(world, desk, morning, symbol):
-            is_sufficient = True
-            limit = var_limit(exposure, caps)
-            var, largest = var_bound(desk, morning, symbol, worth, move, limits[VAR_LEVEL]), quantity
+        if sign > 0 and book.is_measured:
+            # Where every move was calm the history is enough, and nobody has to look at each.
+            is_sufficient = (is_long and is_calm(move_now, move_before, symbol)) or know_returns(
+                world, desk, session, symbol, morning.first_row
+            )
+        if is_sufficient:
+            limit, largest = var_limit(exposure, caps), quantity
+            var = var_bound(move + stake(move_now, move_before, symbol, worth), scenarios, var_level_bps)
             if var > limit:
                 var, largest = exact_var(
                     world, desk, morning, tables.intents, False, intent, quantity, price, limit
@@ -625,7 +645,7 @@ def look_before_open(world: World, desk: Desk, morning: Morning, tables: Tables,
                 continue
             cash += freed_micros(worth, cost_bps)
         gross += sign * worth
-        move += sign * stake(desk.move_now, desk.move_before, symbol, worth)
+        move += sign * stake(move_now, move_before, symbol, worth)
         if desk.pnl_of[0] == look_number(session, False):
             move_pnl(world, desk, morning, symbol, 0, sign * worth)
     return Looked(blocked, refusals, DONE)
@@ -654,6 +674,9 @@ def trade_at_open(
     equity, worth, gross = book.equity_micros, book.worth_micros, book.gross_micros
     move, sent, filled_orders = book.move_micros, 0, 0
     is_pnl_known = morning.is_valued and book.unpriced == 0
+    var_level_bps, scenarios = limits[VAR_LEVEL], morning.scenarios
+    move_now, move_before = desk.move_now, desk.move_before
+    is_long = scenarios >= max(ways.scenarios_min, 1)
     for intent in range(morning.start, morning.end):
         wanted = tables.intents[intent]
         symbol, sign, quantity = wanted[SYMBOL], wanted[SIGN], wanted[QUANTITY]
@@ -671,11 +694,14 @@ def trade_at_open(
                 day[HELD, symbol], 0, 0, desk.totals[CASH], 0, equity, gross, gross, gross, book.unpriced
             )
             is_sufficient, var, largest = False, 0, 0
-            if sign > 0 and price > 0 and book.is_measured and has_history(world, desk, morning, symbol):
-                is_sufficient = True
-                limit = var_limit(exposure, caps)
-                value = quantity * price
-                var, largest = var_bound(desk, morning, symbol, value, move, limits[VAR_LEVEL]), quantity
+            if sign > 0 and price > 0 and book.is_measured:
+                is_sufficient = (is_long and is_calm(move_now, move_before, symbol)) or know_returns(
+                    world, desk, session, symbol, morning.first_row
+                )
+            if is_sufficient:
+                limit, largest = var_limit(exposure, caps), quantity
+                moved = move + stake(move_now, move_before, symbol, quantity * price)
+                var = var_bound(moved, scenarios, var_level_bps)
                 if var > limit:
                     var, largest = exact_var(
                         world, desk, morning, tables.intents, True, intent, quantity, price, limit
@@ -736,7 +762,7 @@ def trade_at_open(
         equity += change.cash_micros - commission + value
         worth += change.cash_micros - commission + value
         gross += value
-        move += sign * stake(desk.move_now, desk.move_before, symbol, filled * price)
+        move += sign * stake(move_now, move_before, symbol, filled * price)
         if desk.pnl_of[0] == look_number(session, True):
             move_pnl(world, desk, morning, symbol, before * price, change.quantity * price)
         fill = tables.fills[fills + filled_orders]
@@ -797,6 +823,20 @@ def observe(close: Ints, actions: Actions, move_now: Floats, move_before: Floats
                 move_now[symbol] = max(
                     move_now[symbol], abs(np.true_divide(adjusted_price(now[symbol], 1.0), price) - 1.0)
                 )
+
+
+def roll_volumes(volume: Ints, total: Ints, session: int, back: int, is_rolled: bool) -> None:
+    """Bring the shares traded in the last `back` sessions up to those before a session.
+
+    Where they stand at the session before (`is_rolled`) one comes and one goes, else all are added.
+    """
+    if not is_rolled:
+        total[:] = 0
+    for row in range(session - 1 if is_rolled else session - back, session):
+        if row >= 0:
+            total += volume[row]
+    if is_rolled and session - 1 - back >= 0:
+        total -= volume[session - 1 - back]
 
 
 # -------------------------------------------------------------------------------- prices and history
@@ -889,12 +929,9 @@ def average_volume(
     return average_of(total, count) if count > 0 else 0
 
 
-def has_history(world: World, desk: Desk, morning: Morning, symbol: int) -> bool:
-    """Say whether a symbol's history is enough; where every move was calm, without looking at each."""
-    is_calm = max(desk.move_now[symbol], desk.move_before[symbol]) < CALM
-    if is_calm and morning.scenarios >= max(world.ways.scenarios_min, 1):
-        return True
-    return know_returns(world, desk, morning.session, symbol, morning.first_row)
+def is_calm(move_now: Floats, move_before: Floats, symbol: int) -> bool:
+    """Say whether a symbol was quoted in every session of its history, and never moved past belief."""
+    return bool(max(move_now[symbol], move_before[symbol]) < CALM)
 
 
 def know_returns(world: World, desk: Desk, session: int, symbol: int, first_row: int) -> bool:
@@ -935,14 +972,13 @@ def stake(move_now: Floats, move_before: Floats, symbol: int, value_micros: int)
     return float(value_micros) * (moved + 1e-6) + 1.0
 
 
-def var_bound(desk: Desk, morning: Morning, symbol: int, value: int, move: float, level_bps: int) -> int:
-    """Return what value at risk with an order is at most; where that is within the limit, so is it.
+def var_bound(move_micros: float, scenarios: int, level_bps: int) -> int:
+    """Return what value at risk is at most; where that is within the limit, so is it.
 
     The exact number is told only of what may be over: a verdict that passes says no more than that it does.
     """
-    moved = move + stake(desk.move_now, desk.move_before, symbol, value)
-    bound = var_bound_micros(moved, morning.scenarios, level_bps)
-    return NOT_MEASURABLE if moved >= PNL_MICROS_MAX or bound >= NOT_MEASURABLE else int(bound)
+    bound = var_bound_micros(move_micros, scenarios, level_bps)
+    return NOT_MEASURABLE if move_micros >= PNL_MICROS_MAX or bound >= NOT_MEASURABLE else int(bound)
 
 
 def exact_var(
@@ -971,8 +1007,8 @@ def exact_var(
 
 
 def look_number(session: int, is_open: bool) -> int:
-    """Return the number of a session's look, of the two there are."""
-    return 2 * session + (1 if is_open else 0)
+    """Return the number of a session's look, of the two there are; from 1."""
+    return 2 * session + (2 if is_open else 1)
 
 
 def know_pnl(world: World, desk: Desk, morning: Morning, intents: Ints, is_open: bool, intent: int) -> None:
@@ -1014,17 +1050,22 @@ def opened_desk(opening: Opening, symbols: int) -> Desk:
     by_symbol[HELD] = opening.book[HELD]
     by_symbol[COST] = opening.book[COST]
     by_symbol[KNOWN_ON] = -1
-    return Desk(
+    totals = np.zeros(4, np.int64)
+    totals[:] = opening.totals
+    desk = Desk(
         by_symbol,
         np.zeros(symbols + 1, np.int64),
-        opening.totals.copy(),
-        np.full(symbols, LOUD),
-        np.full(symbols, LOUD),
+        totals,
+        np.zeros(symbols, np.float64),
+        np.zeros(symbols, np.float64),
         np.empty((symbols, SCENARIOS_MAX), np.int64),
         np.zeros(SCENARIOS_MAX, np.int64),
-        np.full(1, -1, np.int64),
+        np.zeros(1, np.int64),
         np.zeros((GUARD_COUNT, 5), np.int64),
     )
+    desk.move_now[:] = LOUD
+    desk.move_before[:] = LOUD
+    return desk
 
 
 def mark_opening(close: Ints, actions: Actions, ways: Ways, desk: Desk) -> int:
