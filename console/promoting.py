@@ -7,7 +7,7 @@ real stores, as whatever changes something does; looking at what is filed is fil
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from time import perf_counter
 from typing import Any
@@ -19,20 +19,16 @@ from resources.craft import craft_sha
 from resources.evidence_ledger import EvidenceLedger, read_ledger
 from resources.profiles import Profiled
 from resources.reviewed_config import read_promotion
-from trading.books import BookConfig
 from trading.clock import Phase
 from trading.errors import BadInput
 from trading.evidence_ledger import Bound, draft_of_promotion, drafts_of_run
 from trading.promotion import ASKS, Outcome, PromotionDecision, Standing, Thresholds, promotion_of
-from trading.replay import ReplayRequest, config_of, request_of_all
-from trading.replay_evidence import run_of_replay, strategy_of, subject_of
+from trading.replay import ReplayRequest, config_of
+from trading.replay_evidence import as_configured, run_of_replay, subject_of
 from trading.replaying import rules_sha, run_replay
 from trading.simulation import FillModel
 from trading.stress import usual_scenarios
 from trading.sweeps import axis_of, try_variant, variants_of
-
-COUNCIL = "council"
-"""Names all configured strategies together."""
 
 CODES = {
     Outcome.PROMOTED: ExitCode.DONE,
@@ -166,7 +162,7 @@ def judge_strategy(desk: Desk, strategy: str, *, book: str) -> PromotionDecision
     Raises `BadInput` for a strategy that is not configured, and where its data is not what its manifest says.
     """
     profiled = Profiled(desk.settings)
-    config = _configured(profiled.books[book], strategy)
+    config = as_configured(profiled.books[book], strategy)
     subject = subject_of(config, data_set_sha=profiled.datasets[book].sha, code_sha=craft_sha())
     return promotion_of(
         subject,
@@ -214,15 +210,6 @@ def view_of(
     )
 
 
-def _configured(config: BookConfig, strategy: str) -> BookConfig:
-    """Return a book as a replay of one configured strategy, or of all of them, has it."""
-    names = [one.name for one in config.rules.strategies]
-    if strategy not in {COUNCIL, strategy_of(config), *names}:
-        raise BadInput(f"strategy {strategy!r}: configured are {', '.join(names)}, and {COUNCIL} for all")
-    request = request_of_all(config, config.first_session, config.last_session)
-    return config_of(replace(request, strategies=(strategy,)) if strategy in names else request, config)
-
-
 def _request(name: str, told: Mapping[str, Any]) -> ReplayRequest:
     """Return the request that a name was given to, from the plain JSON values that it is kept as."""
     return ReplayRequest(
@@ -239,7 +226,7 @@ def _request(name: str, told: Mapping[str, Any]) -> ReplayRequest:
 
 
 def _thresholds(desk: Desk, book: str) -> Thresholds:
-    return read_promotion(book, desk.settings.config_dir / "promotion.toml", books=desk.books)[0]
+    return read_promotion(book, desk.settings.config_dir / "promotion.toml", books=desk.books).thresholds
 
 
 def _last_session(desk: Desk, book: str) -> date:

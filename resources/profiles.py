@@ -20,6 +20,7 @@ from resources.calendars import load_calendar
 from resources.cancel_only import CancelOnly
 from resources.clocks import SimulatedClock, SystemClock
 from resources.dataset_files import verified_dataset
+from resources.evidence_ledger import EvidenceLedger
 from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
 from resources.journal.store import SqlJournal
 from resources.lake.accepted import (
@@ -48,6 +49,7 @@ from resources.reviewed_config import (
     costs_of,
     deposit_of,
     read_books,
+    read_promotion,
     refuse_unknown_sections,
 )
 from resources.session_records import LakeSessionRecords
@@ -60,6 +62,7 @@ from trading.clock import Clock
 from trading.datasets import Dataset
 from trading.errors import BadSetting
 from trading.preflight import Denial, LiveFacts, denials
+from trading.promotion import PromotionRules
 from trading.quality import QualityLimits
 from trading.quotes import MarketData
 from trading.sessions import Calendar
@@ -265,6 +268,17 @@ class Profiled:
                 verify=lambda: self.datasets[book],
             ),
         )
+
+    @cached_property
+    def evidence(self) -> EvidenceLedger:
+        """Return the evidence ledger."""
+        return EvidenceLedger(self.journal)
+
+    @cached_property
+    def promotion_rules(self) -> PerBook[PromotionRules]:
+        """Return what each book's evidence has to reach."""
+        path = self.settings.config_dir / "promotion.toml"
+        return PerBook(self.lines, lambda book: read_promotion(book, path, books=self.lines))
 
     @cached_property
     def replay_stores(self) -> PerBook[ReplayFiles]:

@@ -25,7 +25,7 @@ from trading.evidence_ledger import Recording
 from trading.guards import BPS
 from trading.journal import CooldownRules
 from trading.limits import Change, Limits, Override, Restriction
-from trading.promotion import Thresholds
+from trading.promotion import PromotionRules, Thresholds
 from trading.quality import SYMBOL_PATTERN
 from trading.quotes import MarketData
 from trading.sessions import Calendar
@@ -416,7 +416,7 @@ def read_control(book: str, path: Path) -> tuple[ApprovalPolicy, CooldownRules]:
     return policy, cooldown
 
 
-def read_promotion(book: str, path: Path, *, books: Collection[str]) -> tuple[Thresholds, Recording]:
+def read_promotion(book: str, path: Path, *, books: Collection[str]) -> PromotionRules:
     """Return what evidence has to reach in a book, and which windows need a record.
 
     Raises `BadSetting` where thresholds contradict each other, or a section is of none of `books`.
@@ -430,7 +430,9 @@ def read_promotion(book: str, path: Path, *, books: Collection[str]) -> tuple[Th
     line = _parsed(_Promotion, path, _part(content, path, "default"), _part(content, path, book))
     recording = Recording(line.window_sessions, line.windows)
     try:
-        return Thresholds(**line.model_dump(exclude={"window_sessions", "windows"})), recording
+        return PromotionRules(
+            Thresholds(**line.model_dump(exclude={"window_sessions", "windows"})), recording
+        )
     except ValueError as error:
         raise BadSetting(f"{path} [{book}]: {error}") from error
 

@@ -17,7 +17,7 @@ from trading_assets.stage import BookGraph
 
 
 def book_schedules(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
-    """Return the two schedules of one book; only when simulated do they run by default."""
+    """Return the three schedules of one book; only when simulated do they run by default."""
     calendar = graph.calendar
     return [
         _schedule(
@@ -34,6 +34,15 @@ def book_schedules(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
             settle_crons(calendar),
             lambda at: _tick(graph, settle_tick, at, is_simulated=is_simulated),
             is_done=lambda record, has_report: is_finished(record, has_report=has_report),
+            is_simulated=is_simulated,
+        ),
+        # At the same ticks: it stands in the book's queue behind the settlement.
+        _schedule(
+            graph,
+            "evidence",
+            settle_crons(calendar),
+            lambda at: _tick(graph, settle_tick, at, is_simulated=is_simulated),
+            is_done=lambda *_: False,
             is_simulated=is_simulated,
         ),
     ]

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from trading.audit import GENESIS, instant_from_text, instant_text
 from trading.values import canonical_json, digest, digest_of_text
@@ -277,6 +277,14 @@ class Recording(NamedTuple):
 
     window_sessions: int
     windows: int
+
+
+class EvidenceStore(Protocol):
+    """Keep the ledger."""
+
+    def read(self) -> Ledger:
+        """Return all that is filed; raises `JournalUnavailable` where it cannot be read."""
+        ...
 
 
 class Missing(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from trading.audit import instant_text
 from trading.evidence_ledger import (
@@ -21,7 +22,9 @@ from trading.evidence_ledger import (
     Kind,
     Ledger,
     LedgerRow,
+    Missing,
     Promotion,
+    Recording,
     Role,
     Run,
     RunStatus,
@@ -217,6 +220,54 @@ class PromotionDecision:
             reason=reason,
             decided_at=decided_at,
         )
+
+
+class PromotionRules(NamedTuple):
+    """Hold what `config/promotion.toml` says of a book: what evidence has to reach, what windows need it."""
+
+    thresholds: Thresholds
+    recording: Recording
+
+
+class PromotionRow(NamedTuple):
+    """Hold how one strategy stands on a day.
+
+    `promoted_by` is who promoted exactly it, empty where nobody did; `reasons` are the gates that it does not
+    pass, `run` the one that was judged.
+    """
+
+    strategy: str
+    strategy_version: str
+    outcome: Outcome
+    reasons: str
+    promoted_by: str
+    run: str
+    evidence_sha: str
+    thresholds_sha: str
+
+
+def row_of(decision: PromotionDecision, ledger: Ledger) -> PromotionRow:
+    """Return a decision as a row, with who has promoted exactly its subject."""
+    in_force = promotion_in_force(decision.subject, ledger)
+    return PromotionRow(
+        strategy=decision.subject.strategy,
+        strategy_version=decision.subject.strategy_version,
+        outcome=decision.outcome,
+        reasons=", ".join(reason.gate.value for reason in decision.reasons),
+        promoted_by="" if in_force is None else in_force.actor,
+        run=decision.run,
+        evidence_sha=decision.evidence,
+        thresholds_sha=decision.thresholds_sha,
+    )
+
+
+def fallen(rows: Iterable[PromotionRow]) -> tuple[Missing, ...]:
+    """Return the strategies that are promoted and would not be any more."""
+    return tuple(
+        Missing("promotion_fallen", row.strategy, f"promoted by {row.promoted_by}; now {row.reasons}")
+        for row in rows
+        if row.promoted_by and row.outcome is not Outcome.PROMOTED
+    )
 
 
 def promotion_of(

@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, datetime
 
 import numpy as np
 
 from trading.books import BookConfig
-from trading.evidence_ledger import Bound, Candidate, Fold, Metrics, Role, Run, RunStatus, Stress, Subject
+from trading.errors import BadInput
+from trading.evidence_ledger import (
+    Bound,
+    Candidate,
+    Fold,
+    Ledger,
+    Metrics,
+    Role,
+    Run,
+    RunStatus,
+    Stress,
+    Subject,
+)
 from trading.honest import chosen_forward, honesty_of, overfitting_of, sharpe_deviation, walk_forward
 from trading.performance import Performance
-from trading.promotion import DEFLATED_SHARPE, OVERFITTING
+from trading.promotion import DEFLATED_SHARPE, OVERFITTING, PromotionRow, Thresholds, promotion_of, row_of
 from trading.replay import (
     DataSet,
     ReplayRequest,
     config_of,
     opening_state,
     replay_chunk,
+    request_of_all,
     sessions_of,
 )
 from trading.replayed import Replayed
@@ -31,6 +45,9 @@ from trading.sessions import Calendar
 from trading.stress import Scenario, World, stressed
 from trading.sweeps import AND, Outcome, measures_of
 from trading.values import digest
+
+COUNCIL = "council"
+"""Names all configured strategies together."""
 
 TRAIN_SESSIONS, TEST_SESSIONS = 504, 252
 """A fold chooses on two years or all there are before it, and is tried on the year after."""
@@ -60,6 +77,39 @@ def subject_of(config: BookConfig, *, data_set_sha: str, code_sha: str) -> Subje
         costs_sha=digest(config.costs._asdict()),
         rules_sha=rules_sha(config.rules),
         code_sha=code_sha,
+    )
+
+
+def as_configured(config: BookConfig, strategy: str) -> BookConfig:
+    """Return a book as a replay of one configured strategy has it, or of all of them (`council`).
+
+    Raises `BadInput` for a strategy that is not configured.
+    """
+    names = [one.name for one in config.rules.strategies]
+    if strategy not in {COUNCIL, strategy_of(config), *names}:
+        raise BadInput(f"strategy {strategy!r}: configured are {', '.join(names)}, and {COUNCIL} for all")
+    request = request_of_all(config, config.first_session, config.last_session)
+    return config_of(replace(request, strategies=(strategy,)) if strategy in names else request, config)
+
+
+def promotion_rows(
+    config: BookConfig,
+    ledger: Ledger,
+    thresholds: Thresholds,
+    *,
+    data_set_sha: str,
+    code_sha: str,
+    as_of: datetime,
+    last_session: date,
+) -> tuple[PromotionRow, ...]:
+    """Return how each configured strategy stands alone, by name, and then all of them together."""
+    subjects = [
+        subject_of(as_configured(config, name), data_set_sha=data_set_sha, code_sha=code_sha)
+        for name in (*(one.name for one in config.rules.strategies), COUNCIL)
+    ]
+    return tuple(
+        row_of(promotion_of(subject, ledger, thresholds, as_of=as_of, last_session=last_session), ledger)
+        for subject in dict.fromkeys(subjects)
     )
 
 

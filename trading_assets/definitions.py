@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from jobs.evidence_job import evidence_job
 from jobs.flatten_job import flatten_job
 from jobs.reconcile_job import reconcile_job
 from jobs.replay_job import replay_job
@@ -39,7 +40,13 @@ def definitions_of(settings: Settings) -> dg.Definitions:
         jobs=[
             job
             for graph in graphs
-            for job in (*book_jobs(graph), reconcile_job(graph), flatten_job(graph), replay_job(graph))
+            for job in (
+                *book_jobs(graph),
+                reconcile_job(graph),
+                flatten_job(graph),
+                replay_job(graph),
+                evidence_job(graph),
+            )
         ],
         schedules=[one for graph in graphs for one in book_schedules(graph, is_simulated=is_simulated)],
         sensors=[
@@ -91,6 +98,9 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "tables": lambda: profiled.lineage,
         "data_sets": lambda: profiled.data_sets,
         "replay_stores": lambda: profiled.replay_stores,
+        "evidence": lambda: profiled.evidence,
+        "datasets": lambda: profiled.datasets,
+        "promotion_rules": lambda: profiled.promotion_rules,
         "session_records": lambda: profiled.session_records,
     }
     return {

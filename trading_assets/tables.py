@@ -12,6 +12,7 @@ from trading.intents import Intent
 from trading.metrics import MetricRow
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import BookRow
+from trading.promotion import PromotionRow
 from trading.quotes import Quarantined, Quote
 from trading.replaying import ReplayFile
 from trading.reporting import ReportFile
@@ -35,7 +36,13 @@ ROW_TYPES: dict[str, type[Any]] = {
     "alerts": AlertRow,
     "daily_report": ReportFile,
     "replays": ReplayFile,
+    "promotion_decisions": PromotionRow,
 }
+
+OF_OTHER_JOBS = frozenset(
+    {"corporate_actions", "market_quotes", "quarantined_quotes", "replays", "promotion_decisions"}
+)
+"""The tables that no run of a session makes."""
 
 REMEDIES = {
     "corporate_actions": "trading quotes import --book {book}",
@@ -45,6 +52,6 @@ REMEDIES = {
 } | {
     name: "trading run-once --book {book} --session {partition}"
     for name in ROW_TYPES
-    if name not in {"corporate_actions", "market_quotes", "quarantined_quotes", "replays"}
+    if name not in OF_OTHER_JOBS
 }
 """The command that makes a missing table."""

@@ -14,6 +14,7 @@ from tests.graph.desk import PROJECT, settings_in
 from trading.gates import GATE_NAMES
 from trading_assets.definitions import definitions_of
 from trading_assets.session_graph import STAGES
+from trading_assets.stages.promotion_decisions import BLOCKING
 from trading_assets.tables import ROW_TYPES
 
 # The import takes many sessions at once, a session job one: Dagster says that it takes the smaller number.
@@ -157,7 +158,7 @@ def test_a_job_selects_its_stages_and_their_checks_in_one_process(definitions, b
 
 
 def test_the_session_job_passes_every_stage_of_a_session(definitions):
-    over_many = {"corporate_actions", "replays"}
+    over_many = {"corporate_actions", "replays", "promotion_decisions"}
 
     assert assets_of(job_of(definitions, "us_five", "session")) == set(FLOW) - over_many
 
@@ -166,7 +167,7 @@ def test_the_gates_block_and_nothing_else_does(definitions):
     graph = definitions.resolve_asset_graph()
     blocking = {key.name for key in graph.asset_check_keys if graph.get_check_spec(key).blocking}
 
-    assert blocking == set(GATE_NAMES)
+    assert blocking == {*GATE_NAMES, *BLOCKING}
 
 
 def test_every_check_says_what_it_holds(definitions):
@@ -205,7 +206,7 @@ def test_schedules_and_sensors_run_by_default_where_nothing_is_at_stake_only(tmp
 
     wanted = "RUNNING" if is_running else "STOPPED"
     assert schedules == {
-        f"{book}__{what}_schedule": wanted for book in BOOKS for what in ("decide", "settle")
+        f"{book}__{what}_schedule": wanted for book in BOOKS for what in ("decide", "settle", "evidence")
     }
     # What sends nothing watches where there is something to watch.
     watching = "STOPPED" if is_running else "RUNNING"
