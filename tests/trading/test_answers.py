@@ -99,7 +99,10 @@ def told_by(words):
 
 
 def run(config, panel, sessions, *, words, actions, costs) -> list[SessionResult]:
-    rules = replace(config.rules, strategies=(told_by(words),))
+    # The guards are to allow for what trading costs here: both, and each on the other.
+    allowed_bps = costs.slippage_bps + costs.commission_bps + 10
+    limits = replace(config.rules.limits, cost_bps=allowed_bps)
+    rules = replace(config.rules, strategies=(told_by(words),), limits=limits)
     config = replace(config, rules=rules, costs=costs)
     return run_sessions(
         config, panel=panel, actions=actions, calendar=CALENDAR, sessions=sessions, approve=True
