@@ -19,9 +19,10 @@ from console.reviewed_files import require_readable
 from console.verb_apart import told_by_verb
 from resources.clocks import system_now
 from trading.approvals import Role
-from trading.control import state_of, transition
+from trading.clock import Phase
+from trading.control import cooling, state_of, transition
 from trading.errors import ApprovalRefused, GateClosed, StaleVersion, UnknownId
-from trading.journal import CancelKind, Halt, Journal, JournalIntent, RunControlAction
+from trading.journal import CancelKind, Cooldown, Halt, Journal, JournalIntent, RunControlAction
 from trading.lifecycle import IntentState, Refusal
 from trading.values import micros_from_text
 
@@ -224,14 +225,51 @@ def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By)
         return actions.lift_halt(journal, found, actor=by.actor, reason=by.reason, now=system_now())
 
 
+def cooldown_of(desk: Desk, account: str) -> tuple[Cooldown, datetime] | None:
+    """Return the cooldown that an account is in and when a person acts on it, `None` where it is in none."""
+    for book in desk.books.values():
+        if book.account == account:
+            session = desk.session(book, None)
+            now = desk.act_at(book.name, session if session is not None else desk.today(book))
+            found = cooling(desk.journal.cooldowns(), account=account, lane=desk.lane, now=now)
+            if found is not None:
+                return found, now
+    return None
+
+
+def end_cooldown(desk: Desk, account: str, *, began_at: datetime, by: By) -> Cooldown:
+    """End the cooldown of an account that was seen; raises `UnknownId`, `StaleVersion` for a later one."""
+    cooling_down = cooldown_of(desk, account)
+    if cooling_down is None:
+        raise UnknownId(f"cooldown of {account}: it is in none; `trading status` lists what is held back")
+    found, now = cooling_down
+    if found.began_at != began_at:
+        raise StaleVersion(
+            f"cooldown of {account}: is since {found.began_at.isoformat()}, you saw another; look again"
+        )
+    with _journal(desk, by) as journal:
+        return actions.end_cooldown(journal, found, actor=by.actor, reason=by.reason, now=now)
+
+
+def conclude(desk: Desk, row: JournalIntent, *, version: int, is_on_word: bool, by: By) -> JournalIntent:
+    """End a parked intent as it was seen, by the word of who knows that the broker has no order of it."""
+    _require_version(row, version)
+    with _journal(desk, by) as journal:
+        return actions.conclude_absent(
+            journal,
+            row.intent_id,
+            is_on_word=is_on_word,
+            actor=by.actor,
+            reason=by.reason,
+            now=desk.clock(desk.books[row.intent.book]).now(row.intent.session, Phase.SETTLE),
+        )
+
+
 def ask_of_order(
     desk: Desk, row: JournalIntent, kind: CancelKind, *, version: int, by: By, starts: Starts = STARTS
 ) -> AskedAndStarted:
     """Ask for an order's cancel or replacement as it was seen, and have the broker asked."""
-    if row.version != version:
-        raise StaleVersion(
-            f"{row.intent_id} {row.intent.symbol}: is version {row.version}, you saw {version}; look again"
-        )
+    _require_version(row, version)
     with _journal(desk, by) as journal:
         asked = actions.ask_cancel_of(
             journal,
@@ -252,6 +290,13 @@ def ask_of_order(
 
 def _journal(desk: Desk, by: By) -> AbstractContextManager[Journal]:
     return desk.rehearse_journal() if by.is_rehearsal else desk.open_journal()
+
+
+def _require_version(row: JournalIntent, version: int) -> None:
+    if row.version != version:
+        raise StaleVersion(
+            f"{row.intent_id} {row.intent.symbol}: is version {row.version}, you saw {version}; look again"
+        )
 
 
 def _halt_of(desk: Desk, account: str, symbol: str) -> Halt:

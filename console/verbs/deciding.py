@@ -6,7 +6,7 @@ reason. What they do is console/actions.py and console/quarantine.py; runs are r
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from console.actions import ControlChanged
     from console.cancelling import Cancels
     from console.shadow import ShadowReport
-    from trading.journal import Cooldown
 
 REVIEWED_MODE = "reviewed"
 """What stands for no stored mode: each book has the one of its reviewed file."""
@@ -651,19 +650,19 @@ def _lift(
 ) -> None:
     """Show a halt of an account or an instrument, ask back, and end it."""
     from console import actions
+    from console.doing import cooldown_of
     from resources.clocks import system_now
 
     if account is None:
         raise BadInput(f"--symbol {symbol}: name its account as well; `trading status` lists what is halted")
     halt = next((row for row in desk.journal.halts() if (row.account, row.symbol) == (account, symbol)), None)
     what = f"{account} {symbol}".strip()
-    if halt is None and not symbol and (cooldown := _cooldown_of(desk, account)) is not None:
+    if halt is None and not symbol and (cooling_down := cooldown_of(desk, account)) is not None:
+        cooldown, now = cooling_down
         actor = actor_of(desk, as_name)
         confirm(f"end the cooldown of {account} ({cooldown.reason}), as {actor}?", yes=yes)
         with desk.open_journal() as journal:
-            ended = actions.end_cooldown(
-                journal, cooldown, actor=actor, reason=reason, now=_acts_at(desk, account)
-            )
+            ended = actions.end_cooldown(journal, cooldown, actor=actor, reason=reason, now=now)
         show(ended, lambda _: f"{account}: cooldown ended by {actor} ({reason})", as_json=as_json)
         return
     if halt is None:
@@ -681,22 +680,6 @@ def _lift(
         lambda _: f"{what}: halt lifted by {actor} ({reason})\nnext:\n  trading reconcile\n  trading status",
         as_json=as_json,
     )
-
-
-def _cooldown_of(desk: Desk, account: str) -> Cooldown | None:
-    """Return the cooldown that an account of the desk is in, `None` where it is in none."""
-    from trading.control import cooling
-
-    if all(book.account != account for book in desk.books.values()):
-        return None
-    return cooling(desk.journal.cooldowns(), account=account, lane=desk.lane, now=_acts_at(desk, account))
-
-
-def _acts_at(desk: Desk, account: str) -> datetime:
-    """Return the instant at which a person acts on an account: its book's time."""
-    book = next(book for book in desk.books.values() if book.account == account)
-    session = desk.session(book, None)
-    return desk.act_at(book.name, session if session is not None else desk.today(book))
 
 
 def told_control(changed: ControlChanged, cancels: Cancels | None = None) -> str:

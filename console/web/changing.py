@@ -27,7 +27,7 @@ from console.web.problems import ProblemFound, problem
 from console.web.reading import IdPath, desk_of
 from console.web.shapes import change_of, changed
 from trading.approvals import Role as ApproverRole
-from trading.journal import CancelKind, JournalIntent, RunControlAction
+from trading.journal import CancelKind, Cooldown, JournalIntent, RunControlAction
 
 REASON_LENGTH_MAX = 1000
 VERSION_MAX = 2**31
@@ -152,6 +152,29 @@ class LiftAsked(Asked):
     account: Annotated[str, Field(min_length=1, max_length=100)]
     symbol: Annotated[str, Field(max_length=100, description="Empty for the account as a whole.")] = ""
     changed_at: Annotated[AwareDatetime, Field(description="Since when it is in force.")]
+
+
+class CooldownAsked(Asked):
+    """Hold the cooldown of an account that is to end, as `GET /cooldowns` shows it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"reason": "it was the line", "account": "SIM-FIVE", "began_at": "2013-02-28T14:30:00Z"}
+            ]
+        }
+    )
+
+    account: Annotated[str, Field(min_length=1, max_length=100)]
+    began_at: Annotated[AwareDatetime, Field(description="Since when it is in force.")]
+
+
+class ConcludeAsked(VersionAsked):
+    """Hold that somebody has looked, and that the broker has no order of a parked intent."""
+
+    on_my_word: Annotated[
+        bool, Field(description="You know it from the broker itself, and its queries do not prove it.")
+    ] = False
 
 
 router = APIRouter(route_class=ChangeRoute, responses=CHANGE_PROBLEMS)
@@ -337,6 +360,43 @@ def lift(
     done = doing.lift(
         desk_of(request), account=body.account, symbol=body.symbol, changed_at=body.changed_at, by=by
     )
+    return _told(request, done, by)
+
+
+@router.post(
+    "/cooldowns/end",
+    tags=["incidents"],
+    dependencies=[needs(Role.ADMIN)],
+    response_model=change_of(Cooldown),
+)
+def end_cooldown(
+    request: Request, body: CooldownAsked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """End the cooldown of an account before its time, the one that was seen and no later one."""
+    by = _by(request, body, key, dry_run=dry_run)
+    done = doing.end_cooldown(desk_of(request), body.account, began_at=body.began_at, by=by)
+    return _told(request, done, by)
+
+
+@router.post(
+    "/intents/{identity}/conclude",
+    tags=["incidents"],
+    dependencies=[needs(Role.ADMIN)],
+    response_model=change_of(JournalIntent),
+)
+def conclude(
+    request: Request,
+    identity: IdPath,
+    body: ConcludeAsked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """End a parked intent of which the broker has no order, as somebody has seen there."""
+    by = _by(request, body, key, dry_run=dry_run)
+    desk = desk_of(request)
+    row = find_intent(desk, identity)
+    done = doing.conclude(desk, row, version=body.version, is_on_word=body.on_my_word, by=by)
     return _told(request, done, by)
 
 

@@ -37,7 +37,7 @@ from console.web.shapes import list_of, listed, one, one_of
 from console.why import WhyNot, why
 from trading.errors import BadInput
 from trading.findings import STUCK_AFTER, remedy_of
-from trading.journal import Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
+from trading.journal import Cooldown, Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
 from trading.lifecycle import IntentState
 
 BookQuery = Annotated[str | None, Query(description="One book; all when left out.", examples=["us_five"])]
@@ -294,6 +294,18 @@ def halts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMI
     desk, fresh = _look(request, None)
     rows = desk.journal.halts()
     page, following = page_of(rows, lambda row: [row.account, row.symbol], cursor=cursor, limit=limit)
+    return listed(page, fresh, following=following)
+
+
+@router.get("/cooldowns", tags=["incidents"], response_model=list_of(Cooldown))
+@at_one_moment
+def cooldowns(
+    request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
+) -> dict[str, Any]:
+    """Return each account's last cooldown, over or not; `POST /cooldowns/end` ends one as it is here."""
+    desk, fresh = _look(request, None)
+    rows = [row for row in desk.journal.cooldowns() if row.lane == desk.lane]
+    page, following = page_of(rows, lambda row: [row.account], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
 
 

@@ -25,6 +25,7 @@ from tests.console.web.serving import console_on
 from trading.decisions import Outcome
 from trading.errors import BadInput
 from trading.flattening import FlattenLine, FlattenPlan
+from trading.journal import CooldownRules
 from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import example_decision, example_intent
 from trading.values import Symbol
@@ -456,6 +457,48 @@ def test_a_lift_ends_the_halt_that_was_seen_and_no_later_one(console, journal):
     assert (again.status, again.json["code"]) == (404, "unknown_id")
 
 
+def test_a_cooldown_is_ended_as_it_was_seen_by_an_admin(tmp_path):
+    with console_on(tmp_path) as console:
+        console.desk.settings.profile_dir.mkdir(parents=True)
+        of = {"account": "SIM-FIVE", "lane": "simulated"}
+        with SqlJournal(console.desk.settings.journal_url) as journal:
+            row, _ = states.a_prepared_intent(journal)
+            journal.refuse(row.intent_id, epoch=row.epoch, reason="no money", now=states.OPEN)
+            journal.cool_down(**of, rules=CooldownRules(failures_max=1), now=states.OPEN)
+        (shown,) = look(console, "/cooldowns")["items"]
+        asked = {"reason": "it was the line", "account": "SIM-FIVE", "began_at": shown["began_at"]}
+        another = change(
+            console, "/cooldowns/end", asked | {"began_at": "2013-02-27T00:00:00Z"}, role=Role.ADMIN
+        )
+        by_trader = change(console, "/cooldowns/end", asked)
+        rehearsed = change(console, "/cooldowns/end", asked, role=Role.ADMIN, dry_run=True)
+        ended = change(console, "/cooldowns/end", asked, role=Role.ADMIN)
+        again = change(console, "/cooldowns/end", asked, role=Role.ADMIN)
+
+        assert (another.status, another.json["code"]) == (409, "stale_version")
+        assert by_trader.status == 403
+        assert (rehearsed.status, ended.status) == (200, 200)
+        assert ended.json["item"]["actor"] == "admin program"
+        assert (again.status, again.json["code"]) == (404, "unknown_id")
+
+
+def test_a_parked_intent_is_concluded_by_the_word_of_an_admin_who_saw_it(tmp_path):
+    with console_on(tmp_path) as console:
+        console.desk.settings.profile_dir.mkdir(parents=True)
+        with SqlJournal(console.desk.settings.journal_url) as journal:
+            row = states.a_parked_intent(journal)
+        path, asked = f"/intents/{row.intent_id}/conclude", {"reason": "searched", "version": row.version}
+        unproven = change(console, path, asked, role=Role.ADMIN)
+        stale = change(console, path, asked | {"version": 99, "on_my_word": True}, role=Role.ADMIN)
+        by_trader = change(console, path, asked | {"on_my_word": True})
+        ended = change(console, path, asked | {"on_my_word": True}, role=Role.ADMIN)
+
+        assert unproven.status == 409
+        assert (stale.status, stale.json["code"]) == (409, "stale_version")
+        assert by_trader.status == 403
+        assert ended.json["item"]["state"] == "expired"
+
+
 def test_a_cancel_is_bound_to_the_version_that_was_seen(console, journal, started):
     intent = look(console, "/intents?book=us_five&state=pending_approval")["items"][0]
     path = f"/orders/{intent['intent_id']}/cancel"
@@ -504,6 +547,8 @@ def test_a_cancel_of_an_order_at_the_broker_is_stored_and_has_the_broker_asked(t
         ("/control/pause", Role.TRADER),
         ("/orders/AAPL@2013-02-28/cancel", Role.TRADER),
         ("/halts/lift", Role.ADMIN),
+        ("/cooldowns/end", Role.ADMIN),
+        ("/intents/AAPL@2013-02-28/conclude", Role.ADMIN),
     ],
 )
 def test_a_change_takes_its_role(console, journal, path, needed):
