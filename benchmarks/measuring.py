@@ -33,6 +33,16 @@ class Figure:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Hold figures that need columns of their own; `note` stands below them."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
 @contextmanager
 def desk() -> Iterator[Any]:
     """Give a launcher on a fresh folder, with quotes imported and the first session run."""

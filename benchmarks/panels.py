@@ -7,6 +7,7 @@ a first price of 20–200, a beta of 0.6–1.4 to a market of 15 %, and 35 % of 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -76,17 +77,23 @@ def _micros(logarithm: Any) -> Any:
     return np.maximum(np.rint(np.exp(logarithm) * 100), LEAST_CENTS) * CENT_MICROS
 
 
-def kept_panel(symbols: int, sessions: int, seed: int = 0, *, under: Path | None = None) -> Path:
-    """Return the folder of a panel's arrays, made where it is not there yet.
+def panels_folder() -> Path:
+    """Return where panels are kept: below the temporary folder of the machine, never in the repository."""
+    return Path(gettempdir()) / f"trading-panels-{os.getuid()}"
 
-    Below `under`, the temporary folder of the machine by default: never in the repository.
-    """
-    panels = under or Path(gettempdir()) / f"trading-panels-{os.getuid()}"
-    kept = panels / f"made{MADE_AS}-{symbols}x{sessions}-seed{seed}"
+
+def kept_path(symbols: int, sessions: int, seed: int = 0, *, under: Path) -> Path:
+    """Return the folder of a panel's arrays, whether it is there or not."""
+    return under / f"made{MADE_AS}-{symbols}x{sessions}-seed{seed}"
+
+
+def kept_panel(symbols: int, sessions: int, seed: int = 0, *, under: Path) -> Path:
+    """Return the folder of a panel's arrays, made where it is not there yet."""
+    kept = kept_path(symbols, sessions, seed, under=under)
     if not kept.exists():
-        panels.mkdir(mode=0o700, parents=True, exist_ok=True)
+        under.mkdir(mode=0o700, parents=True, exist_ok=True)
         panel = made_panel(symbols, sessions, seed)
-        with TemporaryDirectory(dir=panels) as folder:
+        with TemporaryDirectory(dir=under) as folder:
             whole = Path(folder) / "whole"
             whole.mkdir()
             for field in FIELDS:
@@ -98,3 +105,7 @@ def kept_panel(symbols: int, sessions: int, seed: int = 0, *, under: Path | None
 def read_panel(folder: Path) -> Panel:
     """Return a kept panel, mapped into memory and read-only."""
     return Panel(*(np.load(folder / f"{field}.npy", mmap_mode="r") for field in FIELDS))
+
+
+if __name__ == "__main__":
+    kept_panel(int(sys.argv[1]), int(sys.argv[2]), under=panels_folder())

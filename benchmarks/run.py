@@ -1,5 +1,7 @@
 """Measure, and tell the figures: `make bench`, `make bench ARGS=--json`, `make bench ARGS="--write cli"`.
 
+Replays are measured small unless told otherwise: `make bench ARGS="replay --sizes S M L --growth --write"`.
+
 Each figure stands beside a named baseline of the same run, since a machine that others use has no speed of
 its own. No test asserts a time.
 """
@@ -8,21 +10,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import approve
 import cli_reading_verbs
 import console_pages
 import guards
 import journal
+import replay
 import session_graph
 import session_step
-from measuring import PROJECT, Figure, machine
+from measuring import PROJECT, Figure, Table, machine
+from panels import SIZES
 
 RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
-BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
+BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "step": session_step.measure,
     "graph": session_graph.measure,
     "cli": cli_reading_verbs.measure,
@@ -30,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "journal": journal.measure,
     "pages": console_pages.measure,
     "approve": approve.measure,
+    "replay": replay.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -39,7 +46,14 @@ TITLES = {
     "journal": "The journal",
     "pages": "The console's pages",
     "approve": "From an approval to the broker",
+    "replay": "Replays",
 }
+HEAD = """\
+# Figures
+
+Written by `make bench ARGS=--write`, section by section, each on the machine that it names.
+Each ratio is against a baseline of the same run; times move with what else the machine does.
+"""
 
 
 def main() -> int:
@@ -49,46 +63,69 @@ def main() -> int:
         "names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all when left out"
     )
     parser.add_argument("--json", action="store_true", help="figures as JSON on standard output")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(PROJECT)} as well")
+    parser.add_argument(
+        "--write", action="store_true", help=f"write the sections into {RESULTS.relative_to(PROJECT)} as well"
+    )
+    replays = parser.add_argument_group("replays")
+    replays.add_argument("--sizes", nargs="+", choices=SIZES, default=["S"], help="how large, S by default")
+    replays.add_argument("--growth", action="store_true", help="also how time and memory grow")
+    replays.add_argument(
+        "--vectorbt", metavar="PYTHON", help="the interpreter that has vectorbt, if not this"
+    )
     given = parser.parse_args()
     names = given.names or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    asked = {
+        **BENCHMARKS,
+        "replay": partial(replay.measure, given.sizes, vectorbt=given.vectorbt, growth=given.growth),
+    }
     measured = {}
     for name in names:
         print(f"bench: {TITLES[name]}", file=sys.stderr)
-        measured[name] = BENCHMARKS[name]()
-    page = told(measured)
-    if given.write:
-        RESULTS.write_text(page, encoding="utf-8")
+        measured[name] = asked[name]()
+        if given.write:
+            # At once, since what comes after may take long, or fail.
+            write(TITLES[name], told(measured[name]))
+    page = HEAD + "".join(f"\n## {TITLES[name]}\n{told(figures)}" for name, figures in measured.items())
     figures = {name: [asdict(figure) for figure in rows] for name, rows in measured.items()}
     print(json.dumps({"machine": machine(), "figures": figures}, indent=2) if given.json else page)
     return 0
 
 
-def told(measured: dict[str, list[Figure]]) -> str:
-    """Return the figures as a page."""
-    lines = [
-        "# Figures",
-        "",
-        f"Written by `make bench ARGS=--write`. {machine()}.",
-        "Each ratio is against a baseline of the same run; times move with what else the machine does.",
-    ]
-    for name, figures in measured.items():
-        lines += [
-            "",
-            f"## {TITLES[name]}",
-            "",
-            "| what | figure | against | ratio | note |",
-            "| --- | ---: | --- | ---: | --- |",
-        ]
-        for figure in figures:
-            ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}"
-            number = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.2f}"
-            lines.append(
-                f"| {figure.what} | {number} {figure.unit} | {figure.baseline} | {ratio} | {figure.note} |"
-            )
+def write(title: str, text: str) -> None:
+    """Write a section into the page of results, in place of the one of its title; the others stay."""
+    page = RESULTS.read_text("utf-8") if RESULTS.is_file() else HEAD
+    sections = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", page, flags=re.MULTILINE))
+    sections[title] = text
+    known = sorted(sections, key=[*TITLES.values()].index)
+    body = "\n".join(f"## {name}\n{sections[name].rstrip()}\n" for name in known)
+    RESULTS.write_text(f"{HEAD}\n{body}", encoding="utf-8")
+
+
+def told(figures: Sequence[Figure | Table]) -> str:
+    """Return the figures of one section as text, with the machine they were taken on."""
+    lines = ["", f"{machine()}."]
+    rows = [figure for figure in figures if isinstance(figure, Figure)]
+    if rows:
+        headers = ("what", "figure", "against", "ratio", "note")
+        lines += _lines(headers, [_row(figure) for figure in rows], right=(1, 3))
+    for table in figures:
+        if isinstance(table, Table):
+            lines += ["", f"### {table.title}", *_lines(table.headers, table.rows)]
+            lines += ["", table.note] if table.note else []
     return "\n".join(lines) + "\n"
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}"
+    number = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.2f}"
+    return figure.what, f"{number} {figure.unit}", figure.baseline, ratio, figure.note
+
+
+def _lines(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    rule = ["---:" if place in right else "---" for place in range(len(headers))]
+    return ["", *(f"| {' | '.join(cells)} |" for cells in (headers, rule, *rows))]
 
 
 if __name__ == "__main__":

@@ -5,16 +5,22 @@ Not here: any time.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import bare_ledger, integer_reference
+from benchmarks.integer_reference import DEPOSIT_MICROS, Ledger
 from benchmarks.panels import CENT_MICROS, FIELDS, Panel, kept_panel, made_panel, read_panel
+from benchmarks.replay_child import NAMES, told
+from benchmarks.workloads import replay_workload
+from resources.replay_engine import ReplayEngine
 
-DEPOSIT_MICROS = integer_reference.DEPOSIT_MICROS
-WORKLOADS = ("momentum", "crossing")
+PLAIN = ReplayEngine(Path(), is_compiled=False)
+"""The engine as it stands in its source; that it compiles to the same is held where the kernel is tested."""
+
 SMALL = (12, 300)
 
 
@@ -26,38 +32,96 @@ def rough_panel(symbols: int, sessions: int, seed: int) -> Panel:
     return Panel(opens, closes, np.full_like(closes, 10**9))
 
 
-def assert_one_answer(workload: str, panel: Panel, deposit_micros: int = DEPOSIT_MICROS) -> Any:
-    expected = getattr(integer_reference, workload)(panel.open_micros, panel.close_micros, deposit_micros)
+def gappy_panel(symbols: int, sessions: int, seed: int) -> Panel:
+    """Give opens up to two fifths above the close before: buys cost more than they were sized on."""
+    made = made_panel(symbols, sessions, seed)
+    gaps = np.random.default_rng(seed).integers(100, 141, (sessions - 1, symbols))
+    opens = made.open_micros.copy()
+    opens[1:] = made.close_micros[:-1] // (100 * CENT_MICROS) * gaps * CENT_MICROS
+    return Panel(opens, made.close_micros, made.volume)
 
-    equity, records = getattr(bare_ledger, workload)(panel.open_micros, panel.close_micros, deposit_micros)
 
+def expected_of(workload: str, panel: Panel) -> Ledger:
+    ledger: Ledger = getattr(integer_reference, NAMES[workload])(
+        panel.open_micros, panel.close_micros, DEPOSIT_MICROS
+    )
+    assert len(ledger.fills) > 20
+    return ledger
+
+
+def assert_equal(equity: Any, fills: Any, expected: Ledger) -> None:
     assert equity.tolist() == expected.equity
-    assert [tuple(record) for record in records[:, : bare_ledger.CASH].tolist()] == expected.fills
-    assert len(expected.fills) > 20
-    return expected
+    assert [tuple(fill) for fill in fills.tolist()] == expected.fills
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("seed", range(4))
-def test_the_bare_ledger_and_the_integer_reference_agree_to_the_unit(workload: str, seed: int) -> None:
-    assert_one_answer(workload, made_panel(*SMALL, seed))
+def assert_bare_agrees(workload: str, panel: Panel, expected: Ledger) -> None:
+    replay = getattr(bare_ledger, NAMES[workload])
+    equity, records = replay(panel.open_micros, panel.close_micros, DEPOSIT_MICROS)
+    assert_equal(equity, records[:, : bare_ledger.CASH], expected)
 
 
-@pytest.mark.parametrize("workload", WORKLOADS)
-@pytest.mark.parametrize("seed", range(4))
-def test_they_agree_where_cash_runs_out_and_scores_tie(workload: str, seed: int) -> None:
-    panel = rough_panel(37, 260, seed)
+def assert_engine_agrees(workload: str, panel: Panel, expected: Ledger, *, light: bool = True) -> None:
+    run = replay_workload(
+        workload,
+        panel.open_micros,
+        panel.close_micros,
+        panel.volume,
+        engine=PLAIN,
+        deposit_micros=DEPOSIT_MICROS,
+        light=light,
+    )
+    assert_equal(*told(run), expected)
 
-    expected = assert_one_answer(workload, panel, DEPOSIT_MICROS + 7)
 
-    cash = DEPOSIT_MICROS + 7
-    emptied = 0
+def cut_buys(expected: Ledger) -> int:
+    """Return after how many buys there was not the cash for one share more; holds cash to be above zero."""
+    cash, cut = DEPOSIT_MICROS, 0
     for _, _, quantity, price, commission in expected.fills:
         cash -= price * quantity + commission
-        next_share = price + -(-price * (abs(quantity) + 1) // 10_000) - commission
-        emptied += quantity > 0 and cash < next_share
         assert cash >= 0
-    assert emptied
+        next_share = price + -(-price * (abs(quantity) + 1) // 10_000) - commission
+        cut += quantity > 0 and cash < next_share
+    return cut
+
+
+@pytest.mark.parametrize("workload", NAMES)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_engine_and_the_bare_ledger_give_the_answer_of_the_integer_reference(
+    workload: str, seed: int
+) -> None:
+    panel = made_panel(*SMALL, seed)
+    expected = expected_of(workload, panel)
+
+    assert_bare_agrees(workload, panel, expected)
+    assert_engine_agrees(workload, panel, expected)
+
+
+@pytest.mark.parametrize("workload", NAMES)
+def test_the_engine_that_keeps_every_table_gives_the_same_answer(workload: str) -> None:
+    panel = made_panel(37, 260, 5)
+
+    assert_engine_agrees(workload, panel, expected_of(workload, panel), light=False)
+
+
+@pytest.mark.parametrize("workload", NAMES)
+@pytest.mark.parametrize("seed", range(2))
+def test_all_agree_where_cash_runs_out(workload: str, seed: int) -> None:
+    panel = gappy_panel(37, 260, seed)
+    expected = expected_of(workload, panel)
+
+    assert cut_buys(expected)
+    assert_bare_agrees(workload, panel, expected)
+    assert_engine_agrees(workload, panel, expected)
+
+
+@pytest.mark.parametrize("workload", NAMES)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bare_ledger_agrees_on_markets_that_every_guard_would_stop(workload: str, seed: int) -> None:
+    panel = rough_panel(37, 260, seed)
+    expected = expected_of(workload, panel)
+
+    assert cut_buys(expected)
+    assert_bare_agrees(workload, panel, expected)
 
 
 def test_a_buy_pays_slippage_and_commission_rounded_against_it_and_no_share_more_than_cash() -> None:
