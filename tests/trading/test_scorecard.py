@@ -24,6 +24,7 @@ from trading.scorecard import (
     Beside,
     Scorecard,
     Trading,
+    exposure,
     returns_of,
     scorecard_of,
 )
@@ -145,6 +146,14 @@ def test_a_symbol_is_told_across_its_split_and_its_dividend(card):
     assert ours.pnl_micros == micros(118.68 + 87.60 + 20 - 1.6)
 
 
+def test_what_happens_after_the_last_trade_counts_too():
+    trades = [(0, A, 1, 10, 100, 100, 0, "s")]
+    closes = {A: [100, 100, 50, 50]}
+    row = by_symbol(replay_of(trades, closes=closes, actions=(SPLIT, DIVIDEND)), (SPLIT, DIVIDEND))[0]
+
+    assert (row.dividend_micros, row.unrealised_micros) == (micros(20), 0)
+
+
 def test_a_round_trip_is_a_sale_after_its_costs_and_its_purchase_s(card):
     won, lost = (row.round_trips for row in card.symbols)
 
@@ -255,6 +264,13 @@ def test_an_action_of_a_day_without_a_session_takes_effect_at_the_next():
     assert (moved[0].fills, moved[0].pnl_micros) == (2, own[0].pnl_micros)
 
 
+def test_a_close_at_which_the_book_owes_more_than_it_has_tells_no_exposure(worked):
+    sessions = {**worked["sessions"], "equity_micros": np.array([1_000, 1_000, -1, 0, 1_000])}
+    sessions["gross_micros"] = np.array([500, 500, 500, 500, 200])
+
+    assert exposure(sessions) == pytest.approx((0.5 + 0.5 + 0.2) / 3)
+
+
 def test_other_actions_than_the_replay_s_are_refused(worked):
     with pytest.raises(ValueError, match="the replay was paid 20000000"):
         by_symbol(worked, (SPLIT,))
@@ -361,6 +377,8 @@ def test_a_payload_is_json_and_its_digest_is_of_what_it_says(worked, card):
 
     assert json.loads(json.dumps(payload, allow_nan=False)) == payload
     assert payload["round_trips"]["hit_rate"] == 0.5
+    assert payload["trading"]["commission_bps"] == round(card.trading.commission_bps, 9)
+    assert payload["trading"]["commission_bps"] != card.trading.commission_bps
     assert payload["first_session"] == "2019-12-30"
     assert again.sha() == card.sha()
     assert replace(card, closing_micros=card.closing_micros + 1).sha() != card.sha()

@@ -37,7 +37,7 @@ from trading.stress import (
     usual_scenarios,
     volatility,
 )
-from trading.values import Side
+from trading.values import Side, Symbol
 
 FIRST, LAST = date(2002, 12, 2), date(2003, 5, 30)
 WARM = 130
@@ -284,6 +284,22 @@ def test_a_split_is_no_move_and_a_dividend_keeps_its_share_of_the_price(world):
         else:
             own = action.dividend_micros / before[action]
             assert changed.dividend_micros / at_close_before(wilder, changed) == pytest.approx(own, rel=1e-3)
+
+
+def test_a_price_that_fell_by_its_dividend_did_not_move(world):
+    days = world.panel.sessions[:3]
+    closes = np.array([[100_000_000], [99_000_000], [99_000_000]])
+    bars = dict.fromkeys((*FIELDS, "volume"), closes)
+    paid = CorporateAction(
+        effective_on=days[1], symbol=Symbol("A"), kind=ActionKind.DIVIDEND, dividend_micros=1_000_000
+    )
+    calm = World(
+        config=world.config,
+        panel=Panel(sessions=days, symbols=(Symbol("A"),), **bars),
+        actions=(paid,),
+    )
+
+    assert volatility(volatility_times=3).change(calm).panel.close.tolist() == closes.tolist()
 
 
 def at_close_before(world: World, action: CorporateAction) -> int:
