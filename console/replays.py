@@ -22,7 +22,7 @@ class ReplayView:
     """Hold one replay: its name, what was asked and what came of it.
 
     `summary` is empty until it came to its end; `years_kept` counts those that are whole by then. `folder` is
-    where its tables lie, below the lake.
+    where its tables lie, below the lake; `scorecard` is what it was worth, and `tear_sheet` the page of it.
     """
 
     name: str
@@ -33,6 +33,8 @@ class ReplayView:
     years_kept: int
     request: Mapping[str, Any]
     summary: Mapping[str, Any]
+    scorecard: Mapping[str, Any]
+    tear_sheet: str
 
 
 def replays_of(desk: Desk, book: BookOutline) -> tuple[ReplayView, ...]:
@@ -58,6 +60,7 @@ def _view(desk: Desk, book: BookOutline, name: str) -> ReplayView:
     state = desk.lake.state(book.name, ASSET, name)
     folder = f"{place}/{state.inputs_sha[:SHA_SHOWN]}" if state else ""
     manifest = (desk.lake.document(f"{folder}/manifest.json") if folder else None) or {}
+    card = (desk.lake.document(f"{folder}/scorecard.json") if folder else None) or {}
     return ReplayView(
         name=name,
         book=book.name,
@@ -67,4 +70,6 @@ def _view(desk: Desk, book: BookOutline, name: str) -> ReplayView:
         years_kept=len(manifest.get("chunks", ())),
         request=desk.lake.document(f"{place}/request.json") or {},
         summary=manifest.get("summary", {}),
+        scorecard=card,
+        tear_sheet=f"{desk.lake.root}/{folder}/tear_sheet.html" if card else "",
     )

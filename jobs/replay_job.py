@@ -13,7 +13,7 @@ from trading_assets.stage import BookGraph
 REPLAY_TAG = "trading/replay"
 """The run tag of replays: with it no live broker is built (resources/live_capability.py)."""
 
-REPLAY = ("replays",)
+REPLAY = ("replays", "scorecards")
 
 
 def replay_job(graph: BookGraph) -> Any:
@@ -22,7 +22,7 @@ def replay_job(graph: BookGraph) -> Any:
     return dg.define_asset_job(
         job_name(graph.name, "replay"),
         selection=dg.AssetSelection.assets(*keys) | dg.AssetSelection.checks_for_assets(*keys),
-        description="Replay a range of sessions by the live rules, under a name: years in one run.",
+        description="Replay a range by the live rules, under a name, and score it: years in one run.",
         tags={REPLAY_TAG: graph.name},
         executor_def=dg.in_process_executor,
     )

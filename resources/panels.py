@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,7 @@ from resources.lake.accepted import LakeAcceptedQuotes, LakeActions
 from resources.lake.store import Lake
 from trading.actions import CorporateAction, actions_sha, at_sessions
 from trading.books import BookConfig
+from trading.datasets import Dataset
 from trading.errors import LakeError
 from trading.quality import QualityLimits, dates_of, judge_range
 from trading.quotes import MarketData, Panel, Quote
@@ -111,7 +112,7 @@ class BookDataSets:
     imported_actions: LakeActions
     lake: Lake
     panels: PanelFolder
-    verify: Callable[[], object]
+    verify: Callable[[], Dataset]
 
     def data_set(self, first: date, last: date) -> DataSet:
         """Return what a replay of a range reads: the window of its first session, up to its last.
@@ -119,7 +120,7 @@ class BookDataSets:
         Raises `LakeError` where a table or a kept panel was altered, `BadQuotes` where the source cannot be
         read, `DatasetUnknown` where the book has no manifest, `DatasetChanged` where it says otherwise.
         """
-        self.verify()
+        pinned = self.verify()
         before = self.calendar.before(first, self.config.rules.window_sessions)
         starts = max(self.config.first_session, before[0] if before else first)
         needed = self.calendar.between(starts, last)
@@ -127,7 +128,8 @@ class BookDataSets:
             panel, actions, source = self._of_lake(needed), self.imported_actions.actions(), "lake"
         else:
             panel, actions, source = self._of_source(), self.source.actions(), self.source.name
-        return data_set_of(panel, actions, sessions=needed, calendar=self.calendar, source=source)
+        data = data_set_of(panel, actions, sessions=needed, calendar=self.calendar, source=source)
+        return replace(data, manifest_sha=pinned.sha)
 
     def _of_lake(self, sessions: Sequence[date]) -> Panel:
         asset = (self.config.name, "market_quotes")

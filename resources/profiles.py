@@ -54,6 +54,7 @@ from resources.reviewed_config import (
 )
 from resources.session_records import LakeSessionRecords
 from resources.settings import Profile, Settings, load_secrets
+from resources.tear_sheets import TearSheets
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
@@ -279,6 +280,11 @@ class Profiled:
         """Return what each book's evidence has to reach."""
         path = self.settings.config_dir / "promotion.toml"
         return PerBook(self.lines, lambda book: read_promotion(book, path, books=self.lines))
+
+    @cached_property
+    def tear_sheets(self) -> TearSheets:
+        """Return the writer of the pages of scorecards."""
+        return TearSheets()
 
     @cached_property
     def replay_stores(self) -> PerBook[ReplayFiles]:

@@ -4,6 +4,7 @@
     <lake>/<book>/replays/<name>/<replay>/<table>/<year>.parquet
     <lake>/<book>/replays/<name>/<replay>/kept/<year>.json     a chunk that is whole: its files and its end
     <lake>/<book>/replays/<name>/<replay>/manifest.json        all of them, once the replay is
+    <lake>/<book>/replays/<name>/<replay>/scorecard.json, tear_sheet.html
 
 `<replay>` is the beginning of the digest of all that the replay comes from, so that other data or rules never
 write over it. Bytes depend on the rows and the writer's version alone. What keeps it is trading/replaying.py.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,14 +72,23 @@ class ReplayFiles:
                 },
             )
 
-    def read(self, files: tuple[ReplayFile, ...]) -> tuple[dict[str, Any], Replayed]:
-        """Return what is told of a finished replay, and its tables; raises `LakeError` at an altered file."""
+    def read(self, files: Sequence[ReplayFile]) -> tuple[Mapping[str, Any], Replayed]:
+        """Return a finished replay's manifest and tables; raises `LakeError` at an altered file."""
+        folder = self._folder_of(files)
+        manifest = _json(self._files, f"{folder}/{MANIFEST}")
+        return manifest, KeptReplayFiles(self._files, folder, about=manifest).tables()
+
+    def put_beside(self, files: Sequence[ReplayFile], name: str, content: str) -> str:
+        """Put a page beside a finished replay's tables, and return where it lies."""
+        folder = self._folder_of(files)
+        with self._files.alone_in(folder):
+            self._files.put(f"{folder}/{name}", content.encode())
+        return f"{self._root}/{folder}/{name}"
+
+    def _folder_of(self, files: Sequence[ReplayFile]) -> str:
         if not files:
             raise LakeError(f"{self._book}/{ASSET}: the replay names no file; run it again")
-        folder = files[0].path.rsplit("/", 2)[0]
-        manifest = _json(self._files, f"{folder}/{MANIFEST}")
-        kept = KeptReplayFiles(self._files, folder, about=manifest)
-        return manifest, kept.tables()
+        return files[0].path.rsplit("/", 2)[0]
 
     def refuse_taken(self, request: ReplayRequest) -> None:
         """Raise `BadInput` where the name was given to another request."""

@@ -148,7 +148,7 @@ def _equity_plot(report: DailyReport) -> Plot:
             f"{len(values)} sessions: {money_text(first.equity_micros, report.currency)} on {first.session}, "
             f"{money_text(last.equity_micros, report.currency)} on {last.session}."
         ),
-        svg=_drawn(draw, height_in=2.4, name="equity"),
+        svg=drawn(draw, height_in=2.4, name="equity"),
     )
 
 
@@ -170,7 +170,7 @@ def _funnel_plot(report: DailyReport) -> Plot:
     return Plot(
         title="From quotes to fills (bars on a logarithmic scale)",
         text=", ".join(f"{stage} {label}" for stage, label in zip(stages, labels, strict=True)) + ".",
-        svg=_drawn(draw, height_in=2.8, name="funnel"),
+        svg=drawn(draw, height_in=2.8, name="funnel"),
     )
 
 
@@ -193,7 +193,7 @@ def _exposure_plot(report: DailyReport) -> Plot:
     return Plot(
         title="Exposure by symbol (share of equity)",
         text=told + (f", and {rest} smaller ones." if rest else "."),
-        svg=_drawn(draw, height_in=0.3 + 0.25 * len(shown), name="exposure"),
+        svg=drawn(draw, height_in=0.3 + 0.25 * len(shown), name="exposure"),
     )
 
 
@@ -204,7 +204,7 @@ POSITIONS_SHOWN = 20
 """More bars than this say less than the table below them."""
 
 
-def _drawn(draw: Callable[[Any], None], *, height_in: float, name: str) -> str:
+def drawn(draw: Callable[[Any], None], *, height_in: float, name: str) -> str:
     """Return one drawing as SVG that can stand inside a page, the same bytes each time."""
     from matplotlib import rc_context, rcdefaults, rcParams  # noqa: PLC0415 - half a second, for reports only
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415

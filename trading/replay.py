@@ -150,13 +150,15 @@ def request_of_all(config: BookConfig, first: date, last: date) -> ReplayRequest
 class DataSet:
     """Hold what a replay reads: a panel that ends with its last session, and the actions up to it.
 
-    `sha` digests both; `source` says where they come from.
+    `sha` digests both; `source` says where they come from, and `manifest_sha` which pinned data set they are
+    part of (empty: of none).
     """
 
     panel: Panel
     actions: tuple[CorporateAction, ...]
     sha: str
     source: str
+    manifest_sha: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

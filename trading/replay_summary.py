@@ -74,6 +74,21 @@ def years_of(replayed: Replayed) -> tuple[Year, ...]:
     return tuple(found)
 
 
+def months_of(replayed: Replayed) -> tuple[tuple[int, int, float], ...]:
+    """Return (year, month, return as a part of one) of each calendar month with a session, ascending.
+
+    The first one begins at the replay's opening.
+    """
+    table = replayed["sessions"]
+    in_month = table["session"].astype("datetime64[M]").astype(np.int64)
+    before, found = replayed.opening_micros, []
+    for month in np.unique(in_month).tolist():
+        closing = int(table["equity_micros"][in_month == month][-1])
+        found.append((1970 + month // 12, 1 + month % 12, closing / before - 1))
+        before = closing
+    return tuple(found)
+
+
 def reasons_of(replayed: Replayed) -> tuple[tuple[str, int], ...]:
     """Return how often each reason stands among the refusals, the most frequent first."""
     counts = Counter(replayed["refusals"]["reason"].tolist())

@@ -6,7 +6,7 @@ The ports that it needs stand here: where data sets come from (resources/panels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
@@ -73,6 +73,14 @@ class ReplayStore(Protocol):
 
     code_sha: str
     """Digest of the code that decides."""
+
+    def read(self, files: Sequence[ReplayFile]) -> tuple[Mapping[str, Any], Replayed]:
+        """Return a finished replay's manifest and tables; raises `LakeError` at an altered file."""
+        ...
+
+    def put_beside(self, files: Sequence[ReplayFile], name: str, content: str) -> str:
+        """Put a page beside a finished replay's tables, and return where it lies."""
+        ...
 
     def keeping(
         self, request: ReplayRequest, *, replay_sha: str, data_sha: str
@@ -163,7 +171,8 @@ def run_replay(
         began = clock()
         whole = kept.tables()
         checks = replay_checks(whole, request=request, config=config, data=data, calendar=calendar)
-        files = kept.finish({**summary_of(whole), "checks": {check.name: check.passed for check in checks}})
+        passed = {check.name: check.passed for check in checks}
+        files = kept.finish({**summary_of(whole), "data_set_sha": data.manifest_sha, "checks": passed})
         spent["artefacts"] += clock() - began
     return Finished(
         request=request,

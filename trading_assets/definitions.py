@@ -101,6 +101,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "evidence": lambda: profiled.evidence,
         "datasets": lambda: profiled.datasets,
         "promotion_rules": lambda: profiled.promotion_rules,
+        "tear_sheets": lambda: profiled.tear_sheets,
         "session_records": lambda: profiled.session_records,
     }
     return {

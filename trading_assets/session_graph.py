@@ -27,6 +27,7 @@ from trading_assets.stages.order_status import order_status_stage
 from trading_assets.stages.positions import positions_stage
 from trading_assets.stages.promotion_decisions import promotion_decisions_stage
 from trading_assets.stages.replays import replays_stage
+from trading_assets.stages.scorecards import scorecards_stage
 from trading_assets.stages.verdicts import verdicts_stage
 
 STAGES = (
@@ -46,6 +47,7 @@ STAGES = (
     alerts_stage,
     daily_report_stage,
     replays_stage,
+    scorecards_stage,
     promotion_decisions_stage,
 )
 """Every stage, in the order in which a session passes them; what goes over many sessions stands last."""

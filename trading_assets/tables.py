@@ -16,6 +16,7 @@ from trading.promotion import PromotionRow
 from trading.quotes import Quarantined, Quote
 from trading.replaying import ReplayFile
 from trading.reporting import ReportFile
+from trading.scores import Score
 from trading.verdicts import Verdict
 
 ROW_TYPES: dict[str, type[Any]] = {
@@ -36,11 +37,19 @@ ROW_TYPES: dict[str, type[Any]] = {
     "alerts": AlertRow,
     "daily_report": ReportFile,
     "replays": ReplayFile,
+    "scorecards": Score,
     "promotion_decisions": PromotionRow,
 }
 
 OF_OTHER_JOBS = frozenset(
-    {"corporate_actions", "market_quotes", "quarantined_quotes", "replays", "promotion_decisions"}
+    {
+        "corporate_actions",
+        "market_quotes",
+        "quarantined_quotes",
+        "replays",
+        "scorecards",
+        "promotion_decisions",
+    }
 )
 """The tables that no run of a session makes."""
 
@@ -49,6 +58,7 @@ REMEDIES = {
     "market_quotes": "trading quotes import --book {book} --through {partition}",
     "quarantined_quotes": "trading quotes import --book {book} --through {partition}",
     "replays": "trading replay --book {book} --name {partition}",
+    "scorecards": "trading replay --book {book} --name {partition}",
 } | {
     name: "trading run-once --book {book} --session {partition}"
     for name in ROW_TYPES

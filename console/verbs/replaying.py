@@ -6,6 +6,7 @@ Running is console/launcher.py; what is shown is read by console/replays.py from
 from __future__ import annotations
 
 from calendar import monthrange
+from collections.abc import Mapping
 from datetime import date
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -267,10 +268,22 @@ def _replay_text(view: ReplayView) -> str:
         "equity": f"{money(summary['opening_micros'])} → {money(summary['closing_micros'], currency)}",
         "": _bars([micros for _, micros in summary["equity"]]),
         "refused": "; ".join(f"{count} {reason}" for reason, count in reasons) or "nothing",
+        "worth": _worth_text(view.scorecard),
         "checks": _checks_text(summary["checks"], failed, is_light=request["light"]),
         "tables": f"{rows_kept:,} rows in {view.folder}",
+        "page": view.tear_sheet or "no page yet",
     }
     return f"{pairs(heads)}\n\n{table(headers, rows)}"
+
+
+def _worth_text(card: Mapping[str, Any]) -> str:
+    if not card:
+        return "no scorecard yet"
+    measures = {**card["trading"], **card["performance"]}
+    told = {name: measures[name] for name in ("cagr", "sharpe", "sortino", "max_drawdown", "turnover")}
+    return ", ".join(
+        f"{name} {'no data' if value is None else format(value, '.2f')}" for name, value in told.items()
+    )
 
 
 def _checks_text(checks: dict[str, bool], failed: list[str], *, is_light: bool) -> str:

@@ -20,9 +20,11 @@ import pytest
 from resources.dataset_files import dataset_of, write_manifest
 from resources.profiles import Profiled
 from tests.graph.desk import CONFIG, settings_in
+from trading.datasets import DatasetChanged
 from trading.errors import BadInput, LakeError
 from trading.replay import Asked, request_of
 from trading.replaying import run_replay
+from trading.scorecard import scorecard_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, LAST = date(2012, 11, 1), date(2013, 2, 1)
@@ -224,6 +226,29 @@ def test_a_panel_is_made_once_and_again_where_its_source_is_judged_otherwise(tmp
     del house.profiled.data_sets
     house.run(name="released")
     assert len(list(panels.iterdir())) == 2
+
+
+def test_a_tear_sheet_is_the_same_page_each_time_and_escapes_what_it_is_told(undisturbed):
+    house, finished = undisturbed
+    card = scorecard_of(finished.replayed, actions=finished.data.actions)
+    sheets = house.profiled.tear_sheets
+
+    page = sheets.page("<b>", card, finished.replayed)
+    assert page == sheets.page("<b>", card, finished.replayed)
+    assert "<h1>&lt;b&gt;</h1>" in page
+    assert "<dt>beta</dt><dd>no data</dd>" in page  # without a benchmark there is none
+    assert "<td>2012</td>" in page
+
+
+def test_a_source_that_is_not_what_its_manifest_says_is_not_replayed(tmp_path):
+    house = House(tmp_path)
+    (manifest,) = tmp_path.rglob("us_five.toml")
+    pinned = manifest.read_text("utf-8")
+    manifest.write_text(pinned.replace("first_session = 2012-04-02", "first_session = 2012-04-03"), "utf-8")
+
+    with pytest.raises(DatasetChanged, match="data set us_five: first_session is 2012-04-02"):
+        house.run()
+    assert not house.root.exists()
 
 
 FILES_OF_A_RUN = """

@@ -11,6 +11,9 @@ from typing import NamedTuple
 import pytest
 
 from console.cli import main
+from resources.dataset_files import dataset_of, write_manifest
+from resources.profiles import Profiled
+from resources.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOKS = """
@@ -47,6 +50,9 @@ def speak(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("TRADING_CONFIG_DIR", str(ROOT / "config"))
     monkeypatch.setenv("TRADING_BOOKS_FILE", str(books))
+    profiled = Profiled(load_settings())
+    source, calendar = profiled.sources["us_five"], profiled.calendars["us_five"]
+    write_manifest(dataset_of(profiled.books["us_five"], source=source, calendar=calendar), books)
 
     def speak_words(*words: str) -> Spoken:
         with warnings.catch_warnings():

@@ -91,7 +91,7 @@ def test_every_asset_but_the_actions_and_the_replays_has_one_partition_a_session
     for name, node in nodes.items():
         if name.endswith("/corporate_actions"):
             assert node.partitions_def is None
-        elif name.endswith("/replays"):
+        elif name.endswith(("/replays", "/scorecards")):
             book = name.split("/")[0]
             assert node.partitions_def == dg.DynamicPartitionsDefinition(name=f"{book}__replays")
         else:
@@ -158,7 +158,7 @@ def test_a_job_selects_its_stages_and_their_checks_in_one_process(definitions, b
 
 
 def test_the_session_job_passes_every_stage_of_a_session(definitions):
-    over_many = {"corporate_actions", "replays", "promotion_decisions"}
+    over_many = {"corporate_actions", "replays", "scorecards", "promotion_decisions"}
 
     assert assets_of(job_of(definitions, "us_five", "session")) == set(FLOW) - over_many
 

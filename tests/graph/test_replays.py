@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from jobs.replay_job import REPLAY_TAG
+from resources.dataset_files import dataset_of, write_manifest
 from resources.live_capability import LiveRefused, live_capability
 from resources.panels import data_set_of
 from tests.graph.desk import CALENDAR, CONFIG, QUIET, Desk, failure_of
 from trading.quotes import Panel
 from trading.replay_checks import CHECKS
 from trading.replaying import ReplayFile
+from trading.scores import Score
 
 NAME = "two_years"
 RANGE = {"first_session": "2012-12-03", "last_session": "2013-01-31"}
@@ -40,6 +46,9 @@ class ReplayDesk(Desk):
         books = folder / "books.toml"
         books.write_text(BOOKS, encoding="utf-8")
         super().__init__(folder / "state", books_file=books, config_dir=CONFIG, **options)
+        profiled, book = self.profiled, self.book
+        source, calendar = profiled.sources[book], profiled.calendars[book]
+        write_manifest(dataset_of(profiled.books[book], source=source, calendar=calendar), books)
 
     def replay(self, *, name=NAME, config=RANGE):
         self.instance.add_dynamic_partitions(f"{self.book}__replays", [name])
@@ -74,20 +83,28 @@ def replayed(tmp_path_factory):
     desk.close()
 
 
+def made_by(result, asset):
+    """Give the partition and metadata of the only materialization of an asset in a run."""
+    ((partition, metadata),) = [
+        (event.partition, event.step_materialization_data.materialization.metadata)
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key.path[-1] == asset
+    ]
+    return partition, metadata
+
+
 def test_a_range_is_one_materialization_and_each_check_is_evaluated_once(replayed):
     _, result = replayed
-    made = [event for event in result.all_events if event.is_step_materialization]
     evaluated = result.get_asset_check_evaluations()
 
-    assert [event.partition for event in made] == [NAME]
+    assert made_by(result, "replays")[0] == made_by(result, "scorecards")[0] == NAME
     assert sorted(one.check_name for one in evaluated) == sorted(CHECKS)
     assert all(one.passed and one.partition == NAME for one in evaluated)
 
 
 def test_the_materialization_tells_years_reasons_and_what_took_how_long(replayed):
     _, result = replayed
-    (made,) = [event for event in result.all_events if event.is_step_materialization]
-    told = made.step_materialization_data.materialization.metadata
+    _, told = made_by(result, "replays")
 
     assert [record.data["year"] for record in told["years"].records] == [2012, 2013]
     assert told["sessions"].value == 41
@@ -109,6 +126,47 @@ def test_its_table_names_every_file_and_its_data_version_follows_them(replayed):
     assert pointer.inputs_sha == manifest["replay_sha"]
     assert len(tables["sessions"]["session"]) == 41
     assert len(rows) == 14
+
+
+def test_a_scorecard_is_rows_a_record_and_a_page_that_needs_no_other_file(replayed):
+    desk, result = replayed
+    rows, pointer = desk.lake.read_rows(("us_five", "scorecards"), NAME, Score)
+    _, told = made_by(result, "scorecards")
+    page = Path(told["tear sheet"].value).read_text(encoding="utf-8")
+    card = json.loads(Path(told["tear sheet"].value).with_name("scorecard.json").read_text(encoding="utf-8"))
+
+    whole = {row.measure: row for row in rows if row.part == "whole"}
+    assert whole["performance.sharpe"].value == card["performance"]["sharpe"]
+    assert whole["closing_micros"].amount_micros == card["closing_micros"]
+    assert {row.of for row in rows if row.part == "year"} == {"2012", "2013"}
+    assert {row.part for row in rows} >= {"regime", "symbol", "strategy"}
+    assert pointer.inputs_sha == desk.lake.require(("us_five", "replays"), NAME).inputs_sha
+    assert page.count("<svg") == 4
+    assert "<script" not in page
+    assert re.findall(r"""(?:src|href)=["'](?!#)""", page) == []
+
+
+def test_a_scorecard_of_data_that_changed_since_is_refused(replay_desk):
+    desk = replay_desk()
+    assert desk.replay().success
+    data_sets = desk.profiled.data_sets["us_five"]
+    actions = tuple(
+        replace(action, dividend_micros=action.dividend_micros + 1) for action in data_sets.source.actions()
+    )
+
+    class Dearer:
+        def __getattr__(self, name):
+            return getattr(data_sets.source, name)
+
+        def actions(self):
+            return actions
+
+    changed = replace(data_sets, source=Dearer())
+    again = replay_desk(ports={"data_sets": lambda _: {"us_five": changed}})
+    again.instance.add_dynamic_partitions("us_five__replays", [NAME])
+    result = again.materialize("scorecards", session=NAME)
+
+    assert "its data is other now than it was replayed on" in failure_of(result)[1]
 
 
 def test_a_replay_sends_nothing_and_leaves_no_trace_in_the_journal(replayed):
@@ -157,13 +215,16 @@ def test_a_run_that_was_ended_midway_is_gone_on_with_by_the_next_one(replay_desk
     result = replay_desk().replay()
 
     assert result.success, failure_of(result)
-    (made,) = [event for event in result.all_events if event.is_step_materialization]
-    told = made.step_materialization_data.materialization.metadata
+    _, told = made_by(result, "replays")
     assert told["years kept from an earlier run"].value == 1
-    files = {path: sha for path, sha in desk.files().items() if path.endswith((".parquet", "manifest.json"))}
+    files = {path: sha for path, sha in desk.files().items() if not path.endswith("current.json")}
     whole = replayed[0].files()
     assert files == {path: whole[path] for path in files}
-    assert len(files) == 16
+    assert {path.rsplit("/", 1)[-1] for path in files} >= {
+        "manifest.json",
+        "scorecard.json",
+        "tear_sheet.html",
+    }
 
 
 @pytest.mark.parametrize(

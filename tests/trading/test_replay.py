@@ -15,6 +15,7 @@ import pytest
 from resources.market_data.bokeh_stocks import BokehStocks
 from resources.panels import data_set_of
 from resources.reviewed_config import book_config, read_books
+from trading.benchmark import benchmark_of
 from trading.errors import BadInput, BadSetting
 from trading.guards import GUARDS
 from trading.positions import opened_book
@@ -33,8 +34,10 @@ from trading.replay import (
     state_from_payload,
 )
 from trading.replay_checks import CHECKS, replay_checks
-from trading.replay_summary import reasons_of, summary_of, years_of
+from trading.replay_summary import months_of, reasons_of, summary_of, years_of
 from trading.replayed import COLUMNS, Replayed, table_of
+from trading.scorecard import scorecard_of
+from trading.scores import scores_of
 from trading.session import run_sessions
 from trading.simulation import FillModel
 from trading.values import Symbol, canonical_json, micros_from_text
@@ -424,6 +427,30 @@ def test_years_are_told_by_hand_worked_numbers():
         (2, 1, 60, 2),
         (4, 2, 30, 1),
     ]
+
+
+def test_months_are_told_by_hand_worked_numbers(replayed):
+    told = months_of(replayed)
+    table = replayed["sessions"]
+    closes = dict(zip(table["session"].tolist(), table["equity_micros"].tolist(), strict=True))
+
+    assert [(year, month) for year, month, _ in told] == [(2012, 11), (2012, 12), (2013, 1), (2013, 2)]
+    assert told[0][2] == closes[date(2012, 11, 30)] / replayed.opening_micros - 1
+    assert told[2][2] == closes[date(2013, 1, 31)] / closes[date(2012, 12, 31)] - 1
+
+
+def test_scores_are_every_number_of_a_scorecard_once(data, replayed):
+    card = scorecard_of(replayed, actions=data.actions, benchmark=benchmark_of(data.panel, data.actions))
+    rows = scores_of(card)
+    of = {(row.part, row.of, row.measure): row for row in rows}
+
+    assert len(of) == len(rows)
+    assert of["whole", "", "performance.sharpe"].value == round(card.performance.sharpe, 9)
+    assert of["whole", "", "trading.traded_micros"].amount_micros == card.trading.traded_micros
+    assert of["year", "2013", "trading.fills"].value == card.years[1].trading.fills
+    assert of["whole", "", "beside.beta"].value == round(card.beside.beta, 9)
+    assert of["strategy", "council", "pnl_micros"].amount_micros == card.strategies[0].pnl_micros
+    assert all(row.value is None or row.amount_micros is None for row in rows)
 
 
 def test_a_replay_without_sessions_is_told_without_a_year():
