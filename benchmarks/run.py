@@ -17,6 +17,7 @@ from dataclasses import asdict
 from functools import partial
 
 import approve
+import artefacts
 import cli_reading_verbs
 import console_pages
 import guards
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "pages": console_pages.measure,
     "approve": approve.measure,
     "replay": replay.measure,
+    "artefacts": artefacts.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -47,6 +49,7 @@ TITLES = {
     "pages": "The console's pages",
     "approve": "From an approval to the broker",
     "replay": "Replays",
+    "artefacts": "What a replay leaves behind",
 }
 HEAD = """\
 # Figures

@@ -227,6 +227,29 @@ def replay_workload(
     A light run keeps sessions and fills alone.
     History of one session is enough for value at risk here: W2 trades from its 31st on.
     """
+    world = workload_world(
+        open_micros,
+        close_micros,
+        volume,
+        deposit_micros=deposit_micros,
+        costs=costs,
+        limits=limits,
+        light=light,
+    )
+    return engine.run(world, STRATEGIES[workload])
+
+
+def workload_world(
+    open_micros: Ints,
+    close_micros: Ints,
+    volume: Ints,
+    *,
+    deposit_micros: int = DEPOSIT_MICROS,
+    costs: FillModel = COSTS,
+    limits: Limits = WIDE,
+    light: bool = True,
+) -> World:
+    """Return what a workload is replayed in; see `replay_workload`."""
     sessions, symbols = close_micros.shape
     ways = Ways(
         first=0,
@@ -238,7 +261,7 @@ def replay_workload(
         keeps=not light,
         wishes_max=2 * symbols,
     )
-    world = world_of(
+    return world_of(
         Bars(as_read_only(open_micros), as_read_only(close_micros), as_read_only(volume)),
         limits=limits,
         costs=costs,
@@ -246,4 +269,3 @@ def replay_workload(
         ways=ways,
         strategy="workload",
     )
-    return engine.run(world, STRATEGIES[workload])
