@@ -6,7 +6,7 @@ resources/reviewed_config.py; what enforces them is guards.py.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -253,7 +253,7 @@ class Limits:
 
     def sha(self) -> str:
         """Return the digest of the limits, kept on every verdict."""
-        told = asdict(self)
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
         told["restrictions"] = [repr(line) for line in self.restrictions]
         told["changes"] = [repr(change) for change in self.changes]
         return digest(told)
