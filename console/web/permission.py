@@ -1,12 +1,14 @@
-"""What a route needs: a role, and of a browser's change its page's token. One that says neither never starts.
+"""What a route needs: a role, of a browser's change its page's token, and no parameter that it does not know.
 
-Who asks was settled by the gate (gate.py). Pages put `csrf_token(request)` into their forms.
+A route that says no role never starts. Who asks was settled by the gate (gate.py). Pages put `csrf_token(request)` into their forms.
 """
 
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from fastapi import Depends, Request
@@ -20,6 +22,9 @@ from trading.journal import RunControl
 
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
+NAME_SHOWN = 60
+"""How much of a parameter's name is repeated where it is refused."""
+
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -35,6 +40,7 @@ class Needs:
         require_role(actor, self.role)
         if actor.is_browser and request.method not in SAFE_METHODS:
             await _require_csrf_token(request, actor)
+        _require_known_query(request)
         return actor
 
 
@@ -107,6 +113,36 @@ def _all_of(dependant: Dependant) -> Iterator[Dependant]:
     yield dependant
     for one in dependant.dependencies:
         yield from _all_of(one)
+
+
+def _require_known_query(request: Request) -> None:
+    """Raise `ProblemFound` for a parameter that the route does not take, or that is there twice.
+
+    One that is mistyped must never be as if it were not there: `?dryrun=true` would act in earnest.
+    """
+    known = {field.alias for one in _all_of(request.scope["route"].dependant) for field in one.query_params}
+    rules = {
+        name: _not_taken(name, known) if name not in known else "is there more than once"
+        for name, count in Counter(name for name, _ in request.query_params.multi_items()).items()
+        if name not in known or count > 1
+    }
+    if rules:
+        told = [{"where": f"query.{name[:NAME_SHOWN]}", "rule": rule} for name, rule in rules.items()]
+        name, rule = next(iter(rules.items()))
+        raise ProblemFound(
+            problem(
+                "invalid_request",
+                f"parameter {name[:NAME_SHOWN]!a} {rule}; nothing was done",
+                errors=told,
+            )
+        )
+
+
+def _not_taken(name: str, known: set[str]) -> str:
+    """Return that a parameter is not known here, with the nearest that is, else all of them."""
+    nearest = get_close_matches(name.lower()[:NAME_SHOWN], sorted(known), n=1)
+    meant = f"did you mean {nearest[0]!r}" if nearest else f"known here: {', '.join(sorted(known)) or 'none'}"
+    return f"is not known here ({meant})"
 
 
 async def _require_csrf_token(request: Request, actor: Actor) -> None:

@@ -329,6 +329,42 @@ def test_a_degraded_desk_is_restored_by_an_admin(console, journal):
     assert restored.json["item"]["after"]["is_degraded"] is False
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("dryrun=true", "parameter 'dryrun' is not known here (did you mean 'dry_run')"),
+        ("DRY_RUN=true", "parameter 'DRY_RUN' is not known here (did you mean 'dry_run')"),
+        ("colour=red", "parameter 'colour' is not known here (known here: dry_run)"),
+        ("dry_run=true&dry_run=false", "parameter 'dry_run' is there more than once"),
+    ],
+)
+@pytest.mark.parametrize("has_key", [True, False])
+def test_a_change_with_a_parameter_that_is_not_known_is_refused_and_changes_nothing(
+    console, journal, started, query, told, has_key
+):
+    path, body = seen(console)
+    key = {"Idempotency-Key": uuid.uuid4().hex} if has_key else {}
+    approved = console.ask("POST", f"{API}{path}/approve?{query}", role=Role.TRADER, body=body, headers=key)
+    halted = console.ask(
+        "POST", f"{API}/control/halt?{query}", role=Role.TRADER, body={"reason": "odd"}, headers=key
+    )
+
+    for reply in (approved, halted):
+        assert (reply.status, reply.json["code"]) == (422, "invalid_request")
+        assert reply.json["detail"].startswith(told)
+        assert reply.json["errors"][0]["where"] == f"query.{query.partition('=')[0]}"
+    assert started == []
+    assert not look(console, "/control")["item"]["control"]["kill_switch_on"]
+    assert look(console, f"{path}")["item"]["state"] == "pending_approval"
+
+
+def test_a_look_for_what_is_not_known_is_refused_and_not_answered_with_something_else(console, journal):
+    reply = console.ask("GET", f"{API}/orders?sesion=2013-02-28", role=Role.VIEWER)
+
+    assert reply.status == 422
+    assert "did you mean 'session'" in reply.json["detail"]
+
+
 def test_a_retry_starts_the_execution_and_none_while_halted(console, journal, started):
     asked = {"reason": "the broker answers", "book": "us_five", "session": "2013-02-28"}
     rehearsed = change(console, "/control/retry", asked, dry_run=True)
