@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from console.render import instant
+from console.render import in_one_line, instant, is_shown
 from trading.approvals import ApprovalMode, Role
 from trading.errors import (
     ApprovalRefused,
@@ -171,8 +171,10 @@ def halt(journal: Journal, *, actor: str, reason: str, now: datetime) -> Control
     """Stop all trading at once: nothing more is claimed or sent until a person resumes.
 
     A halt during a halt is kept as well: it is now the one in force, so that the word of the first one,
-    whose reason may be over, no longer ends it.
+    whose reason may be over, no longer ends it. It is not refused for how its reason is written: what would
+    not be shown is kept as its escape.
     """
+    reason = in_one_line(reason)
     require_actor(actor, reason)
     before = journal.run_control()
     after = journal.set_run_control(RunControlAction.HALT, actor=actor, reason=reason, now=now)
@@ -200,10 +202,18 @@ def pause(journal: Journal, *, actor: str, reason: str, now: datetime) -> Contro
 def degrade(journal: Journal, *, is_on: bool, actor: str, reason: str, now: datetime) -> ControlChanged:
     """Trade less and by hand from now on, or normally again; a halt or a pause stands apart from it.
 
-    Raises `GateClosed` where trading is not degraded and should be restored.
+    A degrade during a degrade is kept as well, and its word is now the one in force. Raises `GateClosed`
+    where trading is not degraded and should be restored.
     """
     require_actor(actor, reason)
     before = journal.run_control()
+    if not is_on and not before.is_degraded:
+        ended = (
+            f", {before.degraded_by} ended it at {instant(before.degraded_at)} ({before.degraded_reason})"
+            if before.degraded_by
+            else ""
+        )
+        raise GateClosed(f"restore: trading is not degraded{ended}: nothing was changed")
     action = RunControlAction.DEGRADE if is_on else RunControlAction.RESTORE
     after = journal.set_run_control(action, actor=actor, reason=reason, now=now)
     return ControlChanged(
@@ -350,15 +360,25 @@ def conclude_absent(
 
 
 def require_words(reason: str) -> None:
-    """Raise `BadInput` unless a reason is one that the journal can keep; asked before anything starts."""
-    is_text = "\0" not in reason and not any("\ud800" <= letter <= "\udfff" for letter in reason)
-    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX or not is_text:
-        raise BadInput(f"reason {reason[:40]!a}: say why in 1 to {REASON_CHARACTERS_MAX} readable characters")
+    """Raise `BadInput` unless a reason is one that the journal keeps; asked before anything starts."""
+    if not reason.strip():
+        raise BadInput("reason '': empty; say why, it is kept in the journal")
+    if len(reason) > REASON_CHARACTERS_MAX:
+        raise BadInput(f"reason {reason[:40]!a}…: say why in 1 to {REASON_CHARACTERS_MAX:,} characters")
+    _require_shown("reason", reason)
 
 
 def require_actor(actor: str, reason: str) -> None:
-    """Raise `BadInput` unless somebody acts and says why."""
+    """Raise `BadInput` unless somebody acts and says why, each in one line that reads as what it is."""
     if not actor.strip():
         raise BadInput("actor '': empty; say who acts with --as NAME, or set TRADING_OPERATOR")
-    if not reason.strip():
-        raise BadInput("reason '': empty; say why, it is kept in the journal")
+    _require_shown("actor", actor)
+    require_words(reason)
+
+
+def _require_shown(what: str, text: str) -> None:
+    if not is_shown(text):
+        raise BadInput(
+            f"{what} {text[:40]!a}: write one line, without breaks, tabs and other characters that are not "
+            "shown or that turn the writing direction; nothing was changed"
+        )

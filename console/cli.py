@@ -13,7 +13,7 @@ import typer
 import typer.main
 
 from console.exit_codes import ExitCode, exit_code_of
-from console.render import json_text
+from console.render import in_one_line, json_text
 from console.verbs import (
     admitting,
     deciding,
@@ -149,7 +149,7 @@ def _version(*, asked: bool) -> None:
 
 def _refuse(message: str, code: ExitCode, *, as_json: bool) -> int:
     """Print why a verb ended early, once, where its reader looks; return the code."""
-    line = " ".join(message.split())
+    line = in_one_line(" ".join(message.split()))
     if len(line) > LINE_CHARACTERS_MAX:
         kept = LINE_CHARACTERS_MAX // 2 - 1
         line = f"{line[:kept]} … {line[-kept:]}"

@@ -182,8 +182,7 @@ def flatten(desk: Desk, book: str, *, confirmed: str | None, by: By) -> Flatten:
 
     It is done in a process of its own, since a server holds no broker. A rehearsal is a preview.
     """
-    actions.require_actor(by.actor, by.reason)
-    actions.require_words(by.reason)  # they go to a process as its argument
+    actions.require_actor(by.actor, by.reason)  # they go to a process as its arguments
     refused = transition(state_of(desk.journal.run_control()), RunControlAction.FLATTEN)
     if isinstance(refused, Refusal):
         raise GateClosed(f"flatten: {refused.code}: {refused.message}")

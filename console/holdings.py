@@ -1,6 +1,7 @@
 """What a book holds after a session: cash, and each position at cost and at its mark.
 
-Shares, cost and cash are the journal's; marks come from the session's report and are missing until then.
+Shares, cost and cash are the journal's; marks come from the session's report and are missing until then. What
+was filled in a session that is not settled yet stands beside it: holdings follow at settlement.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from console.desk import Desk
 from console.reports import equity_at_close, marks_of
 from trading.errors import UnknownId
 from trading.journal import SessionRecord
+from trading.orders import Fill
 from trading.values import notional_micros
 
 
@@ -29,8 +31,22 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Traded:
+    """Hold what was filled of a symbol on one side in the session that is open, at its average price."""
+
+    side: str
+    symbol: str
+    quantity: int
+    average_price_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holdings:
-    """Hold a book after `session`, `None` where none is settled yet: then it holds its deposit."""
+    """Hold a book after `session`, `None` where none is settled yet: then it holds its deposit.
+
+    `unsettled` is the session that is open since, `filled` what it has traded so far: neither cash nor
+    positions have that in them before its settlement.
+    """
 
     book: str
     session: date | None
@@ -41,6 +57,8 @@ class Holdings:
     commissions_micros: int
     equity_micros: int | None
     positions: tuple[Held, ...]
+    unsettled: date | None = None
+    filled: tuple[Traded, ...] = ()
 
 
 def holdings_of(desk: Desk, book: BookOutline, session: date | None = None) -> Holdings:
@@ -49,6 +67,8 @@ def holdings_of(desk: Desk, book: BookOutline, session: date | None = None) -> H
     Raises `UnknownId` for a session that is not settled.
     """
     record = _settled(desk, book, session)
+    unsettled = _unsettled(desk, book) if session is None else None
+    filled = _traded(desk, book, unsettled) if unsettled else ()
     if record is None or record.closing is None:
         return Holdings(
             book=book.name,
@@ -60,6 +80,8 @@ def holdings_of(desk: Desk, book: BookOutline, session: date | None = None) -> H
             commissions_micros=0,
             equity_micros=None,
             positions=(),
+            unsettled=unsettled,
+            filled=filled,
         )
     marks = marks_of(desk, book, record.session)
     return Holdings(
@@ -75,6 +97,30 @@ def holdings_of(desk: Desk, book: BookOutline, session: date | None = None) -> H
             _held(row.symbol, row.quantity, row.cost_micros, marks.get(row.symbol))
             for row in record.closing.positions
         ),
+        unsettled=unsettled,
+        filled=filled,
+    )
+
+
+def _unsettled(desk: Desk, book: BookOutline) -> date | None:
+    """Return the session of a book that is open, `None` where its latest one is settled."""
+    latest = desk.latest(book)
+    return latest.session if latest is not None and latest.settled_at is None else None
+
+
+def _traded(desk: Desk, book: BookOutline, session: date) -> tuple[Traded, ...]:
+    """Return what a session has traded so far by its journal, in the order first filled."""
+    fills: dict[tuple[str, str], list[Fill]] = {}
+    for fill in desk.journal.fills(book=book.name, lane=desk.lane, session=session):
+        fills.setdefault((fill.side.value, fill.symbol), []).append(fill)
+    return tuple(
+        Traded(
+            side=side,
+            symbol=symbol,
+            quantity=(quantity := sum(fill.quantity for fill in found)),
+            average_price_micros=sum(fill.notional_micros for fill in found) // quantity,
+        )
+        for (side, symbol), found in fills.items()
     )
 
 

@@ -8,6 +8,7 @@ trace.py and their neighbours.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
@@ -20,6 +21,34 @@ from trading.values import amount_from_micros
 
 NONE = "–"
 """Stands where there is no value: no data is not zero."""
+
+NOT_SHOWN = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""What no line of text may hold: breaks, tabs, escapes of a terminal, and what turns the writing direction.
+
+With it one text could be read as several lines, or as another text than it is (Unicode TR 36, 2.5).
+"""
+
+_NOT_SHOWN = re.compile(f"[{NOT_SHOWN}]")
+_NOT_SHOWN_BUT_BREAKS = re.compile(f"(?!\n)[{NOT_SHOWN}]")
+
+
+def is_shown(text: str) -> bool:
+    """Say whether a text is one line that reads as what it is."""
+    return _NOT_SHOWN.search(text) is None
+
+
+def in_one_line(text: str) -> str:
+    """Return a text as one line: what is not shown stands there as its escape."""
+    return _NOT_SHOWN.sub(_escaped, text)
+
+
+def in_lines(text: str) -> str:
+    """Return a text of several lines, each as it reads."""
+    return _NOT_SHOWN_BUT_BREAKS.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def money(micros: int | None, currency: str = "") -> str:
@@ -65,8 +94,12 @@ def pairs(items: Mapping[str, object]) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Return the one JSON object of a view; raises `TypeError` for a value that has no JSON form."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+    """Return the one JSON object of a view; raises `TypeError` for a value that has no JSON form.
+
+    What is not shown is escaped as JSON has it, so that the value is what it was.
+    """
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    return _NOT_SHOWN_BUT_BREAKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain(value: Any) -> Any:
@@ -112,7 +145,7 @@ def _cell(value: object) -> str:
         return instant(value)
     if isinstance(value, Enum):
         return str(value.value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else in_one_line(str(value))
 
 
 def _is_number(cell: str) -> bool:

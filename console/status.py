@@ -107,6 +107,7 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         *(line for halt in halts for line in _halted(halt)),
         *_attention(books, stuck),
         *(_incident(row) for row in incidents if not is_named(row, halts, control)),
+        *([_degraded(control)] if control.is_degraded else []),
     )
     verdict, code = _verdict(control, books, attention)
     return Status(
@@ -143,6 +144,12 @@ def _halted(halt: Halt) -> list[str]:
 
 def _incident(row: IncidentLine) -> str:
     return f"incident {row.incident_id} of {row.account or 'the desk'}, {row.kind}: {row.detail}"
+
+
+def _degraded(control: RunControl) -> str:
+    return (
+        f"DEGRADED by {control.degraded_by} since {instant(control.degraded_at)}: {control.degraded_reason}"
+    )
 
 
 def lifting(halt: Halt) -> str:
@@ -257,6 +264,15 @@ def _attention(books: Sequence[BookStatus], stuck: Sequence[Stuck]) -> list[str]
 def _verdict(
     control: RunControl, books: Sequence[BookStatus], attention: Sequence[str]
 ) -> tuple[str, ExitCode]:
+    """Return the one sentence; that trading is degraded is in it whatever else comes first."""
+    verdict, code = _of_all(control, books, attention)
+    degraded = _degraded(control) if control.is_degraded else ""
+    return (verdict if degraded in verdict else f"{verdict}; {degraded}"), code
+
+
+def _of_all(
+    control: RunControl, books: Sequence[BookStatus], attention: Sequence[str]
+) -> tuple[str, ExitCode]:
     if control.kill_switch_on:
         first, *others = findings_named(control.reason)
         more = f", and {len(others)} more" if others else ""
@@ -305,6 +321,8 @@ def _next(
     commands: list[str] = []
     if control.kill_switch_on or control.paused:
         commands.append("trading resume --reason TEXT")
+    if control.is_degraded:
+        commands.append("trading degrade --off --reason TEXT")
     if halts or any(row.unknown for row in books):
         commands.append("trading reconcile")
     commands += [lifting(halt) for halt in halts]

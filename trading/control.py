@@ -132,9 +132,13 @@ def controlled(
         case RunControlAction.RESUME:
             stop = replace(control, kill_switch_on=False, paused=False)
         case RunControlAction.DEGRADE:
-            return replace(control, is_degraded=True, degraded_by=actor, degraded_reason=reason)
+            return replace(
+                control, is_degraded=True, degraded_by=actor, degraded_reason=reason, degraded_at=now
+            )
         case RunControlAction.RESTORE:
-            return replace(control, is_degraded=False, degraded_by=actor, degraded_reason=reason)
+            return replace(
+                control, is_degraded=False, degraded_by=actor, degraded_reason=reason, degraded_at=now
+            )
         case _:
             # Retry, cancel and flatten act on orders, and a cooldown is of one account: nothing is switched.
             return control

@@ -50,7 +50,8 @@ class RunControlAction(StrEnum):
 class RunControl:
     """Hold the run control in force: the stop with who set it last, and the modes that people stored.
 
-    `actor`, `reason` and `changed_at` are of the stop; `degraded_by` and `degraded_reason` of the degrade.
+    `actor`, `reason` and `changed_at` are of the stop; `degraded_by`, `degraded_reason` and `degraded_at` of
+    the degrade, or of what ended the last one.
     """
 
     kill_switch_on: bool
@@ -61,6 +62,7 @@ class RunControl:
     is_degraded: bool = False
     degraded_by: str = ""
     degraded_reason: str = ""
+    degraded_at: datetime | None = None
     approval_mode: ApprovalMode | None = None
 
 

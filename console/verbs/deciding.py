@@ -14,7 +14,7 @@ import typer
 from console.actions import require_actor
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode, exit_code_of
-from console.render import counted, instant, plain
+from console.render import counted, in_one_line, instant, plain
 from console.verbs import texts
 from console.verbs.options import (
     DECIDING,
@@ -34,6 +34,7 @@ from console.verbs.options import (
 from console.verbs.teaching import help_of
 from resources.operator_names import NAME_RULE, is_name
 from trading.errors import BadInput, Refused, TradingError, UnknownId
+from trading.journal import RunControlAction
 
 if TYPE_CHECKING:
     from console.book_outlines import BookOutline
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from console.actions import ControlChanged
     from console.cancelling import Cancels
     from console.shadow import ShadowReport
+    from trading.journal import RunControl
 
 REVIEWED_MODE = "reviewed"
 """What stands for no stored mode: each book has the one of its reviewed file."""
@@ -374,7 +376,8 @@ def resume(
         show(
             first_step,
             lambda _: (
-                f"still HALTED by {control.actor} since {instant(control.changed_at)}: {control.reason}\n"
+                f"still HALTED by {control.actor} since {instant(control.changed_at)}: "
+                f"{in_one_line(control.reason)}\n"
                 f'if that is over: trading resume --reason "{reason}" --confirm {word}'
             ),
             as_json=as_json,
@@ -596,7 +599,9 @@ def launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCod
 
 
 def _answered_text(view: dict[str, Any]) -> str:
-    line = f"{view['symbol']} {view['session']}: {view['state']} by {view['actor']} ({view['reason']})"
+    line = in_one_line(
+        f"{view['symbol']} {view['session']}: {view['state']} by {view['actor']} ({view['reason']})"
+    )
     launched = view.get("launched")
     if launched is None and view["state"] == "pending_approval":
         again = f"trading approvals preview {view['symbol']}@{view['session']}"
@@ -687,19 +692,41 @@ def told_control(changed: ControlChanged, cancels: Cancels | None = None) -> str
     after = changed.after
     state = "HALTED" if after.kill_switch_on else "PAUSED" if after.paused else "trading goes on"
     by = f" by {after.actor}: {after.reason}" if after.actor else ""
-    unchanged = "" if changed.changed else " (nothing was stopped)"
-    lines = [f"{state}{by}{unchanged}"]
-    if after.is_degraded:
-        lines.append(
-            f"DEGRADED by {after.degraded_by}: {after.degraded_reason}: smaller, and approved by hand"
-        )
+    is_nothing = changed.action is RunControlAction.RESUME and not changed.changed
+    lines = [f"{state}{by}{' (nothing was stopped)' if is_nothing else ''}"]
+    if changed.action in {RunControlAction.DEGRADE, RunControlAction.RESTORE}:
+        lines = [_told_degrade(changed), *([lines[0]] if state != "trading goes on" else [])]
+    elif after.is_degraded:
+        lines.append(_degraded(after))
     if cancels is not None and cancels.how != "not_needed":
         problem = f"; {cancels.problem}" if cancels.problem else ""
         lines.append(f"{cancels.asked} open orders: cancel asked{problem}")
-    next_steps = ["trading status"] if state == "trading goes on" else ["trading resume --reason TEXT"]
+    next_steps = (
+        ["trading degrade --off --reason TEXT"]
+        if after.is_degraded and changed.action is RunControlAction.DEGRADE
+        else []
+    )
+    next_steps += ["trading status"] if state == "trading goes on" else ["trading resume --reason TEXT"]
     if after.kill_switch_on:
         next_steps += ["trading reconcile", "trading flatten --reason TEXT"]
-    return "\n".join([*lines, "next:", *(f"  {step}" for step in next_steps)])
+    return "\n".join([*map(in_one_line, lines), "next:", *(f"  {step}" for step in next_steps)])
+
+
+def _told_degrade(changed: ControlChanged) -> str:
+    """Return a degrade or its end, and whose word it took the place of."""
+    before, after = changed.before, changed.after
+    if changed.action is RunControlAction.RESTORE:
+        return f"no longer degraded, by {after.degraded_by}: {after.degraded_reason}: normal sizes again"
+    if changed.changed:
+        return _degraded(after)
+    return (
+        f"{_degraded(after)}; it was already, by {before.degraded_by} since {instant(before.degraded_at)}: "
+        f"{before.degraded_reason}, and now goes by your word"
+    )
+
+
+def _degraded(control: RunControl) -> str:
+    return f"DEGRADED by {control.degraded_by}: {control.degraded_reason}: smaller, and approved by hand"
 
 
 def actor_of(desk: Desk, as_name: str | None) -> str:

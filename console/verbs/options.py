@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from console.exit_codes import ExitCode
-from console.render import json_text
+from console.render import in_lines, in_one_line, json_text
 from trading.errors import BadInput
 
 READING = "Look"
@@ -47,19 +47,19 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask back. For scr
 
 def show(view: View, text: Callable[[View], str], *, as_json: bool, code: ExitCode = ExitCode.DONE) -> None:
     """Print a view for people or as one JSON object, and end the verb with its exit code."""
-    typer.echo(json_text(view) if as_json else text(view))
+    typer.echo(json_text(view) if as_json else in_lines(text(view)))
     if code is not ExitCode.DONE:
         raise typer.Exit(code)
 
 
 def tell(line: str) -> None:
     """Tell a person how things go, beside the answer: on stderr."""
-    typer.echo(line, err=True)
+    typer.echo(in_lines(line), err=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:
     """Ask back unless told not to; anything but a yes ends the verb with nothing changed."""
-    if yes or typer.confirm(question, default=False, err=True):
+    if yes or typer.confirm(in_one_line(question), default=False, err=True):
         return
     raise typer.Abort
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.orders import ABSENT
-from console.render import NONE, counted, instant, money, pairs, short, table
+from console.render import NONE, counted, in_one_line, instant, money, pairs, short, table
 from trading.approvals import NEEDS_TWO
 from trading.findings import findings_named
 from trading.guards import REASONS
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 def status(view: Status) -> str:
     """Return the morning check: the verdict first, then a block a book, then what comes next."""
-    lines = [f"{view.verdict}   [{view.mode.upper()}]"]
-    lines += [f"  ! {line}" for line in view.attention]
+    lines = [f"{in_one_line(view.verdict)}   [{view.mode.upper()}]"]
+    lines += [f"  ! {in_one_line(line)}" for line in view.attention]
     for row in view.books:
         lines += ["", _book_status(row)]
     lines.append("")
@@ -60,7 +60,11 @@ def why(views: Sequence[WhyNot]) -> str:
         stopped = f"stopped at {view.stopped_at}: " if view.stopped_at else ""
         rows = [(row.stage, row.count, row.says) for row in view.stages]
         stages = table(("stage", "through", "says"), rows) if rows else ""
-        blocks.append("\n".join(filter(None, [f"{head}: {stopped}{view.reason}", stages, _next(view.next)])))
+        blocks.append(
+            "\n".join(
+                filter(None, [f"{head}: {stopped}{in_one_line(view.reason)}", stages, _next(view.next)])
+            )
+        )
     return "\n\n".join(blocks)
 
 
@@ -79,9 +83,9 @@ def explain(view: Explained) -> str:
     row = view.intent
     head = f"{named(row)}: {row.state}"
     if view.stopped_by:
-        verdict = f"stopped by {', '.join(view.stopped_by)}: {row.reason}"
+        verdict = f"stopped by {', '.join(view.stopped_by)}: {in_one_line(row.reason)}"
     else:
-        verdict = f"when it was decided every guard passed; {row.reason or row.state}"
+        verdict = f"when it was decided every guard passed; {in_one_line(row.reason) or row.state}"
         if row.state is IntentState.REJECTED and row.reason in REASONS.values():
             verdict = f"when it was decided every guard passed; before its send it was refused: {row.reason}"
     largest = (
@@ -131,14 +135,16 @@ def trace(view: Trace) -> str:
         _part(
             "intent",
             f"{intent.side} {intent.quantity:,} at {money(intent.price_micros, intent.currency)} by "
-            f"{intent.strategy} {intent.strategy_version}\n{intent.rationale}\n"
+            f"{intent.strategy} {intent.strategy_version}\n{in_one_line(intent.rationale)}\n"
             f"id {row.intent_id}, key {intent.intent_key}, payload {short(row.payload_hash)}",
         ),
         _part("verdicts", _verdicts(view)),
         _part("advice", _advice(view)),
         _part(
             "decision",
-            f"{row.reason or row.state}, quantity {row.quantity:,}, by {view.answered_by or 'policy'}",
+            in_one_line(
+                f"{row.reason or row.state}, quantity {row.quantity:,}, by {view.answered_by or 'policy'}"
+            ),
         ),
         _part("orders", _sent(view)),
         _part("fills", _filled(view)),
@@ -185,7 +191,9 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
         blocks.append(
             "\n".join(
                 [
-                    f"{row.incident_id} {'OPEN' if row.is_open else 'answered'}: {row.kind}: {row.detail}",
+                    in_one_line(
+                        f"{row.incident_id} {'OPEN' if row.is_open else 'answered'}: {row.kind}: {row.detail}"
+                    ),
                     pairs(
                         {
                             "  at": instant(row.at),
@@ -230,9 +238,9 @@ def _brought(view: Brought) -> str:
             "  holdings": f"NOT COMPARED: {why_not}" if why_not else "compared",
         }
     )
-    found = [f"  ! {row.kind}: {row.detail}\n      → {row.remedy}" for row in view.findings]
+    found = [f"  ! {row.kind}: {in_one_line(row.detail)}\n      → {row.remedy}" for row in view.findings]
     halts = [
-        f"  halted: {halt.account} {halt.symbol}".rstrip() + f": {finding}"
+        f"  halted: {halt.account} {halt.symbol}".rstrip() + f": {in_one_line(finding)}"
         for halt in view.halts
         for finding in findings_named(halt.reason)
     ]
@@ -290,7 +298,7 @@ def _concerns(view: Concerns) -> str:
         for row in view.generations
     ]
     lines += [f"taken back by the broker: execution {one}" for one in view.taken_back]
-    return "\n".join(lines)
+    return "\n".join(in_one_line(line) for line in lines)
 
 
 def report(view: ReportFound) -> str:
@@ -526,11 +534,12 @@ def _book_status(row: BookStatus) -> str:
 
 
 def _holdings(view: Holdings) -> str:
-    head = (
-        f"{view.book}: after {view.session}"
-        if view.session
-        else f"{view.book}: nothing yet, the deposit is untouched"
-    )
+    if view.session:
+        head = f"{view.book}: after {view.session}"
+    elif view.unsettled:
+        head = f"{view.book}: the deposit, before the first settlement"
+    else:
+        head = f"{view.book}: nothing yet, the deposit is untouched"
     totals = pairs(
         {
             "cash": money(view.cash_micros, view.currency),
@@ -555,9 +564,26 @@ def _holdings(view: Holdings) -> str:
         ],
     )
     last = held if view.positions else "no positions"
+    if view.unsettled:
+        return f"{head}\n{totals}\n{last}\n{_unsettled(view)}"
     if view.session is None:
         last = _next((f"trading run-once --book {view.book}",))
     return f"{head}\n{totals}\n{last}"
+
+
+def _unsettled(view: Holdings) -> str:
+    """Return what the open session has traded so far, which is in neither cash nor positions yet."""
+    settle = f"trading run-once --book {view.book} --session {view.unsettled} --phase settle"
+    said = (
+        f"{view.unsettled} is NOT SETTLED: what it trades is not in the above, holdings follow at settlement"
+    )
+    if not view.filled:
+        return f"{said}; nothing was filled in it so far"
+    listed = table(
+        ("side", "quantity", "symbol", "at"),
+        [(row.side, row.quantity, row.symbol, money(row.average_price_micros)) for row in view.filled],
+    )
+    return f"{said}\nfilled in it so far:\n{listed}\n{_next((settle,))}"
 
 
 def _orders(view: SessionOrders) -> str:
@@ -644,7 +670,7 @@ def _candidate(view: Trace) -> str:
     parts = ("trend", "strength", "activity", "calm", "penalty")
     components = " ".join(f"{name} {row[name]:+.3f}" for name in parts)
     score = f"rank {row['rank']}, score {row['score']:.3f} = {components}"
-    return f"{score}; risk {row['risk_score']:.3f}, {row['reason']}"
+    return in_one_line(f"{score}; risk {row['risk_score']:.3f}, {row['reason']}")
 
 
 def _verdicts(view: Trace) -> str:
@@ -656,7 +682,7 @@ def _verdicts(view: Trace) -> str:
 def _advice(view: Trace) -> str:
     row = view.advice
     return (
-        f"{row['verdict']} × {row['factor_bps']} bps by {row['source']}: {row['rationale']}"
+        in_one_line(f"{row['verdict']} × {row['factor_bps']} bps by {row['source']}: {row['rationale']}")
         if row
         else "none"
     )

@@ -18,6 +18,7 @@ from console.book_outlines import require_book
 from console.doing import AnsweredAndStarted, AskedAndStarted, By, Flatten, Retried
 from console.freshness import freshness_of
 from console.lookup import find_intent
+from console.render import NOT_SHOWN
 from console.web.answering import needs_approver
 from console.web.described import CHANGE_PROBLEMS
 from console.web.idempotency import ChangeRoute
@@ -48,7 +49,13 @@ KeyHeader = Annotated[
 ]
 Reason = Annotated[
     str,
-    Field(min_length=1, max_length=REASON_LENGTH_MAX, description="Why; kept in the journal with your name."),
+    Field(
+        min_length=1,
+        max_length=REASON_LENGTH_MAX,
+        description="Why, in one line; kept in the journal with your name.",
+        # Told here, held to by the one action behind all surfaces.
+        json_schema_extra={"pattern": f"^[^{NOT_SHOWN}]*$"},
+    ),
 ]
 Version = Annotated[int, Field(ge=1, le=VERSION_MAX, description="The version that you saw.")]
 

@@ -1,6 +1,7 @@
 """What a route needs: a role, of a browser's change its page's token, and no parameter that it does not know.
 
-A route that says no role never starts. Who asks was settled by the gate (gate.py). Pages put `csrf_token(request)` into their forms.
+A route that says no role never starts. Who asks was settled by the gate (gate.py). Pages put
+`csrf_token(request)` into their forms.
 """
 
 from __future__ import annotations

@@ -187,6 +187,7 @@ def run_control_of(row: Row | None, modes: Iterable[Row]) -> RunControl:
                 is_degraded=mode["value"] == ON,
                 degraded_by=mode["actor"],
                 degraded_reason=mode["reason"],
+                degraded_at=instant_from_text(mode["changed_at"]),
             )
         elif mode["value"]:
             control = replace(control, approval_mode=ApprovalMode(mode["value"]))

@@ -2012,7 +2012,9 @@ class SqlJournal:
         before = run_control_in_force(conn)
         after = controlled(before, action, actor=actor, reason=reason, now=now)
         if isinstance(after, Refusal):
-            raise GateClosed(f"{action}: {after.code}: {after.message} (by {before.actor}: {before.reason})")
+            is_stopped = before.kill_switch_on or before.paused
+            by = f" (by {before.actor}: {before.reason})" if is_stopped else ""
+            raise GateClosed(f"{action}: {after.code}: {after.message}{by}")
         if action in {RunControlAction.DEGRADE, RunControlAction.RESTORE}:
             self._put_mode(
                 conn,

@@ -10,6 +10,7 @@ from datetime import date
 import pytest
 
 from console.reconciling import Brought
+from console.render import in_one_line, is_shown
 from console.verbs import ordering, texts
 from tests.console.states import (
     CLOSE,
@@ -25,7 +26,7 @@ from tests.console.states import (
     prepared,
 )
 from tests.console.test_command_line import empty_journal, journal, launched, speak, state
-from trading.journal import CancelKind
+from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.testing import example_decision, example_intent
@@ -117,6 +118,139 @@ def test_a_cancel_that_the_broker_did_not_take_yet_asks_for_attention(speak, jou
 
     assert (spoken.code, "asked for, NOT cancelled yet" in spoken.out) == (3, True)
     assert journal.order_of(row.intent_id).cancel_kind is CancelKind.CANCEL
+
+
+# ------------------------------------------------------------------------------------- held, or only filled
+
+
+def test_a_book_that_traded_and_is_not_settled_is_not_told_as_untouched(speak, journal):
+    a_filled_intent(journal)
+
+    spoken = speak("positions", "--book", "us_five")
+    (book,) = speak("positions", "--book", "us_five", "--json").json["books"]
+
+    assert "untouched" not in spoken.out
+    assert "2013-02-28 is NOT SETTLED" in spoken.out
+    assert "holdings follow at settlement" in spoken.out
+    assert ["BUY", "10", "AAPL", "101.00"] in [line.split() for line in spoken.out.splitlines()]
+    assert "run-once --book us_five --session 2013-02-28 --phase settle" in spoken.out
+    assert book["unsettled"] == "2013-02-28"
+    assert book["filled"] == [{"side": "BUY", "symbol": "AAPL", "quantity": 10, "average_price": "101"}]
+
+
+def test_a_session_that_filled_nothing_yet_is_told_as_open_and_a_settled_one_as_held(speak, journal):
+    a_blocked_intent(journal)
+    open_ = speak("positions", "--book", "us_five").out
+    journal.settle(**OF, closing=OPENED, carried_by="ben: odd", now=CLOSE)
+    settled = speak("positions", "--book", "us_five").out
+
+    assert "2013-02-28 is NOT SETTLED" in open_
+    assert "nothing was filled in it so far" in open_
+    assert settled.startswith("us_five: after 2013-02-28\n")
+    assert "NOT SETTLED" not in settled
+
+
+# ------------------------------------------------------------------------------------- degraded
+
+
+def test_a_degraded_desk_is_never_all_well(speak, journal):
+    speak("degrade", "--reason", "the model is down")
+    alone = speak("status")
+    a_pending_intent(journal)
+    beside, with_json = speak("status"), speak("status", "--json").json
+
+    said = "DEGRADED by anna since 20"
+    assert (alone.code, beside.code) == (3, 3)
+    assert alone.out.startswith(f"ATTENTION: {said}")
+    assert alone.out.splitlines()[0].count("DEGRADED") == 1
+    assert said in beside.out.splitlines()[0]
+    assert ": the model is down" in beside.out.splitlines()[0]
+    assert "trading degrade --off --reason TEXT" in beside.out
+    assert with_json["control"]["degraded_at"].endswith("Z")
+
+
+def test_a_second_degrade_says_whose_word_it_takes_the_place_of(speak, journal):
+    first = speak("degrade", "--reason", "the model is down")
+    second = speak("degrade", "--reason", "thin market", "--as", "ben")
+
+    assert first.out.startswith("DEGRADED by anna: the model is down")
+    assert second.out.startswith("DEGRADED by ben: thin market")
+    assert "it was already, by anna since 20" in second.out
+    assert "nothing was stopped" not in first.out + second.out
+
+
+@pytest.mark.parametrize("stop", [None, "pause"])
+def test_what_is_not_degraded_is_not_restored_and_says_so(speak, journal, stop):
+    if stop:
+        speak(stop, "--reason", "odd")
+    never = speak("degrade", "--off", "--reason", "it is back")
+    speak("degrade", "--reason", "the model is down")
+    ended = speak("degrade", "--off", "--reason", "it is back")
+    twice = speak("degrade", "--off", "--reason", "it is back")
+
+    assert (never.code, ended.code, twice.code) == (4, 0, 4)
+    assert "trading is not degraded: nothing was changed" in never.err
+    assert ended.out.startswith("no longer degraded, by anna: it is back")
+    assert "trading is not degraded, anna ended it at 20" in twice.err
+    assert "(by : )" not in never.err + twice.err
+
+
+# ------------------------------------------------------------------------------------- one line is one line
+
+FORGING = ["fine\n  9  forged  ann", "fine\tben", "fine\r9", "a\x1b[2Jb", "a\u202eb", "a\u2066b", "a\u2028b"]
+
+
+@pytest.mark.parametrize("reason", FORGING)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("approvals", "approve", "AAPL@2013-02-28", "--yes"),
+        ("approvals", "reject", "AAPL@2013-02-28", "--yes"),
+        ("pause",),
+        ("degrade",),
+    ],
+    ids=" ".join,
+)
+def test_a_reason_that_is_not_one_plain_line_is_refused_and_nothing_is_kept(
+    speak, journal, launched, words, reason
+):
+    row = a_pending_intent(journal)
+
+    spoken = speak(*words, "--reason", reason)
+
+    assert spoken.code == 2
+    assert "write one line, without breaks, tabs and other characters" in spoken.err
+    assert spoken.err.count("\n") == 1
+    assert journal.intent(row.intent_id).state is IntentState.PENDING_APPROVAL
+    assert not journal.run_control().paused
+    assert not journal.run_control().is_degraded
+
+
+@pytest.mark.parametrize("reason", FORGING)
+def test_a_halt_is_never_refused_for_how_its_reason_is_written(speak, journal, reason):
+    spoken = speak("halt", "--reason", reason)
+
+    assert spoken.code == 0
+    assert journal.run_control().kill_switch_on
+    assert journal.run_control().reason == in_one_line(reason)
+    assert is_shown(spoken.out.replace("\n", ""))
+
+
+@pytest.mark.parametrize("reason", FORGING)
+def test_what_was_stored_before_forges_no_line_of_any_view(speak, journal, reason):
+    row = a_pending_intent(journal)
+    seen = {"version": row.version, "payload_hash": row.payload_hash, "nonce": "n"}
+    journal.reject(row.intent_id, **seen, actor="ben", reason=reason, now=OPEN)
+    journal.set_run_control(RunControlAction.PAUSE, actor="ben", reason=reason, now=OPEN)
+
+    for words in (["trace", row.intent_id], ["status"], ["explain", row.intent_id], ["why"], ["orders"]):
+        told = speak(*words)
+
+        assert is_shown(told.out.replace("\n", "")), words
+        assert not [line for line in told.out.splitlines() if line.lstrip().startswith("9  forged")], words
+        assert is_shown(speak(*words, "--json").out.replace("\n", "")), words
+    assert in_one_line(reason) in speak("trace", row.intent_id).out
+    assert speak("trace", row.intent_id, "--json").json["events"][-1]["reason"] == reason
 
 
 # ------------------------------------------------------------------------------------- settled already

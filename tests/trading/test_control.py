@@ -108,7 +108,7 @@ STOPPED = RunControl(
     degraded_reason="thin",
 )
 STOPPING = {"actor": "ann", "reason": "why", "changed_at": NOW}
-LOWERING = {"degraded_by": "ann", "degraded_reason": "why"}
+LOWERING = {"degraded_by": "ann", "degraded_reason": "why", "degraded_at": NOW}
 
 
 @pytest.mark.parametrize(

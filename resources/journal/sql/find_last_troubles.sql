@@ -17,6 +17,9 @@ where seq in (
     from (select seq from events where kind = 'run_control' order by seq desc limit :last) as run_controls
     union all
     select seq
+    from (select seq from events where kind = 'mode_set' order by seq desc limit :last) as modes_set
+    union all
+    select seq
     from (select seq from events where kind = 'halted' order by seq desc limit :last) as halteds
     union all
     select seq

@@ -10,9 +10,11 @@ from urllib.parse import urlencode
 import pytest
 
 from console.web.identities import Role
+from resources.journal.store import SqlJournal
 from tests.console.pages.populated import populate
-from tests.console.states import SESSION
+from tests.console.states import NOW, SESSION
 from tests.console.web.serving import Console, console_on
+from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 
 
@@ -106,6 +108,7 @@ SHOWN = [
         ["They are what was decided on", "rank 3", "exe-123456", "b-77", "3 of 3 passed"],
     ),
     ("/positions", ["GOOG", "990,000.00 USD", "10,200.00 USD", "+200.00 USD"]),
+    ("/positions", ["2013-02-28 is not settled.", "follow at settlement", "BUY MSFT 10 101.00 USD"]),
     ("/incidents", ["■ GOOG of account SIM-FIVE", "the broker holds 7 shares more", "statement, then lift"]),
     ("/incidents", ["run control resume", "ben", "prices look odd", "Pause trading", "drawdown 11 %"]),
     ("/settings", ["order_notional_max", "a fat finger stops here", "TRADING_WEBHOOK_URL", "****"]),
@@ -283,6 +286,17 @@ def test_a_halt_shows_on_every_page_and_ends_by_the_word_of_that_very_halt(chang
     assert of_the_first.status == 409
     assert ended.status == 303
     assert "▶ running" in changing.page("/")
+
+
+def test_a_degrade_shows_in_the_verdict_and_in_the_timeline(changing):
+    with SqlJournal(changing.console.desk.settings.journal_url) as journal:
+        journal.set_run_control(RunControlAction.DEGRADE, actor="ben", reason="thin", now=NOW)
+
+    overview, incidents = words_of(changing.page("/")), words_of(changing.page("/incidents"))
+
+    assert "DEGRADED by ben since 2013-02-28 14:00:00 UTC: thin" in overview
+    assert "Degraded by ben since 2013-02-28 14:00:00 UTC: thin" in overview
+    assert "mode set: degrade on ben thin" in incidents
 
 
 def test_a_pause_shows_and_ends(changing):
