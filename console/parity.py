@@ -32,11 +32,17 @@ def parity_of(desk: Desk, *, book: str | None, session: date | None) -> tuple[Pa
     """
     profiled = Profiled(desk.settings)
     found = tuple(
-        _book_parity(desk, profiled, outline.name, session=session) for outline in desk.chosen(book)
+        _book_parity(desk, profiled, outline.name, first=session, last=session)
+        for outline in desk.chosen(book)
     )
     if session is not None and not any(one.sessions for one in found):
         raise BadInput(f"{session}: nothing was decided in it; `trading status` names the sessions there are")
     return found
+
+
+def parity_in(desk: Desk, *, book: str, first: date | None, last: date | None) -> Parity:
+    """Return how the sessions of a book that were decided within a range compare; `None` leaves it open."""
+    return _book_parity(desk, Profiled(desk.settings), book, first=first, last=last)
 
 
 def diff_live(profiled: Profiled, records: LakeSessionRecords, *, book: str, session: date) -> Relived:
@@ -51,10 +57,15 @@ def diff_live(profiled: Profiled, records: LakeSessionRecords, *, book: str, ses
     )
 
 
-def _book_parity(desk: Desk, profiled: Profiled, book: str, *, session: date | None) -> Parity:
+def _book_parity(
+    desk: Desk, profiled: Profiled, book: str, *, first: date | None, last: date | None
+) -> Parity:
     records = LakeSessionRecords(lake=profiled.lake, journal=desk.journal, book=book, lane=desk.lane)
-    decided = records.decided_sessions()
-    asked = decided if session is None else [session] if session in decided else []
+    asked = [
+        session
+        for session in records.decided_sessions()
+        if (first is None or first <= session) and (last is None or session <= last)
+    ]
     compared = [diff_live(profiled, records, book=book, session=one) for one in asked]
     return Parity(
         book=book, sessions=len(compared), differing=tuple(one for one in compared if not one.is_same)

@@ -18,6 +18,7 @@ from console.exit_codes import ExitCode
 from console.render import money, pairs, table
 from console.verbs.options import READING, RUNNING, BookOption, JsonOption, OneBookOption, show, tell
 from console.verbs.teaching import help_of
+from console.verbs.verifying import compared
 from trading.errors import BadInput
 from trading.values import micros_from_text
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 BARS = "▁▂▃▄▅▆▇█"
 RANGE_RULE = "write FIRST..LAST, each as YYYY, YYYY-MM or YYYY-MM-DD, e.g. 2003-01..2012-12"
+
+LIVE = "live"
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of a replay.")]
 
@@ -89,6 +92,12 @@ def replay(
     light: Annotated[
         bool, typer.Option("--light", help="Keep sessions and fills only: for trying many, not for evidence.")
     ] = False,
+    diff: Annotated[
+        str,
+        typer.Option(
+            "--diff", metavar="live", help="Also decide each live session of the range again, and compare."
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Replay a range of sessions by the live rules, and keep all that they decided. It sends nothing.
@@ -98,9 +107,12 @@ def replay(
 
     trading replay 2012-01..2012-06 --book us_five
     trading replay 2012 --book us_five --strategy momentum:lookback=60,skip=5 --name quicker
+    trading replay 2013-02..2013-03 --book us_five --diff live
     Exit codes: 0 done, 1 the run or a check failed, 2 the range, the book or the name is wrong,
-    130 interrupted.
+    3 a live session is not the same decided again, 130 interrupted.
     """
+    if diff not in {"", LIVE}:
+        raise BadInput(f"--diff {diff!r}: only {LIVE} can be compared with")
     began = perf_counter()
     desk = open_desk()
     outline = desk.one(book)
@@ -133,7 +145,16 @@ def replay(
     seconds = {**run.seconds, "dagster": whole - sum(run.seconds.values()), "whole": whole}
     told = {name: round(value, 3) for name, value in seconds.items()}
     view = {"replay": found, "run_id": run.run_id, "seconds": told}
-    show(view, lambda _: f"{_replay_text(found)}\n{_seconds_text(told)}", as_json=as_json, code=_code(found))
+    text, code = f"{_replay_text(found)}\n{_seconds_text(told)}", _code(found)
+    if diff:
+        from console.parity import parity_in
+
+        live = parity_in(desk, book=outline.name, first=first, last=last)
+        view["live"] = live
+        text += f"\ndecided live, and again: {compared([live])}"
+        if code is ExitCode.DONE and live.differing:
+            code = ExitCode.ATTENTION
+    show(view, lambda _: text, as_json=as_json, code=code)
 
 
 def replays(context: typer.Context, *, book: BookOption = None, as_json: JsonOption = False) -> None:

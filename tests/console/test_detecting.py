@@ -92,3 +92,10 @@ def test_parity_of_a_desk_without_decisions_has_nothing_to_compare(speak, tmp_pa
     code, _, err = speak("parity", "--session", "2013-02-28")
     assert code == 2
     assert "2013-02-28: nothing was decided in it" in err
+
+
+def test_a_replay_is_compared_with_what_was_decided_live_and_with_nothing_else(speak):
+    code, _, err = speak("replay", "2013-02", "--book", "us_five", "--diff", "paper")
+
+    assert code == 2
+    assert "--diff 'paper': only live can be compared with" in err

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from console.desk import open_desk
+from console.parity import parity_in
 from tests.graph.desk import CALENDAR, FIRST, LANE, SESSIONS, WIDE_SESSIONS, failure_of
 from trading.candidates import Candidate
 from trading.decisions import DecisionRow
@@ -92,6 +94,15 @@ def test_sessions_one_after_the_other_replay_the_same_with_what_the_book_was_wor
     assert failure_of(run) == ("", "")
     assert check_of(run).passed
     assert len(recorded_of(desk, SESSIONS[1]).equities) == 1
+
+
+def test_the_command_line_compares_the_decided_sessions_of_a_range(whole_session, monkeypatch):
+    desk, _ = whole_session
+    monkeypatch.setenv("TRADING_STATE_DIR", str(desk.settings.state_dir))
+
+    for first, last, sessions in ((None, None, 1), (FIRST, FIRST, 1), (SESSIONS[1], None, 0)):
+        found = parity_in(open_desk(), book=desk.book, first=first, last=last)
+        assert (found.sessions, found.differing) == (sessions, ())
 
 
 def first_of(rows, wanted):
