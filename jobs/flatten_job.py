@@ -17,15 +17,14 @@ from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import GateClosed
-from trading.executions import Desk, ExecutorLock, execute_session
+from trading.executions import ExecutorLock
 from trading.journal import Journal
 from trading.positions import BookHistory
 from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
-from trading.session import morning_of
 from trading.values import Slot
 from trading_assets.executor import opened_day, shown_finding, told_of_run
 from trading_assets.stage import BookGraph, opening_in_journal, table_of
-from trading_assets.stages.executions import SEND_WITHIN, second_look
+from trading_assets.stages.executions import Senders, send_approved
 
 
 def flatten_job(graph: BookGraph) -> Any:
@@ -67,40 +66,25 @@ def flatten_job(graph: BookGraph) -> Any:
             accepted=accepted_quotes[graph.name],
             history=book_history[graph.name],
         )
-        outcomes = execute_session(
-            Desk(
+        outcomes = send_approved(
+            graph,
+            session,
+            Senders(
                 journal=journal,
                 broker=brokers[graph.name],
                 lock=executor_locks[graph.name],
                 audit=audit_log,
                 clock=clock,
-                account=graph.config.account,
-                lane=graph.lane,
-                holder=f"run {context.run.run_id[:8]}",
-                cooldown=graph.config.rules.cooldown,
-            ),
-            book=graph.name,
-            session=session,
-            since=graph.watched_since(session),
-            book_at_open=at_open,
-            book_until=graph.next_open(session),
-            review=second_look(
-                graph,
-                session,
-                clock,
-                at_open=at_open,
-                morning=morning_of(
-                    windows[graph.name].window_before(session, graph.config.rules.window_sessions),
-                    at_open=at_open,
-                    rules=graph.config.rules,
-                    equities=[equity for _, equity in book_history[graph.name].equities_before(session)],
-                ),
-                verdicts=(),
-                decisions=[row.intent for row in journal.intents(**graph.where(session))],
+                windows=windows[graph.name],
                 live=live_quotes[graph.name],
+                history=book_history[graph.name],
                 execution_enabled=execution_enabled,
+                holder=f"run {context.run.run_id[:8]}",
             ),
-            send_by=min(clock() + SEND_WITHIN, graph.calendar.closes_at(session)),
+            at_open=at_open,
+            decisions=[row.intent for row in journal.intents(**graph.where(session))],
+            verdicts=(),
+            began_at=clock(),
             slots=frozenset({Slot.FLATTEN}),
         )
         audit_log.project()

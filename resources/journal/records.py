@@ -65,6 +65,10 @@ TEXTS_KEPT_MAX = 1024
 """How many payloads stay read: an intent's is asked for at each of its steps, and its text never changes."""
 
 
+BOOKS_KEPT_MAX = 256
+"""How many books stay read: a settled session's never changes, and a page shows a quarter of them."""
+
+
 def intent_of(row: Row) -> JournalIntent:
     """Return the record of one row of `intents`."""
     return JournalIntent(
@@ -164,6 +168,7 @@ def session_record_of(row: Row) -> SessionRecord:
     )
 
 
+@lru_cache(BOOKS_KEPT_MAX)
 def book_of(text: str) -> Book:
     """Return the book of its stored JSON text."""
     return book_from_payload(json.loads(text))

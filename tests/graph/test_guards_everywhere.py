@@ -58,6 +58,8 @@ def test_no_guard_is_written_twice():
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef) and path.name != "guards.py"
         if node.name in {"max_notional", "buying_power", "symbol_cap", "price_collar", "value_at_risk"}
+        # What the past returns of a book had at risk is a measure, and stops nothing.
+        if (path.name, node.name) != ("performance.py", "value_at_risk")
     ]
 
     assert written == []

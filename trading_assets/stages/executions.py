@@ -5,7 +5,8 @@ again and sends nothing. No retry policy, in none of Dagster's three places: mon
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -25,8 +26,9 @@ from trading.order_tables import execution_rows
 from trading.orders import ExecutionRow
 from trading.positions import Book, BookHistory, book_from_rows
 from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
+from trading.reconciliation import Outcomes
 from trading.session import Morning, morning_of, review_at_send
-from trading.values import amount_from_micros
+from trading.values import Slot, amount_from_micros
 from trading.verdicts import Exceptions, OpenOrders, Switches, answered_by_person, asked_of_person
 from trading_assets.batch import batch_gates
 from trading_assets.evaluations import evaluated_gates
@@ -111,41 +113,25 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     accepted=accepted_quotes[graph.name],
                     history=book_history[graph.name],
                 )
-                morning = morning_of(
-                    windows[graph.name].window_before(session, graph.config.rules.window_sessions),
-                    at_open=at_open,
-                    rules=graph.config.rules,
-                    equities=[equity for _, equity in book_history[graph.name].equities_before(session)],
-                )
-                outcomes = execute_session(
-                    Desk(
+                outcomes = send_approved(
+                    graph,
+                    session,
+                    Senders(
                         journal=journal,
                         broker=brokers[graph.name],
                         lock=executor_locks[graph.name],
                         audit=audit_log,
                         clock=clock,
-                        account=graph.config.account,
-                        lane=graph.lane,
-                        holder=f"run {context.run.run_id[:8]}",
-                        cooldown=graph.config.rules.cooldown,
-                    ),
-                    book=graph.name,
-                    session=session,
-                    since=graph.watched_since(session),
-                    book_at_open=at_open,
-                    book_until=graph.next_open(session),
-                    review=second_look(
-                        graph,
-                        session,
-                        clock,
-                        at_open=at_open,
-                        morning=morning,
-                        decisions=decisions,
-                        verdicts=verdicts,
+                        windows=windows[graph.name],
                         live=live_quotes[graph.name],
+                        history=book_history[graph.name],
                         execution_enabled=execution_enabled,
+                        holder=f"run {context.run.run_id[:8]}",
                     ),
-                    send_by=min(now + SEND_WITHIN, graph.calendar.closes_at(session)),
+                    at_open=at_open,
+                    decisions=decisions,
+                    verdicts=verdicts,
+                    began_at=now,
                 )
                 did = told_of_run(outcomes)
                 found = [shown_finding(finding) for finding in outcomes.findings]
@@ -203,6 +189,76 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         )
 
     return [executions, every_outcome_is_known]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Senders:
+    """Hold what sending for one book works with; `holder` is the run that the journal names."""
+
+    journal: Journal
+    broker: Broker
+    lock: ExecutorLock
+    audit: AuditLog
+    clock: Callable[[], datetime]
+    windows: WindowReader
+    live: LiveQuotes
+    history: BookHistory
+    execution_enabled: bool
+    holder: str
+
+
+def send_approved(
+    graph: BookGraph,
+    session: date,
+    senders: Senders,
+    *,
+    at_open: Book,
+    decisions: Any,
+    verdicts: Any,
+    began_at: datetime,
+    slots: Collection[Slot] = frozenset(Slot),
+) -> Outcomes:
+    """Send what is approved of a session, of these slots, each once and after the guards' second look.
+
+    Raises `ExecutorBusy` while another process executes for the account.
+    """
+    morning = morning_of(
+        senders.windows.window_before(session, graph.config.rules.window_sessions),
+        at_open=at_open,
+        rules=graph.config.rules,
+        equities=[equity for _, equity in senders.history.equities_before(session)],
+    )
+    return execute_session(
+        Desk(
+            journal=senders.journal,
+            broker=senders.broker,
+            lock=senders.lock,
+            audit=senders.audit,
+            clock=senders.clock,
+            account=graph.config.account,
+            lane=graph.lane,
+            holder=senders.holder,
+            cooldown=graph.config.rules.cooldown,
+        ),
+        book=graph.name,
+        session=session,
+        since=graph.watched_since(session),
+        book_at_open=at_open,
+        book_until=graph.next_open(session),
+        review=second_look(
+            graph,
+            session,
+            senders.clock,
+            at_open=at_open,
+            morning=morning,
+            decisions=decisions,
+            verdicts=verdicts,
+            live=senders.live,
+            execution_enabled=senders.execution_enabled,
+        ),
+        send_by=min(began_at + SEND_WITHIN, graph.calendar.closes_at(session)),
+        slots=slots,
+    )
 
 
 def second_look(
