@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from resources.compiled_rules import compiled_rules
 from resources.replay_engine import ReplayEngine, Strategy, bars_of, opening_of, world_of
@@ -16,7 +20,7 @@ from trading.limits import Change
 from trading.quotes import Panel
 from trading.simulation import FillModel
 from trading.testing import example_limits
-from trading.values import Symbol
+from trading.values import Symbol, digest
 
 SESSIONS = tuple(date(2011, 1, 3) + timedelta(days=row) for row in range(420))
 SYMBOLS = tuple(Symbol(f"S{number}") for number in range(8))
@@ -104,6 +108,25 @@ def same(one, other):
     )
 
 
+def digest_of(run):
+    tables = ("sessions", "intents", "refusals", "fills", "positions")
+    return digest([[column.tolist() for column in getattr(run, table)] for table in tables])
+
+
+ELSEWHERE = """
+import importlib.util
+import sys
+from pathlib import Path
+
+spec = importlib.util.spec_from_file_location("here", sys.argv[1])
+here = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(here)
+engine = here.ReplayEngine(folder=Path(sys.argv[2]))
+print(here.digest_of(engine.run(here.drawn_world(), here.drawn_strategy())))
+"""
+
+
+@pytest.mark.timeout(1200)  # half a minute of compiling, on a machine that others may use as well
 def test_a_compiled_replay_equals_a_plain_one_to_the_unit(tmp_path):
     plain = ReplayEngine(folder=tmp_path, is_compiled=False)
     compiled = ReplayEngine(folder=tmp_path)
@@ -116,7 +139,20 @@ def test_a_compiled_replay_equals_a_plain_one_to_the_unit(tmp_path):
     assert len(light.fills.session) == len(told.fills.session) > 150
     reasons = {REASONS[code] for code in told.refusals.code}
     assert {"var_limit", "shorts_not_allowed", "volume_share_exceeded", "quote_stale"} <= reasons
-    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".nbc", ".nbi", ".py"}
+    kept = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path.suffix for path in kept} == {".nbc", ".nbi", ".py"}
+
+    # Another process, with other hashes and another clock, reads the machine code and comes to the same.
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, __file__, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env={"PYTHONPATH": ".", "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert elsewhere.stdout.strip() == digest_of(told)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == kept
 
 
 def test_an_edited_guard_or_strategy_asks_for_other_machine_code(tmp_path, monkeypatch):
