@@ -318,6 +318,7 @@ TABLE = [
     ("exposure_sound", SELL, {"reserved_micros": -1, "quantity": 18}, ("negative_exposure", -1, 0, 17)),
     ("exposure_sound", COVER, {"open_buy_quantity": -1, "quantity": 1}, ("negative_exposure", -1, 0, 0)),
     ("exposure_sound", BUY, {"reserved_micros": -1, "sign": 0}, ("negative_exposure", -1, 0, 0)),
+    ("exposure_sound", COVER, {"open_buy_quantity": -1, "sign": 0}, (OK, -1, 0, 20)),  # no order, told so
     # What is on sale by fewer than no shares makes no more sellable than is held.
     ("shorts", SELL, {"open_sell_quantity": -5, "quantity": 20}, (OK, 20, 20, 20)),
     ("shorts", SELL, {"open_sell_quantity": -5, "quantity": 21}, ("shorts_not_allowed", 21, 20, 20)),
