@@ -24,7 +24,7 @@ from trading.errors import (
 from trading.executions import ask_cancel, conclude_parked
 from trading.intents import hashed
 from trading.journal import CancelKind, Cooldown, Halt, Journal, JournalIntent, RunControl, RunControlAction
-from trading.lifecycle import IntentState, Stage
+from trading.lifecycle import IntentState, Stage, Step
 from trading.protocol import absence_refusal, cancel_refusal
 from trading.values import IntentId, digest
 
@@ -140,9 +140,9 @@ def answer_intent(
         intent = journal.intent(intent_id)
         if intent.state is IntentState.PENDING_APPROVAL:
             raise
-        raise ApprovalRefused(
-            f"{intent_id} {intent.intent.symbol}: is {intent.state} since {instant(intent.changed_at)}, "
-            "not pending approval; see `trading approvals list`"
+        raise type(error)(
+            f"{intent_id} {intent.intent.symbol}: {_answered_before(journal, intent)}; is {intent.state} "
+            f"since {instant(intent.changed_at)}, nothing was changed; see `trading approvals list`"
         ) from error
     return Answered(
         intent_id=intent_id,
@@ -156,6 +156,15 @@ def answer_intent(
         version=after.version,
         payload_hash=after.payload_hash,
     )
+
+
+def _answered_before(journal: Journal, intent: JournalIntent) -> str:
+    """Return who answered an intent, as what and when; that nobody did where it ended otherwise."""
+    answers = {Step.APPROVED, Step.REJECTED}
+    given = [event for event in journal.events_of(intent.intent_id) if event.kind in answers and event.actor]
+    if not given:
+        return "not pending approval"
+    return f"answered by {given[-1].actor} as {given[-1].kind} at {instant(given[-1].at)}"
 
 
 def nonce_of(intent_id: IntentId, seen: Shown) -> str:
@@ -248,9 +257,15 @@ def retry(
 ) -> None:
     """Keep that a person has a session's execution tried again; the caller starts it.
 
-    Raises `GateClosed` while trading is halted or paused, or an account cools down.
+    Raises `Refused` for a session that was never run, `GateClosed` while trading is halted or paused, or an
+    account cools down.
     """
     require_actor(actor, reason)
+    if journal.session_record(book=book, lane=lane, session=session) is None:
+        raise Refused(
+            f"retry {book} {session}: this session was never run, so nothing of it can be tried again; "
+            f"`trading run-once --book {book} --session {session}` runs it"
+        )
     journal.record_retry(book=book, lane=lane, session=session, actor=actor, reason=reason, now=now)
 
 

@@ -57,13 +57,17 @@ Progress = Callable[[str], None]
 
 
 class RunResult(NamedTuple):
-    """Hold how one run went; `stage` and `message` name the first failed step and why, empty on success."""
+    """Hold how one run went; `stage` and `message` name the first failed step and why, empty on success.
+
+    `refused` says that a gate before a stage was closed, and so nothing of it was begun.
+    """
 
     session: date
     run_id: str
     success: bool
     stage: str
     message: str
+    refused: bool = False
 
 
 class Launched(NamedTuple):
@@ -129,7 +133,8 @@ class Launcher:
         job = self.definitions.resolve_job_def(job_name(book, what))
         result = self._execute(job, partition_key=session.isoformat(), tags={BOOK_TAG: book, **(tags or {})})
         stage, message = _first_failure(result)
-        return RunResult(session, result.run_id, result.success, stage, message)
+        is_refused = not result.success and bool(_closed_checks(result))
+        return RunResult(session, result.run_id, result.success, stage, message, is_refused)
 
     def import_window(self, book: str, session: date, progress: Progress) -> int:
         """Import what a decision for a session reads and is missing; return how many sessions."""

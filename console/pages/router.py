@@ -66,7 +66,8 @@ def pages_router() -> APIRouter:
 
 def error_page(_: Request, problem: Problem) -> Response:
     """Return a page that says what went wrong; what was typed is shown as text, as everywhere."""
-    content = page("problem.html", {"title": problem.title, "detail": problem.detail})
+    errors = dict(problem.extra).get("errors", ())
+    content = page("problem.html", {"title": problem.title, "detail": problem.detail, "errors": errors})
     return HTMLResponse(content, status_code=problem.status, headers=dict(problem.headers))
 
 

@@ -309,7 +309,8 @@ def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption 
     desk = open_desk()
     actor = actor_of(desk, as_name)
     halted = change_control(desk, "halt", actor, reason)
-    cancels = cancel_apart(desk, actor=actor, reason=reason, is_waiting=True)
+    tell(in_one_line(f"HALTED by {actor}: {halted.after.reason}; having what is open cancelled"))
+    cancels = cancel_apart(desk, actor=actor, reason=halted.after.reason, is_waiting=True)
     show(
         {**plain(halted), "cancels": plain(cancels)},
         lambda _: told_control(halted, cancels),
@@ -700,7 +701,7 @@ def told_control(changed: ControlChanged, cancels: Cancels | None = None) -> str
         lines.append(_degraded(after))
     if cancels is not None and cancels.how != "not_needed":
         problem = f"; {cancels.problem}" if cancels.problem else ""
-        lines.append(f"{cancels.asked} open orders: cancel asked{problem}")
+        lines.append(f"{counted(cancels.asked, 'open order')}: cancel asked{problem}")
     next_steps = (
         ["trading degrade --off --reason TEXT"]
         if after.is_degraded and changed.action is RunControlAction.DEGRADE
@@ -708,7 +709,7 @@ def told_control(changed: ControlChanged, cancels: Cancels | None = None) -> str
     )
     next_steps += ["trading status"] if state == "trading goes on" else ["trading resume --reason TEXT"]
     if after.kill_switch_on:
-        next_steps += ["trading reconcile", "trading flatten --reason TEXT"]
+        next_steps += ["trading reconcile", "trading flatten --book NAME --reason TEXT"]
     return "\n".join([*map(in_one_line, lines), "next:", *(f"  {step}" for step in next_steps)])
 
 

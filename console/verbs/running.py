@@ -99,11 +99,14 @@ def run_once(
             "success": row.success,
             "stage": row.stage,
             "message": row.message,
+            "refused": row.refused,
         }
         for name, row in found
     )
-    code = _code(open_desk(), runs)
-    show({"runs": runs}, _runs_text, as_json=as_json, code=code)
+    after = open_desk()
+    control = after.journal.run_control()
+    view = {"runs": runs, "halted": control.kill_switch_on, "paused": control.paused}
+    show(view, _runs_text, as_json=as_json, code=_code(after, runs))
 
 
 def _confirm_ended(rows: Sequence[JournalIntent], *, yes: bool) -> None:
@@ -211,6 +214,8 @@ def _code(desk: Desk, runs: tuple[dict[str, Any], ...]) -> ExitCode:
     if desk.journal.run_control().kill_switch_on:
         return ExitCode.HALTED
     for row in failed:
+        if row["refused"]:
+            continue
         record = desk.journal.session_record(book=row["book"], lane=desk.lane, session=row["session"])
         if record is None or not record.refused:
             return ExitCode.FAILED
@@ -235,5 +240,13 @@ def _runs_text(view: dict[str, Any]) -> str:
             for row in view["runs"]
         ],
     )
-    report = f"trading report --book {view['runs'][-1]['book']}"
-    return f"{listed}\nnext:\n  trading status\n  trading why\n  {report}"
+    last = view["runs"][-1]
+    # Of a run that failed there may be no report: why is what a person asks then.
+    follow = (
+        f"trading report --book {last['book']}"
+        if last["success"]
+        else f"trading why --book {last['book']} --session {last['session']}"
+    )
+    is_stopped = not last["success"] and (view["halted"] or view["paused"])
+    resume = "\n  trading resume --reason TEXT" if is_stopped else ""
+    return f"{listed}\nnext:\n  trading status\n  {follow}{resume}"

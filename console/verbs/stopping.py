@@ -13,7 +13,7 @@ import typer
 from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode
-from console.render import money, table
+from console.render import counted, instant, money, table
 from console.verbs.deciding import actor_of, change_control, launch, told_control
 from console.verbs.options import (
     DECIDING,
@@ -120,13 +120,15 @@ def retry(
     book: OneBookOption = None,
     session: SessionOption = None,
     as_name: AsOption = None,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Try the execution of a session again: what is approved and was held is sent, nothing is sent twice.
 
     trading retry --book us_wide --reason "the broker answers again"
-    Exit codes: 0 done, 4 refused: halted, paused, or an account cools down.
+    Exit codes: 0 done or nothing is left, 4 refused: halted, paused, cooling down, or never run.
     """
+    from console.actions import require_actor
     from console.actions import retry as keep_retry
 
     desk = open_desk()
@@ -135,7 +137,16 @@ def retry(
     if asked is None:
         raise BadInput(f"retry {outline.name}: no session yet; `trading run-once --book {outline.name}`")
     actor = actor_of(desk, as_name)
+    require_actor(actor, reason)
     said = {"actor": actor, "reason": reason}
+    record = desk.journal.session_record(book=outline.name, lane=desk.lane, session=asked)
+    if record is not None and record.settled_at is not None:
+        how = f"is settled since {instant(record.settled_at)}: nothing is left to try, nothing was run"
+        done = {"book": outline.name, "session": asked, **said, "launched": {"how": how, "run_id": ""}}
+        show(done, lambda _: f"{outline.name} {asked}: {how}\nnext:\n  trading status", as_json=as_json)
+        return
+    if record is not None:
+        confirm(f"try the execution of {outline.name} {asked} again, as {actor}?", yes=yes)
     with desk.open_journal() as journal:
         keep_retry(
             journal,
@@ -147,10 +158,11 @@ def retry(
         )
     launched, code = launch(desk, outline.name, str(asked))
     view = {"book": outline.name, "session": asked, **said, "launched": launched}
+    why = f": {launched['message']}" if launched.get("message") else ""
     follow = f"trading orders --book {outline.name} --session {asked}"
     show(
         view,
-        lambda _: f"{outline.name} {asked}: {launched['how']}\nnext:\n  {follow}",
+        lambda _: f"{outline.name} {asked}: {launched['how']}{why}\nnext:\n  {follow}",
         as_json=as_json,
         code=code,
     )
@@ -191,7 +203,8 @@ def _plan_text(view: dict[str, Any], reason: str) -> str:
     worth, left = (money(view[name], currency) for name in ("notional_micros", "left_micros"))
     again = f'trading flatten --book {view["book"]} --reason "{reason}" --confirm {view["confirm"]}'
     return (
-        f"{view['book']} {view['session']}: {view['orders']} sales of {worth}, leaving {left}\n{listed}\n"
+        f"{view['book']} {view['session']}: {counted(view['orders'], 'sale')} of {worth}, leaving {left}\n"
+        f"{listed}\n"
         f"nothing is sold yet; if that is what you want:\n  {again}"
     )
 

@@ -71,6 +71,20 @@ UNKEPT = (b"cache-control", b"no-store")
 
 UNAUTHORIZED = problem("unauthorized").content
 
+UNAUTHORIZED_PAGE = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not signed in</title>
+</head>
+<body>
+<h1>Not signed in</h1>
+<p>A link signs in once, within a minute, and a session ends by itself; this one is over. Run
+<code>trading console</code> again, and open the new link.</p>
+</body>
+</html>
+"""
+"""What a browser is shown instead: it says the same, whatever was asked."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
@@ -146,7 +160,7 @@ class Gate:
             return
         actor = self._actor(scope, headers)
         if actor is None:
-            await _answer_unauthorized(send)
+            await _answer_unauthorized(send, is_page=_wants_page(scope, headers))
             return
         refused = self._refused(scope, headers, actor)
         if refused is not None:
@@ -198,7 +212,7 @@ class Gate:
                 self._log.error("links_unreadable", why=str(error))
         if found is None:
             self._note_failure(scope, "link")
-            await _answer_unauthorized(send)
+            await _answer_unauthorized(send, is_page=_wants_page(scope, headers))
             return
         name, role = found
         cookie = self._sessions.begin(name=name, role=role, now=self._now())
@@ -315,19 +329,25 @@ def _address(scope: Scope) -> str:
     return str(client[0]) if client else ""
 
 
-async def _answer_unauthorized(send: Send) -> None:
+def _wants_page(scope: Scope, headers: dict[str, str]) -> bool:
+    """Say whether a person looks, who reads no JSON."""
+    return "text/html" in headers.get("accept", "") and not scope["path"].startswith("/api/")
+
+
+async def _answer_unauthorized(send: Send, *, is_page: bool) -> None:
     """Answer the one thing that is said to the unknown, and hang up: what they go on sending is not read."""
+    body = UNAUTHORIZED_PAGE if is_page else UNAUTHORIZED
     await _start(
         send,
         401,
         [
             (b"www-authenticate", b"Bearer"),
-            (b"content-type", PROBLEM_JSON.encode()),
-            (b"content-length", str(len(UNAUTHORIZED)).encode()),
+            (b"content-type", b"text/html; charset=utf-8" if is_page else PROBLEM_JSON.encode()),
+            (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ],
     )
-    await send({"type": "http.response.body", "body": UNAUTHORIZED})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _answer(send: Send, found: Problem) -> None:

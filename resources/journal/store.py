@@ -304,7 +304,7 @@ class SqlJournal:
             still_open = session_rows(conn, of, only_open=True)
             if still_open:
                 names = ", ".join(f"{row['symbol']} {row['state']}" for row in still_open[:5])
-                raise OutOfOrder(f"{who}: {len(still_open)} intents are open ({names}); end them first")
+                raise OutOfOrder(f"{who}: {len(still_open)} still open ({names}); end them first")
             values = {
                 "settled_at": instant_text(now),
                 "carried_by": carried_by,
@@ -1574,9 +1574,11 @@ class SqlJournal:
             chain = chain_in(conn, intent_id)
             is_approval = step[0] is Step.APPROVED
             said = Said(is_approval, actor, reason, role, version, payload_hash, nonce)
-            is_used = any(
-                row_of(conn, table, nonce=nonce) for table in (schema.approvals, schema.endorsements)
+            before = row_of(conn, schema.approvals, nonce=nonce) or row_of(
+                conn, schema.endorsements, nonce=nonce
             )
+            # Who was first with another answer, or is another person, is no repeat: the version says so.
+            is_used = before is not None and not _is_late(row, before, said, step[1])
             refused = answer_refusal(_asked_of(row), said, chain, is_nonce_used=is_used, now=now)
             if refused is None:
                 return self._put_answer(conn, row, step, said, chain, now=now)
@@ -2328,6 +2330,15 @@ def _check_flatten(control: RunControl) -> None:
     after = control_transition(state_of(control), RunControlAction.FLATTEN)
     if isinstance(after, Refusal):
         raise GateClosed(f"flatten: {after.code}: {after.message}")
+
+
+def _is_late(row: JournalIntent, before: Any, said: Said, answer: IntentState) -> bool:
+    """Say whether an answer lost to another one that was given to the same version of its intent."""
+    is_same = (before["actor"], before.get("answer", IntentState.APPROVED.value)) == (
+        said.actor,
+        answer.value,
+    )
+    return before["intent_id"] == row.intent_id and said.version != row.version and not is_same
 
 
 def _check_person(actor: str, reason: str) -> None:

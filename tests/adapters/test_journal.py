@@ -212,7 +212,7 @@ def test_a_session_with_open_intents_or_without_a_decision_is_not_settled(journa
     with pytest.raises(OutOfOrder, match="never decided"):
         journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
     (row,) = decided(journal, example_intent())
-    with pytest.raises(OutOfOrder, match=r"1 intents are open \(AAPL approved\)"):
+    with pytest.raises(OutOfOrder, match=r"1 still open \(AAPL approved\)"):
         journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
     journal.cancel(row.intent_id, version=row.version, actor="ann", reason="test", now=NOW)
     journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)

@@ -123,7 +123,12 @@ def launched(monkeypatch) -> list[tuple[str, date]]:
             calls.extend((book, session) for session in sessions)
             return [
                 types.SimpleNamespace(
-                    session=session, run_id="run-2", success=book == "us_five", stage="", message=""
+                    session=session,
+                    run_id="run-2",
+                    success=book == "us_five",
+                    stage="",
+                    message="",
+                    refused=False,
                 )
                 for session in sessions
             ]

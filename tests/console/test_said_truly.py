@@ -5,15 +5,19 @@ In process on a real journal; what is asked of a broker is in tests/graph/test_o
 
 from __future__ import annotations
 
+import sys
+import types
 from datetime import date
 
 import pytest
 
+from console.actions import Answer, answer_intent, shown
 from console.reconciling import Brought
 from console.render import in_one_line, is_shown
 from console.verbs import ordering, texts
 from tests.console.states import (
     CLOSE,
+    NOW,
     OF,
     OPEN,
     OPENED,
@@ -22,10 +26,12 @@ from tests.console.states import (
     a_filled_intent,
     a_parked_intent,
     a_pending_intent,
+    an_approved_intent,
     decided,
     prepared,
 )
 from tests.console.test_command_line import empty_journal, journal, launched, speak, state
+from trading.errors import ApprovalRefused, StaleVersion
 from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, Fill, OrderStatus
@@ -251,6 +257,95 @@ def test_what_was_stored_before_forges_no_line_of_any_view(speak, journal, reaso
         assert is_shown(speak(*words, "--json").out.replace("\n", "")), words
     assert in_one_line(reason) in speak("trace", row.intent_id).out
     assert speak("trace", row.intent_id, "--json").json["events"][-1]["reason"] == reason
+
+
+# ------------------------------------------------------------------------------------- who was first
+
+
+@pytest.mark.parametrize("second", ["approve", "reject"])
+def test_who_loses_a_race_is_told_who_answered_and_when(journal, second):
+    row = a_pending_intent(journal)
+    seen, said = shown(row), {"reason": "seen", "now": OPEN}
+    answer_intent(journal, row.intent_id, Answer.APPROVE, seen=seen, actor="alice", **said)
+
+    with pytest.raises(StaleVersion, match="answered by alice as approved at 2013-02-28 14:30:00 UTC"):
+        answer_intent(journal, row.intent_id, Answer(second), seen=seen, actor="bob", **said)
+    with pytest.raises(ApprovalRefused, match="used before"):
+        answer_intent(journal, row.intent_id, Answer.APPROVE, seen=seen, actor="alice", **said)
+
+    refused = [event for event in journal.events_of(row.intent_id) if event.kind == "answer_refused"]
+    assert [(event.actor, event.reason) for event in refused] == [
+        ("bob", "stale_version"),
+        ("alice", "nonce_used"),
+    ]
+
+
+# ------------------------------------------------------------------------------------- tried again
+
+
+def test_a_session_that_was_never_run_is_not_retried_and_says_why(speak, journal, launched):
+    spoken = speak("retry", "--book", "us_five", "--session", "2013-02-28", "--reason", "again", "--yes")
+
+    assert (spoken.code, launched) == (4, [])
+    assert "this session was never run" in spoken.err
+
+
+def test_a_settled_session_needs_no_retry(speak, journal, launched):
+    a_filled_intent(journal)
+    journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+
+    spoken = speak("retry", "--book", "us_five", "--reason", "again")
+
+    assert (spoken.code, launched) == (0, [])
+    assert "nothing is left to try" in spoken.out
+
+
+def test_a_retry_asks_back_unless_told_not_to(speak, journal, launched, monkeypatch):
+    an_approved_intent(journal)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+
+    assert (speak("retry", "--book", "us_five", "--reason", "again").code, launched) == (1, [])
+    assert speak("retry", "--book", "us_five", "--reason", "again", "--yes").code == 0
+    assert len(launched) == 1
+
+
+# ------------------------------------------------------------------------------------- stopped, then told
+
+
+def test_a_halt_is_told_before_its_cancels_are_done(speak, journal, monkeypatch):
+    told = []
+
+    def cancels(*_, **__):
+        told.append(journal.run_control().kill_switch_on)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("console.cancelling.cancel_apart", cancels)
+
+    spoken = speak("halt", "--reason", "odd")
+
+    assert (spoken.code, told) == (130, [True])
+    assert spoken.err.startswith("HALTED by anna: odd")
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize(("refused", "code"), [(True, 4), (False, 1)])
+def test_a_run_behind_a_closed_gate_is_refused_and_no_failure(speak, journal, monkeypatch, refused, code):
+    journal.set_run_control(RunControlAction.PAUSE, actor="ben", reason="thin", now=NOW)
+
+    def run_sessions(self, book, sessions, phases, progress):
+        return [
+            types.SimpleNamespace(
+                session=SESSION, run_id="r", success=False, stage="gate", message="paused", refused=refused
+            )
+        ]
+
+    monkeypatch.setattr(sys.modules["console.launcher"].open_launcher, "run_sessions", run_sessions)
+
+    spoken = speak("run-once", "--book", "us_five", "--session", "2013-02-28", "--phase", "execute")
+
+    assert spoken.code == code
+    assert "trading resume --reason TEXT" in spoken.out
+    assert "trading report" not in spoken.out
 
 
 # ------------------------------------------------------------------------------------- settled already

@@ -288,6 +288,14 @@ def test_a_halt_shows_on_every_page_and_ends_by_the_word_of_that_very_halt(chang
     assert "▶ running" in changing.page("/")
 
 
+def test_a_form_without_its_reason_is_told_which_field_it_is(changing):
+    reply = changing.post("/halt", reason="")
+
+    assert reply.status == 422
+    assert "reason: Field required" in words_of(reply.body.decode())
+    assert not changing.console.desk.journal.run_control().kill_switch_on
+
+
 def test_a_degrade_shows_in_the_verdict_and_in_the_timeline(changing):
     with SqlJournal(changing.console.desk.settings.journal_url) as journal:
         journal.set_run_control(RunControlAction.DEGRADE, actor="ben", reason="thin", now=NOW)

@@ -162,6 +162,19 @@ def test_a_link_signs_a_browser_in_once(console):
     assert console.ask("GET", API, headers=cookie).status == 200
 
 
+def test_a_link_that_is_over_is_told_to_a_person_as_a_page(console):
+    browser = {"Accept": "text/html,application/xhtml+xml"}
+    replies = [console.ask("GET", path, headers=browser) for path in (f"{SIGN_IN_PATH}?code=over", "/orders")]
+    program = console.ask("GET", f"{SIGN_IN_PATH}?code=over", headers={"Accept": "application/json"})
+
+    assert [reply.status for reply in (*replies, program)] == [401, 401, 401]
+    assert {reply.headers["content-type"] for reply in replies} == {"text/html; charset=utf-8"}
+    assert len({reply.body for reply in replies}) == 1
+    assert b"<code>trading console</code> again" in replies[0].body
+    assert program.json["code"] == "unauthorized"
+    assert console.ask("GET", API, headers=browser).json["code"] == "unauthorized"
+
+
 def test_links_whose_files_cannot_be_opened_sign_nobody_in(tmp_path):
     with console_on(tmp_path) as console:
         code = console.links.issue(name="anna", role=Role.TRADER, now=console.clock.instant)
