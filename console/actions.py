@@ -183,7 +183,7 @@ def halt(journal: Journal, *, actor: str, reason: str, now: datetime) -> Control
     whose reason may be over, no longer ends it. It is not refused for how its reason is written: what would
     not be shown is kept as its escape.
     """
-    reason = in_one_line(reason)
+    reason = in_one_line(reason) if reason.strip() else reason
     require_actor(actor, reason)
     before = journal.run_control()
     after = journal.set_run_control(RunControlAction.HALT, actor=actor, reason=reason, now=now)
