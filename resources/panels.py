@@ -3,9 +3,9 @@
     <folder>/<key>/open.npy, high.npy, …      int64, sessions × symbols; never changed
     <folder>/<key>/panel.json                 sessions, symbols, and the SHA-256 of each file
 
-`key` digests all that a panel is made from: the pointers of the lake's tables, or the source with the rules
-of quality. A panel whose files are not what `panel.json` says is never used. What a panel is, is
-trading/quotes.py.
+`key` digests all that a panel is made from: the pointers of the lake's tables with the source that they are
+of, or the source with the rules of quality. A panel whose files are not what `panel.json` says is never used.
+What a panel is, is trading/quotes.py.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ from trading.values import Symbol, canonical_json, digest
 FIELDS = ("open", "high", "low", "close", "volume")
 ABOUT = "panel.json"
 
+OTHER_IN_LAKE = " (the lake holds quotes or actions that are not of it as it is; import again)"
+"""Added to a source's name where the lake has every session and is not read."""
+
 
 class Quality(Protocol):
     """Give the reviewed limits of quality, and the rows that people have released."""
@@ -51,6 +54,10 @@ class Quality(Protocol):
     def released(self) -> Collection[str]:
         """Return the ids of released rows."""
         ...
+
+
+class _OfAnotherSource(Exception):
+    """Say that a quote of the lake is not of the source as it is."""
 
 
 class PanelFolder:
@@ -98,10 +105,10 @@ class PanelFolder:
 class BookDataSets:
     """Give the data sets of one book; a `trading.replaying.DataSets`.
 
-    Where the lake has every session that a range reads, its accepted quotes are taken; else the book's source
-    is judged from its first session to its last, by the rules of quality that an import judges it by. Nothing
-    is given before `verify`, which raises where the book's files, calendar or costs are not what its manifest
-    says.
+    Where the lake has every session that a range reads, all of the source as it is now, its accepted quotes
+    are taken; else the book's source is judged from its first session to its last, by the rules of quality
+    that an import judges it by. Nothing is given before `verify`, which raises where the book's files,
+    calendar or costs are not what its manifest says.
     """
 
     config: BookConfig
@@ -124,24 +131,47 @@ class BookDataSets:
         before = self.calendar.before(first, self.config.rules.window_sessions)
         starts = max(self.config.first_session, before[0] if before else first)
         needed = self.calendar.between(starts, last)
-        if self.accepted.has_all(needed):
-            panel, actions, source = self._of_lake(needed), self.imported_actions.actions(), "lake"
-        else:
-            panel, actions, source = self._of_source(), self.source.actions(), self.source.name
-        data = data_set_of(panel, actions, sessions=needed, calendar=self.calendar, source=source)
+        is_stored = self.accepted.has_all(needed)
+        panel = self._of_lake(needed) if is_stored else None
+        source = "lake" if panel is not None else self.source.name
+        if panel is None:
+            panel = self._of_source()
+            # The manifest pins the source, so quotes and actions of another one are no part of the data set.
+            source += OTHER_IN_LAKE if is_stored else ""
+        data = data_set_of(
+            panel, self.source.actions(), sessions=needed, calendar=self.calendar, source=source
+        )
         return replace(data, manifest_sha=pinned.sha)
 
-    def _of_lake(self, sessions: Sequence[date]) -> Panel:
+    def _of_lake(self, sessions: Sequence[date]) -> Panel | None:
+        """Return the lake's quotes of sessions, `None` where one, or its actions, are not the source's."""
+        actions = at_sessions(self.source.actions(), self.calendar)
+        if at_sessions(self.imported_actions.actions(), self.calendar) != actions:
+            return None
         asset = (self.config.name, "market_quotes")
-        shas = [self.lake.require(asset, day.isoformat()).sha for day in sessions]
-        key = digest({"book": self.config.name, "lake": [[str(sessions[0]), str(sessions[-1])], shas]})
+        tables = [self.lake.require(asset, day.isoformat()).sha for day in sessions]
+        source_sha = self.source.source_sha()
+        key = digest(
+            {
+                "book": self.config.name,
+                "source": source_sha,
+                "lake": [[str(sessions[0]), str(sessions[-1])], tables],
+            }
+        )
 
         def make() -> Panel:
-            return Panel.from_quotes(
-                sessions, [quote for day in sessions for quote in self.accepted.quotes_on(day)]
-            )
+            quotes: list[Quote] = []
+            for day in sessions:
+                of_day = self.accepted.quotes_on(day)
+                if any(quote.source_sha != source_sha for quote in of_day):
+                    raise _OfAnotherSource
+                quotes += of_day
+            return Panel.from_quotes(sessions, quotes)
 
-        return self.panels.panel(key, make)
+        try:
+            return self.panels.panel(key, make)
+        except _OfAnotherSource:
+            return None
 
     def _of_source(self) -> Panel:
         sessions = self.calendar.between(self.config.first_session, self.config.last_session)

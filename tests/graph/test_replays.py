@@ -16,7 +16,8 @@ from resources.dataset_files import dataset_of, write_manifest
 from resources.live_capability import LiveRefused, live_capability
 from resources.panels import data_set_of
 from tests.graph.desk import CALENDAR, CONFIG, QUIET, Desk, failure_of
-from trading.quotes import Panel
+from trading.actions import CorporateAction
+from trading.quotes import Panel, Quote
 from trading.replay_checks import CHECKS
 from trading.replaying import ReplayFile
 from trading.scores import Score
@@ -259,3 +260,55 @@ def test_the_lakes_quotes_and_the_sources_are_one_data_set(desk):
     assert of_lake.source == "lake"
     assert of_lake.sha == of_source.sha
     assert sets.data_set(date(2012, 2, 20), last).source == "bokeh_stocks"
+
+
+FEW = (date(2013, 2, 20), date(2013, 2, 28))
+"""A range whose sessions, and those that its decisions read, are in the lake."""
+
+
+def rewritten(desk, changed):
+    """Write a session's quotes of the range into the lake anew, each as `changed` gives it."""
+    asset, session = (desk.book, "market_quotes"), str(FEW[0])
+    quotes, pointer = desk.lake.read_rows(asset, session, Quote)
+    desk.lake.write_rows(asset, session, Quote, map(changed, quotes), extra=pointer.extra)
+
+
+def test_quotes_in_the_lake_of_another_source_are_not_replayed(desk):
+    sets = desk.profiled.data_sets["us_five"]
+    rightly = sets.data_set(*FEW)
+    rewritten(desk, lambda one: one._replace(close_micros=one.close_micros + 10_000, source_sha="ab" * 32))
+
+    found = sets.data_set(*FEW)
+
+    assert rightly.source == "lake"
+    assert found.source.startswith("bokeh_stocks (the lake holds quotes or actions that are not of it")
+    assert found.sha == rightly.sha
+    assert sets.data_set(*FEW).source == found.source
+
+
+def test_quotes_in_the_lake_are_not_replayed_once_the_source_is_another(desk):
+    sets = desk.profiled.data_sets["us_five"]
+    assert sets.data_set(*FEW).source == "lake"
+
+    class Changed:
+        def __getattr__(self, name):
+            return getattr(sets.source, name)
+
+        def source_sha(self):
+            return "ab" * 32
+
+    assert replace(sets, source=Changed()).data_set(*FEW).source.startswith("bokeh_stocks (")
+
+
+def test_quotes_in_the_lake_are_not_replayed_with_actions_that_are_not_the_sources(desk):
+    sets = desk.profiled.data_sets["us_five"]
+    rightly = sets.data_set(*FEW)
+    asset = (desk.book, "corporate_actions")
+    actions, _ = desk.lake.read_rows(asset, None, CorporateAction)
+    dearer = [replace(one, dividend_micros=one.dividend_micros + 1) for one in actions]
+    desk.lake.write_rows(asset, None, CorporateAction, dearer)
+
+    found = sets.data_set(*FEW)
+
+    assert found.source.startswith("bokeh_stocks (")
+    assert (found.sha, found.actions) == (rightly.sha, rightly.actions)
