@@ -20,11 +20,17 @@ from resources.evidence_ledger import EvidenceLedger, read_ledger
 from resources.profiles import Profiled
 from resources.reviewed_config import read_promotion
 from trading.clock import Phase
-from trading.errors import BadInput
+from trading.errors import BadInput, Refused
 from trading.evidence_ledger import Bound, draft_of_promotion, drafts_of_run
 from trading.promotion import ASKS, Outcome, PromotionDecision, Standing, Thresholds, promotion_of
 from trading.replay import ReplayRequest, config_of
-from trading.replay_evidence import as_configured, run_of_replay, subject_of
+from trading.replay_evidence import (
+    as_configured,
+    replayed_whole,
+    run_of_replay,
+    same_tables,
+    subject_of,
+)
 from trading.replaying import rules_sha, run_replay
 from trading.simulation import FillModel
 from trading.stress import usual_scenarios
@@ -84,14 +90,17 @@ def file_replay(
 ) -> FiledView:
     """File a kept replay with its folds, its stresses and what was tried beside it.
 
-    Its tables are read back and held to their hashes; each stress and each variant of `grids` is replayed
-    now, which takes as long as so many replays. Raises `BadInput` for a light replay, and where the rules,
-    data or code have changed since it was made.
+    Its tables are read back, held to their hashes and checks, and to the same replay made once more: what was
+    kept is not believed. Each stress and each variant of `grids` is replayed as well. Raises `BadInput` for a
+    light replay, one in which nobody approved, and where the rules, data or code have changed since it was
+    made; `Refused` where a check does not hold or the tables are not what it replays to.
     """
     profiled = Profiled(desk.settings)
     view = replay_of(desk, name, book=book)
     if not view.is_whole or view.request["light"]:
         raise BadInput(f"replay {name}: is light or unfinished; evidence needs all of its tables")
+    if not view.request["approve"]:
+        raise BadInput(f"replay {name}: nobody approved in it; evidence is of what would have been traded")
     config, calendar = profiled.books[view.book], profiled.calendars[view.book]
     request = _request(name, view.request)
     own = config_of(request, config)
@@ -111,7 +120,12 @@ def file_replay(
         tell=tell,
         clock=perf_counter,
     )
-    subject = subject_of(own, data_set_sha=profiled.datasets[view.book].sha, code_sha=code_sha)
+    if failed := [check.name for check in finished.checks if not check.passed]:
+        raise Refused(f"replay {name}: {', '.join(failed)}; nothing was filed")
+    tell(f"{view.book} replay {name}: once more, to hold what was kept to it")
+    if not same_tables(finished.replayed, replayed_whole(request, config, data=data, calendar=calendar)):
+        raise Refused(f"replay {name}: its kept tables are not what it replays to; nothing was filed")
+    subject = subject_of(own, data_set_sha=profiled.evidence_data[view.book], code_sha=code_sha)
     variants = (
         variants_of(
             request,
@@ -163,7 +177,7 @@ def judge_strategy(desk: Desk, strategy: str, *, book: str) -> PromotionDecision
     """
     profiled = Profiled(desk.settings)
     config = as_configured(profiled.books[book], strategy)
-    subject = subject_of(config, data_set_sha=profiled.datasets[book].sha, code_sha=craft_sha())
+    subject = subject_of(config, data_set_sha=profiled.evidence_data[book], code_sha=craft_sha())
     return promotion_of(
         subject,
         read_ledger(desk.journal),

@@ -67,6 +67,7 @@ from trading.promotion import PromotionRules
 from trading.quality import QualityLimits
 from trading.quotes import MarketData
 from trading.sessions import Calendar
+from trading.values import digest
 
 One = TypeVar("One")
 
@@ -152,6 +153,12 @@ class Profiled:
                 calendar=self.calendars[book],
             ),
         )
+
+    @cached_property
+    def evidence_data(self) -> PerBook[str]:
+        """Return the digest of what each book's evidence is made from: its data set, and how it is judged."""
+        quality = [repr(self.quality.limits), sorted(self.quality.released())]
+        return PerBook(self.lines, lambda book: digest([self.datasets[book].sha, *quality]))
 
     @cached_property
     def datasets(self) -> PerBook[Dataset]:

@@ -65,7 +65,7 @@ class SettingsModel(BaseSettings):
     live_allowed: bool = Field(
         False,
         description="true or false: the switch without which the profile `live` is refused. "
-        "Off by default: real money takes two deliberate settings, and a promotion besides.",
+        "Off by default: real money takes two deliberate settings.",
     )
     execution_enabled: bool = Field(
         True,

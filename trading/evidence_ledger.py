@@ -304,7 +304,8 @@ def drafts_of_run(run: Run) -> tuple[Draft, ...]:
     Each names the rows that belong to it by digest, so that one that is taken out later is missed. Raises
     `ValueError` for two candidates, folds or stresses of one name.
     """
-    run_id = digest(["run", run.name, run.bound.payload()])[:16]
+    # Of all that it says: filed again with other trials it is another run, and beside the first.
+    run_id = digest(["run", run.name, run.bound.payload(), [_said(one) for one in run.candidates]])[:16]
     candidates: list[Draft] = []
     parts: list[Draft] = []
     for candidate in run.candidates:
@@ -324,6 +325,23 @@ def drafts_of_run(run: Run) -> tuple[Draft, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"run {run.name}: two candidates, folds or stresses have one name")
     return (_run_draft(run, run_id, [draft.digest for draft in candidates]), *candidates, *parts)
+
+
+def _said(candidate: Candidate) -> list[Any]:
+    """Return all that a candidate says, as canonical JSON takes it."""
+    return [
+        candidate.name,
+        candidate.role.value,
+        dict(candidate.parameters),
+        [candidate.sessions, candidate.fills, candidate.equity_levels],
+        candidate.bound.payload(),
+        _texts(candidate.metrics),
+        [
+            [fold.number, *(getattr(fold, name).isoformat() for name in _FOLD_DATES), _texts(fold.metrics)]
+            for fold in candidate.folds
+        ],
+        [[stress.name, stress.bound.payload(), _texts(stress.metrics)] for stress in candidate.stresses],
+    ]
 
 
 def draft_of_promotion(promotion: Promotion) -> Draft:
@@ -376,8 +394,14 @@ def rows_of_filing(
 def runs_of(rows: Iterable[LedgerRow]) -> list[Run]:
     """Return the runs that rows tell of, in the order filed, each with what is there of it.
 
-    A row that cannot be read is left out, as one that is not there: `missing_evidence` names it.
+    A row that cannot be read is left out, as one that is not there, and so is a run that contradicts itself:
+    `missing_evidence` names both.
     """
+    return [run for _, run in _told_runs(rows) if isinstance(run, Run)]
+
+
+def _told_runs(rows: Iterable[LedgerRow]) -> Iterator[tuple[LedgerRow, Run | ValueError]]:
+    """Give each run's row with the run, or with why what is filed of it can be none."""
     candidates: dict[str, list[tuple[LedgerRow, dict[str, Any]]]] = defaultdict(list)
     parts: dict[str, list[tuple[LedgerRow, dict[str, Any]]]] = defaultdict(list)
     runs = []
@@ -391,20 +415,24 @@ def runs_of(rows: Iterable[LedgerRow]) -> list[Run]:
             candidates[row.run_id].append((row, content))
         elif row.kind in {Kind.FOLD, Kind.STRESS}:
             parts[row.candidate_id].append((row, content))
-    return [
-        Run(
-            name=content["name"],
-            bound=_bound(content),
-            first=date.fromisoformat(content["first"]),
-            last=date.fromisoformat(content["last"]),
-            status=RunStatus(content["status"]),
-            reason=content["reason"],
-            candidates=tuple(
-                _candidate(told, parts[held.candidate_id]) for held, told in candidates[row.run_id]
-            ),
-        )
-        for row, content in runs
-    ]
+    for row, content in runs:
+        try:
+            yield (
+                row,
+                Run(
+                    name=content["name"],
+                    bound=_bound(content),
+                    first=date.fromisoformat(content["first"]),
+                    last=date.fromisoformat(content["last"]),
+                    status=RunStatus(content["status"]),
+                    reason=content["reason"],
+                    candidates=tuple(
+                        _candidate(told, parts[held.candidate_id]) for held, told in candidates[row.run_id]
+                    ),
+                ),
+            )
+        except ValueError as error:
+            yield row, error
 
 
 def promotions_of(rows: Iterable[LedgerRow]) -> list[Promotion]:
@@ -463,7 +491,14 @@ def missing_evidence(ledger: Ledger, *, windows: Sequence[Window] = ()) -> tuple
 def broken_evidence(ledger: Ledger) -> tuple[Missing, ...]:
     """Return each row that was filed and is gone or changed, each put in, and each reference to nothing."""
     rows, filings = ledger
-    return (*_broken(rows), *_taken_out(rows, filings), *_unresolved(rows))
+    return (*_broken(rows), *_taken_out(rows, filings), *_unresolved(rows), *_contradicting(rows))
+
+
+def _contradicting(rows: Sequence[LedgerRow]) -> Iterator[Missing]:
+    """Name each run whose rows together can be none, so that nothing is judged by it."""
+    for row, found in _told_runs(rows):
+        if isinstance(found, ValueError):
+            yield Missing("run_contradicts_itself", f"row {row.seq} ({named(row)})", str(found))
 
 
 def _broken(rows: Sequence[LedgerRow]) -> Iterator[Missing]:

@@ -26,19 +26,21 @@ from trading.evidence_ledger import (
     Stress,
     Subject,
 )
-from trading.honest import chosen_forward, honesty_of, overfitting_of, sharpe_deviation, walk_forward
-from trading.performance import Performance
+from trading.honest import honesty_of, overfitting_of, sharpe_deviation, walk_forward
+from trading.performance import Performance, performance_of
 from trading.promotion import DEFLATED_SHARPE, OVERFITTING, PromotionRow, Thresholds, promotion_of, row_of
 from trading.replay import (
     DataSet,
     ReplayRequest,
+    chunks_of,
     config_of,
+    joined,
     opening_state,
     replay_chunk,
     request_of_all,
     sessions_of,
 )
-from trading.replayed import Replayed
+from trading.replayed import COLUMNS, Replayed
 from trading.replaying import rules_sha
 from trading.scorecard import returns_of, scorecard_of
 from trading.sessions import Calendar
@@ -75,7 +77,8 @@ def subject_of(config: BookConfig, *, data_set_sha: str, code_sha: str) -> Subje
         book=config.name,
         data_set_sha=data_set_sha,
         costs_sha=digest(config.costs._asdict()),
-        rules_sha=rules_sha(config.rules),
+        # What a book opens with decides sizes as much as any rule.
+        rules_sha=digest({"rules": rules_sha(config.rules), "deposit_micros": config.deposit_micros}),
         code_sha=code_sha,
     )
 
@@ -113,6 +116,36 @@ def promotion_rows(
     )
 
 
+def replayed_whole(
+    request: ReplayRequest, config: BookConfig, *, data: DataSet, calendar: Calendar
+) -> Replayed:
+    """Return the whole replay of a request, made now and kept nowhere; `config` is the book as it is."""
+    own = config_of(request, config)
+    sessions = sessions_of(request, own, calendar)
+    parts, state = [], opening_state(own)
+    for days in chunks_of(sessions).values():
+        part, state = replay_chunk(
+            own,
+            data=data,
+            calendar=calendar,
+            sessions=days,
+            state=state,
+            approve=request.approve,
+            light=request.light,
+        )
+        parts.append(part)
+    return joined(parts)
+
+
+def same_tables(first: Replayed, second: Replayed) -> bool:
+    """Say whether two replays left the same behind, row by row and to the unit."""
+    return all(
+        np.array_equal(first[table][column], second[table][column])
+        for table, columns in COLUMNS.items()
+        for column in columns
+    )
+
+
 def run_of_replay(
     replayed: Replayed,
     *,
@@ -128,7 +161,7 @@ def run_of_replay(
 
     `config` is the book as it is, `bound` of the replay itself. `trials` are all variants that were tried
     beside it, whatever came of them, over the same sessions: without any there is no probability of
-    overfitting, and the choice of each fold is none. Each scenario is replayed anew.
+    overfitting. Each scenario is replayed anew.
     """
     own = config_of(request, config)
     sessions = sessions_of(request, own, calendar)
@@ -156,14 +189,15 @@ def run_of_replay(
         folds = tuple(
             Fold(
                 number=number,
-                train_first=sessions[chosen.fold.train[0].start],
-                train_last=sessions[chosen.fold.train[0].stop - 1],
-                test_first=sessions[chosen.fold.test.start],
-                test_last=sessions[chosen.fold.test.stop - 1],
+                train_first=sessions[fold.train[0].start],
+                train_last=sessions[fold.train[0].stop - 1],
+                test_first=sessions[fold.test.start],
+                test_last=sessions[fold.test.stop - 1],
                 bound=bound,
-                metrics=_told(chosen.test),
+                # The candidate's own, which is what is judged: not of what a fold would have chosen.
+                metrics=_told(performance_of(returns[fold.test.start : fold.test.stop])),
             )
-            for number, chosen in enumerate(chosen_forward(table, walked), start=1)
+            for number, fold in enumerate(walked, start=1)
         )
 
     def again(world: World) -> Replayed:

@@ -99,7 +99,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "data_sets": lambda: profiled.data_sets,
         "replay_stores": lambda: profiled.replay_stores,
         "evidence": lambda: profiled.evidence,
-        "datasets": lambda: profiled.datasets,
+        "evidence_data": lambda: profiled.evidence_data,
         "promotion_rules": lambda: profiled.promotion_rules,
         "tear_sheets": lambda: profiled.tear_sheets,
         "session_records": lambda: profiled.session_records,

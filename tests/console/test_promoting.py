@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from datetime import date
@@ -9,7 +10,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from console.cli import main
 from resources.lake.store import Lake
@@ -98,6 +101,51 @@ def test_a_replay_is_filed_with_what_was_tried_and_with_worse_worlds(speak):
     assert 0 <= chosen["pbo"] <= 1
     worlds = {part["name"]: part["metrics"]["total_return"] for part in shown["parts"]}
     assert worlds["costs"] < chosen["total_return"]
+
+
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [("equity_micros", "value_is_conserved"), ("slippage_micros", "not what it replays to")],
+)
+def test_tables_that_were_altered_with_their_hashes_are_no_evidence(speak, state, column, told):
+    (record_path,) = state.glob("simulated/lake/us_five/replays/autumn/*/kept/2012.json")
+    record = json.loads(record_path.read_text("utf-8"))
+    (file,) = (file for file in record["files"] if file["table"] == "sessions")
+    path = state / "simulated" / "lake" / file["path"]
+    table = parquet.read_table(path)
+    place = table.column_names.index(column)
+    doubled = pa.array([2 * value for value in table.column(column).to_pylist()], type=pa.int64())
+    parquet.write_table(table.set_column(place, column, doubled), path)
+    file["sha"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    record_path.write_text(json.dumps(record), encoding="utf-8")
+
+    filed = speak("evidence", "file", "autumn", "--grid", "momentum.lookback=63,100")
+
+    assert (filed.code, told in filed.err) == (4, True), filed
+
+
+def test_a_replay_that_is_filed_with_other_trials_is_judged_and_listed_all_the_same(speak):
+    assert speak("evidence", "file", "autumn").code == 0
+
+    assert [run["name"] for run in speak("evidence", "list", "--json").json["runs"]] == ["autumn", "autumn"]
+    assert speak("promote", "council", "--book", "us_five").code == 4
+
+
+def test_a_replay_in_which_nobody_approved_is_no_evidence(speak):
+    keep_replay("alone", approve=False)
+
+    filed = speak("evidence", "file", "alone")
+    assert (filed.code, "nobody approved in it" in filed.err) == (2, True)
+
+
+def test_a_replay_with_another_deposit_is_evidence_of_another_book(speak):
+    keep_replay("small", deposit_micros=50_000 * 10**6)
+    assert speak("evidence", "file", "small").code == 0
+
+    runs = speak("evidence", "list", "--json").json["runs"]
+    judged = speak("promote", "council", "--book", "us_five", "--json").json
+    assert len(runs) == 2
+    assert judged["run"] == "autumn"
 
 
 def test_the_same_replay_filed_again_changes_nothing(speak):

@@ -32,7 +32,7 @@ def desk(desk_on):
 def subject_on(desk, strategy="council"):
     profiled = desk.profiled
     config = as_configured(profiled.books["us_five"], strategy)
-    return subject_of(config, data_set_sha=profiled.datasets["us_five"].sha, code_sha=craft_sha())
+    return subject_of(config, data_set_sha=profiled.evidence_data["us_five"], code_sha=craft_sha())
 
 
 def file_run(desk, **changes):

@@ -91,6 +91,29 @@ def test_evidence_that_reaches_every_threshold_promotes():
     assert decision.run == "thirteen years"
 
 
+def test_a_replay_that_is_filed_again_with_other_trials_is_a_run_beside_the_first():
+    first = example_run()
+    again = with_metrics(pbo=0.19)
+    ledger = ledger_of(first, again)
+
+    assert [run.candidates[0].metrics["pbo"] for run in runs_of(ledger.rows)] == [
+        first.candidates[0].metrics["pbo"],
+        0.19,
+    ]
+    assert missing_evidence(ledger) == ()
+    assert judge(ledger).outcome is Outcome.PROMOTED
+
+
+def test_a_run_that_contradicts_itself_is_named_and_nothing_is_judged_by_it():
+    (run, candidate, *parts) = drafts_of_run(example_run())
+    twin = drafts_of_run(with_metrics(pbo=0.19))[1]._replace(run_id=run.run_id)
+    ledger = ledger_of(drafts=(run, candidate, *parts, twin))
+
+    assert runs_of(ledger.rows) == []
+    assert "run_contradicts_itself" in {missing.code for missing in missing_evidence(ledger)}
+    assert judge(ledger).outcome is not Outcome.PROMOTED
+
+
 def test_every_gate_says_what_it_asks_observed_and_needed():
     decision = judge(ledger_of(example_run()))
     shown = {gate.gate: (gate.observed, gate.needed) for gate in decision.gates}

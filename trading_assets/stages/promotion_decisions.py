@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 
 from trading.clock import Clock, Phase
-from trading.datasets import Dataset
 from trading.errors import TradingError
 from trading.evidence_ledger import (
     EvidenceStore,
@@ -59,7 +58,7 @@ def promotion_decisions_stage(graph: BookGraph) -> list[Any]:
     def promotion_decisions(
         context: dg.AssetExecutionContext,
         evidence: dg.ResourceParam[EvidenceStore],
-        datasets: dg.ResourceParam[Mapping[str, Dataset]],
+        evidence_data: dg.ResourceParam[Mapping[str, str]],
         promotion_rules: dg.ResourceParam[Mapping[str, PromotionRules]],
         replay_stores: dg.ResourceParam[Mapping[str, ReplayStore]],
         journal: dg.ResourceParam[Journal],
@@ -77,7 +76,7 @@ def promotion_decisions_stage(graph: BookGraph) -> list[Any]:
                 graph.config,
                 ledger,
                 rules.thresholds,
-                data_set_sha=datasets[graph.name].sha,
+                data_set_sha=evidence_data[graph.name],
                 code_sha=replay_stores[graph.name].code_sha,
                 as_of=clocks[graph.name].now(session, Phase.SETTLE),
                 last_session=session,
