@@ -43,7 +43,7 @@ from trading.values import Slot, amount_from_micros
 from trading_assets.definitions import definitions_of, graph_of
 from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
 from trading_assets.stage import CARRIED_BY_TAG
-from trading_assets.tables import ROW_TYPES
+from trading_assets.tables import OF_SESSIONS
 
 DEMO_SESSIONS = 20
 
@@ -96,7 +96,7 @@ class Launcher:
         """Take the settings; what is costly is made when first needed. `progress` is told of alerts."""
         self.settings = settings
         self._progress = progress or _to_stderr
-        self.profiled = Profiled(settings, assets=tuple(ROW_TYPES))
+        self.profiled = Profiled(settings, assets=OF_SESSIONS)
 
     @cached_property
     def definitions(self) -> dg.Definitions:

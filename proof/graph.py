@@ -48,7 +48,7 @@ from trading.reconciliation import Outcomes
 from trading.values import ClientOrderId
 from trading_assets.definitions import definitions_of, resources_of
 from trading_assets.stages import executions
-from trading_assets.tables import ROW_TYPES
+from trading_assets.tables import OF_SESSIONS
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 CALENDAR = load_calendar("XNYS", CONFIG / "calendars")
@@ -318,7 +318,7 @@ def _healed(state: Path, sessions: Sequence[date]) -> list[str]:
 
 def _compared(state: Path, reference: Reference, sessions: Sequence[date]) -> list[str]:
     """Return what of the promise does not hold, and where the broker has other orders than undisturbed."""
-    profiled = Profiled(_settings(state), assets=tuple(ROW_TYPES))
+    profiled = Profiled(_settings(state), assets=OF_SESSIONS)
     with profiled.journal as journal:
         evidence = gather(
             journal,
@@ -370,7 +370,7 @@ class _Graph:
         signal.alarm(TOO_LONG_S)
         warnings.simplefilter("ignore")
         self._settings = _settings(state)
-        self._profiled = Profiled(self._settings, assets=tuple(ROW_TYPES))
+        self._profiled = Profiled(self._settings, assets=OF_SESSIONS)
         self._instance = dg.DagsterInstance.ephemeral()
         self._quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(self._quiet, 1)

@@ -33,8 +33,9 @@ from trading.strategies.plugin import Parameter, Strategy, load_strategy
 from trading.values import IntentId, IntentKey, Side, Symbol, digest, notional_micros
 from trading.verdicts import by_intent
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-NAME_RULE = "1 to 64 small letters, digits or . _ -, beginning with a letter or digit"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""A name is a folder beside files of the lake's own, so that it has no dot: none can be called like them."""
+NAME_RULE = "1 to 64 small letters, digits or _ -, beginning with a letter or digit"
 
 LANE = "replay"
 """The lane of what a replay decides; no live broker is ever built for it."""

@@ -24,13 +24,13 @@ from sensors.reconciliation import reconciliation_sensor
 from sensors.schedules import book_schedules
 from trading_assets.session_graph import book_graph, session_graph
 from trading_assets.stage import POINTER_EXTRAS, BookGraph
-from trading_assets.tables import REMEDIES, ROW_TYPES
+from trading_assets.tables import OF_SESSIONS, REMEDIES, ROW_TYPES
 
 
 def definitions_of(settings: Settings) -> dg.Definitions:
     """Return the definitions of a machine's settings: the same graph for every profile."""
     _accept_pinned_previews()
-    profiled = Profiled(settings, assets=tuple(ROW_TYPES))
+    profiled = Profiled(settings, assets=OF_SESSIONS)
     is_simulated = settings.profile is Profile.SIMULATED
     graphs = [graph_of(profiled, book) for book in profiled.lines]
     everything = [definition for graph in graphs for definition in session_graph(graph)]

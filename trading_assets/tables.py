@@ -53,6 +53,11 @@ OF_OTHER_JOBS = frozenset(
 )
 """The tables that no run of a session makes."""
 
+OF_SESSIONS = tuple(
+    name for name in ROW_TYPES if name not in {"replays", "scorecards", "promotion_decisions"}
+)
+"""The tables that a session comes from or leaves behind; replays and what is made of them are of none."""
+
 REMEDIES = {
     "corporate_actions": "trading quotes import --book {book}",
     "market_quotes": "trading quotes import --book {book} --through {partition}",

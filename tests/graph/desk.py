@@ -26,7 +26,7 @@ from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings
 from trading_assets.definitions import definitions_of, resources_of
-from trading_assets.tables import ROW_TYPES
+from trading_assets.tables import OF_SESSIONS, ROW_TYPES
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIG = PROJECT / "config"
@@ -85,7 +85,7 @@ class Desk:
         self.book = book
         self.settings = settings_in(state_dir, **settings)
         self.settings.profile_dir.mkdir(parents=True, exist_ok=True)
-        self.profiled = Profiled(self.settings, assets=tuple(ROW_TYPES))
+        self.profiled = Profiled(self.settings, assets=OF_SESSIONS)
         self.instance = dg.DagsterInstance.ephemeral()
         self._ports = dict(ports or {})
         # A desk whose journal is replaced would go on writing to the log of the desk before it.

@@ -312,3 +312,12 @@ def test_quotes_in_the_lake_are_not_replayed_with_actions_that_are_not_the_sourc
 
     assert found.source.startswith("bokeh_stocks (")
     assert (found.sha, found.actions) == (rightly.sha, rightly.actions)
+
+
+def test_a_session_is_told_of_though_a_replay_is_called_like_a_file_of_the_lake(desk):
+    named = desk.lake.root / desk.book / "replays" / "current.json"
+    named.mkdir(parents=True)
+
+    told = {row.asset for row in desk.profiled.lineage.lineage(desk.book, FEW[0])}
+
+    assert told == {"corporate_actions", "market_quotes", "quarantined_quotes"}

@@ -348,7 +348,7 @@ def test_without_a_name_a_replay_is_called_by_its_range_and_by_what_differs(conf
     assert request_of(Asked(), config, name="all").first_session == config.first_session
 
 
-@pytest.mark.parametrize("name", ["Upper", "a/b", "-x", ".x", "x" * 65, "a b"])
+@pytest.mark.parametrize("name", ["Upper", "a/b", "-x", ".x", "x" * 65, "a b", "current.json", "v1.2", "x\n"])
 def test_a_name_that_is_no_folder_is_refused(config, name):
     with pytest.raises(BadInput, match="replay name"):
         request_of(ASKED, config, name=name)
