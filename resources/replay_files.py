@@ -35,6 +35,9 @@ from trading.values import canonical_json
 ASSET = "replays"
 REQUEST = "request.json"
 MANIFEST = "manifest.json"
+_RECORDED = {"files", "book", "currency", "opening_micros", "state"}
+"""What the record of a chunk holds."""
+
 SHA_SHOWN = 16
 """Hex digits of a replay's digest in its folder's name."""
 
@@ -73,9 +76,24 @@ class ReplayFiles:
             )
 
     def read(self, files: Sequence[ReplayFile]) -> tuple[Mapping[str, Any], Replayed]:
-        """Return a finished replay's manifest and tables; raises `LakeError` at an altered file."""
+        """Return a finished replay's manifest and tables.
+
+        Raises `LakeError` at a file, or a manifest, that is not what `files` says: who changes a table can
+        change the manifest beside it as well.
+        """
         folder = self._folder_of(files)
-        manifest = _json(self._files, f"{folder}/{MANIFEST}")
+        place = f"{folder}/{MANIFEST}"
+        try:
+            manifest = _json(self._files, place)
+            named = {ReplayFile(**file) for record in manifest["chunks"] for file in record["files"]}
+        except (FileNotFoundError, KeyError, TypeError) as error:
+            raise LakeError(f"{place}: cannot be read ({error}); run the replay again") from error
+        other = sorted(named ^ set(files))
+        if other:
+            raise LakeError(
+                f"{place}: was altered, {other[0].path} is not what the replay left; "
+                "run the replay again, and it is made anew"
+            )
         return manifest, KeptReplayFiles(self._files, folder, about=manifest).tables()
 
     def put_beside(self, files: Sequence[ReplayFile], name: str, content: str) -> str:
@@ -116,15 +134,20 @@ class KeptReplayFiles:
         self._records: dict[str, dict[str, Any]] = {}
 
     def state_after(self, chunk: str) -> ReplayState | None:
-        """Return what a chunk ended with, `None` where a file of it is missing or not what it was."""
+        """Return what a chunk ended with, `None` where its record or a file of it is not what it was."""
         try:
             record = _json(self._files, self._record(chunk))
+            state = state_from_payload(record["state"])
             for file in record["files"]:
                 self._content(file)
-        except (FileNotFoundError, LakeError):
+            tables = {file["table"] for file in record["files"]}
+            is_whole = set(record) >= _RECORDED and tables == set(COLUMNS)
+        except (FileNotFoundError, LakeError, KeyError, ValueError, TypeError, AttributeError):
+            return None
+        if not is_whole:
             return None
         self._records[chunk] = record
-        return state_from_payload(record["state"])
+        return state
 
     def put(self, chunk: str, part: Replayed, state: ReplayState) -> None:
         """Keep a chunk: its files first, then the record that names them."""

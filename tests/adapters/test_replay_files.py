@@ -179,6 +179,61 @@ def test_a_year_whose_file_is_not_what_it_was_is_made_again(tmp_path, undisturbe
     assert house.bytes_of() == undisturbed[0].bytes_of()
 
 
+@pytest.mark.parametrize("hides", [True, False])
+def test_a_table_is_held_to_the_hash_that_the_lake_has_of_it_whatever_the_manifest_says(tmp_path, hides):
+    house = House(tmp_path)
+    finished = house.run()
+    told = next(file for file in finished.files if file.table == "fills")
+    other = next(file for file in finished.files if file.table == "fills" and file != told)
+    content = (house.root / other.path).read_bytes()
+    (house.root / told.path).write_bytes(content)
+    if hides:
+        (manifest,) = house.root.rglob("manifest.json")
+        manifest.write_text(manifest.read_text().replace(told.sha, other.sha))
+
+    with pytest.raises(LakeError, match=r"fills/2012\.parquet"):
+        house.profiled.replay_stores["us_five"].read(finished.files)
+
+
+@pytest.mark.parametrize("harm", ["{}", "[]", "{", None])
+def test_a_manifest_that_is_none_is_told_and_made_again(tmp_path, harm):
+    house = House(tmp_path)
+    finished = house.run()
+    (manifest,) = house.root.rglob("manifest.json")
+    was = manifest.read_text()
+    manifest.unlink() if harm is None else manifest.write_text(harm)
+
+    with pytest.raises(LakeError, match=r"manifest\.json: .*run the replay again"):
+        house.profiled.replay_stores["us_five"].read(finished.files)
+    house.run()
+    assert manifest.read_text() == was
+
+
+@pytest.mark.parametrize("lost", ["all", "files", "state", "currency", "a table", "the book's cash", "JSON"])
+def test_a_year_whose_record_is_damaged_is_made_again(tmp_path, undisturbed, lost):
+    house = House(tmp_path)
+    house.run()
+    (path,) = house.root.rglob("kept/2012.json")
+    record = json.loads(path.read_text())
+    match lost:
+        case "all":
+            record = {}
+        case "a table":
+            del record["files"][0]
+        case "the book's cash":
+            record["state"]["book"] = []
+        case "JSON":
+            record = []
+        case _:
+            del record[lost]
+    path.write_text(json.dumps(record))
+
+    again = house.run()
+
+    assert again.kept_chunks == 1
+    assert house.bytes_of() == undisturbed[0].bytes_of()
+
+
 def test_a_name_is_one_requests(tmp_path):
     house = House(tmp_path)
     house.run()
