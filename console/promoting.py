@@ -105,6 +105,17 @@ def file_replay(
     request = _request(name, view.request)
     own = config_of(request, config)
     code_sha = craft_sha()
+    variants = (
+        variants_of(
+            request,
+            axes=[axis_of(grid) for grid in grids],
+            councils=(),
+            configured=[strategy.name for strategy in config.rules.strategies],
+        )
+        if grids
+        else ()
+    )
+    rules = [config_of(variant.request, config).rules for variant in variants]
     data = profiled.data_sets[view.book].data_set(request.first_session, request.last_session)
     replay_sha = request.replay_sha(data_sha=data.sha, rules_sha=rules_sha(own.rules), code_sha=code_sha)
     if replay_sha != view.replay_sha:
@@ -126,22 +137,12 @@ def file_replay(
     if not same_tables(finished.replayed, replayed_whole(request, config, data=data, calendar=calendar)):
         raise Refused(f"replay {name}: its kept tables are not what it replays to; nothing was filed")
     subject = subject_of(own, data_set_sha=profiled.evidence_data[view.book], code_sha=code_sha)
-    variants = (
-        variants_of(
-            request,
-            axes=[axis_of(grid) for grid in grids],
-            councils=(),
-            configured=[strategy.name for strategy in config.rules.strategies],
-        )
-        if grids
-        else ()
-    )
     trials = []
-    for variant in variants:
+    for variant, tried in zip(variants, rules, strict=True):
         tell(f"trial {variant.number} of {len(variants)}: {variant.label}")
         sha = variant.request.replay_sha(
             data_sha=data.sha,
-            rules_sha=rules_sha(config_of(variant.request, config).rules),
+            rules_sha=rules_sha(tried),
             code_sha=code_sha,
         )
         trials.append(try_variant(variant, config, data=data, calendar=calendar, replay_sha=sha))

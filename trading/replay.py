@@ -8,6 +8,7 @@ resources/panels.py.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -318,8 +319,13 @@ def chosen_strategy(text: str, configured: Sequence[Strategy]) -> Strategy:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
             raise BadInput(f"strategy {text!r}: {pair!r} is no key=value")
-        parameters[key.strip()] = _parameter(value.strip())
-    return load_strategy(name, weight=known.weight if known else 1.0, parameters=parameters)
+        parameters[key.strip()] = _parameter(value.strip(), of=text)
+    return load_strategy(
+        name,
+        weight=known.weight if known else 1.0,
+        parameters=parameters,
+        asked=text if told else "",
+    )
 
 
 def sessions_remembered(limits: Limits) -> int:
@@ -336,14 +342,17 @@ def _bps(name: str, asked: int | None, configured: int) -> int:
     return asked
 
 
-def _parameter(text: str) -> Parameter:
+def _parameter(text: str, *, of: str) -> Parameter:
     if text in {"true", "false"}:
         return text == "true"
     for number in (int, float):
         try:
-            return number(text)
+            found = number(text)
         except ValueError:
             continue
+        if not math.isfinite(found):
+            raise BadInput(f"strategy {of!r}: {text} is no finite number")
+        return found
     return text
 
 

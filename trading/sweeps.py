@@ -8,7 +8,7 @@ much of it is the choosing, and how often the choice would have failed, is hones
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,9 +17,9 @@ import numpy as np
 from trading.books import BookConfig
 from trading.errors import BadInput
 from trading.honest import Honesty, Overfitting, honesty_of, overfitting_of, sharpe_deviation
-from trading.performance import Floats
+from trading.performance import Floats, Performance
 from trading.replay import DataSet, ReplayRequest, config_of, opening_state, replay_chunk, sessions_of
-from trading.scorecard import Scorecard, returns_of, scorecard_of
+from trading.scorecard import Scorecard, Trading, returns_of, scorecard_of
 from trading.sessions import Calendar
 
 VARIANTS_MAX = 1_000
@@ -27,6 +27,10 @@ VARIANTS_MAX = 1_000
 
 AND = "+"
 """Joins the strategies of one council: `momentum:lookback=60+mean_reversion`."""
+
+
+MEASURES = tuple(field.name for kind in (Performance, Trading) for field in fields(kind))
+"""The measures that an outcome has, and may be ranked by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +141,7 @@ class Outcome:
 def ranked(outcomes: Sequence[Outcome], *, by: str) -> tuple[Outcome, ...]:
     """Return outcomes by a measure, the largest first, those without one last, ties in their order."""
     for outcome in outcomes:
-        if by not in outcome.measures:
-            raise BadInput(f"measure {by!r}: must be one of {', '.join(sorted(outcome.measures))}")
+        require_measure(by, among=outcome.measures)
 
     def key(outcome: Outcome) -> tuple[bool, float, int]:
         value = outcome.measures[by]
@@ -159,6 +162,12 @@ class Together:
     best: Outcome
     honesty: Honesty
     overfitting: Overfitting | None
+
+
+def require_measure(name: str, *, among: Collection[str] = MEASURES) -> None:
+    """Raise `BadInput` where a measure is none of those that outcomes have."""
+    if name not in among:
+        raise BadInput(f"measure {name!r}: must be one of {', '.join(sorted(among))}")
 
 
 def together(outcomes: Sequence[Outcome], *, seed: int) -> Together:

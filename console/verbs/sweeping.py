@@ -89,8 +89,9 @@ def sweep(
     from resources.profiles import Profiled
     from resources.sweeping import VariantFiles, run_variants, swept_book
     from trading.replay import Asked, request_of
-    from trading.sweeps import axis_of, ranked, together, variants_of
+    from trading.sweeps import axis_of, ranked, require_measure, together, variants_of
 
+    require_measure(by)
     profiled = Profiled(desk.settings)
     config = profiled.books[outline.name]
     variants = variants_of(

@@ -104,6 +104,20 @@ def test_a_replay_is_filed_with_what_was_tried_and_with_worse_worlds(speak):
 
 
 @pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ("nope.x=1", "grid nope.x: no council has a strategy 'nope'"),
+        ("momentum.lookback=63,inf", "strategy 'momentum:lookback=inf': inf is no finite number"),
+    ],
+)
+def test_a_trial_that_cannot_be_made_is_refused_before_anything_is_replayed(speak, grid, told):
+    filed = speak("evidence", "file", "autumn", "--grid", grid)
+
+    assert (filed.code, told in filed.err) == (2, True), filed
+    assert "sessions" not in filed.err
+
+
+@pytest.mark.parametrize(
     ("column", "told"),
     [("equity_micros", "value_is_conserved"), ("slippage_micros", "not what it replays to")],
 )

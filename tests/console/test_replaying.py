@@ -113,6 +113,22 @@ def test_what_cannot_be_replayed_is_told_before_anything_runs(speak, tmp_path, w
     assert not (tmp_path / "state" / "simulated" / "lake").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--by", "nope"], "measure 'nope': must be one of"),
+        (["--grid", "momentum.full=0.1,nan"], "'momentum:lookback=40,full=nan': nan is no finite number"),
+        (["--grid", "nope.x=1,2"], "no council has a strategy 'nope'"),
+    ],
+)
+def test_a_sweep_that_cannot_be_ranked_or_tried_is_refused_before_anything_runs(speak, tmp_path, words, told):
+    spoken = speak("sweep", "2012-12", "--grid", "momentum.lookback=40,80", *words)
+
+    assert spoken.code == 2
+    assert told in spoken.err
+    assert not (tmp_path / "state" / "simulated" / "sweeps").exists()
+
+
 def test_a_year_that_the_data_begins_or_ends_in_is_cut_there(speak):
     from console.book_outlines import read_book_outlines
     from console.verbs.replaying import range_of

@@ -40,6 +40,7 @@ from trading.scorecard import scorecard_of
 from trading.scores import scores_of
 from trading.session import run_sessions
 from trading.simulation import FillModel
+from trading.sweeps import MEASURES, measures_of
 from trading.values import Symbol, canonical_json, micros_from_text
 
 FIRST, LAST = date(2012, 11, 1), date(2013, 2, 1)
@@ -386,6 +387,9 @@ def test_chosen_strategies_vote_with_their_parameters_and_a_motion_can_carry(con
     [
         ("no such", BadInput),
         ("momentum:60", BadInput),
+        ("momentum:lookback=nan", BadInput),
+        ("momentum:full=-inf", BadInput),
+        ("momentum:full=1e999", BadInput),
         ("momentums", BadSetting),
         ("momentum:stride=1", BadSetting),
     ],
@@ -393,6 +397,25 @@ def test_chosen_strategies_vote_with_their_parameters_and_a_motion_can_carry(con
 def test_a_strategy_that_is_none_is_refused(config, text, error):
     with pytest.raises(error):
         config_of(request_of(replace(ASKED, strategies=(text,)), config, name="x"), config)
+
+
+def test_a_parameter_that_a_strategy_cannot_bear_is_blamed_on_whoever_asked_for_it(config, data, xnys):
+    request = request_of(replace(ASKED, strategies=("momentum:full=0",)), config, name="x")
+
+    with pytest.raises(BadSetting) as refusal:
+        replayed_in_chunks(config, request, data, xnys)
+
+    told = str(refusal.value)
+    assert "raised ZeroDivisionError" in told
+    assert told.endswith("it was asked for as 'momentum:full=0': give another value there")
+    assert "config/strategies.toml" not in told
+
+
+def test_a_parameter_that_a_strategy_does_not_take_is_blamed_on_whoever_asked_for_it(config):
+    asked = replace(ASKED, strategies=("momentum:stride=1",))
+
+    with pytest.raises(BadSetting, match=r"'stride': 1\} of 'momentum:stride=1' do not fit"):
+        config_of(request_of(asked, config, name="x"), config)
 
 
 def test_a_strategy_named_twice_is_refused(config):
@@ -451,6 +474,10 @@ def test_scores_are_every_number_of_a_scorecard_once(data, replayed):
     assert of["whole", "", "beside.beta"].value == round(card.beside.beta, 9)
     assert of["strategy", "council", "pnl_micros"].amount_micros == card.strategies[0].pnl_micros
     assert all(row.value is None or row.amount_micros is None for row in rows)
+
+
+def test_every_measure_that_a_sweep_may_be_ranked_by_is_one_of_a_real_replay(data, replayed):
+    assert set(MEASURES) == set(measures_of(scorecard_of(replayed, actions=data.actions)))
 
 
 def test_a_replay_without_sessions_is_told_without_a_year():

@@ -11,7 +11,7 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import NamedTuple
 
@@ -40,13 +40,18 @@ Signals = Callable[..., Mapping[Symbol, Signal]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """Hold one configured strategy: its function, version, parameters, and weight in the council."""
+    """Hold one configured strategy: its function, version, parameters, and weight in the council.
+
+    `asked` is what a person named in place of its configured parameters, e.g. `momentum:lookback=60`, so that
+    an error blames that and no file; empty where nobody did.
+    """
 
     name: str
     version: str
     weight: float
     parameters: tuple[tuple[str, Parameter], ...]
     signals: Signals
+    asked: str = field(default="", compare=False)
 
     def opinions(self, window: Window, symbols: Sequence[Symbol]) -> Mapping[Symbol, Signal]:
         """Return the strategy's signals over a window, confidences held to [0, 1] and rounded to 1e-9.
@@ -58,7 +63,7 @@ class Strategy:
         except Exception as error:
             raise BadSetting(
                 f"strategy {self.name!r}: {file_of(self.name)} raised {type(error).__name__}: {error}; "
-                "correct it, or remove its line from config/strategies.toml"
+                f"{self._cure()}"
             ) from error
         if not isinstance(given, Mapping):
             raise BadSetting(
@@ -68,15 +73,25 @@ class Strategy:
         for symbol, signal in given.items():
             broken = _broken_rule(symbol, signal, window)
             if broken:
-                raise BadSetting(f"strategy {self.name!r}, {symbol}: {broken}; see {file_of(self.name)}")
+                raise BadSetting(
+                    f"strategy {self.name!r}, {symbol}: {broken}; "
+                    f"{self._cure() if self.asked else f'see {file_of(self.name)}'}"
+                )
         return {
             symbol: signal._replace(confidence=rounded(clamped(float(signal.confidence), 0, 1)))
             for symbol, signal in given.items()
         }
 
+    def _cure(self) -> str:
+        if self.asked:
+            return f"it was asked for as {self.asked!r}: give another value there"
+        return "correct it, or remove its line from config/strategies.toml"
 
-def load_strategy(name: str, *, weight: float, parameters: Mapping[str, Parameter]) -> Strategy:
-    """Return the strategy in `trading/strategies/<name>.py`.
+
+def load_strategy(
+    name: str, *, weight: float, parameters: Mapping[str, Parameter], asked: str = ""
+) -> Strategy:
+    """Return the strategy in `trading/strategies/<name>.py`; `asked` as a `Strategy` has it.
 
     Raises `BadSetting` where there is no such file, it cannot be read, it lacks `VERSION` (a text) or
     `signals` (a function), or that function does not take the parameters.
@@ -91,9 +106,9 @@ def load_strategy(name: str, *, weight: float, parameters: Mapping[str, Paramete
     try:
         inspect.signature(signals).bind("window", "symbols", **parameters)
     except TypeError as error:
+        place = f"of {asked!r}" if asked else "in config/strategies.toml"
         raise BadSetting(
-            f"strategy {name!r}: parameters {dict(parameters)} in config/strategies.toml do not fit "
-            f"{file_of(name)}: {error}"
+            f"strategy {name!r}: parameters {dict(parameters)} {place} do not fit {file_of(name)}: {error}"
         ) from error
     return Strategy(
         name=name,
@@ -101,6 +116,7 @@ def load_strategy(name: str, *, weight: float, parameters: Mapping[str, Paramete
         weight=weight,
         parameters=tuple(sorted(parameters.items())),
         signals=signals,
+        asked=asked,
     )
 
 
