@@ -64,7 +64,7 @@ def _suspects(asked: Sequence[str], configured: Sequence[Strategy]) -> tuple[Sus
     by_name = {strategy.name: strategy for strategy in configured}
     suspects: dict[str, Suspect] = {}
     for name in asked:
-        if name not in by_name and not Path(name).is_file():
+        if name not in by_name and not _is_file(name):
             raise BadInput(
                 f"strategy {name!r}: neither configured ({', '.join(by_name)}) nor a file; "
                 "name one of them, or the path of a file"
@@ -74,3 +74,11 @@ def _suspects(asked: Sequence[str], configured: Sequence[Strategy]) -> tuple[Sus
             raise BadInput(f"strategy {name!r}: another one is called {suspect.name} too; rename its file")
         suspects[suspect.name] = suspect
     return tuple(suspects.values())
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:
+        # Too long for a path, say: whatever it is, no file.
+        return False

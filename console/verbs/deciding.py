@@ -234,9 +234,9 @@ def approvals_mode(
         ),
     ] = None,
     reason: Annotated[
-        str,
+        str | None,
         typer.Option("--reason", metavar="TEXT", help="Why; needed to change it, and kept with your name."),
-    ] = "",
+    ] = None,
     as_name: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -253,6 +253,8 @@ def approvals_mode(
     from trading.approvals import ApprovalMode
 
     desk = open_desk()
+    if mode is None and (reason is not None or as_name is not None):
+        raise BadInput("approvals mode: --reason and --as go with a MODE to change to")
     if mode is None:
         stored = desk.journal.run_control().approval_mode
         show({"mode": stored or REVIEWED_MODE}, lambda view: _mode_text(view["mode"]), as_json=as_json)
@@ -262,7 +264,7 @@ def approvals_mode(
     actor = actor_of(desk, as_name)
     wanted = None if mode == REVIEWED_MODE else ApprovalMode(mode)
     with desk.open_journal() as journal:
-        changed = set_approval_mode(journal, wanted, actor=actor, reason=reason, now=system_now())
+        changed = set_approval_mode(journal, wanted, actor=actor, reason=reason or "", now=system_now())
     view = {"mode": mode, "changed": changed.changed, "actor": actor, "reason": reason}
     show(view, lambda _: f"{_mode_text(mode)}, by {actor} ({reason})", as_json=as_json)
 

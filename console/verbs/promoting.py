@@ -14,6 +14,7 @@ from console.render import counted, instant, pairs, table
 from console.verbs.deciding import actor_of
 from console.verbs.options import DECIDING, AsOption, BookOption, JsonOption, OneBookOption, show, tell
 from console.verbs.teaching import help_of
+from trading.errors import BadInput
 
 if TYPE_CHECKING:
     from console.filed_evidence import Checked, Filed, RunInFull
@@ -45,11 +46,14 @@ def evidence_list(
 
     trading evidence list
     trading evidence list --book us_five --strategy momentum
-    Exit codes: 0 done, also where nothing is filed, 2 no such book.
+    Exit codes: 0 done, also where nothing is filed, 2 no such book, or nothing of the strategy.
     """
     from console.filed_evidence import filed_of
 
-    show(filed_of(open_desk(), book=book, strategy=strategy), _filed, as_json=as_json)
+    found = filed_of(open_desk(), book=book, strategy=strategy)
+    if strategy is not None and not (found.runs or found.promotions):
+        raise BadInput(f"strategy {strategy!r}: nothing is filed of it; see `trading evidence list`")
+    show(found, _filed, as_json=as_json)
 
 
 def evidence_show(

@@ -140,11 +140,29 @@ BAD = {
     "certificate": ("", "/nosuch/desk.pem", LONG, "a\0b"),
     "key": ("", "/nosuch/desk.key", LONG, "a\0b"),
     "address": ("ftp://desk.example", "desk.example", LONG),
+    "mode": ("", "never", LONG),
+    # Left empty, these mean as it is configured, or all there is.
+    "sessions": ("yesterday", "2013-13", "2012..2011", "2012...2013", "NaN", "1.5", "a\0b", LONG),
+    "strategy": ("nosuch", "../../etc/passwd", "NaN", "a\0b", LONG),
+    "deposit": ("NaN", "inf", "-1", "0", "x", "1e30", LONG),
+    "slippage_bps": (*NO_NUMBERS, "10001"),
+    "commission_bps": (*NO_NUMBERS, "10001"),
+    "participation_bps": (*NO_NUMBERS, "10001"),
+    "diff": ("", "dead", LONG),
+    "grid": ("", "momentum", "momentum=1", "nosuch.x=1,2", "momentum.lookback=nan,1", LONG),
+    "against": ("", "nosuch", "momentum+", LONG),
+    "by": ("", "nosuch", LONG),
+    "workers": (*NO_NUMBERS, "0", "65"),
+    "run": NO_WORDS,
+    "replay": NO_WORDS,
 }
 """What no verb can mean by an argument, by its name."""
 
 GOOD = {"identity": "AAPL@2013-02-28", "reason": "because", "row_id": "row", "session": "2013-02-28"} | {
-    "name": "grafana"
+    "name": "grafana",
+    "strategy": "council",
+    "run": "thirteen-years",
+    "replay": "thirteen-years",
 }
 LINE_BYTES_MAX = 1_100
 

@@ -94,7 +94,8 @@ def test_what_is_filed_is_listed_by_book_and_strategy(speak):
     ]
     assert [(one["outcome"], one["actor"]) for one in listed["promotions"]] == [("promoted", "ann")]
     assert "PROMOTED by ann (reviewed)" in speak("evidence", "list").out
-    assert speak("evidence", "list", "--strategy", "mean_reversion", "--json").json["runs"] == []
+    unfiled = speak("evidence", "list", "--strategy", "mean_reversion")
+    assert (unfiled.code, "nothing is filed of it" in unfiled.err) == (2, True)
     assert speak("evidence", "list", "--book", "us_wide", "--json").json["runs"] == []
 
 

@@ -310,6 +310,7 @@ def scoped(scope: DedupScope, **changes) -> Capabilities:
 
 WINDOW = scoped(DedupScope.WINDOW, dedup_window_s=300)
 SETTLED, EARLY = NOW + 30 * SECOND, NOW + 29 * SECOND
+OR_ON_MY_WORD = " or where the broker itself has told you so, conclude it with --on-my-word"
 
 
 @pytest.mark.parametrize(
@@ -421,7 +422,7 @@ def test_a_cancel_stops_what_was_to_be_replaced_and_nothing_else_overwrites(know
             EARLY,
             (
                 f"it may have arrived since it was last looked for ({EARLY:%Y-%m-%d %H:%M:%S} UTC):"
-                " reconcile again from 2013-02-28 14:30:30 UTC on"
+                f" reconcile again from 2013-02-28 14:30:30 UTC on,{OR_ON_MY_WORD}"
             ),
         ),
         ({}, False, NOW + 95 * SECOND, ""),
@@ -431,7 +432,7 @@ def test_a_cancel_stops_what_was_to_be_replaced_and_nothing_else_overwrites(know
             NOW + 94 * SECOND,
             (
                 "it may have arrived since it was last looked for (2013-02-28 14:31:34 UTC):"
-                " reconcile again from 2013-02-28 14:31:35 UTC on"
+                f" reconcile again from 2013-02-28 14:31:35 UTC on,{OR_ON_MY_WORD}"
             ),
         ),
         ({"first_absent_at": NOW + 70 * SECOND}, False, NOW + 100 * SECOND, ""),
@@ -441,7 +442,7 @@ def test_a_cancel_stops_what_was_to_be_replaced_and_nothing_else_overwrites(know
             NOW,
             (
                 "it may have arrived since it was last looked for (2013-02-28 14:30:00 UTC):"
-                " reconcile again from 2013-02-28 14:30:30 UTC on"
+                f" reconcile again from 2013-02-28 14:30:30 UTC on,{OR_ON_MY_WORD}"
             ),
         ),
         ({"absences": 2}, True, CLOSE, "absent 2 times at the broker; 3 prove it"),
