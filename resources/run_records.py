@@ -9,6 +9,8 @@ which execution relies; `dagster.yaml` may name PostgreSQL instead of this.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,10 +37,11 @@ class KeptRunRecords(DagsterSqliteStorage):
     """Keep runs, events and schedules below `base_dir`, in the files of Dagster's default storage."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
         history = Path(base_dir) / "history"
-        self._run_storage = KeptRuns.from_local(str(history))
-        self._event_log_storage = KeptEvents(str(history / "runs"))
+        with _one_opener(Path(base_dir)):
+            super().__init__(base_dir, inst_data)
+            self._run_storage = KeptRuns.from_local(str(history))
+            self._event_log_storage = KeptEvents(str(history / "runs"))
 
     @classmethod
     def from_config_value(
@@ -118,6 +121,21 @@ class Engines:
             for engine in self._kept.values():
                 engine.dispose()
             self._kept.clear()
+
+
+@contextmanager
+def _one_opener(folder: Path) -> Iterator[None]:
+    """Let one process at a time open the files below a folder, and the others wait.
+
+    Dagster makes the tables of a new file without asking whether another process does so at the same time.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _engine(url: str) -> Engine:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from resources import run_records
 from resources.run_records import Engines, KeptEvents, KeptRunRecords
 from resources.settings import Profile, Settings
 
+PROJECT = Path(__file__).resolve().parents[2]
 SESSIONS = dg.DailyPartitionsDefinition(start_date="2013-01-01", end_date="2013-01-11")
 NUMBERS = dg.AssetKey(["book", "numbers"])
 
@@ -106,6 +109,42 @@ def test_a_run_opens_a_handful_of_connections_however_many_its_events(
     assert events > 15
     assert len(own) <= 2  # one that makes the tables, one that stays
     assert len(opened) <= 5
+
+
+FIRST_LAUNCH = """
+import sys
+import dagster as dg
+from resources import run_records
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+dg.DagsterInstance.from_config(sys.argv[1]).dispose()
+"""
+
+
+def test_first_launches_at_once_in_an_empty_folder_all_begin(tmp_path: Path) -> None:
+    home = dagster_home(settings_in(tmp_path))
+    launches = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIRST_LAUNCH, str(home)],
+            cwd=PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for launch in launches:
+        assert launch.stdout is not None
+        assert launch.stdout.readline() == "ready\n"
+    for launch in launches:
+        assert launch.stdin is not None
+        launch.stdin.write("\n")
+        launch.stdin.flush()
+    said = [launch.communicate()[1] for launch in launches]
+
+    assert [launch.returncode for launch in launches] == [0, 0, 0], said
 
 
 def test_a_commit_waits_for_no_disk_and_a_checkpoint_does(tmp_path: Path) -> None:
