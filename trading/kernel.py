@@ -2,9 +2,28 @@
 
 Written in the subset of Python that Numba compiles; resources/compiled_rules.py compiles it, and without that
 it runs as it stands. A session is what session.py does: actions, what a strategy wishes, every guard before
-the open, every guard again at the open, fills, ledger, marks. No rule is written here: guards, fills, trades,
-splits, reservations and value at risk are called where they stand. What is here is the order of events, and
-sums that are kept up to date where session.py adds up anew, which of integers is the same.
+the open, every guard again at the open, fills, ledger, marks. Guards, fills, trades, splits, reservations and
+value at risk are called where they stand. What surrounds them is written here a second time, kept up to date
+from session to session where the session step makes it anew:
+
+- the order of events and of orders (`replay`, `look_before_open`, `trade_at_open`), as in
+  `session.each_session`, `verdicts.review_intents` and `session.send_decisions`
+- what a book is worth and what the orders before one leave of it (`valued`, the two looks), as in
+  `verdicts.funds_of`
+- actions and marks (`act`, `mark`, `mark_opening`), as in `positions.book_at_open` and `session.marks_of`
+- closes and volumes in today's shares (`last_close`, `price_factor`, `average_volume`, `roll_volumes`), as in
+  `quotes.adjusted_window` and `prepared.average_volumes`
+- what scenarios make of a book (`know_returns`, `know_pnl`, `move_pnl`), as in `risk.prepare`
+- the peak of late equities (`late_peak`), as in `session.morning_of`
+
+On real sessions all of it is held to the session step, in every table and to the unit, by
+`test_the_kernel_and_the_session_step_agree_on_real_sessions`; on drawn ones, with actions and gaps, the
+ledger is held to a book by
+`test_value_is_conserved_in_every_session_and_the_ledger_is_that_of_a_book`, and compiled code to plain by
+`test_a_compiled_replay_equals_a_plain_one_to_the_unit`. Two things are here alone: value at risk is bounded
+from above first (`stake`, `var_bound`), and made exact where the bound is over the limit; and with
+`Ways.cuts`, which the session step has not, a buy that only cash stops is cut to what cash pays, held by
+`test_a_buy_that_only_cash_stops_is_cut_to_what_cash_pays_and_else_refused`.
 
 Long only, one strategy and one currency; market orders at the open; no advice and no overrides. Symbols and
 sessions are numbers: columns and rows of the bars. What the columns mean to readers is replayed.py.
@@ -665,7 +684,7 @@ def trade_at_open(
 ) -> Looked:
     """Ask every guard again at the open, on the book as it is by then, and fill what passes.
 
-    As `trading.session.fill_decisions` does: sends go one after the other, all within one minute. Sums of the
+    As `trading.session.send_decisions` does: sends go one after the other, all within one minute. Sums of the
     fills go into the session's `line`.
     """
     session, day, refused, ways = morning.session, desk.by_symbol, desk.refused, world.ways

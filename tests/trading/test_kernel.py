@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from resources.market_data.bokeh_stocks import BokehStocks
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.replay_engine import ReplayEngine, Strategy, bars_of, opening_of, replayed_of, world_of
 from resources.reviewed_config import book_config, read_books
-from trading import replay
+from trading import kernel, replay
 from trading.actions import ActionKind, CorporateAction, at_sessions
 from trading.errors import BadInput
 from trading.guards import GUARDS, REASONS
@@ -441,3 +444,21 @@ def test_what_64_bits_do_not_hold_safely_stops_the_replay_by_name():
         replayed(steady(4, price=10**12), [(2, 0, 1, 10**5)])
     with pytest.raises(BadInput, match="price_collar_bps 2000000: a replay takes at most 1000000"):
         replayed(steady(3), [], limits=replace(WIDE, price_collar_bps=2 * 10**6))
+
+
+# -------------------------------------------------------------------------------- what it says of itself
+
+
+def test_what_the_kernel_says_it_repeats_and_is_held_to_by_is_there():
+    told = set(re.findall(r"`([A-Za-z_.]+)`", kernel.__doc__))
+    tests = {name for name in told if name.startswith("test_")}
+    own = {name for name in told if "." not in name} - tests
+    repeated_here = {name for name in told if "." in name} - {"Ways.cuts"}
+    written = "".join(path.read_text("utf-8") for path in Path(__file__).parents[1].glob("*/test_*.py"))
+
+    assert len(tests) >= 4
+    assert [name for name in sorted(tests) if f"def {name}(" not in written] == []
+    assert [name for name in sorted(own) if not hasattr(kernel, name)] == []
+    for name in sorted(repeated_here):
+        module, _, function = name.partition(".")
+        assert hasattr(import_module(f"trading.{module}"), function), name
