@@ -64,8 +64,11 @@ run: setup ## the main job on the data in the box, then what happened and where 
 ui: setup ## Dagster's UI and the console, on this machine only
 	@$(VENV)/bin/trading ui $(ARGS)
 
+# One more than cores: many tests wait for a server or a process of their own.
+WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+
 test: setup ## the tests, on all cores
-	@$(PY) -m pytest -q -n auto --dist loadfile $(ARGS)
+	@$(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup ## format, lint, types and floors: all of them, changing nothing
 	@status=0; \

@@ -241,7 +241,7 @@ def test_a_rejection_is_for_good_and_starts_nothing(console, journal, started):
     again = change(console, f"{path}/approve", body)
 
     assert first.json["item"]["answered"]["state"] == "rejected"
-    assert (again.status, again.json["code"]) == (409, "approval_refused")
+    assert (again.status, again.json["code"]) == (409, "stale_version")
     assert started == []
 
 
