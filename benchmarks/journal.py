@@ -148,6 +148,12 @@ class _RecordingCursor(sqlite3.Cursor):
         super().execute(statement, bound)
         return self
 
+    def executemany(self, statement: str, rows: Any, /) -> _RecordingCursor:
+        told = list(rows)
+        self.connection.told.extend((statement, row) for row in told)  # type: ignore[attr-defined] - as above
+        super().executemany(statement, told)
+        return self
+
 
 class _Recording(sqlite3.Connection):
     """Keep what a connection is told to run."""
