@@ -116,7 +116,9 @@ def _agree(limits: dict[str, Any]) -> None:
     """Bring limits that contradict each other together: such a file is refused before a guard sees it."""
     most = limits["position_weight_bps_max"]
     limits["symbol_weight_bps_max"] = min(limits["symbol_weight_bps_max"], most)
-    limits["symbol_caps_bps"] = {symbol: min(bps, most) for symbol, bps in limits["symbol_caps_bps"].items()}
+    # A book that is open for less than nothing has a worth below 0, near which no limit can lie.
+    for name, top in (("symbol_caps_bps", most), ("strategy_budgets_bps", 10**9)):
+        limits[name] = {of: max(0, min(bps, top)) for of, bps in limits[name].items()}
     limits["net_notional_micros_max"] = min(
         limits["net_notional_micros_max"], limits["gross_notional_micros_max"]
     )
