@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import dis
-import hashlib
 import inspect
 import platform
 import textwrap
@@ -22,7 +21,7 @@ from typing import Any, cast
 import numba
 import numpy as np
 
-import trading
+from resources.craft import sources_sha
 from trading import guards
 
 REVIEW = """\
@@ -150,16 +149,8 @@ def compiled_rules(root: Path, *others: Path) -> CompiledRules:
 
 
 def sources_digest(*others: Path) -> str:
-    """Return the digest of every file under trading/, others, and the what makes machine code of them."""
-    package = Path(trading.__file__).parent
-    sha = hashlib.sha256(f"{numba.__version__} {np.__version__} {platform.python_version()}".encode())
-    for path in sorted(package.rglob("*.py")):
-        content = path.read_bytes()
-        sha.update(f"\n{path.relative_to(package).as_posix()} {len(content)}\n".encode())
-        sha.update(content)
-    for path in others:
-        sha.update(f"\n{path.name}\n".encode() + path.read_bytes())
-    return sha.hexdigest()[:32]
+    """Return the digest of every file under trading/, of others, and of what makes machine code of them."""
+    return sources_sha(f"{numba.__version__} {np.__version__} {platform.python_version()}", *others)[:32]
 
 
 def _globals_of(rule: Callable[..., Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import trading
 from proof.guards import asked, worlds
 from resources import compiled_rules as adapter
 from resources.compiled_rules import compiled_rules, sources_digest
@@ -109,7 +110,7 @@ def test_the_digest_is_of_every_file_and_of_what_compiles_them(tmp_path, monkeyp
     (package / "strategies").mkdir(parents=True)
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "strategies" / "one.py").write_text("A = 1\n", encoding="utf-8")
-    monkeypatch.setattr(adapter.trading, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(trading, "__file__", str(package / "__init__.py"))
     digests = [sources_digest()]
     assert sources_digest() == digests[0]
 
