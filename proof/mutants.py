@@ -19,7 +19,7 @@ SURVIVING_SHARE_MAX = 0.05
 
 SURVIVORS = {
     "strict=None": "strict=False by another name: a review that stopped early is shorter",
-    "zip(GUARDS, whys, )": "strict is False by default",
+    "zip(names, whys, )": "strict is False by default",
     "key=None": "verdicts sort by their code first, so the first of them has the same code",
     "code != PASS), default=None": "the same: without a key verdicts sort by their code first",
     "-        case _:": "without its last case the function answers None, which is as false",

@@ -21,9 +21,10 @@ from trading.guards import (
     SESSION_CLOSED,
     Why,
 )
-from trading.intents import client_order_id_of, hashed
+from trading.intents import CLIENT_ORDER_ID_PREFIX, client_order_id_of, hashed
 from trading.journal import (
     CancelKind,
+    Cooldown,
     ExecutorTerm,
     Halt,
     JournalIntent,
@@ -181,8 +182,9 @@ def test_a_buy_promises_away_what_it_may_cost(side, filled, counted, reserved):
     assert reservation_micros(row, whys(counted)) == reserved
 
 
-def test_without_verdicts_the_notional_is_promised():
-    assert reservation_micros(row_of(), ()) == 1_000_000_000
+@pytest.mark.parametrize("said", [(), whys(10**12)[:3]], ids=["none", "some that no version of ours wrote"])
+def test_without_verdicts_that_can_be_named_the_notional_is_promised(said):
+    assert reservation_micros(row_of(), said) == 1_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -240,6 +242,27 @@ def halt(symbol: str = "", account: str = "SIM-FIVE") -> Halt:
 )
 def test_run_control_and_halts_hold_what_they_are_about(control, halts, intent, why_not):
     assert gate_refusal(row_of(intent), control, halts) == why_not
+
+
+@pytest.mark.parametrize(
+    ("side", "why_not"),
+    [
+        (Side.BUY, f"cooldown_active: is held until {NOW:%Y-%m-%d %H:%M:%S} UTC: 3 executions failed"),
+        (Side.SELL, ""),
+    ],
+)
+def test_an_account_that_cools_down_may_only_reduce_risk(side, why_not):
+    cooldown = Cooldown(
+        account="SIM-FIVE",
+        lane="simulated",
+        failures=3,
+        began_at=NOW,
+        until=NOW,
+        actor="executor",
+        reason="3 executions failed",
+    )
+
+    assert gate_refusal(row_of(example_intent(side=side)), RUNNING, [], cooldown) == why_not
 
 
 TERM = ExecutorTerm(
@@ -466,8 +489,8 @@ def test_a_halt_names_all_that_was_found_and_beyond_some_that_there_is_more():
         named = reason.split(" | ")
         assert named[0] == "orphan: 0"
         assert named[-1] == f"orphan: {number}"
-        assert ("see `trading status`" in reason) is (number >= FINDINGS_NAMED)
-        assert len(named) <= FINDINGS_NAMED
+        assert ("and more, see `trading status`" in named) is (number >= FINDINGS_NAMED)
+        assert len(named) == min(number + 1, FINDINGS_NAMED)
 
 
 ASKED = order_of(cancel_kind=CancelKind.REPLACE, filled_quantity=4)
@@ -561,6 +584,8 @@ def test_executions_count_once_each_however_often_they_are_told_less_those_taken
 
 # -------------------------------------------------------------------------------- what does not agree
 
+ANOTHER_ID = ClientOrderId(f"{CLIENT_ORDER_ID_PREFIX}another")
+
 
 def known(order=None, row=None, *, booked=None) -> dict[ClientOrderId, Known]:
     order = order or order_of(status="working")
@@ -598,6 +623,16 @@ ENDED_ROW = row_of(state=IntentState.EXPIRED, stage=Stage.NONE)
             [],
         ),
         ([told_of()], known(row=row_of(generation=1)), [(FindingKind.ZOMBIE, True)]),
+        (
+            [
+                told_of(),
+                told_of(
+                    client_order_id=ClientOrderId(f"{CLIENT_ORDER_ID_PREFIX}other"), broker_order_id="b-2"
+                ),
+            ],
+            {},
+            [(FindingKind.ZOMBIE, True), (FindingKind.ZOMBIE, True)],
+        ),
         ([told_of(), told_of(broker_order_id="b-2")], known(), [(FindingKind.TWICE, True)]),
         (
             [told_of(), told_of(broker_order_id="b-2", status=OrderStatus.FILLED)],
