@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -35,6 +36,8 @@ def main() -> int:
     argparse.ArgumentParser(prog="make mutants", description=__doc__.splitlines()[0]).parse_args()
     mutated = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]["only_mutate"]
     began = time.monotonic()
+    # What an earlier run found is not asked again, though the tests have changed since.
+    shutil.rmtree(PROJECT / "mutants", ignore_errors=True)
     subprocess.run([_mutmut(), "run", "--max-children", "2"], cwd=PROJECT, check=False, stdout=sys.stderr)
     results = _results()
     made = Counter(_file_of(name) for name in results)
