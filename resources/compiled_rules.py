@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ast
 import dis
+import importlib
 import inspect
 import platform
 import textwrap
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -95,6 +97,7 @@ class CompiledRules:
 
     def _kept(self, plain: types.FunctionType) -> Any:
         """Return what Python calls: the machine code of a rule and all within it, kept in the folder."""
+        _make_ready()
         numba.config.CACHE_DIR = str(self.folder)  # type: ignore[attr-defined]  # made at import
         return numba.njit(cache=True)(self._resolved(plain))
 
@@ -151,6 +154,26 @@ def compiled_rules(root: Path, *others: Path) -> CompiledRules:
 def sources_digest(*others: Path) -> str:
     """Return the digest of every file under trading/, of others, and of what makes machine code of them."""
     return sources_sha(f"{numba.__version__} {np.__version__} {platform.python_version()}", *others)[:32]
+
+
+@lru_cache(maxsize=1)
+def _make_ready() -> None:
+    """Let Numba begin without SciPy, which it would import to see whether it could multiply matrices.
+
+    No rule does, and that import alone takes longer than a replay of twenty symbols.
+    """
+    from numba.np import linalg  # noqa: PLC0415 - of Numba's inside, so only where rules are compiled
+
+    asked = linalg.ensure_blas
+    linalg.ensure_blas = _no_blas
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = asked
+
+
+def _no_blas() -> None:
+    raise ImportError("rules multiply no matrices")
 
 
 def _globals_of(rule: Callable[..., Any]) -> dict[str, Any]:

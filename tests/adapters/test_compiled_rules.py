@@ -126,3 +126,14 @@ def test_the_digest_is_of_every_file_and_of_what_compiles_them(tmp_path, monkeyp
     digests.append(sources_digest())
 
     assert len(set(digests)) == len(digests)
+
+
+def test_a_rule_is_compiled_without_what_multiplies_matrices(tmp_path):
+    asked = (
+        "import sys; from pathlib import Path; from resources.compiled_rules import compiled_rules;"
+        f"from trading.quotes import split_price; rules = compiled_rules(Path({str(tmp_path)!r}));"
+        "print(rules.compiled(split_price)(100, 2, 1), 'scipy.linalg' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert said.stdout.split() == ["50", "False"]
