@@ -24,7 +24,17 @@ from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
 from trading.actions import CorporateAction
-from trading.brokers import Broker, BrokerDump, BrokerFill, Capabilities, Holdings
+from trading.brokers import (
+    Broker,
+    BrokerAccount,
+    BrokerActivity,
+    BrokerClock,
+    BrokerDump,
+    BrokerFill,
+    BrokerQuote,
+    Capabilities,
+    Holdings,
+)
 from trading.decisions import Outcome
 from trading.errors import OutcomeUnknown
 from trading.executions import Desk as ExecutorDesk
@@ -243,6 +253,30 @@ class Line:
     def holdings(self, *, now: datetime) -> Holdings:
         """Pass the question on."""
         return self._broker.holdings(now=now)
+
+    def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """Pass a replacement on."""
+        return self._broker.replace(client_order_id, request, now=now)
+
+    def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
+        """Pass the question on."""
+        return self._broker.positions(now=now)
+
+    def account(self, *, now: datetime) -> BrokerAccount:
+        """Pass the question on."""
+        return self._broker.account(now=now)
+
+    def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
+        """Pass the question on."""
+        return self._broker.activities(since=since, now=now)
+
+    def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
+        """Pass the question on."""
+        return self._broker.quote(symbol, now=now)
+
+    def clock(self, *, now: datetime) -> BrokerClock:
+        """Pass the question on."""
+        return self._broker.clock(now=now)
 
     def dump(self) -> BrokerDump:
         """Pass the question on."""

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from trading.brokers import (
+    ActivityKind,
     Arrival,
+    BrokerAccount,
+    BrokerActivity,
+    BrokerClock,
     BrokerDump,
     BrokerFill,
+    BrokerQuote,
     Capabilities,
     DedupScope,
     DuplicateClientOrderId,
     Holdings,
+    replacement_fault,
     request_payload,
 )
+from trading.errors import BrokerRejected
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.values import ClientOrderId, Side, Symbol, digest
 
@@ -40,7 +47,7 @@ class SimulatedBroker:
         scope: DedupScope,
         opening: Holdings,
     ) -> None:
-        self.account = account
+        self.account_name = account
         self.capabilities = capabilities
         self.scope = scope
         self.taken: list[BrokerOrder] = []
@@ -112,6 +119,62 @@ class SimulatedBroker:
                 cash -= sign * one.quantity * one.price_micros + one.commission_micros
         return Holdings(quantities=_without_zeros(quantities), cash_micros=cash)
 
+    def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """Take an order in the place of an open one."""
+        known = self._last(client_order_id)
+        why = "no such order" if known is None else replacement_fault(request, known)
+        if known is None or why:
+            raise BrokerRejected(f"refused: {why}")
+        order = self.submit(request, now=now)
+        self.end(known.broker_order_id, OrderStatus.CANCELLED, "replaced")
+        return order
+
+    def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
+        """Return the shares of the account."""
+        return self.holdings(now=now).quantities
+
+    def account(self, *, now: datetime) -> BrokerAccount:
+        """Return the account; what its shares are worth is not known here."""
+        held = self.holdings(now=now)
+        return BrokerAccount(
+            account=self.account_name,
+            currency="USD",
+            cash_micros=held.cash_micros,
+            buying_power_micros=max(held.cash_micros, 0),
+            equity_micros=None if held.quantities else held.cash_micros,
+        )
+
+    def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
+        """Return the executions from a day (UTC) on."""
+        del now
+        listed = []
+        for one in self.executions:
+            order = self._last(one.client_order_id)
+            if order is not None and one.filled_at.date() >= since:
+                bought = one.quantity if order.side is Side.BUY else -one.quantity
+                listed.append(
+                    BrokerActivity(
+                        activity_id=one.execution_id,
+                        kind=ActivityKind.FILL,
+                        happened_at=one.filled_at,
+                        symbol=order.symbol,
+                        quantity=bought,
+                        price_micros=one.price_micros,
+                        cash_micros=-bought * one.price_micros,
+                        about=order.broker_order_id,
+                    )
+                )
+        return listed
+
+    def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
+        """Return nothing: no market is simulated here, only messages."""
+        del symbol, now
+        return None
+
+    def clock(self, *, now: datetime) -> BrokerClock:
+        """Return the simulation's time, in a market that never closes."""
+        return BrokerClock(now.astimezone(UTC), is_open=True, next_open=None, next_close=None)
+
     def fill(self, broker_order_id: str, quantity: int, price_micros: int, *, now: datetime) -> None:
         """Fill some of an order; the last share ends it."""
         order = self.order(broker_order_id)
@@ -140,7 +203,7 @@ class SimulatedBroker:
     def dump(self) -> BrokerDump:
         """Return all there is."""
         return BrokerDump(
-            account=self.account,
+            account=self.account_name,
             is_live=self.capabilities.is_live,
             orders=tuple(self.taken),
             fills=tuple(self.executions),

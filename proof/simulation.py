@@ -19,7 +19,7 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -38,7 +38,17 @@ from proof.walks import EVENTS_MAX, Ground, memory_folder, put
 from resources.evidence import gather
 from resources.journal import store
 from resources.journal.store import SqlJournal
-from trading.brokers import BrokerFill, Capabilities, DedupScope, DuplicateClientOrderId, Holdings
+from trading.brokers import (
+    BrokerAccount,
+    BrokerActivity,
+    BrokerClock,
+    BrokerFill,
+    BrokerQuote,
+    Capabilities,
+    DedupScope,
+    DuplicateClientOrderId,
+    Holdings,
+)
 from trading.errors import (
     BrokerRejected,
     BrokerUnavailable,
@@ -681,6 +691,51 @@ class _Line:
             "asks for holdings", lambda: self._world.broker.holdings(now=self._world.now)
         )
         return held
+
+    def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """Send an order for the place of another; the executor cancels and sends anew instead."""
+        del now
+        placed: BrokerOrder = self._asked(
+            "replaces an order",
+            lambda: self._world.broker.replace(client_order_id, request, now=self._world.now),
+        )
+        return placed
+
+    def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
+        """Ask for the account's shares."""
+        return self.holdings(now=now).quantities
+
+    def account(self, *, now: datetime) -> BrokerAccount:
+        """Ask for the account's money."""
+        del now
+        told: BrokerAccount = self._asked(
+            "asks for the account", lambda: self._world.broker.account(now=self._world.now)
+        )
+        return told
+
+    def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
+        """Ask what changed the account."""
+        del now
+        listed: list[BrokerActivity] = self._asked(
+            "asks for activities", lambda: self._world.broker.activities(since=since, now=self._world.now)
+        )
+        return listed
+
+    def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
+        """Ask for a symbol's price."""
+        del now
+        told: BrokerQuote | None = self._asked(
+            "asks for a quote", lambda: self._world.broker.quote(symbol, now=self._world.now)
+        )
+        return told
+
+    def clock(self, *, now: datetime) -> BrokerClock:
+        """Ask for the time."""
+        del now
+        told: BrokerClock = self._asked(
+            "asks for the time", lambda: self._world.broker.clock(now=self._world.now)
+        )
+        return told
 
     def _asked(self, what: str, question: Callable[[], Any]) -> Any:
         self._world.moment(self._executor, what)

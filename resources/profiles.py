@@ -334,6 +334,7 @@ class Profiled:
                 fill_model=costs_of(self.lines[book]),
                 calendar=self.calendars[book],
                 behaviour=self.paper_behaviour,
+                currency=self.lines[book].currency,
             ),
         )
 

@@ -57,6 +57,41 @@ def account_after(
     return holdings
 
 
+class ActionEffect(NamedTuple):
+    """Hold what one corporate action did to an account: shares and cash (micro-units) that it added."""
+
+    session: date
+    action: CorporateAction
+    quantity: int
+    cash_micros: int
+
+
+def action_effects(
+    opening: Holdings,
+    executions: Iterable[Execution],
+    actions: Mapping[date, tuple[CorporateAction, ...]],
+    *,
+    last_close: LastClose,
+) -> tuple[ActionEffect, ...]:
+    """Return what each action did to an account, ascending by session; those that did nothing are left out.
+
+    The arguments are those of `account_after`, and so is what is raised.
+    """
+    holdings, effects, listed = opening, [], list(executions)
+    passed = date.min
+    for session in sorted(actions):
+        earlier = [execution for execution in listed if passed <= execution.session < session]
+        holdings, passed = account_after(holdings, earlier, {}, last_close=last_close), session
+        for action in actions[session]:
+            after = _at_open(holdings, (action,), session=session, last_close=last_close)
+            shares = after.quantities.get(action.symbol, 0) - holdings.quantities.get(action.symbol, 0)
+            cash = after.cash_micros - holdings.cash_micros
+            if shares or cash:
+                effects.append(ActionEffect(session, action, shares, cash))
+            holdings = after
+    return tuple(effects)
+
+
 def last_opened(calendar: Calendar, now: datetime) -> date | None:
     """Return the last session that has opened at an instant, or `None` before the calendar's first."""
     # An exchange's date is at most one day ahead of the UTC one.

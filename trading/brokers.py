@@ -1,7 +1,7 @@
 """The port to a broker, and what an adapter declares of it: whom we send to, and what it can be trusted with.
 
 Who sends is executions.py; who compares what a broker tells with the journal is reconciliation.py. The
-adapters are resources/paper_broker/ and its neighbours; one conformance suite is run on each of them.
+adapters are resources/paper_broker/ and resources/alpaca/; one conformance suite is run on each of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ from typing import Any, NamedTuple, Protocol
 from trading.errors import TradingError
 from trading.orders import BrokerOrder, OrderRequest
 from trading.values import ClientOrderId, OrderType, Side, Symbol, TimeInForce
+
+CONTRACT = "broker.v2"
+"""The version of this port: of the questions that a broker answers, and of the records it answers with.
+
+A method or a field that is added with a default keeps it; one that is taken away or means another thing
+raises it, in every adapter at once.
+"""
 
 
 class DedupScope(StrEnum):
@@ -36,6 +43,10 @@ class Capabilities:
     the adapter raises `BrokerRejected`; everything else it meets after a send is `OutcomeUnknown`, and
     `ambiguous_errors` names what of that is known to happen. `dedup_window_s` is how long a
     `DedupScope.WINDOW` lasts from the send, 0 for every other scope.
+
+    What it takes: `fractional` shares, `short` sales of what is not held, the `order_types` and
+    `times_in_force` of our words, and orders for the `extended_hours` before the open and after the close.
+    We send whole shares in the regular session, whatever it could take.
     """
 
     is_live: bool
@@ -45,6 +56,11 @@ class Capabilities:
     definitive_errors: frozenset[str]
     ambiguous_errors: frozenset[str] = frozenset()
     dedup_window_s: int = 0
+    fractional: bool = False
+    short: bool = False
+    order_types: frozenset[OrderType] = frozenset({OrderType.MARKET})
+    times_in_force: frozenset[TimeInForce] = frozenset(TimeInForce)
+    extended_hours: bool = False
 
 
 class BrokerFill(NamedTuple):
@@ -69,6 +85,76 @@ class Holdings:
 
     quantities: Mapping[Symbol, int] = field(default_factory=dict)
     cash_micros: int
+
+
+class BrokerQuote(NamedTuple):
+    """Hold what a broker last saw of a symbol, in micro-units, and the UTC instant it is of.
+
+    A side that nobody quotes, or a trade that is not known, is `None` and never 0.
+    """
+
+    symbol: Symbol
+    bid_micros: int | None
+    ask_micros: int | None
+    last_micros: int | None
+    quoted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAccount:
+    """Hold what a broker says of an account: its name there, and its money in micro-units of `currency`.
+
+    `equity_micros` is `None` where something held has no price. Nothing is taken while it `is_blocked`.
+    """
+
+    account: str
+    currency: str
+    cash_micros: int
+    buying_power_micros: int
+    equity_micros: int | None
+    is_blocked: bool = False
+
+
+class BrokerClock(NamedTuple):
+    """Hold a broker's own time (UTC), and when its market opens and closes next.
+
+    `next_open` and `next_close` are `None` past the last session that it knows.
+    """
+
+    now: datetime
+    is_open: bool
+    next_open: datetime | None
+    next_close: datetime | None
+
+
+class ActivityKind(StrEnum):
+    """Say what changed an account: `transfer` is money that came or went, `other` what has no word here."""
+
+    FILL = "fill"
+    DIVIDEND = "dividend"
+    SPLIT = "split"
+    FEE = "fee"
+    TRANSFER = "transfer"
+    OTHER = "other"
+
+
+class BrokerActivity(NamedTuple):
+    """Hold one change of an account as the broker lists it.
+
+    `quantity` are the shares of `symbol` that it added, `cash_micros` the cash; both below 0 where it took
+    some. A fill's commission is an activity of its own, a fee. `about` is the broker's id of what it belongs
+    to: of the order for a fill, of the execution for its fee, empty where there is none.
+    """
+
+    activity_id: str
+    kind: ActivityKind
+    happened_at: datetime
+    symbol: str
+    quantity: int
+    price_micros: int
+    cash_micros: int
+    about: str = ""
+    detail: str = ""
 
 
 class Arrival(NamedTuple):
@@ -114,7 +200,7 @@ class Broker(Protocol):
         ...
 
     def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
-        """Send one order, in exactly one attempt.
+        """Send one order, in exactly one attempt; a limit order's limit is its reference price.
 
         Raises `BrokerRejected` for a refusal of the closed list, `DuplicateClientOrderId` for a known id,
         `OutcomeUnknown` for everything that leaves the outcome unproven.
@@ -138,6 +224,14 @@ class Broker(Protocol):
         """
         ...
 
+    def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """Put an order in the place of the open one under an id, in exactly one attempt, and return it.
+
+        It has an id of ours and one of the broker's of its own; the old one ends as cancelled. Symbol, side
+        and session stay, and nothing of the old one may have filled. Raises what `submit` does.
+        """
+        ...
+
     def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
         """Return every order that is open, and every one of a session from `since` on, ours or not.
 
@@ -146,7 +240,33 @@ class Broker(Protocol):
         ...
 
     def holdings(self, *, now: datetime) -> Holdings:
-        """Return what the account has; raises `BrokerUnavailable`: what cannot be seen is not flat."""
+        """Return what the account has; raises `BrokerUnavailable`: what cannot be seen is not flat.
+
+        Shares and cash are of one look: no execution stands in one of them and not in the other.
+        """
+        ...
+
+    def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
+        """Return the shares by symbol, none of them 0, owed ones below it; raises `BrokerUnavailable`."""
+        ...
+
+    def account(self, *, now: datetime) -> BrokerAccount:
+        """Return the account's money and whether it may trade; raises `BrokerUnavailable`."""
+        ...
+
+    def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
+        """Return what changed the account on the exchange's date `since` or later, ascending in time.
+
+        Raises `BrokerUnavailable`; half a list is a failed query.
+        """
+        ...
+
+    def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
+        """Return what the broker last saw of a symbol, or `None`; raises `BrokerUnavailable`."""
+        ...
+
+    def clock(self, *, now: datetime) -> BrokerClock:
+        """Return the broker's own time and sessions; raises `BrokerUnavailable`."""
         ...
 
 
@@ -178,6 +298,19 @@ def request_from_payload(payload: Mapping[str, Any]) -> OrderRequest:
         time_in_force=TimeInForce(payload["time_in_force"]),
         reference_price_micros=payload["reference_price_micros"],
     )
+
+
+def replacement_fault(request: OrderRequest, order: BrokerOrder) -> str:
+    """Return why a request cannot take an order's place, empty where it can."""
+    if order.status.is_terminal:
+        return f"order {order.client_order_id} is {order.status}"
+    if order.filled_quantity:
+        return f"order {order.client_order_id} has filled {order.filled_quantity}"
+    if request.client_order_id == order.client_order_id:
+        return f"order {order.client_order_id}: its replacement needs an id of its own"
+    if (request.symbol, request.side) != (order.symbol, order.side):
+        return f"{request.side} {request.symbol} cannot replace {order.side} {order.symbol}"
+    return ""
 
 
 def differences(request: OrderRequest, order: BrokerOrder) -> tuple[str, ...]:

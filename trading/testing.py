@@ -16,13 +16,19 @@ from trading.accounts import Execution, account_after
 from trading.audit import BadEntry
 from trading.broker_behaviour import Behaviour
 from trading.brokers import (
+    ActivityKind,
     Arrival,
+    BrokerAccount,
+    BrokerActivity,
+    BrokerClock,
     BrokerDump,
     BrokerFill,
+    BrokerQuote,
     Capabilities,
     DedupScope,
     DuplicateClientOrderId,
     Holdings,
+    replacement_fault,
     request_payload,
 )
 from trading.decisions import Decision, Outcome
@@ -130,7 +136,8 @@ class FakeBroker:
     `accepted` each that became an order. With `fills_at_micros` an accepted order fills whole at that price;
     `fill` and `end` do it by hand, and `alter` changes what is said of an order. No query finds an order
     whose id is in `hidden`; while `is_down` nothing answers. It forgets ids as its capabilities say, or as
-    `forgets_as` does where they lie. The account begins with `opened` and knows no corporate actions.
+    `forgets_as` does where they lie. The account begins with `opened` and knows no corporate actions;
+    `quotes` is what it has seen of the market, which is always open.
     """
 
     def __init__(
@@ -148,6 +155,7 @@ class FakeBroker:
         self.accepted: list[OrderRequest] = []
         self.cancels: list[ClientOrderId] = []
         self.hidden: set[ClientOrderId] = set()
+        self.quotes: dict[Symbol, BrokerQuote] = {}
         self.is_down = False
         scope = forgets_as or capabilities.dedup_scope
         self._memory = Behaviour(
@@ -213,6 +221,20 @@ class FakeBroker:
         self._answer()
         self.cancels.append(client_order_id)
 
+    def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """End an open order, and do with its replacement what the script says of a send."""
+        known = self._under(client_order_id)
+        why = replacement_fault(request, known[-1].order) if known else "no such order"
+        if why and not self.is_down:
+            self.submitted.append(request)
+            self._arrive(request)
+            raise BrokerRejected(f"refused: {why}")
+        try:
+            return self.submit(request, now=now)
+        finally:
+            if self._under(request.client_order_id):
+                self.end(client_order_id, OrderStatus.CANCELLED, "replaced")
+
     def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
         """Return what is open and what is of a session from `since` on, in the order accepted."""
         self._answer()
@@ -228,6 +250,57 @@ class FakeBroker:
         self._answer()
         executions = [execution for _, execution in self._executions]
         return account_after(self._opened, executions, {}, last_close=lambda *_: None)
+
+    def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
+        """Return the shares of its account."""
+        return self.holdings(now=now).quantities
+
+    def account(self, *, now: datetime) -> BrokerAccount:
+        """Return its account, with its shares at what `quotes` last showed."""
+        held = self.holdings(now=now)
+        prices = [self.quotes[symbol].last_micros for symbol in held.quantities if symbol in self.quotes]
+        worth = [
+            shares * price
+            for shares, price in zip(held.quantities.values(), prices, strict=False)
+            if price is not None
+        ]
+        return BrokerAccount(
+            account=self._account,
+            currency="USD",
+            cash_micros=held.cash_micros,
+            buying_power_micros=max(held.cash_micros, 0),
+            equity_micros=held.cash_micros + sum(worth) if len(worth) == len(held.quantities) else None,
+        )
+
+    def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
+        """Return its executions from a day (UTC) on."""
+        self._answer()
+        listed = []
+        for fill, execution in self._executions:
+            bought = fill.quantity if execution.side is Side.BUY else -fill.quantity
+            listed.append(
+                BrokerActivity(
+                    activity_id=fill.execution_id,
+                    kind=ActivityKind.FILL,
+                    happened_at=fill.filled_at,
+                    symbol=execution.symbol,
+                    quantity=bought,
+                    price_micros=fill.price_micros,
+                    cash_micros=-bought * fill.price_micros,
+                    about=self._under(fill.client_order_id)[-1].order.broker_order_id,
+                )
+            )
+        return [activity for activity in listed if since <= activity.happened_at.date()]
+
+    def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
+        """Return what is in `quotes`."""
+        self._answer()
+        return self.quotes.get(symbol)
+
+    def clock(self, *, now: datetime) -> BrokerClock:
+        """Return the time that it was told, in a market that never closes."""
+        self._answer()
+        return BrokerClock(now.astimezone(UTC), is_open=True, next_open=None, next_close=None)
 
     def dump(self) -> BrokerDump:
         """Return everything that it remembers, and every send that arrived."""

@@ -10,28 +10,38 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from resources.paper_broker.ledger import Ledger
-from trading.accounts import Execution, account_after, last_opened
+from trading.accounts import Execution, account_after, action_effects, last_opened
 from trading.actions import CorporateAction, at_sessions, effective_in
 from trading.audit import instant_from_text, instant_text
 from trading.broker_behaviour import Behaviour, ReportFault, SendFault
 from trading.brokers import (
+    ActivityKind,
     Arrival,
+    BrokerAccount,
+    BrokerActivity,
+    BrokerClock,
     BrokerDump,
     BrokerFill,
+    BrokerQuote,
     DuplicateClientOrderId,
     Holdings,
+    replacement_fault,
     request_from_payload,
     request_payload,
 )
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown, TradingError
+from trading.guards import BPS
 from trading.intents import hashed
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.quotes import Quote, split_price
@@ -43,12 +53,21 @@ UNKNOWN_SYMBOL = "unknown_symbol"
 ZERO_QUANTITY = "zero_quantity"
 NOT_A_MARKET_ORDER = "not_a_market_order"
 SESSION_OVER = "session_over"
+NOT_REPLACEABLE = "not_replaceable"
 
 REFUSED = "refused"
 MALFORMED_REQUEST = "malformed_request"
 
 DEFINITIVE_ERRORS = frozenset(
-    {UNKNOWN_SYMBOL, ZERO_QUANTITY, NOT_A_MARKET_ORDER, SESSION_OVER, REFUSED, MALFORMED_REQUEST}
+    {
+        UNKNOWN_SYMBOL,
+        ZERO_QUANTITY,
+        NOT_A_MARKET_ORDER,
+        SESSION_OVER,
+        NOT_REPLACEABLE,
+        REFUSED,
+        MALFORMED_REQUEST,
+    }
 )
 """The closed list of refusals; the last one is of a send that could not be read, or not be written."""
 
@@ -56,6 +75,7 @@ ACCEPTED = "accepted"
 DUPLICATE = "duplicate"
 LATE_SEND = "late_send"
 BUST = "bust"
+REPLACED = "replaced"
 
 CHECKPOINT_SESSIONS = 20
 """How many sessions a look at the account may fold: moving the checkpoint waits for the disk."""
@@ -76,7 +96,9 @@ class AnswerLost(OutcomeUnknown):
 class QuestionLost(BrokerUnavailable):
     """Say that a question or a cancel met with a fault; `answer` is the list that was cut, if it was one."""
 
-    def __init__(self, fault: ReportFault, answer: Sequence[BrokerOrder | BrokerFill] = ()) -> None:
+    def __init__(
+        self, fault: ReportFault, answer: Sequence[BrokerOrder | BrokerFill | BrokerActivity] = ()
+    ) -> None:
         super().__init__(f"{fault}: no whole answer to the question")
         self.fault = fault
         self.answer = answer
@@ -98,10 +120,10 @@ class PaperBroker:
     """Take day and opening market orders and fill them at their session's open.
 
     `path` is its ledger, made when missing, which then remembers the account's name and what it opened
-    with, `deposit_micros`. `symbols` are those it lists; `None` lists all. An order fills as soon as it is
-    asked about at or after the open, up to the model's share of the bar's volume; what is left is cancelled
-    at the close. Ids and times are pure functions of the order, its session and `behaviour`, so the same
-    orders give the same ledger whenever they are asked about.
+    with, `deposit_micros` of `currency`. `symbols` are those it lists; `None` lists all. An order fills as
+    soon as it is asked about at or after the open, up to the model's share of the bar's volume; what is left
+    is cancelled at the close. Ids and times are pure functions of the order, its session and `behaviour`, so
+    the same orders give the same ledger whenever they are asked about.
     """
 
     def __init__(
@@ -115,11 +137,16 @@ class PaperBroker:
         calendar: Calendar,
         symbols: Collection[Symbol] | None = None,
         behaviour: Behaviour = KIND,
+        currency: str = "USD",
     ) -> None:
-        self.capabilities = behaviour.capabilities(
-            definitive_errors=DEFINITIVE_ERRORS, ambiguous_errors=frozenset(SendFault) - _ANSWERED
+        self.capabilities = replace(
+            behaviour.capabilities(
+                definitive_errors=DEFINITIVE_ERRORS, ambiguous_errors=frozenset(SendFault) - _ANSWERED
+            ),
+            short=True,
         )
         self.behaviour = behaviour
+        self._currency = currency
         self._questions = count(1)
         self._market = market
         self._model = fill_model
@@ -136,13 +163,18 @@ class PaperBroker:
             attempt = _arrivals_under(ledger, request.client_order_id)
             fault = self.behaviour.send_fault(request.client_order_id, attempt=attempt)
             answer = self._received(ledger, request, fault, now)
-        if fault is SendFault.DUPLICATE_ANSWER and isinstance(answer, BrokerOrder):
-            raise DuplicateClientOrderId(request.client_order_id, answer)
-        if fault is not None and fault not in _ANSWERED:
-            raise AnswerLost(fault, answer)
-        if isinstance(answer, BrokerOrder):
-            return answer
-        raise answer
+        return _told(answer, fault)
+
+    def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """Accept an order in the place of an open one, or refuse it; it may be lost, and is never `late`."""
+        with self._ledger.transaction(OutcomeUnknown) as ledger:
+            self._come_due(ledger, now)
+            rows = self._advanced(ledger, _under(ledger, client_order_id), now)
+            attempt = _arrivals_under(ledger, request.client_order_id)
+            fault = self.behaviour.send_fault(request.client_order_id, attempt=attempt)
+            fault = SendFault.RESET_BEFORE if fault is SendFault.LATE else fault
+            answer = self._replaced(ledger, rows[-1] if rows else None, request, fault, now)
+        return _told(answer, fault)
 
     def order_by_client_order_id(
         self, client_order_id: ClientOrderId, *, now: datetime
@@ -206,6 +238,81 @@ class PaperBroker:
             self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
             return self._account(ledger, now)
 
+    def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
+        """Return the shares of the broker's own account."""
+        return self.holdings(now=now).quantities
+
+    def account(self, *, now: datetime) -> BrokerAccount:
+        """Return the account's money, its shares at what the market last showed; it lends nothing."""
+        held = self.holdings(now=now)
+        quotes = {symbol: self._quote(symbol, now) for symbol in held.quantities}
+        prices = {symbol: quote.last_micros for symbol, quote in quotes.items() if quote is not None}
+        worth = [shares * (prices.get(symbol) or 0) for symbol, shares in held.quantities.items()]
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            name = ledger.execute("select name from account").fetchone()["name"]
+        return BrokerAccount(
+            account=name,
+            currency=self._currency,
+            cash_micros=held.cash_micros,
+            buying_power_micros=max(held.cash_micros, 0),
+            equity_micros=held.cash_micros + sum(worth) if len(prices) == len(held.quantities) else None,
+        )
+
+    def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
+        """Return executions, their fees, and what splits and dividends did, as far as they are told."""
+        number = self._asked()
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._come_due(ledger, now)
+            self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            fills = ledger.execute(f"{_FILLS} order by f.filled_at, f.seq").fetchall()
+            opened = last_opened(self._calendar, now)
+            effects = action_effects(
+                _deposit(ledger).holdings,
+                [execution for _, execution in _executions_after(ledger, 0)],
+                {day: due for day, due in self._actions.items() if opened is not None and day <= opened},
+                last_close=self._last_close,
+            )
+        listed = [activity for row in fills for activity in _activities_of(row)]
+        listed += [
+            BrokerActivity(
+                activity_id="act-"
+                + hashed(effect.session.isoformat(), effect.action.symbol, effect.action.kind),
+                kind=ActivityKind(effect.action.kind.value),
+                happened_at=self._calendar.opens_at(effect.session),
+                symbol=effect.action.symbol,
+                quantity=effect.quantity,
+                price_micros=effect.action.dividend_micros,
+                cash_micros=effect.cash_micros,
+            )
+            for effect in effects
+        ]
+        begins_at = datetime.combine(since, time.min, tzinfo=ZoneInfo(self._calendar.timezone))
+        told = sorted(
+            (activity for activity in listed if begins_at <= activity.happened_at <= now),
+            key=lambda activity: activity.happened_at,
+        )
+        if self.behaviour.has(ReportFault.LIST_CUT, number):
+            raise QuestionLost(ReportFault.LIST_CUT, told)
+        return told
+
+    def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
+        """Return what a share costs here and gets, slippage included, in the last session that opened."""
+        self._asked()
+        return self._quote(symbol, now)
+
+    def clock(self, *, now: datetime) -> BrokerClock:
+        """Return the time that it was told, and the calendar's next open and close."""
+        self._asked()
+        opened = last_opened(self._calendar, now)
+        sessions = self._calendar.sessions
+        at = 0 if opened is None else bisect_right(sessions, opened)
+        next_open = self._calendar.opens_at(sessions[at]) if at < len(sessions) else None
+        closes_at = None if opened is None else self._calendar.closes_at(opened)
+        is_open = closes_at is not None and now < closes_at
+        if not is_open:
+            closes_at = None if next_open is None else self._calendar.closes_at(sessions[at])
+        return BrokerClock(now.astimezone(UTC), is_open, next_open, closes_at)
+
     def dump(self) -> BrokerDump:
         """Return everything in the ledger, as it was when it was last asked or told something."""
         with self._ledger.transaction(BrokerUnavailable) as ledger:
@@ -249,6 +356,25 @@ class PaperBroker:
             return OutcomeUnknown(fault.value)
         arrival = _insert_arrival(ledger, request, "", now)
         return self._taken(ledger, request, arrival, fault, now)
+
+    def _replaced(
+        self,
+        ledger: sqlite3.Connection,
+        old: sqlite3.Row | None,
+        request: OrderRequest,
+        fault: SendFault | None,
+        now: datetime,
+    ) -> BrokerOrder | TradingError:
+        """Return the order that took another one's place, or why there is none."""
+        is_other_session = old is not None and old["session"] != request.session.isoformat()
+        why = "no such order" if old is None else replacement_fault(request, _order_of(old))
+        if why or is_other_session:
+            _insert_arrival(ledger, request, NOT_REPLACEABLE, now)
+            return BrokerRejected(f"{NOT_REPLACEABLE}: {why or 'it is of another session'}")
+        answer = self._received(ledger, request, fault, now)
+        if old is not None and isinstance(answer, BrokerOrder):
+            _set(ledger, old, OrderStatus.CANCELLED, 0, REPLACED)
+        return answer
 
     def _taken(
         self,
@@ -364,6 +490,20 @@ class PaperBroker:
         status = OrderStatus.FILLED if filled == row["quantity"] else OrderStatus.PARTIAL_FILL
         return _set(ledger, row, status, filled, "")
 
+    def _quote(self, symbol: Symbol, now: datetime) -> BrokerQuote | None:
+        session = last_opened(self._calendar, now)
+        bar = None if session is None else self._market.bar(symbol, session)
+        if session is None or bar is None:
+            return None
+        is_over = now >= self._calendar.closes_at(session)
+        last = bar.close_micros if is_over else bar.open_micros
+        # One share of endless volume: what the broker's own model makes of the price.
+        (_, ask, _), (_, bid, _) = (
+            fill_at_open(side, 1, last, BPS * BPS, self._model) for side in (Side.BUY, Side.SELL)
+        )
+        quoted_at = self._calendar.closes_at(session) if is_over else self._calendar.opens_at(session)
+        return BrokerQuote(symbol, bid or None, ask or None, last, quoted_at)
+
     # ------------------------------------------------------------------------ the account
 
     @cached_property
@@ -444,10 +584,21 @@ _ORDERS = (
 )
 _OPEN = "status in ('working', 'partial_fill')"
 _FILLS = (
-    "select f.seq, f.execution_id, o.client_order_id, o.session, o.symbol, o.side, f.quantity,"
-    " f.price_micros, f.commission_micros, f.filled_at, f.takes_back"
+    "select f.seq, f.execution_id, o.client_order_id, o.broker_order_id, o.session, o.symbol, o.side,"
+    " f.quantity, f.price_micros, f.commission_micros, f.filled_at, f.takes_back"
     " from fills f join orders o on o.seq = f.order_seq"
 )
+
+
+def _told(answer: BrokerOrder | TradingError, fault: SendFault | None) -> BrokerOrder:
+    """Return the answer to a send as its fault lets it be heard, or raise it."""
+    if fault is SendFault.DUPLICATE_ANSWER and isinstance(answer, BrokerOrder):
+        raise DuplicateClientOrderId(answer.client_order_id, answer)
+    if fault is not None and fault not in _ANSWERED:
+        raise AnswerLost(fault, answer)
+    if isinstance(answer, BrokerOrder):
+        return answer
+    raise answer
 
 
 def _under(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> list[sqlite3.Row]:
@@ -635,3 +786,34 @@ def _fill_of(row: sqlite3.Row) -> BrokerFill:
         filled_at=instant_from_text(row["filled_at"]),
         takes_back=row["takes_back"],
     )
+
+
+def _activities_of(row: sqlite3.Row) -> list[BrokerActivity]:
+    """Return an execution as what it added to the account, and its commission as a fee."""
+    sign = -1 if row["takes_back"] else 1
+    bought = sign * (row["quantity"] if row["side"] == Side.BUY else -row["quantity"])
+    filled_at = instant_from_text(row["filled_at"])
+    fill = BrokerActivity(
+        activity_id=row["execution_id"],
+        kind=ActivityKind.FILL,
+        happened_at=filled_at,
+        symbol=row["symbol"],
+        quantity=bought,
+        price_micros=row["price_micros"],
+        cash_micros=-bought * row["price_micros"],
+        about=row["broker_order_id"],
+        detail=row["takes_back"] and f"takes back {row['takes_back']}",
+    )
+    if not row["commission_micros"]:
+        return [fill]
+    fee = BrokerActivity(
+        activity_id="fee-" + row["execution_id"],
+        kind=ActivityKind.FEE,
+        happened_at=filled_at,
+        symbol=row["symbol"],
+        quantity=0,
+        price_micros=0,
+        cash_micros=-sign * row["commission_micros"],
+        about=row["execution_id"],
+    )
+    return [fill, fee]

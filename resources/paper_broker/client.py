@@ -7,7 +7,7 @@ question may be asked again a few times. What goes over the wire is wire.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
@@ -19,20 +19,29 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from resources.paper_broker.broker import MALFORMED_REQUEST
 from resources.paper_broker.wire import (
     DUPLICATE_CODE,
+    AccountOnWire,
+    ActivityOnWire,
     CancelOnWire,
+    ClockOnWire,
     DumpOnWire,
     FillOnWire,
     FoundOnWire,
     HoldingsOnWire,
     ListOnWire,
     OrderOnWire,
+    QuotedOnWire,
     RefusalOnWire,
+    ReplaceOnWire,
     RequestOnWire,
     SendOnWire,
 )
 from trading.brokers import (
+    BrokerAccount,
+    BrokerActivity,
+    BrokerClock,
     BrokerDump,
     BrokerFill,
+    BrokerQuote,
     Capabilities,
     DuplicateClientOrderId,
     Holdings,
@@ -40,7 +49,7 @@ from trading.brokers import (
 )
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.orders import BrokerOrder, OrderRequest
-from trading.values import ClientOrderId
+from trading.values import ClientOrderId, Symbol
 
 READ_ATTEMPTS = 3
 READ_WAIT_S_MAX = 0.5
@@ -91,12 +100,25 @@ class HttpPaperBroker:
 
     def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         """Send one order, in exactly one attempt; see `trading.brokers.Broker` for what it raises."""
+        return self._sent("/v1/orders", request, lambda order: SendOnWire(now=now, order=order))
+
+    def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
+        """Send an order for the place of another, in exactly one attempt; raises what `submit` does."""
+        return self._sent(
+            "/v1/replacements",
+            request,
+            lambda order: ReplaceOnWire(now=now, order=order, replaces=client_order_id),
+        )
+
+    def _sent(
+        self, path: str, request: OrderRequest, written: Callable[[RequestOnWire], SendOnWire]
+    ) -> BrokerOrder:
         try:
-            send = SendOnWire(now=now, order=RequestOnWire.model_validate(request_payload(request)))
+            send = written(RequestOnWire.model_validate(request_payload(request)))
         except ValidationError as error:
             raise BrokerRejected(f"{MALFORMED_REQUEST}: {error.errors()[0]['msg']}") from error
         try:
-            status, content = self._exchange("POST", "/v1/orders", send)
+            status, content = self._exchange("POST", path, send)
         except _ExchangeError as error:
             raise OutcomeUnknown(str(error)) from error
         match status:
@@ -152,6 +174,31 @@ class HttpPaperBroker:
     def holdings(self, *, now: datetime) -> Holdings:
         """Return what the account has; raises `BrokerUnavailable`."""
         return self._asked(HoldingsOnWire, "/v1/holdings", now=now).holdings()
+
+    def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
+        """Return the shares that the account has; raises `BrokerUnavailable`."""
+        return self.holdings(now=now).quantities
+
+    def account(self, *, now: datetime) -> BrokerAccount:
+        """Return the account's money; raises `BrokerUnavailable`."""
+        return self._asked(AccountOnWire, "/v1/account", now=now).account_told()
+
+    def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
+        """Return what changed the account from `since` on; raises `BrokerUnavailable`, also for half."""
+        told = self._asked(ListOnWire[ActivityOnWire], "/v1/activities", now=now, since=since.isoformat())
+        _whole(told)
+        return [row.activity() for row in told.rows]
+
+    def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
+        """Return what the broker last saw of a symbol, or `None`; raises `BrokerUnavailable`."""
+        told = self._asked(QuotedOnWire, "/v1/quote", now=now, symbol=symbol).quote
+        if told is not None and told.symbol != symbol:
+            raise BrokerUnavailable(f"other_symbol: asked for {symbol}, told {told.symbol}")
+        return None if told is None else told.quote()
+
+    def clock(self, *, now: datetime) -> BrokerClock:
+        """Return the broker's own time and sessions; raises `BrokerUnavailable`."""
+        return self._asked(ClockOnWire, "/v1/clock", now=now).clock()
 
     def dump(self) -> BrokerDump:
         """Return everything that the broker knows, for a proof; raises `BrokerUnavailable`."""

@@ -10,7 +10,8 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,23 +22,29 @@ from pydantic import BaseModel, ValidationError
 from resources.paper_broker.broker import MALFORMED_REQUEST, AnswerLost, PaperBroker, QuestionLost
 from resources.paper_broker.wire import (
     DUPLICATE_CODE,
+    AccountOnWire,
+    ActivityOnWire,
     CancelOnWire,
+    ClockOnWire,
     FillOnWire,
     FoundOnWire,
     HoldingsOnWire,
     ListOnWire,
     OrderOnWire,
+    QuotedOnWire,
+    QuoteOnWire,
     RefusalOnWire,
+    ReplaceOnWire,
     SendOnWire,
     dump_on_wire,
     fill_on_wire,
     order_on_wire,
 )
 from trading.broker_behaviour import ReportFault, SendFault
-from trading.brokers import BrokerFill, DuplicateClientOrderId
+from trading.brokers import BrokerActivity, BrokerFill, DuplicateClientOrderId
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown, TradingError
 from trading.orders import BrokerOrder
-from trading.values import ClientOrderId
+from trading.values import ClientOrderId, Symbol
 
 BODY_BYTES_MAX = 64 * 1024
 """The longest request that is read."""
@@ -85,7 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Take an order or a cancel."""
         match urlsplit(self.path).path:
             case "/v1/orders":
-                self._guarded(self._submit)
+                self._guarded(lambda: self._submit(SendOnWire))
+            case "/v1/replacements":
+                self._guarded(lambda: self._submit(ReplaceOnWire))
             case "/v1/cancels":
                 self._guarded(self._cancel)
             case _:
@@ -98,6 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
             "/v1/orders": self._orders,
             "/v1/fills": self._fills,
             "/v1/holdings": self._holdings,
+            "/v1/account": self._account,
+            "/v1/activities": self._activities,
+            "/v1/quote": self._quote,
+            "/v1/clock": self._clock,
             "/v1/dump": self._dump,
         }
         asked = questions.get(urlsplit(self.path).path)
@@ -111,14 +124,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ------------------------------------------------------------------------ what is asked
 
-    def _submit(self) -> None:
+    def _submit(self, kind: type[SendOnWire]) -> None:
+        broker = self.server.broker
         try:
-            send = SendOnWire.model_validate_json(self._body())
+            send = kind.model_validate_json(self._body())
         except ValidationError as error:
             self._tell(BrokerRejected(f"{MALFORMED_REQUEST}: {error.errors()[0]['msg']}"))
             return
         try:
-            self._tell(self.server.broker.submit(send.order.request(), now=send.now))
+            if isinstance(send, ReplaceOnWire):
+                old = ClientOrderId(send.replaces)
+                self._tell(broker.replace(old, send.order.request(), now=send.now))
+            else:
+                self._tell(broker.submit(send.order.request(), now=send.now))
         except AnswerLost as lost:
             self._tell_badly(lost)
         except (DuplicateClientOrderId, BrokerRejected) as error:
@@ -147,10 +165,24 @@ class _Handler(BaseHTTPRequestHandler):
         quantities = {str(symbol): shares for symbol, shares in held.quantities.items()}
         self._answer(200, HoldingsOnWire(quantities=quantities, cash_micros=held.cash_micros))
 
+    def _account(self) -> None:
+        self._answer(200, AccountOnWire(**asdict(self.server.broker.account(now=self._now()))))
+
+    def _activities(self) -> None:
+        since = date.fromisoformat(self._parameter("since"))
+        self._list(lambda: self.server.broker.activities(since=since, now=self._now()))
+
+    def _quote(self) -> None:
+        quote = self.server.broker.quote(Symbol(self._parameter("symbol")), now=self._now())
+        self._answer(200, QuotedOnWire(quote=None if quote is None else QuoteOnWire(**quote._asdict())))
+
+    def _clock(self) -> None:
+        self._answer(200, ClockOnWire(**self.server.broker.clock(now=self._now())._asdict()))
+
     def _dump(self) -> None:
         self._answer(200, dump_on_wire(self.server.broker.dump()))
 
-    def _list(self, ask: Callable[[], list[BrokerOrder] | list[BrokerFill]]) -> None:
+    def _list(self, ask: Callable[[], Sequence[BrokerOrder | BrokerFill | BrokerActivity]]) -> None:
         """Answer with a list; one that is to break off tells its whole length and half of its rows."""
         try:
             rows = tuple(ask())
@@ -161,8 +193,11 @@ class _Handler(BaseHTTPRequestHandler):
             rows, told = tuple(lost.answer), len(lost.answer) // 2
         orders = tuple(order_on_wire(row) for row in rows if isinstance(row, BrokerOrder))
         fills = tuple(fill_on_wire(row) for row in rows if isinstance(row, BrokerFill))
+        activities = tuple(ActivityOnWire(**row._asdict()) for row in rows if isinstance(row, BrokerActivity))
         if orders:
             self._answer(200, ListOnWire[OrderOnWire](count=len(rows), rows=orders[:told]))
+        elif activities:
+            self._answer(200, ListOnWire[ActivityOnWire](count=len(rows), rows=activities[:told]))
         else:
             self._answer(200, ListOnWire[FillOnWire](count=len(rows), rows=fills[:told]))
 

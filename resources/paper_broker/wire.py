@@ -10,7 +10,17 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from trading.brokers import Arrival, BrokerDump, BrokerFill, Holdings
+from trading.brokers import (
+    ActivityKind,
+    Arrival,
+    BrokerAccount,
+    BrokerActivity,
+    BrokerClock,
+    BrokerDump,
+    BrokerFill,
+    BrokerQuote,
+    Holdings,
+)
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.values import (
     MICROS_MAX,
@@ -86,6 +96,12 @@ class CancelOnWire(_Wire):
 
     now: AwareDatetime
     client_order_id: Id
+
+
+class ReplaceOnWire(SendOnWire):
+    """Hold a send that is to take the place of the order under `replaces`."""
+
+    replaces: Id
 
 
 class OrderOnWire(_Wire):
@@ -166,6 +182,74 @@ class HoldingsOnWire(_Wire):
             quantities={Symbol(symbol): shares for symbol, shares in self.quantities.items() if shares},
             cash_micros=self.cash_micros,
         )
+
+
+class QuoteOnWire(_Wire):
+    """Hold what the broker last saw of a symbol."""
+
+    symbol: Name
+    bid_micros: Price | None
+    ask_micros: Price | None
+    last_micros: Price | None
+    quoted_at: AwareDatetime
+
+    def quote(self) -> BrokerQuote:
+        """Return it in our words."""
+        return BrokerQuote(
+            Symbol(self.symbol), self.bid_micros, self.ask_micros, self.last_micros, self.quoted_at
+        )
+
+
+class QuotedOnWire(_Wire):
+    """Hold the answer to a question for a quote: `quote` is there, and null where there is none."""
+
+    quote: QuoteOnWire | None
+
+
+class AccountOnWire(_Wire):
+    """Hold an account's money."""
+
+    account: Name
+    currency: Name
+    cash_micros: Micros
+    buying_power_micros: Micros
+    equity_micros: Micros | None
+    is_blocked: bool
+
+    def account_told(self) -> BrokerAccount:
+        """Return it in our words."""
+        return BrokerAccount(**self.model_dump())
+
+
+class ClockOnWire(_Wire):
+    """Hold the broker's time, and when it opens and closes next."""
+
+    now: AwareDatetime
+    is_open: bool
+    next_open: AwareDatetime | None
+    next_close: AwareDatetime | None
+
+    def clock(self) -> BrokerClock:
+        """Return it in our words."""
+        return BrokerClock(self.now, self.is_open, self.next_open, self.next_close)
+
+
+class ActivityOnWire(_Wire):
+    """Hold one change of the account."""
+
+    activity_id: Id
+    kind: ActivityKind
+    happened_at: AwareDatetime
+    symbol: Annotated[str, StringConstraints(max_length=32, pattern=WITHOUT_NUL)]
+    quantity: Annotated[int, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
+    price_micros: Price
+    cash_micros: Micros
+    about: Annotated[str, StringConstraints(max_length=100, pattern=WITHOUT_NUL)]
+    detail: Words
+
+    def activity(self) -> BrokerActivity:
+        """Return it in our words."""
+        return BrokerActivity(**self.model_dump())
 
 
 class ArrivalOnWire(_Wire):

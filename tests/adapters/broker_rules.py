@@ -12,7 +12,14 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from trading.brokers import Capabilities, DedupScope, DuplicateClientOrderId, differences, request_payload
+from trading.brokers import (
+    ActivityKind,
+    Capabilities,
+    DedupScope,
+    DuplicateClientOrderId,
+    differences,
+    request_payload,
+)
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.orders import OrderRequest, OrderStatus
 from trading.quotes import Quote
@@ -112,6 +119,8 @@ def it_declares_what_it_can(setting):
     assert isinstance(told, Capabilities)
     assert told.is_live is False
     assert told.definitive_errors
+    assert OrderType.MARKET in told.order_types
+    assert TimeInForce.OPG in told.times_in_force
     assert not told.definitive_errors & told.ambiguous_errors
     assert (told.dedup_scope is DedupScope.WINDOW) == (told.dedup_window_s > 0)
 
@@ -220,6 +229,43 @@ def a_cancel_asked_twice_changes_no_more_and_leaves_an_ended_order_alone(setting
     assert len(setting.broker.dump().arrivals) == 2
 
 
+def a_replacement_takes_the_place_of_an_open_order(setting):
+    old = setting.broker.submit(request(), now=EARLY)
+    wish = request(client_order_id=ClientOrderId("ta-AAPL-2"), quantity=40)
+    new = setting.broker.replace(old.client_order_id, wish, now=EARLY)
+    ended = setting.broker.order_by_client_order_id(old.client_order_id, now=EARLY)
+    setting.fill(new.client_order_id)
+    found = setting.broker.order_by_client_order_id(new.client_order_id, now=LATER)
+
+    assert differences(wish, new) == ()
+    assert new.broker_order_id != old.broker_order_id
+    assert (ended.broker_order_id, ended.status, ended.filled_quantity) == (
+        old.broker_order_id,
+        OrderStatus.CANCELLED,
+        0,
+    )
+    assert (found.status, found.filled_quantity) == (OrderStatus.FILLED, 40)
+    assert setting.broker.fills(old.client_order_id, now=LATER) == []
+
+
+def what_has_ended_or_is_another_thing_is_not_replaced(setting):
+    ended = setting.filled()
+    setting.broker.submit(request("IBM"), now=EARLY)
+    wishes = [
+        (NOTHING, request(client_order_id=ClientOrderId("ta-1"))),
+        (ended.client_order_id, request(client_order_id=ClientOrderId("ta-2"))),
+        (ClientOrderId("ta-IBM"), request(client_order_id=ClientOrderId("ta-3"))),
+        (ClientOrderId("ta-IBM"), request("IBM", client_order_id=ClientOrderId("ta-4"), side=Side.SELL)),
+    ]
+    for known, wish in wishes:
+        with pytest.raises(BrokerRejected) as caught:
+            setting.broker.replace(known, wish, now=EARLY)
+        assert str(caught.value).partition(":")[0] in setting.broker.capabilities.definitive_errors
+
+    assert {one for one, _ in setting.order_ids()} == {"ta-AAPL", "ta-IBM"}
+    assert not setting.broker.order_by_client_order_id(ClientOrderId("ta-IBM"), now=EARLY).status.is_terminal
+
+
 def the_list_has_what_is_open_and_what_is_of_a_session_since(setting):
     ended = setting.filled()
     later = setting.broker.submit(request("IBM", session=NEXT), now=EARLY)
@@ -238,6 +284,58 @@ def holdings_are_the_deposit_after_all_that_filled(setting):
 
     assert (before.quantities, before.cash_micros) == ({}, DEPOSIT)
     assert (bought.quantities, bought.cash_micros) == ({"AAPL": 37}, DEPOSIT - paid)
+
+
+def positions_and_account_say_what_holdings_do(setting):
+    setting.filled(quantity=37)
+    held = setting.broker.holdings(now=LATER)
+    account = setting.broker.account(now=LATER)
+
+    assert setting.broker.positions(now=LATER) == held.quantities == {"AAPL": 37}
+    assert account.cash_micros == held.cash_micros
+    assert (account.account, account.currency, account.is_blocked) == (ACCOUNT, "USD", False)
+    assert 0 < account.buying_power_micros <= account.cash_micros
+    quote = setting.broker.quote(Symbol("AAPL"), now=LATER)
+    if quote is None:
+        assert account.equity_micros is None
+    else:
+        assert account.equity_micros == held.cash_micros + 37 * quote.last_micros
+
+
+def activities_add_up_to_the_account(setting):
+    order = setting.filled(quantity=37)
+    fills = setting.broker.fills(order.client_order_id, now=LATER)
+    told = setting.broker.activities(since=SESSION, now=LATER)
+    held = setting.broker.holdings(now=LATER)
+
+    assert DEPOSIT + sum(one.cash_micros for one in told) == held.cash_micros
+    assert sum(one.quantity for one in told) == 37
+    executed = [one for one in told if one.kind is ActivityKind.FILL]
+    assert [(one.activity_id, one.about) for one in executed] == [
+        (fill.execution_id, order.broker_order_id) for fill in fills
+    ]
+    assert len({one.activity_id for one in told}) == len(told)
+    assert setting.broker.activities(since=NEXT + timedelta(days=9), now=LATER) == []
+
+
+def a_quote_is_of_the_symbol_and_never_from_later(setting):
+    quote = setting.broker.quote(Symbol("AAPL"), now=OPEN)
+
+    assert setting.broker.quote(Symbol("NOWHERE"), now=OPEN) is None
+    if quote is not None:
+        assert quote.symbol == "AAPL"
+        assert quote.quoted_at <= OPEN
+        assert quote.bid_micros <= quote.last_micros <= quote.ask_micros
+
+
+def its_clock_tells_a_time_with_a_zone_and_what_comes_next(setting):
+    for now in (EARLY, OPEN, CLOSE, LATER):
+        clock = setting.broker.clock(now=now)
+
+        assert clock.now == now
+        assert clock.now.tzinfo is not None
+        assert clock.next_open is None or clock.next_open > now
+        assert clock.next_close is None or clock.next_close > now
 
 
 def what_is_sold_to_the_last_share_is_not_held(setting):
@@ -287,10 +385,17 @@ def a_broker_that_cannot_be_reached_proves_nothing(setting):
         lambda: setting.broker.fills(ClientOrderId("ta-AAPL"), now=EARLY),
         lambda: setting.broker.orders(since=SESSION, now=EARLY),
         lambda: setting.broker.holdings(now=EARLY),
+        lambda: setting.broker.positions(now=EARLY),
+        lambda: setting.broker.account(now=EARLY),
+        lambda: setting.broker.activities(since=SESSION, now=EARLY),
         lambda: setting.broker.cancel(ClientOrderId("ta-AAPL"), now=EARLY),
     ]
     with pytest.raises(OutcomeUnknown):
         setting.broker.submit(request("IBM"), now=EARLY)
+    with pytest.raises(OutcomeUnknown):
+        setting.broker.replace(
+            ClientOrderId("ta-AAPL"), request(client_order_id=ClientOrderId("ta-other")), now=EARLY
+        )
     for ask in questions:
         with pytest.raises(BrokerUnavailable):
             ask()
@@ -306,8 +411,14 @@ RULES = (
     a_refusal_is_definitive_and_leaves_no_order,
     what_filled_is_the_sum_of_its_executions_and_is_told_the_same_again,
     a_cancel_asked_twice_changes_no_more_and_leaves_an_ended_order_alone,
+    a_replacement_takes_the_place_of_an_open_order,
+    what_has_ended_or_is_another_thing_is_not_replaced,
     the_list_has_what_is_open_and_what_is_of_a_session_since,
     holdings_are_the_deposit_after_all_that_filled,
+    positions_and_account_say_what_holdings_do,
+    activities_add_up_to_the_account,
+    a_quote_is_of_the_symbol_and_never_from_later,
+    its_clock_tells_a_time_with_a_zone_and_what_comes_next,
     what_is_sold_to_the_last_share_is_not_held,
     a_dump_has_every_order_execution_and_send_that_arrived,
     a_broker_that_cannot_be_reached_proves_nothing,

@@ -30,7 +30,7 @@ from tests.adapters.broker_rules import (
     an_id_sent_again_is_a_duplicate_and_no_second_order,
 )
 from trading.broker_behaviour import Behaviour
-from trading.brokers import BrokerDump, DedupScope, Holdings
+from trading.brokers import BrokerAccount, BrokerClock, BrokerDump, DedupScope, Holdings
 from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import REMEMBERS, FakeBroker
 
@@ -187,6 +187,30 @@ class Stub:
     def holdings(self, *, now):
         return Holdings(cash_micros=DEPOSIT)
 
+    def replace(self, client_order_id, request, *, now):
+        return self.submit(request, now=now)
+
+    def positions(self, *, now):
+        return {}
+
+    def account(self, *, now):
+        return BrokerAccount(
+            account=ACCOUNT,
+            currency="USD",
+            cash_micros=DEPOSIT,
+            buying_power_micros=DEPOSIT,
+            equity_micros=DEPOSIT,
+        )
+
+    def activities(self, *, since, now):
+        return []
+
+    def quote(self, symbol, *, now):
+        return None
+
+    def clock(self, *, now):
+        return BrokerClock(OPEN, is_open=True, next_open=None, next_close=None)
+
     def dump(self):
         return BrokerDump(account=ACCOUNT, is_live=False)
 
@@ -208,6 +232,7 @@ def test_a_stub_that_keeps_nothing_is_no_broker():
     assert {rule.__name__ for rule in RULES} - broken == {
         "it_declares_what_it_can",
         "two_orders_under_one_id_are_two_in_the_dump",
+        "a_quote_is_of_the_symbol_and_never_from_later",
     }
 
 
