@@ -4,11 +4,13 @@ TradingError
 ├── BadInput                 the user's data, setting or argument is wrong: correct it and call again
 │   ├── BadSetting           a setting or a reviewed config file
 │   ├── BadQuotes            market data that cannot be read at all (a bad *row* is quarantined instead)
+│   ├── ContractViolation    a record of another shape than its contract (inputs.py)
 │   ├── DatasetUnknown       no manifest says what a book's data set should be (datasets.py)
 │   ├── UnknownSession       not a session of this calendar, or outside the data
 │   └── UnknownId            nothing is stored under this id
 ├── Refused                  asked rightly, denied by a rule: the message says what has to happen first
 │   ├── UnfitQuotes          quotes that a decision would need are missing, stale or marked unfit
+│   ├── InputsNotReady       an input of a decision is missing or not what its contract says (inputs.py)
 │   ├── DatasetChanged       the data set is not what its manifest says (datasets.py)
 │   ├── LookAhead            a decision asked for its own session's data, or later
 │   ├── OutOfOrder           the session before is not settled, or the book opened later
