@@ -25,6 +25,8 @@ from resources.settings import given_variables, load_secrets
 from trading.brokers import BrokerDump
 from trading.errors import BrokerUnavailable, TradingError
 from trading.invariants import (
+    FLATTEN_ORDERED,
+    FLATTEN_PREVIEWED,
     INVARIANTS,
     LIVE,
     Evidence,
@@ -37,7 +39,7 @@ from trading.invariants import (
 )
 from trading.journal import JournalIntent
 from trading.lifecycle import Step
-from trading.values import digest
+from trading.values import Slot, digest
 from trading.verdicts import Verdict, verdicts_sha
 
 SHOWN = 10
@@ -130,7 +132,10 @@ class Unlinked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """Hold how many orders lead back: order, intent, decision, verdicts, digest of the inputs."""
+    """Hold how many orders lead back: order, intent, decision, verdicts, digest of the inputs.
+
+    A flatten's order leads back to the person who ordered it, its preview, and the guards at its send.
+    """
 
     orders: int
     linked: int
@@ -334,6 +339,7 @@ def _links(desk: Desk, evidence: Evidence, books: set[str]) -> Links:
     intents = {row.intent_id: row for row in evidence.intents}
     judged = stored_verdicts(desk.journal, evidence.intents)
     registered = {event.intent_id for event in evidence.events if event.kind == Step.REGISTERED}
+    flattens = _Flattens.of(evidence)
     sessions = {(row.book, row.lane, row.session): row for row in evidence.sessions}
     made_from: dict[tuple[str, str], str] = {}
     unlinked = []
@@ -344,7 +350,9 @@ def _links(desk: Desk, evidence: Evidence, books: set[str]) -> Links:
             continue
         count += 1
         why = "its intent is gone"
-        if row is not None:
+        if row is not None and row.intent.slot is Slot.FLATTEN:
+            why = flattens.missing_link(row)
+        elif row is not None:
             of = (row.intent.book, row.intent.session.isoformat())
             if of not in made_from:
                 made_from[of] = _lake_inputs_sha(desk, row)
@@ -375,6 +383,47 @@ def _missing_link(
     if made_from != row.inputs_sha:
         return "the lake's decisions of its session were made from other inputs"
     return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flattens:
+    """Hold which flatten ordered which intent, which were shown before, and what guards looked at.
+
+    A person orders a flatten, so no batch of decisions and no table of the lake has it. Its guards look
+    where the order is prepared, and what they said is kept with that step.
+    """
+
+    ordered_by: Mapping[str, str]
+    previewed: frozenset[str]
+    guarded: frozenset[str]
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> _Flattens:
+        """Return what the events tell of flattens."""
+        ordered_by: dict[str, str] = {}
+        previewed, guarded = set(), set()
+        for event in evidence.events:
+            if event.kind == FLATTEN_PREVIEWED:
+                previewed.add(str(event.body.get("command_id", "")))
+            elif event.kind == FLATTEN_ORDERED:
+                command_id = str(event.body.get("command_id", ""))
+                ordered_by |= dict.fromkeys(event.body.get("intents", ()), command_id)
+            elif event.kind == Step.PREPARED and event.body.get("whys"):
+                guarded.add(event.intent_id)
+        return cls(ordered_by=ordered_by, previewed=frozenset(previewed), guarded=frozenset(guarded))
+
+    def missing_link(self, row: JournalIntent) -> str:
+        """Return the first step at which the way back from a flatten's order ends, empty where it does not."""
+        command_id = self.ordered_by.get(row.intent_id, "")
+        if not command_id:
+            return "no flatten ordered it"
+        if command_id != row.inputs_sha:
+            return "another flatten ordered it than it was made for"
+        if command_id not in self.previewed:
+            return "its flatten was shown to nobody"
+        if row.intent_id not in self.guarded:
+            return "no guard's verdict is stored of its send"
+        return ""
 
 
 def _lake_inputs_sha(desk: Desk, row: JournalIntent) -> str:

@@ -95,6 +95,10 @@ def test_a_flatten_sells_all_that_is_held_in_two_named_steps_and_the_session_goe
         )
     )
     assert [f"{one.invariant} {one.subject}: {one.detail}" for one in found] == []
+    desk.profiled.audit_log.project()
+    links = speak("verify").json["links"]
+    assert (links["orders"], links["unlinked"]) == (len(desk.sent()), [])
+    assert links["linked"] == links["orders"]
 
 
 def test_what_waits_is_cancelled_by_a_flatten_so_that_a_resume_does_not_buy_it(imported, desk_on, speak):
