@@ -23,7 +23,16 @@ from trading.errors import (
 )
 from trading.executions import ask_cancel, conclude_parked
 from trading.intents import hashed
-from trading.journal import CancelKind, Cooldown, Halt, Journal, JournalIntent, RunControl, RunControlAction
+from trading.journal import (
+    CancelKind,
+    Cooldown,
+    Halt,
+    Journal,
+    JournalIntent,
+    RunControl,
+    RunControlAction,
+    SessionRecord,
+)
 from trading.lifecycle import IntentState, Stage, Step
 from trading.protocol import absence_refusal, cancel_refusal
 from trading.values import IntentId, digest
@@ -257,16 +266,26 @@ def retry(
 ) -> None:
     """Keep that a person has a session's execution tried again; the caller starts it.
 
-    Raises `Refused` for a session that was never run, `GateClosed` while trading is halted or paused, or an
-    account cools down.
+    Raises `Refused` for a session that was never run or is settled, `GateClosed` while trading is halted or
+    paused, or an account cools down.
     """
     require_actor(actor, reason)
-    if journal.session_record(book=book, lane=lane, session=session) is None:
+    record = journal.session_record(book=book, lane=lane, session=session)
+    if record is None:
         raise Refused(
             f"retry {book} {session}: this session was never run, so nothing of it can be tried again; "
             f"`trading run-once --book {book} --session {session}` runs it"
         )
+    if why_not := nothing_to_retry(record):
+        raise Refused(f"retry {book} {session}: {why_not}")
     journal.record_retry(book=book, lane=lane, session=session, actor=actor, reason=reason, now=now)
+
+
+def nothing_to_retry(record: SessionRecord | None) -> str:
+    """Return why nothing of a session is left to try again, empty where something may be."""
+    if record is None or record.settled_at is None:
+        return ""
+    return f"is settled since {instant(record.settled_at)}: nothing is left to try, nothing was run"
 
 
 def confirmation_of(control: RunControl) -> str:

@@ -40,7 +40,13 @@ ReasonOption = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal with your name.")
 ]
 AsOption = Annotated[
-    str | None, typer.Option("--as", metavar="NAME", help="Who acts; TRADING_OPERATOR when left out.")
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help="Who acts, kept as you say it: a claim, since who runs this has the state folder. The console "
+        "proves names. TRADING_OPERATOR when left out.",
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask back. For scripts; never the default.")]
 

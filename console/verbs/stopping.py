@@ -13,7 +13,7 @@ import typer
 from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode
-from console.render import counted, instant, money, table
+from console.render import counted, money, table
 from console.verbs.deciding import actor_of, change_control, launch, told_control
 from console.verbs.options import (
     DECIDING,
@@ -74,8 +74,7 @@ def flatten(
     record = session and desk.journal.session_record(book=outline.name, lane=desk.lane, session=session)
     if session is None or not record or record.settled_at is not None:
         raise Refused(
-            f"flatten {outline.name}: no session is open, so nothing can be sold; "
-            f"`trading run-once --book {outline.name}` opens the next one"
+            f"flatten {outline.name}: no session is open, so nothing can be sold; {_opens(desk, outline)}"
         )
     from console.launcher import open_launcher
 
@@ -128,7 +127,7 @@ def retry(
     trading retry --book us_wide --reason "the broker answers again"
     Exit codes: 0 done or nothing is left, 4 refused: halted, paused, cooling down, or never run.
     """
-    from console.actions import require_actor
+    from console.actions import nothing_to_retry, require_actor
     from console.actions import retry as keep_retry
 
     desk = open_desk()
@@ -140,8 +139,7 @@ def retry(
     require_actor(actor, reason)
     said = {"actor": actor, "reason": reason}
     record = desk.journal.session_record(book=outline.name, lane=desk.lane, session=asked)
-    if record is not None and record.settled_at is not None:
-        how = f"is settled since {instant(record.settled_at)}: nothing is left to try, nothing was run"
+    if how := nothing_to_retry(record):
         done = {"book": outline.name, "session": asked, **said, "launched": {"how": how, "run_id": ""}}
         show(done, lambda _: f"{outline.name} {asked}: {how}\nnext:\n  trading status", as_json=as_json)
         return
@@ -165,6 +163,23 @@ def retry(
         lambda _: f"{outline.name} {asked}: {launched['how']}{why}\nnext:\n  {follow}",
         as_json=as_json,
         code=code,
+    )
+
+
+def _opens(desk: Desk, outline: BookOutline) -> str:
+    """Return what opens a session to sell in, and where none can be opened yet, what holds until then."""
+    from console.runs import bounded_by_source
+
+    latest = desk.latest(outline)
+    if latest is None or latest.settled_at is None:
+        return f"`trading run-once --book {outline.name}` opens one"
+    today = desk.today(bounded_by_source(desk, outline))
+    following = desk.calendar(outline).next(latest.session)
+    if following <= today:
+        return f"`trading run-once --book {outline.name} --session {following}` opens the next one"
+    return (
+        f"the last one, {latest.session}, is settled, and no later one is up to today ({today}). While trading "
+        "is halted nothing is bought, and what is held stays held until a later session can be run"
     )
 
 

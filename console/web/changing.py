@@ -328,7 +328,10 @@ def restore(
 def retry(
     request: Request, body: RetryAsked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
 ) -> dict[str, Any]:
-    """Try the execution of a session again: what is approved and was held is sent, nothing is sent twice."""
+    """Try the execution of a session again: what is approved and was held is sent, nothing is sent twice.
+
+    Refused (409) for a session that is settled or was never run: nothing is started then.
+    """
     by = _by(request, body, key, dry_run=dry_run)
     desk = desk_of(request)
     book = require_book(desk.books, body.book)

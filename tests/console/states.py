@@ -95,6 +95,21 @@ def a_parked_intent(journal):
     return journal.park(claimed.intent_id, epoch=claimed.epoch, reason="absent", now=OPEN)
 
 
+def concluded_absent(journal, row, *, now):
+    """End a parked intent by the word of somebody who saw that the broker has no order of it."""
+    return journal.conclude_absent(
+        row.intent_id,
+        epoch=row.epoch,
+        reason="searched",
+        is_expired=True,
+        settle_time_s=0,
+        is_death_proven=True,
+        now=now,
+        actor="ben",
+        is_on_word=True,
+    )
+
+
 def a_blocked_intent(journal):
     intent = example_intent("IBM", quantity=9)
     decision = example_decision(intent, outcome=Outcome.BLOCKED, not_after=CLOSE)

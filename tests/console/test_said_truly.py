@@ -27,6 +27,7 @@ from tests.console.states import (
     a_parked_intent,
     a_pending_intent,
     an_approved_intent,
+    concluded_absent,
     decided,
     prepared,
 )
@@ -300,6 +301,29 @@ def test_a_settled_session_needs_no_retry(speak, journal, launched):
     assert "nothing is left to try" in spoken.out
 
 
+@pytest.mark.parametrize(
+    ("session", "told"),
+    [
+        (SESSION, "`trading run-once --book us_five --session 2013-03-01` opens the next one"),
+        (date(2013, 3, 1), "the last one, 2013-03-01, is settled, and no later one is up to today"),
+    ],
+)
+def test_a_flatten_without_an_open_session_names_the_next_one_only_where_there_is_one(
+    speak, journal, session, told
+):
+    of = {**OF, "session": session}
+    journal.opening_book(**of, previous=None, opened=OPENED, now=NOW)
+    journal.register(**of, decisions=[], verdicts=[], decisions_sha="none", now=NOW)
+    journal.settle(**of, closing=OPENED, carried_by="", now=CLOSE)
+    journal.set_run_control(RunControlAction.HALT, actor="ben", reason="out", now=CLOSE)
+
+    spoken = speak("flatten", "--book", "us_five", "--reason", "out")
+
+    assert spoken.code == 4
+    assert told in spoken.err
+    assert ("run-once" in spoken.err) == (session == SESSION)
+
+
 def test_a_retry_asks_back_unless_told_not_to(speak, journal, launched, monkeypatch):
     an_approved_intent(journal)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
@@ -447,17 +471,7 @@ def test_a_preview_of_what_was_rejected_shows_its_end_and_offers_nothing(speak, 
 def test_an_order_that_never_reached_the_broker_is_told_as_absent_there(speak, journal):
     row = a_parked_intent(journal)
     journal.record_absence(row.intent_id, epoch=row.epoch, now=CLOSE)
-    journal.conclude_absent(
-        row.intent_id,
-        epoch=row.epoch,
-        reason="searched",
-        is_expired=True,
-        settle_time_s=0,
-        is_death_proven=True,
-        now=CLOSE,
-        actor="ben",
-        is_on_word=True,
-    )
+    concluded_absent(journal, row, now=CLOSE)
 
     (book,) = speak("orders", "--book", "us_five", "--json").json["books"]
 

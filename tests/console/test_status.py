@@ -18,6 +18,7 @@ from tests.console.states import (
     a_parked_intent,
     a_prepared_intent,
     an_approved_intent,
+    concluded_absent,
     prepared,
 )
 from tests.console.test_command_line import empty_journal, journal, speak, state
@@ -164,17 +165,7 @@ def test_an_incident_of_an_intent_is_open_until_the_intent_has_ended(speak, jour
     row = a_parked_intent(journal)
     before = speak("incidents", "--json").json["items"]
 
-    journal.conclude_absent(
-        row.intent_id,
-        epoch=row.epoch,
-        reason="searched",
-        is_expired=True,
-        settle_time_s=0,
-        is_death_proven=True,
-        now=OPEN,
-        actor="ben",
-        is_on_word=True,
-    )
+    concluded_absent(journal, row, now=OPEN)
     after = speak("incidents", "--json").json["items"]
 
     assert [(item["kind"], item["is_open"]) for item in before] == [("parked", True)]

@@ -389,6 +389,23 @@ def test_a_retry_starts_the_execution_and_none_while_halted(console, journal, st
     assert (halted.status, halted.json["code"]) == (409, "gate_closed")
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_retry_of_a_settled_session_is_refused_with_the_reason_and_starts_nothing(
+    console, journal, started, dry_run
+):
+    asked = {"reason": "again", "book": "us_five", "session": "2013-02-28"}
+    for row in journal.intents(**states.OF):
+        if row.state.is_open:
+            journal.cancel(row.intent_id, version=row.version, actor="ben", reason="over", now=states.NOW)
+    journal.settle(**states.OF, closing=states.OPENED, carried_by="", now=states.CLOSE)
+    refused = change(console, "/control/retry", asked, dry_run=dry_run)
+
+    assert (refused.status, refused.json["code"]) == (409, "refused")
+    assert "is settled since 2013-02-28 21:00:00 UTC: nothing is left to try" in refused.json["detail"]
+    assert started == []
+    assert "retried" not in {event.kind for event in journal.events(after=0, limit=1000)}
+
+
 def test_a_flatten_is_refused_unless_trading_is_halted_and_takes_an_admin(console, journal):
     asked = {"reason": "out", "book": "us_five"}
     by_trader = change(console, "/control/flatten", asked)
