@@ -413,7 +413,7 @@ class _Flattens:
         return cls(ordered_by=ordered_by, previewed=frozenset(previewed), guarded=frozenset(guarded))
 
     def missing_link(self, row: JournalIntent) -> str:
-        """Return the first step at which the way back from a flatten's order ends, empty where it does not."""
+        """Return where the way back from a flatten's order ends, empty where it does not."""
         command_id = self.ordered_by.get(row.intent_id, "")
         if not command_id:
             return "no flatten ordered it"
