@@ -110,6 +110,7 @@ CONFIG_FILES = (
     "limits.toml",
     "restricted.toml",
     "overrides.toml",
+    "routes.toml",
     "control.toml",
     "rules.toml",
     "strategies.toml",
