@@ -78,6 +78,9 @@ SUITES: dict[str, Suite] = {
         "proof.guards", "run", 20_000, "books", "every guard's word against a naive second version"
     ),
     "tampering": Suite("proof.tampering", "run", 10_000, "cases", "an audit log changed by somebody"),
+    "alertmanager": Suite(
+        "proof.alertmanager", "run", 1_000, "histories", "alerts told by ours and by a real Alertmanager"
+    ),
     "identity": Suite(
         "proof.identity", "run", 18, "replays", "the same replay, byte for byte, whatever the place"
     ),
