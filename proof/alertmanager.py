@@ -311,10 +311,10 @@ def _silence(name: str, place: int, rng: Random) -> Silence:
 
 
 class Sink:
-    """Be the webhook that a server tells, and keep what came, by history and group."""
+    """Be the webhook that a server tells, and keep what came: when, of which history and group."""
 
     def __init__(self) -> None:
-        self.told: dict[str, dict[Labels, list[Lines]]] = defaultdict(lambda: defaultdict(list))
+        self.told: list[tuple[datetime, str, Labels, Lines]] = []
         self.lock = threading.Lock()
         sink = self
 
@@ -348,7 +348,7 @@ class Sink:
         group = labels_of(said["groupLabels"])
         lines = tuple((labels_of(one["labels"]), one["status"] == "resolved") for one in said["alerts"])
         with self.lock:
-            self.told[said["groupLabels"]["history"]][group].append(lines)
+            self.told.append((datetime.now(UTC), said["groupLabels"]["history"], group, lines))
 
     def stop(self) -> None:
         """End the server."""
@@ -396,7 +396,15 @@ def _told_by_server(
                 progress(len(histories) * step // steps)
     finally:
         sink.stop()
-    return {history.name: dict(sink.told[history.name]) for history in histories}
+    ends_at = {
+        history.name: begins_at + _shift_of(place) + timedelta(seconds=END_S)
+        for place, history in enumerate(histories)
+    }
+    told: dict[str, dict[Labels, list[Lines]]] = {history.name: {} for history in histories}
+    for at, name, group, lines in sink.told:
+        if at < ends_at[name]:
+            told[name].setdefault(group, []).append(lines)
+    return told
 
 
 @contextmanager
