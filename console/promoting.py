@@ -6,7 +6,7 @@ real stores, as whatever changes something does; looking at what is filed is fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from time import perf_counter
@@ -14,27 +14,32 @@ from typing import Any
 
 from console.desk import Desk
 from console.exit_codes import ExitCode
-from console.replays import replay_of
+from console.render import counted
+from console.replays import replay_of, replays_of
 from resources.craft import craft_sha
 from resources.evidence_ledger import EvidenceLedger, read_ledger
 from resources.profiles import Profiled
 from resources.reviewed_config import read_promotion
+from resources.sweeping import SweptBook, tried_anew
+from trading.books import BookConfig
 from trading.clock import Phase
-from trading.errors import BadInput, Refused
-from trading.evidence_ledger import Bound, draft_of_promotion, drafts_of_run
-from trading.promotion import ASKS, Outcome, PromotionDecision, Standing, Thresholds, promotion_of
-from trading.replay import ReplayRequest, config_of
+from trading.errors import BadInput, BadSetting, Refused
+from trading.evidence_ledger import Bound, Subject, draft_of_promotion, drafts_of_run
+from trading.promotion import ASKS, TRIALS, Outcome, PromotionDecision, Standing, Thresholds, promotion_of
+from trading.replay import ReplayRequest, config_of, texts_of
 from trading.replay_evidence import (
     as_configured,
     replayed_whole,
     run_of_replay,
     same_tables,
     subject_of,
+    variants_again,
 )
 from trading.replaying import rules_sha, run_replay
 from trading.simulation import FillModel
 from trading.stress import usual_scenarios
-from trading.sweeps import axis_of, try_variant, variants_of
+from trading.sweeps import axis_of, variants_of
+from trading.trials import AND, Tried, identity_of, trials_of
 
 CODES = {
     Outcome.PROMOTED: ExitCode.DONE,
@@ -74,13 +79,19 @@ class PromotionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiledView:
-    """Hold what was filed of a replay: how many rows were new, with how many trials, folds and stresses."""
+    """Hold what was filed of a replay: how many rows were new, with how many trials, folds and stresses.
+
+    `counted` are all trials that luck is told of, the replay itself among them; `not_again` of them are
+    recorded, and cannot be made again by the rules of now.
+    """
 
     run: str
     strategy: str
     book: str
     rows: int
     trials: int
+    counted: int
+    not_again: int
     folds: int
     stresses: int
 
@@ -91,9 +102,10 @@ def file_replay(
     """File a kept replay with its folds, its stresses and what was tried beside it.
 
     Its tables are read back, held to their hashes and checks, and to the same replay made once more: what was
-    kept is not believed. Each stress and each variant of `grids` is replayed as well. Raises `BadInput` for a
-    light replay, one in which nobody approved, and where the rules, data or code have changed since it was
-    made; `Refused` where a check does not hold or the tables are not what it replays to.
+    kept is not believed. Each stress, each variant of `grids` and each trial that was ever recorded of its
+    strategies is replayed as well, so that nobody's choice of a grid makes luck look smaller. Raises
+    `BadInput` for a light replay, one in which nobody approved, and where the rules, data or code have
+    changed since it was made; `Refused` where a check does not hold or the tables are not what it replays to.
     """
     profiled = Profiled(desk.settings)
     view = replay_of(desk, name, book=book)
@@ -115,7 +127,7 @@ def file_replay(
         if grids
         else ()
     )
-    rules = [config_of(variant.request, config).rules for variant in variants]
+    asked = [config_of(variant.request, config) for variant in variants]
     data = profiled.data_sets[view.book].data_set(request.first_session, request.last_session)
     replay_sha = request.replay_sha(data_sha=data.sha, rules_sha=rules_sha(own.rules), code_sha=code_sha)
     if replay_sha != view.replay_sha:
@@ -137,15 +149,22 @@ def file_replay(
     if not same_tables(finished.replayed, replayed_whole(request, config, data=data, calendar=calendar)):
         raise Refused(f"replay {name}: its kept tables are not what it replays to; nothing was filed")
     subject = subject_of(own, data_set_sha=profiled.evidence_data[view.book], code_sha=code_sha)
-    trials = []
-    for variant, tried in zip(variants, rules, strict=True):
-        tell(f"trial {variant.number} of {len(variants)}: {variant.label}")
-        sha = variant.request.replay_sha(
-            data_sha=data.sha,
-            rules_sha=rules_sha(tried),
-            code_sha=code_sha,
-        )
-        trials.append(try_variant(variant, config, data=data, calendar=calendar, replay_sha=sha))
+    recorded = (
+        *trials_of(subject, read_ledger(desk.journal).rows),
+        *_kept(desk, view.book, subject, config=config),
+    )
+    of = {"data_set_sha": subject.data_set_sha, "code_sha": code_sha}
+    new = {identity_of(subject), *(identity_of(subject_of(one, **of)) for one in asked)}
+    again = variants_again([one for one in recorded if one.identity not in new], request, config)
+    tell(
+        f"{counted(len(recorded), 'trial')} recorded, {len(again):,} of them made again;"
+        f" {len(variants):,} in the grid"
+    )
+    trials = tried_anew(
+        [*again, *variants],
+        SweptBook(config=config, calendar=calendar, data=data),
+        tell=lambda done, one: tell(f"trial {done} of {len(again) + len(variants)}: {one.variant.label}"),
+    )
     tell(f"stresses: {len(usual_scenarios())} worse worlds")
     now = _now(desk, view.book)
     run = run_of_replay(
@@ -156,16 +175,19 @@ def file_replay(
         calendar=calendar,
         bound=Bound(subject=subject, replay_sha=replay_sha, made_at=now),
         trials=trials,
+        recorded=[tried.identity for tried in recorded],
         scenarios=usual_scenarios(),
     )
     rows = EvidenceLedger(profiled.journal).file(drafts_of_run(run), actor=actor, now=now)
-    chosen = run.candidates[0]
+    chosen, made = run.candidates[0], {identity_of(one.bound.subject) for one in run.candidates}
     return FiledView(
         run=run.name,
         strategy=subject.strategy,
         book=subject.book,
         rows=rows,
         trials=len(run.candidates) - 1,
+        counted=int(chosen.metrics[TRIALS] or 0),
+        not_again=sum(one.identity not in made for one in recorded),
         folds=len(chosen.folds),
         stresses=len(chosen.stresses),
     )
@@ -223,6 +245,18 @@ def view_of(
         actor=actor,
         reason=reason,
     )
+
+
+def _kept(desk: Desk, book: str, subject: Subject, *, config: BookConfig) -> Iterator[Tried]:
+    """Yield what the kept replays of a book tried of a subject's strategies: whoever looked could choose."""
+    for view in replays_of(desk, desk.books[book]):
+        try:
+            own = config_of(_request(view.name, view.request), config)
+        except (BadInput, BadSetting):
+            continue
+        found = subject_of(own, data_set_sha=subject.data_set_sha, code_sha=subject.code_sha)
+        if set(found.strategy.split(AND)) & set(subject.strategy.split(AND)):
+            yield Tried(identity_of(found), view.name, texts_of(own.rules.strategies))
 
 
 def _request(name: str, told: Mapping[str, Any]) -> ReplayRequest:

@@ -22,9 +22,12 @@ from trading.evidence_ledger import (
     Filing,
     Ledger,
     LedgerRow,
+    Run,
+    drafts_of_run,
     placed,
     rows_of_filing,
 )
+from trading.trials import trials_of, without_recorded
 
 if TYPE_CHECKING:
     from resources.journal.store import SqlJournal
@@ -72,6 +75,14 @@ class EvidenceLedger:
     def read(self) -> Ledger:
         """Return all that is filed."""
         return read_ledger(self._journal)
+
+    def record(self, run: Run, *, actor: str, now: datetime) -> int:
+        """File the trials of a sweep that nothing is recorded of yet; return how many there were."""
+        known = {tried.identity for tried in trials_of(run.bound.subject, self.read().rows)}
+        new = without_recorded(run, known)
+        if new.candidates:
+            self.file(drafts_of_run(new), actor=actor, now=now)
+        return len(new.candidates)
 
     def file(self, drafts: Sequence[Draft], *, actor: str, now: datetime) -> int:
         """File rows behind what is there, all or none; return how many were new.

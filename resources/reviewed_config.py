@@ -195,6 +195,7 @@ class _Promotion(_Line):
     sessions_min: int = Field(gt=0)
     fills_min: int = Field(gt=0)
     folds_min: int = Field(gt=0)
+    trials_min: int = Field(gt=0)
     age_days_max: int = Field(gt=0)
     lag_days_max: int = Field(ge=0)
     net_return_min: float = Field(ge=0)

@@ -1,6 +1,6 @@
 """Run the variants of a sweep over processes, and keep what each came to.
 
-    <folder>/<replay digest>.json     measures of one variant
+    <folder>/<replay digest>.json     measures of one variant, and how many equities its closes have
     <folder>/<replay digest>.npy      its returns, float64, one a session
 
 The digest is of all that a replay comes from: what was asked, data, rules and code. So a sweep that was
@@ -15,7 +15,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,17 @@ from resources.craft import craft_sha
 from resources.profiles import Profiled
 from resources.settings import load_settings
 from trading.books import BookConfig
-from trading.replay import DataSet, config_of, sessions_of
+from trading.clock import Phase
+from trading.datasets import DatasetUnknown
+from trading.evidence_ledger import Bound
+from trading.replay import DataSet, config_of, request_in_full, sessions_of
+from trading.replay_evidence import run_of_sweep, subject_of
 from trading.replaying import rules_sha
 from trading.sessions import Calendar
 from trading.sweeps import Outcome, Variant, try_variant
+
+FEW = 8
+"""Variants that a process of their own is worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +64,11 @@ class VariantFiles:
     def outcome(self, variant: Variant, replay_sha: str) -> Outcome | None:
         """Return how a variant came out, `None` where that is not kept whole."""
         try:
-            measures = json.loads((self._folder / f"{replay_sha}.json").read_bytes())
+            told = json.loads((self._folder / f"{replay_sha}.json").read_bytes())
             returns = np.load(self._folder / f"{replay_sha}.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            return Outcome(variant=variant, replay_sha=replay_sha, returns=returns, **told)
+        except (OSError, ValueError, TypeError, EOFError):
             return None
-        return Outcome(variant=variant, replay_sha=replay_sha, measures=measures, returns=returns)
 
     def keep(self, outcome: Outcome) -> None:
         """Keep an outcome, whole or not at all: the measures come last."""
@@ -71,7 +78,8 @@ class VariantFiles:
         with making.open("wb") as file:
             np.save(file, outcome.returns)
         making.replace(place)
-        making.write_text(json.dumps(dict(outcome.measures), sort_keys=True), encoding="utf-8")
+        told = {"measures": dict(outcome.measures), "equity_levels": outcome.equity_levels}
+        making.write_text(json.dumps(told, sort_keys=True), encoding="utf-8")
         making.replace(place.with_suffix(".json"))
 
 
@@ -82,11 +90,13 @@ def run_variants(
     files: VariantFiles,
     workers: int,
     tell: Callable[[int, Outcome], None],
+    record: Callable[[Sequence[Outcome]], object],
 ) -> tuple[Outcome, ...]:
     """Return how variants came out, in their order; what is kept already is not run again.
 
     `tell` hears of each as it is there, with how many are. With one worker everything runs in this process.
-    An error of one variant ends the sweep; what was done by then is kept.
+    An error of one variant ends the sweep; what was done by then is kept, and given to `record` all the same:
+    whoever has seen it can choose it.
     """
     shas = {variant.number: _replay_sha(variant, book) for variant in variants}
     found: dict[int, Outcome] = {}
@@ -97,11 +107,54 @@ def run_variants(
     if found:
         tell(len(found), found[max(found)])
     missing = [variant for variant in variants if variant.number not in found]
-    for outcome in _tried(missing, book, shas, workers=min(workers, len(missing))):
-        files.keep(outcome)
+    try:
+        for outcome in _tried(missing, book, shas, workers=min(workers, len(missing))):
+            files.keep(outcome)
+            found[outcome.variant.number] = outcome
+            tell(len(found), outcome)
+    finally:
+        if found:
+            record([found[number] for number in sorted(found)])
+    return tuple(found[variant.number] for variant in variants)
+
+
+def recording(profiled: Profiled, book: SweptBook, *, actor: str) -> Callable[[Sequence[Outcome]], int]:
+    """Return what records trials in the evidence ledger by somebody's name, and says how many were new."""
+    name = book.config.name
+    try:
+        data_sha = profiled.evidence_data[name]
+    except DatasetUnknown:
+        data_sha = book.data.sha
+    now = profiled.clocks[name].now(book.config.last_session, Phase.SETTLE)
+    subject = subject_of(book.config, data_set_sha=data_sha, code_sha=craft_sha())
+    bound = Bound(subject=subject, replay_sha="", made_at=now)
+
+    def record(outcomes: Sequence[Outcome]) -> int:
+        run = run_of_sweep(outcomes, config=book.config, bound=bound)
+        return profiled.evidence.record(run, actor=actor, now=now)
+
+    return record
+
+
+def tried_anew(
+    variants: Sequence[Variant], book: SweptBook, *, tell: Callable[[int, Outcome], None]
+) -> tuple[Outcome, ...]:
+    """Return how variants come out now, in their order; nothing that is kept of them is believed.
+
+    Each with its strategies in full, so that one variant has one digest, however it was asked for. Few run in
+    this process: to begin another takes as long as some of them.
+    """
+    numbered = [
+        replace(variant, number=number, request=request_in_full(variant.request, book.config))
+        for number, variant in enumerate(variants, start=1)
+    ]
+    shas = {variant.number: _replay_sha(variant, book) for variant in numbered}
+    workers = min(os.cpu_count() or 1, 1 + len(variants) // FEW)
+    found: dict[int, Outcome] = {}
+    for outcome in _tried(numbered, book, shas, workers=workers):
         found[outcome.variant.number] = outcome
         tell(len(found), outcome)
-    return tuple(found[variant.number] for variant in variants)
+    return tuple(found[variant.number] for variant in numbered)
 
 
 def _replay_sha(variant: Variant, book: SweptBook) -> str:

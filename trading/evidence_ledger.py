@@ -170,7 +170,8 @@ class Candidate:
 class Run:
     """Hold one run over a window of sessions (both ends included) with all of its candidates.
 
-    A run that is not completed has a reason and no candidates.
+    A run that is not completed has a reason and no candidates. One that is completed without a replay of its
+    own is a sweep: its candidates are trials, which are counted, and nothing is promoted by it.
     """
 
     name: str
@@ -192,6 +193,13 @@ class Run:
         subjects = {candidate.bound.subject for candidate in self.candidates}
         if len(subjects) < len(self.candidates):
             raise ValueError(f"run {self.name}: two candidates are of one subject; which one counts?")
+        if self.is_sweep and any(one.role is not Role.TRIAL for one in self.candidates):
+            raise ValueError(f"run {self.name}: a sweep chooses nothing; file the replay that was chosen")
+
+    @property
+    def is_sweep(self) -> bool:
+        """Say whether nothing but trials is told of."""
+        return _is_sweep(self.status, self.bound.replay_sha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -567,11 +575,11 @@ def _without_parts(rows: Sequence[LedgerRow]) -> Iterator[Missing]:
 
 
 def _unrecorded(rows: Sequence[LedgerRow], windows: Sequence[Window]) -> Iterator[Missing]:
-    """Name each window that no run of its book reaches into."""
+    """Name each window that no run of its book reaches into; a sweep is no record of one."""
     spans = defaultdict(list)
     for row in rows:
         content = content_of(row)
-        if row.kind == Kind.RUN and content is not None:
+        if row.kind == Kind.RUN and content is not None and not is_of_sweep(content):
             spans[row.book].append((content["first"], content["last"]))
     for window in windows:
         first, last = window.first.isoformat(), window.last.isoformat()
@@ -579,6 +587,15 @@ def _unrecorded(rows: Sequence[LedgerRow], windows: Sequence[Window]) -> Iterato
             yield Missing(
                 "window_without_record", f"{window.book} {first} to {last}", "no run, not even a skipped one"
             )
+
+
+def is_of_sweep(content: Mapping[str, Any]) -> bool:
+    """Say whether what the row of a run says is that of a sweep."""
+    return _is_sweep(content["status"], content["replay_sha"])
+
+
+def _is_sweep(status: str, replay_sha: str) -> bool:
+    return status == RunStatus.COMPLETED and not replay_sha
 
 
 def named(row: LedgerRow) -> str:

@@ -35,6 +35,7 @@ from trading.evidence_ledger import (
     promotions_of,
     runs_of,
 )
+from trading.trials import trials_known_to
 from trading.values import digest
 
 NET_RETURN = "total_return"
@@ -45,6 +46,9 @@ DEFLATED_SHARPE = "deflated_sharpe"
 
 OVERFITTING = "pbo"
 """The metric: probability of backtest overfitting, by combinatorially symmetric cross-validation."""
+
+TRIALS = "trials"
+"""The metric: how many trials the two before were told of, this one among them (trials.py)."""
 
 DRAWDOWN = "max_drawdown"
 """The metric: deepest fall of the equity from an earlier peak as a ratio of it; its sign says nothing."""
@@ -92,6 +96,8 @@ class Gate(StrEnum):
     FILLS = "fills"
     FOLDS = "folds"
     STRESSES_FILED = "stresses_filed"
+    TRIALS = "trials"
+    TRIALS_COUNTED = "trials_counted"
     NET_RETURN = "net_return"
     DEFLATED_SHARPE = "deflated_sharpe"
     OVERFITTING = "overfitting"
@@ -121,6 +127,8 @@ ASKS: dict[Gate, str] = {
     Gate.FILLS: "so many fills at least",
     Gate.FOLDS: "so many walk-forward folds at least",
     Gate.STRESSES_FILED: "every scenario asked for is filed",
+    Gate.TRIALS: "so many trials at least, this one among them",
+    Gate.TRIALS_COUNTED: "every trial that was recorded before it is counted in it",
     Gate.NET_RETURN: "net return after costs above this ratio",
     Gate.DEFLATED_SHARPE: "deflated Sharpe of this probability at least",
     Gate.OVERFITTING: "probability of backtest overfitting of this at most",
@@ -142,6 +150,7 @@ class Thresholds:
     sessions_min: int
     fills_min: int
     folds_min: int
+    trials_min: int
     age_days_max: int
     lag_days_max: int
     net_return_min: float
@@ -156,6 +165,10 @@ class Thresholds:
         """Refuse what could never be reached, or could be without evidence."""
         if self.folds_min < 2:  # noqa: PLR2004 - one fold cannot differ from another
             raise ValueError(f"folds_min = {self.folds_min}: one fold shows nothing that the whole does not")
+        if self.trials_min < 2:  # noqa: PLR2004 - of one there is no choice to fail
+            raise ValueError(
+                f"trials_min = {self.trials_min}: of one trial there is no choice that could fail"
+            )
         if self.sessions_min < self.folds_min:
             raise ValueError(
                 f"sessions_min = {self.sessions_min}: under folds_min = {self.folds_min};"
@@ -284,6 +297,7 @@ def promotion_of(
         run
         for run in runs_of(ledger.rows)
         if (run.bound.subject.strategy, run.bound.subject.book) == (subject.strategy, subject.book)
+        and not run.is_sweep
     ]
     exact = [run for run in runs if subject in _subjects(run)]
     run = max(exact or runs, key=lambda one: (_sessions(one, subject), one.bound.made_at), default=None)
@@ -296,6 +310,7 @@ def promotion_of(
     if candidate is not None and candidate.sessions and candidate.fills:
         gates += _of_its_own(candidate, ledger.rows)
         gates += _enough(candidate, thresholds)
+        gates += _trials(candidate, ledger.rows, least=thresholds.trials_min)
     standings = {gate.standing for gate in gates}
     outcome = Outcome.PROMOTED
     if Standing.REFUSED in standings:
@@ -509,6 +524,22 @@ def _enough(candidate: Candidate, thresholds: Thresholds) -> Iterator[Judged]:
         [there[name] for name in thresholds.stresses if name in there],
         least=thresholds.stress_survivors_min,
         needed=f"at least {thresholds.stress_survivors_min}",
+    )
+
+
+def _trials(candidate: Candidate, rows: Sequence[LedgerRow], *, least: int) -> Iterator[Judged]:
+    """Judge whether what was chosen was chosen from enough, and told of all of them.
+
+    A filing that left out trials makes luck look smaller than it was, so that the ledger is asked for them.
+    """
+    yield _measured(candidate, Gate.TRIALS, TRIALS, least=least)
+    counted = candidate.metrics.get(TRIALS)
+    known = trials_known_to(candidate.bound.subject, _digest_of(candidate, rows), rows)
+    yield _judged(
+        Gate.TRIALS_COUNTED,
+        "not filed" if counted is None else f"{counted:g} of {max(known, int(counted))}",
+        f"all of {known}",
+        passed=counted is not None and counted >= known,
     )
 
 

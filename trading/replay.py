@@ -328,6 +328,23 @@ def chosen_strategy(text: str, configured: Sequence[Strategy]) -> Strategy:
     )
 
 
+def request_in_full(request: ReplayRequest, config: BookConfig) -> ReplayRequest:
+    """Return a request that names its strategies with all of their parameters."""
+    return replace(request, strategies=texts_of(config_of(request, config).rules.strategies))
+
+
+def texts_of(strategies: Iterable[Strategy]) -> tuple[str, ...]:
+    """Return the texts that name strategies with all parameters, as `chosen_strategy` reads them."""
+    return tuple(
+        f"{strategy.name}:{','.join(f'{key}={_written(value)}' for key, value in strategy.parameters)}"
+        for strategy in strategies
+    )
+
+
+def _written(value: Parameter) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def sessions_remembered(limits: Limits) -> int:
     """Return how many closes back a decision looks for the peak of equity, now or after any change."""
     changed = [dict(change.values).get("drawdown_sessions", 0) for change in limits.changes]

@@ -6,6 +6,7 @@ stress.py; what becomes of it as rows is evidence_ledger.py, and whether it is e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -13,7 +14,7 @@ from datetime import date, datetime
 import numpy as np
 
 from trading.books import BookConfig
-from trading.errors import BadInput
+from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import (
     Bound,
     Candidate,
@@ -28,7 +29,15 @@ from trading.evidence_ledger import (
 )
 from trading.honest import honesty_of, overfitting_of, sharpe_deviation, walk_forward
 from trading.performance import Performance, performance_of
-from trading.promotion import DEFLATED_SHARPE, OVERFITTING, PromotionRow, Thresholds, promotion_of, row_of
+from trading.promotion import (
+    DEFLATED_SHARPE,
+    OVERFITTING,
+    TRIALS,
+    PromotionRow,
+    Thresholds,
+    promotion_of,
+    row_of,
+)
 from trading.replay import (
     DataSet,
     ReplayRequest,
@@ -39,13 +48,15 @@ from trading.replay import (
     replay_chunk,
     request_of_all,
     sessions_of,
+    texts_of,
 )
 from trading.replayed import COLUMNS, Replayed
 from trading.replaying import rules_sha
 from trading.scorecard import returns_of, scorecard_of
 from trading.sessions import Calendar
 from trading.stress import Scenario, World, stressed
-from trading.sweeps import AND, Outcome, measures_of
+from trading.sweeps import Outcome, Variant, measures_of
+from trading.trials import AND, STRATEGIES, Identity, Tried, identity_of
 from trading.values import digest
 
 COUNCIL = "council"
@@ -155,27 +166,30 @@ def run_of_replay(
     calendar: Calendar,
     bound: Bound,
     trials: Sequence[Outcome],
+    recorded: Iterable[Identity],
     scenarios: Iterable[Scenario],
 ) -> Run:
     """Return the run of one replay, to be filed.
 
     `config` is the book as it is, `bound` of the replay itself. `trials` are all variants that were tried
     beside it, whatever came of them, over the same sessions: without any there is no probability of
-    overfitting. Each scenario is replayed anew.
+    overfitting. `recorded` are those that were ever recorded: each counts, also one that cannot be tried
+    again. Each scenario is replayed anew.
     """
     own = config_of(request, config)
     sessions = sessions_of(request, own, calendar)
     others = _others(trials, config, bound)
     card = scorecard_of(replayed, actions=data.actions)
     returns = returns_of(replayed)
-    measured = {**measures_of(card), DEFLATED_SHARPE: None, OVERFITTING: None}
+    counted = len({*recorded, *map(identity_of, (bound.subject, *others))})
+    measured = {**measures_of(card), DEFLATED_SHARPE: None, OVERFITTING: None, TRIALS: float(counted)}
     folds: tuple[Fold, ...] = ()
     if returns.size:
         table = np.column_stack([returns, *(trial.returns for trial in others.values())])
         overfitting = overfitting_of(table)
         honest = honesty_of(
             returns,
-            trials=table.shape[1],
+            trials=counted,
             deviation=sharpe_deviation(table) if others else None,
             seed=INTERVALS_SEED,
         )
@@ -225,7 +239,7 @@ def run_of_replay(
     )
     candidate = Candidate(
         name=request.name,
-        parameters={"strategies": AND.join(request.strategies)},
+        parameters=_parameters(own),
         bound=bound,
         sessions=len(sessions),
         fills=card.trading.fills,
@@ -240,32 +254,95 @@ def run_of_replay(
         first=request.first_session,
         last=request.last_session,
         status=RunStatus.COMPLETED,
-        candidates=(candidate, *_tried(others, bound, sessions=len(sessions))),
+        candidates=(
+            candidate,
+            *_tried(others, config, bound, sessions=len(sessions), taken=(request.name,)),
+        ),
     )
+
+
+def run_of_sweep(outcomes: Sequence[Outcome], *, config: BookConfig, bound: Bound) -> Run:
+    """Return the run that records what a sweep tried, to be filed: nothing in it is ever promoted.
+
+    `config` is the book as it is, `bound` of what was varied, without a replay of its own. All outcomes are
+    of one range.
+    """
+    request = outcomes[0].variant.request
+    of = {"data_set_sha": bound.subject.data_set_sha, "code_sha": bound.subject.code_sha}
+    tried = {subject_of(config_of(one.variant.request, config), **of): one for one in outcomes}
+    return Run(
+        name=f"sweep {request.first_session} to {request.last_session}",
+        bound=bound,
+        first=request.first_session,
+        last=request.last_session,
+        status=RunStatus.COMPLETED,
+        candidates=_tried(tried, config, bound, sessions=outcomes[0].returns.size),
+    )
+
+
+def variants_again(recorded: Iterable[Tried], request: ReplayRequest, config: BookConfig) -> list[Variant]:
+    """Return recorded trials as light variants of a request, by the rules of now.
+
+    One that cannot be tried any more, since its strategy or a parameter is gone or was not told, is left out.
+    """
+    found = []
+    for number, tried in enumerate(recorded, start=1):
+        again = replace(request, name=f"again-{number:04}", strategies=tried.strategies, light=True)
+        try:
+            config_of(again, config)
+        except (BadInput, BadSetting):
+            continue
+        if tried.strategies:
+            found.append(Variant(number=number, council=tried.name, settings={}, request=again))
+    return found
+
+
+def _parameters(config: BookConfig) -> dict[str, str]:
+    """Return what tells a candidate's strategies in full, so that the trial can be made again."""
+    return {STRATEGIES: AND.join(texts_of(config.rules.strategies))}
 
 
 def _others(trials: Iterable[Outcome], config: BookConfig, bound: Bound) -> dict[Subject, Outcome]:
     """Return what was tried by its subject: what is the replay itself, or another one again, is no trial."""
     of = {"data_set_sha": bound.subject.data_set_sha, "code_sha": bound.subject.code_sha}
     found = {subject_of(config_of(trial.variant.request, config), **of): trial for trial in trials}
-    return {subject: trial for subject, trial in found.items() if subject != bound.subject}
+    # In an order of their own, so that the same trials tell the same, whoever named which of them.
+    return {
+        subject: found[subject]
+        for subject in sorted(found, key=lambda one: (one.strategy, one.rules_sha))
+        if subject != bound.subject
+    }
 
 
-def _tried(others: Mapping[Subject, Outcome], bound: Bound, *, sessions: int) -> tuple[Candidate, ...]:
-    """Return what was tried as candidates, which are counted and never promoted."""
-    return tuple(
-        Candidate(
-            name=trial.variant.label,
-            parameters=dict(trial.variant.settings),
-            bound=Bound(subject=subject, replay_sha=trial.replay_sha, made_at=bound.made_at),
-            sessions=sessions,
-            fills=int(trial.measures.get("fills") or 0),
-            equity_levels=len(np.unique(trial.returns)),
-            metrics=trial.measures,
-            role=Role.TRIAL,
+def _tried(
+    others: Mapping[Subject, Outcome],
+    config: BookConfig,
+    bound: Bound,
+    *,
+    sessions: int,
+    taken: Sequence[str] = (),
+) -> tuple[Candidate, ...]:
+    """Return what was tried as candidates by name, which are counted and never promoted.
+
+    Two that are called the same, or by a name that is taken, are told apart by their strategies in full.
+    """
+    labels = Counter([*taken, *(trial.variant.label for trial in others.values())])
+    made = []
+    for subject, trial in others.items():
+        parameters, label = _parameters(config_of(trial.variant.request, config)), trial.variant.label
+        made.append(
+            Candidate(
+                name=label if labels[label] == 1 else parameters[STRATEGIES],
+                parameters=parameters,
+                bound=Bound(subject=subject, replay_sha=trial.replay_sha, made_at=bound.made_at),
+                sessions=sessions,
+                fills=int(trial.measures.get("fills") or 0),
+                equity_levels=trial.equity_levels,
+                metrics=trial.measures,
+                role=Role.TRIAL,
+            )
         )
-        for subject, trial in others.items()
-    )
+    return tuple(sorted(made, key=lambda candidate: candidate.name))
 
 
 def _told(performance: Performance) -> Metrics:

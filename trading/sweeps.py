@@ -21,13 +21,10 @@ from trading.performance import Floats, Performance
 from trading.replay import DataSet, ReplayRequest, config_of, opening_state, replay_chunk, sessions_of
 from trading.scorecard import Scorecard, Trading, returns_of, scorecard_of
 from trading.sessions import Calendar
+from trading.trials import AND
 
 VARIANTS_MAX = 1_000
 """More would not be looked at, and each more makes the best of them mean less."""
-
-AND = "+"
-"""Joins the strategies of one council: `momentum:lookback=60+mean_reversion`."""
-
 
 MEASURES = tuple(field.name for kind in (Performance, Trading) for field in fields(kind))
 """The measures that an outcome has, and may be ranked by."""
@@ -119,12 +116,14 @@ class Outcome:
     """Hold how a variant came out: its replay's digest, measures by name (`None`: *no data*), and returns.
 
     `returns` has dtype float64 and shape (sessions,): simple returns of the book's equity, one a session.
+    `equity_levels` counts the different equities at the closes.
     """
 
     variant: Variant
     replay_sha: str
     measures: Mapping[str, float | None]
     returns: Floats
+    equity_levels: int
 
     def payload(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without its returns."""
@@ -211,6 +210,7 @@ def try_variant(
         replay_sha=replay_sha,
         measures=measures_of(scorecard_of(replayed, actions=data.actions)),
         returns=returns_of(replayed),
+        equity_levels=len(np.unique(replayed["sessions"]["equity_micros"])),
     )
 
 

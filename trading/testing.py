@@ -586,6 +586,7 @@ def example_run(
             "total_return": 0.42,
             "deflated_sharpe": 0.97,
             "pbo": 0.1,
+            "trials": 16.0,
             "max_drawdown": -0.18,
         },
         folds=folds,

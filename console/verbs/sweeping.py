@@ -10,6 +10,7 @@ import typer
 
 from console.desk import open_desk
 from console.render import counted, pairs, table
+from console.verbs.deciding import actor_of
 from console.verbs.options import RUNNING, JsonOption, OneBookOption, show, tell
 from console.verbs.replaying import range_of
 from console.verbs.teaching import help_of
@@ -77,7 +78,8 @@ def sweep(
     The best of many looks better than it is. So the whole sweep is judged together: what Sharpe ratio luck
     alone gives the best of so many, and how often the best on half of the sessions was no better than the
     median on the other half. What was tried is kept: a sweep that was interrupted goes on, an edited rule
-    is tried anew.
+    is tried anew. Each trial is recorded in the evidence ledger too, and counts whenever evidence of one of
+    its strategies is filed.
 
     trading sweep 2011..2012 --book us_five --grid momentum.lookback=63,126
     trading sweep 2011..2012 --book us_five --against momentum --against momentum+mean_reversion
@@ -87,7 +89,7 @@ def sweep(
     outline = desk.one(book)
     first, last = range_of(sessions, outline)
     from resources.profiles import Profiled
-    from resources.sweeping import VariantFiles, run_variants, swept_book
+    from resources.sweeping import VariantFiles, recording, run_variants, swept_book
     from trading.replay import Asked, request_of
     from trading.sweeps import axis_of, ranked, require_measure, together, variants_of
 
@@ -106,12 +108,14 @@ def sweep(
         came_to = _number(outcome.measures.get(by))
         tell(f"{done:,} of {len(variants):,}: {outcome.variant.label}: {by} {came_to}")
 
+    swept = swept_book(profiled, variants)
     outcomes = run_variants(
         variants,
-        swept_book(profiled, variants),
+        swept,
         files=VariantFiles(desk.settings.profile_dir / "sweeps"),
         workers=workers or os.cpu_count() or 1,
         tell=heard,
+        record=recording(profiled, swept, actor=actor_of(desk, None)),
     )
     best_first, whole = ranked(outcomes, by=by), together(outcomes, seed=SEED)
     view = {

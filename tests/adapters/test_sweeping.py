@@ -9,10 +9,20 @@ import pytest
 
 from resources.profiles import Profiled
 from resources.settings import load_settings
-from resources.sweeping import VariantFiles, run_variants, swept_book
+from resources.sweeping import VariantFiles, recording, run_variants, swept_book
 from trading.errors import BadSetting
+from trading.evidence_ledger import missing_evidence
 from trading.replay import Asked, request_of
+from trading.replay_evidence import subject_of
 from trading.sweeps import axis_of, variants_of
+from trading.trials import trials_of
+
+
+class StopAfterOne:
+    """Stop a sweep as a person does, when the first variant is told of."""
+
+    def tell(self, done, outcome):
+        raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,7 @@ def variants_with(profiled, grid, *, last=date(2012, 11, 30)):
     return variants_of(base, axes=[axis_of(grid)], councils=(), configured=["mean_reversion", "momentum"])
 
 
-def run(profiled, variants, folder, *, workers=1):
+def run(profiled, variants, folder, *, workers=1, record=lambda _: None):
     told: list[int] = []
     outcomes = run_variants(
         variants,
@@ -40,6 +50,7 @@ def run(profiled, variants, folder, *, workers=1):
         files=VariantFiles(folder),
         workers=workers,
         tell=lambda _, outcome: told.append(outcome.variant.number),
+        record=record,
     )
     return outcomes, told
 
@@ -65,6 +76,31 @@ def test_what_was_tried_is_not_tried_again_and_what_is_torn_is(profiled, tmp_pat
     assert [one.replay_sha for one in second[:2]] == [one.replay_sha for one in first]
     assert np.array_equal(second[1].returns, first[1].returns)
     assert run(profiled, wider, tmp_path)[1] == [3]
+
+
+def test_every_trial_is_recorded_once_also_of_a_sweep_that_was_stopped(profiled, tmp_path):
+    variants = variants_with(profiled, "momentum.lookback=40,80")
+    book = swept_book(profiled, variants)
+    record = recording(profiled, book, actor="ann")
+    subject = subject_of(book.config, data_set_sha=profiled.evidence_data["us_five"], code_sha="any")
+
+    def recorded():
+        return [tried.name for tried in trials_of(subject, profiled.evidence.read().rows)]
+
+    stopping = StopAfterOne()
+    with pytest.raises(KeyboardInterrupt):
+        run_variants(
+            variants, book, files=VariantFiles(tmp_path), workers=1, tell=stopping.tell, record=record
+        )
+    assert recorded() == ["momentum.lookback=40"]
+
+    run(profiled, variants, tmp_path, record=record)
+    rows = len(profiled.evidence.read().rows)
+    run(profiled, variants, tmp_path, record=record)
+
+    assert sorted(recorded()) == ["momentum.lookback=40", "momentum.lookback=80"]
+    assert len(profiled.evidence.read().rows) == rows
+    assert missing_evidence(profiled.evidence.read()) == ()
 
 
 def test_a_parameter_that_a_strategy_does_not_take_is_refused_by_name(profiled, tmp_path):

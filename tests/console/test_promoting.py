@@ -138,8 +138,39 @@ def test_tables_that_were_altered_with_their_hashes_are_no_evidence(speak, state
     assert (filed.code, told in filed.err) == (4, True), filed
 
 
+def test_a_smaller_grid_hides_no_earlier_sweep_and_says_what_it_counted(speak):
+    """Whoever swept widely and then files with few trials is told of the same luck as with all of them."""
+    swept = ("--grid", "momentum.lookback=40,80", "--book", "us_five", "--workers", "1")
+    assert speak("sweep", "2012-10-01..2013-03-01", *swept).code == 0
+
+    few = speak("evidence", "file", "autumn", "--json").json
+    many = speak("evidence", "file", "autumn", "--grid", "momentum.lookback=40,63,80,126", "--json").json
+
+    assert (few["counted"], few["trials"], few["not_again"]) == (4, 3, 0)
+    assert (many["counted"], many["rows"]) == (4, 0)
+    first, *_, second = (part["metrics"] for part in chosen_parts(speak))
+    assert (first["trials"], second["trials"]) == (2.0, 4.0)
+    assert first["deflated_sharpe"] != second["deflated_sharpe"]
+
+
+def chosen_parts(speak):
+    runs = speak("evidence", "list", "--json").json["runs"]
+    shown = [speak("evidence", "show", run["run_id"], "--json").json for run in runs]
+    return [part for one in shown for part in one["parts"] if part["name"].endswith("(chosen)")]
+
+
+def test_a_kept_replay_of_other_parameters_is_a_trial_too(speak):
+    """A kept replay of other strategies is one that somebody looked at."""
+    keep_replay("alone", strategies=("momentum:lookback=20",))
+
+    filed = speak("evidence", "file", "autumn", "--json").json
+    assert (filed["counted"], filed["trials"]) == (3, 2)
+
+
 def test_a_replay_that_is_filed_with_other_trials_is_judged_and_listed_all_the_same(speak):
     assert speak("evidence", "file", "autumn").code == 0
+    assert len(speak("evidence", "list", "--json").json["runs"]) == 1
+    assert speak("evidence", "file", "autumn", "--grid", "momentum.lookback=100,126").code == 0
 
     assert [run["name"] for run in speak("evidence", "list", "--json").json["runs"]] == ["autumn", "autumn"]
     assert speak("promote", "council", "--book", "us_five").code == 4

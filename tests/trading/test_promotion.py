@@ -44,6 +44,7 @@ THRESHOLDS = Thresholds(
     sessions_min=504,
     fills_min=100,
     folds_min=5,
+    trials_min=10,
     age_days_max=30,
     lag_days_max=30,
     net_return_min=0.0,
@@ -131,6 +132,7 @@ def test_every_gate_says_what_it_asks_observed_and_needed():
         (with_metrics(total_return=0.0), Gate.NET_RETURN, "0"),
         (with_metrics(deflated_sharpe=0.9499), Gate.DEFLATED_SHARPE, "0.9499"),
         (with_metrics(pbo=0.21), Gate.OVERFITTING, "0.21"),
+        (with_metrics(trials=9.0), Gate.TRIALS, "9"),
         (with_metrics(max_drawdown=-0.2501), Gate.DRAWDOWN, "0.2501"),
         (example_run(sessions=503), Gate.SESSIONS, "503"),
         (example_run(fills=99), Gate.FILLS, "99"),
@@ -186,7 +188,10 @@ def test_evidence_of_another_strategy_or_book_is_none():
     [
         ({"folds": ()}, {"folds", "folds_differ", "fold_wins"}),
         ({"stresses": ()}, {"stresses_filed", "stresses_differ", "stress_survivors"}),
-        ({"metrics": {"total_return": 0.4}}, {"deflated_sharpe", "overfitting", "drawdown"}),
+        (
+            {"metrics": {"total_return": 0.4}},
+            {"deflated_sharpe", "overfitting", "drawdown", "trials", "trials_counted"},
+        ),
     ],
 )
 def test_a_candidate_without_its_parts_or_metrics_is_refused(changes, expected):
@@ -408,6 +413,7 @@ TIGHTER = {
     "sessions_min": lambda held, by: held + int(by * 1_000),
     "fills_min": lambda held, by: held + int(by * 500),
     "folds_min": lambda held, by: held + int(by * 3),
+    "trials_min": lambda held, by: held + int(by * 8),
     "age_days_max": lambda held, by: max(1, held - int(by * 29)),
     "lag_days_max": lambda held, by: held - int(by * 29),
     "net_return_min": lambda held, by: held + by,
@@ -418,7 +424,7 @@ TIGHTER = {
     "stress_survivors_min": lambda held, by: held + int(by),
 }
 RANDOM_RUNS = st.builds(
-    lambda sessions, fills, gained, sharpe, fallen: example_run(
+    lambda sessions, fills, gained, sharpe, fallen, tried: example_run(
         sessions=sessions,
         fills=fills,
         metrics={
@@ -426,6 +432,7 @@ RANDOM_RUNS = st.builds(
             "deflated_sharpe": sharpe,
             "pbo": 0.1,
             "max_drawdown": fallen,
+            "trials": tried,
         },
     ),
     st.integers(0, 3_000),
@@ -433,6 +440,7 @@ RANDOM_RUNS = st.builds(
     st.none() | st.floats(-0.5, 1.5),
     st.none() | st.floats(0.9, 1),
     st.none() | st.floats(0, 0.4),
+    st.integers(8, 20).map(float),
 )
 
 
@@ -578,6 +586,7 @@ def test_a_promotion_is_in_force_for_exactly_its_subject_until_it_is_decided_aga
     ("changes", "told"),
     [
         ({"folds_min": 1}, "one fold shows nothing"),
+        ({"trials_min": 1}, "no choice that could fail"),
         ({"sessions_min": 4}, "under folds_min"),
         ({"stresses": ()}, "one at least"),
         ({"stresses": ("costs", "costs"), "stress_survivors_min": 1}, "once"),

@@ -34,7 +34,13 @@ def variants(*axes, councils=(), base=BASE):
 def outcomes_of(returns) -> list[Outcome]:
     made = variants(Axis(strategy="momentum", parameter="lookback", values=tuple(map(str, range(1, 400)))))
     return [
-        Outcome(variant=variant, replay_sha="", measures={"sharpe": sharpe(column)}, returns=column)
+        Outcome(
+            variant=variant,
+            replay_sha="",
+            measures={"sharpe": sharpe(column)},
+            returns=column,
+            equity_levels=len(column),
+        )
         for variant, column in zip(made, np.asarray(returns, dtype=np.float64).T, strict=False)
     ]
 
