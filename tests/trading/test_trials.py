@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trading.test_promotion import AS_OF, LAST, SUBJECT, THRESHOLDS, ledger_of
@@ -111,7 +111,8 @@ def test_what_is_tried_after_the_choice_was_filed_does_not_undo_it():
     assert outcome(chosen(16), later, chosen(17, name="again"))[0] is Outcome.REFUSED
 
 
-@given(first=st.integers(1, 60), counted=st.integers(2, 60))
+@settings(deadline=None, max_examples=40)
+@given(first=st.integers(1, 24), counted=st.integers(2, 24))
 def test_no_filing_is_promoted_on_fewer_trials_than_the_ledger_knows(first, counted):
     found, _ = outcome(sweep_of(*map(str, range(first))), chosen(counted))
 
