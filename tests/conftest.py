@@ -1,6 +1,6 @@
 """What holds for every test: this machine only, and no skip goes unseen.
 
-Here: the guard on sockets, and the report of skipped tests.
+Here: the guard on sockets, which files begin, and the report of skipped tests.
 Not here: fixtures of one room; they stand in the `conftest.py` of that room's folder.
 """
 
@@ -19,6 +19,26 @@ NO_SKIP = os.environ.get("TESTS_NO_SKIP") == "1"
 
 # Dagster asks this before it sends anything; the socket guard would refuse, in a thread that nobody reads.
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+
+LONGEST_FIRST = (
+    "tests/faults/test_daemon_backfills.py",
+    "tests/faults/test_misbehaving_broker.py",
+    "tests/docs/test_docs_commands.py",
+    "tests/faults/test_proof_kills.py",
+    "tests/adapters/test_replay_engine.py",
+    "tests/console/test_ui_in_browser.py",
+    "tests/faults/test_executions.py",
+    "tests/graph/test_proof_graph.py",
+)
+"""Files that take longest, as they were measured: one that began last would be waited for alone."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin first; the others keep the order that they were drawn in."""
+    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
 
 
 class NetworkForbiddenError(RuntimeError):

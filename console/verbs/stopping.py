@@ -179,7 +179,8 @@ def _opens(desk: Desk, outline: BookOutline) -> str:
         return f"`trading run-once --book {outline.name} --session {following}` opens the next one"
     return (
         f"the last one, {latest.session}, is settled, and no later one is up to today ({today}). "
-        "While trading is halted nothing is bought, and what is held stays held until a later session can be run"
+        "While trading is halted nothing is bought, and what is held stays held until a later session "
+        "can be run"
     )
 
 
