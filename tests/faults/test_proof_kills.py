@@ -37,7 +37,7 @@ def told_by(tmp_path: Path, suite: str, points: int) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("suite", "points"), [("kills", 100), ("double_kills", 25), ("system_calls", 40)], ids=str
+    ("suite", "points"), [("kills", 60), ("double_kills", 15), ("system_calls", 24)], ids=str
 )
 def test_whoever_is_killed_where_no_order_is_sent_twice_and_no_intent_is_lost(tmp_path, suite, points):
     covered = told_by(tmp_path, suite, points)
