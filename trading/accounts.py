@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from typing import NamedTuple
 
 from trading.actions import CorporateAction
@@ -90,6 +91,41 @@ def action_effects(
                 effects.append(ActionEffect(session, action, shares, cash))
             holdings = after
     return tuple(effects)
+
+
+def costs_after(
+    executions: Iterable[Execution], actions: Mapping[date, tuple[CorporateAction, ...]]
+) -> dict[Symbol, int]:
+    """Return what each position cost in micro-units, commissions left out: below 0 for one that is short.
+
+    By average cost: what is sold takes its share of the cost with it (rounded to nearest, ties to even), and
+    an execution that turns a position around begins a new one at its price.
+    """
+    held: dict[Symbol, tuple[int, int]] = {}
+    by_session: dict[date, list[Execution]] = {}
+    for execution in executions:
+        by_session.setdefault(execution.session, []).append(execution)
+    for session in sorted({*by_session, *actions}):
+        for action in actions.get(session, ()):
+            count, cost = held.get(action.symbol, (0, 0))
+            shares = abs(count) * action.numerator // action.denominator
+            held[action.symbol] = (shares if count >= 0 else -shares, cost if shares else 0)
+        for execution in by_session.get(session, ()):
+            is_bought = (execution.side is Side.BUY) != execution.is_bust
+            bought = execution.quantity if is_bought else -execution.quantity
+            count, cost = held.get(execution.symbol, (0, 0))
+            held[execution.symbol] = (
+                count + bought,
+                _cost_after(count, cost, bought, execution.price_micros),
+            )
+    return {symbol: cost for symbol, (count, cost) in held.items() if count}
+
+
+def _cost_after(count: int, cost: int, bought: int, price_micros: int) -> int:
+    if count * bought >= 0:
+        return cost + price_micros * bought
+    left = count + bought
+    return price_micros * left if left * bought > 0 else round(Fraction(cost * left, count))
 
 
 def last_opened(calendar: Calendar, now: datetime) -> date | None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from resources.paper_broker.ledger import Ledger
-from trading.accounts import Execution, account_after, action_effects, last_opened
+from trading.accounts import ActionEffect, Execution, account_after, action_effects, last_opened
 from trading.actions import CorporateAction, at_sessions, effective_in
 from trading.audit import instant_from_text, instant_text
 from trading.broker_behaviour import Behaviour, ReportFault, SendFault
@@ -54,6 +56,7 @@ ZERO_QUANTITY = "zero_quantity"
 NOT_A_MARKET_ORDER = "not_a_market_order"
 SESSION_OVER = "session_over"
 NOT_REPLACEABLE = "not_replaceable"
+ON_REQUEST = "cancelled_on_request"
 
 REFUSED = "refused"
 MALFORMED_REQUEST = "malformed_request"
@@ -82,6 +85,21 @@ CHECKPOINT_SESSIONS = 20
 
 KIND = Behaviour()
 """The behaviour of a broker that remembers for good and does nothing wrong."""
+
+
+class Event(StrEnum):
+    """Say what happened to an order, in the words of the protocol that tells it."""
+
+    NEW = "new"
+    FILL = "fill"
+    TRADE_BUST = "trade_bust"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    REPLACED = "replaced"
+
+
+_CANCELLED_AS = {SESSION_OVER: Event.EXPIRED, REPLACED: Event.REPLACED}
 
 
 class AnswerLost(OutcomeUnknown):
@@ -209,7 +227,7 @@ class PaperBroker:
             self._come_due(ledger, now)
             for row in self._advanced(ledger, _under(ledger, client_order_id), now):
                 if not (is_ignored or OrderStatus(row["status"]).is_terminal):
-                    _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], "cancelled_on_request")
+                    _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], ON_REQUEST, at=now)
 
     def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
         """Return every order that is open at `now`, and every one of a session from `since` on."""
@@ -265,13 +283,7 @@ class PaperBroker:
             self._come_due(ledger, now)
             self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
             fills = ledger.execute(f"{_FILLS} order by f.filled_at, f.seq").fetchall()
-            opened = last_opened(self._calendar, now)
-            effects = action_effects(
-                _deposit(ledger).holdings,
-                [execution for _, execution in _executions_after(ledger, 0)],
-                {day: due for day, due in self._actions.items() if opened is not None and day <= opened},
-                last_close=self._last_close,
-            )
+            effects = self.effects_in(ledger, now=now)
         listed = [activity for row in fills for activity in _activities_of(row)]
         listed += [
             BrokerActivity(
@@ -312,6 +324,66 @@ class PaperBroker:
         if not is_open:
             closes_at = None if next_open is None else self._calendar.closes_at(sessions[at])
         return BrokerClock(now.astimezone(UTC), is_open, next_open, closes_at)
+
+    @contextmanager
+    def kept(self) -> Iterator[sqlite3.Connection]:
+        """Give the ledger as it was left, to keep something beside the orders in it."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            yield ledger
+
+    @contextmanager
+    def look(self, *, now: datetime) -> Iterator[sqlite3.Connection]:
+        """Give the ledger as it stands at an instant: all that the market did until then is in it."""
+        with self._ledger.transaction(BrokerUnavailable) as ledger:
+            self._come_due(ledger, now)
+            self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            yield ledger
+
+    def last_price(self, symbol: Symbol, *, now: datetime) -> tuple[int, datetime] | None:
+        """Return what a symbol last traded at, in micro-units, and when; `None` where it never did.
+
+        From a session's open to its close that is the open, since nothing else of a daily bar is known yet.
+        """
+        session = last_opened(self._calendar, now)
+        if session is None:
+            return None
+        bar = self._market.bar(symbol, session)
+        closes_at = self._calendar.closes_at(session)
+        if bar is not None and now >= closes_at:
+            return bar.close_micros, closes_at
+        if bar is not None:
+            return bar.open_micros, self._calendar.opens_at(session)
+        close = self._last_close(symbol, session)
+        return None if close is None else (close, self._calendar.closes_at(self._calendar.previous(session)))
+
+    def previous_close(self, symbol: Symbol, *, now: datetime) -> int | None:
+        """Return a symbol's last close before the latest session that has opened, in its shares."""
+        session = last_opened(self._calendar, now)
+        return None if session is None else self._last_close(symbol, session)
+
+    def executions_in(self, ledger: sqlite3.Connection, *, now: datetime) -> list[Execution]:
+        """Return every execution of the sessions that have opened, in their order, inside a look."""
+        opened = last_opened(self._calendar, now)
+        listed = [execution for _, execution in _executions_after(ledger, 0)]
+        return [execution for execution in listed if opened is not None and execution.session <= opened]
+
+    def effects_in(self, ledger: sqlite3.Connection, *, now: datetime) -> tuple[ActionEffect, ...]:
+        """Return what splits and dividends did to the account until an instant, inside a look."""
+        return action_effects(
+            _deposit(ledger).holdings,
+            [execution for _, execution in _executions_after(ledger, 0)],
+            self.actions_until(now),
+            last_close=self._last_close,
+        )
+
+    def actions_until(self, now: datetime) -> Mapping[date, tuple[CorporateAction, ...]]:
+        """Return the actions in effect at an instant, by the session at whose open they took it."""
+        opened = last_opened(self._calendar, now)
+        return {day: due for day, due in self._actions.items() if opened is not None and day <= opened}
+
+    def account_in(self, ledger: sqlite3.Connection, *, now: datetime) -> Holdings:
+        """Return the account as `holdings` does, inside a look at the same instant."""
+        return self._account(ledger, now)
 
     def dump(self) -> BrokerDump:
         """Return everything in the ledger, as it was when it was last asked or told something."""
@@ -373,7 +445,7 @@ class PaperBroker:
             return BrokerRejected(f"{NOT_REPLACEABLE}: {why or 'it is of another session'}")
         answer = self._received(ledger, request, fault, now)
         if old is not None and isinstance(answer, BrokerOrder):
-            _set(ledger, old, OrderStatus.CANCELLED, 0, REPLACED)
+            _set(ledger, old, OrderStatus.CANCELLED, 0, REPLACED, at=now)
         return answer
 
     def _taken(
@@ -452,7 +524,8 @@ class PaperBroker:
             row = self._filled(ledger, row, session, opened_at)
         is_over = now >= self._calendar.closes_at(session)
         if is_over and not OrderStatus(row["status"]).is_terminal:
-            row = _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], "session_over")
+            closed_at = self._calendar.closes_at(session)
+            row = _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], SESSION_OVER, at=closed_at)
         return row
 
     def _filled(
@@ -484,11 +557,11 @@ class PaperBroker:
         if filled and self.behaviour.has(ReportFault.BUST, client_order_id):
             _insert_due(ledger, opened_at + timedelta(seconds=self.behaviour.late_s), BUST, row["seq"])
         if is_cancelled:
-            return _set(ledger, row, OrderStatus.CANCELLED, filled, "cancelled_by_broker")
+            return _set(ledger, row, OrderStatus.CANCELLED, filled, "cancelled_by_broker", at=opened_at)
         if is_rejected:
-            return _set(ledger, row, OrderStatus.REJECTED, filled, "rejected_by_broker")
+            return _set(ledger, row, OrderStatus.REJECTED, filled, "rejected_by_broker", at=opened_at)
         status = OrderStatus.FILLED if filled == row["quantity"] else OrderStatus.PARTIAL_FILL
-        return _set(ledger, row, status, filled, "")
+        return _set(ledger, row, status, filled, "", at=opened_at)
 
     def _quote(self, symbol: Symbol, now: datetime) -> BrokerQuote | None:
         session = last_opened(self._calendar, now)
@@ -649,7 +722,18 @@ def _insert_order(
             instant_text(now),
         ),
     )
-    return _order_of(_under(ledger, request.client_order_id)[-1])
+    made = _under(ledger, request.client_order_id)[-1]
+    _insert_update(ledger, made["seq"], Event.NEW, now)
+    return _order_of(made)
+
+
+def _insert_update(
+    ledger: sqlite3.Connection, order_seq: int, event: Event, at: datetime, execution_id: str = ""
+) -> None:
+    ledger.execute(
+        "insert into updates (order_seq, event, at, execution_id) values (?, ?, ?, ?)",
+        (order_seq, event.value, instant_text(at), execution_id),
+    )
 
 
 def _insert_arrival(ledger: sqlite3.Connection, request: OrderRequest, outcome: str, now: datetime) -> int:
@@ -691,6 +775,9 @@ def _insert_fill(
         " takes_back) values (?, ?, ?, ?, ?, ?, ?)",
         (execution_id, order["seq"], *terms, instant_text(filled_at), takes_back),
     )
+    _insert_update(
+        ledger, order["seq"], Event.TRADE_BUST if takes_back else Event.FILL, filled_at, execution_id
+    )
 
 
 def _bust_last(ledger: sqlite3.Connection, order_seq: int, at: datetime) -> None:
@@ -706,16 +793,26 @@ def _bust_last(ledger: sqlite3.Connection, order_seq: int, at: datetime) -> None
         takes_back=last["execution_id"],
     )
     left = order["filled_quantity"] - last["quantity"]
-    _set(ledger, order, OrderStatus(order["status"]), left, "busted")
+    _set(ledger, order, OrderStatus(order["status"]), left, "busted", at=at)
 
 
 def _set(
-    ledger: sqlite3.Connection, row: sqlite3.Row, status: OrderStatus, filled_quantity: int, reason: str
+    ledger: sqlite3.Connection,
+    row: sqlite3.Row,
+    status: OrderStatus,
+    filled_quantity: int,
+    reason: str,
+    *,
+    at: datetime,
 ) -> sqlite3.Row:
     ledger.execute(
         "update orders set status = ?, filled_quantity = ?, reason = ? where seq = ?",
         (status.value, filled_quantity, reason, row["seq"]),
     )
+    if status is OrderStatus.REJECTED and status != row["status"]:
+        _insert_update(ledger, row["seq"], Event.REJECTED, at)
+    if status is OrderStatus.CANCELLED and status != row["status"]:
+        _insert_update(ledger, row["seq"], _CANCELLED_AS.get(reason, Event.CANCELED), at)
     changed: sqlite3.Row = ledger.execute(f"{_ORDERS} where seq = ?", (row["seq"],)).fetchone()
     return changed
 

@@ -120,6 +120,37 @@ _MIGRATIONS = (
     drop table fills_1;
     drop table orders_1
     """,
+    # 3: what happened to an order and when, orders that rest for a price, and the exchange's own clock.
+    """
+    alter table fills add column session text not null default '';
+    create table updates (
+      seq integer primary key,
+      order_seq integer not null references orders (seq),
+      event text not null,
+      at text not null,
+      execution_id text not null default ''
+    );
+    create index updates_by_order on updates (order_seq);
+    create table terms (
+      order_seq integer primary key references orders (seq),
+      limit_micros integer,
+      stop_micros integer,
+      order_class text not null default '',
+      parent_seq integer references orders (seq),
+      leg text not null default '',
+      replaces_seq integer references orders (seq),
+      is_held integer not null default 0,
+      is_triggered integer not null default 0,
+      seen_from text not null default '',
+      matched_through text not null default ''
+    );
+    create index terms_by_parent on terms (parent_seq);
+    create index terms_by_replaced on terms (replaces_seq);
+    create table exchange_clock (
+      id integer primary key check (id = 1),
+      now text not null
+    )
+    """,
 )
 """What brings a ledger forward, one entry a version; `pragma user_version` counts those applied."""
 

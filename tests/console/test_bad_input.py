@@ -20,6 +20,7 @@ from console.exit_codes import ExitCode
 from console.web import server
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
+from resources.paper_exchange import starting
 from trading.decisions import Outcome
 from trading.journal import RunControlAction
 from trading.positions import opened_book
@@ -71,6 +72,7 @@ def nothing_starts(monkeypatch):
     monkeypatch.setattr(launcher, "open_launcher", started)
     monkeypatch.setattr(serving, "serve_ui", started)
     monkeypatch.setattr(server, "serve", started)
+    monkeypatch.setattr(starting.ExchangeServer, "run", started)
 
 
 @pytest.fixture
@@ -155,6 +157,13 @@ BAD = {
     "workers": (*NO_NUMBERS, "0", "65"),
     "run": NO_WORDS,
     "replay": NO_WORDS,
+    "ledger": ("/nosuch\0", "/proc/nosuch/exchange.db", LONG),
+    "clock": ("", "real", LONG),
+    "starts_at": NO_DATES,
+    "key_id": NO_WORDS,
+    "secret": NO_WORDS,
+    "behaviour": ("/nosuch/bad.toml", "a\0b", LONG),
+    "requests_per_minute": NO_NUMBERS,
 }
 """What no verb can mean by an argument, by its name."""
 
