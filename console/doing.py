@@ -7,7 +7,7 @@ each act is, and what binds it, is actions.py.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from console import actions
@@ -15,6 +15,7 @@ from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderA
 from console.cancelling import cancel_apart
 from console.desk import Desk
 from console.execution_start import STARTS, How, Started, Starts
+from console.incidents import IncidentLine, incident_of, require_open
 from console.reviewed_files import require_readable
 from console.verb_apart import told_by_verb
 from resources.clocks import system_now
@@ -212,9 +213,23 @@ def flatten(desk: Desk, book: str, *, confirmed: str | None, by: By) -> Flatten:
     )
 
 
+def acknowledge(desk: Desk, incident_id: int, *, by: By) -> IncidentLine:
+    """Keep that a named person has taken an open incident on; raises `UnknownId`, `Refused`.
+
+    It stays open until what it is about has ended: acknowledging says who looks, and lifts nothing.
+    """
+    actions.require_actor(by.actor, by.reason)
+    row = incident_of(desk, incident_id)
+    require_open(row)
+    now = system_now()
+    with _journal(desk, by) as journal:
+        journal.acknowledge_incident(incident_id=incident_id, actor=by.actor, reason=by.reason, now=now)
+    return replace(row, acknowledged_by=by.actor, acknowledged_at=now, acknowledgement=by.reason)
+
+
 def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By) -> HaltLifted:
     """End the halt of an account or an instrument that was seen; raises `UnknownId`, `StaleVersion`."""
-    found = _halt_of(desk, account, symbol)
+    found = halt_of(desk, account, symbol)
     if found.changed_at != changed_at:
         raise StaleVersion(
             f"halt of {account} {symbol}".rstrip()
@@ -298,7 +313,8 @@ def _require_version(row: JournalIntent, version: int) -> None:
         )
 
 
-def _halt_of(desk: Desk, account: str, symbol: str) -> Halt:
+def halt_of(desk: Desk, account: str, symbol: str) -> Halt:
+    """Return the halt of an account (`symbol` empty) or an instrument; raises `UnknownId`."""
     for halt in desk.journal.halts():
         if (halt.account, halt.symbol) == (account, symbol):
             return halt

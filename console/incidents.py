@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from console.desk import Desk
+from console.render import instant
 from resources.journal import records
-from trading.errors import UnknownId
+from trading.errors import Refused, UnknownId
 from trading.findings import findings_named, remedy_of
 from trading.journal import Halt, Incident, JournalEvent, RunControl, RunControlAction
 from trading.values import IntentId
@@ -21,14 +22,17 @@ EVERYTHING = "all trading"
 """What an incident halts that throws the kill switch."""
 
 INCIDENT, HALTED, LIFTED, CONTROL = "incident", "halted", "halt_lifted", "run_control"
-"""The kinds of events that tell of an incident, its halt, and the end of it."""
+ACKNOWLEDGED = "incident_acknowledged"
+"""The kinds of events that tell of an incident, its halt, who took it on, and the end of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentLine:
     """Hold one incident: what it `halts` (an account, `account symbol`, all trading, or nothing: empty).
 
-    `answered_by`, `answered_at` and `answer` say who ended it, when and how; empty while it `is_open`.
+    `acknowledged_by`, `acknowledged_at` and `acknowledgement` say who took it on last, when, and in which
+    words; empty where nobody did. `answered_by`, `answered_at` and `answer` say who ended it, when and how;
+    empty while it `is_open`.
     """
 
     incident_id: int
@@ -39,10 +43,18 @@ class IncidentLine:
     detail: str
     halts: str
     is_open: bool
+    acknowledged_by: str
+    acknowledged_at: datetime | None
+    acknowledgement: str
     answered_by: str
     answered_at: datetime | None
     answer: str
     remedy: str
+
+    @property
+    def said(self) -> str:
+        """Return what it says, as a halt's reason names it."""
+        return f"{self.kind}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +81,39 @@ def incidents_of(desk: Desk, *, book: str | None = None) -> tuple[IncidentLine, 
     incidents = [row for row in desk.journal.incidents() if row.account not in others]
     if not incidents:
         return ()
-    halted = _halted(desk)
+    question = "find_answers_to_incidents"
+    events = [records.event_of(row) for row in desk.journal.answers((question,))[question]]
+    halted = _halted(events)
+    taken_on = {event.body["incident_id"]: event for event in events if event.kind == ACKNOWLEDGED}
     told = _told(desk.journal.halts(), desk.journal.run_control())
     lines = [
-        _line(desk, row, halted.get((row.account, row.intent_id, row.kind, row.detail)), told)
+        _line(
+            desk,
+            row,
+            halted.get((row.account, row.intent_id, row.kind, row.detail)),
+            told,
+            taken_on.get(row.incident_id),
+        )
         for row in incidents
     ]
     return tuple(reversed(lines))
+
+
+def incident_of(desk: Desk, incident_id: int) -> IncidentLine:
+    """Return one incident; raises `UnknownId` where there is none of that number."""
+    for row in incidents_of(desk):
+        if row.incident_id == incident_id:
+            return row
+    raise UnknownId(f"incident {incident_id}: there is none; `trading incidents` lists them")
+
+
+def require_open(row: IncidentLine) -> None:
+    """Raise `Refused` where an incident was answered already: nobody needs to take it on any more."""
+    if not row.is_open:
+        raise Refused(
+            f"incident {row.incident_id} {row.kind}: was answered by {row.answered_by} at "
+            f"{instant(row.answered_at)} ({row.answer}): nothing is left to acknowledge"
+        )
 
 
 def is_named(row: IncidentLine, halts: Sequence[Halt], control: RunControl) -> bool:
@@ -91,13 +129,11 @@ def _told(halts: Iterable[Halt], control: RunControl, *, of: str = "") -> set[tu
     return named
 
 
-def _halted(desk: Desk) -> dict[tuple[str, str, str, str], _Halting]:
+def _halted(events: Sequence[JournalEvent]) -> dict[tuple[str, str, str, str], _Halting]:
     """Return what each incident halted, by account, intent, kind and detail: no two have all of them alike.
 
     One transaction wrote an incident and its halt, so that their events follow each other.
     """
-    question = "find_answers_to_incidents"
-    events = [records.event_of(row) for row in desk.journal.answers((question,))[question]]
     found = {}
     for place, event in enumerate(events[:-1]):
         halt = events[place + 1]
@@ -120,7 +156,13 @@ def _lifts(event: JournalEvent, halt: JournalEvent) -> bool:
     return event.kind == LIFTED and dict(event.body) == dict(halt.body)
 
 
-def _line(desk: Desk, row: Incident, halting: _Halting | None, told: set[tuple[str, str]]) -> IncidentLine:
+def _line(
+    desk: Desk,
+    row: Incident,
+    halting: _Halting | None,
+    told: set[tuple[str, str]],
+    taken_on: JournalEvent | None,
+) -> IncidentLine:
     said = f"{row.kind}: {row.detail}"
     # A halt that was lifted and set again for the same finding names it still.
     stands = (row.account, said) in told or ("", said) in told
@@ -134,6 +176,9 @@ def _line(desk: Desk, row: Incident, halting: _Halting | None, told: set[tuple[s
         detail=row.detail,
         halts=_what(halting.halt) if halting else "",
         is_open=answered is None,
+        acknowledged_by=taken_on.actor if taken_on else "",
+        acknowledged_at=taken_on.at if taken_on else None,
+        acknowledgement=taken_on.reason if taken_on else "",
         answered_by=answered.by if answered else "",
         answered_at=answered.at if answered else None,
         answer=answered.what if answered else "",

@@ -104,7 +104,7 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
     incidents = tuple(row for row in incidents_of(desk, book=book) if row.is_open)
     attention = (
         *torn,
-        *(line for halt in halts for line in _halted(halt)),
+        *(line for halt in halts for line in _halted(halt, incidents)),
         *_attention(books, stuck),
         *(_incident(row) for row in incidents if not is_named(row, halts, control)),
         *([_degraded(control)] if control.is_degraded else []),
@@ -133,17 +133,22 @@ def _halts(desk: Desk, book: str | None) -> tuple[Halt, ...]:
     return tuple(halt for halt in desk.journal.halts() if halt.account not in others)
 
 
-def _halted(halt: Halt) -> list[str]:
-    """Return one line a finding that halts an account or an instrument."""
+def _halted(halt: Halt, incidents: Sequence[IncidentLine]) -> list[str]:
+    """Return one line a finding that halts an account or an instrument, with who has taken it on."""
+    taken_on = {row.said: _taken_on(row) for row in incidents if row.account == halt.account}
     what = f"{halt.symbol} of {halt.account}" if halt.symbol else f"account {halt.account}"
     return [
-        f"{what} is halted since {instant(halt.changed_at)}, {finding}"
+        f"{what} is halted since {instant(halt.changed_at)}, {finding}{taken_on.get(finding, '')}"
         for finding in findings_named(halt.reason)
     ]
 
 
 def _incident(row: IncidentLine) -> str:
-    return f"incident {row.incident_id} of {row.account or 'the desk'}, {row.kind}: {row.detail}"
+    return f"incident {row.incident_id} of {row.account or 'the desk'}, {row.said}{_taken_on(row)}"
+
+
+def _taken_on(row: IncidentLine) -> str:
+    return f" (acknowledged by {row.acknowledged_by})" if row.acknowledged_by else ""
 
 
 def _degraded(control: RunControl) -> str:

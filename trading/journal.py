@@ -810,6 +810,13 @@ class Journal(Protocol):
         """
         ...
 
+    def acknowledge_incident(self, *, incident_id: int, actor: str, reason: str, now: datetime) -> None:
+        """Store that a named person has taken an incident on, and what they say to it; it ends nothing.
+
+        Another one may take it on later: all are kept, the last one counts. Raises `UnknownId`.
+        """
+        ...
+
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
         """Store that a person vouches for a quarantined row; returns whether that was new."""
         ...

@@ -70,7 +70,7 @@ _ANSWERED_AS = {
     Step.REJECTED: StageVerdict.FAILED,
 }
 
-_WITHOUT_ROWS = frozenset({"answer_refused", "conflict", "retried"})
+_WITHOUT_ROWS = frozenset({"answer_refused", "conflict", "incident_acknowledged", "retried"})
 """Events that are history and nothing else."""
 
 

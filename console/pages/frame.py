@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlencode
 
 from console.actions import confirmation_of
 from console.book_outlines import BookOutline
@@ -36,7 +37,7 @@ class Visitor:
 
     name: str
     may_trade: bool
-    may_resume: bool
+    is_admin: bool
     csrf_token: str
 
 
@@ -121,6 +122,12 @@ def exchange_now(desk: Desk, book: BookOutline) -> datetime | None:
     else:
         phase = Phase.DECIDE if record.decided_at is None else Phase.EXECUTE
     return desk.clock(book).now(record.session, phase)
+
+
+def link_to(page: str, /, **asked: object) -> str:
+    """Return a page's address with what is asked of it, without what is empty."""
+    given = {name: str(value) for name, value in asked.items() if value not in {None, ""}}
+    return f"{page}?{urlencode(given)}" if given else page
 
 
 def session_link(dagster: str, book: str, asset: str, session: str) -> str:

@@ -8,10 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.desk import Desk
+from console.doing import cooldown_of, halt_of
+from console.incidents import IncidentLine, incident_of
+from console.incidents import incidents_of as incident_lines
+from console.pages.frame import link_to
 from console.status import lifting
 from console.stuck import Stuck, stuck_of
-from trading.findings import STUCK_AFTER, remedy_of
-from trading.journal import Cooldown, Halt, Incident, JournalEvent, OutboxMessage
+from trading.errors import UnknownId
+from trading.findings import STUCK_AFTER, findings_named
+from trading.journal import Cooldown, Halt, JournalEvent, OutboxMessage
 
 FINDINGS_SHOWN = 50
 MESSAGES_SHOWN = 20
@@ -19,19 +24,32 @@ EVENTS_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Hold one incident and what a person does about it."""
+class HaltShown:
+    """Hold one halt of an account or an instrument, the findings that it names, and what ends it.
 
-    incident: Incident
-    remedy: str
+    `lift` is the page that does, `next` the commands that do.
+    """
+
+    halt: Halt
+    findings: tuple[str, ...]
+    lift: str
+    next: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HaltShown:
-    """Hold one halt of an account or an instrument, and the commands that end it."""
+class CooldownShown:
+    """Hold an account's last cooldown; `end` is the page that ends it, empty where it is over."""
 
-    halt: Halt
-    next: tuple[str, ...]
+    cooldown: Cooldown
+    end: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentShown:
+    """Hold one incident, and the halt in force that names it, `None` where there is none."""
+
+    incident: IncidentLine
+    halt: HaltShown | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +57,8 @@ class Incidents:
     """Hold the page, the latest first; `finding_count` is of all, `cooldowns` are those over as well."""
 
     halts: tuple[HaltShown, ...]
-    cooldowns: tuple[Cooldown, ...]
-    findings: tuple[Finding, ...]
+    cooldowns: tuple[CooldownShown, ...]
+    findings: tuple[IncidentLine, ...]
     finding_count: int
     stuck: tuple[Stuck, ...]
     messages: tuple[OutboxMessage, ...]
@@ -49,17 +67,56 @@ class Incidents:
 
 def incidents_of(desk: Desk) -> Incidents:
     """Return the page."""
-    incidents = desk.journal.incidents()
+    incidents = incident_lines(desk)
     return Incidents(
-        halts=tuple(
-            HaltShown(halt=halt, next=("trading reconcile", lifting(halt))) for halt in desk.journal.halts()
+        halts=tuple(halt_shown(halt) for halt in desk.journal.halts()),
+        cooldowns=tuple(
+            CooldownShown(cooldown=row, end=_ending(desk, row))
+            for row in desk.journal.cooldowns()
+            if row.lane == desk.lane
         ),
-        cooldowns=tuple(row for row in desk.journal.cooldowns() if row.lane == desk.lane),
-        findings=tuple(
-            Finding(incident=row, remedy=remedy_of(row.kind)) for row in incidents[: -FINDINGS_SHOWN - 1 : -1]
-        ),
+        findings=incidents[:FINDINGS_SHOWN],
         finding_count=len(incidents),
         stuck=stuck_of(desk, older_than_s=int(STUCK_AFTER.total_seconds())),
         messages=tuple(desk.journal.last_messages(last=MESSAGES_SHOWN)),
         events=tuple(desk.journal.troubles(last=EVENTS_SHOWN)),
     )
+
+
+def incident_shown(desk: Desk, incident_id: int) -> IncidentShown:
+    """Return one incident with the halt that it stands behind; raises `UnknownId`."""
+    row = incident_of(desk, incident_id)
+    naming = (
+        halt_shown(halt)
+        for halt in desk.journal.halts()
+        if halt.account == row.account and row.said in findings_named(halt.reason)
+    )
+    return IncidentShown(incident=row, halt=next(naming, None))
+
+
+def lifted(desk: Desk, account: str, symbol: str) -> HaltShown:
+    """Return the halt of an account or an instrument that is to be lifted; raises `UnknownId`."""
+    return halt_shown(halt_of(desk, account, symbol))
+
+
+def cooling_down(desk: Desk, account: str) -> Cooldown:
+    """Return the cooldown that an account is in; raises `UnknownId` where it is in none."""
+    found = cooldown_of(desk, account)
+    if found is None:
+        raise UnknownId(f"cooldown of {account}: it is in none; `trading status` lists what is held back")
+    return found[0]
+
+
+def halt_shown(halt: Halt) -> HaltShown:
+    """Return a halt with what it names and what ends it."""
+    return HaltShown(
+        halt=halt,
+        findings=findings_named(halt.reason),
+        lift=link_to("/halts/lift", account=halt.account, symbol=halt.symbol),
+        next=("trading reconcile", lifting(halt)),
+    )
+
+
+def _ending(desk: Desk, cooldown: Cooldown) -> str:
+    found = cooldown_of(desk, cooldown.account)
+    return link_to("/cooldowns/end", account=cooldown.account) if found and found[0] == cooldown else ""

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urlencode
 
 from console.approvals import Pending, pending_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.history import SessionPoint, history_of
 from console.margins import Margin, margins_of
-from console.pages.frame import session_link
+from console.pages.frame import link_to, session_link
 from console.pages.plots import Plot, plots_of
 from console.render import counted
 from console.status import BookStatus, Status, status_of
@@ -70,12 +69,6 @@ def overview_of(desk: Desk, dagster: str) -> Overview:
         pending=pending[:PENDING_SHOWN],
         pending_count=len(pending),
     )
-
-
-def link_to(page: str, /, **asked: object) -> str:
-    """Return a page's address with what is asked of it, without what is empty."""
-    given = {name: str(value) for name, value in asked.items() if value not in {None, ""}}
-    return f"{page}?{urlencode(given)}" if given else page
 
 
 def _card(desk: Desk, book: BookOutline, row: BookStatus, dagster: str) -> BookCard:

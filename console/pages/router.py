@@ -13,8 +13,9 @@ from datetime import date
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import AwareDatetime
 
 from console import doing
 from console.actions import Answer, Shown
@@ -27,9 +28,9 @@ from console.history import SESSIONS_SHOWN
 from console.holdings import holdings_of
 from console.lookup import find_intent
 from console.order_trace import Happened, trace_of_intent
-from console.pages.frame import Frame, Visitor, frame_of, session_link
-from console.pages.incidents import incidents_of
-from console.pages.overview import link_to, overview_of
+from console.pages.frame import Frame, Visitor, frame_of, link_to, session_link
+from console.pages.incidents import cooling_down, incident_shown, incidents_of, lifted
+from console.pages.overview import overview_of
 from console.pages.reviewed_limits import limits_shown
 from console.pages.searching import search
 from console.pages.sessions import session_lines
@@ -45,9 +46,13 @@ from trading.values import IntentId
 
 TEXT_MAX = 500
 PENDING_SHOWN = 200
+INCIDENT_MAX = 2**31
 
 SeenForm = Annotated[str, Form(max_length=64)]
 ReasonForm = Annotated[str, Form(max_length=TEXT_MAX)]
+NameForm = Annotated[str, Form(max_length=TEXT_MAX)]
+NameQuery = Annotated[str, Query(max_length=TEXT_MAX)]
+IncidentPath = Annotated[int, Path(ge=1, le=INCIDENT_MAX)]
 BookQuery = Annotated[str | None, Query(max_length=TEXT_MAX)]
 SessionQuery = Annotated[date | None, Query()]
 
@@ -61,6 +66,8 @@ def pages_router() -> APIRouter:
     _incident_routes(router)
     _approval_routes(router)
     _control_routes(router)
+    _lifting_routes(router)
+    _flatten_routes(router)
     return router
 
 
@@ -185,6 +192,16 @@ def _incident_routes(router: APIRouter) -> None:
         with _look(request, "/incidents") as (desk, frame):
             return page("incidents.html", {"frame": frame, "view": incidents_of(desk)})
 
+    @router.get("/incidents/{incident_id}", dependencies=[needs(Role.VIEWER)])
+    def incident(request: Request, incident_id: IncidentPath) -> str:
+        with _look(request, "/incidents") as (desk, frame):
+            return page("incident.html", {"frame": frame, "view": incident_shown(desk, incident_id)})
+
+    @router.post("/incidents/{incident_id}/acknowledge", dependencies=[needs(Role.TRADER)])
+    def acknowledged(request: Request, incident_id: IncidentPath, reason: ReasonForm) -> Response:
+        doing.acknowledge(_desk(request), incident_id, by=_by(request, reason))
+        return _led_to(f"/incidents/{incident_id}")
+
 
 # -------------------------------------------------------------------------------- deciding
 
@@ -269,6 +286,55 @@ def _control_routes(router: APIRouter) -> None:
         return _changed(request, RunControlAction.RESUME, reason, confirmed=confirm)
 
 
+def _lifting_routes(router: APIRouter) -> None:
+    @router.get("/halts/lift", dependencies=[needs(Role.VIEWER)])
+    def lifting(request: Request, account: NameQuery, symbol: NameQuery = "") -> str:
+        with _look(request, "/incidents") as (desk, frame):
+            return page("lift.html", {"frame": frame, "view": lifted(desk, account, symbol)})
+
+    @router.post("/halts/lift", dependencies=[needs(Role.ADMIN)])
+    def lift(
+        request: Request,
+        account: NameForm,
+        changed_at: Annotated[AwareDatetime, Form()],
+        reason: ReasonForm,
+        symbol: NameForm = "",
+    ) -> Response:
+        by = _by(request, reason)
+        doing.lift(_desk(request), account=account, symbol=symbol, changed_at=changed_at, by=by)
+        return _led_to("/incidents")
+
+    @router.get("/cooldowns/end", dependencies=[needs(Role.VIEWER)])
+    def cooling(request: Request, account: NameQuery) -> str:
+        with _look(request, "/incidents") as (desk, frame):
+            return page("cooldown.html", {"frame": frame, "view": cooling_down(desk, account)})
+
+    @router.post("/cooldowns/end", dependencies=[needs(Role.ADMIN)])
+    def end_cooldown(
+        request: Request,
+        account: NameForm,
+        began_at: Annotated[AwareDatetime, Form()],
+        reason: ReasonForm,
+    ) -> Response:
+        doing.end_cooldown(_desk(request), account, began_at=began_at, by=_by(request, reason))
+        return _led_to("/incidents")
+
+
+def _flatten_routes(router: APIRouter) -> None:
+    @router.get("/flatten", dependencies=[needs(Role.VIEWER)])
+    def flattening(request: Request) -> str:
+        with _look(request, "/flatten") as (desk, frame):
+            return page("flatten.html", {"frame": frame, "books": tuple(desk.books)})
+
+    @router.post("/flatten", dependencies=[needs(Role.ADMIN)])
+    def flattened(request: Request, book: NameForm, reason: ReasonForm, confirm: SeenForm = "") -> str:
+        desk = _desk(request)
+        outline = require_book(desk.books, book)
+        done = doing.flatten(desk, outline.name, confirmed=confirm or None, by=_by(request, reason))
+        frame = frame_of(desk, _visitor(request), "/flatten")
+        return page("flattened.html", {"frame": frame, "view": done, "reason": reason})
+
+
 def _changed(request: Request, action: RunControlAction, reason: str, *, confirmed: str = "") -> Response:
     """Change run control, and lead to the page that shows it."""
     doing.change_control(_desk(request), action, by=_by(request, reason), confirmed=confirmed or None)
@@ -297,7 +363,7 @@ def _visitor(request: Request) -> Visitor:
     return Visitor(
         name=actor.name,
         may_trade=actor.role.includes(Role.TRADER),
-        may_resume=actor.role.includes(Role.ADMIN),
+        is_admin=actor.role.includes(Role.ADMIN),
         csrf_token=csrf_token(request),
     )
 

@@ -1,8 +1,8 @@
-"""The verbs around orders at a broker: orders (list, cancel, replace), stuck, incidents, reconcile, conclude.
+"""The verbs around orders at a broker: orders, stuck, incidents, reconcile, intents conclude.
 
-Listing, `stuck` and `incidents` look and change nothing; the others ask back, are kept in the journal with
-actor and reason, and say which run carries them out. What they do is console/actions.py and
-console/reconciling.py.
+Listing, `stuck` and `incidents` look and change nothing; the others (orders cancel and replace, incidents
+ack) are kept in the journal with actor and reason, and say which run carries them out. What they do is
+console/actions.py and console/reconciling.py.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ OrderArgument = Annotated[
     ),
 ]
 STUCK_AFTER_S = 60
+INCIDENTS_MAX = 2**31
 OLDER_S_MAX = 10**9
 """About thirty years: further back there is no time to subtract from."""
 
@@ -58,7 +59,10 @@ def add_to(app: typer.Typer) -> None:
     listed.command("replace", help=help_of(orders_replace))(orders_replace)
     app.add_typer(listed, name="orders", rich_help_panel=READING)
     app.command(help=help_of(stuck), rich_help_panel=READING)(stuck)
-    app.command(help=help_of(incidents), rich_help_panel=READING)(incidents)
+    found = typer.Typer(help=help_of(incidents), invoke_without_command=True)
+    found.callback(help=help_of(incidents))(incidents)
+    found.command("ack", help=help_of(incidents_ack))(incidents_ack)
+    app.add_typer(found, name="incidents", rich_help_panel=READING)
     app.command(help=help_of(reconcile), rich_help_panel=RUNNING)(reconcile)
     intents = typer.Typer(help="Intents whose outcome a person has to say: conclude.", no_args_is_help=True)
     intents.command("conclude", help=help_of(intents_conclude))(intents_conclude)
@@ -177,20 +181,47 @@ def stuck(
     )
 
 
-def incidents(*, book: BookOption = None, as_json: JsonOption = False) -> None:
-    """List what should not have been: each incident, what it halted, and who answered it when and how.
+def incidents(context: typer.Context, *, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """List what should not have been: each incident, what it halted, who took it on, and who answered it how.
 
     One is open while its halt stands, or until its intent has ended or a later session is settled.
+    `ack` says that you look after one.
 
     trading incidents
     trading incidents --json
     Exit codes: 0 none is open, 3 one is.
     """
+    if context.invoked_subcommand is not None:
+        return
     from console.incidents import incidents_of
 
     rows = incidents_of(open_desk(), book=book)
     code = ExitCode.ATTENTION if any(row.is_open for row in rows) else ExitCode.DONE
     show({"items": rows}, lambda _: texts.incidents(rows), as_json=as_json, code=code)
+
+
+def incidents_ack(
+    *,
+    number: Annotated[
+        int,
+        typer.Argument(
+            metavar="ID", min=1, max=INCIDENTS_MAX, help="An incident's number, as they are listed."
+        ),
+    ],
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Acknowledge one open incident: you look after it, and others see that. It lifts and ends nothing.
+
+    trading incidents ack 1 --reason "calling the broker"
+    Exit codes: 0 acknowledged, 2 no such incident, 4 refused: it was answered already.
+    """
+    from console.doing import By, acknowledge
+
+    desk = open_desk()
+    row = acknowledge(desk, number, by=By(actor=actor_of(desk, as_name), reason=reason))
+    show(row, lambda _: texts.incidents([row]), as_json=as_json)
 
 
 def reconcile(*, book: BookOption = None, as_json: JsonOption = False) -> None:

@@ -80,13 +80,13 @@ def flatten(
 
     launcher = open_launcher()
     if confirmed is None:
-        view = _planned(launcher.preview_flatten(outline.name, session, actor=actor))
+        view = planned(launcher.preview_flatten(outline.name, session, actor=actor))
         code = ExitCode.ATTENTION if view["orders"] else ExitCode.DONE
         show(view, lambda _: _plan_text(view, reason), as_json=as_json, code=code)
         return
     confirm(f"sell all that {outline.name} holds, as {actor}?", yes=yes)
     plan, run = launcher.order_flatten(outline.name, session, confirmed=confirmed, actor=actor, reason=reason)
-    done = _sold(desk, outline, _planned(plan), run_id=run.run_id, message=run.message)
+    done = _sold(desk, outline, planned(plan), run_id=run.run_id, message=run.message)
     done |= {"actor": actor, "reason": reason}
     is_left = any(row["state"] != "executed" for row in done["intents"]) or not run.success
     show(done, _sold_text, as_json=as_json, code=ExitCode.ATTENTION if is_left else ExitCode.DONE)
@@ -179,12 +179,12 @@ def _opens(desk: Desk, outline: BookOutline) -> str:
         return f"`trading run-once --book {outline.name} --session {following}` opens the next one"
     return (
         f"the last one, {latest.session}, is settled, and no later one is up to today ({today}). "
-        "While trading is halted nothing is bought, and what is held stays held until a later session "
-        "can be run"
+        "While trading is halted nothing is bought, and what is held stays held until a later session runs"
     )
 
 
-def _planned(plan: Any) -> dict[str, Any]:
+def planned(plan: Any) -> dict[str, Any]:
+    """Return a flatten as this verb tells it, with the word that orders it."""
     from trading.flattening import confirmation_of
 
     return {

@@ -188,6 +188,7 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
     for row in rows:
         about = " ".join(filter(None, [row.account, row.intent_id]))
         ended = f"{row.answer}, by {row.answered_by} at {instant(row.answered_at)}"
+        taken_on = f"{row.acknowledged_by} at {instant(row.acknowledged_at)}: {row.acknowledgement}"
         blocks.append(
             "\n".join(
                 [
@@ -199,13 +200,16 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
                             "  at": instant(row.at),
                             "  about": about,
                             "  halts" if row.is_open else "  halted": row.halts or "nothing",
+                            "  acknowledged": in_one_line(taken_on) if row.acknowledged_by else "by nobody",
                             "  do" if row.is_open else "  answer": row.remedy if row.is_open else ended,
                         }
                     ),
                 ]
             )
         )
-    return "\n".join([*blocks, _next(("trading status",))])
+    first = next((row.incident_id for row in rows if row.is_open and not row.acknowledged_by), None)
+    taking_on = () if first is None else (f"trading incidents ack {first} --reason TEXT",)
+    return "\n".join([*blocks, _next((*taking_on, "trading status"))])
 
 
 def brought(views: Sequence[Brought]) -> str:

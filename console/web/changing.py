@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from console import doing
@@ -17,6 +17,7 @@ from console.actions import Answer, ControlChanged, HaltLifted, Shown
 from console.book_outlines import require_book
 from console.doing import AnsweredAndStarted, AskedAndStarted, By, Flatten, Retried
 from console.freshness import freshness_of
+from console.incidents import IncidentLine
 from console.lookup import find_intent
 from console.render import NOT_SHOWN
 from console.web.answering import needs_approver
@@ -32,6 +33,7 @@ from trading.journal import CancelKind, Cooldown, JournalIntent, RunControlActio
 
 REASON_LENGTH_MAX = 1000
 VERSION_MAX = 2**31
+INCIDENT_MAX = 2**31
 NO_KEY_NEEDED = "none is needed"
 
 DryRunQuery = Annotated[
@@ -56,6 +58,9 @@ Reason = Annotated[
         # Told here, held to by the one action behind all surfaces.
         json_schema_extra={"pattern": f"^[^{NOT_SHOWN}]*$"},
     ),
+]
+IncidentPath = Annotated[
+    int, Path(ge=1, le=INCIDENT_MAX, description="An incident's number, as `GET /incidents` shows it.")
 ]
 Version = Annotated[int, Field(ge=1, le=VERSION_MAX, description="The version that you saw.")]
 
@@ -354,6 +359,25 @@ def flatten(
     desk = desk_of(request)
     book = require_book(desk.books, body.book)
     return _told(request, doing.flatten(desk, book.name, confirmed=body.confirm, by=by), by)
+
+
+@router.post(
+    "/incidents/{incident_id}/acknowledge",
+    tags=["incidents"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(IncidentLine),
+)
+def acknowledge(
+    request: Request,
+    incident_id: IncidentPath,
+    body: Asked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """Say that you look after an open incident; it lifts and ends nothing."""
+    by = _by(request, body, key, dry_run=dry_run)
+    return _told(request, doing.acknowledge(desk_of(request), incident_id, by=by), by)
 
 
 @router.post(

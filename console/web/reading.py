@@ -24,6 +24,7 @@ from console.doctor import Diagnosis, diagnose
 from console.explain import Explained, explain
 from console.freshness import Freshness, freshness_of
 from console.holdings import Holdings, holdings_of
+from console.incidents import IncidentLine, incidents_of
 from console.lookup import find_intent
 from console.order_trace import Trace, trace
 from console.orders import OrderLine, orders_of
@@ -36,7 +37,7 @@ from console.web.permission import needs
 from console.web.shapes import list_of, listed, one, one_of
 from console.why import WhyNot, why
 from trading.errors import BadInput
-from trading.findings import STUCK_AFTER, remedy_of
+from trading.findings import STUCK_AFTER
 from trading.journal import Cooldown, Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
 from trading.lifecycle import IntentState
 
@@ -84,19 +85,6 @@ class SessionLine:
     currency: str
     cash_micros: int | None
     realised_micros: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentFound:
-    """Hold an incident, and what a person does about it."""
-
-    incident_id: int
-    kind: str
-    account: str
-    intent_id: str
-    detail: str
-    at: datetime
-    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,17 +262,16 @@ def sessions(
     return listed([_session_line(desk, outline, row) for row in page], fresh, following=following)
 
 
-@router.get("/incidents", tags=["incidents"], response_model=list_of(IncidentFound))
+@router.get("/incidents", tags=["incidents"], response_model=list_of(IncidentLine))
 @at_one_moment
 def incidents(
     request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
-    """Return the incidents that were recorded, the latest first, each with what to do about it."""
+    """Return the incidents, the latest first: what each halts, who took it on or answered it, what to do."""
     desk, fresh = _look(request, None)
-    rows = desk.journal.incidents()[::-1]
+    rows = incidents_of(desk)
     page, following = page_of(rows, lambda row: [str(row.incident_id)], cursor=cursor, limit=limit)
-    found = [IncidentFound(**row._asdict(), remedy=remedy_of(row.kind)) for row in page]
-    return listed(found, fresh, following=following)
+    return listed(page, fresh, following=following)
 
 
 @router.get("/halts", tags=["incidents"], response_model=list_of(Halt))

@@ -1251,6 +1251,16 @@ class SqlJournal:
                 raise StaleVersion(f"halt of {what}: is {in_force[0].reason!r} meanwhile; look again")
             self._put_halt(conn, account, symbol, is_on=False, actor=actor, reason=reason, now=now)
 
+    def acknowledge_incident(self, *, incident_id: int, actor: str, reason: str, now: datetime) -> None:
+        """Store that a named person has taken an incident on; an event alone, since it ends nothing."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            known = row_of(conn, schema.incidents, incident_id=incident_id)
+            if known is None:
+                raise UnknownId(f"incident {incident_id}: there is none; `trading incidents` lists them")
+            body = {"incident_id": incident_id, "account": known["account"]}
+            self._append(conn, now, Draft("incident_acknowledged", actor=actor, reason=reason, body=body))
+
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
         """Store that a person vouches for a quarantined row; returns whether that was new."""
         _check_person(actor, reason)

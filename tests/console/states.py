@@ -5,13 +5,19 @@ Who looks at them is the tests beside this file.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 
+from console.render import json_text
+from console.verbs.stopping import planned
 from trading.decisions import Outcome
+from trading.flattening import FlattenLine, FlattenPlan
 from trading.guards import NO_LIMIT
+from trading.journal import CooldownRules
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
 from trading.testing import example_decision, example_intent, reconciled_term
+from trading.values import Symbol
 from trading.verdicts import Verdict
 
 SESSION, BEFORE = date(2013, 2, 28), date(2013, 2, 27)
@@ -108,6 +114,29 @@ def concluded_absent(journal, row, *, now):
         actor="ben",
         is_on_word=True,
     )
+
+
+def a_cooling_account(journal):
+    """Have the account of a refused order cool down, and give the cooldown."""
+    row, _ = a_prepared_intent(journal)
+    journal.refuse(row.intent_id, epoch=row.epoch, reason="no money", now=OPEN)
+    of = {"account": row.account, "lane": row.lane}
+    return journal.cool_down(**of, rules=CooldownRules(failures_max=1), now=OPEN)
+
+
+def flattening(asked_of_verb):
+    """Give what stands for the process of a flatten: it notes its words, and tells of one position."""
+    line = FlattenLine(Symbol("IBM"), held=10, on_sale=2, quantity=8, price_micros=101_500_000)
+    plan = FlattenPlan(
+        book="us_five", lane="simulated", account="SIM-FIVE", session=SESSION, currency="USD", number=1,
+        lines=(line,),
+    )  # fmt: skip
+
+    def told(words):
+        asked_of_verb.append(words)
+        return json.loads(json_text(planned(plan)))
+
+    return told
 
 
 def a_blocked_intent(journal):

@@ -129,6 +129,7 @@ BAD = {
     "confirmed": NO_WORDS,
     "payload": ("", "nosuch", LONG, "g" * 64),
     "version": NO_NUMBERS,
+    "number": (*NO_NUMBERS, "0", "999"),
     "older_than_s": NO_NUMBERS,
     "last": (*NO_NUMBERS, "0"),
     "phase": ("", "never", LONG, "DECIDE ", "NaN"),
@@ -169,6 +170,7 @@ BAD = {
 
 GOOD = {"identity": "AAPL@2013-02-28", "reason": "because", "row_id": "row", "session": "2013-02-28"} | {
     "name": "grafana",
+    "number": "1",
     "strategy": "council",
     "run": "thirteen-years",
     "replay": "thirteen-years",

@@ -137,6 +137,37 @@ def test_a_finding_that_halts_again_after_it_was_lifted_is_open_again(speak, jou
     assert (speak("status").code, speak("incidents").code) == (3, 3)
 
 
+def test_an_incident_that_somebody_looks_after_is_told_with_their_name_and_stays_open(speak, journal):
+    a_filled_intent(journal)
+    a_finding(journal)
+
+    listed = speak("incidents")
+    taken_on = speak("incidents", "ack", "1", "--reason", "calling the broker", "--as", "cleo")
+    taken_over = speak("incidents", "ack", "1", "--reason", "my shift", "--as", "dan")
+
+    assert "trading incidents ack 1 --reason TEXT" in listed.out
+    assert "acknowledged by nobody" in " ".join(listed.out.split())
+    assert (taken_on.code, taken_over.code, speak("incidents").code) == (0, 0, 3)
+    assert "cleo at" in taken_on.out
+    assert "2 IBM there, 0 here (acknowledged by dan)" in speak("status").out
+    (item,) = speak("incidents", "--json").json["items"]
+    assert (item["is_open"], item["acknowledged_by"], item["acknowledgement"]) == (True, "dan", "my shift")
+    standing = {row["invariant"]: row["standing"] for row in speak("verify", "--json").json["invariants"]}
+    assert (standing["INV6"], standing["INV7"]) == ("held", "held")
+
+
+def test_an_incident_that_was_answered_is_not_acknowledged_any_more(speak, journal):
+    a_filled_intent(journal)
+    a_finding(journal)
+    journal.lift_halt(account=ACCOUNT, symbol="", actor="ben", reason="booked", now=OPEN)
+
+    spoken = speak("incidents", "ack", "1", "--reason", "late")
+
+    assert spoken.code == 4
+    assert "was answered by ben at 2013-02-28 14:30:00 UTC (lifted: booked)" in spoken.err
+    assert speak("incidents", "ack", "2", "--reason", "which?").code == 2
+
+
 def test_a_halt_lifted_elsewhere_answers_nothing_here(speak, journal):
     a_filled_intent(journal)
     a_finding(journal, symbol="IBM")

@@ -29,6 +29,9 @@ where seq in (
     from (select seq from events where kind = 'incident' order by seq desc limit :last) as incidents
     union all
     select seq
+    from (select seq from events where kind = 'incident_acknowledged' order by seq desc limit :last) as taken_on
+    union all
+    select seq
     from (select seq from events where kind = 'parked' order by seq desc limit :last) as parkeds
     union all
     select seq

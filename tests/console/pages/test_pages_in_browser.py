@@ -8,11 +8,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.console.pages.populated import Texts, populate
-from tests.console.states import SESSION
+from tests.console.states import SESSION, a_cooling_account, flattening
 from tests.console.web.serving import Console, console_on
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
@@ -168,7 +169,18 @@ def pages_of(console: Console) -> list[str]:
     ]
     one_each = [f"/{page}/{ids[-1]}" for page in ("intents", "trace", "approvals")]
     lists = ["/", "/approvals", "/intents", "/orders", "/positions", "/incidents", "/settings", "/why"]
-    return [*lists, "/resume", "/search?q=AAPL", "/search?q=nothing-here", *one_each]
+    lists += [
+        "/resume",
+        "/flatten",
+        "/incidents/1",
+        f"/halts/lift?account=SIM-FIVE&symbol={halted_in(console)}",
+    ]
+    return [*lists, "/search?q=AAPL", "/search?q=nothing-here", *one_each]
+
+
+def halted_in(console: Console) -> str:
+    (halt,) = console.desk.journal.halts()
+    return quote(halt.symbol)
 
 
 # -------------------------------------------------------------------------------- few clicks
@@ -230,6 +242,66 @@ def test_a_halt_and_a_resume_take_two_clicks_each_and_name_each_other(acting):
     assert max(halting, walker.clicks) <= CLICKS_MAX
     assert (was_on, walker.console.desk.journal.run_control().kill_switch_on) == (True, False)
     assert walker.page.complaints == []
+
+
+def test_a_finding_is_taken_on_and_its_halt_lifted_in_three_clicks_each(acting):
+    walker = acting
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.clicks_on("link", "1 position mismatch")
+    walker.reads("the broker holds 7 shares more")
+    walker.writes("What you do about it", "calling the broker")
+    walker.clicks_on("button", "Acknowledge: I look after it")
+    walker.reads("calling the broker")
+    taking_on = walker.clicks
+
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.clicks_on("link", "Lift…")
+    walker.reads("position_mismatch: the broker holds 7 shares more")
+    walker.writes("Why it is over", "the transfer is booked")
+    walker.clicks_on("button", "Lift this halt")
+    walker.reads("No account and no instrument is halted.")
+
+    assert max(taking_on, walker.clicks) <= CLICKS_MAX
+    assert walker.console.desk.journal.halts() == []
+    assert walker.page.complaints == []
+
+
+def test_a_flatten_takes_three_clicks_once_halted_on_a_phone_without_script(without_script, monkeypatch):
+    asked_of_verb, walker = [], without_script
+    monkeypatch.setattr("console.doing.told_by_verb", flattening(asked_of_verb))
+    with walker.console.desk.open_journal() as journal:
+        journal.set_run_control(
+            RunControlAction.HALT, actor="ben", reason="fire", now=walker.console.clock.instant
+        )
+    walker.opens("/")
+    walker.clicks_on("link", "Flatten…")
+    walker.writes("Why", "out before the news")
+    walker.clicks_on("button", "Preview us_five")
+    walker.reads("Nothing is sold yet")
+    walker.clicks_on("button", "Sell all of us_five")
+    walker.reads("Flattened us_five")
+
+    assert walker.clicks <= CLICKS_MAX
+    assert [any(word.startswith("--confirm=") for word in words) for words in asked_of_verb] == [False, True]
+
+
+def test_a_cooldown_is_ended_in_three_clicks(browser, tmp_path):
+    with console_on(tmp_path) as console:
+        console.desk.settings.profile_dir.mkdir(parents=True)
+        with console.desk.open_journal() as journal:
+            a_cooling_account(journal)
+        for walker in signed_in(browser, console):
+            walker.opens("/")
+            walker.clicks_on("link", "Incidents")
+            walker.clicks_on("link", "End…")
+            walker.writes("Why it is over", "it was the line")
+            walker.clicks_on("button", "End this cooldown")
+            walker.reads("cooled down after 1 failed")
+
+            assert walker.clicks <= CLICKS_MAX
+            assert walker.page.get_by_role("link", name="End…").count() == 0
 
 
 def test_an_approval_takes_two_clicks_on_a_phone_without_script(without_script):

@@ -12,7 +12,7 @@ import pytest
 from console.web.identities import Role
 from resources.journal.store import SqlJournal
 from tests.console.pages.populated import populate
-from tests.console.states import NOW, SESSION
+from tests.console.states import NOW, OPEN, SESSION, a_cooling_account, flattening
 from tests.console.web.serving import Console, console_on
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
@@ -110,6 +110,21 @@ SHOWN = [
     ("/positions", ["GOOG", "990,000.00 USD", "10,200.00 USD", "+200.00 USD"]),
     ("/positions", ["2013-02-28 is not settled.", "follow at settlement", "BUY MSFT 10 101.00 USD"]),
     ("/incidents", ["■ GOOG of account SIM-FIVE", "the broker holds 7 shares more", "statement, then lift"]),
+    ("/incidents", ["1 position mismatch", "▲ open", "Lift…"]),
+    (
+        "/incidents/1",
+        [
+            "the broker holds 7 shares more",
+            "Acknowledged by nobody",
+            "statement, then lift",
+            "Lift the halt of GOOG",
+        ],
+    ),
+    (
+        "/halts/lift?account=SIM-FIVE&symbol=GOOG",
+        ["Lift the halt of GOOG", "position_mismatch: the broker holds 7 shares more", "Lift this halt"],
+    ),
+    ("/flatten", ["Trading is not halted, so that orders would go on while you look"]),
     ("/incidents", ["run control resume", "ben", "prices look odd", "Pause trading", "drawdown 11 %"]),
     ("/settings", ["order_notional_max", "a fat finger stops here", "TRADING_WEBHOOK_URL", "****"]),
     ("/why", ["us_five 2013-02-28", "1 intent filled: something was traded", "passed the guards"]),
@@ -226,6 +241,10 @@ def test_search_finds_an_intent_by_the_beginning_of_its_own_id_and_by_its_key(si
         ("/intents?book=other", 400, "no such book"),
         ("/intents?session=yesterday", 422, "does not fit"),
         ("/nowhere", 404, "no such path"),
+        ("/incidents/7", 404, "there is none"),
+        ("/incidents/x", 422, "does not fit"),
+        ("/halts/lift?account=SIM-FIVE", 404, "there is none"),
+        ("/cooldowns/end?account=SIM-FIVE", 404, "it is in none"),
     ],
 )
 def test_what_is_not_there_is_a_page_that_says_so(site, path, status, words):
@@ -307,6 +326,95 @@ def test_a_degrade_shows_in_the_verdict_and_in_the_timeline(changing):
     assert "mode set: degrade on ben thin" in incidents
 
 
+def hidden_in(page: str) -> dict[str, str]:
+    """Give what a page's form carries beside what a person writes."""
+    found = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page)
+    return {name: unescape(value) for name, value in found if name != "csrf_token"}
+
+
+def test_a_finding_is_taken_on_and_its_halt_lifted_as_it_was_shown(changing):
+    path = "/halts/lift?account=SIM-FIVE&symbol=GOOG"
+    seen = hidden_in(changing.page(path))
+    taken_on = changing.post("/incidents/1/acknowledge", reason="calling the broker")
+    held, page = words_of(changing.page("/")), words_of(changing.page("/incidents/1"))
+    with SqlJournal(changing.console.desk.settings.journal_url) as journal:
+        journal.record_finding(
+            kind="position_mismatch",
+            account="SIM-FIVE",
+            symbol="GOOG",
+            intent_id="",
+            detail="and 3 more",
+            is_standing=True,
+            now=OPEN,
+        )
+    of_the_first = changing.post("/halts/lift", **seen, reason="booked")
+    both = words_of(changing.page(path))
+    lifted = changing.post("/halts/lift", **hidden_in(changing.page(path)), reason="booked")
+
+    assert (taken_on.status, taken_on.headers["location"]) == (303, "/incidents/1")
+    assert "Acknowledged by anna" in page
+    assert "7 shares more (acknowledged by anna)" in held
+    assert of_the_first.status == 409
+    assert "the broker holds 7 shares more" in both
+    assert "and 3 more" in both
+    assert (lifted.status, changing.console.desk.journal.halts()) == (303, [])
+    assert "✓ answered" in changing.page("/incidents/1")
+    assert changing.post("/incidents/1/acknowledge", reason="late").status == 409
+
+
+def test_a_cooldown_is_ended_as_it_was_shown(tmp_path):
+    with console_on(tmp_path) as console:
+        console.desk.settings.profile_dir.mkdir(parents=True)
+        with SqlJournal(console.desk.settings.journal_url) as journal:
+            a_cooling_account(journal)
+        site = Site(console)
+        offered = site.page("/incidents")
+        seen = hidden_in(site.page("/cooldowns/end?account=SIM-FIVE"))
+        other = site.post("/cooldowns/end", **{**seen, "began_at": "2013-02-27T00:00:00+00:00"}, reason="x")
+        ended = site.post("/cooldowns/end", **seen, reason="it was the line")
+        over = site.page("/incidents")
+
+    assert 'href="/cooldowns/end?account=SIM-FIVE"' in offered
+    assert (other.status, ended.status) == (409, 303)
+    assert "/cooldowns/end" not in over
+    assert "cooldown ended" not in offered
+
+
+def test_a_flatten_is_shown_and_sold_by_its_word_while_halted(changing, monkeypatch):
+    asked_of_verb = []
+    monkeypatch.setattr("console.doing.told_by_verb", flattening(asked_of_verb))
+    running = changing.post("/flatten", book="us_five", reason="out")
+    changing.post("/halt", reason="fire")
+    offered = words_of(changing.page("/flatten"))
+    shown = changing.post("/flatten", book="us_five", reason="out").body.decode()
+    sold = changing.post("/flatten", **hidden_in(shown), reason="out before the news")
+
+    assert running.status == 409
+    assert "Preview us_five" in offered
+    for text in ("1 sale of 812.00 USD", "Nothing is sold yet", "Sell all of us_five"):
+        assert text in words_of(shown)
+    assert hidden_in(shown)["confirm"].startswith("flatten-")
+    assert "Ordered by anna ( out before the news )" in words_of(sold.body.decode())
+    assert [any(word.startswith("--confirm=") for word in words) for words in asked_of_verb] == [False, True]
+    assert all("--as=anna" in words for words in asked_of_verb)
+
+
+def test_a_trader_acknowledges_and_takes_an_admin_to_lift_flatten_or_end_a_cooldown(changing):
+    trader = Site(changing.console, Role.TRADER)
+    seen = hidden_in(changing.page("/halts/lift?account=SIM-FIVE&symbol=GOOG"))
+    told = words_of(trader.page("/halts/lift?account=SIM-FIVE&symbol=GOOG"))
+    lifted = trader.post("/halts/lift", **seen, reason="booked")
+    taken_on = trader.post("/incidents/1/acknowledge", reason="looking")
+    changing.post("/halt", reason="fire")
+    flattened = trader.post("/flatten", book="us_five", reason="out")
+    cooled = trader.post("/cooldowns/end", account="SIM-FIVE", began_at="2013-02-28T14:30:00Z", reason="x")
+
+    assert "To lift a halt takes the role admin" in told
+    assert "To flatten takes the role admin" in words_of(trader.page("/flatten"))
+    assert (lifted.status, taken_on.status, flattened.status, cooled.status) == (403, 303, 403, 403)
+    assert len(changing.console.desk.journal.halts()) == 1
+
+
 def test_a_pause_shows_and_ends(changing):
     assert changing.post("/pause", reason="lunch").status == 303
     assert "‖ PAUSED" in changing.page("/")
@@ -331,17 +439,28 @@ def test_a_trader_ends_a_pause_and_takes_an_admin_to_end_a_halt(changing):
 
 
 ACTS = ["/halt", "/pause", "/resume", "/approvals/in-1/approve", "/approvals/in-1/reject"]
+ACTS += ["/incidents/1/acknowledge", "/halts/lift", "/cooldowns/end", "/flatten"]
+
+
+LIFTING = "/halts/lift?account=SIM-FIVE&symbol=GOOG"
+FIELDS = {"reason": "r", "confirm": "c", "payload_hash": "p", "version": "1", "book": "us_five"}
+FIELDS |= {
+    "account": "SIM-FIVE",
+    "symbol": "GOOG",
+    "changed_at": NOW.isoformat(),
+    "began_at": NOW.isoformat(),
+}
 
 
 @pytest.mark.parametrize("path", ACTS)
 def test_who_may_only_look_gets_no_form_and_no_answer_to_one(site, path):
     viewer = site.console.signed_in(Role.VIEWER, "vera")
-    fields = {"reason": "r", "confirm": "c", "payload_hash": "p", "version": "1"}
 
-    reply = site.post(path, viewer, **fields)
+    reply = site.post(path, viewer, **FIELDS)
 
     assert reply.status == 403
-    shown = [site.page(page, headers=viewer) for page in ("/", "/incidents", "/approvals/AAPL@2013-02-28")]
+    looked_at = ("/", "/incidents", "/approvals/AAPL@2013-02-28", "/incidents/1", "/flatten", LIFTING)
+    shown = [site.page(page, headers=viewer) for page in looked_at]
     assert not any('<form method="post"' in page for page in shown)
     assert "takes the role trader" in shown[2]
 
@@ -369,7 +488,8 @@ def test_a_trader_may_halt_and_is_told_who_may_resume(changing):
 
 @pytest.mark.parametrize("path", ACTS)
 def test_a_form_without_the_token_of_its_page_changes_nothing(site, path):
-    reply = site.post(path, csrf_token="guessed", reason="r", confirm="c", payload_hash="p", version="1")
+    reply = site.post(path, csrf_token="guessed", **FIELDS)
 
     assert reply.status == 403
+    assert len(site.console.desk.journal.halts()) == 1
     assert not site.console.desk.journal.run_control().kill_switch_on

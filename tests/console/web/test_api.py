@@ -15,20 +15,15 @@ from pathlib import Path
 import pytest
 
 from console.cli import main
-from console.render import json_text
 from console.verb_apart import told_by_verb
-from console.verbs import stopping
 from console.web.identities import Role
 from resources.journal.store import SqlJournal
 from tests.console import states
 from tests.console.web.serving import console_on
 from trading.decisions import Outcome
 from trading.errors import BadInput
-from trading.flattening import FlattenLine, FlattenPlan
-from trading.journal import CooldownRules
 from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import example_decision, example_intent
-from trading.values import Symbol
 
 API = "/api/v1"
 ROOT = Path(__file__).resolve().parents[3]
@@ -419,18 +414,8 @@ def test_a_flatten_is_refused_unless_trading_is_halted_and_takes_an_admin(consol
 
 def test_a_flatten_is_shown_and_then_ordered_by_its_word(console, journal, monkeypatch):
     """What the verb does is tests/graph/test_flattening.py; here are its words, in and out."""
-    line = FlattenLine(Symbol("IBM"), held=10, on_sale=2, quantity=8, price_micros=101_500_000)
-    plan = FlattenPlan(
-        book="us_five", lane="simulated", account="SIM-FIVE", session=states.SESSION, currency="USD",
-        number=1, lines=(line,),
-    )  # fmt: skip
     asked_of_verb = []
-
-    def told(words):
-        asked_of_verb.append(words)
-        return json.loads(json_text(stopping._planned(plan)))
-
-    monkeypatch.setattr("console.doing.told_by_verb", told)
+    monkeypatch.setattr("console.doing.told_by_verb", states.flattening(asked_of_verb))
     change(console, "/control/halt", {"reason": "stop"})
     asked = {"reason": "-- out", "book": "us_five"}
     shown = change(console, "/control/flatten", asked, role=Role.ADMIN)
@@ -519,14 +504,39 @@ def test_a_lift_ends_the_halt_that_was_seen_and_no_later_one(console, journal):
     assert (again.status, again.json["code"]) == (404, "unknown_id")
 
 
+def test_an_incident_is_taken_on_by_a_named_person_and_stays_open_until_it_is_answered(console, journal):
+    finding = {"kind": "position_mismatch", "account": "SIM-FIVE", "symbol": "IBM", "intent_id": ""}
+    journal.record_finding(**finding, detail="7 there", is_standing=True, now=states.NOW)
+    path, asked = "/incidents/1/acknowledge", {"reason": "calling the broker"}
+    rehearsed = change(console, path, asked, dry_run=True)
+    by_viewer = change(console, path, asked, role=Role.VIEWER)
+    nobody = look(console, "/incidents")["items"][0]
+    taken_on = change(console, path, asked)
+    (shown,) = look(console, "/incidents")["items"]
+    status = look(console, "/status")["item"]
+    journal.lift_halt(account="SIM-FIVE", symbol="IBM", actor="ben", reason="booked", now=states.NOW)
+    answered = change(console, path, asked)
+    unknown = change(console, "/incidents/7/acknowledge", asked)
+
+    assert (rehearsed.status, by_viewer.status, nobody["acknowledged_by"]) == (200, 403, "")
+    assert taken_on.json["item"]["acknowledged_by"] == "trader program"
+    assert (shown["is_open"], shown["acknowledged_by"], shown["acknowledgement"]) == (
+        True,
+        "trader program",
+        "calling the broker",
+    )
+    assert any("7 there (acknowledged by trader program)" in line for line in status["attention"])
+    assert (answered.status, answered.json["code"]) == (409, "refused")
+    assert (unknown.status, unknown.json["code"]) == (404, "unknown_id")
+    kept = [row for row in journal.events(after=0, limit=1000) if row.kind == "incident_acknowledged"]
+    assert [row.body for row in kept] == [{"incident_id": 1, "account": "SIM-FIVE"}]
+
+
 def test_a_cooldown_is_ended_as_it_was_seen_by_an_admin(tmp_path):
     with console_on(tmp_path) as console:
         console.desk.settings.profile_dir.mkdir(parents=True)
-        of = {"account": "SIM-FIVE", "lane": "simulated"}
         with SqlJournal(console.desk.settings.journal_url) as journal:
-            row, _ = states.a_prepared_intent(journal)
-            journal.refuse(row.intent_id, epoch=row.epoch, reason="no money", now=states.OPEN)
-            journal.cool_down(**of, rules=CooldownRules(failures_max=1), now=states.OPEN)
+            states.a_cooling_account(journal)
         (shown,) = look(console, "/cooldowns")["items"]
         asked = {"reason": "it was the line", "account": "SIM-FIVE", "began_at": shown["began_at"]}
         another = change(
