@@ -24,6 +24,7 @@ from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
 from resources.profiles import Profiled
 from resources.settings import Settings, load_settings
+from resources.sweeping import BookSweeper
 from trading.clock import Phase
 from trading.control import state_of, transition
 from trading.errors import (
@@ -39,6 +40,7 @@ from trading.journal import RunControlAction, is_finished
 from trading.lifecycle import IntentState, Refusal
 from trading.replay import Asked, config_of, request_of, sessions_of
 from trading.replaying import replay_sha_of
+from trading.sweeping import AskedSweep, variants_asked
 from trading.values import Slot, amount_from_micros
 from trading_assets.definitions import definitions_of, graph_of
 from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
@@ -305,6 +307,24 @@ class Launcher:
         )
         _, message = _first_failure(result)
         return ReplayRun(request.name, result.run_id, result.success, message, _seconds_told(result))
+
+    def sweep(self, book: str, name: str, asked: AskedSweep, *, workers: int) -> ReplayRun:
+        """Sweep variants of a book in this process, under a name; 0 workers mean all cores.
+
+        Raises `BadInput` before anything runs for what cannot be varied, or a name that is another sweep's.
+        """
+        variants = variants_asked(asked, self.profiled.books[book])
+        BookSweeper(self.profiled, book).begin(name, asked, done=0, of=len(variants))
+        graph = graph_of(self.profiled, book)
+        self.instance.add_dynamic_partitions(str(graph.sweep_names.name), [name])
+        result = self._execute(
+            self.definitions.resolve_job_def(job_name(book, "sweep")),
+            partition_key=name,
+            tags={REPLAY_TAG: name},
+            run_config={"ops": {f"{book}__sweeps": {"config": {**asked.payload(), "workers": workers}}}},
+        )
+        _, message = _first_failure(result)
+        return ReplayRun(name, result.run_id, result.success, message, {})
 
     def is_replayed(self, book: str, asked: Asked) -> bool:
         """Say whether a replay of just this, by the rules and data that there are now, is kept whole."""

@@ -3,6 +3,8 @@
     <folder>/<replay digest>.json     measures of one variant, and how many equities its closes have
     <folder>/<replay digest>.npy      its returns, float64, one a session
 
+    <folder>/named/<book>/<name>/…    how far a named sweep is, what all of it says, and its page
+
 The digest is of all that a replay comes from: what was asked, data, rules and code. So a sweep that was
 stopped goes on where it was, two sweeps share what they have in common, and an edited rule is run anew.
 What a variant is, and what many say together, is trading/sweeps.py.
@@ -21,17 +23,23 @@ from pathlib import Path
 import numpy as np
 
 from resources.craft import craft_sha
-from resources.profiles import Profiled
+from resources.profiles import PerBook, Profiled
 from resources.settings import load_settings
+from resources.sweep_pages import sweep_page
 from trading.books import BookConfig
 from trading.clock import Phase
 from trading.datasets import DatasetUnknown
+from trading.errors import BadInput
 from trading.evidence_ledger import Bound
 from trading.replay import DataSet, config_of, request_in_full, sessions_of
 from trading.replay_evidence import run_of_sweep, subject_of
 from trading.replaying import rules_sha
 from trading.sessions import Calendar
+from trading.sweeping import AskedSweep, Swept
 from trading.sweeps import Outcome, Variant, try_variant
+
+NAMED, PROGRESS, WHOLE, PAGE = "named", "progress.json", "sweep.json", "sweep.html"
+"""The folder of sweeps that have a name, and the files of one: how far it is, what it says, and its page."""
 
 FEW = 8
 """Variants that a process of their own is worth."""
@@ -134,6 +142,59 @@ def recording(profiled: Profiled, book: SweptBook, *, actor: str) -> Callable[[S
         return profiled.evidence.record(run, actor=actor, now=now)
 
     return record
+
+
+class BookSweeper:
+    """Run and keep sweeps of one book; a `trading.sweeping.Sweeper`."""
+
+    def __init__(self, profiled: Profiled, book: str) -> None:
+        """Keep what is tried in the profile's folder, recorded by the name of its operator."""
+        self._profiled = profiled
+        self._folder = profiled.settings.profile_dir / "sweeps"
+        self._named = self._folder / NAMED / book
+
+    def outcomes(
+        self, variants: Sequence[Variant], *, workers: int, tell: Callable[[int, Outcome], None]
+    ) -> tuple[Outcome, ...]:
+        """Return how variants came out, each recorded as a trial; 0 workers mean all cores."""
+        swept = swept_book(self._profiled, variants)
+        return run_variants(
+            variants,
+            swept,
+            files=VariantFiles(self._folder),
+            workers=workers or os.cpu_count() or 1,
+            tell=tell,
+            record=recording(self._profiled, swept, actor=self._profiled.settings.operator),
+        )
+
+    def begin(self, name: str, asked: AskedSweep, *, done: int, of: int) -> None:
+        """Keep how far a sweep is; what was whole under its name stays until it is whole again."""
+        place = self._named / name
+        place.mkdir(parents=True, exist_ok=True)
+        known = place / PROGRESS
+        told = {"asked": asked.payload(), "done": done, "of": of}
+        if known.is_file() and (kept := json.loads(known.read_bytes())["asked"]) != told["asked"]:
+            raise BadInput(f"sweep {name}: the name is that of another sweep, of {kept}; give another name")
+        _write(known, json.dumps(told, sort_keys=True))
+
+    def keep(self, swept: Swept) -> str:
+        """Keep a whole sweep with its page."""
+        place = self._named / swept.name
+        _write(place / PAGE, sweep_page(swept))
+        _write(place / WHOLE, json.dumps(swept.payload(), sort_keys=True))
+        return str(place / PAGE)
+
+
+def sweepers_of(profiled: Profiled) -> PerBook[BookSweeper]:
+    """Return what runs the sweeps of each book."""
+    return PerBook(profiled.lines, lambda book: BookSweeper(profiled, book))
+
+
+def _write(place: Path, content: str) -> None:
+    """Write a file whole or not at all."""
+    making = place.with_name(f".{place.name}.{os.getpid()}")
+    making.write_text(content, encoding="utf-8")
+    making.replace(place)
 
 
 def tried_anew(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -161,6 +161,15 @@ class Together:
     best: Outcome
     honesty: Honesty
     overfitting: Overfitting | None
+
+    def payload(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {
+            "variants": self.variants,
+            "best": self.best.payload(),
+            "honesty": asdict(self.honesty),
+            "overfitting": None if self.overfitting is None else asdict(self.overfitting),
+        }
 
 
 def require_measure(name: str, *, among: Collection[str] = MEASURES) -> None:

@@ -14,11 +14,13 @@ from jobs.flatten_job import flatten_job
 from jobs.reconcile_job import reconcile_job
 from jobs.replay_job import replay_job
 from jobs.session_jobs import book_jobs
+from jobs.sweep_job import sweep_job
 from resources.journal.store import SqlJournal
 from resources.lake.io_manager import LakeIOManager
 from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
+from resources.sweeping import sweepers_of
 from sensors.approvals import approvals_sensor
 from sensors.reconciliation import reconciliation_sensor
 from sensors.schedules import book_schedules
@@ -45,6 +47,7 @@ def definitions_of(settings: Settings) -> dg.Definitions:
                 reconcile_job(graph),
                 flatten_job(graph),
                 replay_job(graph),
+                sweep_job(graph),
                 evidence_job(graph),
             )
         ],
@@ -101,6 +104,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "evidence": lambda: profiled.evidence,
         "evidence_data": lambda: profiled.evidence_data,
         "promotion_rules": lambda: profiled.promotion_rules,
+        "sweepers": lambda: sweepers_of(profiled),
         "tear_sheets": lambda: profiled.tear_sheets,
         "session_records": lambda: profiled.session_records,
     }

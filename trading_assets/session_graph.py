@@ -28,6 +28,7 @@ from trading_assets.stages.positions import positions_stage
 from trading_assets.stages.promotion_decisions import promotion_decisions_stage
 from trading_assets.stages.replays import replays_stage
 from trading_assets.stages.scorecards import scorecards_stage
+from trading_assets.stages.sweeps import sweeps_stage
 from trading_assets.stages.verdicts import verdicts_stage
 
 STAGES = (
@@ -48,6 +49,7 @@ STAGES = (
     daily_report_stage,
     replays_stage,
     scorecards_stage,
+    sweeps_stage,
     promotion_decisions_stage,
 )
 """Every stage, in the order in which a session passes them; what goes over many sessions stands last."""

@@ -91,6 +91,11 @@ class BookGraph:
         """Return the partitions of replays: one a name, added when somebody asks for it."""
         return dg.DynamicPartitionsDefinition(name=f"{self.config.name}__replays")
 
+    @property
+    def sweep_names(self) -> dg.DynamicPartitionsDefinition:
+        """Return the partitions of sweeps: one a name, added when somebody asks for it."""
+        return dg.DynamicPartitionsDefinition(name=f"{self.config.name}__sweeps")
+
     def key(self, asset: str) -> dg.AssetKey:
         """Return the key of one of the book's assets."""
         return dg.AssetKey([self.config.name, asset])

@@ -17,6 +17,7 @@ from trading.quotes import Quarantined, Quote
 from trading.replaying import ReplayFile
 from trading.reporting import ReportFile
 from trading.scores import Score
+from trading.sweeping import SweepRow
 from trading.verdicts import Verdict
 
 ROW_TYPES: dict[str, type[Any]] = {
@@ -38,6 +39,7 @@ ROW_TYPES: dict[str, type[Any]] = {
     "daily_report": ReportFile,
     "replays": ReplayFile,
     "scorecards": Score,
+    "sweeps": SweepRow,
     "promotion_decisions": PromotionRow,
 }
 
@@ -48,13 +50,14 @@ OF_OTHER_JOBS = frozenset(
         "quarantined_quotes",
         "replays",
         "scorecards",
+        "sweeps",
         "promotion_decisions",
     }
 )
 """The tables that no run of a session makes."""
 
 OF_SESSIONS = tuple(
-    name for name in ROW_TYPES if name not in {"replays", "scorecards", "promotion_decisions"}
+    name for name in ROW_TYPES if name not in {"replays", "scorecards", "sweeps", "promotion_decisions"}
 )
 """The tables that a session comes from or leaves behind; replays and what is made of them are of none."""
 
@@ -64,6 +67,7 @@ REMEDIES = {
     "quarantined_quotes": "trading quotes import --book {book} --through {partition}",
     "replays": "trading replay --book {book} --name {partition}",
     "scorecards": "trading replay --book {book} --name {partition}",
+    "sweeps": "trading sweep --book {book} --name {partition} --grid STRATEGY.PARAMETER=VALUE,VALUE",
 } | {
     name: "trading run-once --book {book} --session {partition}"
     for name in ROW_TYPES

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.desk import open_desk
+from console.exit_codes import ExitCode
 from console.render import counted, pairs, table
-from console.verbs.deciding import actor_of
 from console.verbs.options import RUNNING, JsonOption, OneBookOption, show, tell
 from console.verbs.replaying import range_of
 from console.verbs.teaching import help_of
 
 if TYPE_CHECKING:
-    from trading.sweeps import Outcome, Together
+    from console.desk import Desk
+    from trading.sweeping import AskedSweep
 
 SHOWN = 20
 """Variants that a person reads; --json has all of them."""
-
-SEED = 20130228
-"""What intervals are drawn from: the same sweep tells the same."""
 
 ENOUGH_PBO = 0.5
 """A choice that fails as often as this is no better than a coin."""
@@ -71,6 +68,12 @@ def sweep(
             "--workers", metavar="N", min=1, max=WORKERS_MAX, help="Processes; all cores when left out."
         ),
     ] = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name", metavar="NAME", help="Run it in the graph, kept under this name with a page of plots."
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Try many variants of one replay by the live rules, rank them, and say how much of the best is luck.
@@ -83,105 +86,102 @@ def sweep(
 
     trading sweep 2011..2012 --book us_five --grid momentum.lookback=63,126
     trading sweep 2011..2012 --book us_five --against momentum --against momentum+mean_reversion
-    Exit codes: 0 done, 2 the range, the grid or a strategy is wrong, 130 interrupted.
+    trading sweep 2012 --book us_five --grid momentum.lookback=63,126 --name quicker
+    Exit codes: 0 done, 1 the run in the graph failed, 2 the range, the grid or a strategy is wrong,
+    130 interrupted.
     """
     desk = open_desk()
     outline = desk.one(book)
     first, last = range_of(sessions, outline)
+    from trading.sweeping import AskedSweep, require_sweep_name
+
+    asked = AskedSweep(
+        first_session=first, last_session=last, grids=tuple(grid or ()), against=tuple(against or ()), by=by
+    )
+    if name:
+        require_sweep_name(name)
+        found = _in_graph(desk, outline.name, name, asked, workers=workers or 0)
+    else:
+        found = _here(desk, outline.name, asked, workers=workers or 0)
+    show(found, _text, as_json=as_json)
+
+
+def _here(desk: Desk, book: str, asked: AskedSweep, *, workers: int) -> Mapping[str, Any]:
     from resources.profiles import Profiled
-    from resources.sweeping import VariantFiles, recording, run_variants, swept_book
-    from trading.replay import Asked, request_of
-    from trading.sweeps import axis_of, ranked, require_measure, together, variants_of
+    from resources.sweeping import BookSweeper
+    from trading.sweeping import run_sweep
 
-    require_measure(by)
     profiled = Profiled(desk.settings)
-    config = profiled.books[outline.name]
-    variants = variants_of(
-        request_of(Asked(first_session=first, last_session=last, light=True), config, name="sweep"),
-        axes=[axis_of(text) for text in grid or ()],
-        councils=against or (),
-        configured=[strategy.name for strategy in config.rules.strategies],
+    swept = run_sweep(
+        asked,
+        profiled.books[book],
+        name="",
+        calendar=profiled.calendars[book],
+        sweeper=BookSweeper(profiled, book),
+        workers=workers,
+        tell=tell,
     )
-    tell(f"{outline.name}: {counted(len(variants), 'variant')} of {sessions or 'all sessions'}")
+    return swept.payload()
 
-    def heard(done: int, outcome: Outcome) -> None:
-        came_to = _number(outcome.measures.get(by))
-        tell(f"{done:,} of {len(variants):,}: {outcome.variant.label}: {by} {came_to}")
 
-    swept = swept_book(profiled, variants)
-    outcomes = run_variants(
-        variants,
-        swept,
-        files=VariantFiles(desk.settings.profile_dir / "sweeps"),
-        workers=workers or os.cpu_count() or 1,
-        tell=heard,
-        record=recording(profiled, swept, actor=actor_of(desk, None)),
-    )
-    best_first, whole = ranked(outcomes, by=by), together(outcomes, seed=SEED)
-    view = {
-        "book": outline.name,
-        "sessions": int(outcomes[0].returns.size),
-        "by": by,
-        "variants": [outcome.payload() for outcome in best_first],
-        "together": _payload(whole),
-    }
-    show(view, lambda _: _text(best_first, whole, by=by), as_json=as_json)
+def _in_graph(desk: Desk, book: str, name: str, asked: AskedSweep, *, workers: int) -> Mapping[str, Any]:
+    from console.launcher import open_launcher
+    from console.sweeps import sweep_of
+
+    run = open_launcher().sweep(book, name, asked, workers=workers)
+    if not run.success:
+        tell(f"{book} sweep {name} FAILED: {run.message}")
+        raise typer.Exit(ExitCode.FAILED)
+    found = sweep_of(desk, book, name)
+    return {**found.whole, "name": name, "page": found.page, "run_id": run.run_id}
 
 
 COLUMNS = ("cagr", "volatility", "sharpe", "max_drawdown", "turnover", "fills")
 
 
-def _text(outcomes: tuple[Outcome, ...], whole: Together, *, by: str) -> str:
+def _text(view: Mapping[str, Any]) -> str:
+    by, variants, whole = view["by"], view["variants"], view["together"]
     columns = COLUMNS if by in COLUMNS else (by, *COLUMNS)
     rows = [
-        [outcome.variant.label, *(_number(outcome.measures.get(name)) for name in columns)]
-        for outcome in outcomes[:SHOWN]
+        [one["label"], *(_number(one["measures"].get(name)) for name in columns)] for one in variants[:SHOWN]
     ]
-    more = len(outcomes) - SHOWN
+    more = len(variants) - SHOWN
     lines = [table(["variant", *(name.replace("_", " ") for name in columns)], rows)]
     if more > 0:
         lines.append(f"and {counted(more, 'other')}: --json has all")
-    return "\n".join([*lines, "", pairs(_honest(whole)), "", _verdict(whole)])
+    page = {"page": view["page"]} if "page" in view else {}
+    return "\n".join([*lines, "", pairs({**_honest(whole), **page}), "", _verdict(whole)])
 
 
-def _honest(whole: Together) -> dict[str, str]:
-    honesty, overfitting = whole.honesty, whole.overfitting
+def _honest(whole: Mapping[str, Any]) -> dict[str, str]:
+    honesty, overfitting = whole["honesty"], whole["overfitting"]
     told = {
-        "best by sharpe": whole.best.variant.label,
-        "its sharpe": _number(whole.best.measures.get("sharpe")),
-        "luck gives the best": _number(honesty.luck_sharpe),
-        "deflated sharpe": _share(honesty.deflated_sharpe),
-        "sessions to be sure": _number(honesty.track_record_sessions_min),
+        "best by sharpe": whole["best"]["label"],
+        "its sharpe": _number(whole["best"]["measures"].get("sharpe")),
+        "luck gives the best": _number(honesty["luck_sharpe"]),
+        "deflated sharpe": _share(honesty["deflated_sharpe"]),
+        "sessions to be sure": _number(honesty["track_record_sessions_min"]),
     }
     if overfitting is None:
         return {**told, "overfitting": "no data: too few sessions"}
-    chosen, after = overfitting.sharpe_chosen, overfitting.sharpe_after
+    chosen, after = overfitting["sharpe_chosen"], overfitting["sharpe_after"]
     return {
         **told,
-        "overfitting": f"{overfitting.pbo:.0%} of {overfitting.splits:,} splits",
+        "overfitting": f"{overfitting['pbo']:.0%} of {overfitting['splits']:,} splits",
         "sharpe of a choice": f"{chosen:.2f} where it was made, {after:.2f} elsewhere",
     }
 
 
-def _verdict(whole: Together) -> str:
-    overfitting, deflated = whole.overfitting, whole.honesty.deflated_sharpe
+def _verdict(whole: Mapping[str, Any]) -> str:
+    overfitting, deflated = whole["overfitting"], whole["honesty"]["deflated_sharpe"]
     if overfitting is None or deflated is None:
         return "no verdict: too little data to tell choice from luck"
-    if overfitting.pbo >= ENOUGH_PBO:
+    if overfitting["pbo"] >= ENOUGH_PBO:
         return "the choice is no better than luck: the best of one half is not above the median of the other"
     return (
-        f"{deflated:.0%} sure that the best is above what luck gives the best of {whole.variants:,};"
-        f" the choice failed in {overfitting.pbo:.0%} of splits"
+        f"{deflated:.0%} sure that the best is above what luck gives the best of {whole['variants']:,};"
+        f" the choice failed in {overfitting['pbo']:.0%} of splits"
     )
-
-
-def _payload(whole: Together) -> dict[str, Any]:
-    return {
-        "variants": whole.variants,
-        "best": whole.best.payload(),
-        "honesty": asdict(whole.honesty),
-        "overfitting": None if whole.overfitting is None else asdict(whole.overfitting),
-    }
 
 
 def _number(value: float | None) -> str:

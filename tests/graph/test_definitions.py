@@ -91,9 +91,10 @@ def test_every_asset_but_the_actions_and_the_replays_has_one_partition_a_session
     for name, node in nodes.items():
         if name.endswith("/corporate_actions"):
             assert node.partitions_def is None
-        elif name.endswith(("/replays", "/scorecards")):
-            book = name.split("/")[0]
-            assert node.partitions_def == dg.DynamicPartitionsDefinition(name=f"{book}__replays")
+        elif name.endswith(("/replays", "/scorecards", "/sweeps")):
+            book, asset = name.split("/")
+            of = "sweeps" if asset == "sweeps" else "replays"
+            assert node.partitions_def == dg.DynamicPartitionsDefinition(name=f"{book}__{of}")
         else:
             keys = node.partitions_def.get_partition_keys()
             assert "2010-07-05" not in keys, f"{name}: a holiday is no session"
@@ -158,7 +159,7 @@ def test_a_job_selects_its_stages_and_their_checks_in_one_process(definitions, b
 
 
 def test_the_session_job_passes_every_stage_of_a_session(definitions):
-    over_many = {"corporate_actions", "replays", "scorecards", "promotion_decisions"}
+    over_many = {"corporate_actions", "replays", "scorecards", "sweeps", "promotion_decisions"}
 
     assert assets_of(job_of(definitions, "us_five", "session")) == set(FLOW) - over_many
 

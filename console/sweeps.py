@@ -1,0 +1,78 @@
+"""What sweeps there are, and what came of one: read from the files that they left, with nothing else.
+
+How a sweep is run is console/launcher.py; what its files are is resources/sweeping.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from console.book_outlines import BookOutline
+from console.desk import Desk
+from trading.errors import UnknownId
+
+NAMED, PROGRESS, WHOLE, PAGE = "named", "progress.json", "sweep.json", "sweep.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepView:
+    """Hold one sweep that has a name: what was asked, how far it is, and what it says.
+
+    `whole` is empty and `page` as well until it has come to its end.
+    """
+
+    name: str
+    book: str
+    asked: Mapping[str, Any]
+    done: int
+    of: int
+    whole: Mapping[str, Any]
+    page: str
+
+
+def sweeps_of(desk: Desk, book: BookOutline) -> tuple[SweepView, ...]:
+    """Return the named sweeps of a book by name; what cannot be read is no sweep."""
+    folder = _folder(desk, book.name)
+    names = sorted(place.name for place in folder.iterdir()) if folder.is_dir() else ()
+    found = (_view(folder / name, book.name) for name in names)
+    return tuple(view for view in found if view is not None)
+
+
+def sweep_of(desk: Desk, book: str, name: str) -> SweepView:
+    """Return one sweep; raises `UnknownId` where a book has none of that name."""
+    view = next((one for one in sweeps_of(desk, desk.books[book]) if one.name == name), None)
+    if view is None:
+        raise UnknownId(f"sweep {name!r}: {book} has none of that name; `trading sweep --name` makes one")
+    return view
+
+
+def _folder(desk: Desk, book: str) -> Path:
+    return desk.settings.profile_dir / "sweeps" / NAMED / book
+
+
+def _view(place: Path, book: str) -> SweepView | None:
+    progress, whole = _document(place / PROGRESS), _document(place / WHOLE)
+    if not progress:
+        return None
+    return SweepView(
+        name=place.name,
+        book=book,
+        asked=progress["asked"],
+        done=progress["done"],
+        of=progress["of"],
+        whole=whole,
+        page=str(place / PAGE) if whole else "",
+    )
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    """Return a file's JSON object, empty where it is not there or none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
