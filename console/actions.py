@@ -289,7 +289,7 @@ def nothing_to_retry(record: SessionRecord | None) -> str:
 
 
 def confirmation_of(control: RunControl) -> str:
-    """Return the word that ends this very halt and no other: it changes with who, why and when."""
+    """Return the word that ends this very halt or pause and no other: it changes with who, why and when."""
     at = control.changed_at.isoformat() if control.changed_at else ""
     return CONFIRM_PREFIX + digest([control.actor, control.reason, at])[:8]
 
@@ -297,9 +297,9 @@ def confirmation_of(control: RunControl) -> str:
 def resume(
     journal: Journal, *, confirmed: str | None, actor: str, reason: str, now: datetime
 ) -> ControlChanged:
-    """End a pause, or in a second step a halt: `confirmed` names the halt that the first step showed.
+    """End a pause, or in a second step a halt: `confirmed` names the stop that was shown, a halt's always.
 
-    Raises `ApprovalRefused` where it names another halt than the one in force, `GateClosed` without it, and
+    Raises `ApprovalRefused` where it names another stop than the one in force, `GateClosed` without it, and
     `StaleVersion` where somebody, or an incident, changed run control meanwhile.
     """
     require_actor(actor, reason)
@@ -309,12 +309,14 @@ def resume(
             f"resume: halted by {control.actor} since {instant(control.changed_at)}: {control.reason}. "
             f"If that is over, say so by `trading resume --reason TEXT --confirm {confirmation_of(control)}`"
         )
-    if control.kill_switch_on and confirmed != confirmation_of(control):
+    is_stopped = control.kill_switch_on or control.paused
+    if is_stopped and confirmed is not None and confirmed != confirmation_of(control):
+        stop = "halt" if control.kill_switch_on else "pause"
         raise ApprovalRefused(
-            f"--confirm {confirmed}: is not the halt in force (by {control.actor}, {control.reason}); "
+            f"--confirm {confirmed}: is not the {stop} in force (by {control.actor}, {control.reason}); "
             "run `trading resume --reason TEXT` again and read what it says"
         )
-    if not control.kill_switch_on and not control.paused:
+    if not is_stopped:
         return ControlChanged(action=RunControlAction.RESUME, changed=False, before=control, after=control)
     after = journal.set_run_control(
         RunControlAction.RESUME, actor=actor, reason=reason, now=now, expected=control

@@ -17,12 +17,14 @@ from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from console.render import json_text
 from resources.profiles import Profiled
-from trading.errors import TradingError
-from trading.halting import CancelRound, cancel_open_orders
+from trading.errors import NoBroker, TradingError
+from trading.halting import CancelRound, cancel_open_orders, may_be_open
 from trading.journal import Journal
 
 WAIT_S = 0.2
 """How long between two looks at a broker."""
+
+NO_BROKER = "no broker is configured: there is nothing to cancel at"
 
 NOT_LOOKED = CancelRound(problem="not looked at yet")
 
@@ -65,6 +67,7 @@ class _Book:
 
     `is_known`: the journal has a session of it; before its first one nothing was sent. What its account has
     open is asked of the broker whatever the journal says: an order may live behind an intent that has ended.
+    `note` says that there is no broker to ask, empty where there is one.
     """
 
     desk: Desk
@@ -76,6 +79,7 @@ class _Book:
     is_known: bool = True
     asked: dict[str, None] = field(default_factory=dict)
     found: CancelRound = NOT_LOOKED
+    note: str = ""
 
     def look(self) -> None:
         """Ask for the cancel of what is open, unless the look before found nothing open any more."""
@@ -83,6 +87,12 @@ class _Book:
             return
         try:
             self.found = self._look()
+        except NoBroker:
+            # Set up with one before, an order may be at it: then a person has to look there.
+            self.note = NO_BROKER
+            left = may_be_open(self.journal, account=self.outline.account, lane=self.desk.lane)
+            told = f"{self.outline.name}: {NO_BROKER}, and {left} may be open" if left else ""
+            self.found = CancelRound(problem=told)
         except (TradingError, OSError) as error:
             self.found = CancelRound(problem=f"{self.outline.name}: {type(error).__name__}: {error}")
         self.asked |= dict.fromkeys(self.found.asked)
@@ -116,6 +126,7 @@ class _Book:
             "still_open": list(self.found.still_open),
             "on_the_way": self.found.on_the_way,
             "problem": self.found.problem,
+            "note": self.note,
             "is_done": self.found.is_done,
         }
 

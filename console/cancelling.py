@@ -23,13 +23,15 @@ WAIT_S_MAX = 30.0
 class Cancels:
     """Hold what became of a halt's cancels, counted over all books.
 
-    `how` is `not_needed`, `asked` or `started`; `problem` says what may still be open, if anything.
+    `how` is `not_needed`, `asked` or `started`; `problem` says what may still be open, if anything, and
+    `note` where there is no broker to ask.
     """
 
     how: str
     asked: int = 0
     still_open: int = 0
     problem: str = ""
+    note: str = ""
 
 
 NOT_NEEDED = Cancels(how="not_needed")
@@ -79,4 +81,5 @@ def _told(text: str) -> Cancels:
     left = sum(len(book["still_open"]) + book["on_the_way"] for book in books)
     problem = "; ".join(filter(None, problems)) or (f"{left} may still be open" if left else "")
     asked = sum(len(book["cancels_asked"]) for book in books)
-    return Cancels(how="asked", asked=asked, still_open=left, problem=problem)
+    note = next((book["note"] for book in books if book["note"]), "")
+    return Cancels(how="asked", asked=asked, still_open=left, problem=problem, note=note)

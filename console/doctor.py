@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,8 +21,10 @@ from pathlib import Path
 from console.agreement import disagreements
 from console.desk import Desk
 from console.exit_codes import ExitCode
+from console.lake_rows import rows_found
 from resources.calendars import load_calendar
 from trading.audit import line_of, verify
+from trading.books import Rules
 from trading.errors import JournalUnavailable, TradingError
 from trading.journal import JournalEvent
 
@@ -286,9 +288,59 @@ def _dagster_home(desk: Desk) -> Iterator[Checked]:
     yield Checked(check="dagster home", health=Health.OK, found=found)
 
 
+def _symbols(desk: Desk) -> Iterator[Checked]:
+    """Look whether each symbol that limits and lists name is quoted in a book that it holds for."""
+    from resources.reviewed_config import read_rules
+
+    named: dict[tuple[str, str], set[str]] = {}
+    quoted: dict[str, set[str]] = {}
+    for name in desk.books:
+        rules = read_rules(name, desk.settings.config_dir)
+        for where, symbols in _named_symbols(rules):
+            for symbol in symbols:
+                named.setdefault((where, symbol), set()).add(name)
+        quoted[name] = _quoted(desk, name, last=rules.window_sessions)
+    judged = {what: books for what, books in named.items() if all(quoted[book] for book in books)}
+    unknown = [
+        f"{where}: {symbol} ({', '.join(sorted(books))})"
+        for (where, symbol), books in sorted(judged.items())
+        if not any(symbol in quoted[book] for book in books)
+    ]
+    if unknown:
+        yield Checked(
+            check="symbols",
+            health=Health.WARN,
+            found=f"quoted in no session that a decision reads: {'; '.join(unknown)}",
+            remedy="correct the name: a line on a symbol that nothing quotes holds for nothing",
+        )
+        return
+    left = len(named) - len(judged)
+    told = f"{len(judged)} named in limits and lists, each quoted" + (
+        f"; {left} without quotes yet" if left else ""
+    )
+    yield Checked(check="symbols", health=Health.OK, found=told)
+
+
+def _named_symbols(rules: Rules) -> Iterator[tuple[str, Iterable[str]]]:
+    limits = rules.limits
+    yield "limits.toml allowlist", limits.allowlist
+    yield "limits.toml symbol_caps_bps", (symbol for symbol, _ in limits.symbol_caps_bps)
+    for line in limits.restrictions:
+        yield f"restricted.toml policy {line.policy}", (line.symbol,)
+    yield "overrides.toml", (line.symbol for line in rules.overrides if line.symbol)
+
+
+def _quoted(desk: Desk, book: str, *, last: int) -> set[str]:
+    """Return the symbols that the newest sessions of a book have quotes of, none before the first import."""
+    partitions = desk.lake.partitions(book, "market_quotes")[-last:]
+    states = [state for day in partitions if (state := desk.lake.state(book, "market_quotes", day))]
+    return {row["symbol"] for row in rows_found(desk.lake, states, "list_symbols")}
+
+
 LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _state_folder,
     _books,
+    _symbols,
     _calendars,
     _data_packages,
     _journal,

@@ -61,7 +61,7 @@ from trading.books import BookConfig
 from trading.broker_behaviour import Behaviour
 from trading.clock import Clock
 from trading.datasets import Dataset
-from trading.errors import BadSetting
+from trading.errors import NoBroker
 from trading.preflight import Denial, LiveFacts, denials
 from trading.promotion import PromotionRules
 from trading.quality import QualityLimits
@@ -323,7 +323,7 @@ class Profiled:
         Of the book's line alone: a halt cancels though a file of rules or limits has a mistake.
         """
         if self.settings.profile is Profile.LIVE:
-            raise BadSetting(NO_LIVE_BROKER)
+            raise NoBroker(NO_LIVE_BROKER)
         return PerBook(
             self.lines,
             lambda book: PaperBroker(
@@ -375,8 +375,8 @@ class Profiled:
         )
 
     def live_broker(self, book: str, capability: LiveCapability) -> Any:  # noqa: ARG002 - none is there to take it
-        """Raise `BadSetting`: no adapter of a live broker is part of this version."""
-        raise BadSetting(f"{book}: {NO_LIVE_BROKER}")
+        """Raise `NoBroker`: no adapter of a live broker is part of this version."""
+        raise NoBroker(f"{book}: {NO_LIVE_BROKER}")
 
     def cancel_only(self, book: str) -> CancelOnly:
         """Return what a halt cancels a book's orders with: nothing that could send one."""

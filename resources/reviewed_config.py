@@ -19,7 +19,7 @@ from trading.allocation import AllocationRules
 from trading.approvals import ApprovalMode, ApprovalPolicy
 from trading.books import BookConfig, Rules
 from trading.candidates import ScannerRules
-from trading.council import CouncilRules
+from trading.council import COUNCIL, CouncilRules
 from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import Recording
 from trading.guards import BPS
@@ -473,6 +473,12 @@ def _limits(path: Path, book: str, *parts: _Part) -> Limits:
     for key, symbols in (("allowlist", line.allowlist), ("symbol_caps_bps", line.symbol_caps_bps)):
         for symbol in symbols:
             _refuse_misspelt(symbol, f"{path} [{book}] {key}")
+    for name in line.strategy_budgets_bps:
+        if name != COUNCIL:
+            raise BadSetting(
+                f"{path} [{book}] strategy_budgets_bps {name}: decides no intent, so that its budget would "
+                f"hold for nothing; strategies vote in the {COUNCIL}, which alone has a budget"
+            )
     values = line.model_dump()
     for name, field_name in MONEY_LIMITS.items():
         values[field_name] = _money(values.pop(name), f"{path} [{book}] {name}")

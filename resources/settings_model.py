@@ -112,7 +112,7 @@ class SettingsModel(BaseSettings):
     )
     operator: str | None = Field(
         None,
-        description="Name under which a person's actions are recorded: 1 to 64 letters, digits or . _ @ -. "
+        description=f"Name under which a person's actions are recorded: {NAME_RULE}. "
         "A claim that the command line records and cannot prove; the console's tokens and links do. "
         "The system's user by default, so that an action is never anonymous.",
     )

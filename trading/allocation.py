@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from trading.council import Motion, Vote
+from trading.council import COUNCIL, Motion, Vote
 from trading.guards import BPS
 from trading.intents import Intent
 from trading.positions import Book
@@ -99,7 +99,7 @@ def intents_of(
     return tuple(
         Intent(
             book=book_name,
-            strategy="council",
+            strategy=COUNCIL,
             strategy_version=strategy_version,
             session=session,
             symbol=symbol,

@@ -16,6 +16,12 @@ from trading.quotes import Window
 from trading.strategies.plugin import Signal, Strategy
 from trading.values import Symbol
 
+COUNCIL = "council"
+"""The strategy of every intent that a book decides; those of `config/strategies.toml` vote in it.
+
+What they wanted is one motion a symbol, so no position is one voter's: what a book holds is the council's.
+"""
+
 
 class Motion(StrEnum):
     """Say what the council wants of a symbol."""

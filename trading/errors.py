@@ -3,6 +3,7 @@
 TradingError
 ├── BadInput                 the user's data, setting or argument is wrong: correct it and call again
 │   ├── BadSetting           a setting or a reviewed config file
+│   │   └── NoBroker         no broker is configured, so that nothing of ours can be open at one
 │   ├── BadQuotes            market data that cannot be read at all (a bad *row* is quarantined instead)
 │   ├── ContractViolation    a record of another shape than its contract (inputs.py)
 │   ├── DatasetUnknown       no manifest says what a book's data set should be (datasets.py)
@@ -53,6 +54,10 @@ class BadQuotes(BadInput):
 
 class UnknownSession(BadInput):
     """Name a date that is not a session here."""
+
+
+class NoBroker(BadSetting):
+    """Say that no broker is configured: nothing of ours can be open there, and nothing can be sent."""
 
 
 class UnknownId(BadInput):

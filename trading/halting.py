@@ -85,6 +85,12 @@ def cancel_open_orders(
     return CancelRound(asked=asked, still_open=left, on_the_way=_on_the_way(wanted.values()))
 
 
+def may_be_open(journal: Journal, *, account: str, lane: str) -> int:
+    """Count the intents of an account that may have an order at a broker, by what the journal knows."""
+    rows = journal.open_intents(account=account, lane=lane)
+    return _on_the_way(rows) + sum(1 for row in rows if row.stage in {Stage.WORKING, Stage.PARKED})
+
+
 def _record(journal: Journal, row: JournalIntent, *, actor: str, reason: str, now: datetime) -> None:
     """Write down that a working order is to be cancelled; what moved meanwhile is seen in the next round."""
     order = journal.order_of(row.intent_id)

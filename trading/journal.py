@@ -254,7 +254,7 @@ class FundsView(NamedTuple):
     the money promised to buys that are prepared, working or unknown; `open_buys` and `open_sells` are the
     shares still in such orders, by symbol. `cooldown_active` says whether the account cools down now.
     `orders_last_minute` counts the book's orders prepared within 60 s, `repeated_executions` the orders of
-    other intents in the symbol and on the side, both of the session: one strategy decides a book so far.
+    other intents in the symbol and on the side, both of the session: the council alone decides a book.
     `is_approved_by_person` says whether a person approved this very payload.
     """
 

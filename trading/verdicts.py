@@ -292,7 +292,8 @@ def case_of(
         equity_micros=funds.equity_micros,
         gross_micros=funds.gross_micros,
         net_micros=funds.net_micros,
-        # One strategy decides a book so far, so that all that is held is its own.
+        # The council alone decides a book (council.py), so that all that is held is its own; a budget of
+        # anybody else is refused where limits are read.
         strategy_micros=funds.gross_micros,
         unpriced=funds.unpriced,
     )

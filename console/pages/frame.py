@@ -55,7 +55,7 @@ class Frame:
     """Hold what every page shows. `dagster` is where the graph's pages answer, empty while they do not.
 
     `state` is the one that holds back most of any account; `stale` says that quotes are behind. `confirm` is
-    the word that ends the halt in force, empty without one; `timezone` is the operator's.
+    the word that ends the halt or pause in force, empty without one; `timezone` is the operator's.
     """
 
     mode: str
@@ -80,7 +80,7 @@ def frame_of(desk: Desk, visitor: Visitor, path: str) -> Frame:
         control=control,
         state=state_of(control, is_cooling=_is_cooling(desk)),
         stale=freshness_of(desk).stale,
-        confirm=confirmation_of(control) if control.kill_switch_on else "",
+        confirm=confirmation_of(control) if control.kill_switch_on or control.paused else "",
         times=_times(desk),
         timezone=desk.settings.display_timezone,
         dagster=address(port) if port is not None else "",

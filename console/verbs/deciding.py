@@ -702,8 +702,8 @@ def told_control(changed: ControlChanged, cancels: Cancels | None = None) -> str
     elif after.is_degraded:
         lines.append(_degraded(after))
     if cancels is not None and cancels.how != "not_needed":
-        problem = f"; {cancels.problem}" if cancels.problem else ""
-        lines.append(f"{counted(cancels.asked, 'open order')}: cancel asked{problem}")
+        said = cancels.problem or cancels.note
+        lines.append(f"{counted(cancels.asked, 'open order')}: cancel asked{f'; {said}' if said else ''}")
     next_steps = (
         ["trading degrade --off --reason TEXT"]
         if after.is_degraded and changed.action is RunControlAction.DEGRADE

@@ -99,7 +99,7 @@ class VersionAsked(Asked):
 
 
 class ResumeAsked(Asked):
-    """Hold a resume; a halt also takes the word that names it."""
+    """Hold a resume; a halt takes the word that names it, and a pause is held to the one it is given."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"reason": "prices are right again", "confirm": "resume-1a2b3c4d"}]}
@@ -108,7 +108,8 @@ class ResumeAsked(Asked):
     confirm: Annotated[
         str | None,
         Field(
-            max_length=100, description="Of the halt in force, as `GET /control` shows it; null for a pause."
+            max_length=100,
+            description="Of the stop in force, as `GET /control` shows it; a pause may be ended without.",
         ),
     ] = None
 

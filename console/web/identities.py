@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resources.operator_names import NAME_RULE, is_name
 from trading.errors import BadInput
-
-NAME_LENGTH_MAX = 64
 
 
 class Role(StrEnum):
@@ -54,7 +53,7 @@ def role_named(name: str) -> Role:
 
 
 def require_name(name: str) -> str:
-    """Return a name that can stand in the journal; raises `BadInput`."""
-    if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise BadInput(f"name {name!r}: 1 to {NAME_LENGTH_MAX} printable characters on one line")
+    """Return a name that can stand in the journal, and be said to a verb; raises `BadInput`."""
+    if not is_name(name.strip()):
+        raise BadInput(f"name {name!r}: write {NAME_RULE}")
     return name.strip()

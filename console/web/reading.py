@@ -89,7 +89,7 @@ class SessionLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlInForce:
-    """Hold the run control in force; `confirm` is the word that ends the halt, empty without one."""
+    """Hold the run control in force; `confirm` is the word that ends the halt or pause, empty without one."""
 
     control: RunControl
     confirm: str
@@ -309,10 +309,10 @@ def alerts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIM
 @router.get("/control", tags=["control"], response_model=one_of(ControlInForce))
 @at_one_moment
 def control(request: Request) -> dict[str, Any]:
-    """Return whether trading runs, is paused or halted, by whom and why, and the word that ends a halt."""
+    """Return whether trading runs, is paused or halted, by whom and why, and the word that ends that."""
     desk, fresh = _look(request, None)
     found = desk.journal.run_control()
-    confirm = confirmation_of(found) if found.kill_switch_on else ""
+    confirm = confirmation_of(found) if found.kill_switch_on or found.paused else ""
     return one(ControlInForce(control=found, confirm=confirm), fresh)
 
 

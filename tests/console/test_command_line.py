@@ -802,6 +802,31 @@ def test_the_doctor_goes_on_after_a_failure_and_says_what_to_do(speak, journal, 
     assert all(row["remedy"] for row in view["checks"] if row["health"] == "fail")
 
 
+def test_the_doctor_names_a_symbol_of_limits_or_lists_that_nothing_quotes(speak, journal, state, monkeypatch):
+    config = state / "config"
+    shutil.copytree(ROOT / "config", config)
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(config))
+    lake = Lake(str(state / "simulated" / "lake"))
+    before = speak("doctor", "--json").json["checks"]
+    for book, symbols in (("us_five", ["AAPL", "GOOG", "IBM", "MSFT", "FB"]), ("us_wide", ["ABC"])):
+        lake.write((book, "market_quotes"), str(SESSION), pa.table({"symbol": symbols}))
+    whole = speak("doctor", "--json").json["checks"]
+    (config / "restricted.toml").write_text(
+        '[[restricted]]\npolicy = 1\nsymbol = "APPL"\nfrom = 2013-02-01\nreason = "a deal"\n'
+        '[[restricted]]\npolicy = 2\nsymbol = "ABC"\nfrom = 2013-02-01\nreason = "in one book"\n'
+        '[[restricted]]\npolicy = 3\nsymbol = "ABC"\nbook = "us_five"\nfrom = 2013-02-01\nreason = "x"\n'
+    )
+    spoken = speak("doctor", "--json").json["checks"]
+
+    found = [next(row for row in checks if row["check"] == "symbols") for checks in (before, whole, spoken)]
+    assert [row["health"] for row in found] == ["ok", "ok", "warn"]
+    assert "without quotes yet" in found[0]["found"]
+    assert "restricted.toml policy 1: APPL (us_five, us_wide)" in found[2]["found"]
+    assert "restricted.toml policy 3: ABC (us_five)" in found[2]["found"]
+    assert "policy 2" not in found[2]["found"]
+    assert "correct the name" in found[2]["remedy"]
+
+
 def test_the_doctor_finds_an_edited_event(speak, journal, state):
     a_blocked_intent(journal)
     journal.close()

@@ -9,12 +9,13 @@ import pytest
 
 from console import cancel_process
 from console.cancelling import is_anything_decided
+from console.cli import main
 from console.desk import open_desk
 from resources.cancel_only import CancelOnly
 from resources.journal.store import SqlJournal
 from resources.profiles import Profiled
 from tests.faults.test_halting import NOW, OF, OPENING, ROOT, STOP, decided, execute
-from trading.errors import BrokerUnavailable
+from trading.errors import BrokerUnavailable, NoBroker
 from trading.journal import RunControlAction
 from trading.orders import OrderStatus
 from trading.testing import FakeBroker, example_intent
@@ -90,6 +91,51 @@ def test_what_fails_in_one_book_is_told_and_stops_no_other(books, capsys, monkey
     assert not told["us_five"]["is_done"]
     assert told["us_five"]["problem"]
     assert books.asked == ["us_five", "us_wide"]
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_without_a_broker_there_is_nothing_to_cancel_at_unless_an_order_may_be_there(
+    journal, monkeypatch, capsys, is_sent
+):
+    decided(journal, example_intent("AAPL"))
+    if is_sent:
+        execute(journal, FakeBroker())
+    journal.set_run_control(RunControlAction.HALT, **STOP)
+
+    def none_there(*_):
+        raise NoBroker("profile live: no live broker is configured")
+
+    monkeypatch.setattr(Profiled, "cancel_only", none_there)
+    code, told, problem = run(capsys)
+
+    assert (code, problem, told["us_five"]["is_done"]) == ((3, "", False) if is_sent else (0, "", True))
+    assert told["us_five"]["note"] == "no broker is configured: there is nothing to cancel at"
+    assert told["us_five"]["problem"].endswith("and 1 may be open" if is_sent else "")
+    assert journal.run_control().kill_switch_on
+
+
+def test_a_halt_without_a_broker_is_whole_and_says_that_there_is_nothing_to_cancel_at(
+    journal, state, monkeypatch, capsys
+):
+    with SqlJournal(f"sqlite:///{live_journal(state)}") as live:
+        live.opening_book(**OF | {"lane": "live"}, previous=None, opened=OPENING, now=NOW)
+    monkeypatch.setenv("TRADING_PROFILE", "live")
+    monkeypatch.setenv("TRADING_LIVE_ALLOWED", "true")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code = main(["halt", "--reason", "prices look wrong", "--as", "ann"])
+    said = capsys.readouterr()
+
+    assert code == 0, said
+    assert "HALTED by ann" in said.out
+    assert "no broker is configured: there is nothing to cancel at" in said.out
+    with SqlJournal(f"sqlite:///{live_journal(state)}") as live:
+        assert live.run_control().kill_switch_on
+
+
+def live_journal(state):
+    """Give where the live profile has its journal."""
+    (state / "state" / "live").mkdir(exist_ok=True)
+    return state / "state" / "live" / "journal.db"
 
 
 def test_a_mistake_in_the_limits_stops_no_cancel(journal, state, capsys):

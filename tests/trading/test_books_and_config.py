@@ -287,6 +287,12 @@ MISTAKES = [
     ("limits.toml", "cost_bps = 20\n", "", "[default] cost_bps: missing"),
     ("limits.toml", "= 2000", "= 10001", "[default] symbol_weight_bps_max = 10001: Input should be less"),
     ("limits.toml", "= 300", "= 0", "[default] quote_age_s_max = 0: Input should be greater than 0"),
+    (
+        "limits.toml",
+        "{ council = 10000 }",
+        "{ momentum = 3000 }",
+        "strategy_budgets_bps momentum: decides no intent, so that its budget would hold for nothing",
+    ),
     ("limits.toml", '["IBM"]', '"IBM"', "[mine] allowlist = 'IBM': Input should be a valid tuple"),
     (
         "limits.toml",

@@ -252,7 +252,7 @@ def test_a_token_is_shown_once_listed_without_its_secret_and_taken_back(state, c
     ("words", "why"),
     [
         (["make", "x", "--role", "owner"], "role 'owner': one of viewer, trader, admin"),
-        (["make", "a\nb"], "printable characters on one line"),
+        (["make", "a\nb"], "letters, digits or . _ @ -"),
         (["make", "x", "--days", "0"], "--days 0"),
         (["revoke", "00000000"], "token '00000000': there is none"),
     ],

@@ -1,0 +1,3 @@
+select distinct symbol
+from read_parquet($files)
+order by symbol
