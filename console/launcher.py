@@ -23,7 +23,7 @@ from console.serving import address, dagster_home, launch_job, serving_port
 from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
 from resources.profiles import Profiled
-from resources.settings import Settings, load_settings
+from resources.settings import Profile, Settings, load_settings
 from resources.sweeping import BookSweeper
 from trading.clock import Phase
 from trading.control import state_of, transition
@@ -36,6 +36,7 @@ from trading.errors import (
     TradingError,
 )
 from trading.flattening import FlattenPlan, confirmation_of, flatten_decisions
+from trading.inputs import InputRow
 from trading.journal import RunControlAction, is_finished
 from trading.lifecycle import IntentState, Refusal
 from trading.replay import Asked, config_of, request_of, sessions_of
@@ -44,6 +45,7 @@ from trading.sweeping import AskedSweep, variants_asked
 from trading.values import Slot, amount_from_micros
 from trading_assets.definitions import definitions_of, graph_of
 from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
+from trading_assets.hydration import origin_reads
 from trading_assets.stage import CARRIED_BY_TAG
 from trading_assets.tables import OF_SESSIONS
 
@@ -137,6 +139,23 @@ class Launcher:
         stage, message = _first_failure(result)
         is_refused = not result.success and bool(_closed_checks(result))
         return RunResult(session, result.run_id, result.success, stage, message, is_refused)
+
+    def input_reads(self, book: str, session: date, *, connect: bool) -> list[tuple[InputRow, bool]]:
+        """Return how each origin of each input of a session answers, and whether it was asked at all.
+
+        Without `connect` nobody is asked over the network.
+        """
+        self._require_sessions(book, [session])
+        profiled = self.profiled
+        return origin_reads(
+            graph_of(profiled, book),
+            session,
+            windows=profiled.windows,
+            brokers=profiled.brokers_in({}),
+            journal=profiled.journal,
+            now=profiled.clocks[book].now(session, Phase.DECIDE),
+            asks_broker=connect or self.settings.profile is Profile.SIMULATED,
+        )
 
     def import_window(self, book: str, session: date, progress: Progress) -> int:
         """Import what a decision for a session reads and is missing; return how many sessions."""

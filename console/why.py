@@ -210,6 +210,7 @@ def _stages(
             ("market_quotes", desk.lake.state(book.name, "market_quotes", quoted_on)),
             ("candidates", desk.lake.state(book.name, "candidates", key)),
             ("intents", desk.lake.state(book.name, "intents", key)),
+            ("input_envelopes", desk.lake.state(book.name, "input_envelopes", key)),
         )
     }
     reviewed = funnel.intents or 0
@@ -220,6 +221,7 @@ def _stages(
             count=funnel.quotes,
             says=said["market_quotes"] or f"{'of' if funnel.quotes else 'none was accepted on'} {quoted_on}",
         ),
+        *_inputs(said["input_envelopes"]),
         StageFound(stage="candidates", count=funnel.candidates, says=said["candidates"]),
         StageFound(stage="intents", count=funnel.intents, says=said["intents"]),
         StageFound(
@@ -239,6 +241,11 @@ def _stages(
         ),
         StageFound(stage="filled", count=funnel.filled if reviewed else None),
     ]
+
+
+def _inputs(said: str) -> list[StageFound]:
+    """Return what the session's inputs say for themselves: a fallback, or why one is missing."""
+    return [StageFound(stage="inputs", count=None, says=said)] if said else []
 
 
 def _answer(book: BookOutline, session: date | None, stop: Stop, stages: Sequence[StageFound] = ()) -> WhyNot:

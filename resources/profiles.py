@@ -28,6 +28,7 @@ from resources.lake.accepted import (
     LakeActions,
     LakeBookHistory,
     LakeBrokerHistory,
+    LakeInputHistory,
     LakeLineage,
 )
 from resources.lake.store import Lake
@@ -223,6 +224,11 @@ class Profiled:
     def broker_history(self) -> PerBook[LakeBrokerHistory]:
         """Return what each book's broker said at earlier settlements."""
         return PerBook(self.lines, lambda book: LakeBrokerHistory(lake=self.lake, book=book))
+
+    @cached_property
+    def input_history(self) -> PerBook[LakeInputHistory]:
+        """Return what each book's sessions were decided on, beside their windows."""
+        return PerBook(self.lines, lambda book: LakeInputHistory(lake=self.lake, book=book))
 
     @cached_property
     def action_history(self) -> PerBook[LakeActions]:

@@ -23,6 +23,7 @@ from trading.council import COUNCIL, CouncilRules
 from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import Recording
 from trading.guards import BPS
+from trading.inputs import ORIGINS, InputSource, Origin
 from trading.journal import CooldownRules
 from trading.limits import Change, Limits, Override, Restriction
 from trading.promotion import PromotionRules, Thresholds
@@ -63,6 +64,7 @@ class BookLine(_Line):
     date_style: Literal["mdy", "dmy"] | None = None
     first_session: date | None = None
     last_session: date | None = None
+    account_orders: tuple[Origin, ...] = Field(default=ORIGINS[InputSource.ACCOUNT_ORDERS], min_length=1)
 
 
 class _Scanner(_Line):
@@ -258,6 +260,7 @@ def book_config(
         last_session=last,
         rules=rules,
         costs=costs_of(line),
+        account_orders=line.account_orders,
     )
 
 
@@ -561,6 +564,12 @@ def _refuse_misspelt(symbol: str, where: str) -> None:
 def _refuse_contradictions(line: BookLine, where: str) -> None:
     if line.source == "folder" and line.path is None:
         raise BadSetting(f'{where} path: missing; source "folder" needs the folder of the bars')
+    known = ORIGINS[InputSource.ACCOUNT_ORDERS]
+    if len(set(line.account_orders)) < len(line.account_orders) or not set(line.account_orders) <= set(known):
+        raise BadSetting(
+            f"{where} account_orders = {[str(origin) for origin in line.account_orders]}: each of "
+            f"{', '.join(known)} at most once; the first is asked, the next one where it fails"
+        )
     if line.first_session and line.last_session and line.first_session > line.last_session:
         raise BadSetting(
             f"{where} first_session = {line.first_session}: after last_session = {line.last_session}; "

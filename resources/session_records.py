@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Protocol, TypeVar
 
+from resources.lake.accepted import LakeInputHistory
 from resources.lake.store import Lake
 from trading.actions import CorporateAction
 from trading.advice import Advice
 from trading.approvals import StageRecord
 from trading.candidates import Candidate
 from trading.decisions import DecisionRow
+from trading.inputs import InputRow
 from trading.intents import Intent
 from trading.journal import JournalIntent, SessionRecord
 from trading.positions import BookRow
@@ -74,6 +76,7 @@ class LakeSessionRecords:
             decisions=self._rows("decisions", session, DecisionRow),
             intents_kept=kept,
             verdicts_kept={row.intent_id: tuple(self._journal.verdicts(row.intent_id)) for row in kept},
+            hydrated=self._hydrated(session),
             chains={row.intent_id: tuple(self._journal.chain(row.intent_id)) for row in kept},
         )
 
@@ -83,6 +86,10 @@ class LakeSessionRecords:
 
     def _rows(self, asset: str, session: date, row_type: type[Row]) -> tuple[Row, ...]:
         return self._lake.read_rows((self._book, asset), session.isoformat(), row_type)[0]
+
+    def _hydrated(self, session: date) -> tuple[InputRow, ...]:
+        """Return how a session's inputs were hydrated, nothing where it is from before that was kept."""
+        return LakeInputHistory(lake=self._lake, book=self._book).inputs_of(session) or ()
 
     def _inputs_of(self, asset: str, session: date) -> str:
         return self._lake.require((self._book, asset), session.isoformat()).inputs_sha

@@ -13,6 +13,7 @@ from trading.allocation import AllocationRules, version_of
 from trading.approvals import ApprovalPolicy
 from trading.candidates import ScannerRules
 from trading.council import CouncilRules
+from trading.inputs import ORIGINS, InputSource, Origin
 from trading.journal import CooldownRules
 from trading.limits import Limits, Override
 from trading.simulation import FillModel
@@ -67,6 +68,7 @@ class Rules:
 class BookConfig:
     """Hold one book as configured. `deposit_micros` is what it opens with; `source` names its market data.
 
+    `account_orders` is whom its open orders are read from before a scan, in order.
     `first_session` and `last_session` bound the source's data; the last one is "today" when simulated.
     """
 
@@ -81,3 +83,4 @@ class BookConfig:
     last_session: date
     rules: Rules
     costs: FillModel
+    account_orders: tuple[Origin, ...] = ORIGINS[InputSource.ACCOUNT_ORDERS]

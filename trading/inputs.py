@@ -50,7 +50,7 @@ class Origin(StrEnum):
 ORIGINS: Mapping[InputSource, tuple[Origin, ...]] = {
     InputSource.MARKET_QUOTE: (Origin.LAKE,),
     InputSource.ACCOUNT_ORDERS: (Origin.BROKER, Origin.JOURNAL),
-    InputSource.ORDER_STATUS: (Origin.LAKE, Origin.JOURNAL),
+    InputSource.ORDER_STATUS: (Origin.JOURNAL,),
 }
 """Whom each source is read from: the first that answers rightly is used, the others are its fallback."""
 

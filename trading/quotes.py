@@ -203,6 +203,10 @@ class WindowReader(Protocol):
         """Return the adjusted window of up to `count` sessions before one; it refuses that one or later."""
         ...
 
+    def quotes_before(self, session: date) -> tuple[Quote, ...]:
+        """Return the accepted quotes of the last session before one, refused as its window would be."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:

@@ -20,6 +20,7 @@ from trading.candidates import Candidate, rank_candidates
 from trading.decisions import Decision, DecisionRow, decide, decision_rows
 from trading.errors import TradingError
 from trading.gates import JOURNAL_FIELDS
+from trading.inputs import InputRow, open_orders_of
 from trading.intents import Intent
 from trading.journal import JournalIntent
 from trading.parity import Difference, Row, Tables, columns_of, first_difference, keyed
@@ -37,7 +38,8 @@ class Recorded:
 
     `inputs` are the digests that candidates and decisions said they were made from, by table; `equities` what
     the book was worth at earlier closes, ascending, as many as were asked for. `verdicts_kept` and `chains`
-    are the journal's, by intent; `decided_at` is when the decisions were registered.
+    are the journal's, by intent; `hydrated` is how the inputs beside the window came, nothing where
+    that was not kept yet; `decided_at` is when the decisions were registered.
     """
 
     session: date
@@ -55,6 +57,7 @@ class Recorded:
     intents_kept: tuple[JournalIntent, ...]
     verdicts_kept: Mapping[IntentId, tuple[Verdict, ...]]
     chains: Mapping[IntentId, tuple[StageRecord, ...]]
+    hydrated: tuple[InputRow, ...] = ()
 
 
 class SessionRecords(Protocol):
@@ -146,8 +149,9 @@ def decided_again(
 ) -> Tables:
     """Return the same tables from the session decided again on what was recorded."""
     rules, session = config.rules, recorded.session
+    open_orders = open_orders_of(recorded.hydrated)
     opening = book_from_rows(recorded.opening_book)
-    candidates = rank_candidates(window, rules.scanner)
+    candidates = rank_candidates(window, rules.scanner, open_orders=open_orders)
     proposed = propose(
         book_name=config.name,
         window=window,
@@ -167,7 +171,11 @@ def decided_again(
         now=recorded.decided_at,
     )
     inputs_sha = decision_inputs_sha(
-        window=window, opening_sha=opening.sha(), actions=recorded.actions, rules=rules
+        window=window,
+        opening_sha=opening.sha(),
+        actions=recorded.actions,
+        rules=rules,
+        open_orders=open_orders,
     )
     mode, is_degraded = mode_recorded(recorded.chains)
     decisions = decide(

@@ -6,7 +6,7 @@ calls the same ones in a plain loop. Live execution is executions.py; here the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
@@ -238,11 +238,20 @@ def passing(intents: Iterable[Intent], verdicts: Iterable[Verdict]) -> tuple[Int
 
 
 def decision_inputs_sha(
-    *, window: Window, opening_sha: str, actions: Iterable[CorporateAction], rules: Rules
+    *,
+    window: Window,
+    opening_sha: str,
+    actions: Iterable[CorporateAction],
+    rules: Rules,
+    open_orders: Collection[Symbol] = (),
 ) -> str:
-    """Return the digest of everything a session's decision reads: quotes, book, actions and rules."""
+    """Return the digest of everything a session's decision reads: quotes, book, actions, orders and rules.
+
+    Without an open order it is what it was before orders were read: earlier records stay comparable.
+    """
     return digest(
         {
+            **({"open orders": sorted(open_orders)} if open_orders else {}),
             "session": window.session.isoformat(),
             "quotes": [list(pair) for pair in window.inputs],
             "opening": opening_sha,
@@ -264,10 +273,11 @@ def decide_session(
     switches: Switches = TRADING,
     advisor: Advisor | None = None,
     ladder: Ladder = Ladder.OFF,
+    open_orders: Collection[Symbol] = (),
 ) -> Decided:
     """Return a session's decision from what was known before it: the stages of the graph, in order."""
     rules = config.rules
-    candidates = rank_candidates(window, rules.scanner)
+    candidates = rank_candidates(window, rules.scanner, open_orders=open_orders)
     proposed = propose(
         book_name=config.name,
         window=window,
@@ -296,7 +306,11 @@ def decide_session(
         limits=rules.limits.on(window.session),
         not_after=not_after,
         inputs_sha=decision_inputs_sha(
-            window=window, opening_sha=opening.sha(), actions=actions, rules=rules
+            window=window,
+            opening_sha=opening.sha(),
+            actions=actions,
+            rules=rules,
+            open_orders=open_orders,
         ),
     )
     return Decided(

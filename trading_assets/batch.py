@@ -7,6 +7,7 @@ from trading.actions import CorporateAction
 from trading.decisions import DecisionRow
 from trading.errors import Refused
 from trading.gates import BatchFacts, Gate, decision_gates
+from trading.inputs import InputHistory, open_orders_of
 from trading.journal import Journal
 from trading.positions import BookRow, book_from_rows
 from trading.quotes import WindowReader
@@ -23,6 +24,7 @@ def batch_gates(
     verdicts: Sequence[Verdict],
     opening_book: Sequence[BookRow],
     corporate_actions: Sequence[CorporateAction],
+    hydrated: InputHistory,
     windows: WindowReader,
     journal: Journal,
 ) -> tuple[Gate, ...]:
@@ -37,6 +39,7 @@ def batch_gates(
             opening_sha=book_from_rows(opening_book).sha(),
             actions=corporate_actions,
             rules=rules,
+            open_orders=open_orders_of(hydrated.inputs_of(session) or ()),
         )
     except Refused as refusal:
         problem = str(refusal)

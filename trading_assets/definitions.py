@@ -96,6 +96,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "notifier": lambda: profiled.notifier,
         "book_history": lambda: profiled.book_history,
         "broker_history": lambda: profiled.broker_history,
+        "input_history": lambda: profiled.input_history,
         "action_history": lambda: profiled.action_history,
         "report_writer": lambda: profiled.report_writer,
         "tables": lambda: profiled.lineage,

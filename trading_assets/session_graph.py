@@ -19,6 +19,7 @@ from trading_assets.stages.corporate_actions import corporate_actions_stage
 from trading_assets.stages.daily_report import daily_report_stage
 from trading_assets.stages.decisions import decisions_stage
 from trading_assets.stages.executions import executions_stage
+from trading_assets.stages.input_envelopes import input_envelopes_stage
 from trading_assets.stages.intents import intents_stage
 from trading_assets.stages.market_quotes import market_quotes_stage
 from trading_assets.stages.metrics import metrics_stage
@@ -35,6 +36,7 @@ STAGES = (
     corporate_actions_stage,
     market_quotes_stage,
     opening_book_stage,
+    input_envelopes_stage,
     candidates_stage,
     intents_stage,
     verdicts_stage,

@@ -122,6 +122,10 @@ class BookGraph:
         """Return an input that gives an asset's rows: a tuple, or a dict by session for several."""
         return dg.AssetIn(key=self.key(asset), **arguments)
 
+    def hydrated(self) -> dict[str, dg.AssetIn]:
+        """Return the input that gives how a session's inputs came, `None` where that was not kept yet."""
+        return {"input_envelopes": self.rows_of("input_envelopes", metadata={"optional": True})}
+
     def earlier_quotes(self) -> dg.AssetDep:
         """Return the only edge from quotes to a decision: the session before, never its own."""
         return dg.AssetDep(

@@ -8,6 +8,7 @@ from trading.alerts import AlertRow
 from trading.broker_positions import BrokerPositionRow
 from trading.candidates import Candidate
 from trading.decisions import DecisionRow
+from trading.inputs import InputRow
 from trading.intents import Intent
 from trading.metrics import MetricRow
 from trading.orders import ExecutionRow, OrderStatusRow
@@ -25,6 +26,7 @@ ROW_TYPES: dict[str, type[Any]] = {
     "market_quotes": Quote,
     "quarantined_quotes": Quarantined,
     "opening_book": BookRow,
+    "input_envelopes": InputRow,
     "candidates": Candidate,
     "intents": Intent,
     "verdicts": Verdict,

@@ -12,6 +12,7 @@ from resources.lake.store import Lake
 from resources.lake.window import MARKET_QUOTES, LakeQuotes
 from trading.actions import CorporateAction
 from trading.broker_positions import BrokerPositionRow
+from trading.inputs import InputRow
 from trading.positions import BookRow, Item, Mark
 from trading.quotes import Quote
 from trading.reporting import Lineage
@@ -92,6 +93,22 @@ class LakeBrokerHistory:
         if self._lake.pointer(self._asset, session.isoformat()) is None:
             return None
         rows, _ = self._lake.read_rows(self._asset, session.isoformat(), BrokerPositionRow)
+        return rows
+
+
+class LakeInputHistory:
+    """Read what was hydrated for the sessions of a book; a `trading.inputs.InputHistory`."""
+
+    def __init__(self, *, lake: Lake, book: str) -> None:
+        """Read the lake's current tables of one book."""
+        self._lake = lake
+        self._asset = (book, "input_envelopes")
+
+    def inputs_of(self, session: date) -> tuple[InputRow, ...] | None:
+        """Return the rows stored for a session, `None` where there are none."""
+        if self._lake.pointer(self._asset, session.isoformat()) is None:
+            return None
+        rows, _ = self._lake.read_rows(self._asset, session.isoformat(), InputRow)
         return rows
 
 

@@ -73,6 +73,14 @@ class LakeWindowReader:
         inputs = (*read, (CORPORATE_ACTIONS, actions_sha(actions)))
         return adjusted_window(panel, session=session, actions=actions, inputs=inputs)
 
+    def quotes_before(self, session: date) -> tuple[Quote, ...]:
+        """Return the accepted quotes of the last session before one, by symbol; raises as `window_before`."""
+        self._calendar.require(session)
+        pointers = self._pointers_before(session, 1)
+        self._panel(session, pointers)
+        day = next(iter(pointers))
+        return self._lake.read_rows(self._asset, day.isoformat(), Quote)[0]
+
     def _pointers_before(self, session: date, count: int) -> dict[date, Pointer]:
         days = [day for day in self._calendar.before(session, count) if day >= self._starts_on]
         if not days:

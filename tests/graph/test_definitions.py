@@ -36,7 +36,7 @@ SETTLE_CHECKS = {
     "session_replays_the_same",
     "session_raised_no_critical_alert",
 }
-READ_BEFORE_THE_OPEN = ("candidates", "intents", "verdicts", "decisions", "executions")
+READ_BEFORE_THE_OPEN = ("input_envelopes", "candidates", "intents", "verdicts", "decisions", "executions")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Candidates: the symbols worth a look in a session, from the quotes of the sessions before it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -10,10 +10,12 @@ from trading.actions import CorporateAction
 from trading.candidates import Candidate, rank_candidates, selected, why_no_candidate
 from trading.clock import Clock, Phase
 from trading.errors import Refused
+from trading.inputs import InputsNotReady, InputStatus, envelope_of
 from trading.journal import Journal
 from trading.quotes import Window, WindowReader, inputs_digest
 from trading.reporting import Tables
 from trading.session import decision_inputs_sha
+from trading.values import Symbol
 from trading_assets.stage import (
     INPUTS_SHA,
     SCANNER,
@@ -32,13 +34,14 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
 
     @dg.asset(
         **graph.asset_arguments("candidates", group=SCANNER),
-        ins={"corporate_actions": graph.rows_of("corporate_actions")},
+        ins={name: graph.rows_of(name) for name in ("corporate_actions", "input_envelopes")},
         deps=[graph.earlier_quotes()],
         metadata={"dagster/column_schema": column_schema(Candidate)},
     )
     def candidates(
         context: dg.AssetExecutionContext,
         corporate_actions: Any,
+        input_envelopes: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
         tables: dg.ResourceParam[Tables],
@@ -54,8 +57,13 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
             journal, graph, session, "candidates", now=clocks[graph.name].now(session, Phase.DECIDE)
         ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
-            _refuse_another_decision(graph, session, window, corporate_actions, journal, tables)
-            rows = rank_candidates(window, rules.scanner)
+            envelope = envelope_of(input_envelopes)
+            if envelope.status is not InputStatus.READY:
+                raise InputsNotReady(envelope)
+            _refuse_another_decision(
+                graph, session, window, corporate_actions, envelope.open_orders, journal, tables
+            )
+            rows = rank_candidates(window, rules.scanner, open_orders=envelope.open_orders)
         chosen = selected(rows)
         return dg.Output(
             rows,
@@ -63,6 +71,9 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
                 "scanned": len(rows),
                 SELECTED: str(len(chosen)),
                 "quotes as of": str(window.sessions[-1]),
+                "inputs used": ", ".join(envelope.used),
+                "input fallbacks": "; ".join(envelope.fallbacks),
+                "open orders": ", ".join(sorted(envelope.open_orders)),
                 WHY_NONE: why_no_candidate(rows),
                 INPUTS_SHA: inputs_digest(window.inputs),
                 "candidates": table_of(
@@ -91,6 +102,7 @@ def _refuse_another_decision(
     session: date,
     window: Window,
     actions: Sequence[CorporateAction],
+    open_orders: Collection[Symbol],
     journal: Journal,
     tables: Tables,
 ) -> None:
@@ -100,7 +112,11 @@ def _refuse_another_decision(
     if record is None or record.decided_at is None or not before:
         return
     now = decision_inputs_sha(
-        window=window, opening_sha=record.opening_sha, actions=actions, rules=graph.config.rules
+        window=window,
+        opening_sha=record.opening_sha,
+        actions=actions,
+        rules=graph.config.rules,
+        open_orders=open_orders,
     )
     if now != before:
         raise Refused(

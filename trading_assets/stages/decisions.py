@@ -16,6 +16,7 @@ from trading.clock import Clock, Phase
 from trading.control import activated, resolve_mode
 from trading.decisions import DecisionRow, Outcome, decide, decision_rows, outcomes_by_reason
 from trading.gates import GATE_NAMES
+from trading.inputs import InputHistory, open_orders_of
 from trading.journal import Journal
 from trading.positions import book_from_rows
 from trading.quotes import WindowReader
@@ -46,7 +47,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
 
     @dg.asset(
         **graph.asset_arguments("decisions", group=SUPERVISOR),
-        ins={name: graph.rows_of(name) for name in read},
+        ins={name: graph.rows_of(name) for name in read} | graph.hydrated(),
         deps=[graph.earlier_quotes()],
         metadata={"dagster/column_schema": column_schema(DecisionRow)},
     )
@@ -57,6 +58,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
         advice: Any,
         opening_book: Any,
         corporate_actions: Any,
+        input_envelopes: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
@@ -77,6 +79,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 opening_sha=book_from_rows(opening_book).sha(),
                 actions=corporate_actions,
                 rules=rules,
+                open_orders=open_orders_of(input_envelopes or ()),
             )
             mode, is_degraded = _mode(
                 graph, journal, session, tags=context.run.tags, environment=approval_environment
@@ -171,6 +174,7 @@ def _gate_checks(graph: BookGraph) -> Any:
         opening_book: Any,
         corporate_actions: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        input_history: dg.ResourceParam[Mapping[str, InputHistory]],
         journal: dg.ResourceParam[Journal],
     ) -> Iterator[dg.AssetCheckResult]:
         gates = batch_gates(
@@ -180,6 +184,7 @@ def _gate_checks(graph: BookGraph) -> Any:
             verdicts=verdicts,
             opening_book=opening_book,
             corporate_actions=corporate_actions,
+            hydrated=input_history[graph.name],
             windows=windows[graph.name],
             journal=journal,
         )

@@ -20,6 +20,7 @@ from trading.errors import GateClosed
 from trading.executions import Desk, ExecutorLock, execute_session
 from trading.gates import GATE_NAMES, closed
 from trading.guards import Recent, Why
+from trading.inputs import InputHistory
 from trading.journal import FundsView, Journal, JournalIntent
 from trading.lifecycle import IntentState, Stage
 from trading.order_tables import execution_rows
@@ -57,6 +58,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         opening_book: Any,
         corporate_actions: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        input_history: dg.ResourceParam[Mapping[str, InputHistory]],
         live_quotes: dg.ResourceParam[Mapping[str, LiveQuotes]],
         brokers: dg.ResourceParam[Mapping[str, Broker]],
         executor_locks: dg.ResourceParam[Mapping[str, ExecutorLock]],
@@ -93,6 +95,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     verdicts=verdicts,
                     opening_book=opening_book,
                     corporate_actions=corporate_actions,
+                    hydrated=input_history[graph.name],
                     windows=windows[graph.name],
                     journal=journal,
                 )

@@ -7,6 +7,7 @@ import dagster as dg
 
 from trading.clock import Clock, Phase
 from trading.council import why_no_motion
+from trading.inputs import open_orders_of
 from trading.intents import Intent
 from trading.journal import Journal
 from trading.positions import book_from_rows
@@ -30,7 +31,8 @@ def intents_stage(graph: BookGraph) -> list[Any]:
 
     @dg.asset(
         **graph.asset_arguments("intents", group=STRATEGIST),
-        ins={name: graph.rows_of(name) for name in ("candidates", "opening_book", "corporate_actions")},
+        ins={name: graph.rows_of(name) for name in ("candidates", "opening_book", "corporate_actions")}
+        | graph.hydrated(),
         deps=[graph.earlier_quotes()],
         metadata={"dagster/column_schema": column_schema(Intent)},
     )
@@ -39,6 +41,7 @@ def intents_stage(graph: BookGraph) -> list[Any]:
         candidates: Any,
         opening_book: Any,
         corporate_actions: Any,
+        input_envelopes: Any,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
@@ -69,7 +72,11 @@ def intents_stage(graph: BookGraph) -> list[Any]:
                 "strategies": rules.strategy_version(),
                 WHY_NONE: "" if proposed.intents else (why_no_motion(proposed.votes) or "held already"),
                 INPUTS_SHA: decision_inputs_sha(
-                    window=window, opening_sha=opening.sha(), actions=corporate_actions, rules=rules
+                    window=window,
+                    opening_sha=opening.sha(),
+                    actions=corporate_actions,
+                    rules=rules,
+                    open_orders=open_orders_of(input_envelopes or ()),
                 ),
                 "votes": table_of(
                     [
