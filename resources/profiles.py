@@ -36,7 +36,7 @@ from resources.lake.window import LakeWindowReader
 from resources.live_capability import LiveCapability, live_capability
 from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
-from resources.market_data.sources import source_of
+from resources.market_data.sources import fallback_of, source_of
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
 from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
@@ -139,6 +139,13 @@ class Profiled:
         return PerBook(
             self.lines, lambda book: source_of(book, self.lines[book], root=self.settings.config_dir.parent)
         )
+
+    @cached_property
+    def fallback_sources(self) -> PerBook[MarketData]:
+        """Return the source that stands in where a book's own fails, of the books that name one."""
+        root = self.settings.config_dir.parent
+        named = [book for book, line in self.lines.items() if line.fallback_source]
+        return PerBook(named, lambda book: fallback_of(book, self.lines[book], root=root))
 
     @cached_property
     def books(self) -> PerBook[BookConfig]:

@@ -61,6 +61,8 @@ class BookLine(_Line):
     commission_bps: int = Bps
     participation_bps: int = Field(gt=0, le=10_000)
     path: Path | None = None
+    fallback_source: Literal["bokeh_stocks", "bytetheory", "folder"] | None = None
+    fallback_path: Path | None = None
     date_style: Literal["mdy", "dmy"] | None = None
     first_session: date | None = None
     last_session: date | None = None
@@ -564,6 +566,18 @@ def _refuse_misspelt(symbol: str, where: str) -> None:
 def _refuse_contradictions(line: BookLine, where: str) -> None:
     if line.source == "folder" and line.path is None:
         raise BadSetting(f'{where} path: missing; source "folder" needs the folder of the bars')
+    if line.fallback_path is not None and line.fallback_source != "folder":
+        raise BadSetting(
+            f'{where} fallback_path = {str(line.fallback_path)!r}: only fallback_source "folder" has one'
+        )
+    if line.fallback_source == "folder" and line.fallback_path is None:
+        raise BadSetting(
+            f'{where} fallback_path: missing; fallback_source "folder" needs the folder of the bars'
+        )
+    if line.fallback_source == line.source and line.fallback_path == line.path:
+        raise BadSetting(
+            f"{where} fallback_source = {line.fallback_source!r}: is its source; it would fail alike"
+        )
     known = ORIGINS[InputSource.ACCOUNT_ORDERS]
     if len(set(line.account_orders)) < len(line.account_orders) or not set(line.account_orders) <= set(known):
         raise BadSetting(

@@ -40,6 +40,23 @@ class TradingError(Exception):
     """Be the root of all errors that a user may see as one line, never as a stack trace."""
 
 
+def failure_word(error: BaseException) -> str:
+    """Return the stable word for why something failed: what its transport calls it, else its own name.
+
+    A transport's error has a `word`, as `time_out`; it may be the cause of the error given.
+    """
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        word = getattr(cause, "word", "")
+        if isinstance(word, str) and word:
+            return word
+        seen.append(cause)
+        cause = cause.__cause__
+    name = type(error).__name__
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
 class BadInput(TradingError):
     """Say that the user's data, setting or argument is wrong."""
 

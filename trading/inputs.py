@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from trading.errors import BadInput, LakeError, LookAhead, Refused, TradingError
+from trading.errors import BadInput, LakeError, LookAhead, Refused, TradingError, failure_word
 from trading.journal import PREPARED, JournalOrder
 from trading.orders import BrokerOrder, OrderStatus, OrderStatusRow
 from trading.quotes import Quote
@@ -562,11 +562,13 @@ def hydrated(
     now: datetime,
     refuses: Callable[[Sequence[Record]], Failed | None] = lambda _: None,
     keeps: bool = True,
+    left: str = "",
 ) -> InputRow:
     """Return a source hydrated from the first of its origins that answers with nothing but its contract.
 
     One bad record spoils a read: half a list is a failed query. `refuses` names what is wrong with
     records that hold their contract: late, stale, of the session itself. With `keeps` the row holds them.
+    `left` is why a source behind the first origin was left for another one before, empty where none was.
     """
     failures: list[Failed] = []
     for ask in asks:
@@ -583,6 +585,7 @@ def hydrated(
                 records=len(records),
                 text=text,
                 keeps=keeps,
+                left=left,
             )
         failures.append(failed)
     return _row(source, asks, session, now, failures, used=None, records=0, text="[]", keeps=False)
@@ -690,22 +693,10 @@ def _read(
 
 
 def _failure_of(source: InputSource, origin: Origin, error: TradingError) -> Failed:
-    """Return an origin's error as a code: the word that its transport gives, else the error's own name."""
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__
-    words = [
-        word for word in (getattr(each, "word", "") for each in causes) if isinstance(word, str) and word
-    ]
-    word = words[0] if words else _snake(type(error).__name__)
+    """Return an origin's error as a code, and whether asking again may help."""
+    word = failure_word(error)
     is_final = isinstance(error, LookAhead | LakeError)
     return Failed(f"{source}:read_{origin}:{word}", str(error), may_come=not is_final)
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
 
 
 def _row(
@@ -719,6 +710,7 @@ def _row(
     records: int,
     text: str,
     keeps: bool,
+    left: str = "",
 ) -> InputRow:
     status = InputStatus.READY
     if used is None:
@@ -736,11 +728,11 @@ def _row(
         errors=len(failures),
         expected=asks[0].origin.value,
         used="" if used is None else used.value,
-        fallback_reason=failures[0].code if failures and used is not None else "",
+        fallback_reason="" if used is None else (failures[0].code if failures else left),
         error_codes=", ".join(failed.code for failed in failures),
         records=records,
         records_sha=digest_of_text(text),
         payloads=text if keeps else "",
         hydrated_at=now,
-        remark=told,
+        remark=told or left,
     )

@@ -197,6 +197,92 @@ def judge_session(
     return judge.session_quotes(session, raw, previous, known_at)
 
 
+class Reading(NamedTuple):
+    """Hold what a source, by its name, gave for consecutive sessions.
+
+    `failure` is the word for why it gave nothing, as `time_out`; empty where it gave what it has.
+    """
+
+    name: str
+    rows: tuple[RawBar, ...]
+    source_sha: str
+    failure: str = ""
+
+
+class Chosen(NamedTuple):
+    """Hold a session's rows as judged, whose they are, and why not the first source's (empty where they are).
+
+    The reason is `<source>:read:<word>`: the failure of the read, `late` where it has no row of the session,
+    else `unfit`.
+    """
+
+    quotes: SessionQuotes
+    used: str
+    fallback_reason: str
+
+
+def judge_sources(
+    *,
+    sessions: Sequence[date],
+    readings: Sequence[Reading],
+    calendar: Calendar,
+    previous: Mapping[Symbol, Quote],
+    actions: Iterable[CorporateAction],
+    released: Collection[str],
+    limits: QualityLimits,
+) -> tuple[Chosen, ...]:
+    """Return each session from the first source whose rows are fit to decide on, else from the first read.
+
+    Whatever source it is, a row is judged by what was accepted before it; sources are never mixed within a
+    session. Otherwise as `judge_range`.
+    """
+    by_symbol = _by_symbol(actions)
+    judges = [
+        _Judge(
+            calendar=calendar,
+            actions=by_symbol,
+            released=released,
+            limits=limits,
+            source_sha=reading.source_sha,
+        )
+        for reading in readings
+    ]
+    placed = [_placed(sessions, reading.rows) for reading in readings]
+    latest = dict(previous)
+    own = [dict(previous) for _ in readings]
+    chosen = []
+    for session in sessions:
+        calendar.require(session)
+        tried = []
+        for reading, judge, rows, before in zip(readings, judges, placed, own, strict=True):
+            quotes = judge.session_quotes(session, rows[session], latest, calendar.closes_at(session))
+            if before != latest:
+                # Beside another source's bars an old bar of its own looks new: it is judged by its own too.
+                alone = judge.session_quotes(session, rows[session], before, calendar.closes_at(session))
+                before |= {quote.symbol: quote for quote in alone.accepted}
+                quotes = alone if alone.unfit_reason else quotes
+            else:
+                before |= {quote.symbol: quote for quote in quotes.accepted}
+            tried.append((reading, quotes))
+        used, quotes = next(
+            ((reading, judged) for reading, judged in tried if not judged.unfit_reason),
+            next(((reading, judged) for reading, judged in tried if not reading.failure), tried[0]),
+        )
+        first, of_first = tried[0]
+        reason = "" if used is first else f"{first.name}:read:{_why_left(first, of_first)}"
+        latest |= {quote.symbol: quote for quote in quotes.accepted}
+        chosen.append(Chosen(quotes, used.name, reason))
+    return tuple(chosen)
+
+
+def _why_left(reading: Reading, judged: SessionQuotes) -> str:
+    """Return the word for why a source's session is not used."""
+    if reading.failure:
+        return reading.failure
+    is_late = any(row.reason == Reason.SESSION_MISSING_FOR_ALL for row in judged.quarantined)
+    return "late" if is_late or not (judged.accepted or judged.quarantined) else "unfit"
+
+
 def judge_range(
     *,
     sessions: Sequence[date],
@@ -215,19 +301,16 @@ def judge_range(
     first session, to the first. `previous` are the last accepted quotes before the first session.
     Raises `ValueError` for a row dated a session of the calendar that is not among `sessions`.
     """
-    by_session = _placed(sessions, raw)
-    by_symbol = _by_symbol(actions)
-    judge = _Judge(
-        calendar=calendar, actions=by_symbol, released=released, limits=limits, source_sha=source_sha
+    chosen = judge_sources(
+        sessions=sessions,
+        readings=[Reading("", tuple(raw), source_sha)],
+        calendar=calendar,
+        previous=previous,
+        actions=actions,
+        released=released,
+        limits=limits,
     )
-    latest = dict(previous)
-    judged = []
-    for session in sessions:
-        calendar.require(session)
-        quotes = judge.session_quotes(session, by_session[session], latest, calendar.closes_at(session))
-        latest |= {quote.symbol: quote for quote in quotes.accepted}
-        judged.append(quotes)
-    return tuple(judged)
+    return tuple(one.quotes for one in chosen)
 
 
 # ------------------------------------------------------------------------------------------- one row

@@ -180,6 +180,10 @@ class AcceptedQuotes(Protocol):
         """Return why a session is unfit to decide on, empty where it is fit."""
         ...
 
+    def fallback_reason(self, session: date) -> str:
+        """Return why a session's rows are not the first source's, empty where they are or none are stored."""
+        ...
+
 
 class LiveQuote(NamedTuple):
     """Hold a price that an order could be sent on, in micro-units, and the UTC instant it is of."""

@@ -82,6 +82,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
     adapters: dict[str, Callable[[], Any]] = {
         "outbox": lambda: profiled.journal,
         "sources": lambda: profiled.sources,
+        "fallback_sources": lambda: profiled.fallback_sources,
         "windows": lambda: profiled.windows,
         "accepted_quotes": lambda: profiled.accepted_quotes,
         "quality": lambda: profiled.quality,

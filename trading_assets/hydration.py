@@ -29,7 +29,7 @@ from trading.inputs import (
 )
 from trading.journal import Journal
 from trading.order_tables import order_status_rows
-from trading.quotes import WindowReader
+from trading.quotes import AcceptedQuotes, WindowReader
 from trading_assets.stage import BookGraph
 
 Payloads = Iterable[Mapping[str, Any]]
@@ -42,6 +42,7 @@ def hydrated_rows(
     session: date,
     *,
     windows: Mapping[str, WindowReader],
+    accepted: AcceptedQuotes,
     brokers: Mapping[str, Broker],
     journal: Journal,
     now: datetime,
@@ -51,7 +52,11 @@ def hydrated_rows(
     Nothing is sent and nothing is stored.
     """
     asks = _asks(graph, session, windows=windows, brokers=brokers, journal=journal, now=now)
-    return tuple(_hydrated(graph, session, source, asks[source], now=now) for source in InputSource)
+    left = {InputSource.MARKET_QUOTE: accepted.fallback_reason(graph.calendar.previous(session))}
+    return tuple(
+        _hydrated(graph, session, source, asks[source], now=now, left=left.get(source, ""))
+        for source in InputSource
+    )
 
 
 def origin_reads(
@@ -108,7 +113,13 @@ def _asks(
 
 
 def _hydrated(
-    graph: BookGraph, session: date, source: InputSource, asks: Sequence[Ask], *, now: datetime
+    graph: BookGraph,
+    session: date,
+    source: InputSource,
+    asks: Sequence[Ask],
+    *,
+    now: datetime,
+    left: str = "",
 ) -> InputRow:
     known_by = graph.calendar.opens_at(session)
     refuses: dict[InputSource, Callable[[Sequence[Record]], Failed | None]] = {
@@ -125,6 +136,7 @@ def _hydrated(
         now=now,
         refuses=refuses[source],
         keeps=source is not InputSource.MARKET_QUOTE,
+        left=left,
     )
 
 

@@ -36,9 +36,10 @@ WHY_NONE = "why_none"
 """Metadata key under which a stage says why it made nothing; it travels to the table's pointer."""
 UNFIT_REASON = "unfit_reason"
 INPUTS_SHA = "inputs_sha"
+FALLBACK_REASON = "fallback_reason"
 EQUITY_MICROS = "equity_micros"
 SELECTED = "selected"
-POINTER_EXTRAS = (UNFIT_REASON, WHY_NONE, EQUITY_MICROS, SELECTED)
+POINTER_EXTRAS = (UNFIT_REASON, FALLBACK_REASON, WHY_NONE, EQUITY_MICROS, SELECTED)
 """Metadata keys that travel to a table's pointer, where they are read without opening the table."""
 
 

@@ -51,6 +51,11 @@ class LakeAcceptedQuotes:
         """Return why a session is unfit to decide on; empty where it is fit. Raises `LakeError` unstored."""
         return self._lake.require(self._asset, session.isoformat()).extra.get("unfit_reason", "")
 
+    def fallback_reason(self, session: date) -> str:
+        """Return why a session's rows are not the first source's; empty where they are or none are stored."""
+        pointer = self._lake.pointer(self._asset, session.isoformat())
+        return "" if pointer is None else pointer.extra.get("fallback_reason", "")
+
 
 class LakeBookHistory:
     """Read what a book was worth from its positions; a `trading.positions.BookHistory`."""

@@ -15,14 +15,27 @@ from trading.quotes import MarketData
 
 def source_of(book: str, line: BookLine, *, root: Path) -> MarketData:
     """Return a book's source; the path of a folder of bars starts at `root`, the project's."""
-    match line.source:
+    return _source(book, line.source, line.path, line, root=root, folder="bar_folder")
+
+
+def fallback_of(book: str, line: BookLine, *, root: Path) -> MarketData:
+    """Return the source that stands in for a book's own; raises `BadSetting` where it names none."""
+    if line.fallback_source is None:
+        raise BadSetting(f"book {book}: no fallback_source is configured")
+    # A name of its own: a reason names the source that was left, a quote the one it is from.
+    return _source(book, line.fallback_source, line.fallback_path, line, root=root, folder="fallback_folder")
+
+
+def _source(
+    book: str, name: str, path: Path | None, line: BookLine, *, root: Path, folder: str
+) -> MarketData:
+    match name:
         case "bokeh_stocks":
             return BokehStocks()
         case "bytetheory":
             return Bytetheory()
         case _:
-            if line.path is None:
-                raise BadSetting(f"book {book}: source {line.source!r} needs a path")
-            return BarFolder(
-                root / line.path, date_style=DateStyle(line.date_style) if line.date_style else None
-            )
+            if path is None:
+                raise BadSetting(f"book {book}: source {name!r} needs a path")
+            style = DateStyle(line.date_style) if line.date_style else None
+            return BarFolder(root / path, date_style=style, name=folder)

@@ -13,7 +13,7 @@ from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.inputs import InputHistory, InputRow, envelope_of
 from trading.journal import Journal
-from trading.quotes import WindowReader
+from trading.quotes import AcceptedQuotes, WindowReader
 from trading_assets.hydration import hydrated_rows
 from trading_assets.stage import (
     SCANNER,
@@ -37,6 +37,7 @@ def input_envelopes_stage(graph: BookGraph) -> list[Any]:
     def input_envelopes(
         context: dg.AssetExecutionContext,
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
         brokers: dg.ResourceParam[Mapping[str, Broker]],
         journal: dg.ResourceParam[Journal],
         input_history: dg.ResourceParam[Mapping[str, InputHistory]],
@@ -57,6 +58,7 @@ def input_envelopes_stage(graph: BookGraph) -> list[Any]:
                     graph,
                     session,
                     windows=windows,
+                    accepted=accepted_quotes[graph.name],
                     brokers=brokers,
                     journal=journal,
                     now=now,

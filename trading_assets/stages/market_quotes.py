@@ -12,11 +12,14 @@ from typing import Any, Protocol
 import dagster as dg
 
 from trading.actions import CorporateAction
-from trading.quality import QualityLimits, dates_of, judge_range
+from trading.errors import BadQuotes, TradingError, failure_word
+from trading.quality import Chosen, QualityLimits, Reading, dates_of, judge_sources
 from trading.quotes import AcceptedQuotes, MarketData, Quarantined, Quote, SessionQuotes
+from trading.values import digest
 from trading_assets.evaluations import JUDGED, JUDGED_IN, run_that_judged
 from trading_assets.quality_suite import suite_sha, validate_quotes
 from trading_assets.stage import (
+    FALLBACK_REASON,
     INPUTS_SHA,
     OWNERS,
     SCANNER,
@@ -61,21 +64,24 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
         context: dg.AssetExecutionContext,
         corporate_actions: Any,
         sources: dg.ResourceParam[Mapping[str, MarketData]],
+        fallback_sources: dg.ResourceParam[Mapping[str, MarketData]],
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
         quality: dg.ResourceParam[Quality],
     ) -> Iterator[dg.Output[Any]]:
         sessions = tuple(date.fromisoformat(key) for key in context.partition_keys)
-        judged = _judged(
+        chosen = _chosen(
             graph,
             sessions,
-            source=sources[graph.name],
+            sources=[sources[graph.name], *_of(fallback_sources, graph.name)],
             actions=corporate_actions,
             stored=accepted_quotes[graph.name],
             quality=quality,
         )
+        judged = [one.quotes for one in chosen]
+        left = {str(one.quotes.session): one for one in chosen if one.fallback_reason}
         accepted = {str(day.session): day.accepted for day in judged}
         quarantined = {str(day.session): day.quarantined for day in judged}
-        inputs_sha = sources[graph.name].source_sha()
+        inputs_sha = _inputs_sha(sources[graph.name], _of(fallback_sources, graph.name) if left else ())
         yield dg.Output(
             _one_or_many(accepted),
             output_name="market_quotes",
@@ -86,6 +92,15 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
                 ),
                 UNFIT_REASON: dg.MetadataValue.json(
                     {str(day.session): day.unfit_reason for day in judged if day.unfit_reason}
+                ),
+                FALLBACK_REASON: dg.MetadataValue.json(
+                    {day: one.fallback_reason for day, one in left.items()}
+                ),
+                "fallbacks": table_of(
+                    [
+                        {"session": day, "used": one.used, "why": one.fallback_reason}
+                        for day, one in left.items()
+                    ]
                 ),
                 INPUTS_SHA: inputs_sha,
             },
@@ -149,16 +164,41 @@ def market_quotes_stage(graph: BookGraph) -> list[Any]:
     return [market_quotes, quotes_satisfy_the_suite, session_is_fit_to_decide_on]
 
 
-def _judged(
+def _of(sources: Mapping[str, MarketData], book: str) -> tuple[MarketData, ...]:
+    """Return a book's source of a mapping that need not have one."""
+    return (sources[book],) if book in sources else ()
+
+
+def _inputs_sha(first: MarketData, others: Sequence[MarketData]) -> str:
+    """Return the digest of what was read: the first source's own, unless another one was used as well.
+
+    One that cannot be read has none.
+    """
+    if not others:
+        return first.source_sha()
+    return digest([reading.source_sha for reading in (_read(source, None) for source in (first, *others))])
+
+
+def _read(source: MarketData, dates: tuple[date, date] | None) -> Reading:
+    """Return what a source gives for some dates, or why it gives nothing."""
+    try:
+        rows = () if dates is None else tuple(source.raw_bars(*dates))
+        return Reading(source.name, rows, source.source_sha())
+    except TradingError as error:
+        failure = failure_word(error)
+    return Reading(source.name, (), "", failure)
+
+
+def _chosen(
     graph: BookGraph,
     sessions: Sequence[date],
     *,
-    source: MarketData,
+    sources: Sequence[MarketData],
     actions: Sequence[CorporateAction],
     stored: AcceptedQuotes,
     quality: Quality,
-) -> tuple[SessionQuotes, ...]:
-    """Return the sessions judged, the same wherever an import begins.
+) -> tuple[Chosen, ...]:
+    """Return the sessions judged, the same wherever an import begins, each with the source it is from.
 
     A row is judged by what was accepted before it. Where that is not all stored, the source is judged from
     its first session on.
@@ -169,17 +209,28 @@ def _judged(
     history = earlier[-quality.limits.history_sessions :]
     is_stored = stored.has_all(history)
     judged = sessions if is_stored else (*earlier, *sessions)
-    first, last = dates_of(graph.calendar, first=judged[0], last=judged[-1])
-    return judge_range(
+    dates = dates_of(graph.calendar, first=judged[0], last=judged[-1])
+    return judge_sources(
         sessions=judged,
-        raw=source.raw_bars(first, last),
+        readings=_readings(sources, dates),
         calendar=graph.calendar,
         previous=stored.last_before(sessions[0], len(history)) if is_stored else {},
         actions=actions,
         released=quality.released(),
         limits=quality.limits,
-        source_sha=source.source_sha(),
     )[len(judged) - len(sessions) :]
+
+
+def _readings(sources: Sequence[MarketData], dates: tuple[date, date]) -> list[Reading]:
+    """Return what each source gives; raises the refusal of the only one, or `BadQuotes` where all fail."""
+    if len(sources) == 1:
+        (source,) = sources
+        return [Reading(source.name, tuple(source.raw_bars(*dates)), source.source_sha())]
+    readings = [_read(source, dates) for source in sources]
+    if all(reading.failure for reading in readings):
+        told = ", ".join(f"{reading.name} ({reading.failure})" for reading in readings)
+        raise BadQuotes(f"no source of quotes can be read: {told}")
+    return readings
 
 
 def _one_or_many(by_session: Mapping[str, Any]) -> Any:
