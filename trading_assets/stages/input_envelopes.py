@@ -13,9 +13,10 @@ from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.inputs import InputHistory, InputRow, envelope_of
 from trading.journal import Journal
-from trading.quotes import AcceptedQuotes, WindowReader
+from trading.quotes import AcceptedQuotes, WindowReader, inputs_digest
 from trading_assets.hydration import hydrated_rows
 from trading_assets.stage import (
+    INPUTS_SHA,
     SCANNER,
     WHY_NONE,
     BookGraph,
@@ -72,6 +73,7 @@ def input_envelopes_stage(graph: BookGraph) -> list[Any]:
                 "ready": sum(row.ready for row in rows),
                 "errors": sum(row.errors for row in rows),
                 "fallbacks": "; ".join(envelope.fallbacks),
+                INPUTS_SHA: inputs_digest((row.source.value, row.records_sha) for row in rows),
                 WHY_NONE: envelope.reason or "; ".join(envelope.fallbacks),
                 "sources": table_of([shown(row) for row in rows]),
             },
