@@ -16,6 +16,7 @@ from console.exit_codes import ExitCode, exit_code_of
 from console.render import in_one_line, json_text
 from console.verbs import (
     admitting,
+    alerting,
     deciding,
     detecting,
     exchanging,
@@ -60,6 +61,7 @@ def make_app() -> typer.Typer:
     for verbs in (
         reading,
         ordering,
+        alerting,
         verifying,
         detecting,
         exchanging,

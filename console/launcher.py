@@ -214,7 +214,7 @@ class Launcher:
                 done.outcomes,
                 journal=profiled.journal,
                 policy=profiled.alert_policy,
-                outbox=profiled.journal,
+                keeper=profiled.alert_keeper,
                 notifier=profiled.notifier,
                 now=profiled.clocks[book].now(session, Phase.EXECUTE),
             )

@@ -451,21 +451,23 @@ def alerts_page() -> str:
         (
             f"[`{rule.code}`](../runbooks/{rule.code}.md)",
             rule.severity.value,
+            rule.owner,
             f"`{rule.metric}` {rule.comparison.value} {rule.threshold:g} ({rule.unit})",
             rule.why,
         )
         for rule in policy.rules
     ]
-    text = (CONFIG / "alerts.toml").read_text("utf-8").split("[[rules]]", maxsplit=1)[0]
+    text = (CONFIG / "alerts.toml").read_text("utf-8").split("[[inhibit]]", maxsplit=1)[0]
     keys = [(f"`{key.name}`", f"`{key.value}`", key.meaning or "as above") for key in config_keys(text)]
     return page(
         "Alerts",
         MADE_BY.format("`config/alerts.toml`"),
         "A rule judges one [metric](metrics.md) of a session.\n"
         "At the threshold all is well, and no data breaks no rule.\n"
-        "An alert is queued once for its book, session and code, and told until it has arrived.\n"
+        "Of a book, code and severity there is one alert while it goes on.\n"
+        "It is told when it fires, when it is over, and again each day unless somebody has acknowledged it.\n"
         "Each links to its runbook: what it means, where to look, what to do.",
-        table(("alert", "severity", "when", "why this number"), rules),
+        table(("alert", "severity", "owner", "when", "why this number"), rules),
         "## How people are told",
         table(("key", "in the box", "what"), keys),
     )

@@ -12,7 +12,7 @@ import dagster as dg
 
 from jobs.session_jobs import BOOK_TAG, job_name
 from trading.actions import ActionHistory
-from trading.alerts import AlertPolicy, Deliverer, Outbox
+from trading.alerts import AlertKeeper, AlertPolicy, Deliverer
 from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
@@ -45,7 +45,7 @@ def reconcile_job(graph: BookGraph) -> Any:
         book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         action_history: dg.ResourceParam[Mapping[str, ActionHistory]],
         alert_policy: dg.ResourceParam[AlertPolicy],
-        outbox: dg.ResourceParam[Outbox],
+        alert_keeper: dg.ResourceParam[AlertKeeper],
         notifier: dg.ResourceParam[Deliverer],
     ) -> None:
         session = date.fromisoformat(context.partition_key)
@@ -72,7 +72,7 @@ def reconcile_job(graph: BookGraph) -> Any:
             done.outcomes,
             journal=journal,
             policy=alert_policy,
-            outbox=outbox,
+            keeper=alert_keeper,
             notifier=notifier,
             now=ports.clock.now(session, Phase.EXECUTE),
         )

@@ -438,7 +438,10 @@ class _Graph:
             name: partial(lambda name: {BOOK: Port(getattr(profiled, name)[BOOK], life)}, name)
             for name in MORTAL_PORTS
         }
-        ports |= {name: lambda: Port(profiled.journal, life) for name in ("journal", "outbox")}
+        ports |= {
+            "journal": lambda: Port(profiled.journal, life),
+            "alert_keeper": lambda: Port(profiled.alert_keeper, life),
+        }
         return {name: _resource(build) for name, build in ports.items()}
 
 

@@ -11,7 +11,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trading.alerts import WATCHED, AlertPolicy, AlertRule, Comparison, DeliveryPolicy, FailOn, Severity
+from resources.setting_names import Profile
+from trading.alert_groups import InhibitRule, Matcher, Route, matcher_of
+from trading.alert_log import LABELS
+from trading.alerts import (
+    WATCHED,
+    AlertPolicy,
+    AlertRule,
+    Comparison,
+    DeliveryPolicy,
+    FailOn,
+    Severity,
+)
 from trading.errors import BadSetting
 from trading.metrics import METRICS
 
@@ -23,6 +34,7 @@ class _Section(BaseModel):
 class _Rule(_Section):
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     severity: Severity
+    owner: Literal["trader", "risk", "data", "platform"]
     metric: str
     comparison: Comparison
     threshold: float = Field(strict=True)
@@ -43,25 +55,99 @@ class _Delivery(_Section):
     lease_s: int = Field(strict=True, gt=0)
 
 
+class _Route(_Section):
+    group_by: tuple[Literal["alertname", "book", "severity"], ...]
+    group_wait_s: int = Field(strict=True, ge=0, le=3600)
+    group_interval_s: int = Field(strict=True, gt=0, le=86400)
+    repeat_interval_s: int = Field(strict=True, gt=0)
+
+
+class _Inhibit(_Section):
+    source: tuple[str, ...] = Field(min_length=1)
+    target: tuple[str, ...] = Field(min_length=1)
+    equal: tuple[Literal["alertname", "book", "severity"], ...]
+    why: str = Field(min_length=1)
+
+
+class _Change(_Section):
+    profile: str
+    code: str
+    severity: Severity | None = None
+    threshold: float | None = Field(None, strict=True)
+    why: str = Field(min_length=1)
+
+
 class _Policy(_Section):
     fail_on: FailOn
+    route: _Route
+    inhibit: tuple[_Inhibit, ...]
+    changes: tuple[_Change, ...] = ()
     delivery: _Delivery
     rules: tuple[_Rule, ...]
 
 
-def load_alert_policy(path: Path) -> AlertPolicy:
-    """Return the policy of a file; raises `BadSetting` naming file, rule, field and value."""
+def load_alert_policy(path: Path, *, profile: str = "") -> AlertPolicy:
+    """Return the policy of a file, with what it changes for a profile.
+
+    Raises `BadSetting` naming file, rule, field and value.
+    """
     content = _toml(path)
     try:
         policy = _Policy.model_validate(content)
     except ValidationError as error:
         raise BadSetting(f"{path}: {_first_mistake(error, content)}") from error
     _refuse_unusable_rules(path, policy.rules)
+    _refuse_unusable_changes(path, policy)
+    changes = {change.code: change for change in policy.changes if change.profile == profile}
     return AlertPolicy(
-        rules=tuple(AlertRule(**rule.model_dump()) for rule in policy.rules),
+        rules=tuple(_rule(rule, changes.get(rule.code)) for rule in policy.rules),
         fail_on=policy.fail_on,
+        route=Route(**policy.route.model_dump()),
+        inhibit=tuple(_inhibit(path, number, rule) for number, rule in enumerate(policy.inhibit, start=1)),
         delivery=DeliveryPolicy(**policy.delivery.model_dump()),
     )
+
+
+def _rule(rule: _Rule, change: _Change | None) -> AlertRule:
+    changed = (
+        {} if change is None else change.model_dump(include={"severity", "threshold"}, exclude_none=True)
+    )
+    return AlertRule(**(rule.model_dump() | changed))
+
+
+def _inhibit(path: Path, number: int, rule: _Inhibit) -> InhibitRule:
+    return InhibitRule(
+        source=tuple(_matcher(path, number, text) for text in rule.source),
+        target=tuple(_matcher(path, number, text) for text in rule.target),
+        equal=rule.equal,
+    )
+
+
+def _matcher(path: Path, number: int, text: str) -> Matcher:
+    try:
+        matcher = matcher_of(text)
+    except ValueError as error:
+        raise BadSetting(f"{path}: inhibit number {number}: {error}") from error
+    if matcher.name not in LABELS:
+        raise BadSetting(f"{path}: inhibit number {number}: {text!r}: labels are {', '.join(LABELS)}")
+    return matcher
+
+
+def _refuse_unusable_changes(path: Path, policy: _Policy) -> None:
+    """Refuse a change of a rule or profile that does not exist, or a second one of the same."""
+    codes = {rule.code for rule in policy.rules}
+    seen: set[tuple[str, str]] = set()
+    for change in policy.changes:
+        where = f"{path}: change of {change.code} in profile {change.profile}"
+        if change.code not in codes:
+            raise BadSetting(f"{where}: no rule has this code")
+        if change.profile not in set(Profile):
+            raise BadSetting(f"{where}: profiles are {', '.join(Profile)}")
+        if (change.profile, change.code) in seen:
+            raise BadSetting(f"{where}: stands twice")
+        if change.severity is None and change.threshold is None:
+            raise BadSetting(f"{where}: changes nothing; give severity or threshold")
+        seen.add((change.profile, change.code))
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
@@ -415,7 +416,14 @@ class Profiled:
     @cached_property
     def alert_policy(self) -> AlertPolicy:
         """Return the reviewed alert policy."""
-        return load_alert_policy(self.settings.config_dir / "alerts.toml")
+        return load_alert_policy(
+            self.settings.config_dir / "alerts.toml", profile=self.settings.profile.value
+        )
+
+    @cached_property
+    def alert_keeper(self) -> JournalAlerts:
+        """Return what is known of alerts, in the journal."""
+        return JournalAlerts(self.journal)
 
     @cached_property
     def audit_log(self) -> AuditFile:

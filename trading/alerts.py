@@ -1,20 +1,24 @@
-"""Alerts: the rules that a session's metrics are judged by, and the rules by which people are told.
+"""Alerts: the rules that a session's metrics are judged by, and the rules by which messages are sent.
 
-Pure. The numbers stand in `config/alerts.toml` (read by resources/alert_policy.py); messages wait in the
-journal's outbox, and resources/notifier.py carries them out. What a metric means is metrics.py.
+Pure. The numbers stand in `config/alerts.toml` (read by resources/alert_policy.py). What is known of an alert
+from one look to the next is alert_log.py, which alerts are told together alert_groups.py; messages wait in
+the journal's outbox, and resources/notifier.py carries them out. What a metric means is metrics.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol, assert_never
 
+from trading.alert_groups import InhibitRule, Route, fingerprint_of_labels, labels_of
 from trading.journal import Delivery, OutboxMessage
 from trading.metrics import MetricRow, by_name
-from trading.values import canonical_json, digest
+
+ALERTNAME = "alertname"
+"""The label that holds an alert's code; Prometheus calls it so."""
 
 HTTP_TOO_MANY_REQUESTS = 429
 HTTP_SERVER_ERRORS_FROM = 500
@@ -58,11 +62,13 @@ class FailOn(StrEnum):
 class AlertRule:
     """Hold one line of the policy. `threshold` is in the metric's own `unit`; at the threshold all is well.
 
-    `runbook` is a path below the repository's root; `why` says where the number comes from.
+    `owner` is who acts on it; `runbook` is a path below the repository's root; `why` says where the number
+    comes from.
     """
 
     code: str
     severity: Severity
+    owner: str
     metric: str
     comparison: Comparison
     threshold: float
@@ -74,7 +80,7 @@ class AlertRule:
 class AlertRow(NamedTuple):
     """Hold one rule that a session broke. `observed` and `threshold` are in the metric's unit.
 
-    `fingerprint` is a digest of book, session and code: what makes two alerts the same one.
+    `fingerprint` is a digest of book, code and severity: what makes alerts of two sessions the same one.
     """
 
     session: date
@@ -113,10 +119,15 @@ class DeliveryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertPolicy:
-    """Hold the whole reviewed file: rules, from when on an evaluation fails, and how people are told."""
+    """Hold the whole reviewed file: rules, from when on an evaluation fails, and how people are told.
+
+    `route` says which alerts are told together and how often, `inhibit` which keep others from being told.
+    """
 
     rules: tuple[AlertRule, ...]
     fail_on: FailOn
+    route: Route
+    inhibit: tuple[InhibitRule, ...]
     delivery: DeliveryPolicy
 
 
@@ -144,14 +155,6 @@ class Attempt(NamedTuple):
 
     arrived: bool
     status: int
-
-
-class Queued(NamedTuple):
-    """Hold what became of an alert on its way into the outbox; `reason` is empty where it waits there."""
-
-    fingerprint: str
-    channel: str
-    reason: Reason | None
 
 
 class Outbox(Protocol):
@@ -188,6 +191,27 @@ class Outbox(Protocol):
 
     def deliveries(self) -> list[Delivery]:
         """Return all attempts to deliver messages, in the order made."""
+        ...
+
+
+class AlertKeeper(Protocol):
+    """Keep what is known of alerts from one look to the next; a part of the journal."""
+
+    def observe(
+        self,
+        alerts: Sequence[AlertRow],
+        *,
+        codes: Collection[str],
+        policy: AlertPolicy,
+        book: str,
+        session: date,
+        now: datetime,
+    ) -> None:
+        """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`."""
+        ...
+
+    def tell(self, policy: AlertPolicy, *, now: datetime) -> int:
+        """Store the messages that are due, one a group and channel; returns how many groups were told."""
         ...
 
 
@@ -249,9 +273,9 @@ def fails(alerts: Iterable[AlertRow], fail_on: FailOn) -> bool:
             assert_never(fail_on)
 
 
-def fingerprint_of(*, book: str, session: date, code: str) -> str:
+def fingerprint_of(*, book: str, code: str, severity: Severity) -> str:
     """Return what two alerts must share to be the same one."""
-    return digest([book, session.isoformat(), code])
+    return fingerprint_of_labels(labels_of({ALERTNAME: code, "book": book, "severity": severity.value}))
 
 
 def _breaks(value: float, rule: AlertRule) -> bool:
@@ -275,58 +299,39 @@ def _alert(rule: AlertRule, session: date, book: str, observed: float) -> AlertR
         threshold=rule.threshold,
         message=f"{rule.metric} is {observed:g}, {rule.comparison.value} {rule.threshold:g} ({rule.unit})",
         runbook=rule.runbook,
-        fingerprint=fingerprint_of(book=book, session=session, code=rule.code),
+        fingerprint=fingerprint_of(book=book, code=rule.code, severity=rule.severity),
     )
+
+
+def judged(metrics: Sequence[MetricRow], rules: Iterable[AlertRule]) -> tuple[str, ...]:
+    """Return the codes of the rules that a session's metrics say something about: no data judges nothing."""
+    measured = by_name(metrics)
+    return tuple(
+        rule.code for rule in rules if rule.metric in measured and measured[rule.metric].value is not None
+    )
+
+
+def judged_watched(observed: Mapping[str, int], rules: Iterable[AlertRule]) -> tuple[str, ...]:
+    """Return the codes of the rules that what was observed says something about."""
+    return tuple(rule.code for rule in rules if rule.metric in observed)
+
+
+def tell(
+    alerts: Sequence[AlertRow],
+    *,
+    codes: Collection[str],
+    keeper: AlertKeeper,
+    policy: AlertPolicy,
+    book: str,
+    session: date,
+    now: datetime,
+) -> int:
+    """Store what a look found and over which rules, and the messages that are due; returns how many."""
+    keeper.observe(alerts, codes=codes, policy=policy, book=book, session=session, now=now)
+    return keeper.tell(policy, now=now)
 
 
 # --------------------------------------------------------------------------------------------- telling people
-
-
-def queue_alerts(
-    alerts: Iterable[AlertRow], outbox: Outbox, *, channels: Sequence[str], now: datetime
-) -> tuple[Queued, ...]:
-    """Store one message per alert and channel; an alert told before is `dedup_suppressed`.
-
-    Without a channel nothing is stored and every alert answers `provider_none`.
-    """
-    queued = []
-    for alert in alerts:
-        if not channels:
-            queued.append(Queued(alert.fingerprint, "", Reason.PROVIDER_NONE))
-        for channel in channels:
-            is_new = outbox.enqueue(
-                dedup_key=alert.fingerprint,
-                channel=channel,
-                severity=alert.severity.value,
-                subject=subject_of(alert),
-                body=body_of(alert),
-                now=now,
-            )
-            queued.append(Queued(alert.fingerprint, channel, None if is_new else Reason.DEDUP_SUPPRESSED))
-    return tuple(queued)
-
-
-def subject_of(alert: AlertRow) -> str:
-    """Return an alert as one line for a person."""
-    return f"[{alert.severity.value}] {alert.book} {alert.session.isoformat()}: {alert.code}"
-
-
-def body_of(alert: AlertRow) -> str:
-    """Return an alert as canonical JSON, numbers as text."""
-    return canonical_json(
-        {
-            "book": alert.book,
-            "session": alert.session.isoformat(),
-            "code": alert.code,
-            "severity": alert.severity.value,
-            "metric": alert.metric,
-            "observed": repr(alert.observed),
-            "threshold": repr(alert.threshold),
-            "message": alert.message,
-            "runbook": alert.runbook,
-            "fingerprint": alert.fingerprint,
-        }
-    )
 
 
 def held_until(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
+from trading.alert_log import KINDS as ALERT_KINDS
 from trading.approvals import StageVerdict
 from trading.audit import instant_text
 from trading.errors import BadInput
@@ -70,7 +71,7 @@ _ANSWERED_AS = {
     Step.REJECTED: StageVerdict.FAILED,
 }
 
-_WITHOUT_ROWS = frozenset({"answer_refused", "conflict", "incident_acknowledged", "retried"})
+_WITHOUT_ROWS = frozenset({"answer_refused", "conflict", "incident_acknowledged", "retried", *ALERT_KINDS})
 """Events that are history and nothing else."""
 
 

@@ -16,12 +16,13 @@ from trading.actions import ActionHistory, CorporateAction, effective_in
 from trading.alerts import (
     FINDINGS,
     STUCK,
+    AlertKeeper,
     AlertPolicy,
     AlertRow,
     Deliverer,
-    Outbox,
     evaluate_watched,
-    queue_alerts,
+    judged_watched,
+    tell,
 )
 from trading.audit import AuditLog
 from trading.brokers import Broker
@@ -158,21 +159,28 @@ def tell_people(
     *,
     journal: Journal,
     policy: AlertPolicy,
-    outbox: Outbox,
+    keeper: AlertKeeper,
     notifier: Deliverer,
     now: datetime,
 ) -> tuple[AlertRow, ...]:
-    """Queue and deliver the alerts of a run with the broker: what disagrees, and what is not proven."""
+    """Tell of a run with the broker: what disagrees, what is not proven, and what is over of either."""
     stuck = [
         row
         for row in journal.open_intents(account=graph.config.account, lane=graph.lane)
         if is_stuck(row, now=now)
     ]
-    alerts = evaluate_watched(
-        {FINDINGS: len(outcomes.findings), STUCK: len(stuck)}, policy.rules, book=graph.name, session=session
+    watched = {FINDINGS: len(outcomes.findings), STUCK: len(stuck)}
+    alerts = evaluate_watched(watched, policy.rules, book=graph.name, session=session)
+    told = tell(
+        alerts,
+        codes=judged_watched(watched, policy.rules),
+        keeper=keeper,
+        policy=policy,
+        book=graph.name,
+        session=session,
+        now=now,
     )
-    if alerts:
-        queue_alerts(alerts, outbox, channels=policy.delivery.channels, now=now)
+    if told:
         notifier.deliver(now)
     return alerts
 

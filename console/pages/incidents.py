@@ -1,4 +1,4 @@
-"""What needs a person: halts in force, findings with what to do about each, what is stuck, and what happened.
+"""What needs a person: alerts, halts in force, findings with what to do, what is stuck, and what happened.
 
 Findings are trading/findings.py, what is stuck is stuck.py; both are what the command line shows.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from console.alerts import AlertLine, SilenceLine, alerts_of, silences_of
 from console.desk import Desk
 from console.doing import cooldown_of, halt_of
 from console.incidents import IncidentLine, incident_of
@@ -56,6 +57,8 @@ class IncidentShown:
 class Incidents:
     """Hold the page, the latest first; `finding_count` is of all, `cooldowns` are those over as well."""
 
+    alerts: tuple[AlertLine, ...]
+    silences: tuple[SilenceLine, ...]
     halts: tuple[HaltShown, ...]
     cooldowns: tuple[CooldownShown, ...]
     findings: tuple[IncidentLine, ...]
@@ -69,6 +72,8 @@ def incidents_of(desk: Desk) -> Incidents:
     """Return the page."""
     incidents = incident_lines(desk)
     return Incidents(
+        alerts=alerts_of(desk),
+        silences=tuple(one for one in silences_of(desk) if one.is_in_force),
         halts=tuple(halt_shown(halt) for halt in desk.journal.halts()),
         cooldowns=tuple(
             CooldownShown(cooldown=row, end=_ending(desk, row))

@@ -16,6 +16,7 @@ from trading.guards import REASONS
 from trading.lifecycle import IntentState
 
 if TYPE_CHECKING:
+    from console.alerts import AlertLine, SilenceLine
     from console.approvals import Pending, Preview
     from console.concerns import Concerns
     from console.doctor import Diagnosis
@@ -178,6 +179,61 @@ def stuck(rows: Sequence[Stuck], older_than_s: int) -> str:
     )
     first = tuple(dict.fromkeys([f"trading reconcile --book {rows[0].book}", *(row.next for row in rows)]))
     return f"{listed}\n{_next(first[:4])}"
+
+
+def alerts(rows: Sequence[AlertLine], silences: Sequence[SilenceLine]) -> str:
+    """Return what people should know of, the worst first, and what they are kept from hearing."""
+    listed = "no alert fires\n"
+    if rows:
+        listed = table(
+            ("alert", "book", "severity", "state", "session", "since", "owner", "what", "fingerprint"),
+            [
+                (
+                    row.code,
+                    row.book,
+                    row.severity.value,
+                    row.state.value,
+                    row.session,
+                    instant(row.starts_at),
+                    row.owner,
+                    row.message,
+                    short(row.fingerprint),
+                )
+                for row in rows
+            ],
+        )
+    told = "".join(f"silenced until {_silenced(one)}\n" for one in silences)
+    first = [f"trading alerts show {row.fingerprint[:12]}" for row in rows[:2]]
+    return f"{listed}\n{told}{_next((*first, 'trading status'))}"
+
+
+def alert(view: AlertLine) -> str:
+    """Return one alert: what was seen, whose it is, what to read, and who knows."""
+    known = f"{view.acknowledged_by} at {instant(view.acknowledged_at)}: {view.comment}"
+    told = {
+        "state": f"{view.state.value} ({view.severity.value})",
+        "what": in_one_line(view.message),
+        "where": " ".join(filter(None, [view.book, view.session])),
+        "since": instant(view.starts_at),
+        "until": instant(view.ends_at) if view.ends_at else NONE,
+        "owner": view.owner,
+        "runbook": view.runbook,
+        "known to": in_one_line(known) if view.acknowledged_by else NONE,
+        "fingerprint": view.fingerprint,
+    }
+    return f"{view.code}\n{pairs(told)}\n{_next((f'trading alerts ack {view.fingerprint[:12]} --reason …',))}"
+
+
+def silence(view: SilenceLine) -> str:
+    """Return one silence."""
+    return ("silenced until " if view.is_in_force else "silence ended ") + _silenced(view)
+
+
+def _silenced(view: SilenceLine) -> str:
+    what = ", ".join(view.matchers)
+    return in_one_line(
+        f"{instant(view.ends_at)}: {what} ({view.silence_id}, by {view.created_by}: {view.comment})"
+    )
 
 
 def incidents(rows: Sequence[IncidentLine]) -> str:

@@ -6,14 +6,16 @@ Each is one action of console/actions.py, done by console/doing.py as a dry run 
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from console import alerts as console_alerts
 from console import doing
 from console.actions import Answer, ControlChanged, HaltLifted, Shown
+from console.alerts import AlertLine, SilenceLine
 from console.book_outlines import require_book
 from console.doing import AnsweredAndStarted, AskedAndStarted, By, Flatten, Retried
 from console.freshness import freshness_of
@@ -34,6 +36,8 @@ from trading.journal import CancelKind, Cooldown, JournalIntent, RunControlActio
 REASON_LENGTH_MAX = 1000
 VERSION_MAX = 2**31
 INCIDENT_MAX = 2**31
+MINUTES_MAX = 30 * 24 * 60
+"""The longest silence: thirty days."""
 NO_KEY_NEEDED = "none is needed"
 
 DryRunQuery = Annotated[
@@ -61,6 +65,17 @@ Reason = Annotated[
 ]
 IncidentPath = Annotated[
     int, Path(ge=1, le=INCIDENT_MAX, description="An incident's number, as `GET /incidents` shows it.")
+]
+AlertPath = Annotated[
+    str,
+    Path(
+        description="An alert's code, or the beginning of its fingerprint.",
+        examples=["drawdown_high"],
+        max_length=200,
+    ),
+]
+SilencePath = Annotated[
+    str, Path(description="The id of a silence.", examples=["5f0c9a1b2c3d"], max_length=200)
 ]
 Version = Annotated[int, Field(ge=1, le=VERSION_MAX, description="The version that you saw.")]
 
@@ -180,6 +195,28 @@ class CooldownAsked(Asked):
 
     account: Annotated[str, Field(min_length=1, max_length=100)]
     began_at: Annotated[AwareDatetime, Field(description="Since when it is in force.")]
+
+
+class SilenceAsked(Asked):
+    """Hold of what people are not to be told, and for how long."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"reason": "known since the gap", "matchers": ["alertname=drawdown_high"], "minutes": 120}
+            ]
+        }
+    )
+
+    matchers: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]],
+        Field(
+            min_length=1,
+            max_length=10,
+            description="Each LABEL=VALUE, or != or =~ or !~; labels are alertname, book and severity.",
+        ),
+    ]
+    minutes: Annotated[int, Field(ge=1, le=MINUTES_MAX, description="For how long; thirty days at most.")]
 
 
 class ConcludeAsked(VersionAsked):
@@ -394,6 +431,67 @@ def lift(
     by = _by(request, body, key, dry_run=dry_run)
     done = doing.lift(
         desk_of(request), account=body.account, symbol=body.symbol, changed_at=body.changed_at, by=by
+    )
+    return _told(request, done, by)
+
+
+@router.post(
+    "/alerts/{alert}/acknowledge",
+    tags=["incidents"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(AlertLine),
+)
+def acknowledge(
+    request: Request, alert: AlertPath, body: Asked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """Say that you know of an alert and act on it: it is not told again while it goes on."""
+    by = _by(request, body, key, dry_run=dry_run)
+    done = console_alerts.acknowledge(
+        desk_of(request), alert, actor=by.actor, reason=by.reason, is_rehearsal=by.is_rehearsal
+    )
+    return _told(request, done, by)
+
+
+@router.post(
+    "/silences",
+    tags=["incidents"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(SilenceLine),
+)
+def silence(
+    request: Request, body: SilenceAsked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
+) -> dict[str, Any]:
+    """Keep people from being told of matching alerts for a while; they stay in the list."""
+    by = _by(request, body, key, dry_run=dry_run)
+    done = console_alerts.silence(
+        desk_of(request),
+        body.matchers,
+        lasts=timedelta(minutes=body.minutes),
+        actor=by.actor,
+        reason=by.reason,
+        is_rehearsal=by.is_rehearsal,
+    )
+    return _told(request, done, by)
+
+
+@router.post(
+    "/silences/{silence_id}/end",
+    tags=["incidents"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(SilenceLine),
+)
+def end_silence(
+    request: Request,
+    silence_id: SilencePath,
+    body: Asked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """End a silence before its time: what fires is told again."""
+    by = _by(request, body, key, dry_run=dry_run)
+    done = console_alerts.end_silence(
+        desk_of(request), silence_id, actor=by.actor, reason=by.reason, is_rehearsal=by.is_rehearsal
     )
     return _told(request, done, by)
 

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Path, Query, Request
 from console import approvals as pending_approvals
 from console.actions import confirmation_of
 from console.agreement import disagreements
+from console.alerts import AlertLine, SilenceLine, alerts_of, silences_of
 from console.approvals import Pending, Preview
 from console.book_outlines import BookOutline, require_book
 from console.desk import Desk
@@ -296,9 +297,40 @@ def cooldowns(
     return listed(page, fresh, following=following)
 
 
-@router.get("/alerts", tags=["incidents"], response_model=list_of(OutboxMessage))
+@router.get("/alerts", tags=["incidents"], response_model=list_of(AlertLine))
 @at_one_moment
-def alerts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT) -> dict[str, Any]:
+def alerts(
+    request: Request,
+    *,
+    book: BookQuery = None,
+    ended: Annotated[bool, Query(description="Those that are over, too.")] = False,
+    cursor: CursorQuery = None,
+    limit: LimitQuery = LIMIT_DEFAULT,
+) -> dict[str, Any]:
+    """Return the alerts that fire, the worst first: acknowledged, silenced and inhibited ones as well."""
+    desk, fresh = _look(request, book)
+    rows = alerts_of(desk, book=book, is_all=ended)
+    page, following = page_of(rows, lambda row: [row.fingerprint], cursor=cursor, limit=limit)
+    return listed(page, fresh, following=following)
+
+
+@router.get("/silences", tags=["incidents"], response_model=list_of(SilenceLine))
+@at_one_moment
+def silences(
+    request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
+) -> dict[str, Any]:
+    """Return all silences, in force or over, the latest first."""
+    desk, fresh = _look(request, None)
+    rows = silences_of(desk)
+    page, following = page_of(rows, lambda row: [row.silence_id], cursor=cursor, limit=limit)
+    return listed(page, fresh, following=following)
+
+
+@router.get("/messages", tags=["incidents"], response_model=list_of(OutboxMessage))
+@at_one_moment
+def messages(
+    request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
+) -> dict[str, Any]:
     """Return the messages to people, delivered or not, the latest first."""
     desk, fresh = _look(request, None)
     rows = desk.journal.outbox()[::-1]

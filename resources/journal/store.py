@@ -46,6 +46,7 @@ from resources.journal.database import (
     turns_for,
 )
 from resources.journal.drafts import Draft, draft_of, step_body
+from resources.journal.messages import put_message
 from resources.journal.queries import (
     EXECUTION_ORDER,
     OPEN_STATES,
@@ -1293,43 +1294,17 @@ class SqlJournal:
         self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
     ) -> bool:
         """Store a message to people; returns whether its key was new in the channel."""
-        table = schema.outbox
         with self._writing() as conn:
-            if row_of(conn, table, channel=channel, dedup_key=dedup_key) is not None:
-                return False
-            outbox_id = next_number(conn, table.c.outbox_id)
-            insert(
+            return put_message(
                 conn,
-                table,
-                {
-                    "outbox_id": outbox_id,
-                    "dedup_key": dedup_key,
-                    "channel": channel,
-                    "severity": severity,
-                    "subject": subject,
-                    "body": body,
-                    "status": "waiting",
-                    "attempts": 0,
-                    "created_at": instant_text(now),
-                    "due_at": instant_text(now),
-                },
+                lambda draft: self._append(conn, now, draft),
+                dedup_key=dedup_key,
+                channel=channel,
+                severity=severity,
+                subject=subject,
+                body=body,
+                now=now,
             )
-            self._append(
-                conn,
-                now,
-                Draft(
-                    "message_queued",
-                    body={
-                        "outbox_id": outbox_id,
-                        "dedup_key": dedup_key,
-                        "channel": channel,
-                        "severity": severity,
-                        "subject": subject,
-                        "body": body,
-                    },
-                ),
-            )
-            return True
 
     def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
         """Take waiting messages that are due, oldest first, for `lease_s`."""

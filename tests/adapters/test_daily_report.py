@@ -170,7 +170,7 @@ def report(held: str = "AAPL", blocked: str = "IBM") -> DailyReport:
         threshold=0.1,
         message=f"watch {held}",
         runbook="docs/runbooks/drawdown_high.md",
-        fingerprint=fingerprint_of(book="us_five", session=SESSION, code="drawdown_high"),
+        fingerprint=fingerprint_of(book="us_five", code="drawdown_high", severity=Severity.WARNING),
     )
     return build_report(
         ReportFacts(

@@ -126,6 +126,10 @@ BAD = {
     "as_name": NO_WORDS,
     "account": NO_NAMES,
     "symbol": NO_NAMES,
+    "alert": NO_IDS,
+    "silence_id": NO_IDS,
+    "matchers": ("", "nosuch", "=x", "symbol=AAPL", "book=~(a+)+", "book=~.*", "a\0b", LONG),
+    "minutes": (*NO_NUMBERS, "0", "43201"),
     "confirmed": NO_WORDS,
     "payload": ("", "nosuch", LONG, "g" * 64),
     "version": NO_NUMBERS,
@@ -168,13 +172,17 @@ BAD = {
 }
 """What no verb can mean by an argument, by its name."""
 
-GOOD = {"identity": "AAPL@2013-02-28", "reason": "because", "row_id": "row", "session": "2013-02-28"} | {
-    "name": "grafana",
-    "number": "1",
-    "strategy": "council",
-    "run": "thirteen-years",
-    "replay": "thirteen-years",
-}
+GOOD = (
+    {"alert": "drawdown_high", "matchers": "alertname=drawdown_high", "silence_id": "0123456789ab"}
+    | {"identity": "AAPL@2013-02-28", "reason": "because", "row_id": "row", "session": "2013-02-28"}
+    | {
+        "name": "grafana",
+        "number": "1",
+        "strategy": "council",
+        "run": "thirteen-years",
+        "replay": "thirteen-years",
+    }
+)
 LINE_BYTES_MAX = 1_100
 
 REFUSED_ANSWERS_ARE_KEPT = {("approvals", "approve"), ("approvals", "reject")}

@@ -251,4 +251,5 @@ def test_a_difference_fails_the_check_holds_nothing_up_and_people_are_told(alter
         if "replay_differs" in row["subject"]
     ]
     assert {row["channel"] for row in told} == {"stdout", "webhook"}
-    assert json.loads(told[0]["body"])["runbook"] == "docs/runbooks/replay_differs.md"
+    (one,) = json.loads(told[0]["body"])["alerts"]
+    assert one["runbook"] == "docs/runbooks/replay_differs.md"

@@ -67,7 +67,8 @@ def records_of(check, name="rows"):
 
 
 def alerts_of(desk):
-    return {json.loads(row["body"])["code"] for row in desk.journal.answers(["find_outbox"])["find_outbox"]}
+    rows = desk.journal.answers(["find_outbox"])["find_outbox"]
+    return {one["code"] for row in rows for one in json.loads(row["body"])["alerts"]}
 
 
 @pytest.fixture(scope="module")

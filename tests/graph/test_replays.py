@@ -183,7 +183,9 @@ def test_nothing_in_a_replays_run_could_reach_a_broker(replayed):
     job = desk.definitions.resolve_job_def("us_five__replay")
     needed = {requirement.key for requirement in job.graph.get_resource_requirements(job.asset_layer)}
 
-    assert needed & {"brokers", "executor_locks", "journal", "outbox", "notifier", "live_quotes"} == set()
+    assert (
+        needed & {"brokers", "executor_locks", "journal", "alert_keeper", "notifier", "live_quotes"} == set()
+    )
     assert "data_sets" in needed
     with pytest.raises(LiveRefused, match="repeats the past"):
         live_capability(lane="live", run_tags=job.tags)

@@ -77,7 +77,7 @@ def mortal_ports(fuse: Fuse, book: str = "us_five") -> Mapping[str, Callable[[An
     return {
         **per_book,
         "journal": lambda profiled: Mortal(profiled.journal, "journal", fuse),
-        "outbox": lambda profiled: Mortal(profiled.journal, "journal", fuse),
+        "alert_keeper": lambda profiled: Mortal(profiled.alert_keeper, "alert_keeper", fuse),
         "report_writer": lambda profiled: Mortal(profiled.report_writer, "report_writer", fuse),
         "io_manager": lambda profiled: MortalLake(
             LakeIOManager(profiled.lake, ROW_TYPES, extras=POINTER_EXTRAS, remedies=REMEDIES), fuse
@@ -106,6 +106,7 @@ DEATHS = {
         ("after", "lake", "order_status"),
         ("after", "journal", "settle"),
         ("before", "lake", "metrics"),
+        ("before", "alert_keeper", "tell"),
         ("before", "lake", "alerts"),
         ("after", "report_writer", "write"),
     ],

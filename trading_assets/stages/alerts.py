@@ -1,11 +1,11 @@
-"""Alerts: what in a session's metrics a person should know, queued in the outbox and delivered from there."""
+"""Alerts: what in a session's metrics a person should know, kept in the journal and told from its outbox."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
-from trading.alerts import AlertPolicy, AlertRow, Deliverer, Outbox, Severity, evaluate, queue_alerts
+from trading.alerts import AlertKeeper, AlertPolicy, AlertRow, Deliverer, Severity, evaluate, judged, tell
 from trading.clock import Clock, Phase
 from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of, table_of
 
@@ -22,23 +22,33 @@ def alerts_stage(graph: BookGraph) -> list[Any]:
         context: dg.AssetExecutionContext,
         metrics: Any,
         alert_policy: dg.ResourceParam[AlertPolicy],
-        outbox: dg.ResourceParam[Outbox],
+        alert_keeper: dg.ResourceParam[AlertKeeper],
         notifier: dg.ResourceParam[Deliverer],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one rule of the policy that the session's metrics break, with its runbook.
 
-        Each is queued once by fingerprint; delivery is tried at once and again until it succeeds.
+        Each is told once while it goes on; delivery is tried at once and again until it succeeds.
         """
-        now = clocks[graph.name].now(session_of(context), Phase.SETTLE)
+        session = session_of(context)
+        now = clocks[graph.name].now(session, Phase.SETTLE)
         rows = evaluate(metrics, alert_policy.rules, book=graph.name)
-        queue_alerts(rows, outbox, channels=alert_policy.delivery.channels, now=now)
+        told = tell(
+            rows,
+            codes=judged(metrics, alert_policy.rules),
+            keeper=alert_keeper,
+            policy=alert_policy,
+            book=graph.name,
+            session=session,
+            now=now,
+        )
         delivered = notifier.deliver(now)
         return dg.Output(
             rows,
             metadata={
                 "alerts": len(rows),
                 "critical": sum(1 for row in rows if row.severity is Severity.CRITICAL),
+                "messages": told,
                 "delivery attempts": len(delivered),
                 "alert table": table_of(
                     [

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from trading.alerts import AlertPolicy, Deliverer, Outbox
+from trading.alerts import AlertKeeper, AlertPolicy, Deliverer
 from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
@@ -69,7 +69,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         clocks: dg.ResourceParam[Mapping[str, Clock]],
         execution_enabled: dg.ResourceParam[bool],
         alert_policy: dg.ResourceParam[AlertPolicy],
-        outbox: dg.ResourceParam[Outbox],
+        alert_keeper: dg.ResourceParam[AlertKeeper],
         notifier: dg.ResourceParam[Deliverer],
     ) -> dg.Output[Any]:
         """One row is what execution made of one decision: claimed, sent, filled, refused or waiting.
@@ -144,7 +144,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     outcomes,
                     journal=journal,
                     policy=alert_policy,
-                    outbox=outbox,
+                    keeper=alert_keeper,
                     notifier=notifier,
                     now=clock(),
                 )

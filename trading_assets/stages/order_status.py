@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from trading.alerts import AlertPolicy, Deliverer, Outbox
+from trading.alerts import AlertKeeper, AlertPolicy, Deliverer
 from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
@@ -66,7 +66,7 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
         alert_policy: dg.ResourceParam[AlertPolicy],
-        outbox: dg.ResourceParam[Outbox],
+        alert_keeper: dg.ResourceParam[AlertKeeper],
         notifier: dg.ResourceParam[Deliverer],
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         """One row is one intent's order after the close: filled, in part, cancelled, rejected, or none.
@@ -116,7 +116,7 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
                     outcomes,
                     journal=journal,
                     policy=alert_policy,
-                    outbox=outbox,
+                    keeper=alert_keeper,
                     notifier=notifier,
                     now=now,
                 )

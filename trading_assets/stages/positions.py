@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from trading.alerts import DIFFERENCES, AlertPolicy, Outbox, evaluate_watched, queue_alerts
+from trading.alerts import DIFFERENCES, AlertKeeper, AlertPolicy, evaluate_watched, judged_watched, tell
 from trading.clock import Clock, Phase
 from trading.errors import Refused
 from trading.journal import Journal
@@ -151,7 +151,7 @@ def _checks(graph: BookGraph) -> Any:
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         session_records: dg.ResourceParam[Mapping[str, SessionRecords]],
         alert_policy: dg.ResourceParam[AlertPolicy],
-        outbox: dg.ResourceParam[Outbox],
+        alert_keeper: dg.ResourceParam[AlertKeeper],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> Iterator[dg.AssetCheckResult]:
         yield _balance(graph, positions)
@@ -164,10 +164,16 @@ def _checks(graph: BookGraph) -> Any:
             windows=windows[graph.name],
             records=session_records[graph.name],
         )
-        if not found.is_same:
-            alerts = evaluate_watched({DIFFERENCES: 1}, alert_policy.rules, book=graph.name, session=session)
-            now = clocks[graph.name].now(session, Phase.SETTLE)
-            queue_alerts(alerts, outbox, channels=alert_policy.delivery.channels, now=now)
+        watched = {DIFFERENCES: int(not found.is_same)}
+        tell(
+            evaluate_watched(watched, alert_policy.rules, book=graph.name, session=session),
+            codes=judged_watched(watched, alert_policy.rules),
+            keeper=alert_keeper,
+            policy=alert_policy,
+            book=graph.name,
+            session=session,
+            now=clocks[graph.name].now(session, Phase.SETTLE),
+        )
         yield dg.AssetCheckResult(
             check_name=REPLAYS,
             asset_key=graph.key("positions"),

@@ -38,7 +38,7 @@ LOOKS = [
     "/incidents",
     "/halts",
 ]
-LOOKS += ["/alerts", "/control", "/verify", "/doctor", "/sessions?book=us_five"]
+LOOKS += ["/alerts", "/silences", "/messages", "/control", "/verify", "/doctor", "/sessions?book=us_five"]
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 
 

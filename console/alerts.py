@@ -1,0 +1,228 @@
+"""Which alerts there are, what each is to people now, and the silences in force.
+
+What is known is folded from the journal's events (trading/alert_log.py); which rules keep others from being
+told is read from `config/alerts.toml` here, without what takes long to import.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from console.actions import require_actor
+from console.desk import Desk
+from resources.clocks import system_now
+from resources.journal import records
+from resources.settings import Profile
+from trading.alert_groups import InhibitRule, Silence, matcher_of
+from trading.alert_log import AlertLog, AlertState, KnownAlert, alert_log_of, find_alert, state_of
+from trading.alerts import Severity
+
+if TYPE_CHECKING:
+    from resources.alert_keeper import JournalAlerts
+
+QUESTION = "find_alert_events"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertLine:
+    """Hold one alert; `ends_at` is empty while it fires, `acknowledged_by` while nobody has said so."""
+
+    code: str
+    book: str
+    severity: Severity
+    state: AlertState
+    session: str
+    starts_at: datetime
+    ends_at: datetime | None
+    message: str
+    owner: str
+    runbook: str
+    fingerprint: str
+    acknowledged_by: str
+    acknowledged_at: datetime | None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceLine:
+    """Hold one silence as people wrote it."""
+
+    silence_id: str
+    matchers: tuple[str, ...]
+    starts_at: datetime
+    ends_at: datetime
+    created_by: str
+    comment: str
+    is_in_force: bool
+
+
+def alerts_of(desk: Desk, *, book: str | None = None, is_all: bool = False) -> tuple[AlertLine, ...]:
+    """Return the alerts that fire, the worst and the longest first; with `is_all` what is over behind them.
+
+    Raises `BadInput` for a book that there is not.
+    """
+    wanted = {outline.name for outline in desk.chosen(book)}
+    log = alert_log(desk)
+    state_of_one = _judge(desk, log)
+    lines = [_line(one, state_of_one(one)) for one in log.alerts.values() if is_all or one.ends_at is None]
+    shown = [line for line in lines if book is None or line.book in wanted]
+    return tuple(
+        sorted(
+            shown,
+            key=lambda line: (
+                line.state is AlertState.RESOLVED,
+                line.severity is not Severity.CRITICAL,
+                line.starts_at,
+                line.fingerprint,
+            ),
+        )
+    )
+
+
+def alert_of(desk: Desk, wanted: str) -> AlertLine:
+    """Return one alert by code or fingerprint; raises `UnknownId` or `BadInput`."""
+    log = alert_log(desk)
+    found = find_alert(log, wanted)
+    return _line(found, _judge(desk, log)(found))
+
+
+def silences_of(desk: Desk) -> tuple[SilenceLine, ...]:
+    """Return all silences, the latest first."""
+    log = alert_log(desk)
+    now = acting_at(desk, log)
+    return tuple(_silence(one, now) for one in reversed(log.silences))
+
+
+def alert_log(desk: Desk) -> AlertLog:
+    """Return what the journal tells of alerts."""
+    rows = desk.journal.answers((QUESTION,))[QUESTION]
+    return alert_log_of(records.event_of(row) for row in rows)
+
+
+def acting_at(desk: Desk, log: AlertLog) -> datetime:
+    """Return the instant that counts as now for alerts: of simulated days that of the last that was said."""
+    if desk.settings.profile is not Profile.SIMULATED:
+        return system_now()
+    known = [
+        *(one.starts_at for one in log.alerts.values()),
+        *(one.ends_at for one in log.alerts.values() if one.ends_at is not None),
+        *(one.starts_at for one in log.silences),
+    ]
+    return max(known, default=system_now())
+
+
+def acknowledge(desk: Desk, wanted: str, *, actor: str, reason: str, is_rehearsal: bool = False) -> AlertLine:
+    """Store that somebody knows of an alert that fires, and return it.
+
+    Raises `UnknownId`, `BadInput`, or `IllegalTransition` for one that is over.
+    """
+    require_actor(actor, reason)
+    found = alert_of(desk, wanted)
+    with _opened(desk, is_rehearsal=is_rehearsal) as (kept, now):
+        kept.acknowledge(found.fingerprint, actor=actor, reason=reason, now=now)
+    state = AlertState.ACKNOWLEDGED if found.state is AlertState.FIRING else found.state
+    return replace(found, state=state, acknowledged_by=actor, acknowledged_at=now, comment=reason)
+
+
+def silence(
+    desk: Desk,
+    matchers: Sequence[str],
+    *,
+    lasts: timedelta,
+    actor: str,
+    reason: str,
+    is_rehearsal: bool = False,
+) -> SilenceLine:
+    """Keep people from being told of matching alerts for a while; raises `BadInput`."""
+    require_actor(actor, reason)
+    with _opened(desk, is_rehearsal=is_rehearsal) as (kept, now):
+        silence_id = kept.silence(matchers, lasts=lasts, actor=actor, reason=reason, now=now)
+    return SilenceLine(
+        silence_id=silence_id,
+        matchers=tuple(str(matcher_of(text)) for text in matchers),
+        starts_at=now,
+        ends_at=now + lasts,
+        created_by=actor,
+        comment=reason,
+        is_in_force=True,
+    )
+
+
+def end_silence(
+    desk: Desk, silence_id: str, *, actor: str, reason: str, is_rehearsal: bool = False
+) -> SilenceLine:
+    """End a silence before its time; raises `UnknownId` where none of that id is in force."""
+    require_actor(actor, reason)
+    with _opened(desk, is_rehearsal=is_rehearsal) as (kept, now):
+        kept.end_silence(silence_id, actor=actor, reason=reason, now=now)
+    found = next(one for one in silences_of(desk) if one.silence_id == silence_id)
+    return replace(found, ends_at=now, is_in_force=False)
+
+
+@contextmanager
+def _opened(desk: Desk, *, is_rehearsal: bool) -> Iterator[tuple[JournalAlerts, datetime]]:
+    """Give what is known of alerts, to be changed or as if, and the instant of the change."""
+    from resources.alert_keeper import JournalAlerts
+    from resources.journal.rehearsal import RehearsedJournal
+    from resources.journal.store import SqlJournal
+
+    now = acting_at(desk, alert_log(desk))
+    opened = RehearsedJournal if is_rehearsal else SqlJournal
+    with opened(desk.settings.journal_url) as journal:
+        yield JournalAlerts(journal), now
+
+
+def inhibit_rules(desk: Desk) -> tuple[InhibitRule, ...]:
+    """Return which alerts keep others from being told; resources/alert_policy.py refuses a wrong file."""
+    path = desk.settings.config_dir / "alerts.toml"
+    rules = tomllib.loads(path.read_text(encoding="utf-8")).get("inhibit", [])
+    return tuple(
+        InhibitRule(
+            source=tuple(map(matcher_of, rule["source"])),
+            target=tuple(map(matcher_of, rule["target"])),
+            equal=tuple(rule["equal"]),
+        )
+        for rule in rules
+    )
+
+
+def _judge(desk: Desk, log: AlertLog) -> Callable[[KnownAlert], AlertState]:
+    """Return what says what an alert is to people now."""
+    rules, now = inhibit_rules(desk), acting_at(desk, log)
+    return lambda known: state_of(known, log, rules, now=now)
+
+
+def _line(known: KnownAlert, state: AlertState) -> AlertLine:
+    return AlertLine(
+        code=known.code,
+        book=dict(known.labels).get("book", ""),
+        severity=known.severity,
+        state=state,
+        session=known.session,
+        starts_at=known.starts_at,
+        ends_at=known.ends_at,
+        message=known.message,
+        owner=known.owner,
+        runbook=known.runbook,
+        fingerprint=known.fingerprint,
+        acknowledged_by=known.acknowledged_by,
+        acknowledged_at=known.acknowledged_at,
+        comment=known.comment,
+    )
+
+
+def _silence(silence: Silence, now: datetime) -> SilenceLine:
+    return SilenceLine(
+        silence_id=silence.silence_id,
+        matchers=tuple(str(matcher) for matcher in silence.matchers),
+        starts_at=silence.starts_at,
+        ends_at=silence.ends_at,
+        created_by=silence.created_by,
+        comment=silence.comment,
+        is_in_force=silence.starts_at <= now < silence.ends_at,
+    )
