@@ -441,7 +441,7 @@ def lift(
     dependencies=[needs(Role.TRADER)],
     response_model=change_of(AlertLine),
 )
-def acknowledge(
+def acknowledge_alert(
     request: Request, alert: AlertPath, body: Asked, key: KeyHeader = None, *, dry_run: DryRunQuery = False
 ) -> dict[str, Any]:
     """Say that you know of an alert and act on it: it is not told again while it goes on."""
