@@ -11,11 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol, assert_never
+from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 
 from trading.alert_groups import InhibitRule, Route, fingerprint_of_labels, labels_of
 from trading.journal import Delivery, OutboxMessage
-from trading.metrics import MetricRow, by_name
+
+if TYPE_CHECKING:
+    # What measures takes numpy, which alone takes longer to import than the verb that lists alerts may.
+    from trading.metrics import MetricRow
 
 ALERTNAME = "alertname"
 """The label that holds an alert's code; Prometheus calls it so."""
@@ -232,7 +235,7 @@ def evaluate(metrics: Sequence[MetricRow], rules: Iterable[AlertRule], *, book: 
     A metric without data breaks nothing. Raises `ValueError` for a rule on a metric that does not exist,
     since such a rule would be silent for ever.
     """
-    measured = by_name(metrics)
+    measured = {row.name: row for row in metrics}
     alerts = []
     for rule in rules:
         if rule.metric in WATCHED:
@@ -305,7 +308,7 @@ def _alert(rule: AlertRule, session: date, book: str, observed: float) -> AlertR
 
 def judged(metrics: Sequence[MetricRow], rules: Iterable[AlertRule]) -> tuple[str, ...]:
     """Return the codes of the rules that a session's metrics say something about: no data judges nothing."""
-    measured = by_name(metrics)
+    measured = {row.name: row for row in metrics}
     return tuple(
         rule.code for rule in rules if rule.metric in measured and measured[rule.metric].value is not None
     )
