@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.desk import Desk
+from resources.evidence_ledger import read_ledger
 from resources.settings import PREFIX, Profile, given_variables
 from trading.errors import BadSetting
 from trading.preflight import OK, REMEDIES, LiveFacts, denials
+from trading.promotion import Token
 from trading.values import Symbol
 
 
@@ -47,6 +49,7 @@ def preflight(desk: Desk, *, book: str | None = None) -> Preflight:
             account_no=settings.broker_account_no or "",
             base_url=settings.broker_base_url or "",
             allowlist=_allowlist(name, settings.config_dir / "limits.toml"),
+            promotion=_promotion(desk, name),
         )
         found = denials(facts)
         books.append(
@@ -59,6 +62,15 @@ def preflight(desk: Desk, *, book: str | None = None) -> Preflight:
     return Preflight(
         profile=settings.profile.value, is_ok=all(one.code == OK for one in books), books=tuple(books)
     )
+
+
+def _promotion(desk: Desk, book: str) -> Token:
+    """Return how a book's promotion stands: missing at once where nothing was ever filed."""
+    if not read_ledger(desk.journal).rows:
+        return Token.MISSING
+    from resources.profiles import Profiled
+
+    return Profiled(desk.settings).promotion(book)
 
 
 def _allowlist(book: str, path: Path) -> tuple[Symbol, ...]:

@@ -668,6 +668,8 @@ UNDRAWN = frozenset(
         "missing_app_secret",
         "missing_account_no",
         "allowlist_blocked",
+        "not_promoted",
+        "promotion_stale",
         "prohibited_tactic:front_running",
     }
 )

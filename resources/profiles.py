@@ -20,6 +20,7 @@ from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
 from resources.cancel_only import CancelOnly
 from resources.clocks import SimulatedClock, SystemClock
+from resources.craft import craft_sha
 from resources.dataset_files import verified_dataset
 from resources.evidence_ledger import EvidenceLedger
 from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
@@ -61,13 +62,14 @@ from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.broker_behaviour import Behaviour
-from trading.clock import Clock
-from trading.datasets import Dataset
+from trading.clock import Clock, Phase
+from trading.datasets import Dataset, DatasetChanged, DatasetUnknown
 from trading.errors import NoBroker
 from trading.preflight import Denial, LiveFacts, denials
-from trading.promotion import PromotionRules
+from trading.promotion import PromotionRules, Token, token_of
 from trading.quality import QualityLimits
 from trading.quotes import MarketData
+from trading.replay_evidence import COUNCIL, as_configured, subject_of
 from trading.sessions import Calendar
 from trading.values import digest
 
@@ -385,7 +387,28 @@ class Profiled:
                 account_no=self.settings.broker_account_no or "",
                 base_url=self.settings.broker_base_url or "",
                 allowlist=self.books[book].rules.limits.allowlist,
+                promotion=self.promotion(book),
             )
+        )
+
+    def promotion(self, book: str) -> Token:
+        """Return how the promotion of a book's strategies stands, all together and as they are configured.
+
+        A book whose data is not what its manifest says has none: no evidence could be of it.
+        """
+        config = self.books[book]
+        try:
+            data_sha = self.evidence_data[book]
+        except (DatasetUnknown, DatasetChanged):
+            return Token.MISSING
+        subject = subject_of(as_configured(config, COUNCIL), data_set_sha=data_sha, code_sha=craft_sha())
+        as_of = self.clocks[book].now(config.last_session, Phase.SETTLE)
+        return token_of(
+            subject,
+            self.evidence.read(),
+            self.promotion_rules[book].thresholds,
+            as_of=as_of,
+            last_session=self.calendars[book].between(config.first_session, as_of.date())[-1],
         )
 
     def live_broker(self, book: str, capability: LiveCapability) -> Any:  # noqa: ARG002 - none is there to take it

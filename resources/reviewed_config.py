@@ -245,10 +245,12 @@ def book_config(
             raise BadSetting(f"books.toml [{name}]: its source has no bar on any session of {line.calendar}")
         first, last = first or traded[0], last or traded[-1]
     rules = read_rules(name, config_dir)
-    if (BPS + line.slippage_bps) * (BPS + line.commission_bps) > BPS * (BPS + rules.limits.cost_bps):
+    later = (dict(change.values).get("cost_bps", rules.limits.cost_bps) for change in rules.limits.changes)
+    cost_bps = min([rules.limits.cost_bps, *later])
+    if (BPS + line.slippage_bps) * (BPS + line.commission_bps) > BPS * (BPS + cost_bps):
         raise BadSetting(
             f"books.toml [{name}] slippage_bps = {line.slippage_bps}, commission_bps = {line.commission_bps} "
-            f"are over cost_bps = {rules.limits.cost_bps} in limits.toml; a buy could cost more than there is"
+            f"are over cost_bps = {cost_bps} in limits.toml; a buy could cost more than there is"
         )
     return BookConfig(
         name=name,

@@ -216,6 +216,8 @@ MISSING_APP_SECRET = 204
 MISSING_ACCOUNT_NO = 205
 INVALID_BASE_URL = 206
 ALLOWLIST_BLOCKED = 207
+NOT_PROMOTED = 208
+PROMOTION_STALE = 209
 
 MISSING_PRICE = 301
 QUOTE_STALE = 302
@@ -285,6 +287,8 @@ REASONS = {
     MISSING_ACCOUNT_NO: "missing_account_no",
     INVALID_BASE_URL: "invalid_base_url",
     ALLOWLIST_BLOCKED: "allowlist_blocked",
+    NOT_PROMOTED: "not_promoted",
+    PROMOTION_STALE: "promotion_stale",
     MISSING_PRICE: "missing_price",
     QUOTE_STALE: "quote_stale",
     SESSION_CLOSED: "session_closed",
@@ -885,6 +889,8 @@ CODES: dict[str, tuple[int, ...]] = {
         MISSING_ACCOUNT_NO,
         INVALID_BASE_URL,
         ALLOWLIST_BLOCKED,
+        NOT_PROMOTED,
+        PROMOTION_STALE,
     ),
     "quote_present": (MISSING_PRICE,),
     "quote_age": (QUOTE_STALE,),

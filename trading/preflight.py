@@ -17,9 +17,12 @@ from trading.guards import (
     MISSING_ACCOUNT_NO,
     MISSING_APP_KEY,
     MISSING_APP_SECRET,
+    NOT_PROMOTED,
     PASS,
+    PROMOTION_STALE,
     REAL_EXECUTION_NOT_ALLOWED,
 )
+from trading.promotion import Token
 from trading.values import Symbol
 
 
@@ -33,6 +36,8 @@ class Denial(StrEnum):
     MISSING_ACCOUNT_NO = "MISSING_ACCOUNT_NO"
     INVALID_BASE_URL = "INVALID_BASE_URL"
     ALLOWLIST_BLOCKED = "ALLOWLIST_BLOCKED"
+    NOT_PROMOTED = "NOT_PROMOTED"
+    PROMOTION_STALE = "PROMOTION_STALE"
 
 
 _SAFE_ADDRESS = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-9][0-9]{0,4})?(/[^\s@]*)?")
@@ -49,6 +54,8 @@ GUARD_CODES = {
     Denial.MISSING_ACCOUNT_NO: MISSING_ACCOUNT_NO,
     Denial.INVALID_BASE_URL: INVALID_BASE_URL,
     Denial.ALLOWLIST_BLOCKED: ALLOWLIST_BLOCKED,
+    Denial.NOT_PROMOTED: NOT_PROMOTED,
+    Denial.PROMOTION_STALE: PROMOTION_STALE,
 }
 """The guard's code of each denial."""
 
@@ -60,13 +67,18 @@ REMEDIES = {
     Denial.MISSING_ACCOUNT_NO: "the account's number at the broker is missing; see TRADING_BROKER_ACCOUNT_NO",
     Denial.INVALID_BASE_URL: "the broker's address must be https:// with a host; see TRADING_BROKER_BASE_URL",
     Denial.ALLOWLIST_BLOCKED: "a live book needs an allowlist in limits.toml; a whole universe is none",
+    Denial.NOT_PROMOTED: "nobody promoted just what is configured; `trading promote council` says what lacks",
+    Denial.PROMOTION_STALE: "its evidence would promote it no more; replay, file and promote it anew",
 }
 """What to do about each denial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveFacts:
-    """Hold what live execution of one book needs; of a secret only whether it is there."""
+    """Hold what live execution of one book needs; of a secret only whether it is there.
+
+    `promotion` is that of all of the book's strategies together, just as they are configured.
+    """
 
     is_execution_enabled: bool
     is_live_allowed: bool
@@ -75,6 +87,7 @@ class LiveFacts:
     account_no: str
     base_url: str
     allowlist: tuple[Symbol, ...]
+    promotion: Token
 
 
 def denials(facts: LiveFacts) -> tuple[Denial, ...]:
@@ -87,6 +100,8 @@ def denials(facts: LiveFacts) -> tuple[Denial, ...]:
         Denial.MISSING_ACCOUNT_NO: not facts.account_no.strip(),
         Denial.INVALID_BASE_URL: not _SAFE_ADDRESS.fullmatch(facts.base_url),
         Denial.ALLOWLIST_BLOCKED: not facts.allowlist,
+        Denial.NOT_PROMOTED: facts.promotion is Token.MISSING,
+        Denial.PROMOTION_STALE: facts.promotion is Token.STALE,
     }
     return tuple(denial for denial, is_denied in found.items() if is_denied)
 

@@ -73,6 +73,14 @@ class Standing(StrEnum):
     NO_DATA = "no_data"
 
 
+class Token(StrEnum):
+    """Say how a promotion stands that live execution asks for."""
+
+    VALID = "valid"
+    MISSING = "missing"
+    STALE = "stale"
+
+
 class Gate(StrEnum):
     """Name a gate: these codes stay."""
 
@@ -120,7 +128,7 @@ ASKS: dict[Gate, str] = {
     Gate.PARTS_OF_ITS_OWN: "its folds and stresses are of this very subject",
     Gate.EQUITY_MOVES: "its equity is not the same at every close",
     Gate.FOLDS_DIFFER: "its folds do not all have the same metrics",
-    Gate.STRESSES_DIFFER: "its scenarios do not all have the metrics of the replay itself",
+    Gate.STRESSES_DIFFER: "no scenario has the metrics of the replay itself",
     Gate.MADE_LATELY: "it was made within so many days",
     Gate.WINDOW_REACHES_NOW: "its window ends within so many days of the last session",
     Gate.SESSIONS: "so many sessions at least",
@@ -333,6 +341,19 @@ def promotion_in_force(subject: Subject, ledger: Ledger) -> Promotion | None:
     return decided[-1] if decided and decided[-1].outcome == Outcome.PROMOTED else None
 
 
+def token_of(
+    subject: Subject, ledger: Ledger, thresholds: Thresholds, *, as_of: datetime, last_session: date
+) -> Token:
+    """Return whether exactly a subject is promoted, and would still be on what is filed of it.
+
+    A promotion of another version, of other data, costs, rules or code is none of it.
+    """
+    if promotion_in_force(subject, ledger) is None:
+        return Token.MISSING
+    decision = promotion_of(subject, ledger, thresholds, as_of=as_of, last_session=last_session)
+    return Token.VALID if decision.outcome is Outcome.PROMOTED else Token.STALE
+
+
 # -------------------------------------------------------------------------------- what was filed at all
 
 
@@ -406,7 +427,7 @@ def _recent(run: Run, thresholds: Thresholds, *, as_of: datetime, last_session: 
         Gate.WINDOW_REACHES_NOW,
         f"{lag_days} days",
         f"{thresholds.lag_days_max} days",
-        passed=lag_days <= thresholds.lag_days_max,
+        passed=0 <= lag_days <= thresholds.lag_days_max,
         detail=f"window ends {run.last}, the book {last_session}",
     )
 
@@ -437,12 +458,13 @@ def _of_its_own(candidate: Candidate, rows: Sequence[LedgerRow]) -> Iterator[Jud
         passed=candidate.equity_levels >= 2,  # noqa: PLR2004 - from two on a curve moves
     )
     yield _differing(candidate.folds)
-    unmoved = sum(1 for stress in candidate.stresses if _repeats(stress, candidate))
+    unmoved = [stress.name for stress in candidate.stresses if _repeats(stress, candidate)]
     yield _judged(
         Gate.STRESSES_DIFFER,
-        f"{unmoved} of {len(candidate.stresses)} unmoved",
-        "fewer than all",
-        passed=unmoved < len(candidate.stresses),
+        f"{len(unmoved)} of {len(candidate.stresses)} unmoved",
+        "none",
+        passed=bool(candidate.stresses) and not unmoved,
+        detail=f"changed nothing: {', '.join(unmoved)}" if unmoved else "",
     )
 
 

@@ -18,10 +18,11 @@ from trading.books import BookConfig
 from trading.errors import BadInput
 from trading.honest import Honesty, Overfitting, honesty_of, overfitting_of, sharpe_deviation
 from trading.performance import Floats, Performance
-from trading.replay import DataSet, ReplayRequest, config_of, opening_state, replay_chunk, sessions_of
+from trading.replay import NAME, DataSet, ReplayRequest, config_of, opening_state, replay_chunk, sessions_of
 from trading.scorecard import Scorecard, Trading, returns_of, scorecard_of
 from trading.sessions import Calendar
 from trading.trials import AND
+from trading.values import digest
 
 VARIANTS_MAX = 1_000
 """More would not be looked at, and each more makes the best of them mean less."""
@@ -105,7 +106,7 @@ def variants_of(
             number=number,
             council=shown,
             settings=settings,
-            request=replace(base, name=f"{base.name}-{number:04}"[-64:], strategies=texts, light=True),
+            request=replace(base, name=_named(base.name, number), strategies=texts, light=True),
         )
         for number, (shown, settings, texts) in enumerate(made, start=1)
     )
@@ -228,6 +229,12 @@ def measures_of(card: Scorecard) -> dict[str, float | None]:
     told = {field.name: getattr(card.performance, field.name) for field in fields(card.performance)}
     told |= {field.name: getattr(card.trading, field.name) for field in fields(card.trading)}
     return {name: value for name, value in told.items() if value is None or isinstance(value, int | float)}
+
+
+def _named(base: str, number: int) -> str:
+    """Return a variant's name; a long one is cut where its digest tells it from others that begin so."""
+    name = f"{base}-{number:04}"
+    return name if NAME.fullmatch(name) else f"{base[:46]}-{digest(base)[:12]}-{number:04}"
 
 
 def _council(text: str) -> tuple[str, ...]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
 import dagster as dg
 import pytest
 
+from resources.craft import craft_sha
 from resources.live_capability import REPEATING_TAGS, LiveRefused, live_capability
 from resources.profiles import Profiled
 from resources.settings import Profile
 from tests.graph.desk import QUIET, settings_in
 from trading.errors import BadSetting
+from trading.evidence_ledger import draft_of_promotion, drafts_of_run
+from trading.promotion import Outcome, promotion_of
+from trading.replay_evidence import COUNCIL, as_configured, subject_of
+from trading.testing import example_run
 from trading_assets.definitions import resources_of
 
 
@@ -67,6 +75,28 @@ def live(tmp_path, **changes):
     return Reachable(settings_in(tmp_path, **{**LIVE, **changes}))
 
 
+def promote(profiled, book, *, age_days=1, **changes):
+    """File evidence of what a book trades that passes every gate while fresh, and the promotion on it."""
+    now = datetime.now(UTC)
+    last = profiled.calendars[book].between(date(2013, 1, 2), now.date())[-1]
+    config = as_configured(profiled.books[book], COUNCIL)
+    data_sha = profiled.evidence_data[book]
+    subject = replace(subject_of(config, data_set_sha=data_sha, code_sha=craft_sha()), **changes)
+    run = example_run(subject=subject, made_at=now - timedelta(days=age_days))
+    run = replace(run, last=last)
+    profiled.evidence.file(drafts_of_run(run), actor="ann", now=now)
+    decision = promotion_of(
+        subject,
+        profiled.evidence.read(),
+        profiled.promotion_rules[book].thresholds,
+        as_of=now - timedelta(days=age_days - 1),
+        last_session=last,
+    )
+    assert decision.outcome is Outcome.PROMOTED, decision.reasons
+    signed = decision.signed(actor="ann", reason="read it", decided_at=now)
+    profiled.evidence.file([draft_of_promotion(signed)], actor="ann", now=now)
+
+
 @pytest.mark.parametrize(
     ("changes", "gone", "code"),
     [
@@ -88,6 +118,34 @@ def test_what_preflight_denies_reaches_no_live_broker(tmp_path, monkeypatch, cha
     assert f"preflight denies live execution: {code}: " in told
 
 
+def test_what_nobody_promoted_reaches_no_live_broker(tmp_path):
+    profiled = live(tmp_path)
+
+    (told,) = reached_by(profiled, {"trading/book": "us_five"})
+
+    assert profiled.reached == []
+    assert "preflight denies live execution: NOT_PROMOTED: " in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "age_days", "code"),
+    [
+        ({"strategy_version": "another"}, 1, "NOT_PROMOTED"),
+        ({"rules_sha": "another"}, 1, "NOT_PROMOTED"),
+        ({"code_sha": "another"}, 1, "NOT_PROMOTED"),
+        ({}, 31, "PROMOTION_STALE"),
+    ],
+    ids=["another version", "other rules", "other code", "stale evidence"],
+)
+def test_a_promotion_of_anything_else_or_on_old_evidence_opens_nothing(tmp_path, changes, age_days, code):
+    profiled = live(tmp_path)
+    promote(profiled, "us_five", age_days=age_days, **changes)
+
+    with pytest.raises(LiveRefused, match=code):
+        profiled.brokers_in({})["us_five"]
+    assert profiled.reached == []
+
+
 def test_a_book_without_an_allowlist_reaches_no_live_broker(tmp_path):
     profiled = live(tmp_path)
 
@@ -98,6 +156,7 @@ def test_a_book_without_an_allowlist_reaches_no_live_broker(tmp_path):
 
 def test_an_ordinary_run_of_the_live_profile_reaches_its_broker(tmp_path):
     profiled = live(tmp_path)
+    promote(profiled, "us_five")
 
     assert reached_by(profiled, {"trading/book": "us_five"}) == []
     assert profiled.reached == [("us_five", "live")]
@@ -130,7 +189,8 @@ def test_a_backfill_of_another_profile_has_a_broker_at_which_no_money_moves(tmp_
 
 
 def test_the_live_profile_has_no_broker_yet(tmp_path):
-    settings = settings_in(tmp_path, **LIVE)
+    profiled = Profiled(settings_in(tmp_path, **LIVE))
+    promote(profiled, "us_five")
 
     with pytest.raises(BadSetting, match="no live broker is configured"):
-        Profiled(settings).brokers_in({})["us_five"]
+        profiled.brokers_in({})["us_five"]

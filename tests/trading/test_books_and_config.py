@@ -386,6 +386,15 @@ def test_parts_read_alone_say_the_same(folder):
     assert read_strategies(folder / "strategies.toml") == read_rules("mine", folder).strategies
 
 
+def test_costs_over_what_buying_power_allows_for_from_a_date_on_are_refused(folder, xnys):
+    path = folder / "limits.toml"
+    later = '[[changes]]\nbook = "mine"\neffective_from = 2013-03-01\nreason = "calm"\ncost_bps = 6\n'
+    path.write_text(path.read_text("utf-8") + later, "utf-8")
+
+    with pytest.raises(BadSetting, match=r"commission_bps = 1 are over cost_bps = 6 in limits\.toml"):
+        configured(folder, xnys)
+
+
 def test_costs_up_to_what_buying_power_allows_for_are_good(folder, xnys):
     change(folder, "books.toml", "slippage_bps = 5", "slippage_bps = 18")
 

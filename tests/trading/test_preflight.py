@@ -8,6 +8,7 @@ import pytest
 
 from trading.guards import PASS, REASONS
 from trading.preflight import GUARD_CODES, REMEDIES, Denial, LiveFacts, denials, guard_code
+from trading.promotion import Token
 from trading.values import Symbol
 
 READY = LiveFacts(
@@ -18,6 +19,7 @@ READY = LiveFacts(
     account_no="7",
     base_url="https://broker.example/v2",
     allowlist=(Symbol("IBM"),),
+    promotion=Token.VALID,
 )
 LACKING = {
     Denial.EXECUTION_DISABLED: {"is_execution_enabled": False},
@@ -27,6 +29,8 @@ LACKING = {
     Denial.MISSING_ACCOUNT_NO: {"account_no": "  "},
     Denial.INVALID_BASE_URL: {"base_url": ""},
     Denial.ALLOWLIST_BLOCKED: {"allowlist": ()},
+    Denial.NOT_PROMOTED: {"promotion": Token.MISSING},
+    Denial.PROMOTION_STALE: {"promotion": Token.STALE},
 }
 
 
@@ -46,10 +50,11 @@ def test_each_thing_that_lacks_is_denied_by_its_code(denial):
 
 def test_all_that_lacks_is_told_in_one_order():
     nothing = READY
-    for changes in LACKING.values():
-        nothing = replace(nothing, **changes)
+    for denial, changes in LACKING.items():
+        if denial is not Denial.PROMOTION_STALE:
+            nothing = replace(nothing, **changes)
 
-    assert denials(nothing) == tuple(Denial)
+    assert denials(nothing) == tuple(denial for denial in Denial if denial is not Denial.PROMOTION_STALE)
     assert guard_code(denials(nothing)) == GUARD_CODES[Denial.EXECUTION_DISABLED]
 
 

@@ -304,6 +304,18 @@ def test_folds_that_all_gained_the_same_are_refused():
     assert reasons(judge(ledger_of(example_run(folds=folds)))) == {("folds_differ", "refused")}
 
 
+@pytest.mark.parametrize("name", ["costs", "spread", "volatility", "liquidity", "halt"])
+def test_a_scenario_that_changed_nothing_was_not_run_and_is_named(name):
+    stresses = tuple(
+        replace(one, metrics={"total_return": 0.42}) if one.name == name else one
+        for one in candidate_of(example_run()).stresses
+    )
+    decision = judge(ledger_of(example_run(stresses=stresses)))
+
+    assert reasons(decision) == {("stresses_differ", "refused")}
+    assert decision.reasons[0].detail == f"changed nothing: {name}"
+
+
 def test_scenarios_that_change_nothing_were_not_run():
     stresses = tuple(
         replace(one, metrics={"total_return": 0.42}) for one in candidate_of(example_run()).stresses

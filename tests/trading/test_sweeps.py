@@ -45,6 +45,18 @@ def outcomes_of(returns) -> list[Outcome]:
     ]
 
 
+def test_variants_of_two_long_names_that_end_alike_have_names_of_their_own():
+    ends = "x" * 60
+    names = {
+        variant.request.name
+        for first in "ab"
+        for variant in variants(LOOKBACK, base=replace(BASE, name=f"{first}{ends}"))
+    }
+
+    assert len(names) == 4
+    assert all(len(name) == 64 for name in names)
+
+
 def test_an_axis_is_read_from_a_text():
     assert axis_of("momentum.lookback = 63, 126") == LOOKBACK
 
