@@ -59,7 +59,7 @@ class Capabilities:
     fractional: bool = False
     short: bool = False
     order_types: frozenset[OrderType] = frozenset({OrderType.MARKET})
-    times_in_force: frozenset[TimeInForce] = frozenset(TimeInForce)
+    times_in_force: frozenset[TimeInForce] = frozenset({TimeInForce.OPG, TimeInForce.DAY})
     extended_hours: bool = False
 
 

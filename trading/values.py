@@ -47,13 +47,22 @@ class OrderType(StrEnum):
 
     MARKET = "market"
     LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
 
 
 class TimeInForce(StrEnum):
-    """Say how long an order lives: at the open only, or for the session."""
+    """Say how long an order lives: at the open or the close only, for the session, until it is cancelled.
+
+    `ioc` takes what it gets at once and `fok` all or nothing.
+    """
 
     OPG = "opg"
     DAY = "day"
+    GTC = "gtc"
+    CLS = "cls"
+    IOC = "ioc"
+    FOK = "fok"
 
 
 class Slot(StrEnum):

@@ -15,14 +15,24 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
+from resources.paper_broker import resting
 from resources.paper_broker.ledger import Ledger
+from resources.paper_broker.resting import Ticket
+from resources.paper_broker.rows import (
+    ORDERS,
+    REPLACED,
+    SESSION_OVER,
+    Event,
+    insert_fill,
+    insert_update,
+    set_status,
+)
 from trading.accounts import ActionEffect, Execution, account_after, action_effects, last_opened
 from trading.actions import CorporateAction, at_sessions, effective_in
 from trading.audit import instant_from_text, instant_text
@@ -54,7 +64,6 @@ from trading.values import ClientOrderId, OrderType, Side, Symbol, digest
 UNKNOWN_SYMBOL = "unknown_symbol"
 ZERO_QUANTITY = "zero_quantity"
 NOT_A_MARKET_ORDER = "not_a_market_order"
-SESSION_OVER = "session_over"
 NOT_REPLACEABLE = "not_replaceable"
 ON_REQUEST = "cancelled_on_request"
 
@@ -78,28 +87,12 @@ ACCEPTED = "accepted"
 DUPLICATE = "duplicate"
 LATE_SEND = "late_send"
 BUST = "bust"
-REPLACED = "replaced"
 
 CHECKPOINT_SESSIONS = 20
 """How many sessions a look at the account may fold: moving the checkpoint waits for the disk."""
 
 KIND = Behaviour()
 """The behaviour of a broker that remembers for good and does nothing wrong."""
-
-
-class Event(StrEnum):
-    """Say what happened to an order, in the words of the protocol that tells it."""
-
-    NEW = "new"
-    FILL = "fill"
-    TRADE_BUST = "trade_bust"
-    CANCELED = "canceled"
-    EXPIRED = "expired"
-    REJECTED = "rejected"
-    REPLACED = "replaced"
-
-
-_CANCELLED_AS = {SESSION_OVER: Event.EXPIRED, REPLACED: Event.REPLACED}
 
 
 class AnswerLost(OutcomeUnknown):
@@ -194,6 +187,21 @@ class PaperBroker:
             answer = self._replaced(ledger, rows[-1] if rows else None, request, fault, now)
         return _told(answer, fault)
 
+    def place(self, ticket: Ticket, *, now: datetime) -> BrokerOrder:
+        """Accept an order of any kind, alone or in the place of another one, or refuse it; never `late`."""
+        request = ticket.request
+        with self._ledger.transaction(OutcomeUnknown) as ledger:
+            self._come_due(ledger, now)
+            old = self._advanced(ledger, _under(ledger, ticket.replaces), now) if ticket.replaces else []
+            attempt = _arrivals_under(ledger, request.client_order_id)
+            fault = self.behaviour.send_fault(request.client_order_id, attempt=attempt)
+            fault = SendFault.RESET_BEFORE if fault is SendFault.LATE else fault
+            if ticket.replaces:
+                answer = self._replaced(ledger, old[-1] if old else None, request, fault, now, ticket=ticket)
+            else:
+                answer = self._received(ledger, request, fault, now, ticket=ticket)
+        return _told(answer, fault)
+
     def order_by_client_order_id(
         self, client_order_id: ClientOrderId, *, now: datetime
     ) -> BrokerOrder | None:
@@ -227,7 +235,8 @@ class PaperBroker:
             self._come_due(ledger, now)
             for row in self._advanced(ledger, _under(ledger, client_order_id), now):
                 if not (is_ignored or OrderStatus(row["status"]).is_terminal):
-                    _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], ON_REQUEST, at=now)
+                    set_status(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], ON_REQUEST, at=now)
+                    resting.after_end(ledger, row["seq"], at=now)
 
     def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
         """Return every order that is open at `now`, and every one of a session from `since` on."""
@@ -235,7 +244,7 @@ class PaperBroker:
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
             listed = ledger.execute(
-                f"{_ORDERS} where session >= ? union {_ORDERS} where {_OPEN} order by seq",
+                f"{ORDERS} where session >= ? union {ORDERS} where {_OPEN} order by seq",
                 (since.isoformat(),),
             ).fetchall()
             rows = self._advanced(ledger, listed, now)
@@ -253,7 +262,7 @@ class PaperBroker:
         self._asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
-            self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            self._advanced(ledger, ledger.execute(f"{ORDERS} where {_OPEN} order by seq").fetchall(), now)
             return self._account(ledger, now)
 
     def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
@@ -281,7 +290,7 @@ class PaperBroker:
         number = self._asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
-            self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            self._advanced(ledger, ledger.execute(f"{ORDERS} where {_OPEN} order by seq").fetchall(), now)
             fills = ledger.execute(f"{_FILLS} order by f.filled_at, f.seq").fetchall()
             effects = self.effects_in(ledger, now=now)
         listed = [activity for row in fills for activity in _activities_of(row)]
@@ -336,7 +345,7 @@ class PaperBroker:
         """Give the ledger as it stands at an instant: all that the market did until then is in it."""
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
-            self._advanced(ledger, ledger.execute(f"{_ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            self._advanced(ledger, ledger.execute(f"{ORDERS} where {_OPEN} order by seq").fetchall(), now)
             yield ledger
 
     def last_price(self, symbol: Symbol, *, now: datetime) -> tuple[int, datetime] | None:
@@ -355,6 +364,10 @@ class PaperBroker:
             return bar.open_micros, self._calendar.opens_at(session)
         close = self._last_close(symbol, session)
         return None if close is None else (close, self._calendar.closes_at(self._calendar.previous(session)))
+
+    def bar(self, symbol: Symbol, session: date) -> Quote | None:
+        """Return a symbol's whole bar of a session, or `None`; who asks sees to it that it is over."""
+        return self._market.bar(symbol, session)
 
     def previous_close(self, symbol: Symbol, *, now: datetime) -> int | None:
         """Return a symbol's last close before the latest session that has opened, in its shares."""
@@ -389,7 +402,7 @@ class PaperBroker:
         """Return everything in the ledger, as it was when it was last asked or told something."""
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             account = ledger.execute("select name from account").fetchone()["name"]
-            orders = ledger.execute(f"{_ORDERS} order by seq").fetchall()
+            orders = ledger.execute(f"{ORDERS} order by seq").fetchall()
             fills = ledger.execute(f"{_FILLS} order by f.filled_at, f.seq").fetchall()
             arrivals = ledger.execute(
                 "select client_order_id, request_sha, broker_order_id from arrivals order by seq"
@@ -415,7 +428,13 @@ class PaperBroker:
         return number
 
     def _received(
-        self, ledger: sqlite3.Connection, request: OrderRequest, fault: SendFault | None, now: datetime
+        self,
+        ledger: sqlite3.Connection,
+        request: OrderRequest,
+        fault: SendFault | None,
+        now: datetime,
+        *,
+        ticket: Ticket | None = None,
     ) -> BrokerOrder | TradingError:
         """Record a send that arrived, and return its answer, whether or not anybody will hear it."""
         if fault is SendFault.LATE:
@@ -427,7 +446,7 @@ class PaperBroker:
             _insert_arrival(ledger, request, fault.value, now)
             return OutcomeUnknown(fault.value)
         arrival = _insert_arrival(ledger, request, "", now)
-        return self._taken(ledger, request, arrival, fault, now)
+        return self._taken(ledger, request, arrival, fault, now, ticket=ticket)
 
     def _replaced(
         self,
@@ -436,6 +455,8 @@ class PaperBroker:
         request: OrderRequest,
         fault: SendFault | None,
         now: datetime,
+        *,
+        ticket: Ticket | None = None,
     ) -> BrokerOrder | TradingError:
         """Return the order that took another one's place, or why there is none."""
         is_other_session = old is not None and old["session"] != request.session.isoformat()
@@ -443,9 +464,10 @@ class PaperBroker:
         if why or is_other_session:
             _insert_arrival(ledger, request, NOT_REPLACEABLE, now)
             return BrokerRejected(f"{NOT_REPLACEABLE}: {why or 'it is of another session'}")
-        answer = self._received(ledger, request, fault, now)
+        answer = self._received(ledger, request, fault, now, ticket=ticket)
         if old is not None and isinstance(answer, BrokerOrder):
-            _set(ledger, old, OrderStatus.CANCELLED, 0, REPLACED, at=now)
+            set_status(ledger, old, OrderStatus.CANCELLED, 0, REPLACED, at=now)
+            resting.take_place(ledger, old["seq"], _under(ledger, request.client_order_id)[-1]["seq"])
         return answer
 
     def _taken(
@@ -455,18 +477,22 @@ class PaperBroker:
         arrival: int,
         fault: SendFault | None,
         now: datetime,
+        *,
+        ticket: Ticket | None = None,
     ) -> BrokerOrder | TradingError:
         """Return the order made of a send, or why there is none; its arrival says the same."""
         known = self._remembered(ledger, request.client_order_id, now)
         if known is not None:
             _set_arrival(ledger, arrival, DUPLICATE, "")
             return DuplicateClientOrderId(request.client_order_id, _order_of(known))
-        refusal = REFUSED if fault is SendFault.REFUSED else self._refusal_of(request, now)
+        refusal = REFUSED if fault is SendFault.REFUSED else self._refusal_of(request, now, ticket)
         if refusal:
             _set_arrival(ledger, arrival, refusal, "")
             return BrokerRejected(f"{refusal}: {request.side} {request.quantity} {request.symbol}")
         extra = 1 if fault is SendFault.OTHER_QUANTITY else 0
         order = _insert_order(ledger, request, request.quantity + extra, now)
+        if ticket is not None:
+            self._rest(ledger, ticket, now)
         _set_arrival(ledger, arrival, fault.value if fault else ACCEPTED, order.broker_order_id)
         return order
 
@@ -498,13 +524,24 @@ class PaperBroker:
                 _bust_last(ledger, row["about"], at)
             ledger.execute("delete from due where seq = ?", (row["seq"],))
 
-    def _refusal_of(self, request: OrderRequest, now: datetime) -> str:
+    def _rest(self, ledger: sqlite3.Connection, ticket: Ticket, now: datetime) -> None:
+        """Keep what an order waits for, and the orders that wait for it."""
+        seq = _under(ledger, ticket.request.client_order_id)[-1]["seq"]
+        resting.keep_terms(ledger, seq, ticket, now)
+        for leg, request in ticket.leg_requests():
+            _insert_order(ledger, request, request.quantity, now)
+            leg_seq = _under(ledger, request.client_order_id)[-1]["seq"]
+            resting.keep_leg_terms(ledger, leg_seq, leg, ticket, parent_seq=seq)
+
+    def _refusal_of(self, request: OrderRequest, now: datetime, ticket: Ticket | None = None) -> str:
         if request.quantity <= 0:
             return ZERO_QUANTITY
         if self._symbols is not None and request.symbol not in self._symbols:
             return UNKNOWN_SYMBOL
-        if request.order_type is not OrderType.MARKET:
+        if request.order_type is not OrderType.MARKET and ticket is None:
             return NOT_A_MARKET_ORDER
+        if ticket is not None and ticket.replaces:
+            return ""
         return SESSION_OVER if now >= self._calendar.closes_at(request.session) else ""
 
     # ------------------------------------------------------------------------ what the market does
@@ -518,6 +555,16 @@ class PaperBroker:
     def _advanced_one(self, ledger: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> sqlite3.Row:
         if OrderStatus(row["status"]).is_terminal:
             return row
+        if resting.is_resting(ledger, row["seq"]):
+            return resting.advanced(
+                ledger,
+                row["seq"],
+                bars=self._market.bar,
+                model=self._model,
+                calendar=self._calendar,
+                actions=self._actions,
+                now=now,
+            )
         session = date.fromisoformat(row["session"])
         opened_at = self._calendar.opens_at(session)
         if row["status"] == OrderStatus.WORKING and now >= opened_at:
@@ -525,7 +572,9 @@ class PaperBroker:
         is_over = now >= self._calendar.closes_at(session)
         if is_over and not OrderStatus(row["status"]).is_terminal:
             closed_at = self._calendar.closes_at(session)
-            row = _set(ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], SESSION_OVER, at=closed_at)
+            row = set_status(
+                ledger, row, OrderStatus.CANCELLED, row["filled_quantity"], SESSION_OVER, at=closed_at
+            )
         return row
 
     def _filled(
@@ -547,7 +596,7 @@ class PaperBroker:
         for number, (quantity, its_commission) in enumerate(
             _parts(filled, commission, self.behaviour.executions), start=1
         ):
-            _insert_fill(
+            insert_fill(
                 ledger,
                 row,
                 "exe-" + hashed(row["broker_order_id"], str(number)),
@@ -557,11 +606,11 @@ class PaperBroker:
         if filled and self.behaviour.has(ReportFault.BUST, client_order_id):
             _insert_due(ledger, opened_at + timedelta(seconds=self.behaviour.late_s), BUST, row["seq"])
         if is_cancelled:
-            return _set(ledger, row, OrderStatus.CANCELLED, filled, "cancelled_by_broker", at=opened_at)
+            return set_status(ledger, row, OrderStatus.CANCELLED, filled, "cancelled_by_broker", at=opened_at)
         if is_rejected:
-            return _set(ledger, row, OrderStatus.REJECTED, filled, "rejected_by_broker", at=opened_at)
+            return set_status(ledger, row, OrderStatus.REJECTED, filled, "rejected_by_broker", at=opened_at)
         status = OrderStatus.FILLED if filled == row["quantity"] else OrderStatus.PARTIAL_FILL
-        return _set(ledger, row, status, filled, "", at=opened_at)
+        return set_status(ledger, row, status, filled, "", at=opened_at)
 
     def _quote(self, symbol: Symbol, now: datetime) -> BrokerQuote | None:
         session = last_opened(self._calendar, now)
@@ -651,13 +700,10 @@ class _Checkpoint(NamedTuple):
     holdings: Holdings
 
 
-_ORDERS = (
-    "select seq, broker_order_id, client_order_id, session, symbol, side, quantity, filled_quantity, status,"
-    " reason, submitted_at from orders"
-)
 _OPEN = "status in ('working', 'partial_fill')"
 _FILLS = (
-    "select f.seq, f.execution_id, o.client_order_id, o.broker_order_id, o.session, o.symbol, o.side,"
+    "select f.seq, f.execution_id, o.client_order_id, o.broker_order_id,"
+    " coalesce(nullif(f.session, ''), o.session) as session, o.symbol, o.side,"
     " f.quantity, f.price_micros, f.commission_micros, f.filled_at, f.takes_back"
     " from fills f join orders o on o.seq = f.order_seq"
 )
@@ -675,7 +721,7 @@ def _told(answer: BrokerOrder | TradingError, fault: SendFault | None) -> Broker
 
 
 def _under(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> list[sqlite3.Row]:
-    return ledger.execute(f"{_ORDERS} where client_order_id = ? order by seq", (client_order_id,)).fetchall()
+    return ledger.execute(f"{ORDERS} where client_order_id = ? order by seq", (client_order_id,)).fetchall()
 
 
 def _arrivals_under(ledger: sqlite3.Connection, client_order_id: ClientOrderId) -> int:
@@ -723,17 +769,8 @@ def _insert_order(
         ),
     )
     made = _under(ledger, request.client_order_id)[-1]
-    _insert_update(ledger, made["seq"], Event.NEW, now)
+    insert_update(ledger, made["seq"], Event.NEW, now)
     return _order_of(made)
-
-
-def _insert_update(
-    ledger: sqlite3.Connection, order_seq: int, event: Event, at: datetime, execution_id: str = ""
-) -> None:
-    ledger.execute(
-        "insert into updates (order_seq, event, at, execution_id) values (?, ?, ?, ?)",
-        (order_seq, event.value, instant_text(at), execution_id),
-    )
 
 
 def _insert_arrival(ledger: sqlite3.Connection, request: OrderRequest, outcome: str, now: datetime) -> int:
@@ -760,31 +797,11 @@ def _insert_due(
     )
 
 
-def _insert_fill(
-    ledger: sqlite3.Connection,
-    order: sqlite3.Row,
-    execution_id: str,
-    terms: tuple[int, int, int],
-    filled_at: datetime,
-    *,
-    takes_back: str = "",
-) -> None:
-    """Insert an execution of an order; `terms` are its quantity, price and commission."""
-    ledger.execute(
-        "insert into fills (execution_id, order_seq, quantity, price_micros, commission_micros, filled_at,"
-        " takes_back) values (?, ?, ?, ?, ?, ?, ?)",
-        (execution_id, order["seq"], *terms, instant_text(filled_at), takes_back),
-    )
-    _insert_update(
-        ledger, order["seq"], Event.TRADE_BUST if takes_back else Event.FILL, filled_at, execution_id
-    )
-
-
 def _bust_last(ledger: sqlite3.Connection, order_seq: int, at: datetime) -> None:
     """Take an order's last execution back, and its shares out of what the order says is filled."""
     last = ledger.execute(f"{_FILLS} where f.order_seq = ? order by f.seq desc", (order_seq,)).fetchone()
-    order = ledger.execute(f"{_ORDERS} where seq = ?", (order_seq,)).fetchone()
-    _insert_fill(
+    order = ledger.execute(f"{ORDERS} where seq = ?", (order_seq,)).fetchone()
+    insert_fill(
         ledger,
         order,
         "bust-" + hashed(last["execution_id"]),
@@ -793,28 +810,7 @@ def _bust_last(ledger: sqlite3.Connection, order_seq: int, at: datetime) -> None
         takes_back=last["execution_id"],
     )
     left = order["filled_quantity"] - last["quantity"]
-    _set(ledger, order, OrderStatus(order["status"]), left, "busted", at=at)
-
-
-def _set(
-    ledger: sqlite3.Connection,
-    row: sqlite3.Row,
-    status: OrderStatus,
-    filled_quantity: int,
-    reason: str,
-    *,
-    at: datetime,
-) -> sqlite3.Row:
-    ledger.execute(
-        "update orders set status = ?, filled_quantity = ?, reason = ? where seq = ?",
-        (status.value, filled_quantity, reason, row["seq"]),
-    )
-    if status is OrderStatus.REJECTED and status != row["status"]:
-        _insert_update(ledger, row["seq"], Event.REJECTED, at)
-    if status is OrderStatus.CANCELLED and status != row["status"]:
-        _insert_update(ledger, row["seq"], _CANCELLED_AS.get(reason, Event.CANCELED), at)
-    changed: sqlite3.Row = ledger.execute(f"{_ORDERS} where seq = ?", (row["seq"],)).fetchone()
-    return changed
+    set_status(ledger, order, OrderStatus(order["status"]), left, "busted", at=at)
 
 
 def _executions_after(ledger: sqlite3.Connection, seq: int) -> list[tuple[int, Execution]]:

@@ -42,6 +42,19 @@ class Statement:
     executions: tuple[tuple[int, Execution], ...]
 
 
+_EXECUTIONS = """
+select f.seq, coalesce(nullif(f.session, ''), o.session) as session, o.symbol, o.side, f.quantity,
+  f.price_micros, f.commission_micros, f.takes_back
+from fills f join orders o on o.seq = f.order_seq
+order by f.seq
+"""
+_EXECUTIONS_OF_VERSION_2 = """
+select f.seq, o.session, o.symbol, o.side, f.quantity, f.price_micros, f.commission_micros, f.takes_back
+from fills f join orders o on o.seq = f.order_seq
+order by f.seq
+"""
+
+
 @contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """Give a look at a ledger that changes nothing; raises `BrokerUnavailable` where it cannot be read."""
@@ -79,10 +92,9 @@ def statement_of(path: Path) -> Statement | None:
         folded = ledger.execute(
             "select through_session, through_fill, cash_micros, quantities from checkpoints"
         ).fetchone()
-        executions = ledger.execute(
-            "select f.seq, o.session, o.symbol, o.side, f.quantity, f.price_micros, f.commission_micros,"
-            " f.takes_back from fills f join orders o on o.seq = f.order_seq order by f.seq"
-        ).fetchall()
+        # A ledger of an earlier version had orders of one session only.
+        has_sessions = any(row["name"] == "session" for row in ledger.execute("pragma table_info (fills)"))
+        executions = ledger.execute(_EXECUTIONS if has_sessions else _EXECUTIONS_OF_VERSION_2).fetchall()
         return Statement(
             deposit_micros=int(account["deposit_micros"]) if account else 0,
             checkpoint=None if folded is None else _folded(folded),

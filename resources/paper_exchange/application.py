@@ -20,8 +20,10 @@ from resources.paper_broker.broker import QuestionLost
 from resources.paper_exchange import refusals
 from resources.paper_exchange.clocks import ExchangeTime
 from resources.paper_exchange.exchange import Answer, Exchange, Parameters, SendLost, instant_parameter
+from resources.paper_exchange.market_data import MarketDataDoor
 from resources.paper_exchange.rate_limits import RateLimit
 from resources.paper_exchange.refusals import ApiRefusal
+from resources.paper_exchange.stream import Bell, Stream
 from trading.broker_behaviour import ReportFault, SendFault
 from trading.errors import TradingError
 
@@ -80,12 +82,14 @@ class Application:
         self._exchange = exchange
         self._door = door
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="exchange")
-        self._routes = _routes(exchange)
+        self._routes = _routes(exchange, MarketDataDoor(exchange))
+        self._bell = Bell()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            raise ValueError(f"scope {scope['type']}: only http is served")
+        if scope["type"] == "websocket":
+            await self._stream(scope, receive, send)
+            return
         content = await _body(receive)
         passes, headers = self._door.limit.take()
         try:
@@ -94,9 +98,11 @@ class Application:
             answering, asked = self._asked(scope, content)
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._threads, answering, asked)
+            self._bell.ring()
         except ApiRefusal as refusal:
             answer = Answer(refusal.status, refusal.body())
         except SendLost as lost:
+            self._bell.ring()
             await self._lose(scope, send, headers, lost)
             return
         except QuestionLost as lost:
@@ -109,6 +115,25 @@ class Application:
         except TradingError as error:
             answer = Answer(500, {"code": refusals.INTERNAL, "message": str(error)[:500]})
         await _tell(send, answer, headers)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/stream":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        stream = Stream(
+            self._exchange,
+            fits=self._door.keys.fit,
+            bell=self._bell,
+            threads=self._threads,
+            advance=self._advance,
+        )
+        await stream.serve(receive, send)
+
+    def _advance(self) -> None:
+        """Let the market do what is due by now, so that it is told without anybody asking."""
+        with self._exchange.broker.look(now=self._door.time.now()):
+            return
 
     def _asked(self, scope: Scope, content: bytes | None) -> tuple[Answering, Asked]:
         if content is None:
@@ -170,7 +195,7 @@ class Application:
                 self._door.reset(scope)
 
 
-def _routes(exchange: Exchange) -> list[tuple[str, re.Pattern[str], Answering]]:
+def _routes(exchange: Exchange, data: MarketDataDoor) -> list[tuple[str, re.Pattern[str], Answering]]:
     """Return what is answered, by method and path; the part in brackets is what the path names."""
     told: list[tuple[str, str, Answering]] = [
         ("POST", "/v2/orders", lambda asked: exchange.submit(asked.content, now=asked.now)),
@@ -182,6 +207,11 @@ def _routes(exchange: Exchange) -> list[tuple[str, re.Pattern[str], Answering]]:
             lambda asked: exchange.order_by_client_order_id(asked.parameters, now=asked.now),
         ),
         ("GET", "/v2/orders/([^/]+)", lambda asked: exchange.order(asked.part, now=asked.now)),
+        (
+            "PATCH",
+            "/v2/orders/([^/]+)",
+            lambda asked: exchange.replace(asked.part, asked.content, now=asked.now),
+        ),
         ("DELETE", "/v2/orders/([^/]+)", lambda asked: exchange.cancel(asked.part, now=asked.now)),
         ("GET", "/v2/account", lambda asked: exchange.account_told(now=asked.now)),
         ("GET", "/v2/positions", lambda asked: exchange.positions(now=asked.now)),
@@ -192,6 +222,19 @@ def _routes(exchange: Exchange) -> list[tuple[str, re.Pattern[str], Answering]]:
             "/v2/account/activities/([^/]+)",
             lambda asked: exchange.activities(asked.parameters, now=asked.now, kind=asked.part),
         ),
+        ("GET", "/v2/stocks/bars", lambda asked: data.bars(asked.parameters, now=asked.now)),
+        (
+            "GET",
+            "/v2/stocks/([^/]+)/bars",
+            lambda asked: data.bars(asked.parameters, now=asked.now, symbol=asked.part),
+        ),
+        ("GET", "/v2/stocks/quotes/latest", lambda asked: data.quotes(asked.parameters, now=asked.now)),
+        (
+            "GET",
+            "/v2/stocks/([^/]+)/quotes/latest",
+            lambda asked: data.quotes(asked.parameters, now=asked.now, symbol=asked.part),
+        ),
+        ("GET", "/v2/stocks/trades/latest", lambda asked: data.trades(asked.parameters, now=asked.now)),
         ("GET", "/v2/clock", lambda asked: exchange.clock(now=asked.now)),
         ("GET", "/v2/calendar", lambda asked: exchange.calendar_told(asked.parameters)),
         ("GET", "/v2/assets", lambda asked: exchange.assets(asked.parameters)),

@@ -6,27 +6,43 @@ fills an order is resources/paper_broker/; how it is served is server.py.
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import uuid
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from resources.paper_broker.broker import AnswerLost, PaperBroker
+from resources.paper_broker.resting import STOP_LOSS, TAKE_PROFIT, Leg, Ticket
 from resources.paper_exchange import refusals
-from resources.paper_exchange.order_bodies import OrderBody, order_body, price_micros, shares
+from resources.paper_exchange.order_bodies import (
+    OrderBody,
+    ReplaceBody,
+    order_body,
+    price_micros,
+    replace_body,
+    shares,
+)
 from resources.paper_exchange.records import (
+    FillRecord,
     OrderRecord,
+    UpdateRecord,
     broker_order_id_of,
     named_id,
+    public_id,
     read_orders,
+    read_updates,
 )
 from resources.paper_exchange.refusals import ApiRefusal
 from resources.paper_exchange.shapes import (
     asset_shape,
     cash_activity,
     fill_activity,
+    moment,
     number,
     order_shape,
     position_shape,
@@ -48,7 +64,31 @@ ORDERS_MAX = 500
 ACTIVITIES_DEFAULT = 100
 ACTIVITIES_MAX = 100
 
+MULTIPLIER = 2
+"""How much an account of this kind may hold for each unit of its equity: Regulation T's initial margin."""
+
+HAS_LIMIT, HAS_STOP = frozenset({"limit", "stop_limit"}), frozenset({"stop", "stop_limit"})
+AUCTION_TYPES = frozenset({"market", "limit"})
+FAMILY_TIMES = frozenset({"day", "gtc"})
+
+UPDATES_MAX = 500
+
+_STATUS_AFTER = {"new": "new", "fill": "filled", "partial_fill": "partially_filled"}
+
 OPEN = "o.status in ('working', 'partial_fill')"
+
+BUYING = """
+select o.symbol, o.quantity - o.filled_quantity, coalesce(t.limit_micros, t.stop_micros)
+from orders o left join terms t on t.order_seq = o.seq
+where o.status in ('working', 'partial_fill') and o.side = 'BUY' and coalesce(t.is_held, 0) = 0
+"""
+SELLING = """
+select o.symbol, sum(o.quantity - o.filled_quantity)
+from orders o left join terms t on t.order_seq = o.seq
+where o.status in ('working', 'partial_fill') and o.side = 'SELL' and coalesce(t.is_held, 0) = 0
+  and coalesce(t.leg, '') != 'stop_loss'
+group by o.symbol
+"""
 
 Parameters = Mapping[str, str]
 
@@ -58,6 +98,33 @@ class Answer(NamedTuple):
 
     status: int
     body: Any
+
+
+class Prices(NamedTuple):
+    """Hold the prices that an order waits for, `None` where its kind has none."""
+
+    limit_micros: int | None
+    stop_micros: int | None
+
+
+class Worth(NamedTuple):
+    """Hold an account's money in micro-units; `asked_micros` is what open purchases would cost."""
+
+    cash_micros: int
+    long_micros: int
+    short_micros: int
+    asked_micros: int
+
+    @property
+    def equity_micros(self) -> int:
+        """Return what it is all worth."""
+        return self.cash_micros + self.long_micros + self.short_micros
+
+    @property
+    def buying_power_micros(self) -> int:
+        """Return what may still be bought: twice the equity less what is held, owed and asked for."""
+        used = self.long_micros - self.short_micros + self.asked_micros
+        return max(MULTIPLIER * self.equity_micros - used, 0)
 
 
 class SendLost(TradingError):
@@ -91,23 +158,23 @@ class Exchange:
     # ------------------------------------------------------------------------ orders
 
     def submit(self, content: bytes, *, now: datetime) -> Answer:
-        """Take one order; raises `ApiRefusal`, or `SendLost` where a practised fault holds the answer."""
-        request = self._request(order_body(content), now)
-        try:
-            self.broker.submit(request, now=now)
-        except AnswerLost as lost:
-            told = self._answer_to(lost.answer, request.client_order_id, now)
-            raise SendLost(lost.fault, told) from lost
-        except (DuplicateClientOrderId, BrokerRejected) as error:
-            raise self._refusal(error) from error
-        return self._told(request.client_order_id, now)
+        """Take one order; raises `ApiRefusal`, or `SendLost` where a fault holds the answer."""
+        ticket = self._ticket(order_body(content), now)
+        return self._placed(ticket, now)
+
+    def replace(self, order_id: str, content: bytes, *, now: datetime) -> Answer:
+        """Put an order in the place of an open one, of which nothing has filled: it gets an id of its own."""
+        order, body = self._by_id(order_id, now), replace_body(content)
+        if order.status.is_terminal or order.filled_quantity:
+            raise refusals.unprocessable(f'order is already in "{self._status(order, now)}" state')
+        ticket = self._replacement(order, body)
+        return self._placed(ticket, now)
 
     def cancel(self, order_id: str, *, now: datetime) -> Answer:
         """Ask for an order's cancel: 204 where it was open."""
         order = self._by_id(order_id, now)
         if order.status.is_terminal:
-            status = status_of(order, opens_at=self.calendar.opens_at(order.session), now=now)
-            raise refusals.unprocessable(f'order is already in "{status}" state')
+            raise refusals.unprocessable(f'order is already in "{self._status(order, now)}" state')
         self.broker.cancel(ClientOrderId(order.client_order_id), now=now)
         return Answer(204, None)
 
@@ -123,7 +190,10 @@ class Exchange:
 
     def order(self, order_id: str, *, now: datetime) -> Answer:
         """Return one order by its id."""
-        return Answer(200, self._shape(self._by_id(order_id, now), now))
+        order = self._by_id(order_id, now)
+        with self.broker.look(now=now) as ledger:
+            legs = legs_in(ledger, [order])
+        return Answer(200, self._shape(order, now, legs))
 
     def order_by_client_order_id(self, parameters: Parameters, *, now: datetime) -> Answer:
         """Return one order by the id its sender gave it."""
@@ -135,7 +205,9 @@ class Exchange:
 
     def orders(self, parameters: Parameters, *, now: datetime) -> Answer:
         """Return a list of orders: the open ones, the latest 50, unless more is asked for (500 at most)."""
-        where, values = ["t.parent_seq is null"], []
+        is_nested = parameters.get("nested", "").lower() == "true"
+        where = ["t.parent_seq is null"] if is_nested else ["true"]
+        values: list[object] = []
         match parameters.get("status", "open"):
             case "open":
                 where.append(OPEN)
@@ -164,20 +236,18 @@ class Exchange:
                 f"where {' and '.join(where)} order by o.submitted_at {direction}, o.seq {direction} limit ?",
                 (*values, limit),
             )
-        return Answer(200, [self._shape(order, now) for order in found])
+            legs = legs_in(ledger, found) if is_nested else {}
+        return Answer(200, [self._shape(order, now, legs) for order in found])
 
     # ------------------------------------------------------------------------ the account
 
     def account_told(self, *, now: datetime) -> Answer:
         """Return the account: cash, and what it is all worth at the last prices."""
+        worth = self._worth(now)
         with self.broker.look(now=now) as ledger:
-            held = self.broker.account_in(ledger, now=now)
             began = ledger.execute("select min(arrived_at) from arrivals").fetchone()[0]
-        worth = {symbol: self._price(symbol, now) * count for symbol, count in held.quantities.items()}
-        long = sum(value for value in worth.values() if value > 0)
-        short = sum(value for value in worth.values() if value < 0)
-        equity = held.cash_micros + long + short
-        cash = number(held.cash_micros)
+        gross = worth.long_micros - worth.short_micros
+        power = number(worth.buying_power_micros)
         return Answer(
             200,
             {
@@ -185,20 +255,19 @@ class Exchange:
                 "account_number": self.account,
                 "status": "ACTIVE",
                 "currency": self._currency,
-                "cash": cash,
-                "buying_power": number(max(held.cash_micros, 0)),
-                "regt_buying_power": number(max(held.cash_micros, 0)),
-                "non_marginable_buying_power": number(max(held.cash_micros, 0)),
+                "cash": number(worth.cash_micros),
+                "buying_power": power,
+                "regt_buying_power": power,
+                "non_marginable_buying_power": number(max(worth.cash_micros, 0)),
                 "accrued_fees": "0",
-                "portfolio_value": number(equity),
-                "equity": number(equity),
-                "last_equity": number(equity),
-                "long_market_value": number(long),
-                "short_market_value": number(short),
-                "initial_margin": number(long - short),
-                "maintenance_margin": number(long - short),
-                "multiplier": "1",
-                "shorting_enabled": False,
+                "portfolio_value": number(worth.equity_micros),
+                "equity": number(worth.equity_micros),
+                "long_market_value": number(worth.long_micros),
+                "short_market_value": number(worth.short_micros),
+                "initial_margin": number(gross // MULTIPLIER),
+                "maintenance_margin": number(gross // MULTIPLIER),
+                "multiplier": str(MULTIPLIER),
+                "shorting_enabled": True,
                 "trading_blocked": False,
                 "transfers_blocked": False,
                 "account_blocked": False,
@@ -280,39 +349,145 @@ class Exchange:
         is_none = parameters.get("status", "active") != "active"
         is_none |= parameters.get("asset_class", "us_equity") != "us_equity"
         listed = () if is_none else sorted(self.symbols)
-        return Answer(200, [asset_shape(symbol, is_shortable=False) for symbol in listed])
+        return Answer(200, [asset_shape(symbol, is_shortable=True) for symbol in listed])
 
     def asset(self, symbol: str) -> Answer:
         """Return one listed symbol, named by its id or itself."""
-        return Answer(200, asset_shape(self._symbol(symbol), is_shortable=False))
+        return Answer(200, asset_shape(self._symbol(symbol), is_shortable=True))
+
+    def updates_after(self, seq: int) -> list[tuple[int, dict[str, Any]]]:
+        """Return what happened to orders after a number, each with its own, as the stream tells it."""
+        with self.broker.kept() as ledger:
+            updates = read_updates(ledger, "where seq > ? order by seq limit ?", (seq, UPDATES_MAX))
+            wanted = json.dumps(sorted({update.order_seq for update in updates}))
+            orders = read_orders(ledger, "where o.seq in (select value from json_each(?))", (wanted,))
+        known = {order.seq: order for order in orders}
+        return [(update.seq, self._told_update(known[update.order_seq], update)) for update in updates]
+
+    def last_update(self) -> int:
+        """Return the number of the latest update, 0 where there is none."""
+        with self.broker.kept() as ledger:
+            return int(ledger.execute("select coalesce(max(seq), 0) from updates").fetchone()[0])
 
     # ------------------------------------------------------------------------ parts
 
-    def _request(self, body: OrderBody, now: datetime) -> OrderRequest:
+    def _told_update(self, order: OrderRecord, update: UpdateRecord) -> dict[str, Any]:
+        """Return one update: the order in it is as it was then, however much has happened since."""
+        fills = tuple(fill for fill in order.fills if fill.filled_at <= update.at)
+        told = tuple(one for one in fills if one.seq <= _fill_seq(fills, update))
+        filled = sum(-fill.quantity if fill.takes_back else fill.quantity for fill in told)
+        event = update.event
+        if event == "fill" and filled < order.quantity:
+            event = "partial_fill"
+        then = order._replace(
+            fills=told,
+            filled_quantity=filled,
+            updates=tuple(one for one in order.updates if one.seq <= update.seq),
+        )
+        shape = self._shape(then, update.at)
+        shape["status"] = _STATUS_AFTER.get(event, shape["status"])
+        data: dict[str, Any] = {"event": event, "timestamp": moment(update.at), "order": shape}
+        fill = next((one for one in told if one.execution_id == update.execution_id), None)
+        if fill is not None:
+            data |= {
+                "execution_id": str(public_id(fill.execution_id)),
+                "price": number(fill.price_micros),
+                "qty": str(fill.quantity),
+                "position_qty": str(self._shares_after(order.symbol, update)),
+            }
+        return {"stream": "trade_updates", "data": data}
+
+    def _shares_after(self, symbol: Symbol, update: UpdateRecord) -> int:
+        with self.broker.look(now=update.at) as ledger:
+            return self.broker.account_in(ledger, now=update.at).quantities.get(symbol, 0)
+
+    def _placed(self, ticket: Ticket, now: datetime) -> Answer:
+        client_order_id = ticket.request.client_order_id
+        try:
+            self.broker.place(ticket, now=now)
+        except AnswerLost as lost:
+            raise SendLost(lost.fault, self._answer_to(lost.answer, client_order_id, now)) from lost
+        except (DuplicateClientOrderId, BrokerRejected) as error:
+            raise self._refusal(error) from error
+        return self._told(client_order_id, now)
+
+    def _ticket(self, body: OrderBody, now: datetime) -> Ticket:
+        """Return what a body asks for; raises `ApiRefusal` where it cannot be had."""
         symbol = Symbol(body.symbol)
         if symbol not in self.symbols:
             raise refusals.unprocessable(f'asset "{body.symbol}" not found')
-        quantity = shares(body.qty, symbol)
-        if (
-            body.type != "market"
-            or body.time_in_force not in {"day", "opg"}
-            or body.order_class not in {None, "", "simple"}
-        ):
-            raise refusals.unprocessable(f"{body.type} {body.time_in_force} orders are not served")
-        for name, price in (("limit_price", body.limit_price), ("stop_price", body.stop_price)):
-            if price_micros(price, name) is not None:
-                raise refusals.unprocessable(f"market orders have no {name}")
-        return OrderRequest(
+        prices = prices_of(body)
+        request = OrderRequest(
             client_order_id=ClientOrderId(body.client_order_id or str(uuid.uuid4())),
             account=self.account,
             session=self._session(body.time_in_force, now),
             symbol=symbol,
             side=Side(body.side.upper()),
-            quantity=quantity,
+            quantity=shares(body.qty, symbol),
             order_type=OrderType(body.type),
             time_in_force=TimeInForce(body.time_in_force),
             reference_price_micros=0,
         )
+        order_class = "" if body.order_class in {None, "simple"} else str(body.order_class)
+        ticket = Ticket(
+            request=request,
+            limit_micros=prices.limit_micros,
+            stop_micros=prices.stop_micros,
+            order_class=order_class,
+            legs=legs_of(body, prices),
+        )
+        if order_class != "oco" or not ticket.legs:
+            self._check_account(request, prices, now)
+        return ticket
+
+    def _replacement(self, order: OrderRecord, body: ReplaceBody) -> Ticket:
+        request = OrderRequest(
+            client_order_id=ClientOrderId(body.client_order_id or str(uuid.uuid4())),
+            account=self.account,
+            session=order.session,
+            symbol=order.symbol,
+            side=order.side,
+            quantity=order.quantity if body.qty is None else shares(body.qty, order.symbol),
+            order_type=OrderType(order.order_type),
+            time_in_force=TimeInForce(body.time_in_force or order.time_in_force),
+            reference_price_micros=0,
+        )
+        for name, price, has_one in (
+            ("limit_price", body.limit_price, order.limit_micros is not None),
+            ("stop_price", body.stop_price, order.stop_micros is not None),
+        ):
+            if price is not None and not has_one:
+                raise refusals.unprocessable(f"{order.order_type} orders have no {name}")
+        return Ticket(
+            request=request,
+            limit_micros=price_micros(body.limit_price, "limit_price") or order.limit_micros,
+            stop_micros=price_micros(body.stop_price, "stop_price") or order.stop_micros,
+            order_class=order.order_class,
+            leg=order.leg,
+            replaces=ClientOrderId(order.client_order_id),
+        )
+
+    def _check_account(self, request: OrderRequest, prices: Prices, now: datetime) -> None:
+        """Raise `ApiRefusal` for more than the account can buy, or a sale of more than is there to be sold.
+
+        What is held can be sold, less what open sales hold of it; what is not held can be sold short, but one
+        order never turns a position around.
+        """
+        held = self._held(now).get(request.symbol, (0, 0, 0))
+        if request.side is Side.SELL and held[0] > 0:
+            available = held[0] - held[2]
+            if request.quantity > available:
+                raise refusals.not_enough(
+                    f"insufficient qty available for order (requested: {request.quantity},"
+                    f" available: {max(available, 0)})"
+                )
+            return
+        if request.side is Side.BUY and held[0] < 0:
+            return
+        price = prices.limit_micros or prices.stop_micros or self._price(request.symbol, now)
+        power = self._worth(now).buying_power_micros
+        if price * request.quantity > power:
+            raise refusals.not_enough("insufficient buying power")
 
     def _session(self, time_in_force: str, now: datetime) -> date:
         session, reason = session_for(time_in_force, now=now, calendar=self.calendar)
@@ -337,12 +512,16 @@ class Exchange:
         refusal = self._refusal(answer)
         return Answer(refusal.status, refusal.body())
 
+    def _status(self, order: OrderRecord, now: datetime) -> str:
+        return status_of(order, opens_at=self.calendar.opens_at(order.session), now=now)
+
     def _told(self, client_order_id: ClientOrderId, now: datetime) -> Answer:
         with self.broker.look(now=now) as ledger:
             found = read_orders(
                 ledger, "where o.client_order_id = ? order by o.seq desc limit 1", (client_order_id,)
             )
-        return Answer(200, self._shape(found[0], now))
+            legs = legs_in(ledger, found)
+        return Answer(200, self._shape(found[0], now, legs))
 
     def _by_id(self, order_id: str, now: datetime) -> OrderRecord:
         try:
@@ -355,15 +534,37 @@ class Exchange:
             raise refusals.not_found(f"order not found for {order_id}")
         return found[0]
 
-    def _shape(self, order: OrderRecord, now: datetime) -> dict[str, Any]:
-        status = status_of(order, opens_at=self.calendar.opens_at(order.session), now=now)
-        return order_shape(order, status=status, expires_at=self.calendar.closes_at(order.session))
+    def _shape(
+        self, order: OrderRecord, now: datetime, legs: Mapping[int, list[OrderRecord]] | None = None
+    ) -> dict[str, Any]:
+        """Return an order as it is told, its legs within it where they are given."""
+        inner = [self._shape(leg, now) for leg in (legs or {}).get(order.seq, ())]
+        return order_shape(
+            order,
+            status=self._status(order, now),
+            expires_at=self.calendar.closes_at(order.session),
+            legs=inner or None,
+        )
 
     def _symbol(self, named: str) -> Symbol:
         for symbol in self.symbols:
             if named in {symbol, str(named_id("asset", symbol))}:
                 return symbol
         raise refusals.not_found(f"asset not found for {named[:100]}")
+
+    def _worth(self, now: datetime) -> Worth:
+        """Return the account's money: what it holds at the last prices, and what it may still buy."""
+        with self.broker.look(now=now) as ledger:
+            held = self.broker.account_in(ledger, now=now)
+            buying = ledger.execute(BUYING).fetchall()
+        values = [self._price(symbol, now) * count for symbol, count in held.quantities.items()]
+        asked = sum(count * (price or self._price(Symbol(symbol), now)) for symbol, count, price in buying)
+        return Worth(
+            cash_micros=held.cash_micros,
+            long_micros=sum(value for value in values if value > 0),
+            short_micros=sum(value for value in values if value < 0),
+            asked_micros=asked,
+        )
 
     def _price(self, symbol: Symbol, now: datetime) -> int:
         last = self.broker.last_price(symbol, now=now)
@@ -374,12 +575,7 @@ class Exchange:
         with self.broker.look(now=now) as ledger:
             held: Holdings = self.broker.account_in(ledger, now=now)
             executions = self.broker.executions_in(ledger, now=now)
-            selling = dict(
-                ledger.execute(
-                    "select symbol, sum(quantity - filled_quantity) from orders where side = 'SELL'"
-                    " and status in ('working', 'partial_fill') group by symbol"
-                ).fetchall()
-            )
+            selling = dict(ledger.execute(SELLING).fetchall())
         costs = costs_after(executions, self.broker.actions_until(now))
         return {
             symbol: (count, costs.get(symbol, 0), selling.get(symbol, 0))
@@ -437,6 +633,75 @@ class Exchange:
                         )
                     )
         return rows
+
+
+def _fill_seq(fills: Iterable[FillRecord], update: UpdateRecord) -> int:
+    """Return the number of the last execution that an update knows of."""
+    listed = list(fills)
+    own = [fill.seq for fill in listed if fill.execution_id == update.execution_id]
+    return own[0] if own else max((fill.seq for fill in listed), default=0)
+
+
+def prices_of(body: OrderBody) -> Prices:
+    """Return the prices of an order; raises `ApiRefusal` for one that its kind lacks or does not have."""
+    if body.type == "trailing_stop" or body.order_class == "mleg":
+        raise refusals.unprocessable(f"{body.type} {body.order_class or ''} orders are not served here")
+    limit, stop = price_micros(body.limit_price, "limit_price"), price_micros(body.stop_price, "stop_price")
+    if body.order_class == "oco":
+        limit = (
+            None if body.take_profit is None else price_micros(body.take_profit.limit_price, "limit_price")
+        )
+    for name, price, kinds in (("limit_price", limit, HAS_LIMIT), ("stop_price", stop, HAS_STOP)):
+        if price is None and body.type in kinds:
+            raise refusals.unprocessable(f"{body.type} orders require {name}")
+        if price is not None and body.type not in kinds:
+            raise refusals.unprocessable(f"{body.type} orders have no {name}")
+    if body.time_in_force in {"opg", "cls"} and body.type not in AUCTION_TYPES:
+        raise refusals.unprocessable(f"{body.time_in_force} orders must be market or limit orders")
+    if body.extended_hours:
+        raise refusals.unprocessable("extended hours orders are not served here")
+    return Prices(limit, stop)
+
+
+def legs_of(body: OrderBody, prices: Prices) -> tuple[Leg, ...]:
+    """Return the orders that close an entry; raises `ApiRefusal` for one that is missing or crossed."""
+    if body.order_class in {None, "", "simple"}:
+        return ()
+    if body.time_in_force not in FAMILY_TIMES:
+        raise refusals.unprocessable(f"{body.order_class} orders must be day or gtc orders")
+    if body.order_class == "oco" and body.type != "limit":
+        raise refusals.unprocessable("oco orders must be limit orders")
+    takes, cuts = body.take_profit, body.stop_loss
+    profit = None if takes is None else price_micros(takes.limit_price, "take_profit.limit_price")
+    stop = None if cuts is None else price_micros(cuts.stop_price, "stop_loss.stop_price")
+    limit = None if cuts is None else price_micros(cuts.limit_price, "stop_loss.limit_price")
+    if body.order_class in {"bracket", "oco"} and (profit is None or stop is None):
+        raise refusals.unprocessable(f"{body.order_class} orders require take_profit and stop_loss")
+    if profit is None and stop is None:
+        raise refusals.unprocessable("oto orders require take_profit or stop_loss")
+    closes_by_selling = (body.side == "sell") == (body.order_class == "oco")
+    entry = prices.limit_micros if body.order_class != "oco" else None
+    low, high = (stop, profit) if closes_by_selling else (profit, stop)
+    if low is not None and high is not None and low >= high:
+        raise refusals.unprocessable("take_profit.limit_price and stop_loss.stop_price are crossed")
+    if entry is not None and ((low is not None and low >= entry) or (high is not None and high <= entry)):
+        raise refusals.unprocessable("take_profit and stop_loss must lie on both sides of the entry's limit")
+    legs = []
+    if stop is not None:
+        legs.append(Leg(STOP_LOSS, limit, stop))
+    if profit is not None and body.order_class != "oco":
+        legs.append(Leg(TAKE_PROFIT, profit, None))
+    return tuple(legs)
+
+
+def legs_in(ledger: sqlite3.Connection, orders: Iterable[OrderRecord]) -> dict[int, list[OrderRecord]]:
+    """Return the legs of orders, by the number of the order that they belong to."""
+    parents = json.dumps([order.seq for order in orders if order.order_class])
+    found: dict[int, list[OrderRecord]] = defaultdict(list)
+    where = "where t.parent_seq in (select value from json_each(?)) order by o.seq"
+    for leg in read_orders(ledger, where, (parents,)) if parents != "[]" else ():
+        found[leg.parent_seq or 0].append(leg)
+    return found
 
 
 def _described(action: CorporateAction) -> str:
