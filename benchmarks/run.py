@@ -22,6 +22,7 @@ import cli_reading_verbs
 import console_pages
 import guards
 import journal
+import paper_exchange
 import replay
 import session_graph
 import session_step
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "journal": journal.measure,
     "pages": console_pages.measure,
     "approve": approve.measure,
+    "exchange": paper_exchange.measure,
     "replay": replay.measure,
     "artefacts": artefacts.measure,
 }
@@ -48,6 +50,7 @@ TITLES = {
     "journal": "The journal",
     "pages": "The console's pages",
     "approve": "From an approval to the broker",
+    "exchange": "The paper exchange over HTTP",
     "replay": "Replays",
     "artefacts": "What a replay leaves behind",
 }

@@ -121,11 +121,12 @@ def _price(
         if not is_triggered:
             return None, False, False
         if terms.limit_micros is None:
-            return (at_once if is_auction else terms.stop_micros), False, True
+            return (at_once if is_auction else _hit_at(terms.stop_micros, sign, bar)), False, True
         if not is_auction:
             # Whether the price came back to the limit after the stop, one bar cannot tell.
-            is_within = sign * _slipped(terms.stop_micros, sign, model) <= sign * terms.limit_micros
-            return (terms.stop_micros if is_within else None), False, True
+            hit_at = _hit_at(terms.stop_micros, sign, bar)
+            is_within = sign * _slipped(hit_at, sign, model) <= sign * terms.limit_micros
+            return (hit_at if is_within else None), False, True
     if terms.limit_micros is None:
         return (at_once if is_auction else None), False, is_triggered
     if is_auction:
@@ -136,7 +137,16 @@ def _price(
     best = bar.low_micros if sign > 0 else bar.high_micros
     proof = best if is_there_from_open else bar.close_micros
     is_through = sign * proof < sign * terms.limit_micros
-    return (terms.limit_micros if is_through else None), True, is_triggered
+    # Of a limit that the whole bar is past, the bar's worst price.
+    met_at = min(terms.limit_micros, bar.high_micros) if sign > 0 else max(terms.limit_micros, bar.low_micros)
+    return (met_at if is_through else None), True, is_triggered
+
+
+def _hit_at(stop_micros: int, sign: int, bar: Quote) -> int:
+    """Return where a stop was hit within a bar: one that the whole bar is past, at the bar's worst price."""
+    if sign > 0:
+        return stop_micros if stop_micros >= bar.low_micros else bar.high_micros
+    return stop_micros if stop_micros <= bar.high_micros else bar.low_micros
 
 
 def _slipped(price_micros: int, sign: int, model: FillModel) -> int:

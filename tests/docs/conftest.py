@@ -74,7 +74,9 @@ def reader(ran: Path, quotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     strategies = project / "trading" / "strategies"
     monkeypatch.setattr(trading.strategies, "__path__", [*trading.strategies.__path__, str(strategies)])
     known = set(sys.modules)
-    yield Reader(project, quotes=quotes, monkeypatch=monkeypatch)
+    following = Reader(project, quotes=quotes, monkeypatch=monkeypatch)
+    yield following
+    following.stop()
     for module in set(sys.modules) - known:
         if str(getattr(sys.modules[module], "__file__", "")).startswith(str(strategies)):
             delattr(trading.strategies, sys.modules.pop(module).__name__.rpartition(".")[2])

@@ -1,8 +1,9 @@
 """A reader who follows a page to the letter, in a folder like the project's, through the real command line.
 
 Questions are answered with `y`. `WORD` stands for the word that `trading resume` told last. `make` targets
-must exist and are not run: the build runs them. A state folder that a page names begins with the quotes
-imported, since importing them takes longer than all the rest.
+must exist and are not run: the build runs them. A verb with `&` goes on beside the others until `kill %1`. A
+state folder that a page names begins with the quotes imported, since importing them takes longer than all the
+rest.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import os
 import re
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +46,7 @@ class Reader:
         self.heard = ""
         self._quotes = quotes
         self._patch = monkeypatch
+        self._started: list[subprocess.Popen[str]] = []
 
     def follow(self, block: Block) -> None:
         """Do what a block says."""
@@ -62,6 +66,13 @@ class Reader:
         words = shlex.split(command.text)
         where = f"{name_of(command.page)}:{command.line}: {command.text}"
         match words:
+            case ["trading", *arguments, "&"]:
+                self._start(where, arguments)
+            case ["kill", "%1"]:
+                self.stop()
+            case ["python", script]:
+                done = self._python(script)
+                assert done.returncode == command.exit_code, f"{where}: {done.stdout}{done.stderr}"
             case ["trading", *arguments]:
                 spoken = self.trading(*arguments)
                 assert spoken.code == command.exit_code, f"{where}: ended with {spoken}"
@@ -97,6 +108,30 @@ class Reader:
             code = main(words)
         self.heard += out.getvalue()
         return Spoken(code, out.getvalue(), err.getvalue())
+
+    def stop(self) -> None:
+        """End what was started and goes on; once is enough."""
+        for process in self._started:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        self._started.clear()
+
+    def _start(self, where: str, arguments: list[str]) -> None:
+        """Start a verb that goes on by itself, and wait until it has said something."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "console", *arguments],
+            cwd=self.project,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline(), f"{where}: ended with {process.wait(60)}"
+
+    def _python(self, script: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "ignore", script]
+        return subprocess.run(command, cwd=self.project, capture_output=True, text=True, check=False)
 
     def _export(self, name: str, value: str) -> None:
         self._patch.setenv(name, value)

@@ -62,12 +62,12 @@ WORKED = [
     # The bar opens at 100, sees 105 and 95, and closes at 102.
     ("a market order pays the open", terms(BUY, MARKET), 100, None),
     ("one for the close pays the close", terms(BUY, MARKET, CLS), None, 102),
-    ("a limit above the open pays the open", terms(BUY, LIMIT, limit=101), 100, 95),
+    ("a limit above the open pays the open", terms(BUY, LIMIT, limit=101), 100, None),
     ("a limit below it waits for its price", terms(BUY, LIMIT, limit=97), None, 97),
     ("a limit that was only touched waits on", terms(BUY, LIMIT, limit=95), None, None),
     ("a sale's limit is met above the open", terms(SELL, LIMIT, limit=104), None, 104),
     ("a sale's limit that was only touched waits on", terms(SELL, LIMIT, limit=105), None, None),
-    ("a stop that the open is past pays the open", terms(SELL, STOP, stop=101), 100, 100),
+    ("a stop that the open is past pays the open", terms(SELL, STOP, stop=101), 100, None),
     ("a stop that was touched pays its price", terms(SELL, STOP, stop=95), None, 95),
     ("a stop out of reach waits on", terms(SELL, STOP, stop=94), None, None),
     ("a purchase's stop is met from below", terms(BUY, STOP, stop=105), None, 105),
@@ -98,6 +98,14 @@ def test_an_order_that_came_after_the_open_fills_only_by_what_the_close_proves()
     assert price_at(close_is_through, BY_CLOSE, there=False) == 103
     # A stop is hit all the same: the worse of what may have been.
     assert price_at(terms(SELL, STOP, stop=96), BY_CLOSE, there=False) == 96
+
+
+def test_what_the_whole_bar_is_past_pays_the_worst_of_it():
+    """A leg that begins within a session has missed the open."""
+    assert price_at(terms(SELL, LIMIT, limit=90), BY_CLOSE) == 95
+    assert price_at(terms(BUY, LIMIT, limit=110), BY_CLOSE) == 105
+    assert price_at(terms(SELL, STOP, stop=110), BY_CLOSE) == 95
+    assert price_at(terms(BUY, STOP, stop=90), BY_CLOSE) == 105
 
 
 def test_slippage_costs_a_market_order_and_never_takes_a_limit_past_its_price():
