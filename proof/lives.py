@@ -14,7 +14,9 @@ from typing import TypedDict, TypeVar
 
 from resources.evidence_ledger import EvidenceLedger
 from resources.journal.store import SqlJournal
+from resources.outbound.kept import JournalBreakers
 from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
+from trading.breakers import BreakerRules, after_failure, after_success, permission, reset
 from trading.decisions import Outcome
 from trading.errors import TradingError
 from trading.evidence_ledger import drafts_of_run
@@ -42,6 +44,9 @@ One = TypeVar("One")
 DEEDS_BETWEEN_FILINGS = 150
 """How often evidence is filed; every second filing is of a run that is there already."""
 
+DEEDS_BETWEEN_CALLS = 20
+"""How often a call to somebody outside changes a breaker."""
+
 WORDS = ("", "wie besprochen", "“quoted” \\ and\n\tbroken", "日本", "\x7f\x00", "🙂 \u2028", "=1+1")
 """Texts that people write: each must come back as it was."""
 
@@ -60,6 +65,8 @@ class Life:
     def __init__(self, journal: SqlJournal, *, seed: int) -> None:
         self.journal = journal
         self.rng = Random(seed)
+        # Calls take nothing from the chances of what money is about.
+        self.calls_rng = Random(seed)
         self.session = FIRST
         self.now = datetime.combine(FIRST, time(12, 0), tzinfo=UTC)
         self.counted = 0
@@ -71,6 +78,8 @@ class Life:
         if self.deeds % DEEDS_BETWEEN_FILINGS == 0:
             # Beside the others, and not among them: it takes nothing from the chances of what money is about.
             self._file_evidence()
+        if self.deeds % DEEDS_BETWEEN_CALLS == 0:
+            self._use_a_breaker()
         self.now += timedelta(seconds=self.rng.choice([0, 1, 1, 60]), microseconds=self.rng.choice([0, 7]))
         deeds = [self._an_intent, self._a_person, self._a_message, self._a_session]
         deed = self.rng.choices(deeds, [14, 1, 2, 2])[0]
@@ -224,6 +233,21 @@ class Life:
             said = {"actor": "ann", "reason": self._word() or "so"}
             self.journal.set_run_control(self._pick(switches), **said, now=self.now)
             self.journal.set_approval_mode(self._pick([None, *ApprovalMode]), **said, now=self.now)
+
+    def _use_a_breaker(self) -> None:
+        kept = JournalBreakers(self.journal)
+        found = kept.breaker(self.calls_rng.choice(["broker", "model"]))
+        rules = BreakerRules(open_s=1, trial_lease_s=60)
+        after = self.calls_rng.choice(
+            [
+                permission(found, holder="one", rules=rules, now=self.now).breaker,
+                after_failure(found, holder="one", word="reset", rules=rules, now=self.now),
+                after_success(found, holder="one"),
+                reset(found),
+            ]
+        )
+        if after is not None:
+            kept.change(after, actor="ann", reason=self.calls_rng.choice(["", "日本"]), now=self.now)
 
     def _cool(self) -> None:
         where = {"account": ACCOUNT, "lane": LANE}

@@ -29,6 +29,7 @@ QUESTION_OF = {
     "approval_stages": "find_all_stages",
     "approvals": "find_all_approvals",
     "book_sessions": "find_all_sessions",
+    "breakers": "find_breakers",
     "busts": "find_all_busts",
     "cooldowns": "find_cooldowns",
     "deliveries": "find_all_deliveries",
@@ -49,7 +50,7 @@ QUESTION_OF = {
     "verdicts": "find_all_verdicts",
     "watch_list": "find_all_watched",
 }
-"""What is asked for each table: every row, every column."""
+"""What is asked for each table that events tell of: every row, every column."""
 
 QUESTIONS = (*QUESTION_OF.values(), "find_judged_intents", "find_all_events")
 

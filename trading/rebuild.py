@@ -33,6 +33,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "approval_stages": ("intent_id", "place"),
     "approvals": ("nonce",),
     "book_sessions": ("book", "lane", "session"),
+    "breakers": ("name",),
     "busts": ("execution_id",),
     "cooldowns": ("account", "lane"),
     "deliveries": ("outbox_id", "attempt"),
@@ -53,11 +54,16 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "verdicts": ("intent_id", "place"),
     "watch_list": ("client_order_id",),
 }
-"""The tables of the journal but `events`, each with its primary key."""
+"""The tables of the journal that its events tell of, each with its primary key.
+
+`outbound_calls` is not among them: a row there is a measurement, from which nothing is decided.
+"""
 
 _VERDICT_COLUMNS = (
     "guard", "passed", "reason", "observed", "limit_value", "largest_quantity", "limits_sha",
 )  # fmt: skip
+
+_BREAKER_COLUMNS = ("name", "state", "failures", "trials", "until", "holder", "word", "version")
 
 _STEPS = {step.value: step for step in Step}
 
@@ -122,6 +128,7 @@ class _State:
         self.halts: dict[tuple[str, str], Row] = {}
         self.run_control: dict[str, Row] = {}
         self.modes: dict[str, Row] = {}
+        self.breakers: dict[str, Row] = {}
         self.cooldowns: dict[tuple[str, str], Row] = {}
         self.flatten_commands: dict[str, Row] = {}
         self.stages: Counter[str] = Counter()
@@ -131,6 +138,7 @@ class _State:
         """Yield the rows that a later event could have changed."""
         held: dict[str, Mapping[Any, Row]] = {
             "book_sessions": self.book_sessions,
+            "breakers": self.breakers,
             "cooldowns": self.cooldowns,
             "executors": self.executors,
             "flatten_commands": self.flatten_commands,
@@ -235,6 +243,13 @@ class _State:
                     "actor": event.actor,
                     "reason": event.reason,
                     "changed_seq": event.seq,
+                }
+            case "breaker_changed":
+                self.breakers[event.body["name"]] = {
+                    **{name: event.body[name] for name in _BREAKER_COLUMNS},
+                    "actor": event.actor,
+                    "reason": event.reason,
+                    "changed_at": at,
                 }
             case "flatten_previewed":
                 self.flatten_commands[event.body["command_id"]] = {

@@ -17,6 +17,7 @@ from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_jou
 from resources.journal.looking import Place, Sight, place_of
 from trading.approvals import StageRecord
 from trading.audit import instant_text
+from trading.breakers import Breaker
 from trading.errors import JournalUnavailable, UnknownId
 from trading.journal import (
     Cooldown,
@@ -35,6 +36,7 @@ from trading.journal import (
     SessionRecord,
 )
 from trading.orders import Fill
+from trading.outbound import OutboundCall
 from trading.values import IntentId
 from trading.verdicts import Verdict
 
@@ -238,6 +240,15 @@ class JournalReader:
     def quote_releases(self) -> list[QuoteRelease]:
         """Return all released rows, in the order released."""
         return [records.release_of(row) for row in self._rows("find_quote_releases")]
+
+    def breakers(self) -> list[Breaker]:
+        """Return every circuit breaker that ever changed, by name."""
+        return [records.breaker_of(row) for row in self._rows("find_breakers")]
+
+    def outbound_calls(self, *, first: datetime, past: datetime) -> list[OutboundCall]:
+        """Return the calls from an instant on and before another, in the order recorded."""
+        rows = self._rows("find_outbound_calls", first=instant_text(first), past=instant_text(past))
+        return [records.outbound_call_of(row) for row in rows]
 
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""

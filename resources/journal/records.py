@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.audit import instant_from_text
+from trading.breakers import Breaker, BreakerReason, BreakerState
 from trading.brokers import request_from_payload
 from trading.intents import Intent, intent_from_payload
 from trading.journal import (
@@ -34,6 +35,7 @@ from trading.journal import (
 )
 from trading.lifecycle import IntentState, Stage
 from trading.orders import Fill, OrderRequest
+from trading.outbound import CallKind, OutboundCall
 from trading.positions import Book, book_from_payload
 from trading.values import ClientOrderId, IntentId, Side, Symbol
 from trading.verdicts import Verdict
@@ -331,6 +333,38 @@ def executor_term_of(row: Row) -> ExecutorTerm:
         holder=row["holder"],
         began_at=instant_from_text(row["began_at"]),
         reconciled_at=_instant_or_none(row["reconciled_at"]),
+    )
+
+
+def breaker_of(row: Row) -> Breaker:
+    """Return the record of one row of `breakers`."""
+    return Breaker(
+        name=row["name"],
+        state=BreakerState(row["state"]),
+        failures=row["failures"],
+        trials=row["trials"],
+        until=_instant_or_none(row["until"]),
+        holder=row["holder"],
+        word=row["word"],
+        version=row["version"],
+    )
+
+
+def outbound_call_of(row: Row) -> OutboundCall:
+    """Return the record of one row of `outbound_calls`."""
+    return OutboundCall(
+        at=instant_from_text(row["at"]),
+        provider=row["provider"],
+        endpoint=row["endpoint"],
+        account=row["account"],
+        kind=CallKind(row["kind"]),
+        status=row["status"],
+        word=row["word"],
+        latency_ms=row["latency_ms"],
+        waited_ms=row["waited_ms"],
+        attempt=row["attempt"],
+        breaker=BreakerReason(row["breaker"]),
+        was_cached=bool(row["was_cached"]),
     )
 
 

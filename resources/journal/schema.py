@@ -426,6 +426,56 @@ evidence = Table(
     Index(None, "run_id"),
 )
 
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("trials", Integer, nullable=False),
+    Column("until", Text),
+    Column("holder", Text, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    CheckConstraint("state in ('closed', 'open', 'half_open')", name="state"),
+    CheckConstraint("(state = 'closed') = (until is null)", name="until"),
+    CheckConstraint("(state = 'half_open') = (holder <> '')", name="holder"),
+    CheckConstraint("failures >= 0 and trials >= 0 and version >= 1", name="counters"),
+    CheckConstraint("name <> '' and actor <> ''", name="actor"),
+)
+
+outbound_calls = Table(
+    "outbound_calls",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("latency_ms", BigInteger, nullable=False),
+    Column("waited_ms", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("breaker", Text, nullable=False),
+    Column("was_cached", Integer, nullable=False),
+    CheckConstraint("kind in ('read', 'send')", name="kind"),
+    CheckConstraint("breaker in ('allowed', 'circuit_open', 'circuit_half_open')", name="breaker"),
+    CheckConstraint("status between 0 and 999 and (status > 0 or word <> '')", name="status"),
+    CheckConstraint("latency_ms >= 0 and waited_ms >= 0 and attempt >= 0", name="counters"),
+    CheckConstraint("kind = 'read' or attempt <= 1", name="one_attempt"),
+    CheckConstraint("was_cached in (0, 1)", name="was_cached"),
+    Index(None, "account", "at"),
+    Index(None, "at"),
+)
+
+MEASURED = frozenset({"outbound_calls"})
+"""The tables that no event tells of: one row is one measurement, and nothing is decided from it."""
+
 executors = Table(
     "executors",
     metadata,

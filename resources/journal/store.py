@@ -1528,6 +1528,12 @@ class SqlJournal:
             return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
 
     @contextmanager
+    def looking(self) -> Iterator[sa.Connection]:
+        """Give a transaction that only reads: for tables with a module of their own."""
+        with self._reading() as conn:
+            yield conn
+
+    @contextmanager
     def appending(self, now: datetime) -> Iterator[tuple[sa.Connection, Callable[[Draft], None]]]:
         """Give a transaction and what appends an event in it: for tables with a module of their own."""
         with self._writing() as conn:

@@ -1,21 +1,20 @@
 """The adapter of a paper broker that answers over HTTP.
 
-A send is one attempt on a connection of its own, and whatever does not prove its outcome is unknown. A
-question may be asked again a few times. What goes over the wire is wire.py.
+A send is one attempt, and whatever does not prove its outcome is unknown. A question may be asked again a few
+times. How a call goes out is resources/outbound/; what goes over the wire is wire.py.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
 
-import httpx
 from pydantic import BaseModel, ValidationError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from resources.outbound.client import Endpoint, ExchangeFailed, OutboundClient, Reply
+from resources.outbound.limits import RateLimits
 from resources.paper_broker.broker import MALFORMED_REQUEST
 from resources.paper_broker.wire import (
     DUPLICATE_CODE,
@@ -35,6 +34,7 @@ from resources.paper_broker.wire import (
     RequestOnWire,
     SendOnWire,
 )
+from trading.breakers import Breakers
 from trading.brokers import (
     BrokerAccount,
     BrokerActivity,
@@ -49,10 +49,28 @@ from trading.brokers import (
 )
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.orders import BrokerOrder, OrderRequest
+from trading.outbound import Calls
 from trading.values import ClientOrderId, Symbol
 
-READ_ATTEMPTS = 3
-READ_WAIT_S_MAX = 0.5
+PROVIDER = "paper"
+
+READS = {
+    "/v1/order": "orders.by_client_order_id",
+    "/v1/orders": "orders.list",
+    "/v1/fills": "fills.list",
+    "/v1/holdings": "holdings",
+    "/v1/account": "account",
+    "/v1/activities": "activities.list",
+    "/v1/quote": "quotes.latest",
+    "/v1/clock": "clock",
+    "/v1/dump": "dump",
+}
+SENDS = {
+    "/v1/orders": "orders.submit",
+    "/v1/replacements": "orders.replace",
+    "/v1/cancels": "orders.cancel",
+}
+"""What each path is called where calls are kept."""
 
 REPLY_BYTES_MAX = 64 * 1024 * 1024
 """The longest answer that is read: a dump of some hundred thousand rows."""
@@ -60,32 +78,44 @@ REPLY_BYTES_MAX = 64 * 1024 * 1024
 AMBIGUOUS_ERRORS = frozenset(
     {
         "connect", "time_out", "reset", "half_reply", "unreadable_reply", "too_long_reply", "other_order",
+        "circuit_open", "rate_limited",
         "status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_429", "status_5xx",
     }
 )  # fmt: skip
 """What a send can meet that proves nothing, by the word that its `OutcomeUnknown` begins with."""
 
-Reply = TypeVar("Reply", bound=BaseModel)
+Told = TypeVar("Told", bound=BaseModel)
 
 
 class HttpPaperBroker:
     """Send to and ask the paper broker at `url`; implements `trading.brokers.Broker`.
 
-    `capabilities` are those of the broker that answers there. `timeout_s` bounds each wait for the wire,
-    and an answer's body as a whole. Close it, or use it in a `with`.
+    `capabilities` are those of the broker that answers there. `timeout_s` bounds each call as a whole.
+    `account`, `breakers`, `calls` and `limits` are `OutboundClient`'s. Close it, or use it in a `with`.
     """
 
-    def __init__(self, url: str, *, capabilities: Capabilities, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        capabilities: Capabilities,
+        timeout_s: float = 5.0,
+        account: str = "",
+        breakers: Breakers | None = None,
+        calls: Calls | None = None,
+        limits: RateLimits | None = None,
+    ) -> None:
         self.capabilities = capabilities
-        self._timeout_s = timeout_s
-        self._client = httpx.Client(
-            base_url=url,
-            # Neither the transport nor a proxy named in the environment may try anything again, and no
-            # connection is used twice: one that had died in between would leave a send unproven.
-            transport=httpx.HTTPTransport(retries=0, limits=httpx.Limits(max_keepalive_connections=0)),
-            timeout=timeout_s,
-            trust_env=False,
-            follow_redirects=False,
+        longest = Endpoint(reply_bytes_max=REPLY_BYTES_MAX)
+        self._client = OutboundClient(
+            PROVIDER,
+            url,
+            timeout_s=timeout_s,
+            account=account,
+            breakers=breakers,
+            calls=calls,
+            limits=limits,
+            endpoints=dict.fromkeys((*READS.values(), *SENDS.values()), longest),
         )
 
     def __enter__(self) -> Self:
@@ -100,17 +130,17 @@ class HttpPaperBroker:
 
     def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         """Send one order, in exactly one attempt; see `trading.brokers.Broker` for what it raises."""
-        return self._sent("/v1/orders", request, lambda order: SendOnWire(now=now, order=order))
+        return self._ordered("/v1/orders", request, lambda order: SendOnWire(now=now, order=order))
 
     def replace(self, client_order_id: ClientOrderId, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         """Send an order for the place of another, in exactly one attempt; raises what `submit` does."""
-        return self._sent(
+        return self._ordered(
             "/v1/replacements",
             request,
             lambda order: ReplaceOnWire(now=now, order=order, replaces=client_order_id),
         )
 
-    def _sent(
+    def _ordered(
         self, path: str, request: OrderRequest, written: Callable[[RequestOnWire], SendOnWire]
     ) -> BrokerOrder:
         try:
@@ -118,8 +148,8 @@ class HttpPaperBroker:
         except ValidationError as error:
             raise BrokerRejected(f"{MALFORMED_REQUEST}: {error.errors()[0]['msg']}") from error
         try:
-            status, content = self._exchange("POST", path, send)
-        except _ExchangeError as error:
+            status, _, content, *_ = self._sent(path, send, now=send.now)
+        except ExchangeFailed as error:
             raise OutcomeUnknown(str(error)) from error
         match status:
             case HTTPStatus.CREATED:
@@ -159,8 +189,8 @@ class HttpPaperBroker:
         """Ask for a cancel; raises `BrokerUnavailable` unless the broker has taken it."""
         asked = CancelOnWire(now=now, client_order_id=client_order_id)
         try:
-            status, _ = self._exchange("POST", "/v1/cancels", asked)
-        except _ExchangeError as error:
+            status = self._sent("/v1/cancels", asked, now=now).status
+        except ExchangeFailed as error:
             raise BrokerUnavailable(str(error)) from error
         if status != HTTPStatus.ACCEPTED:
             raise BrokerUnavailable(f"status_{status // 100}xx: {status}")
@@ -208,65 +238,23 @@ class HttpPaperBroker:
         _whole(told.arrivals)
         return told.dump()
 
-    def _asked(
-        self, kind: type[Reply], path: str, *, now: datetime | None = None, **parameters: str
-    ) -> Reply:
-        """Ask a question a few times at most: a question changes nothing that a send would do."""
+    def _asked(self, kind: type[Told], path: str, *, now: datetime | None = None, **parameters: str) -> Told:
+        """Return what a question was answered with; raises `BrokerUnavailable`."""
         told = {**parameters, **({} if now is None else {"now": now.isoformat()})}
-        for attempt in Retrying(
-            stop=stop_after_attempt(READ_ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=0.02, max=READ_WAIT_S_MAX, jitter=0.02),
-            retry=retry_if_exception_type(BrokerUnavailable),
-            reraise=True,
-        ):
-            with attempt:
-                return self._asked_once(kind, path, told)
-        raise AssertionError("a retried question returns or raises")  # pragma: no cover
-
-    def _asked_once(self, kind: type[Reply], path: str, parameters: Mapping[str, str]) -> Reply:
         try:
-            status, content = self._exchange("GET", path, None, parameters)
-        except _ExchangeError as error:
+            reply = self._client.read(READS[path], path, parameters=told, now=now)
+        except ExchangeFailed as error:
             raise BrokerUnavailable(str(error)) from error
-        if status != HTTPStatus.OK:
-            raise BrokerUnavailable(f"status_{status // 100}xx: {status}")
-        return _parsed(kind, content, BrokerUnavailable)
+        if reply.status != HTTPStatus.OK:
+            raise BrokerUnavailable(f"status_{reply.status // 100}xx: {reply.status}")
+        return _parsed(kind, reply.content, BrokerUnavailable)
 
-    def _exchange(
-        self, method: str, path: str, body: BaseModel | None, parameters: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes]:
-        """Return status and body of one exchange, in one attempt; raises `_ExchangeError`."""
-        ends_at = time.monotonic() + self._timeout_s
-        content = None if body is None else body.model_dump_json().encode()
-        headers = {"Content-Type": "application/json"} if content is not None else {}
-        read = bytearray()
-        try:
-            with self._client.stream(
-                method, path, content=content, params=parameters, headers=headers
-            ) as reply:
-                # As sent, not unpacked: a few packed bytes could stand for more than fits in memory.
-                for chunk in reply.iter_raw():
-                    read += chunk
-                    if len(read) > REPLY_BYTES_MAX:
-                        raise _ExchangeError(f"too_long_reply: over {REPLY_BYTES_MAX} bytes")
-                    if time.monotonic() > ends_at:
-                        raise _ExchangeError(f"time_out: no whole answer within {self._timeout_s} s")
-        except httpx.ConnectError as error:
-            raise _ExchangeError(f"connect: {error}") from error
-        except httpx.TimeoutException as error:
-            raise _ExchangeError(f"time_out: {error}") from error
-        except httpx.RemoteProtocolError as error:
-            raise _ExchangeError(f"half_reply: {error}") from error
-        except httpx.HTTPError as error:
-            raise _ExchangeError(f"reset: {error}") from error
-        return reply.status_code, bytes(read)
+    def _sent(self, path: str, body: BaseModel, *, now: datetime) -> Reply:
+        """Return the answer to one attempt of a send; raises `ExchangeFailed`."""
+        return self._client.send(SENDS[path], "POST", path, content=body.model_dump_json().encode(), now=now)
 
 
-class _ExchangeError(Exception):
-    """Say that an exchange did not end with a whole answer; its first word is of `AMBIGUOUS_ERRORS`."""
-
-
-def _parsed(kind: type[Reply], content: bytes, failure: type[BrokerUnavailable | OutcomeUnknown]) -> Reply:
+def _parsed(kind: type[Told], content: bytes, failure: type[BrokerUnavailable | OutcomeUnknown]) -> Told:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:

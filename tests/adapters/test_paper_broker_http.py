@@ -19,8 +19,9 @@ import httpx
 import pytest
 
 from resources.calendars import load_calendar
+from resources.outbound.client import READ_ATTEMPTS
 from resources.paper_broker.broker import PaperBroker
-from resources.paper_broker.client import AMBIGUOUS_ERRORS, READ_ATTEMPTS, HttpPaperBroker
+from resources.paper_broker.client import AMBIGUOUS_ERRORS, HttpPaperBroker
 from resources.paper_broker.server import BrokerServer
 from tests.adapters.broker_rules import (
     ACCOUNT,
@@ -450,8 +451,7 @@ def test_a_broker_that_answers_about_another_order_is_not_believed():
 )
 def test_what_the_broker_cannot_read_it_answers_and_does_not_take(ledger, method, path, content, status):
     with served(ledger) as (client, broker):
-        url = str(client._client.base_url)
-        answer = httpx.request(method, url.rstrip("/") + path, content=content, trust_env=False)
+        answer = httpx.request(method, client._client._base_url + path, content=content, trust_env=False)
         dump = broker.dump()
 
     assert answer.status_code == status
