@@ -25,6 +25,7 @@ class OrderLine:
     """Hold one intent. Quantities in shares, money in micro-units; the average price is `None` unfilled.
 
     `wished` is what the rules wanted, `quantity` what was decided to send (0 where it was stopped).
+    `adapter` is the way that the order went, in words; empty where there is none.
     """
 
     symbol: str
@@ -41,6 +42,7 @@ class OrderLine:
     order_status: str
     client_order_id: str
     broker_order_id: str
+    adapter: str
     intent_id: str
 
 
@@ -102,5 +104,6 @@ def _line(row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill])
         order_status=_status(row, order),
         client_order_id=order.client_order_id if order else "",
         broker_order_id=order.broker_order_id if order else "",
+        adapter=order.route.told if order else "",
         intent_id=row.intent_id,
     )

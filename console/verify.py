@@ -39,6 +39,7 @@ from trading.invariants import (
 )
 from trading.journal import JournalIntent
 from trading.lifecycle import Step
+from trading.routing import EMBEDDED_PAPER
 from trading.values import Slot, digest
 from trading.verdicts import Verdict, verdicts_sha
 
@@ -233,8 +234,10 @@ def _look(desk: Desk, tell: Tell) -> _Look:
         checkpoint_faults=faults,
         planted_secrets=_secrets_in_force(),
     )
+    elsewhere = _accounts_elsewhere(evidence)
     if "brokers" not in unreadable:
-        evidence = replace(evidence, dumps=(*dumps, *_lost_ledgers(desk, evidence)))
+        told = [dump for dump in (*dumps, *_lost_ledgers(desk, evidence)) if dump.account not in elsewhere]
+        evidence = replace(evidence, dumps=tuple(told))
     lake = _lake_read(desk, tell)
     try:
         evidence = replace(evidence, lake=lake, replayed=tuple(_decisions_in_lake(desk, evidence)))
@@ -243,7 +246,8 @@ def _look(desk: Desk, tell: Tell) -> _Look:
         unreadable["lake"] = str(error)
     if "brokers" not in unreadable and "lake" not in unreadable:
         try:
-            evidence = replace(evidence, held=tuple(accounts_held(desk)))
+            held = [one for one in accounts_held(desk) if one.account not in elsewhere]
+            evidence = replace(evidence, held=tuple(held))
         except BrokerUnavailable as error:
             unreadable["brokers"] = str(error)
         except TradingError as error:
@@ -269,6 +273,19 @@ def _dumps(desk: Desk) -> Iterator[BrokerDump]:
         dump = paper_dump(ledger_path(desk, outline), account=outline.account)
         if dump is not None:
             yield dump
+
+
+def _accounts_elsewhere(evidence: Evidence) -> frozenset[str]:
+    """Return the accounts of which another adapter has orders, so that no ledger here is all of them.
+
+    What is there the executor asks its broker; this reads files and calls nobody.
+    """
+    account_of = {row.intent_id: row.account for row in evidence.intents}
+    return frozenset(
+        account_of[order.intent_id]
+        for order in evidence.orders
+        if order.route.actual not in {"", EMBEDDED_PAPER} and order.intent_id in account_of
+    )
 
 
 def _lost_ledgers(desk: Desk, evidence: Evidence) -> Iterator[BrokerDump]:

@@ -17,7 +17,7 @@ from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import GateClosed
-from trading.executions import ExecutorLock
+from trading.executions import ExecutorLock, Router
 from trading.journal import Journal
 from trading.positions import BookHistory
 from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
@@ -40,6 +40,7 @@ def flatten_job(graph: BookGraph) -> Any:
         context: dg.OpExecutionContext,
         *,
         brokers: dg.ResourceParam[Mapping[str, Broker]],
+        routers: dg.ResourceParam[Mapping[str, Router]],
         executor_locks: dg.ResourceParam[Mapping[str, ExecutorLock]],
         journal: dg.ResourceParam[Journal],
         audit_log: dg.ResourceParam[AuditLog],
@@ -72,6 +73,7 @@ def flatten_job(graph: BookGraph) -> Any:
             Senders(
                 journal=journal,
                 broker=brokers[graph.name],
+                router=routers[graph.name],
                 lock=executor_locks[graph.name],
                 audit=audit_log,
                 clock=clock,

@@ -19,7 +19,7 @@ from resources.alert_policy import load_alert_policy
 from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
 from resources.cancel_only import CancelOnly
-from resources.clocks import SimulatedClock, SystemClock
+from resources.clocks import SimulatedClock, SystemClock, system_now
 from resources.craft import craft_sha
 from resources.dataset_files import verified_dataset
 from resources.evidence_ledger import EvidenceLedger
@@ -40,6 +40,7 @@ from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
+from resources.outbound.kept import JournalBreakers
 from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
 from resources.paper_broker.broker import KIND, PaperBroker
@@ -55,6 +56,8 @@ from resources.reviewed_config import (
     read_promotion,
     refuse_unknown_sections,
 )
+from resources.route_file import ADAPTERS, Routes, Traded, read_routes
+from resources.routes import AccountRouter, Doors, RouteBreakers, RoutedBroker
 from resources.session_records import LakeSessionRecords
 from resources.settings import Profile, Settings, load_secrets
 from resources.tear_sheets import TearSheets
@@ -62,14 +65,16 @@ from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.broker_behaviour import Behaviour
+from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.datasets import Dataset, DatasetChanged, DatasetUnknown
-from trading.errors import NoBroker
+from trading.errors import BadSetting, NoBroker
 from trading.preflight import Denial, LiveFacts, denials
 from trading.promotion import PromotionRules, Token, token_of
 from trading.quality import QualityLimits
 from trading.quotes import MarketData
 from trading.replay_evidence import COUNCIL, as_configured, subject_of
+from trading.routing import EMBEDDED_PAPER
 from trading.sessions import Calendar
 from trading.values import digest
 
@@ -333,25 +338,75 @@ class Profiled:
         )
 
     @cached_property
-    def brokers(self) -> PerBook[PaperBroker]:
-        """Return each book's broker where nobody's money moves, with a ledger of its own.
+    def routes(self) -> Routes:
+        """Return the reviewed routes of this profile, and what adapters over a network were opened with."""
+        shipped = self.settings.config_dir / "books.toml"
+        known = read_books(shipped) if shipped.exists() else {}
+        return read_routes(
+            self.settings.config_dir / "routes.toml",
+            profile=self.settings.profile,
+            books={book: _traded(line) for book, line in self.lines.items()},
+            shipped=[_traded(line) for line in known.values()],
+        )
 
-        Of the book's line alone: a halt cancels though a file of rules or limits has a mistake.
-        """
+    @cached_property
+    def brokers(self) -> PerBook[RoutedBroker]:
+        """Return each book's broker where nobody's money moves: what its routes name, as one."""
         if self.settings.profile is Profile.LIVE:
             raise NoBroker(NO_LIVE_BROKER)
-        return PerBook(
-            self.lines,
-            lambda book: PaperBroker(
-                self.settings.profile_dir / "paper" / f"{self.lines[book].account}.db",
-                account=self.lines[book].account,
+        return PerBook(self.lines, lambda book: self._routed(book, home=self._home(book)))
+
+    def _routed(
+        self, book: str, *, home: tuple[str, ...], capability: LiveCapability | None = None
+    ) -> RoutedBroker:
+        routes = self.routes if home else None
+        return RoutedBroker(
+            Doors(
+                adapters=PerBook(ADAPTERS, lambda name: self._adapter(name, book, capability)),
+                home=home or (EMBEDDED_PAPER,),
                 deposit_micros=deposit_of(book, self.lines[book]),
-                market=self.markets[book],
-                fill_model=costs_of(self.lines[book]),
-                calendar=self.calendars[book],
-                behaviour=self.paper_behaviour,
-                currency=self.lines[book].currency,
+                openings=routes.openings if routes else {},
             ),
+            stored=self.journal,
+            account=self.lines[book].account,
+            lane=self.settings.profile.value,
+            breakers=self._route_breakers(book),
+        )
+
+    def _home(self, book: str) -> tuple[str, ...]:
+        """Return the adapters of a book's orders whose strategy has no line of its own."""
+        account, market = _traded(self.lines[book])
+        line = self.routes.table.line_for(account=account, market=market, strategy="")
+        return line.adapters if line else ()
+
+    def _route_breakers(self, book: str) -> RouteBreakers:
+        return RouteBreakers(
+            JournalBreakers(self.journal),
+            lane=self.settings.profile.value,
+            account=self.lines[book].account,
+            remote=[name for name, kind in ADAPTERS.items() if kind.is_remote],
+            clock=system_now,
+        )
+
+    def _adapter(self, name: str, book: str, capability: LiveCapability | None) -> Broker:
+        """Return an adapter of a book; one that moves real money takes a capability, any other has none."""
+        if ADAPTERS[name].is_live != (capability is not None):
+            raise BadSetting(f"{book}: adapter {name} has no place in profile {self.settings.profile}")
+        if name == EMBEDDED_PAPER:
+            return self._embedded_paper(book)
+        raise BadSetting(f"{book}: adapter {name} is not part of this version")
+
+    def _embedded_paper(self, book: str) -> PaperBroker:
+        """Return the paper broker of a book, with a ledger of its own: of the book's line alone."""
+        return PaperBroker(
+            self.settings.profile_dir / "paper" / f"{self.lines[book].account}.db",
+            account=self.lines[book].account,
+            deposit_micros=deposit_of(book, self.lines[book]),
+            market=self.markets[book],
+            fill_model=costs_of(self.lines[book]),
+            calendar=self.calendars[book],
+            behaviour=self.paper_behaviour,
+            currency=self.lines[book].currency,
         )
 
     @cached_property
@@ -372,6 +427,20 @@ class Profiled:
             self.lines,
             lambda book: self.live_broker(
                 book, live_capability(lane=lane, run_tags=run_tags, denied=self.live_denials(book))
+            ),
+        )
+
+    def routers_in(self, run_tags: Mapping[str, str]) -> PerBook[AccountRouter]:
+        """Return what chooses each book's adapters before a send, as a run with these tags may have it."""
+        brokers = self.brokers_in(run_tags)
+        return PerBook(
+            self.lines,
+            lambda book: AccountRouter(
+                self.routes.table,
+                brokers[book],
+                account=self.lines[book].account,
+                market=self.lines[book].calendar,
+                breakers=self._route_breakers(book),
             ),
         )
 
@@ -411,13 +480,22 @@ class Profiled:
             last_session=self.calendars[book].between(config.first_session, as_of.date())[-1],
         )
 
-    def live_broker(self, book: str, capability: LiveCapability) -> Any:  # noqa: ARG002 - none is there to take it
-        """Raise `NoBroker`: no adapter of a live broker is part of this version."""
-        raise NoBroker(f"{book}: {NO_LIVE_BROKER}")
+    def live_broker(self, book: str, capability: LiveCapability) -> Any:
+        """Return a book's live broker; raises `NoBroker` where its routes name none."""
+        home = self._home(book)
+        if not all(ADAPTERS[name].is_live for name in home):
+            raise NoBroker(f"{book}: {NO_LIVE_BROKER}")
+        return self._routed(book, home=home, capability=capability)
 
     def cancel_only(self, book: str) -> CancelOnly:
-        """Return what a halt cancels a book's orders with: nothing that could send one."""
-        return CancelOnly(self.brokers[book])
+        """Return what a halt cancels a book's orders with: nothing that could send one.
+
+        Of the book's line and the journal alone: it cancels though a file of routes, rules or limits has a
+        mistake, wherever the orders were sent.
+        """
+        if self.settings.profile is Profile.LIVE:
+            raise NoBroker(NO_LIVE_BROKER)
+        return CancelOnly(self._routed(book, home=()))
 
     @cached_property
     def executor_locks(self) -> PerBook[ExecutorFileLock | ExecutorDatabaseLock]:
@@ -466,6 +544,10 @@ class Profiled:
     def report_writer(self) -> ReportWriter:
         """Return the writer of daily reports."""
         return ReportWriter(self.settings.profile_dir / "reports")
+
+
+def _traded(line: BookLine) -> Traded:
+    return Traded(line.account, line.calendar)
 
 
 def _webhook_url() -> str | None:

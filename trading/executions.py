@@ -1,7 +1,8 @@
 """Executing what the journal says is approved: the executor, over ports.
 
 The order of things is the promise: reconcile, claim, prepare (guards again, on disk) and only then exactly
-one send; an outcome that is not proven is asked for by client order id, never sent again blindly. The
+one send; an outcome that is not proven is asked for by client order id, never sent again blindly. Which
+adapter takes an order is chosen before it is prepared, and stored with it (routing.py). The
 executor trusts the journal and nothing else: not who launched it, nor its config. Which edges exist is
 lifecycle.py, what has to be true for one protocol.py; who keeps them is resources/journal/; asking and
 comparing is reconciliation.py; the port to a broker is brokers.py.
@@ -52,6 +53,7 @@ from trading.reconciliation import (
     reconcile,
     resume,
 )
+from trading.routing import UNRECORDED, NoRoute, RouteChoice
 from trading.values import IntentId, Slot
 
 DUPLICATE = "(duplicate)"
@@ -85,6 +87,25 @@ class ExecutorLock(Protocol):
         ...
 
 
+class Router(Protocol):
+    """Say where an order goes, before it is prepared."""
+
+    def route(self, row: JournalIntent, *, now: datetime) -> RouteChoice | NoRoute:
+        """Return the adapter chosen for an intent that was never sent, or why none can take it now."""
+        ...
+
+
+class Unrouted:
+    """Leave every order to the one broker there is, and say nothing of its name."""
+
+    def route(self, row: JournalIntent, *, now: datetime) -> RouteChoice | NoRoute:  # noqa: ARG002 - of the port
+        """Return that no route is recorded."""
+        return UNRECORDED
+
+
+UNROUTED = Unrouted()
+
+
 class LockLost(Refused):
     """Say that the executor's lock is gone: somebody else may hold it, so nothing more is sent or written."""
 
@@ -95,7 +116,8 @@ class Desk:
 
     `clock` is read before each step, so that time also passes during a run; `holder` names this process in
     the events; `cooldown` says after how many failures nothing more is added,
-    `None` where an account never cools down by itself.
+    `None` where an account never cools down by itself. `router` names each order's adapter; what it names
+    is the broker's to follow.
     """
 
     journal: Journal
@@ -107,6 +129,7 @@ class Desk:
     lane: str
     holder: str
     cooldown: CooldownRules | None = None
+    router: Router = UNROUTED
 
 
 def execute_session(
@@ -131,6 +154,7 @@ def execute_session(
     """
     sending = _Sending(
         lock=desk.lock,
+        router=desk.router,
         book=book,
         session=session,
         book_at_open=book_at_open,
@@ -261,6 +285,7 @@ class _Sending:
     """Hold what a run that may send needs; a settling run has none, so it cannot send."""
 
     lock: ExecutorLock
+    router: Router
     book: str
     session: date
     book_at_open: Book
@@ -393,6 +418,11 @@ def _execute(run: Run, sending: _Sending, row: JournalIntent) -> None:
     if why_not := sending.why_not_now(row, now):
         run.held.append((row.intent_id, why_not))
         return
+    # Now, while provably nothing of it was sent: from T2 on the order stays with the adapter chosen here.
+    route = sending.router.route(row, now=now)
+    if isinstance(route, NoRoute):
+        run.held.append((row.intent_id, route.reason))
+        return
     try:
         claimed = journal.claim(row.intent_id, version=row.version, term=run.term, holder=run.holder, now=now)
     except (GateClosed, StaleVersion) as error:
@@ -407,6 +437,7 @@ def _execute(run: Run, sending: _Sending, row: JournalIntent) -> None:
             review=sending.review,
             send_by=sending.send_by,
             is_live=run.broker.capabilities.is_live,
+            route=route,
             now=run.now,
         )
     except GateClosed as error:

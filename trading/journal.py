@@ -20,6 +20,7 @@ from trading.intents import Intent
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderRequest
 from trading.positions import Book
+from trading.routing import UNRECORDED, RouteChoice
 from trading.values import ClientOrderId, IntentId, Symbol
 from trading.verdicts import Verdict
 
@@ -197,7 +198,7 @@ class JournalOrder:
 
     `status` is `prepared` or an `OrderStatus`; `attempts` counts sends begun; `absences` how often an
     authoritative query did not find it, the first time at `first_absent_at`. `cancel_kind` says what its
-    cancel was asked for, at `cancel_asked_at`.
+    cancel was asked for, at `cancel_asked_at`. `route` is the adapter that it went to, for good.
     """
 
     intent_id: IntentId
@@ -216,6 +217,7 @@ class JournalOrder:
     prepared_at: datetime
     send_by: datetime
     reason: str
+    route: RouteChoice = UNRECORDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -529,13 +531,15 @@ class Journal(Protocol):
         send_by: datetime,
         is_live: bool,
         now: datetime,
+        route: RouteChoice = UNRECORDED,
     ) -> Preparation:
         """Write down what is about to be sent (T2, 7), guards and money in the same transaction.
 
         Where a guard stops it the intent is rejected instead (6), or given back (5) where only time is
         missing (`is_temporary`), with the reason. A row whose payload hash does not follow from its payload
         and quantity is rejected unseen by any guard, and halts trading. `is_live` says that real money
-        answers; the schema refuses that outside the live lane. Raises `StaleVersion` after the term.
+        answers; the schema refuses that outside the live lane. `route` is where it is about to go, and stays
+        with it. Raises `StaleVersion` after the term.
         """
         ...
 
@@ -900,6 +904,13 @@ class Journal(Protocol):
 
     def intents_by_id(self, intent_ids: Collection[str]) -> list[JournalIntent]:
         """Return the intents under ids, those there are, ascending by id."""
+        ...
+
+    def adapters_used(self, *, account: str, lane: str) -> tuple[str, ...]:
+        """Return every adapter that an order of an account was prepared for, ascending by name.
+
+        An empty name stands for orders prepared before routes were stored with them.
+        """
         ...
 
     def executor_term(self, *, account: str, lane: str) -> ExecutorTerm | None:

@@ -7,6 +7,7 @@ reporting.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +22,7 @@ from trading.lifecycle import IntentState
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import BookRow, Item
 from trading.risk import drawdown, exposures
+from trading.routing import NOT_RECORDED
 from trading.values import MICROS
 from trading.verdicts import Verdict
 
@@ -31,6 +33,7 @@ BLOCKED_REASONS_TOP = 5
 """How many blocking reasons get a row of their own."""
 
 BLOCKED_REASON = "execution.blocked_reason_top."
+FALLBACKS = "execution.fallback_total_by_reason."
 API_ERRORS = "broker_api.api_error_total_by_api_id."
 """Rows of these families are named by the prefix and a reason, or the id of a broker's endpoint."""
 
@@ -145,6 +148,10 @@ def session_metrics(facts: SessionFacts) -> tuple[MetricRow, ...]:
     rows += [
         _row(facts.session, BLOCKED_REASON + reason, float(count), "intents")
         for reason, count in _top_reasons(facts)
+    ]
+    rows += [
+        _row(facts.session, FALLBACKS + reason, float(count), "orders")
+        for reason, count in _fallbacks_by_reason(facts).items()
     ]
     rows += [
         _row(facts.session, API_ERRORS + api_id, float(count), "errors")
@@ -273,6 +280,25 @@ def _blocked_reasons(facts: SessionFacts) -> float | None:
     if not _is_decided(facts):
         return None
     return float(len(outcomes_by_reason(_only_blocked(facts))))
+
+
+def _fallbacks(facts: SessionFacts) -> float | None:
+    return float(sum(_fallbacks_by_reason(facts).values())) if _sent(facts) else None
+
+
+def _route_coverage(facts: SessionFacts) -> float | None:
+    sent = _sent(facts)
+    return _ratio(sum(1 for row in sent if row.actual_adapter != NOT_RECORDED), len(sent))
+
+
+def _fallbacks_by_reason(facts: SessionFacts) -> dict[str, int]:
+    return dict(
+        sorted(Counter(row.fallback_reason for row in facts.executions if row.fallback_count).items())
+    )
+
+
+def _sent(facts: SessionFacts) -> list[ExecutionRow]:
+    return [row for row in facts.executions if row.client_order_id]
 
 
 def _slippage_bps(facts: SessionFacts) -> float | None:
@@ -454,6 +480,7 @@ def _equity_before(facts: SessionFacts) -> int:
 
 NOT_DECIDED = "the session was not decided"
 NOT_SETTLED = "the session is not settled"
+NOTHING_SENT = "nothing was sent"
 NOT_ASKED = "no model was asked"
 NO_CALLS = "no call to a broker's API was made"
 
@@ -504,6 +531,21 @@ METRICS: tuple[Metric, ...] = (
         "approved, and after the close neither executed, expired, cancelled nor refused at the claim",
         NOT_DECIDED,
         _approved_executed_gap,
+    ),
+    Metric(
+        "execution.fallback_total_by_reason",
+        "orders",
+        "orders sent by another adapter than the expected one; each reason has a row: "
+        "execution.fallback_total_by_reason.<reason> (orders)",
+        NOTHING_SENT,
+        _fallbacks,
+    ),
+    Metric(
+        "execution.route_coverage",
+        "ratio",
+        "orders whose expected and actual adapter are stored / orders sent",
+        NOTHING_SENT,
+        _route_coverage,
     ),
     Metric(
         "execution.slippage_bps",

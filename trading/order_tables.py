@@ -14,6 +14,7 @@ from trading.guards import BPS
 from trading.journal import JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 from trading.orders import ExecutionRow, Fill, OrderStatus, OrderStatusRow
+from trading.routing import UNRECORDED, shown_adapter
 from trading.values import IntentId, Side, digest
 
 NO_ORDER = "none"
@@ -25,13 +26,12 @@ def execution_rows(
     fills: Iterable[Fill],
     *,
     decisions: Iterable[DecisionRow],
-    adapter: str,
 ) -> tuple[ExecutionRow, ...]:
     """Return one row an intent, in the order of execution, from its latest order and all its fills.
 
     It tells what execution made of the decision, not what the settlement made of it later (an approval that
     ran out, the rest of an order cancelled: `order_status_rows`), so that it is the same told after it.
-    `adapter` is the one that the route names, and the only one that can have been used.
+    An order that was prepared before routes were stored says so; which one it took is not guessed.
     """
     latest = _latest(orders)
     filled = _by_intent(fills)
@@ -44,7 +44,6 @@ def execution_rows(
             told=_told_of_execution(
                 row, latest.get(row.intent_id), filled.get(row.intent_id, ()), decided.get(row.intent_id)
             ),
-            adapter=adapter,
         )
         for row in intents
     )
@@ -165,10 +164,11 @@ def _told_of_execution(
 
 
 def _execution_row(
-    row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill], *, told: _Told, adapter: str
+    row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill], *, told: _Told
 ) -> ExecutionRow:
     average = average_price_micros(fills)
     intent = row.intent
+    route = order.route if order else UNRECORDED
     return ExecutionRow(
         session=intent.session,
         symbol=intent.symbol,
@@ -188,10 +188,10 @@ def _execution_row(
             side=intent.side, arrival_micros=intent.price_micros, average_micros=average
         ),
         status=told.status,
-        expected_adapter=adapter,
-        actual_adapter=adapter if order else "",
-        fallback_reason="",
-        fallback_count=0,
+        expected_adapter=shown_adapter(route.expected) if order else "",
+        actual_adapter=shown_adapter(route.actual) if order else "",
+        fallback_reason=route.fallback_reason,
+        fallback_count=route.fallback_count,
     )
 
 

@@ -79,7 +79,9 @@ class ExecutionRow(NamedTuple):
     """Hold what execution made of one decided intent. Prices in micro-units, quantities in shares.
 
     `average_price_micros` is 0 where nothing filled; `slippage_bps` is the average price against
-    `arrival_price_micros` (the decision's reference), positive where it cost money.
+    `arrival_price_micros` (the decision's reference), positive where it cost money. The adapters are empty
+    where nothing was sent, and `not recorded` where it was before routes were; `fallback_count` is how many
+    adapters were passed over before the send, `fallback_reason` why.
     """
 
     session: date

@@ -65,6 +65,14 @@ _VERDICT_COLUMNS = (
 
 _BREAKER_COLUMNS = ("name", "state", "failures", "trials", "until", "holder", "word", "version")
 
+_UNROUTED: Mapping[str, Value] = {
+    "expected_adapter": "",
+    "actual_adapter": "",
+    "fallback_count": 0,
+    "fallback_reason": "",
+}
+"""What stands of an order that was prepared before its route was told."""
+
 _STEPS = {step.value: step for step in Step}
 
 _STAGE_COLUMNS = (
@@ -483,6 +491,7 @@ class _State:
             "prepared_at": at,
             "send_by": body["send_by"],
             "reason": "",
+            **{name: body.get("route", _UNROUTED)[name] for name in _UNROUTED},
         }
         self.reservations[order_id] = {
             "client_order_id": order_id,

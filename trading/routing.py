@@ -101,11 +101,6 @@ class RouteTable:
         ]
         return max(meant, key=lambda line: line.specificity, default=None)
 
-    def adapters_of(self, account: str) -> tuple[str, ...]:
-        """Return every adapter that some order of an account may go to, each once, in the order named."""
-        named = (name for line in self.lines if line.account in {ANY, account} for name in line.adapters)
-        return tuple(dict.fromkeys(named))
-
 
 class RouteChoice(NamedTuple):
     """Hold where one order goes: the adapter expected, the one chosen, and why they differ, if they do.
@@ -129,9 +124,21 @@ class RouteChoice(NamedTuple):
         """Return `fallback_from_<expected>_to_<actual>`, empty where the expected adapter was chosen."""
         return f"fallback_from_{self.expected}_to_{self.actual}" if self.fallback_count else ""
 
+    @property
+    def told(self) -> str:
+        """Return the way in words: the adapter, and where it stands in for another, for which and why."""
+        if not self.fallback_count:
+            return shown_adapter(self.actual)
+        return f"{self.actual} instead of {self.expected} ({self.fallback_reason})"
+
 
 UNRECORDED = RouteChoice("", "")
 """The route of an order that was prepared before routes were stored with orders."""
+
+
+def shown_adapter(name: str) -> str:
+    """Return an adapter's name as tables and pages show it; of an order from before routes none is known."""
+    return name or NOT_RECORDED
 
 
 class NoRoute(NamedTuple):

@@ -72,7 +72,6 @@ def graph_of(profiled: Profiled, book: str) -> BookGraph:
         profiled.books[book],
         profiled.calendars[book],
         lane=settings.profile.value,
-        adapter="paper",
         is_open_ended=settings.profile is not Profile.SIMULATED,
     )
 
@@ -116,6 +115,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         ),
         "journal": dg.ResourceDefinition(lambda _: _logged_journal(profiled)),
         "brokers": dg.ResourceDefinition(lambda context: profiled.brokers_in(_tags_of(context))),
+        "routers": dg.ResourceDefinition(lambda context: profiled.routers_in(_tags_of(context))),
         **{name: _resource(build) for name, build in adapters.items()},
     }
 

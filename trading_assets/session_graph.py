@@ -64,9 +64,7 @@ def session_graph(graph: BookGraph) -> list[Any]:
     return [definition for stage in STAGES for definition in stage(graph)]
 
 
-def book_graph(
-    config: BookConfig, calendar: Calendar, *, lane: str, adapter: str, is_open_ended: bool
-) -> BookGraph:
+def book_graph(config: BookConfig, calendar: Calendar, *, lane: str, is_open_ended: bool) -> BookGraph:
     """Return what the stages of a book are built from, with its sessions as partitions.
 
     `is_open_ended`: the book goes on past its data, and offers the session that comes next.
@@ -76,7 +74,6 @@ def book_graph(
         calendar=calendar,
         sessions=session_partitions(config, calendar, is_open_ended=is_open_ended),
         lane=lane,
-        adapter=adapter,
     )
 
 

@@ -74,13 +74,12 @@ class Where(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class BookGraph:
-    """Hold what the stages of one book are built from: `lane` and `adapter` say where its orders go."""
+    """Hold what the stages of one book are built from; `lane` says whose money moves."""
 
     config: BookConfig
     calendar: Calendar
     sessions: dg.TimeWindowPartitionsDefinition
     lane: str
-    adapter: str
 
     @property
     def name(self) -> str:

@@ -751,7 +751,7 @@ def _advice(view: Trace) -> str:
 def _sent(view: Trace) -> str:
     return (
         table(
-            ("client order id", "broker order id", "quantity", "status", "prepared"),
+            ("client order id", "broker order id", "quantity", "status", "prepared", "sent by way of"),
             [
                 (
                     row.client_order_id,
@@ -759,6 +759,7 @@ def _sent(view: Trace) -> str:
                     row.request.quantity,
                     row.status,
                     instant(row.prepared_at),
+                    row.route.told,
                 )
                 for row in view.orders
             ],

@@ -19,6 +19,7 @@ from typing import Any, NewType, TypeVar, get_args, get_origin, get_type_hints
 from trading.errors import BadInput
 from trading.journal import Journal
 from trading.orders import BrokerOrder, Fill
+from trading.routing import RouteChoice
 from trading.values import ClientOrderId, IntentId
 
 TEXT_CHARACTERS_MAX = 10_000
@@ -44,8 +45,11 @@ NEVER_BLANK = frozenset(
 )  # fmt: skip
 """The texts that name something, besides ids."""
 
-_LOOKED_INTO = (BrokerOrder, Fill)
-"""What a broker says: its fields are checked too. Other values check themselves when they are made."""
+_LOOKED_INTO = (BrokerOrder, Fill, RouteChoice)
+"""What a broker says, and which way to it: their fields are checked too.
+
+Other values check themselves when they are made.
+"""
 
 Kind = TypeVar("Kind", bound=type)
 Check = Callable[[Any], str]

@@ -37,6 +37,7 @@ from trading.lifecycle import IntentState, Stage
 from trading.orders import Fill, OrderRequest
 from trading.outbound import CallKind, OutboundCall
 from trading.positions import Book, book_from_payload
+from trading.routing import RouteChoice
 from trading.values import ClientOrderId, IntentId, Side, Symbol
 from trading.verdicts import Verdict
 
@@ -133,6 +134,9 @@ def order_of(row: Row) -> JournalOrder:
         prepared_at=instant_from_text(row["prepared_at"]),
         send_by=instant_from_text(row["send_by"]),
         reason=row["reason"],
+        route=RouteChoice(
+            row["expected_adapter"], row["actual_adapter"], row["fallback_count"], row["fallback_reason"]
+        ),
     )
 
 

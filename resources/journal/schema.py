@@ -162,6 +162,10 @@ orders = Table(
     Column("prepared_at", Text, nullable=False),
     Column("send_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("expected_adapter", Text, nullable=False, server_default=""),
+    Column("actual_adapter", Text, nullable=False, server_default=""),
+    Column("fallback_count", Integer, nullable=False, server_default="0"),
+    Column("fallback_reason", Text, nullable=False, server_default=""),
     UniqueConstraint("intent_id", "generation"),
     CheckConstraint(
         "status in ('prepared', 'working', 'partial_fill', 'filled', 'cancelled', 'rejected', 'unknown')",
@@ -173,6 +177,7 @@ orders = Table(
     CheckConstraint("length(client_order_id) <= 48", name="client_order_id"),
     Index(None, "book", "lane", "session"),
     Index(None, "broker_order_id"),
+    Index(None, "account", "lane", "actual_adapter"),
 )
 
 fills = Table(

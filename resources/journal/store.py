@@ -153,6 +153,7 @@ from trading.protocol import (
     send_time_refusal,
     term_refusal,
 )
+from trading.routing import UNRECORDED, RouteChoice
 from trading.values import ClientOrderId, IntentId, canonical_json, digest, digest_of_text
 from trading.verdicts import Verdict
 
@@ -541,6 +542,7 @@ class SqlJournal:
         send_by: datetime,
         is_live: bool,
         now: datetime,
+        route: RouteChoice = UNRECORDED,
     ) -> Preparation:
         """Write down what is about to be sent (T2, 7), guards and money in the same transaction."""
         with self._writing() as conn:
@@ -569,7 +571,15 @@ class SqlJournal:
                 )
                 return Preparation(stopped, None, whys, reason)
             return self._put_prepared(
-                conn, row, Step.PREPARED, epoch=epoch, whys=whys, send_by=send_by, is_live=is_live, now=now
+                conn,
+                row,
+                Step.PREPARED,
+                epoch=epoch,
+                whys=whys,
+                send_by=send_by,
+                is_live=is_live,
+                route=route,
+                now=now,
             )
 
     def prepare_again(
@@ -972,6 +982,8 @@ class SqlJournal:
                 whys=whys,
                 send_by=send_by,
                 is_live=is_live,
+                # What is left of an order goes where the order went: its first part is there.
+                route=order.route,
                 now=now,
                 told={
                     "replaces": order.client_order_id,
@@ -1490,6 +1502,21 @@ class SqlJournal:
         )
         return [records.order_of(row) for row in self._rows(query)]
 
+    def adapters_used(self, *, account: str, lane: str) -> tuple[str, ...]:
+        """Return every adapter that an order of an account was prepared for, ascending by name."""
+        table = schema.orders
+        found: list[str] = []
+        with self._reading() as conn:
+            # One look into the index an adapter: there are a few of them, and of orders any number.
+            query = sa.select(sa.func.min(table.c.actual_adapter)).where(
+                table.c.account == account, table.c.lane == lane
+            )
+            name = conn.execute(query).scalar()
+            while name is not None:
+                found.append(name)
+                name = conn.execute(query.where(table.c.actual_adapter > name)).scalar()
+        return tuple(found)
+
     def executor_term(self, *, account: str, lane: str) -> ExecutorTerm | None:
         """Return which executor of an account began last, or `None` where none ever did."""
         with self._reading() as conn:
@@ -1766,6 +1793,7 @@ class SqlJournal:
         whys: Sequence[Why],
         send_by: datetime,
         is_live: bool,
+        route: RouteChoice,
         now: datetime,
         told: Mapping[str, Any] | None = None,
     ) -> Preparation:
@@ -1785,6 +1813,14 @@ class SqlJournal:
             "send_by": instant_text(send_by),
             "whys": [list(why) for why in whys],
         }
+        routed = {
+            "expected_adapter": route.expected,
+            "actual_adapter": route.actual,
+            "fallback_count": route.fallback_count,
+            "fallback_reason": route.fallback_reason,
+        }
+        if route.is_recorded:
+            body["route"] = routed
         moved = self._move(conn, row, (step, IntentState.EXECUTING), epoch=epoch, body=body, now=now)
         insert(
             conn,
@@ -1810,6 +1846,7 @@ class SqlJournal:
                 "prepared_at": instant_text(now),
                 "send_by": instant_text(send_by),
                 "reason": "",
+                **routed,
             },
         )
         insert(

@@ -28,6 +28,7 @@ from trading.guards import NO_LIMIT, PASS, Why
 from trading.journal import CancelKind, CooldownRules, Journal, RunControlAction
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
+from trading.routing import RouteChoice
 from trading.testing import example_decision, example_intent
 from trading.values import ClientOrderId, IntentId, Side, Slot
 
@@ -182,7 +183,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     },
     "release": at("claimed", reason="held"),
     "reject_claimed": at("claimed", reason="stale", is_expired=False),
-    "prepare": at("claimed", **SEND, is_live=False),
+    "prepare": at("claimed", **SEND, is_live=False, route=RouteChoice("one", "other", 1, "one_timeout")),
     "prepare_again": at("absent", **SEND),
     "acknowledge": lambda s: {**at("prepared")(s), "order": s.told("prepared")},
     "refuse": at("prepared", reason="no money"),
@@ -264,6 +265,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "net_filled": lambda s: {"client_order_id": s.order("working").client_order_id},
     "orders_by_id": lambda s: {"client_order_ids": [s.order("working").client_order_id]},
     "intents_by_id": lambda s: {"intent_ids": [s.ids["working"]]},
+    "adapters_used": lambda _: WHERE,
     "executor_term": lambda _: WHERE,
     "incidents": lambda _: {},
     "deliveries": lambda _: {},
@@ -322,7 +324,7 @@ def wrong_values(name: str, hint: Any, right: Any) -> list[Any]:
         return list(WRONG_DATES)
     if inspect.isclass(hint) and issubclass(hint, StrEnum):
         return ["nothing", "", 0, None]
-    if hint in {BrokerOrder, Fill} and right is not None:
+    if hint in {BrokerOrder, Fill, RouteChoice} and right is not None:
         return [None, "x", *_wrong_inside(hint, right)]
     return [None, "x", 5]
 

@@ -36,9 +36,7 @@ class Stored:
 def judge(tmp_path_factory):
     """Give what judges sessions of `us_wide` before a given store."""
     profiled = Profiled(settings_in(tmp_path_factory.mktemp("desk")))
-    graph = book_graph(
-        profiled.books["us_wide"], CALENDAR, lane="simulated", adapter="paper", is_open_ended=False
-    )
+    graph = book_graph(profiled.books["us_wide"], CALENDAR, lane="simulated", is_open_ended=False)
     source = Bytetheory()
 
     def judged(sessions, stored):

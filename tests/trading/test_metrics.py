@@ -137,8 +137,8 @@ def execution(symbol: str, *, filled: int, price: int, slippage_bps: float) -> E
         arrival_price_micros=100_000_000,
         slippage_bps=slippage_bps,
         status="filled",
-        expected_adapter="paper",
-        actual_adapter="paper",
+        expected_adapter="embedded_paper",
+        actual_adapter="embedded_paper",
         fallback_reason="",
         fallback_count=0,
     )
@@ -197,8 +197,14 @@ def worked_by_hand() -> SessionFacts:
         ),
         executions=(
             execution("A", filled=10, price=100_000_000, slippage_bps=4.0),
-            execution("B", filled=5, price=200_000_000, slippage_bps=-1.0),
-            execution("H", filled=0, price=0, slippage_bps=0.0),
+            execution("B", filled=5, price=200_000_000, slippage_bps=-1.0)._replace(
+                expected_adapter="alpaca_paper",
+                fallback_count=1,
+                fallback_reason="alpaca_paper_circuit_open",
+            ),
+            execution("H", filled=0, price=0, slippage_bps=0.0)._replace(
+                expected_adapter="not recorded", actual_adapter="not recorded"
+            ),
         ),
         order_status=(
             status("A", "executed", filled=10, notional=1_000_000_000),
@@ -247,6 +253,9 @@ EXPECTED = {
     "execution.blocked_reason_top.quote_stale": 2,
     "execution.blocked_reason_top.symbol_notional_cap_exceeded": 1,
     "execution.approved_executed_gap": 1,  # H
+    "execution.fallback_total_by_reason": 1,  # B
+    "execution.fallback_total_by_reason.alpaca_paper_circuit_open": 1,
+    "execution.route_coverage": 0.666666667,  # A and B of A, B, H
     "execution.slippage_bps": 1.5,  # (4 × 1,000 − 1 × 1,000) / 2,000
     "execution.turnover": 0.019900498,  # 2,000 / 100,500
     "portfolio_guard.blocked_ratio": 0.25,  # D of A, D, E, F

@@ -1,4 +1,4 @@
-"""Broker positions: what the broker says the account holds after the close, beside the book's own numbers.
+"""Broker positions: what the broker says the account holds, has open and did, beside the book's own numbers.
 
 The broker is asked once a session, before it is settled, and its word is kept: a settled session is told
 again from the table that was stored then. What halts an instrument is the comparison in `order_status`.
@@ -9,11 +9,18 @@ from typing import Any
 
 import dagster as dg
 
-from trading.broker_positions import BrokerHistory, BrokerPositionRow, broker_position_rows
+from trading.broker_positions import (
+    BrokerHistory,
+    BrokerItem,
+    BrokerPositionRow,
+    activity_rows,
+    broker_position_rows,
+    open_order_rows,
+)
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.journal import Journal
-from trading.positions import BookHistory, Item, with_fills
+from trading.positions import BookHistory, with_fills
 from trading.quotes import AcceptedQuotes
 from trading.values import Money
 from trading_assets.executor import opened_day
@@ -27,6 +34,8 @@ from trading_assets.stage import (
     session_of,
     table_of,
 )
+
+HELD_OR_OPEN = frozenset({BrokerItem.CASH, BrokerItem.POSITION, BrokerItem.OPEN_ORDER})
 
 NOT_ASKED = "settled before the broker's positions were kept"
 
@@ -51,7 +60,7 @@ def broker_positions_stage(graph: BookGraph) -> list[Any]:
         journal: dg.ResourceParam[Journal],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
-        """One row is cash or one symbol as the broker has it after the close, beside what the book has.
+        """One row is cash, a symbol, an open order or a change of the account as the broker has it.
 
         The book is settled on the journal's fills, never on this; where they differ a person looks.
         """
@@ -63,23 +72,45 @@ def broker_positions_stage(graph: BookGraph) -> list[Any]:
             rows = broker_history[graph.name].broker_positions_of(session) or ()
         else:
             with refusals_kept(journal, graph, session, "broker_positions", now=now):
+                opening = opening_in_journal(journal, graph, session, now=now)
                 at_open, _ = opened_day(
                     graph,
                     session,
-                    opening=opening_in_journal(journal, graph, session, now=now),
+                    opening=opening,
                     actions=corporate_actions,
                     accepted=accepted_quotes[graph.name],
                     history=book_history[graph.name],
                 )
-                rows = broker_position_rows(
-                    brokers[graph.name].holdings(now=now),
-                    book=with_fills(at_open, journal.fills(**where)),
-                    session=session,
+                broker, fills = brokers[graph.name], journal.fills(**where)
+                until = graph.next_open(session)
+                rows = (
+                    *broker_position_rows(
+                        broker.holdings(now=now), book=with_fills(at_open, fills), session=session
+                    ),
+                    *open_order_rows(
+                        broker.orders(since=session, now=now),
+                        journal.orders(**where),
+                        session=session,
+                        currency=opening.currency,
+                    ),
+                    *activity_rows(
+                        [
+                            activity
+                            for activity in broker.activities(since=session, now=now)
+                            if until is None or activity.happened_at < until
+                        ],
+                        fills=fills,
+                        opening=opening,
+                        at_open=at_open,
+                        session=session,
+                    ),
                 )
         return dg.Output(
             rows,
             metadata={
-                "symbols": sum(1 for row in rows if row.item is Item.POSITION),
+                "symbols": sum(1 for row in rows if row.item is BrokerItem.POSITION),
+                "open orders": sum(1 for row in rows if row.item is BrokerItem.OPEN_ORDER),
+                "changes": sum(1 for row in rows if row.item not in HELD_OR_OPEN),
                 "disagreeing": sum(1 for row in rows if not row.agrees),
                 WHY_NONE: "" if rows else NOT_ASKED,
                 "broker and book": table_of([_shown(row) for row in rows]),
@@ -89,7 +120,7 @@ def broker_positions_stage(graph: BookGraph) -> list[Any]:
     @dg.asset_check(
         asset=graph.key("broker_positions"),
         partitions_def=graph.sessions,
-        description="Shows each symbol, and cash, of which broker and book do not have the same.",
+        description="Shows each symbol, cash, open order and change of which broker and book differ.",
     )
     def positions_agree_with_the_broker(broker_positions: Any) -> dg.AssetCheckResult:
         differing = [row for row in broker_positions if not row.agrees]
@@ -106,16 +137,17 @@ def broker_positions_stage(graph: BookGraph) -> list[Any]:
 
 
 def _shown(row: BrokerPositionRow) -> dict[str, Any]:
-    if row.item is Item.CASH:
-        book, broker = (
-            str(Money(micros=micros, currency=row.currency))
-            for micros in (row.book_cash_micros, row.cash_micros)
-        )
-    else:
-        book, broker = str(row.book_quantity), str(row.quantity)
     return {
-        "what": row.symbol or row.item.value,
-        "book (expected)": book,
-        "broker (found)": broker,
+        "what": f"{row.item.value} {row.symbol}".rstrip(),
+        "book (expected)": _amounts(row, row.book_quantity, row.book_cash_micros),
+        "broker (found)": _amounts(row, row.quantity, row.cash_micros),
         "agrees": "yes" if row.agrees else "NO",
     }
+
+
+def _amounts(row: BrokerPositionRow, quantity: int, cash_micros: int) -> str:
+    """Return shares where the line is of a symbol, and money where either of both has some in it."""
+    money = str(Money(micros=cash_micros, currency=row.currency))
+    if not row.symbol:
+        return money
+    return f"{quantity}, {money}" if row.cash_micros or row.book_cash_micros else str(quantity)

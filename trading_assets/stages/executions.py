@@ -17,7 +17,7 @@ from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import GateClosed
-from trading.executions import Desk, ExecutorLock, execute_session
+from trading.executions import Desk, ExecutorLock, Router, execute_session
 from trading.gates import GATE_NAMES, closed
 from trading.guards import Recent, Why
 from trading.inputs import InputHistory
@@ -61,6 +61,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         input_history: dg.ResourceParam[Mapping[str, InputHistory]],
         live_quotes: dg.ResourceParam[Mapping[str, LiveQuotes]],
         brokers: dg.ResourceParam[Mapping[str, Broker]],
+        routers: dg.ResourceParam[Mapping[str, Router]],
         executor_locks: dg.ResourceParam[Mapping[str, ExecutorLock]],
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
         book_history: dg.ResourceParam[Mapping[str, BookHistory]],
@@ -122,6 +123,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                     Senders(
                         journal=journal,
                         broker=brokers[graph.name],
+                        router=routers[graph.name],
                         lock=executor_locks[graph.name],
                         audit=audit_log,
                         clock=clock,
@@ -158,7 +160,6 @@ def executions_stage(graph: BookGraph) -> list[Any]:
             journal.orders(**where),
             journal.fills(**where),
             decisions=decisions,
-            adapter=graph.adapter,
         )
         return dg.Output(
             rows,
@@ -200,6 +201,7 @@ class Senders:
 
     journal: Journal
     broker: Broker
+    router: Router
     lock: ExecutorLock
     audit: AuditLog
     clock: Callable[[], datetime]
@@ -235,6 +237,7 @@ def send_approved(
         Desk(
             journal=senders.journal,
             broker=senders.broker,
+            router=senders.router,
             lock=senders.lock,
             audit=senders.audit,
             clock=senders.clock,
@@ -339,6 +342,7 @@ def _counts(rows: tuple[ExecutionRow, ...]) -> dict[str, int]:
         "filled": sum(1 for row in rows if row.filled_quantity),
         "unknown": sum(1 for row in rows if row.state == IntentState.UNKNOWN),
         "parked": sum(1 for row in rows if row.stage == Stage.PARKED),
+        "fallbacks": sum(1 for row in rows if row.fallback_count),
     }
 
 
@@ -360,4 +364,6 @@ def _shown(row: ExecutionRow) -> dict[str, Any]:
         "average price": str(amount_from_micros(row.average_price_micros)),
         "slippage_bps": round(row.slippage_bps, 2),
         "client_order_id": row.client_order_id,
+        "adapter": row.actual_adapter,
+        "instead of": f"{row.expected_adapter}: {row.fallback_reason}" if row.fallback_count else "",
     }

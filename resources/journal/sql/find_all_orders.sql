@@ -20,6 +20,10 @@ select
   cancel_kind,
   prepared_at,
   send_by,
-  reason
+  reason,
+  expected_adapter,
+  actual_adapter,
+  fallback_count,
+  fallback_reason
 from orders
 order by intent_id, generation

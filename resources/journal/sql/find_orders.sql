@@ -14,7 +14,11 @@ select
   cancel_kind,
   prepared_at,
   send_by,
-  reason
+  reason,
+  expected_adapter,
+  actual_adapter,
+  fallback_count,
+  fallback_reason
 from orders
 where book = :book
   and lane = :lane
