@@ -21,6 +21,7 @@ import artefacts
 import cli_reading_verbs
 import console_pages
 import guards
+import ingestion
 import journal
 import paper_exchange
 import replay
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "graph": session_graph.measure,
     "cli": cli_reading_verbs.measure,
     "guards": guards.measure,
+    "ingestion": ingestion.measure,
     "journal": journal.measure,
     "pages": console_pages.measure,
     "approve": approve.measure,
@@ -47,6 +49,7 @@ TITLES = {
     "graph": "A session through the graph",
     "cli": "Verbs that look",
     "guards": "The guards",
+    "ingestion": "Bars into the lake",
     "journal": "The journal",
     "pages": "The console's pages",
     "approve": "From an approval to the broker",
