@@ -1,9 +1,9 @@
 """How fast bars come into the lake, against a bare Parquet write of the same rows in the same run.
 
-Drawn bars of 500 symbols over 60 sessions: the rows of a source as text, each judged by every rule of quality, and
-written session by session as the import does it, with hash, flush and pointer. The baseline writes the same
-accepted rows with pyarrow alone: one file a session, and one file of all. A ratio says how many times as long
-as the baseline something took.
+Drawn bars of 500 symbols over 60 sessions: rows of a source as text, each judged by every rule of quality,
+and written session by session as the import does it, with hash, flush and pointer. The baseline writes the
+same accepted rows with pyarrow alone: one file a session, and one file of all. A ratio says how many
+times as long as the baseline something took.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.compiled_rules import CompiledRules, compiled_rules
-from trading.actions import ActionKind, CorporateAction
+from trading.actions import ORDER_OF_KINDS, ActionKind, CorporateAction
 from trading.decisions import Outcome
 from trading.errors import BadInput
 from trading.guards import GUARDS, REASONS, Control
@@ -25,6 +25,7 @@ from trading.intents import intent_key_of
 from trading.kernel import (
     BPS_MAX,
     CASH,
+    DELISTED,
     DONE,
     EFFECTIVE,
     OF,
@@ -55,6 +56,9 @@ from trading.simulation import FillModel
 from trading.values import Slot, Symbol
 
 Ints = NDArray[np.int64]
+
+_CODES = {ActionKind.DIVIDEND: 0, ActionKind.SPLIT: 1, ActionKind.DELISTING: DELISTED}
+"""What the kernel calls a kind of corporate action."""
 
 STATUSES = {
     UNPRICED: "a holding or a split's fraction has no price",
@@ -310,13 +314,13 @@ def _actions(
     column = {symbol: place for place, symbol in enumerate(symbols)}
     known = [
         action
-        for action in sorted(actions)
+        for action in sorted(actions, key=_in_order)
         if action.symbol in column and sessions[0] < action.effective_on <= sessions[-1]
     ]
     rows = [
         (
             index_of(sessions, action.effective_on),
-            int(action.kind is ActionKind.SPLIT),
+            _CODES[action.kind],
             action.numerator,
             action.denominator,
             action.dividend_micros,
@@ -377,3 +381,8 @@ def _rulebook(
         ),
         own=as_read_only(own),
     )
+
+
+def _in_order(action: CorporateAction) -> tuple[date, Symbol, int]:
+    """Return what actions are ordered by: what a share pays is paid before the share changes or goes."""
+    return action.effective_on, action.symbol, ORDER_OF_KINDS[action.kind]

@@ -1,4 +1,4 @@
-"""Corporate actions: splits and cash dividends, each with the session in which it takes effect.
+"""Corporate actions: splits, cash dividends and delistings, each with the session in which it takes effect.
 
 An action effective in session D is known before D's open. Applying one to a book is positions.py.
 """
@@ -20,6 +20,7 @@ class ActionKind(StrEnum):
 
     SPLIT = "split"
     DIVIDEND = "dividend"
+    DELISTING = "delisting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -27,7 +28,9 @@ class CorporateAction:
     """Hold one action of one symbol.
 
     A split gives `numerator` new shares for `denominator` old ones (2:1 is 2/1); a dividend pays
-    `dividend_micros` of the currency for each share held at the open of `effective_on` (the ex-date).
+    `dividend_micros` of the currency for each share held at the open of `effective_on` (the ex-date). A
+    delisting takes every share held at that open for `dividend_micros` each, 0 where nothing is paid: what
+    trades under the symbol afterwards is another instrument.
     """
 
     effective_on: date
@@ -45,6 +48,8 @@ class CorporateAction:
             )
         if self.kind is ActionKind.DIVIDEND and self.dividend_micros <= 0:
             raise ValueError(f"{self.symbol} dividend {self.dividend_micros}: must be positive")
+        if self.kind is ActionKind.DELISTING and self.dividend_micros < 0:
+            raise ValueError(f"{self.symbol} delisting {self.dividend_micros}: nothing is owed for a share")
 
 
 class ActionHistory(Protocol):
@@ -87,6 +92,10 @@ def actions_sha(actions: Iterable[CorporateAction]) -> str:
 
 
 def effective_in(actions: Iterable[CorporateAction], session: date) -> tuple[CorporateAction, ...]:
-    """Return the actions that take effect at the open of a session, by symbol then kind (dividend first)."""
+    """Return what takes effect at a session's open, by symbol: dividends, then splits, then delistings."""
     chosen = [action for action in actions if action.effective_on == session]
-    return tuple(sorted(chosen, key=lambda action: (action.symbol, action.kind)))
+    return tuple(sorted(chosen, key=lambda action: (action.symbol, ORDER_OF_KINDS[action.kind])))
+
+
+ORDER_OF_KINDS = {ActionKind.DIVIDEND: 0, ActionKind.SPLIT: 1, ActionKind.DELISTING: 2}
+"""What is paid on the old shares is paid before they become new ones, and both before they are gone."""

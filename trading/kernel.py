@@ -126,7 +126,10 @@ EXACT_MAX = 2**53
 """Whole numbers under it are floats to the unit."""
 
 EFFECTIVE, IS_SPLIT, NUMERATOR, DENOMINATOR, DIVIDEND, OF = 0, 1, 2, 3, 4, 5
-"""Columns of corporate actions: the session's row, split or dividend, its numbers, and the symbol."""
+"""Columns of corporate actions: the session's row, what kind, its numbers, and the symbol."""
+
+DELISTED = 2
+"""Stands for a delisting where a split is 1 and a dividend 0: to prices it is a split of one for one."""
 
 COST_BPS = Caps._fields.index("cost_bps")
 LOT, TICK, ALLOWLIST, VOLUME_SESSIONS, DRAWDOWN_SESSIONS, VAR_LEVEL, AUTO_APPROVE = range(
@@ -532,7 +535,13 @@ def act(close: Ints, actions: Actions, session: int, first_row: int, desk: Desk)
         book, symbol, quantity = desk.by_symbol, action[OF], desk.by_symbol[HELD, action[OF]]
         if action[IS_SPLIT]:
             book[MARK, symbol] = split_price(book[MARK, symbol], action[NUMERATOR], action[DENOMINATOR])
-        if quantity > 0 and action[IS_SPLIT]:
+        if quantity > 0 and action[IS_SPLIT] == DELISTED:
+            paid = action[DIVIDEND] * quantity
+            sale = traded(-1, quantity, book[COST, symbol], quantity, paid)
+            book[HELD, symbol], book[COST, symbol] = sale.quantity, sale.cost_micros
+            desk.totals[CASH] += sale.cash_micros
+            desk.totals[REALISED] += sale.realised_micros
+        elif quantity > 0 and action[IS_SPLIT]:
             price, _ = last_close(close, actions, session, symbol, first_row)
             if price == 0 and quantity * action[NUMERATOR] % action[DENOMINATOR] != 0:
                 return UNPRICED

@@ -298,6 +298,8 @@ def book_at_open(
                 )
             case ActionKind.SPLIT:
                 book = _with_split(book, held, action, last_close_micros.get(action.symbol))
+            case ActionKind.DELISTING:
+                book = _cashed_out(book, held, action.dividend_micros)
     return book
 
 
@@ -361,6 +363,18 @@ def _with_split(book: Book, held: Position, action: CorporateAction, price_micro
         cash_micros=book.cash_micros + change.cash_micros,
         realised_micros=book.realised_micros + change.realised_micros,
         positions=_with_position(book.positions, Position(held.symbol, change.quantity, change.cost_micros)),
+    )
+
+
+def _cashed_out(book: Book, held: Position, price_micros: int) -> Book:
+    """Return the book without a position, all of it paid at a price and nothing taken for it."""
+    paid = notional_micros(price_micros=price_micros, quantity=held.quantity)
+    change = traded(-1, held.quantity, held.cost_micros, held.quantity, paid)
+    return replace(
+        book,
+        cash_micros=book.cash_micros + change.cash_micros,
+        realised_micros=book.realised_micros + change.realised_micros,
+        positions=_with_position(book.positions, Position(held.symbol, 0, 0)),
     )
 
 

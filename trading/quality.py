@@ -453,9 +453,11 @@ def history_fault(
 
     The close expected is the last accepted one, less dividends and divided by splits effective since.
     """
+    since = [action for action in actions if previous.session < action.effective_on <= bar.session]
+    if any(action.kind is ActionKind.DELISTING for action in since):
+        return None  # another instrument trades under the symbol now
     if bar[2:] == previous[2:7] and bar.volume >= limits.stale_volume_min:
         return Fault(Reason.STALE_REPEAT, f"open, high, low, close and volume as on {previous.session}")
-    since = [action for action in actions if previous.session < action.effective_on <= bar.session]
     expected = _expected_close(previous.close_micros, since)
     if _within(bar.close_micros, expected, limits.jump_bps_max):
         return None
@@ -479,6 +481,8 @@ def _expected_close(close_micros: int, actions: Iterable[CorporateAction]) -> Fr
             case ActionKind.DIVIDEND:
                 # A payment above the price is a mistake of the source: the jump rule shall say so.
                 expected = max(expected - action.dividend_micros, 1)
+            case ActionKind.DELISTING:
+                break  # its holders are paid out; `history_fault` holds what follows to no history
     return expected
 
 

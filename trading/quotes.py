@@ -390,6 +390,8 @@ def _adjust_for(
         price_factor[:before, column] /= ratio
         share_factor[:before, column] *= ratio
         return
+    if action.kind is ActionKind.DELISTING:
+        return  # nothing that traded before it is worth more or less for it
     row = _last_row(panel.close[:before, column])
     if row is not None:
         previous_close = int(panel.close[row, column])

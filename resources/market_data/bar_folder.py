@@ -321,7 +321,16 @@ def _action(where: str, names: list[str], cells: list[str]) -> CorporateAction:
         if isinstance(paid, Fault) or paid <= 0:
             raise BadQuotes(f"{where}: dividend {row['dividend']!r}: must be an amount above zero a share")
         return CorporateAction(effective_on=on, symbol=symbol, kind=ActionKind.DIVIDEND, dividend_micros=paid)
-    raise BadQuotes(f"{where}: kind {row['kind']!r}: must be split or dividend")
+    if kind == ActionKind.DELISTING:
+        paid = micros_or_fault("dividend", row["dividend"])
+        if isinstance(paid, Fault) or paid < 0:
+            raise BadQuotes(
+                f"{where}: dividend {row['dividend']!r}: must be what is paid a share, 0 for nothing"
+            )
+        return CorporateAction(
+            effective_on=on, symbol=symbol, kind=ActionKind.DELISTING, dividend_micros=paid
+        )
+    raise BadQuotes(f"{where}: kind {row['kind']!r}: must be split, dividend or delisting")
 
 
 def _shares(where: str, name: str, text: str) -> int:

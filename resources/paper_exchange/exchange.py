@@ -707,6 +707,8 @@ def legs_in(ledger: sqlite3.Connection, orders: Iterable[OrderRecord]) -> dict[i
 def _described(action: CorporateAction) -> str:
     if action.kind is ActionKind.DIVIDEND:
         return f"dividend of {action.symbol}"
+    if action.kind is ActionKind.DELISTING:
+        return f"delisting of {action.symbol}"
     return f"split of {action.symbol}, {action.numerator} for {action.denominator}"
 
 

@@ -378,7 +378,7 @@ def test_without_an_actions_file_there_are_no_actions(tmp_path: Path) -> None:
         ("IBM,2013-02-06,dividend,,,\n", r"line 2: dividend '': must be an amount above zero"),
         ("IBM,2013-02-06,split,2,0,\n", r"line 2: denominator '0': must be a whole number"),
         ("IBM,2013-02-06,split,1.5,1,\n", r"line 2: numerator '1\.5': must be a whole number"),
-        ("IBM,2013-02-06,spinoff,2,1,\n", r"line 2: kind 'spinoff': must be split or dividend"),
+        ("IBM,2013-02-06,spinoff,2,1,\n", r"line 2: kind 'spinoff': must be split, dividend or delisting"),
         ("ibm,2013-02-06,split,2,1,\n", r"line 2: symbol 'ibm': not 1 to 12"),
         ("IBM,06/02/2013,split,2,1,\n", r"line 2: effective_on: date '06/02/2013'"),
         ("IBM,2013-02-06,split,2\n", r"line 2: 4 cells, the header has 6"),

@@ -38,7 +38,8 @@ def corporate_actions_stage(graph: BookGraph) -> list[Any]:
             actions,
             metadata={
                 "splits": len(splits),
-                "dividends": len(actions) - len(splits),
+                "dividends": sum(1 for action in actions if action.kind is ActionKind.DIVIDEND),
+                "delistings": sum(1 for action in actions if action.kind is ActionKind.DELISTING),
                 "source": source.name,
                 "why not the first": why,
                 "inputs_sha": source.source_sha(),
