@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 
 from console.desk import Desk
 from console.execution_start import STARTS, Starts
+from console.exposition import CONTENT_TYPE, exposition_of
 from console.web import changing, reading
 from console.web.described import describe
 from console.web.gate import Access, Application, Gate
@@ -123,6 +124,14 @@ def _own_routes() -> APIRouter:
         """Return the description of the API."""
         described: dict[str, Any] = request.app.openapi()
         return described
+
+    @router.get("/metrics", dependencies=[needs(Role.VIEWER)], include_in_schema=False)
+    def metrics(request: Request) -> Response:
+        """Return the desk's numbers as a Prometheus reads them; it asks with a token for reading."""
+        desk: Desk = request.app.state.desk
+        with desk.journal.at_one_moment() as journal:
+            content = exposition_of(replace(desk, journal=journal))
+        return Response(content, headers={"content-type": CONTENT_TYPE})
 
     @router.post("/sign-out", dependencies=[needs(Role.VIEWER)], include_in_schema=False)
     def sign_out(request: Request) -> Response:

@@ -1,0 +1,294 @@
+"""What a Prometheus is told of the desk: numbers of the journal, made when it asks, valid before any session.
+
+Names begin with `trading_`, units are base units, and no label is an order's or a person's. Who may ask is
+the gate's say: a token for reading, which a scraper keeps in a file. The metrics of a session
+(trading/metrics.py) are tables of the lake, and are not told here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from console.alerts import AlertLine, alerts_of
+from console.desk import Desk
+from console.incidents import incidents_of
+from console.stuck import stuck_of
+from resources.journal import records
+from trading.alerts import Reason
+from trading.clock import Phase
+from trading.errors import BadInput
+from trading.findings import STUCK_AFTER
+from trading.lifecycle import IntentState
+from trading.values import MICROS, Side
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+ORDER_STATUSES = ("prepared", "working", "partial_fill", "filled", "cancelled", "rejected", "unknown")
+MESSAGE_STATUSES = ("waiting", "delivered", "dead")
+
+COUNTS = (
+    "count_intents_by_state",
+    "count_orders_by_status",
+    "count_fills_by_side",
+    "count_messages_by_status",
+    "count_deliveries_by_reason",
+    "count_incidents_by_kind",
+)
+
+Rows = Sequence[records.Row]
+
+
+def exposition_of(desk: Desk) -> bytes:
+    """Return everything that a scraper is told, in Prometheus' text format, all as of one moment."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(desk))
+    return bytes(generate_latest(registry))
+
+
+class _Collector:
+    """Give the families of one desk; prometheus-client asks at each scrape."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def describe(self) -> list[Any]:
+        """Name nothing beforehand: a look at the journal at registration would be one too many."""
+        return []
+
+    def collect(self) -> Iterator[Any]:
+        """Give every family, in the order of its name's part."""
+        desk = self._desk
+        counts = desk.journal.answers(COUNTS)
+        alerts = alerts_of(desk)
+        yield _gauge(
+            "trading_desk_info",
+            "Which profile the desk runs in; always 1.",
+            ("mode",),
+            [((desk.lane,), 1.0)],
+        )
+        yield from _of_control(desk)
+        yield from _of_intents(desk, counts)
+        yield from _of_alerts(alerts)
+        yield from _of_messages(counts)
+        yield from _of_incidents(desk, counts["count_incidents_by_kind"])
+        yield from _of_sessions(desk)
+
+
+def _of_control(desk: Desk) -> Iterator[Any]:
+    control = desk.journal.run_control()
+    accounts = sorted({outline.account for outline in desk.books.values()})
+    halted = [halt.account for halt in desk.journal.halts()]
+    yield _gauge(
+        "trading_kill_switch_on",
+        "Whether all trading is halted: 1 or 0.",
+        (),
+        [((), float(control.kill_switch_on))],
+    )
+    yield _gauge(
+        "trading_paused", "Whether all trading is paused: 1 or 0.", (), [((), float(control.paused))]
+    )
+    yield _gauge(
+        "trading_halts",
+        "Halts in force of an account and its instruments.",
+        ("account",),
+        [((account,), float(halted.count(account))) for account in accounts],
+    )
+
+
+def _of_intents(desk: Desk, counts: Mapping[str, Rows]) -> Iterator[Any]:
+    states = [state.value for state in IntentState]
+    yield _gauge(
+        "trading_intents",
+        "Intents of all sessions, by the state that they are in.",
+        ("book", "state"),
+        _filled(desk, counts["count_intents_by_state"], "intents", label="state", labels=states),
+    )
+    yield _gauge(
+        "trading_orders",
+        "Orders of all sessions, by the status that they are in.",
+        ("book", "status"),
+        _filled(desk, counts["count_orders_by_status"], "orders", label="status", labels=ORDER_STATUSES),
+    )
+    yield _counter(
+        "trading_order_attempts",
+        "Attempts to send an order, by the status that the order is in now.",
+        ("book", "status"),
+        _filled(desk, counts["count_orders_by_status"], "attempts", label="status", labels=ORDER_STATUSES),
+    )
+    sides = [side.value for side in Side]
+    fills = counts["count_fills_by_side"]
+    yield _counter(
+        "trading_fills",
+        "Executions that were booked.",
+        ("book", "side"),
+        _filled(desk, fills, "fills", label="side", labels=sides),
+    )
+    yield _counter(
+        "trading_filled_shares",
+        "Shares that were bought or sold.",
+        ("book", "side"),
+        _filled(desk, fills, "quantity", label="side", labels=sides),
+    )
+    stuck = stuck_of(desk, older_than_s=int(STUCK_AFTER.total_seconds()))
+    yield _gauge(
+        "trading_intents_stuck",
+        "Intents whose outcome at the broker is not proven for too long.",
+        ("book",),
+        [((book,), float(sum(1 for row in stuck if row.book == book))) for book in desk.books],
+    )
+
+
+def _of_alerts(alerts: Iterable[AlertLine]) -> Iterator[Any]:
+    yield _gauge(
+        "trading_alerts",
+        "Alerts that fire; always 1.",
+        ("alertname", "book", "severity", "state"),
+        sorted(((row.code, row.book, row.severity.value, row.state.value), 1.0) for row in alerts),
+    )
+
+
+def _of_messages(counts: Mapping[str, Rows]) -> Iterator[Any]:
+    channels = sorted({row["channel"] for row in counts["count_messages_by_status"]})
+    known = {
+        (row["channel"], row["severity"], row["status"]): float(row["messages"])
+        for row in counts["count_messages_by_status"]
+    }
+    severities = ("critical", "warning")
+    yield _gauge(
+        "trading_messages",
+        "Messages to people, by whether they were delivered, wait, or were given up (dead).",
+        ("channel", "severity", "status"),
+        [
+            ((channel, severity, status), known.get((channel, severity, status), 0.0))
+            for channel in channels
+            for severity in severities
+            for status in MESSAGE_STATUSES
+        ],
+    )
+    tried = {
+        (row["channel"], row["reason"]): float(row["deliveries"])
+        for row in counts["count_deliveries_by_reason"]
+    }
+    yield _counter(
+        "trading_deliveries",
+        "Attempts to deliver a message, by what came of them.",
+        ("channel", "reason"),
+        [
+            ((channel, reason.value), tried.get((channel, reason.value), 0.0))
+            for channel in channels
+            for reason in Reason
+        ],
+    )
+
+
+def _of_incidents(desk: Desk, rows: Rows) -> Iterator[Any]:
+    accounts = sorted({outline.account for outline in desk.books.values()})
+    yield _counter(
+        "trading_incidents",
+        "Incidents that were recorded.",
+        ("account", "kind"),
+        [
+            ((row["account"], row["kind"]), float(row["incidents"]))
+            for row in rows
+            if row["account"] in accounts
+        ],
+    )
+    is_open = [row.account for row in incidents_of(desk) if row.is_open]
+    yield _gauge(
+        "trading_incidents_open",
+        "Incidents that nobody has answered.",
+        ("account",),
+        [((account,), float(is_open.count(account))) for account in accounts],
+    )
+
+
+def _of_sessions(desk: Desk) -> Iterator[Any]:
+    closes: list[tuple[tuple[str, ...], float]] = []
+    behind: list[tuple[tuple[str, ...], float]] = []
+    cash: list[tuple[tuple[str, ...], float]] = []
+    realised: list[tuple[tuple[str, ...], float]] = []
+    for book, outline in desk.books.items():
+        record = desk.journal.last_settled(book=book, lane=desk.lane)
+        count = _behind(desk, book, None if record is None else record.session)
+        if count is not None:
+            behind.append(((book,), float(count)))
+        if record is None or record.closing is None:
+            continue
+        closes.append(((book,), desk.calendar(outline).closes_at(record.session).timestamp()))
+        named = (book, outline.currency)
+        cash.append((named, record.closing.cash_micros / MICROS))
+        realised.append((named, record.closing.realised_micros / MICROS))
+    yield _gauge(
+        "trading_settled_close_timestamp_seconds",
+        "When the last settled session closed; nothing before the first one is settled.",
+        ("book",),
+        closes,
+    )
+    yield _gauge("trading_sessions_behind", "Closed sessions since the last settled one.", ("book",), behind)
+    yield _gauge("trading_cash", "Cash after the last settled session.", ("book", "currency"), cash)
+    yield _gauge(
+        "trading_realised_pnl",
+        "Proceeds less average cost since the book was opened.",
+        ("book", "currency"),
+        realised,
+    )
+
+
+def _behind(desk: Desk, book: str, settled: date | None) -> int | None:
+    """Return how many sessions have closed since the last settled one, `None` where no day is known yet."""
+    outline = desk.books[book]
+    try:
+        today = desk.today(outline)
+    except BadInput:
+        return None
+    first = settled or outline.first_session
+    if first is None:
+        return None
+    calendar = desk.calendar(outline)
+    return sum(
+        1
+        for session in calendar.between(first, today)
+        if (settled is None or session > settled)
+        and calendar.closes_at(session) <= desk.clock(outline).now(today, Phase.SETTLE)
+    )
+
+
+def _filled(
+    desk: Desk, rows: Rows, value: str, *, label: str, labels: Sequence[str]
+) -> list[tuple[tuple[str, ...], float]]:
+    """Return a sample for each book and value of a label: what was never counted is zero, not absent."""
+    known = {(row["book"], row[label]): float(row[value]) for row in rows if row["lane"] == desk.lane}
+    return [((book, one), known.get((book, one), 0.0)) for book in desk.books for one in labels]
+
+
+def _gauge(
+    name: str, says: str, labels: Sequence[str], samples: Iterable[tuple[tuple[str, ...], float]]
+) -> Any:
+    from prometheus_client.core import GaugeMetricFamily
+
+    return _family(GaugeMetricFamily, name, says, labels, samples)
+
+
+def _counter(
+    name: str, says: str, labels: Sequence[str], samples: Iterable[tuple[tuple[str, ...], float]]
+) -> Any:
+    from prometheus_client.core import CounterMetricFamily
+
+    return _family(CounterMetricFamily, name, says, labels, samples)
+
+
+def _family(
+    kind: Callable[..., Any],
+    name: str,
+    says: str,
+    labels: Sequence[str],
+    samples: Iterable[tuple[tuple[str, ...], float]],
+) -> Any:
+    family = kind(name, says, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family

@@ -1,0 +1,7 @@
+select
+  account,
+  kind,
+  count(*) as incidents
+from incidents
+group by account, kind
+order by account, kind
