@@ -33,5 +33,4 @@ def judged_bars(profiled: Profiled, book: str, *, sessions: Sequence[date] | Non
         limits=profiled.quality_limits,
         source_sha=source.source_sha(),
     )
-    panel = Panel.from_quotes(sessions, [quote for day in days for quote in day.accepted])
-    return Known(panel, at_sessions(source.actions(), calendar))
+    return Known(Panel.from_sessions(days), at_sessions(source.actions(), calendar))

@@ -31,7 +31,7 @@ from trading.books import BookConfig
 from trading.datasets import Dataset
 from trading.errors import LakeError
 from trading.quality import QualityLimits, dates_of, judge_range
-from trading.quotes import MarketData, Panel, Quote
+from trading.quotes import MarketData, Panel, Quote, SessionQuotes
 from trading.replay import DataSet
 from trading.sessions import Calendar
 from trading.values import Symbol, canonical_json, digest
@@ -89,6 +89,7 @@ class PanelFolder:
             about = {
                 "sessions": [day.isoformat() for day in panel.sessions],
                 "symbols": list(panel.symbols),
+                "unfit": {day.isoformat(): why for day, why in panel.unfit.items()},
                 "sha": shas,
             }
             (making / ABOUT).write_text(canonical_json(about), encoding="utf-8")
@@ -105,9 +106,9 @@ class PanelFolder:
 class BookDataSets:
     """Give the data sets of one book; a `trading.replaying.DataSets`.
 
-    Where the lake has every session that a range reads, all of the source as it is now, its accepted quotes
-    are taken; else the book's source is judged from its first session to its last, by the rules of quality
-    that an import judges it by. Nothing is given before `verify`, which raises where the book's files,
+    The book's source is judged from its first session to its last, by the rules of quality that an import
+    judges it by. Where the lake has every session that a range reads, and in them just what the source has,
+    its accepted quotes are taken. Nothing is given before `verify`, which raises where the book's files,
     calendar or costs are not what its manifest says.
     """
 
@@ -132,12 +133,14 @@ class BookDataSets:
         starts = max(self.config.first_session, before[0] if before else first)
         needed = self.calendar.between(starts, last)
         is_stored = self.accepted.has_all(needed)
-        panel = self._of_lake(needed) if is_stored else None
-        source = "lake" if panel is not None else self.source.name
-        if panel is None:
-            panel = self._of_source()
-            # The manifest pins the source, so quotes and actions of another one are no part of the data set.
-            source += OTHER_IN_LAKE if is_stored else ""
+        panel = self._of_source()
+        source = self.source.name
+        if is_stored:
+            # The manifest pins the source: quotes and actions that are not of it are no part of the data set,
+            # whatever they say that they are.
+            of_lake = self._of_lake(needed)
+            is_same = of_lake is not None and _is_same(_cut(of_lake, needed), _cut(panel, needed))
+            panel, source = (of_lake, "lake") if is_same and of_lake else (panel, source + OTHER_IN_LAKE)
         data = data_set_of(
             panel, self.source.actions(), sessions=needed, calendar=self.calendar, source=source
         )
@@ -151,11 +154,13 @@ class BookDataSets:
         asset = (self.config.name, "market_quotes")
         tables = [self.lake.require(asset, day.isoformat()).sha for day in sessions]
         source_sha = self.source.source_sha()
+        unfit = {day: why for day in sessions if (why := self.accepted.unfit_reason(day))}
         key = digest(
             {
                 "book": self.config.name,
                 "source": source_sha,
                 "lake": [[str(sessions[0]), str(sessions[-1])], tables],
+                "unfit": {day.isoformat(): why for day, why in unfit.items()},
             }
         )
 
@@ -166,7 +171,7 @@ class BookDataSets:
                 if any(quote.source_sha != source_sha for quote in of_day):
                     raise _OfAnotherSource
                 quotes += of_day
-            return Panel.from_quotes(sessions, quotes)
+            return replace(Panel.from_quotes(sessions, quotes), unfit=unfit)
 
         try:
             return self.panels.panel(key, make)
@@ -186,10 +191,10 @@ class BookDataSets:
                 "craft": craft_sha(),
             }
         )
-        return self.panels.panel(key, lambda: Panel.from_quotes(sessions, self._judged(sessions, released)))
+        return self.panels.panel(key, lambda: Panel.from_sessions(self._judged(sessions, released)))
 
-    def _judged(self, sessions: Sequence[date], released: Collection[str]) -> list[Quote]:
-        judged = judge_range(
+    def _judged(self, sessions: Sequence[date], released: Collection[str]) -> tuple[SessionQuotes, ...]:
+        return judge_range(
             sessions=sessions,
             raw=self.source.raw_bars(*dates_of(self.calendar, first=sessions[0], last=sessions[-1])),
             calendar=self.calendar,
@@ -199,7 +204,6 @@ class BookDataSets:
             limits=self.quality.limits,
             source_sha=self.source.source_sha(),
         )
-        return [quote for day in judged for quote in day.accepted]
 
 
 def data_set_of(
@@ -230,6 +234,16 @@ def _cut(panel: Panel, sessions: Sequence[date]) -> Panel:
         low=panel.low[rows, columns],
         close=panel.close[rows, columns],
         volume=panel.volume[rows, columns],
+        unfit={day: why for day, why in panel.unfit.items() if sessions[0] <= day <= sessions[-1]},
+    )
+
+
+def _is_same(first: Panel, second: Panel) -> bool:
+    """Say whether two panels of the same sessions have the same quotes, and the same unfit sessions."""
+    return (
+        first.symbols == second.symbols
+        and first.unfit.keys() == second.unfit.keys()
+        and all(np.array_equal(getattr(first, name), getattr(second, name)) for name in FIELDS)
     )
 
 
@@ -243,6 +257,7 @@ def _data_sha(panel: Panel, actions: Sequence[CorporateAction]) -> str:
             "sessions": [day.isoformat() for day in panel.sessions],
             "symbols": list(panel.symbols),
             "numbers": numbers,
+            "unfit": sorted(day.isoformat() for day in panel.unfit),
             "actions": actions_sha(actions),
         }
     )
@@ -260,6 +275,7 @@ def _read(place: Path) -> Panel:
         return Panel(
             sessions=tuple(date.fromisoformat(day) for day in about["sessions"]),
             symbols=tuple(Symbol(symbol) for symbol in about["symbols"]),
+            unfit={date.fromisoformat(day): why for day, why in about["unfit"].items()},
             **arrays,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -262,6 +262,7 @@ def _part(panel: Panel, rows: slice, columns: np.ndarray) -> Panel:
         low=panel.low[rows, columns],
         close=panel.close[rows, columns],
         volume=panel.volume[rows, columns],
+        unfit=panel.unfit,
     )
 
 

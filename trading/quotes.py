@@ -7,8 +7,8 @@ they are kept is resources/lake.py. A decision gets a `Window` and nothing else.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -216,7 +216,8 @@ class WindowReader(Protocol):
 class Panel:
     """Hold raw quotes of many sessions as int64 arrays of shape (sessions, symbols).
 
-    Prices in micro-units, 0 where a symbol has no quote; sessions and symbols ascending.
+    Prices in micro-units, 0 where a symbol has no quote; sessions and symbols ascending. `unfit` says why
+    sessions are unfit to decide on, by session; it may know of more than are here.
     """
 
     sessions: tuple[date, ...]
@@ -226,6 +227,15 @@ class Panel:
     low: Micros
     close: Micros
     volume: Micros
+    unfit: Mapping[date, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_sessions(cls, judged: Sequence[SessionQuotes]) -> Panel:
+        """Return the panel of judged sessions, with why those are unfit that are."""
+        panel = cls.from_quotes(
+            [day.session for day in judged], [quote for day in judged for quote in day.accepted]
+        )
+        return replace(panel, unfit={day.session: day.unfit_reason for day in judged if day.unfit_reason})
 
     @classmethod
     def from_quotes(cls, sessions: Sequence[date], quotes: Iterable[Quote]) -> Panel:
@@ -274,7 +284,8 @@ class Panel:
             close=self.close[rows, quoted],
             volume=self.volume[rows, quoted],
         )
-        return adjusted_window(earlier, session=session, actions=actions, inputs=inputs)
+        unfit = self.unfit.get(earlier.sessions[-1], "") if earlier.sessions else ""
+        return adjusted_window(earlier, session=session, actions=actions, inputs=inputs, unfit_reason=unfit)
 
     def quotes_on(self, session: date, *, known_at: datetime) -> tuple[Quote, ...]:
         """Return the quotes of one session, by symbol: for fills and marks, never for a decision."""

@@ -275,8 +275,13 @@ def decide_session(
     ladder: Ladder = Ladder.OFF,
     open_orders: Collection[Symbol] = (),
 ) -> Decided:
-    """Return a session's decision from what was known before it: the stages of the graph, in order."""
+    """Return a session's decision from what was known before it: the stages of the graph, in order.
+
+    Behind quotes that are unfit nothing is decided, as in the graph, and the book is carried over.
+    """
     rules = config.rules
+    if window.unfit_reason:
+        return _undecided(window, opening=opening, actions=actions, rules=rules, equities=equities)
     candidates = rank_candidates(window, rules.scanner, open_orders=open_orders)
     proposed = propose(
         book_name=config.name,
@@ -320,6 +325,28 @@ def decide_session(
         verdicts=verdicts,
         advice=advice,
         decisions=decisions,
+    )
+
+
+def _undecided(
+    window: Window,
+    *,
+    opening: Book,
+    actions: Iterable[CorporateAction],
+    rules: Rules,
+    equities: Sequence[int],
+) -> Decided:
+    """Return the decision of a session before which quotes are unfit: none, on the book at its open."""
+    at_open = book_at_open(
+        opening, effective_in(actions, window.session), last_close_micros=last_closes(window)
+    )
+    return Decided(
+        candidates=(),
+        proposed=Proposed(at_open=at_open, votes={}, intents=()),
+        morning=morning_of(window, at_open=at_open, rules=rules, equities=equities),
+        verdicts=(),
+        advice=(),
+        decisions=(),
     )
 
 

@@ -270,6 +270,7 @@ class _Late(Panel):
             low=self.low[:end],
             close=self.close[:end],
             volume=self.volume[:end],
+            unfit=self.unfit,
         )
         return seen.window_before(session, count, actions=actions, inputs=inputs)
 
@@ -283,6 +284,7 @@ def _delayed(panel: Panel, sessions: int) -> Panel:
         low=panel.low,
         close=panel.close,
         volume=panel.volume,
+        unfit=panel.unfit,
         delay_sessions=sessions,
     )
 

@@ -288,6 +288,16 @@ def test_quotes_in_the_lake_of_another_source_are_not_replayed(desk):
     assert sets.data_set(*FEW).source == found.source
 
 
+def test_quotes_in_the_lake_that_were_altered_and_say_that_they_are_the_sources_are_not_replayed(desk):
+    sets = desk.profiled.data_sets[desk.book]
+    assert sets.data_set(*FEW).source == "lake"
+    rewritten(desk, lambda one: one._replace(close_micros=one.close_micros + 10_000))
+
+    found = desk.profiled.data_sets[desk.book].data_set(*FEW)
+
+    assert found.source.startswith("bokeh_stocks (the lake holds quotes or actions that are not of it")
+
+
 def test_quotes_in_the_lake_are_not_replayed_once_the_source_is_another(desk):
     sets = desk.profiled.data_sets["us_five"]
     assert sets.data_set(*FEW).source == "lake"

@@ -1,0 +1,96 @@
+"""Behind quotes that are unfit nobody decides: live refuses the session, and a replay does the same."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from tests.graph.desk import CONFIG, Desk
+from trading.errors import UnfitQuotes
+from trading.replay import Asked, config_of, opening_state, replay_chunk, request_of
+from trading.session import each_session
+
+BEHIND = date(2010, 8, 19)
+"""The session after 2010-08-18, of which `us_wide` has no row at all."""
+
+RANGE = (date(2010, 8, 9), date(2010, 8, 20))
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """Give a desk of `us_wide`, whose source has sessions missing for all."""
+    desk = Desk(tmp_path_factory.mktemp("wide"), book="us_wide", config_dir=CONFIG)
+    yield desk
+    desk.close()
+
+
+def replayed(desk, *, panel=None):
+    """Replay the last sessions of the book from its source, or from other quotes."""
+    config, calendar = desk.profiled.books["us_wide"], desk.profiled.calendars["us_wide"]
+    data = desk.profiled.data_sets["us_wide"].data_set(*RANGE)
+    return data, list(
+        each_session(
+            config,
+            panel=panel or data.panel,
+            actions=data.actions,
+            calendar=calendar,
+            sessions=calendar.between(*RANGE),
+            approve=True,
+        )
+    )
+
+
+def test_the_data_set_names_the_sessions_that_are_unfit(wide):
+    data, _ = replayed(wide)
+
+    assert data.panel.unfit == {date(2010, 8, 18): "no row at all for 2010-08-18"}
+
+
+def test_a_replay_decides_nothing_where_live_refuses_and_carries_the_book_over(wide):
+    _, results = replayed(wide)
+    found = {result.session: result for result in results}
+    before, behind = found[date(2010, 8, 18)], found[BEHIND]
+
+    assert before.decided.candidates
+    assert (behind.decided.candidates, behind.decided.decisions, behind.fills) == ((), (), ())
+    assert behind.closing.positions == before.closing.positions
+    assert behind.closing.cash_micros == before.closing.cash_micros
+    assert set(behind.held) == {position.symbol for position in behind.closing.positions}
+    assert found[date(2010, 8, 20)].decided.candidates
+
+
+def test_what_live_refuses_is_just_what_the_replay_does_not_decide(wide):
+    """Import the same sessions, and ask for each window as the graph does."""
+    calendar = wide.profiled.calendars["us_wide"]
+    wide.import_quotes(date(2010, 1, 4), RANGE[1])
+    window = wide.profiled.books["us_wide"].rules.window_sessions
+    refused = []
+    for session in calendar.between(*RANGE):
+        try:
+            wide.profiled.windows["us_wide"].window_before(session, window)
+        except UnfitQuotes:
+            refused.append(session)
+    _, results = replayed(wide)
+
+    assert refused == [BEHIND] == [one.session for one in results if not one.decided.candidates]
+
+
+def test_a_chunk_of_a_replay_tells_of_such_a_session_with_its_equity_alone(wide):
+    config, calendar = wide.profiled.books["us_wide"], wide.profiled.calendars["us_wide"]
+    data = wide.profiled.data_sets["us_wide"].data_set(*RANGE)
+    asked = Asked(first_session=RANGE[0], last_session=RANGE[1])
+    own = config_of(request_of(asked, config, name="wide"), config)
+    sessions = calendar.between(*RANGE)
+    tables, _ = replay_chunk(
+        own,
+        data=data,
+        calendar=calendar,
+        sessions=sessions,
+        state=opening_state(own),
+        approve=True,
+        light=False,
+    )
+
+    assert tables["sessions"]["session"].tolist() == list(sessions)
+    assert BEHIND not in tables["intents"]["session"].tolist()
