@@ -22,7 +22,8 @@ from resources.clocks import system_now
 from trading.approvals import Role
 from trading.clock import Phase
 from trading.control import cooling, state_of, transition
-from trading.errors import ApprovalRefused, GateClosed, StaleVersion, UnknownId
+from trading.errors import ApprovalRefused, BadInput, GateClosed, StaleVersion, UnknownId
+from trading.flattening import is_confirmation
 from trading.journal import CancelKind, Cooldown, Halt, Journal, JournalIntent, RunControlAction
 from trading.lifecycle import IntentState, Refusal
 from trading.values import micros_from_text
@@ -183,7 +184,10 @@ def flatten(desk: Desk, book: str, *, confirmed: str | None, by: By) -> Flatten:
 
     It is done in a process of its own, since a server holds no broker. A rehearsal is a preview.
     """
-    actions.require_actor(by.actor, by.reason)  # they go to a process as its arguments
+    # These three go to a process as its arguments.
+    actions.require_actor(by.actor, by.reason)
+    if confirmed is not None and not is_confirmation(confirmed):
+        raise BadInput(f"{confirmed[:80]!a}: is no word of a flatten; a preview shows it")
     refused = transition(state_of(desk.journal.run_control()), RunControlAction.FLATTEN)
     if isinstance(refused, Refusal):
         raise GateClosed(f"flatten: {refused.code}: {refused.message}")

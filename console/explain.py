@@ -5,16 +5,17 @@ The guards are trading/guards.py; their units are told here in words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from console.concerns import Concerns, concerns_of
 from console.desk import Desk
 from console.lookup import find_intent
 from console.render import counted, money
-from trading.guards import NO_LIMIT
+from trading.guards import GUARDS, NO_LIMIT, Why
 from trading.journal import JournalIntent
-from trading.values import Side
-from trading.verdicts import Verdict
+from trading.values import Side, Slot
+from trading.verdicts import Verdict, verdicts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,8 @@ def explain(desk: Desk, identity: str) -> Explained:
 
 
 def explained(desk: Desk, intent: JournalIntent) -> Explained:
-    """Return what the guards said of an intent when it was decided."""
-    guards = tuple(_said(verdict, intent) for verdict in desk.journal.verdicts(intent.intent_id))
+    """Return what the guards said of an intent when it was decided, of a flatten's when it was sent."""
+    guards = tuple(_said(verdict, intent) for verdict in verdicts_on(desk, intent))
     looked_at = [row.largest_quantity for row in guards if row.largest_quantity is not None]
     return Explained(
         intent=intent,
@@ -62,6 +63,21 @@ def explained(desk: Desk, intent: JournalIntent) -> Explained:
         largest_quantity=min(looked_at) if looked_at else None,
         concerns=concerns_of(desk, intent),
     )
+
+
+def verdicts_on(desk: Desk, intent: JournalIntent) -> Sequence[Verdict]:
+    """Return what the guards said of an intent that was decided, or of one that a flatten ordered.
+
+    Those of a flatten look where its order is prepared, and what they said is kept with that step.
+    """
+    if intent.intent.slot is not Slot.FLATTEN:
+        return desk.journal.verdicts(intent.intent_id)
+    looks = [
+        event.body["whys"] for event in desk.journal.events_of(intent.intent_id) if event.body.get("whys")
+    ]
+    whys = [Why(*why) for why in looks[-1]] if looks else []
+    # Of another number than there are guards now, nobody could say which guard said what.
+    return verdicts_of(intent.intent, whys, limits_sha=intent.limits_sha) if len(whys) == len(GUARDS) else ()
 
 
 def _said(verdict: Verdict, intent: JournalIntent) -> GuardSaid:

@@ -15,6 +15,7 @@ from typing import Any
 from console.book_outlines import BookOutline, require_book
 from console.concerns import Concerns, concerns_of
 from console.desk import Desk
+from console.explain import verdicts_on
 from console.lake_pointers import TableState
 from console.lake_rows import rows_found
 from console.lookup import find_intent
@@ -98,7 +99,7 @@ def trace_of_intent(desk: Desk, intent: JournalIntent, *, asked: str = "") -> Tr
         intent=intent,
         quotes=_quotes(desk, book, session, candidates),
         candidate=_row(desk, candidates, "find_candidate", symbol=intent.intent.symbol),
-        verdicts=tuple(desk.journal.verdicts(intent.intent_id)),
+        verdicts=tuple(verdicts_on(desk, intent)),
         advice=_row(
             desk,
             desk.lake.state(book.name, "advice", session.isoformat()),

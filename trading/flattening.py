@@ -7,6 +7,7 @@ journal; sending is executions.py, through every guard but the kill switch. Pure
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,6 +22,8 @@ from trading.verdicts import verdicts_sha
 
 CONFIRM_PREFIX = "flatten-"
 """How the word begins that the second step of a flatten names."""
+
+_CONFIRMATION = re.compile(CONFIRM_PREFIX + "[0-9a-f]{1,64}")
 
 STRATEGY_VERSION = "operator@1"
 
@@ -130,6 +133,11 @@ def previewed_quantities(text: str) -> dict[str, int]:
         return {line.symbol: int(line.quantity) for line in lines if line.price_micros}
     except (ValueError, KeyError, TypeError):
         return {}
+
+
+def is_confirmation(text: str) -> bool:
+    """Say whether a text is written as the word of some flatten is; whose, `confirmation_of` says."""
+    return _CONFIRMATION.fullmatch(text) is not None
 
 
 def confirmation_of(plan: FlattenPlan) -> str:

@@ -62,10 +62,12 @@ def flatten(
     """
     from console.actions import require_words
     from console.reconciling import last_opened
-    from trading.flattening import CONFIRM_PREFIX
+    from trading.flattening import CONFIRM_PREFIX, is_confirmation
 
-    if confirmed is not None and not confirmed.startswith(CONFIRM_PREFIX):
-        raise BadInput(f"--confirm {confirmed!a}: the word of a flatten begins with {CONFIRM_PREFIX}")
+    if confirmed is not None and not is_confirmation(confirmed):
+        raise BadInput(
+            f"--confirm {confirmed[:80]!a}: the word of a flatten is {CONFIRM_PREFIX} and some digits"
+        )
     desk = open_desk()
     outline = desk.one(book)
     actor = actor_of(desk, as_name)

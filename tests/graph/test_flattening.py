@@ -96,6 +96,9 @@ def test_a_flatten_sells_all_that_is_held_in_two_named_steps_and_the_session_goe
     )
     assert [f"{one.invariant} {one.subject}: {one.detail}" for one in found] == []
     desk.profiled.audit_log.project()
+    explained = speak("explain", row.intent_id).json
+    assert {said["guard"] for said in explained["guards"]} >= {"kill_switch", "reconciled", "max_notional"}
+    assert all(said["passed"] for said in explained["guards"])
     links = speak("verify").json["links"]
     assert (links["orders"], links["unlinked"]) == (len(desk.sent()), [])
     assert links["linked"] == links["orders"]

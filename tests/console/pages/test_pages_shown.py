@@ -385,6 +385,9 @@ def test_a_flatten_is_shown_and_sold_by_its_word_while_halted(changing, monkeypa
     monkeypatch.setattr("console.doing.told_by_verb", flattening(asked_of_verb))
     running = changing.post("/flatten", book="us_five", reason="out")
     changing.post("/halt", reason="fire")
+    for no_word in ("flatten-a\0b", "resume-1a2b3c4d", "flatten-1a2b3c4d --yes", "flatten-"):
+        assert changing.post("/flatten", book="us_five", reason="out", confirm=no_word).status == 400
+    assert asked_of_verb == []
     offered = words_of(changing.page("/flatten"))
     shown = changing.post("/flatten", book="us_five", reason="out").body.decode()
     sold = changing.post("/flatten", **hidden_in(shown), reason="out before the news")
