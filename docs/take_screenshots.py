@@ -38,6 +38,9 @@ BOOK, SESSIONS = "us_five", 20
 OTHER_BOOK = "us_wide"
 """One of its buys is worth so much that a person must approve it."""
 
+PREPARED = ((BOOK, SESSIONS, "all"), (OTHER_BOOK, 1, "decide"), (OTHER_BOOK, 1, "execute"))
+"""What is run before; the other book's session stays open, since its settlement ends what waits."""
+
 GROUPS = ("scanner", "commander", "strategist", "supervisor", "executor", "monitor", "reporter")
 
 START_S_MAX = 180
@@ -68,8 +71,8 @@ def main() -> int:
             "TRADING_CONFIG_DIR": str(PROJECT / "config"),
         }
         if given is None:
-            for book, last in ((BOOK, SESSIONS), (OTHER_BOOK, 1)):
-                command = [TRADING, "run-once", "--book", book, "--last", str(last)]
+            for book, last, phase in PREPARED:
+                command = [TRADING, "run-once", "--book", book, "--last", str(last), "--phase", phase]
                 subprocess.run(command, env=environment, cwd=PROJECT, check=True)  # noqa: S603 - our own command
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
@@ -114,7 +117,7 @@ def take_pages(browser: Browser, url: str) -> None:
     page.goto(f"{url}/assets/{BOOK}/positions")
     page.get_by_role("button", name="Plots").click()
     page.get_by_role("button", name="Events").click()
-    save(page, "plots")
+    save(page, "plots", settle_ms=3 * SETTLE_MS)
     page.close()
 
 

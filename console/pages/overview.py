@@ -125,4 +125,7 @@ def _steps(book: BookOutline, row: BookStatus) -> tuple[Step, ...]:
         *([("unknown", funnel.unknown, "/incidents")] if funnel.unknown else []),
         ("filled", funnel.filled, intents("filled")),
     )
-    return tuple(Step(name=name, count=count, link=link) for name, count, link in counts)
+    return tuple(
+        Step(name=name.removesuffix("s") if count == 1 else name, count=count, link=link)
+        for name, count, link in counts
+    )

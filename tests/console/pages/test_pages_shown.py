@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from console.pages.templating import environment
 from console.web.identities import Role
 from resources.journal.store import SqlJournal
 from tests.console.pages.populated import populate
@@ -324,6 +325,21 @@ def test_a_degrade_shows_in_the_verdict_and_in_the_timeline(changing):
     assert "DEGRADED by ben since 2013-02-28 14:00:00 UTC: thin" in overview
     assert "Degraded by ben since 2013-02-28 14:00:00 UTC: thin" in overview
     assert "mode set: degrade on ben thin" in incidents
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("compare `trading positions`, then lift", "compare <code>trading positions</code>, then lift"),
+        ("`a < b` & `c`", "<code>a &lt; b</code> &amp; <code>c</code>"),
+        ("one ` <b>alone", "one ` &lt;b&gt;alone"),
+        ("", ""),
+    ],
+)
+def test_what_to_do_shows_its_commands_as_such_and_all_else_as_text(text, shown):
+    told = environment().get_template("parts.html").module.told
+
+    assert told(text).strip() == shown
 
 
 def hidden_in(page: str) -> dict[str, str]:
