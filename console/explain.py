@@ -112,7 +112,7 @@ def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
             is_old = intent.intent.side is Side.SELL and verdict.limit == verdict.largest_quantity
             return f"{number:,} shares" if is_old else money(number, currency)
         case "well_formed" | "lot_size" | "max_quantity" | "volume_share" | "self_match" | "shorts":
-            return f"{number:,} shares"
+            return counted(number, "share")
         case "quote_age":
             # Before the open a price has no age in seconds: it is the last close, so many sessions behind.
             is_in_seconds = bool(verdict.limit and number)
