@@ -40,7 +40,7 @@ from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
-from resources.outbound.kept import JournalBreakers
+from resources.outbound.kept import JournalBreakers, JournalCallHistory, JournalCalls
 from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
 from resources.paper_broker.broker import KIND, PaperBroker
@@ -234,6 +234,16 @@ class Profiled:
     def book_history(self) -> PerBook[LakeBookHistory]:
         """Return each book's equities."""
         return PerBook(self.lines, lambda book: LakeBookHistory(lake=self.lake, book=book))
+
+    @cached_property
+    def call_history(self) -> PerBook[JournalCallHistory]:
+        """Return what was asked and sent for each book's account."""
+        return PerBook(
+            self.lines,
+            lambda book: JournalCallHistory(
+                JournalCalls(self.journal), account=self.lines[book].account, calendar=self.calendars[book]
+            ),
+        )
 
     @cached_property
     def broker_history(self) -> PerBook[LakeBrokerHistory]:

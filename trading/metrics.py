@@ -20,6 +20,7 @@ from trading.decisions import DecisionRow, Outcome, outcomes_by_reason
 from trading.features import rounded
 from trading.lifecycle import IntentState
 from trading.orders import ExecutionRow, OrderStatusRow
+from trading.outbound import OutboundCall, went_out
 from trading.positions import BookRow, Item
 from trading.risk import drawdown, exposures
 from trading.routing import NOT_RECORDED
@@ -130,6 +131,11 @@ class Metric(NamedTuple):
     formula: str
     no_data_when: str
     measure: Callable[[SessionFacts], float | None]
+
+
+def broker_calls_of(calls: Iterable[OutboundCall]) -> tuple[BrokerCall, ...]:
+    """Return the requests among a session's calls: what a breaker, a limit or the cache kept here is none."""
+    return tuple(BrokerCall(call.endpoint, call.status) for call in calls if went_out(call))
 
 
 def session_metrics(facts: SessionFacts) -> tuple[MetricRow, ...]:

@@ -8,7 +8,7 @@ call may go is breakers.py, how fast rate_limits.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -53,6 +53,14 @@ class Calls(Protocol):
 
     def record(self, call: OutboundCall) -> None:
         """Keep one call."""
+        ...
+
+
+class CallHistory(Protocol):
+    """Know what was called for one book."""
+
+    def calls_in(self, session: date) -> list[OutboundCall]:
+        """Return the calls of a session: from its decision until the next one's, in the order recorded."""
         ...
 
 

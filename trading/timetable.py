@@ -56,6 +56,17 @@ def settle_tick(calendar: Calendar, at: datetime) -> Tick:
     return Tick(on, "")
 
 
+def span_of(calendar: Calendar, session: date) -> tuple[datetime, datetime]:
+    """Return the instants from which and before which a session's work happens: its decision to the next's.
+
+    The calendar's last session has no next: its span ends a day after its close.
+    """
+    first = calendar.opens_at(session) - DECIDE_BEFORE_OPEN
+    if session == calendar.sessions[-1]:
+        return first, calendar.closes_at(session) + timedelta(days=1)
+    return first, calendar.opens_at(calendar.next(session)) - DECIDE_BEFORE_OPEN
+
+
 def _exchange_date(calendar: Calendar, at: datetime) -> date:
     return at.astimezone(ZoneInfo(calendar.timezone)).date()
 

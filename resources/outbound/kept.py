@@ -6,7 +6,7 @@ from it. What either means is trading/breakers.py and trading/outbound.py.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from resources.journal import records
@@ -17,6 +17,8 @@ from resources.journal.statements import asked, insert, row_of, update
 from trading.audit import instant_text
 from trading.breakers import Breaker
 from trading.outbound import OutboundCall
+from trading.sessions import Calendar
+from trading.timetable import span_of
 
 if TYPE_CHECKING:
     from resources.journal.store import SqlJournal
@@ -94,3 +96,17 @@ class JournalCalls:
                 past=instant_text(past),
             )
         return [records.outbound_call_of(row) for row in rows]
+
+
+class JournalCallHistory:
+    """Know one account's calls by session; implements `trading.outbound.CallHistory`."""
+
+    def __init__(self, calls: JournalCalls, *, account: str, calendar: Calendar) -> None:
+        self._calls = calls
+        self._account = account
+        self._calendar = calendar
+
+    def calls_in(self, session: date) -> list[OutboundCall]:
+        """Return the account's calls of a session, in the order recorded."""
+        first, past = span_of(self._calendar, session)
+        return self._calls.calls_of(self._account, first=first, past=past)

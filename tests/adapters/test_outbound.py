@@ -28,7 +28,7 @@ from resources.outbound.limits import RateLimits
 from tests.adapters.misbehaving import RESET, http, misbehaving
 from trading.breakers import Breaker, BreakerReason, BreakerState
 from trading.errors import BadInput, BadSetting, JournalUnavailable
-from trading.outbound import CallKind, figures_by_endpoint
+from trading.outbound import CallKind, OutboundCall, figures_by_endpoint
 from trading.rate_limits import LimitRules
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -537,3 +537,33 @@ def test_of_two_processes_one_makes_the_trial(new_database):
         assert told == ["200", "circuit_open"]
         assert len(heard) == 1
         assert after.state is BreakerState.CLOSED
+
+
+def test_a_book_knows_its_accounts_calls_of_a_session_and_metrics_count_those_that_went_out(new_database):
+    from resources.outbound.kept import JournalCallHistory
+    from tests.adapters.broker_rules import CALENDAR, SESSION
+    from trading.metrics import BrokerCall, broker_calls_of
+    from trading.timetable import span_of
+
+    first, past = span_of(CALENDAR, SESSION)
+    row = OutboundCall(
+        first, "alpaca", "orders.submit", "SIM-FIVE", CallKind.SEND, 429, "", 12, 0, 1, BreakerReason.ALLOWED,
+        was_cached=False,
+    )  # fmt: skip
+    rows = [
+        row._replace(at=first - timedelta(microseconds=1), status=500),
+        row,
+        row._replace(status=0, word="circuit_open", attempt=0, breaker=BreakerReason.CIRCUIT_OPEN),
+        row._replace(account="", endpoint="chat", status=200),
+        row._replace(at=past - timedelta(microseconds=1), endpoint="clock", kind=CallKind.READ, status=200),
+        row._replace(at=past, status=500),
+    ]
+    with new_database().open() as journal:
+        calls = JournalCalls(journal)
+        for one in rows:
+            calls.record(one)
+        history = JournalCallHistory(calls, account="SIM-FIVE", calendar=CALENDAR)
+        found = history.calls_in(SESSION)
+
+        assert found == [rows[1], rows[2], rows[4]]
+        assert broker_calls_of(found) == (BrokerCall("orders.submit", 429), BrokerCall("clock", 200))

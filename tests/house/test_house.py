@@ -41,6 +41,14 @@ INDEX_HOST = re.compile(
 MACHINE_PATH = re.compile(r"(?<![\w.$}~-])/(wor[k]|roo[t]|hom[e]/\w+|User[s]/\w+|opt/wheel[s])/")
 
 ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb")
+OTHER_WAYS_OUT = ("httpx", "httpcore", "requests", "urllib.request", "urllib3", "aiohttp", "http.client")
+ALLOWED_OUT = {
+    "resources/outbound/client.py": {"httpx"},
+    # Looks whether our own console answers on this machine.
+    "console/serving.py": {"http.client"},
+}
+"""Who may speak HTTP; Apprise, which the notifier hands a message to, brings its own way (decision 0013)."""
+
 CLOCK = (
     "datetime.datetime.now",
     "datetime.datetime.utcnow",
@@ -146,6 +154,16 @@ def test_the_clock_is_read_in_one_adapter_only(path: Path) -> None:
     if name_of(path) == "resources/clocks.py":
         return
     assert lines_naming(path, CLOCK) == []
+
+
+@our_files()
+def test_one_client_speaks_to_the_outside(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    asked = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    asked |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    doors = {name for name in asked for door in OTHER_WAYS_OUT if name == door or name.startswith(f"{door}.")}
+
+    assert doors <= ALLOWED_OUT.get(name_of(path), set())
 
 
 @pytest.mark.parametrize("path", [path for path in OUR_FILES if path.name == "__init__.py"], ids=name_of)

@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from trading.metrics import MetricRow, MetricStatus, SessionFacts, session_metrics
+from trading.metrics import MetricRow, MetricStatus, SessionFacts, broker_calls_of, session_metrics
+from trading.outbound import CallHistory
 from trading.positions import BookHistory, book_from_rows
 from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of, table_of
 
@@ -36,6 +37,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
         order_status: Any,
         positions: Any,
         book_history: dg.ResourceParam[Mapping[str, BookHistory]],
+        call_history: dg.ResourceParam[Mapping[str, CallHistory]],
     ) -> dg.Output[Any]:
         """One row is one number of the session with its unit, or "no data". Alerts and the report read it."""
         session = session_of(context)
@@ -56,6 +58,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
                     equity for _, equity in book_history[graph.name].equities_before(session)
                 ),
                 deposits_micros=book_from_rows(positions).deposits_micros,
+                broker_calls=broker_calls_of(call_history[graph.name].calls_in(session)),
             )
         )
         numbers = {row.name: row.value for row in rows if row.status is MetricStatus.OK}
