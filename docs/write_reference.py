@@ -1,8 +1,8 @@
 """Write the generated pages of docs/reference from the code they describe: `make docs`.
 
 Here: settings, assets and checks, guards, invariants, metrics, alerts, measures, reviewed files, quarantine,
-the REST API, and the table of edges in docs/explanation/intent_life.md. The command line's two pages are made
-by console/reference.py.
+the cases of every broker's adapter, the REST API, and the table of edges in docs/explanation/intent_life.md.
+The command line's two pages are made by console/reference.py.
 Other pages are written by hand. tests/docs holds every page current, so a page never says less than the code.
 """
 
@@ -146,6 +146,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "alerts.md": alerts_page(),
         REFERENCE / "measures.md": measures_page(),
+        REFERENCE / "broker_conformance.md": conformance_page(),
         INTENT_LIFE: with_edges(INTENT_LIFE.read_text("utf-8")),
         REFERENCE / "rest.md": rest_page(),
         **reference.pages(),
@@ -403,6 +404,44 @@ def invariants_page() -> str:
         "`trading verify` checks them; [how to](../how-to/verify_the_stores.md) says when.\n"
         "The tests of faults check them after every fault, by the same function.",
         table(("name", "what it means, and what a violation is", "what to do about one"), rows),
+    )
+
+
+# -------------------------------------------------------------------------------------------- conformance
+
+
+def conformance_page() -> str:
+    """Return the page of every numbered case and the adapters that pass it."""
+    # Loading them takes the servers and clients of the tests, which no other page needs.
+    from tests.adapters.conformance.adapters import Kind  # noqa: PLC0415 - see above
+    from tests.adapters.conformance.cases import CASES, FAMILIES  # noqa: PLC0415 - see above
+
+    parts = []
+    for letter, title in FAMILIES.items():
+        rows = [
+            (
+                case.number,
+                case.statement,
+                *("passes" if kind in case.kinds else "–" for kind in Kind),
+            )
+            for case in CASES
+            if case.number.startswith(letter)
+        ]
+        parts += [f"## {title}", table(("case", "what is true", *(kind.value for kind in Kind)), rows)]
+    of_all = sum(1 for case in CASES if {Kind.DOOR, Kind.ALPACA} <= case.kinds)
+    return page(
+        "What an adapter of a broker has to keep",
+        MADE_BY.format("`tests/adapters/conformance/cases.py`"),
+        f"{len(CASES)} numbered cases;"
+        f" {of_all} of them are passed by both the paper broker and Alpaca over HTTP.\n"
+        "Every cell that says *passes* is a test of its own, which `make test` runs:"
+        " `tests/adapters/conformance/test_numbered_cases.py`.\n"
+        "Behind each adapter stands the same paper broker on the same small market."
+        " Over HTTP a line between them is really reset, cut, slowed or made to say something else.\n"
+        "A dash says that a case cannot be put to an adapter: where no line is, none can be spoilt.\n"
+        "An id stays with its case, also when others come or go."
+        " Which rules the port itself has is `trading/brokers.py`.",
+        *parts,
     )
 
 

@@ -1,7 +1,7 @@
 """The port to a broker, and what an adapter declares of it: whom we send to, and what it can be trusted with.
 
 Who sends is executions.py; who compares what a broker tells with the journal is reconciliation.py. The
-adapters are resources/paper_broker/ and resources/alpaca/; one conformance suite is run on each of them.
+adapters are resources/paper_broker/ and resources/alpaca_markets/; one conformance suite is run on each.
 """
 
 from __future__ import annotations
@@ -44,9 +44,8 @@ class Capabilities:
     `ambiguous_errors` names what of that is known to happen. `dedup_window_s` is how long a
     `DedupScope.WINDOW` lasts from the send, 0 for every other scope.
 
-    What it takes: `fractional` shares, `short` sales of what is not held, the `order_types` and
+    What can be sent through it: `fractional` shares, `short` sales of what is not held, the `order_types` and
     `times_in_force` of our words, and orders for the `extended_hours` before the open and after the close.
-    We send whole shares in the regular session, whatever it could take.
     """
 
     is_live: bool
