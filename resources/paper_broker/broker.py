@@ -206,7 +206,7 @@ class PaperBroker:
         self, client_order_id: ClientOrderId, *, now: datetime
     ) -> BrokerOrder | None:
         """Return the order under an id as it is at `now`, or `None`; the latest where there are two."""
-        self._asked()
+        self.asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
             rows = self._advanced(ledger, _under(ledger, client_order_id), now)
@@ -214,7 +214,7 @@ class PaperBroker:
 
     def fills(self, client_order_id: ClientOrderId, *, now: datetime) -> list[BrokerFill]:
         """Return the executions under an id up to `now`."""
-        number = self._asked()
+        number = self.asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
             self._advanced(ledger, _under(ledger, client_order_id), now)
@@ -240,7 +240,7 @@ class PaperBroker:
 
     def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
         """Return every order that is open at `now`, and every one of a session from `since` on."""
-        number = self._asked()
+        number = self.asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
             listed = ledger.execute(
@@ -259,10 +259,10 @@ class PaperBroker:
 
     def holdings(self, *, now: datetime) -> Holdings:
         """Return the broker's own account of cash and shares: deposit, executions, and actions in effect."""
-        self._asked()
+        self.asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
-            self._advanced(ledger, ledger.execute(f"{ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            self._advance_all(ledger, now)
             return self._account(ledger, now)
 
     def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
@@ -287,10 +287,10 @@ class PaperBroker:
 
     def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
         """Return executions, their fees, and what splits and dividends did, as far as they are told."""
-        number = self._asked()
+        number = self.asked()
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
-            self._advanced(ledger, ledger.execute(f"{ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            self._advance_all(ledger, now)
             fills = ledger.execute(f"{_FILLS} order by f.filled_at, f.seq").fetchall()
             effects = self.effects_in(ledger, now=now)
         listed = [activity for row in fills for activity in _activities_of(row)]
@@ -318,12 +318,12 @@ class PaperBroker:
 
     def quote(self, symbol: Symbol, *, now: datetime) -> BrokerQuote | None:
         """Return what a share costs here and gets, slippage included, in the last session that opened."""
-        self._asked()
+        self.asked()
         return self._quote(symbol, now)
 
     def clock(self, *, now: datetime) -> BrokerClock:
         """Return the time that it was told, and the calendar's next open and close."""
-        self._asked()
+        self.asked()
         opened = last_opened(self._calendar, now)
         sessions = self._calendar.sessions
         at = 0 if opened is None else bisect_right(sessions, opened)
@@ -333,6 +333,13 @@ class PaperBroker:
         if not is_open:
             closes_at = None if next_open is None else self._calendar.closes_at(sessions[at])
         return BrokerClock(now.astimezone(UTC), is_open, next_open, closes_at)
+
+    def asked(self) -> str:
+        """Count a question, and lose it where that is its fate; return its number."""
+        number = str(next(self._questions))
+        if self.behaviour.has(ReportFault.QUERY_LOST, number):
+            raise QuestionLost(ReportFault.QUERY_LOST)
+        return number
 
     @contextmanager
     def kept(self) -> Iterator[sqlite3.Connection]:
@@ -345,7 +352,7 @@ class PaperBroker:
         """Give the ledger as it stands at an instant: all that the market did until then is in it."""
         with self._ledger.transaction(BrokerUnavailable) as ledger:
             self._come_due(ledger, now)
-            self._advanced(ledger, ledger.execute(f"{ORDERS} where {_OPEN} order by seq").fetchall(), now)
+            self._advance_all(ledger, now)
             yield ledger
 
     def last_price(self, symbol: Symbol, *, now: datetime) -> tuple[int, datetime] | None:
@@ -419,13 +426,6 @@ class PaperBroker:
         )
 
     # ------------------------------------------------------------------------ what arrives
-
-    def _asked(self) -> str:
-        """Count a question, and lose it where that is its fate; return its number."""
-        number = str(next(self._questions))
-        if self.behaviour.has(ReportFault.QUERY_LOST, number):
-            raise QuestionLost(ReportFault.QUERY_LOST)
-        return number
 
     def _received(
         self,
@@ -545,6 +545,13 @@ class PaperBroker:
         return SESSION_OVER if now >= self._calendar.closes_at(request.session) else ""
 
     # ------------------------------------------------------------------------ what the market does
+
+    def _advance_all(self, ledger: sqlite3.Connection, now: datetime) -> None:
+        """Let the market do to every open order what it did up to `now`: nothing before its session."""
+        opened = last_opened(self._calendar, now)
+        if opened is not None:
+            due = f"{ORDERS} where {_OPEN} and session <= ? order by seq"
+            self._advanced(ledger, ledger.execute(due, (opened.isoformat(),)).fetchall(), now)
 
     def _advanced(
         self, ledger: sqlite3.Connection, rows: Iterable[sqlite3.Row], now: datetime

@@ -19,12 +19,19 @@ from urllib.parse import parse_qsl
 from resources.paper_broker.broker import QuestionLost
 from resources.paper_exchange import refusals
 from resources.paper_exchange.clocks import ExchangeTime
-from resources.paper_exchange.exchange import Answer, Exchange, Parameters, SendLost, instant_parameter
+from resources.paper_exchange.exchange import (
+    Answer,
+    Exchange,
+    ListCut,
+    Parameters,
+    SendLost,
+    instant_parameter,
+)
 from resources.paper_exchange.market_data import MarketDataDoor
 from resources.paper_exchange.rate_limits import RateLimit
 from resources.paper_exchange.refusals import ApiRefusal
 from resources.paper_exchange.stream import Bell, Stream
-from trading.broker_behaviour import ReportFault, SendFault
+from trading.broker_behaviour import SendFault
 from trading.errors import TradingError
 
 Scope = dict[str, Any]
@@ -105,12 +112,11 @@ class Application:
             self._bell.ring()
             await self._lose(scope, send, headers, lost)
             return
-        except QuestionLost as lost:
-            if lost.fault is not ReportFault.LIST_CUT:
-                self._door.reset(scope)
-                return
-            answer = Answer(200, lost.answer)
-            await _tell(send, answer, headers, is_cut=True)
+        except ListCut as cut:
+            await _tell(send, cut.answer, headers, is_cut=True)
+            return
+        except QuestionLost:
+            self._door.reset(scope)
             return
         except TradingError as error:
             answer = Answer(500, {"code": refusals.INTERNAL, "message": str(error)[:500]})
@@ -215,6 +221,16 @@ def _routes(exchange: Exchange, data: MarketDataDoor) -> list[tuple[str, re.Patt
         ("DELETE", "/v2/orders/([^/]+)", lambda asked: exchange.cancel(asked.part, now=asked.now)),
         ("GET", "/v2/account", lambda asked: exchange.account_told(now=asked.now)),
         ("GET", "/v2/positions", lambda asked: exchange.positions(now=asked.now)),
+        (
+            "DELETE",
+            "/v2/positions",
+            lambda asked: exchange.close_all_positions(asked.parameters, now=asked.now),
+        ),
+        (
+            "DELETE",
+            "/v2/positions/([^/]+)",
+            lambda asked: exchange.close_position(asked.part, asked.parameters, now=asked.now),
+        ),
         ("GET", "/v2/positions/([^/]+)", lambda asked: exchange.position(asked.part, now=asked.now)),
         ("GET", "/v2/account/activities", lambda asked: exchange.activities(asked.parameters, now=asked.now)),
         (

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -51,7 +53,7 @@ from resources.paper_exchange.shapes import (
 from trading.accounts import costs_after
 from trading.actions import ActionKind, CorporateAction
 from trading.audit import instant_text
-from trading.broker_behaviour import SendFault
+from trading.broker_behaviour import ReportFault, SendFault
 from trading.brokers import DuplicateClientOrderId, Holdings
 from trading.errors import BrokerRejected, TradingError
 from trading.order_windows import session_for
@@ -72,15 +74,21 @@ AUCTION_TYPES = frozenset({"market", "limit"})
 FAMILY_TIMES = frozenset({"day", "gtc"})
 
 UPDATES_MAX = 500
+WHOLE_PERCENT = 100
 
 _STATUS_AFTER = {"new": "new", "fill": "filled", "partial_fill": "partially_filled"}
 
 OPEN = "o.status in ('working', 'partial_fill')"
 
+KNOWN = "select 1 from orders where client_order_id = ?"
 BUYING = """
-select o.symbol, o.quantity - o.filled_quantity, coalesce(t.limit_micros, t.stop_micros)
+select o.symbol,
+  sum((o.quantity - o.filled_quantity) * coalesce(t.limit_micros, t.stop_micros, 0)) as priced_micros,
+  sum((o.quantity - o.filled_quantity) * (coalesce(t.limit_micros, t.stop_micros) is null))
+    as unpriced_quantity
 from orders o left join terms t on t.order_seq = o.seq
 where o.status in ('working', 'partial_fill') and o.side = 'BUY' and coalesce(t.is_held, 0) = 0
+group by o.symbol
 """
 SELLING = """
 select o.symbol, sum(o.quantity - o.filled_quantity)
@@ -136,6 +144,14 @@ class SendLost(TradingError):
         self.answer = answer
 
 
+class ListCut(TradingError):
+    """Say that a list breaks off on the wire; `answer` is the whole of it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("list_cut: no whole answer to the question")
+        self.answer = answer
+
+
 class Exchange:
     """Answer for one account at one paper broker. `symbols` are those it lists."""
 
@@ -154,21 +170,25 @@ class Exchange:
         self.symbols = frozenset(symbols)
         self._currency = currency
         self._zone = ZoneInfo(calendar.timezone)
+        # One order at a time: what the account can carry is asked before it is taken.
+        self._turn = threading.Lock()
 
     # ------------------------------------------------------------------------ orders
 
     def submit(self, content: bytes, *, now: datetime) -> Answer:
         """Take one order; raises `ApiRefusal`, or `SendLost` where a fault holds the answer."""
-        ticket = self._ticket(order_body(content), now)
-        return self._placed(ticket, now)
+        body = order_body(content)
+        with self._turn:
+            return self._placed(self._ticket(body, now), now)
 
     def replace(self, order_id: str, content: bytes, *, now: datetime) -> Answer:
         """Put an order in the place of an open one, of which nothing has filled: it gets an id of its own."""
-        order, body = self._by_id(order_id, now), replace_body(content)
-        if order.status.is_terminal or order.filled_quantity:
-            raise refusals.unprocessable(f'order is already in "{self._status(order, now)}" state')
-        ticket = self._replacement(order, body)
-        return self._placed(ticket, now)
+        body = replace_body(content)
+        with self._turn:
+            order = self._by_id(order_id, now)
+            if order.status.is_terminal or order.filled_quantity:
+                raise refusals.unprocessable(f'order is already in "{self._status(order, now)}" state')
+            return self._placed(self._replacement(order, body), now)
 
     def cancel(self, order_id: str, *, now: datetime) -> Answer:
         """Ask for an order's cancel: 204 where it was open."""
@@ -230,6 +250,7 @@ class Exchange:
             values.append(parameters["side"].upper())
         limit = count_parameter("limit", parameters, default=ORDERS_DEFAULT, most=ORDERS_MAX)
         direction = direction_parameter(parameters)
+        number_asked = self.broker.asked()
         with self.broker.look(now=now) as ledger:
             found = read_orders(
                 ledger,
@@ -237,12 +258,13 @@ class Exchange:
                 (*values, limit),
             )
             legs = legs_in(ledger, found) if is_nested else {}
-        return Answer(200, [self._shape(order, now, legs) for order in found])
+        return self._listed(number_asked, [self._shape(order, now, legs) for order in found])
 
     # ------------------------------------------------------------------------ the account
 
     def account_told(self, *, now: datetime) -> Answer:
         """Return the account: cash, and what it is all worth at the last prices."""
+        self.broker.asked()
         worth = self._worth(now)
         with self.broker.look(now=now) as ledger:
             began = ledger.execute("select min(arrived_at) from arrivals").fetchone()[0]
@@ -279,6 +301,7 @@ class Exchange:
 
     def positions(self, *, now: datetime) -> Answer:
         """Return what the account holds."""
+        self.broker.asked()
         return Answer(200, [self._position(symbol, now, *parts) for symbol, parts in self._held(now).items()])
 
     def position(self, symbol: str, *, now: datetime) -> Answer:
@@ -289,11 +312,46 @@ class Exchange:
             raise refusals.not_found("position does not exist")
         return Answer(200, self._position(named, now, *held[named]))
 
+    def close_position(self, symbol: str, parameters: Parameters, *, now: datetime) -> Answer:
+        """Send a market order for the day that closes a position, or the part of it that is asked for."""
+        named, held = self._symbol(symbol), self._held(now)
+        if named not in held:
+            raise refusals.not_found(f"position not found: {named}")
+        count = held[named][0]
+        quantity = shares(_decimal("qty", parameters), named) if parameters.get("qty") else abs(count)
+        if parameters.get("percentage"):
+            part = _decimal("percentage", parameters)
+            if not 0 < part <= WHOLE_PERCENT:
+                raise refusals.unprocessable("percentage must be over 0 and at most 100")
+            quantity = int(abs(count) * part / WHOLE_PERCENT)
+        body = {
+            "symbol": named,
+            "qty": str(quantity),
+            "side": "sell" if count > 0 else "buy",
+            "type": "market",
+            "time_in_force": "day",
+        }
+        return self.submit(json.dumps(body).encode(), now=now)
+
+    def close_all_positions(self, parameters: Parameters, *, now: datetime) -> Answer:
+        """Close every position; with `cancel_orders` true every open order is cancelled first."""
+        if parameters.get("cancel_orders", "").lower() == "true":
+            self.cancel_all(now=now)
+        told = []
+        for symbol in self._held(now):
+            try:
+                status, body = self.close_position(symbol, {}, now=now)
+            except ApiRefusal as refusal:
+                status, body = refusal.status, refusal.body()
+            told.append({"symbol": symbol, "status": status, "body": body})
+        return Answer(207, told)
+
     def activities(self, parameters: Parameters, *, now: datetime, kind: str = "") -> Answer:
         """Return what moved shares or cash: FILL, the FEE of one, DIV and SPLIT."""
         wanted = {name for name in (kind or parameters.get("activity_types", "")).split(",") if name}
         direction = direction_parameter(parameters)
         size = count_parameter("page_size", parameters, default=ACTIVITIES_DEFAULT, most=ACTIVITIES_MAX)
+        number_asked = self.broker.asked()
         rows = [row for row in self._activities(now) if not wanted or row["activity_type"] in wanted]
         rows.sort(key=lambda row: str(row["id"]), reverse=direction == "desc")
         for name in ("date", "after", "until"):
@@ -302,7 +360,7 @@ class Exchange:
         token = parameters.get("page_token", "")
         if token:
             rows = [row for row in rows if (row["id"] < token if direction == "desc" else row["id"] > token)]
-        return Answer(200, rows[:size])
+        return self._listed(number_asked, rows[:size])
 
     # ------------------------------------------------------------------------ the market
 
@@ -471,22 +529,25 @@ class Exchange:
         """Raise `ApiRefusal` for more than the account can buy, or a sale of more than is there to be sold.
 
         What is held can be sold, less what open sales hold of it; what is not held can be sold short, but one
-        order never turns a position around.
+        order never turns a position around. An id that is known is the broker's to refuse.
         """
-        held = self._held(now).get(request.symbol, (0, 0, 0))
-        if request.side is Side.SELL and held[0] > 0:
-            available = held[0] - held[2]
+        with self.broker.look(now=now) as ledger:
+            if ledger.execute(KNOWN, (request.client_order_id,)).fetchone():
+                return
+            shares_held = self.broker.account_in(ledger, now=now).quantities.get(request.symbol, 0)
+            selling = dict(ledger.execute(SELLING).fetchall()).get(request.symbol, 0)
+        if request.side is Side.SELL and shares_held > 0:
+            available = max(shares_held - selling, 0)
             if request.quantity > available:
                 raise refusals.not_enough(
                     f"insufficient qty available for order (requested: {request.quantity},"
-                    f" available: {max(available, 0)})"
+                    f" available: {available})"
                 )
             return
-        if request.side is Side.BUY and held[0] < 0:
+        if request.side is Side.BUY and shares_held < 0:
             return
         price = prices.limit_micros or prices.stop_micros or self._price(request.symbol, now)
-        power = self._worth(now).buying_power_micros
-        if price * request.quantity > power:
+        if price * request.quantity > self._worth(now).buying_power_micros:
             raise refusals.not_enough("insufficient buying power")
 
     def _session(self, time_in_force: str, now: datetime) -> date:
@@ -511,6 +572,17 @@ class Exchange:
             return self._told(client_order_id, now)
         refusal = self._refusal(answer)
         return Answer(refusal.status, refusal.body())
+
+    def _listed(self, number_asked: str, rows: list[dict[str, Any]]) -> Answer:
+        """Return a list, or lose half of it on the wire where that is its fate."""
+        if self.broker.behaviour.has(ReportFault.LIST_CUT, number_asked):
+            raise ListCut(Answer(200, rows))
+        return Answer(200, rows)
+
+    def _is_told(self, order: OrderRecord, fill: FillRecord, now: datetime) -> bool:
+        """Say whether an execution is told yet: a broker may tell it late, and of its order at once."""
+        is_late = self.broker.behaviour.has(ReportFault.LATE_FILLS, order.client_order_id)
+        return not is_late or now >= fill.filled_at + timedelta(seconds=self.broker.behaviour.late_s)
 
     def _status(self, order: OrderRecord, now: datetime) -> str:
         return status_of(order, opens_at=self.calendar.opens_at(order.session), now=now)
@@ -558,7 +630,7 @@ class Exchange:
             held = self.broker.account_in(ledger, now=now)
             buying = ledger.execute(BUYING).fetchall()
         values = [self._price(symbol, now) * count for symbol, count in held.quantities.items()]
-        asked = sum(count * (price or self._price(Symbol(symbol), now)) for symbol, count, price in buying)
+        asked = sum(priced + count * self._price(Symbol(symbol), now) for symbol, priced, count in buying)
         return Worth(
             cash_micros=held.cash_micros,
             long_micros=sum(value for value in values if value > 0),
@@ -617,6 +689,8 @@ class Exchange:
             done = 0
             for fill in order.fills:
                 done += -fill.quantity if fill.takes_back else fill.quantity
+                if not self._is_told(order, fill, now):
+                    continue
                 rows.append(fill_activity(order, fill, cumulative=done, account=self.account))
                 fee = fill.commission_micros if fill.takes_back else -fill.commission_micros
                 if fee:
@@ -736,6 +810,17 @@ def count_parameter(name: str, parameters: Parameters, *, default: int, most: in
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
         raise refusals.unprocessable(f"{name} must be 1 to {most}")
     return int(text)
+
+
+def _decimal(name: str, parameters: Parameters) -> Decimal:
+    """Return a number of a parameter; raises `ApiRefusal`."""
+    try:
+        number_asked = Decimal(parameters[name])
+    except InvalidOperation as error:
+        raise refusals.bad_body(f"invalid {name} {parameters[name][:100]!r}") from error
+    if not number_asked.is_finite():
+        raise refusals.bad_body(f"invalid {name} {parameters[name][:100]!r}")
+    return number_asked
 
 
 def direction_parameter(parameters: Parameters) -> str:

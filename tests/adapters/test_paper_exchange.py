@@ -27,7 +27,7 @@ from tests.adapters.broker_rules import (
     request,
 )
 from tests.adapters.exchange_served import HEADERS, served
-from trading.broker_behaviour import Behaviour, SendFault
+from trading.broker_behaviour import Behaviour, ReportFault, SendFault
 from trading.values import ClientOrderId, Side
 
 
@@ -303,6 +303,28 @@ def test_a_practised_fault_happens_on_the_wire(ledger, fault, error, is_accepted
             desk.http.post("/v2/orders", json=body | {"client_order_id": "one"})
 
         assert bool(desk.broker.dump().orders) is is_accepted
+
+
+def test_a_question_is_lost_and_a_list_breaks_off_where_the_behaviour_says_so(ledger):
+    lost = Behaviour(reports={ReportFault.QUERY_LOST: 10_000})
+    cut = Behaviour(reports={ReportFault.LIST_CUT: 10_000})
+    with served(ledger, behaviour=lost) as desk, pytest.raises(httpx.ReadError):
+        desk.http.get("/v2/positions")
+    with served(ledger, behaviour=cut) as desk, pytest.raises(httpx.RemoteProtocolError):
+        desk.http.get("/v2/orders")
+
+
+def test_a_fill_is_told_late_where_the_behaviour_says_so_and_its_order_at_once(ledger):
+    late = Behaviour(reports={ReportFault.LATE_FILLS: 10_000}, late_s=600)
+    with served(ledger, behaviour=late) as desk:
+        client = desk.client()
+        client.submit_order(market_order())
+        desk.at(OPEN)
+        early = client.get("/account/activities/FILL")
+        desk.at(OPEN + timedelta(seconds=600))
+
+        assert client.get_order_by_client_id("one").filled_qty == "100"
+        assert (early, len(client.get("/account/activities/FILL"))) == ([], 1)
 
 
 def test_an_exchange_started_again_has_its_orders_its_shares_and_its_time(ledger):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -14,6 +15,7 @@ from alpaca.data.requests import StockBarsRequest, StockLatestQuoteRequest
 from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.enums import OrderSide, OrderStatus, QueryOrderStatus
 from alpaca.trading.requests import (
+    ClosePositionRequest,
     GetOrdersRequest,
     LimitOrderRequest,
     MarketOrderRequest,
@@ -382,6 +384,48 @@ def test_an_order_that_contradicts_itself_is_refused(ledger, changes):
 
         assert (answer.status_code, answer.json()["code"]) == (422, 42210000)
         assert desk.broker.dump().orders == ()
+
+
+def test_positions_are_closed_in_part_and_whole(ledger):
+    with week(ledger, CALM, CALM, CALM) as desk:
+        client = desk.client()
+        client.submit_order(bought())
+        desk.at(WEEK.opens_at(MONDAY))
+        client.close_position("AAPL", ClosePositionRequest(percentage="25"))
+        left = client.get_open_position("AAPL").qty
+        client.submit_order(limited(150, "resting", side=OrderSide.SELL, qty=75))
+        (closed,) = client.close_all_positions(cancel_orders=True)
+
+        assert (left, closed.status) == ("75", 200)
+        assert client.get_all_positions() == []
+        assert told(client, "resting")[0] is OrderStatus.CANCELED
+
+
+def test_a_known_id_is_refused_as_known_though_the_account_could_not_carry_it_again(ledger):
+    with week(ledger, CALM) as desk:
+        client = desk.client()
+        client.submit_order(bought())
+        desk.at(WEEK.opens_at(MONDAY))
+        sale = limited(150, "out", side=OrderSide.SELL)
+        client.submit_order(sale)
+
+        assert refused(lambda: client.submit_order(sale)) == (422, 40010001)
+
+
+def test_sales_sent_at_once_never_sell_more_than_is_held(ledger):
+    with week(ledger, CALM) as desk:
+        desk.client().submit_order(bought())
+        desk.at(WEEK.opens_at(MONDAY))
+        body = {"symbol": "AAPL", "qty": "60", "side": "sell", "type": "limit", "time_in_force": "gtc"}
+
+        def sell(number):
+            sent = body | {"limit_price": "150", "client_order_id": f"out{number}"}
+            return desk.http.post("/v2/orders", json=sent).status_code
+
+        with ThreadPoolExecutor(6) as threads:
+            answers = sorted(threads.map(sell, range(6)))
+
+        assert answers == [200, 403, 403, 403, 403, 403]
 
 
 # -------------------------------------------------------------------------------- stream and market data
