@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import NamedTuple
 
-from trading.actions import CorporateAction
+from trading.actions import ActionKind, CorporateAction
 from trading.brokers import Holdings
 from trading.positions import Book, Position, book_at_open
 from trading.sessions import Calendar
@@ -108,6 +108,9 @@ def costs_after(
     for session in sorted({*by_session, *actions}):
         for action in actions.get(session, ()):
             count, cost = held.get(action.symbol, (0, 0))
+            if action.kind is ActionKind.DELISTING:
+                held[action.symbol] = (0, 0)
+                continue
             shares = abs(count) * action.numerator // action.denominator
             held[action.symbol] = (shares if count >= 0 else -shares, cost if shares else 0)
         for execution in by_session.get(session, ()):

@@ -86,8 +86,8 @@ def adjusted(terms: Terms, action: CorporateAction) -> Terms | None:
     """Return a resting order after a corporate action, or `None` where the action ends it.
 
     A split restates what is left and its prices in new shares; one that makes fewer shares of many ends the
-    order. A dividend lowers what rests below the market by what it pays: limits of buys and stops of sales
-    (FINRA Rule 5330).
+    order, and so does a delisting. A dividend lowers what rests below the market by what it pays: limits of
+    buys and stops of sales (FINRA Rule 5330).
     """
     if action.kind is ActionKind.SPLIT:
         if action.numerator < action.denominator:
@@ -97,6 +97,8 @@ def adjusted(terms: Terms, action: CorporateAction) -> Terms | None:
             limit_micros=_split(terms.limit_micros, action),
             stop_micros=_split(terms.stop_micros, action),
         )
+    if action.kind is ActionKind.DELISTING:
+        return None
     rests_below = (terms.sign > 0) == (terms.order_type is OrderType.LIMIT)
     if not rests_below or terms.order_type is OrderType.MARKET:
         return terms

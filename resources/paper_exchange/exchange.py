@@ -98,6 +98,8 @@ where o.status in ('working', 'partial_fill') and o.side = 'SELL' and coalesce(t
 group by o.symbol
 """
 
+ACTIVITY_OF = {ActionKind.DIVIDEND: "DIV", ActionKind.SPLIT: "SPLIT", ActionKind.DELISTING: "REORG"}
+
 Parameters = Mapping[str, str]
 
 
@@ -672,7 +674,7 @@ class Exchange:
             effects = self.broker.effects_in(ledger, now=now)
         rows = [
             cash_activity(
-                "DIV" if effect.action.kind is ActionKind.DIVIDEND else "SPLIT",
+                ACTIVITY_OF[effect.action.kind],
                 at=self.calendar.opens_at(effect.session),
                 on=effect.session.isoformat(),
                 known_as=f"{effect.session}-{effect.action.symbol}-{effect.action.kind}",

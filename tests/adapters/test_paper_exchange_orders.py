@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
+from time import sleep
 
 import pytest
 from alpaca.common.exceptions import APIError
@@ -417,6 +418,15 @@ def test_sales_sent_at_once_never_sell_more_than_is_held(ledger):
         desk.client().submit_order(bought())
         desk.at(WEEK.opens_at(MONDAY))
         body = {"symbol": "AAPL", "qty": "60", "side": "sell", "type": "limit", "time_in_force": "gtc"}
+
+        # The broker takes its time, so that all of them would be asked about before any is taken.
+        place = desk.broker.place
+
+        def placed_late(ticket, *, now):
+            sleep(0.1)
+            return place(ticket, now=now)
+
+        desk.broker.place = placed_late
 
         def sell(number):
             sent = body | {"limit_price": "150", "client_order_id": f"out{number}"}

@@ -181,6 +181,14 @@ def test_a_dividend_lowers_what_rests_below_the_market_and_nothing_else(sign, or
     assert (after.limit_micros or after.stop_micros) == (89_500_000 if is_lowered else 90_000_000)
 
 
+def test_a_delisting_ends_what_rests():
+    gone = CorporateAction(
+        effective_on=date(2013, 3, 1), symbol=Symbol("AAPL"), kind=ActionKind.DELISTING, dividend_micros=5
+    )
+
+    assert adjusted(terms(SELL, LIMIT, GTC, limit=90), gone) is None
+
+
 def test_an_order_that_a_dividend_would_leave_without_a_price_ends():
     assert adjusted(terms(BUY, LIMIT, GTC, limit=0.4), dividend(500_000)) is None
 
