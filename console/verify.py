@@ -55,7 +55,7 @@ MANY_EVENTS = 20_000
 TABLES_AT_ONCE = 2_000
 """After so many tables of the lake it is told how far the reading is."""
 
-WEBHOOK = "TRADING_WEBHOOK_URL"
+ADDRESSES = ("TRADING_WEBHOOK_URL", "TRADING_SLACK_WEBHOOK_URL", "TRADING_EMAIL_URL")
 
 LONG_LOG_BYTES = 20_000_000
 """From such a log on reading takes seconds, and is told."""
@@ -313,10 +313,11 @@ def _checkpoint_faults(audit_path: Path) -> tuple[str, ...]:
 
 def _secrets_in_force() -> tuple[str, ...]:
     """Return the secrets of this environment, to look for them where none may stand; they are never shown."""
-    if WEBHOOK not in given_variables():
+    if not set(ADDRESSES) & set(given_variables()):
         return ()
-    secret = load_secrets().webhook_url
-    return () if secret is None else (secret.get_secret_value(),)
+    secrets = load_secrets()
+    given = (secrets.webhook_url, secrets.slack_webhook_url, secrets.email_url)
+    return tuple(secret.get_secret_value() for secret in given if secret is not None)
 
 
 def _decisions_in_lake(desk: Desk, evidence: Evidence) -> Iterator[Replayed]:

@@ -44,7 +44,7 @@ class _Rule(_Section):
 
 
 class _Delivery(_Section):
-    channels: tuple[Literal["stdout", "webhook"], ...]
+    channels: tuple[Literal["stdout", "webhook", "slack", "email"], ...]
     rate_limit_count: int = Field(strict=True, gt=0)
     rate_limit_window_s: int = Field(strict=True, gt=0)
     retries: int = Field(strict=True, ge=0, le=5)

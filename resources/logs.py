@@ -28,7 +28,7 @@ _SECRET_WORDS = frozenset(
     {"secret", "secrets", "password", "passwd", "passphrase", "token", "authorization", "credential"}
     | {"credentials", "cookie", "webhook", "dsn"}
 )
-_SECRET_KEYS = ("api_key", "apikey", "app_key", "access_key", "private_key", "signing_key")
+_SECRET_KEYS = ("api_key", "apikey", "app_key", "access_key", "private_key", "signing_key", "email_url")
 
 
 def configure_logging(

@@ -1,4 +1,4 @@
-"""Carry messages from the journal's outbox to people: standard output, and a webhook through Apprise.
+"""Carry messages from the journal's outbox to people: a stream, a webhook, Slack, e-mail, through Apprise.
 
 A message is leased, sent, then marked: whoever dies in between, it is sent again (at least once) when the
 lease ends. Which message is held, retried or given up is decided in trading/alerts.py.
@@ -16,6 +16,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TextIO
 
+from trading.alert_log import text_of_body
 from trading.alerts import (
     Attempt,
     DeliveryPolicy,
@@ -180,13 +181,21 @@ class WebhookChannel:
 
     def send(self, message: OutboxMessage) -> Attempt:
         """Send once; the status is the one of the reply, 0 where none came."""
+        return self._sent(message, title=message.subject, body=message.body)
+
+    def _sent(self, message: OutboxMessage, *, title: str, body: str) -> Attempt:
         with _told_by_apprise() as records:
             arrived = self._target.notify(
-                title=message.subject,
-                body=message.body,
+                title=title,
+                body=body,
                 notify_type=APPRISE_TYPES.get(message.severity, "info"),
+                body_format="text",
             )
         return Attempt(arrived=bool(arrived), status=_status_in(records))
+
+    def _address(self, url: str) -> str:
+        """Return the address in Apprise's words."""
+        return _apprise_url(url)
 
     @cached_property
     def _target(self) -> Any:
@@ -194,13 +203,41 @@ class WebhookChannel:
 
         target = Apprise(asset=AppriseAsset(app_id="trading-assets", async_mode=False, storage_mode="memory"))
         with _told_by_apprise():
-            is_known = target.add(_apprise_url(self._url or ""))
+            is_known = target.add(self._address(self._url or ""))
         if not is_known:
             raise BadSetting(
                 "webhook_url: not an address that Apprise knows (its value is a secret and is not shown); "
                 "give https://…, or a scheme of Apprise such as slack:// or mailto://"
             )
         return target
+
+
+class SlackChannel(WebhookChannel):
+    """Send messages to a Slack channel's incoming webhook, as the one text that it takes."""
+
+    def send(self, message: OutboxMessage) -> Attempt:
+        """Send once; the subject is the text's first line."""
+        return self._sent(message, title="", body=f"{message.subject}\n{text_of_body(message.body)}".rstrip())
+
+    def _address(self, url: str) -> str:
+        mapped = "&".join(("%3Amessage=text", *(f"%3A{name}=" for name in _NOT_SLACKS)))
+        return f"{_apprise_url(url)}{'&' if '?' in url else '?'}{mapped}"
+
+
+class EmailChannel(WebhookChannel):
+    """Send messages to a mailbox, as text."""
+
+    def unready_reason(self) -> Reason | None:
+        """Return `provider_none` where no mailbox is configured."""
+        return None if self._url else Reason.PROVIDER_NONE
+
+    def send(self, message: OutboxMessage) -> Attempt:
+        """Send once; a server that refuses or does not answer has no status here."""
+        return self._sent(message, title=message.subject, body=text_of_body(message.body) or message.subject)
+
+
+_NOT_SLACKS = ("title", "version", "type", "attachments")
+"""What Apprise posts beside the text, and an incoming webhook does not know."""
 
 
 def _apprise_url(url: str) -> str:

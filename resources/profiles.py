@@ -39,7 +39,7 @@ from resources.live_capability import LiveCapability, live_capability
 from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
-from resources.notifier import Notifier, StdoutChannel, WebhookChannel
+from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
 from resources.outbound.kept import JournalBreakers, JournalCallHistory, JournalCalls
 from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
@@ -546,7 +546,12 @@ class Profiled:
         """Return the deliverer of the outbox."""
         return Notifier(
             self.journal,
-            {"stdout": StdoutChannel(sys.stdout), "webhook": WebhookChannel(_webhook_url())},
+            {
+                "stdout": StdoutChannel(sys.stdout),
+                "webhook": WebhookChannel(_address("webhook_url")),
+                "slack": SlackChannel(_address("slack_webhook_url")),
+                "email": EmailChannel(_address("email_url")),
+            },
             policy=self.alert_policy.delivery,
         )
 
@@ -560,6 +565,7 @@ def _traded(line: BookLine) -> Traded:
     return Traded(line.account, line.calendar)
 
 
-def _webhook_url() -> str | None:
-    secret = load_secrets().webhook_url
-    return secret.get_secret_value() if secret is not None else None
+def _address(name: str) -> str | None:
+    """Return where a channel sends to, `None` where nothing is configured."""
+    secret = getattr(load_secrets(), name)
+    return str(secret.get_secret_value()) if secret is not None else None

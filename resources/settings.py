@@ -81,6 +81,8 @@ class Secrets:
     """Hold the secrets, which show themselves as stars."""
 
     webhook_url: SecretStr | None
+    slack_webhook_url: SecretStr | None
+    email_url: SecretStr | None
     broker_app_key: SecretStr | None
     broker_app_secret: SecretStr | None
 
@@ -116,6 +118,8 @@ def load_secrets() -> Secrets:
     found = _validated(given_variables())
     return Secrets(
         webhook_url=found.webhook_url,
+        slack_webhook_url=found.slack_webhook_url,
+        email_url=found.email_url,
         broker_app_key=found.broker_app_key,
         broker_app_secret=found.broker_app_secret,
     )

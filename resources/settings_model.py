@@ -105,6 +105,17 @@ class SettingsModel(BaseSettings):
         description="Address (http or https) that alerts are posted to; a secret. "
         "None by default: nothing leaves the machine unasked.",
     )
+    slack_webhook_url: SecretStr | None = Field(
+        None,
+        description="Incoming webhook (http or https) of a Slack channel, for `slack` in the alert policy's "
+        "channels; a secret. None by default: nothing leaves the machine unasked.",
+    )
+    email_url: SecretStr | None = Field(
+        None,
+        description="Mailbox for `email` in the alert policy's channels, as "
+        "`mailtos://user:password@server?from=desk@example.org&to=you@example.org`; a secret. "
+        "None by default, for the same reason.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         description="DEBUG, INFO, WARNING or ERROR: the least that is logged. "
@@ -142,7 +153,16 @@ class SettingsModel(BaseSettings):
             raise ValueError("not a folder, nor an address of a known kind such as s3://bucket/path")
         return root
 
-    @field_validator("webhook_url")
+    @field_validator("email_url")
+    @classmethod
+    def _is_a_mailbox(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            parts = urlsplit(url.get_secret_value())
+            if parts.scheme not in {"mailto", "mailtos"} or not parts.hostname:
+                raise ValueError("not a mailto:// or mailtos:// address with a server")
+        return url
+
+    @field_validator("webhook_url", "slack_webhook_url")
     @classmethod
     def _is_a_web_address(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:

@@ -6,6 +6,7 @@ told together alert_groups.py; the journal does what is said here in one transac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -425,6 +426,19 @@ def _subject(
         part for part in (dict(notification.group).get("book", ""), max(one.session for one in known)) if part
     )
     return f"[{severity.value if severity else 'resolved'}] {where}: {', '.join(codes[:CODES_SHOWN])}{more}"
+
+
+def text_of_body(body: str) -> str:
+    """Return a message's body as text for people: a paragraph an alert; another body as it is."""
+    try:
+        alerts = json.loads(body)["alerts"]
+    except (ValueError, KeyError, TypeError):
+        return body
+    return "\n\n".join(
+        f"{one['code']} ({one['status']}, {one['severity']}): {one['message']}\n"
+        f"owner {one['owner']}, read {one['runbook']}, then: trading alerts show {one['fingerprint'][:12]}"
+        for one in alerts
+    )
 
 
 def _line_of(log: AlertLog, line: Line) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def test_ids_bound_around_an_event_are_in_its_line_and_not_in_the_next(lines):
         "access_token",
         "Authorization",
         "webhook_url",
+        "email_url",
         "Set-Cookie",
         "appKey_app_key",
     ],

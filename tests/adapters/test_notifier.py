@@ -5,19 +5,24 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default as default_policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from aiosmtpd.controller import Controller
 
 from resources.journal.store import SqlJournal
-from resources.notifier import Notifier, StdoutChannel, WebhookChannel
+from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
 from trading.alerts import DeliveryPolicy, Reason, Severity
 from trading.errors import BadSetting
 
@@ -342,3 +347,117 @@ def test_a_message_that_another_sender_took_over_is_left_to_it(outbox, journal_f
 
     assert [outcome.subject.split(": ")[1] for outcome in outcomes] == ["next"]
     assert stored(journal_file) == [Stored("waiting", 2), Stored("delivered", 1)]
+
+
+BODY = json.dumps(
+    {
+        "status": "firing",
+        "alerts": [
+            {
+                "code": "intents_stuck",
+                "status": "firing",
+                "severity": "critical",
+                "message": "reconciliation.intents_stuck is 1, above 0 (intents)",
+                "owner": "trader",
+                "runbook": "docs/runbooks/intents_stuck.md",
+                "fingerprint": "0123456789abcdef",
+            }
+        ],
+    }
+)
+
+
+class Mailbox:
+    """Be the handler of a mail server that remembers what came, and can refuse for a while."""
+
+    def __init__(self) -> None:
+        self.refusals = 0
+        self.received: list[EmailMessage] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        if self.refusals:
+            self.refusals -= 1
+            return "451 try again later"
+        self.received.append(message_from_bytes(envelope.content, policy=default_policy))
+        return "250 kept"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    """Serve a mailbox on this machine; give it with its address."""
+    handler = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    controller = Controller(handler, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield handler, f"mailto://127.0.0.1:{port}?from=desk@example.org&to=ada@example.org&mode=insecure"
+    finally:
+        controller.stop()
+
+
+def told(outbox: SqlJournal, channel: str) -> None:
+    outbox.enqueue(
+        dedup_key="k",
+        channel=channel,
+        severity="critical",
+        subject="[critical] us_five 2013-02-28: intents_stuck",
+        body=BODY,
+        now=NOW,
+    )
+
+
+def deliverer(outbox: SqlJournal, **channels: Any) -> Notifier:
+    return Notifier(outbox, channels, policy=POLICY, sleep=lambda _: None)
+
+
+def test_slack_gets_one_text_and_nothing_else(outbox, sink):
+    told(outbox, "slack")
+
+    (outcome,) = deliverer(outbox, slack=SlackChannel(sink.url)).deliver(NOW)
+
+    assert outcome.reason is Reason.SENT
+    (arrived,) = sink.received
+    assert set(arrived) == {"text"}
+    assert arrived["text"].splitlines() == [
+        "[critical] us_five 2013-02-28: intents_stuck",
+        "intents_stuck (firing, critical): reconciliation.intents_stuck is 1, above 0 (intents)",
+        "owner trader, read docs/runbooks/intents_stuck.md, then: trading alerts show 0123456789ab",
+    ]
+
+
+def test_a_mailbox_gets_the_subject_and_what_to_read(outbox, mailbox):
+    box, url = mailbox
+    told(outbox, "email")
+
+    (outcome,) = deliverer(outbox, email=EmailChannel(url)).deliver(NOW)
+
+    assert outcome.reason is Reason.SENT
+    (arrived,) = box.received
+    assert arrived["Subject"] == "[critical] us_five 2013-02-28: intents_stuck"
+    assert (arrived["From"].addresses[0].addr_spec, arrived["To"]) == ("desk@example.org", "ada@example.org")
+    assert "docs/runbooks/intents_stuck.md" in arrived.get_body(("plain",)).get_content()
+
+
+def test_a_mail_server_that_refuses_for_a_while_gets_the_message_once_it_takes_it(
+    outbox, journal_file, mailbox
+):
+    box, url = mailbox
+    box.refusals = 2
+    told(outbox, "email")
+
+    (refused,) = deliverer(outbox, email=EmailChannel(url)).deliver(NOW)
+    (sent,) = deliverer(outbox, email=EmailChannel(url)).deliver(NOW + timedelta(hours=1))
+
+    assert (refused.reason, sent.reason) == (Reason.HTTP_ERROR, Reason.SENT)
+    assert len(box.received) == 1
+    assert stored(journal_file)[0].status == "delivered"
+
+
+def test_a_channel_of_the_policy_without_an_address_is_finished_as_such(outbox):
+    told(outbox, "slack")
+    told(outbox, "email")
+
+    outcomes = deliverer(outbox, slack=SlackChannel(None), email=EmailChannel(None)).deliver(NOW)
+
+    assert [outcome.reason for outcome in outcomes] == [Reason.MISSING_WEBHOOK_URL, Reason.PROVIDER_NONE]
