@@ -52,7 +52,7 @@ class BookLine(_Line):
     """Hold one section of `books.toml`."""
 
     title: str
-    source: Literal["bokeh_stocks", "bytetheory", "folder"]
+    source: Literal["bokeh_stocks", "bytetheory", "folder", "alpaca"]
     calendar: str
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     account: str = Field(min_length=1)
@@ -566,8 +566,8 @@ def _refuse_misspelt(symbol: str, where: str) -> None:
 
 
 def _refuse_contradictions(line: BookLine, where: str) -> None:
-    if line.source == "folder" and line.path is None:
-        raise BadSetting(f'{where} path: missing; source "folder" needs the folder of the bars')
+    if line.source in {"folder", "alpaca"} and line.path is None:
+        raise BadSetting(f'{where} path: missing; source "{line.source}" needs the folder of the bars')
     if line.fallback_path is not None and line.fallback_source != "folder":
         raise BadSetting(
             f'{where} fallback_path = {str(line.fallback_path)!r}: only fallback_source "folder" has one'

@@ -98,7 +98,10 @@ class SessionQuotes:
 class MarketData(Protocol):
     """Give raw rows and corporate actions of one source. Raises `BadQuotes` where it cannot be read."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return what the source is called."""
+        ...
 
     def source_sha(self) -> str:
         """Return the SHA-256 of everything the source holds."""

@@ -37,5 +37,10 @@ def _source(
         case _:
             if path is None:
                 raise BadSetting(f"book {book}: source {name!r} needs a path")
+            if name == "alpaca":
+                # Only who has downloaded bars loads the client that they came by.
+                from resources.alpaca_markets.market_data import AlpacaBars  # noqa: PLC0415 - see above
+
+                return AlpacaBars(root / path)
             style = DateStyle(line.date_style) if line.date_style else None
             return BarFolder(root / path, date_style=style, name=folder)

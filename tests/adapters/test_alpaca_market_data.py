@@ -12,12 +12,14 @@ import pytest
 
 from resources.alpaca_markets.market_data import AlpacaBars, AlpacaQuotes, Feed, download_bars
 from resources.alpaca_markets.questions import Questions
+from resources.market_data.sources import source_of
 from resources.outbound.client import OutboundClient
 from resources.quality_rules import load_quality_limits
+from resources.reviewed_config import BookLine
 from tests.adapters.broker_rules import CALENDAR, NEXT, OPEN, SESSION
 from tests.adapters.misbehaving import http, misbehaving
 from trading.actions import ActionKind, CorporateAction
-from trading.errors import BadInput, BadQuotes, BrokerUnavailable
+from trading.errors import BadInput, BadQuotes, BadSetting, BrokerUnavailable
 from trading.quality import Reason, judge_session
 from trading.values import Symbol
 
@@ -120,6 +122,30 @@ def test_bars_of_all_pages_are_a_books_source_and_its_name_tells_the_feed(tmp_pa
     assert all(quote.source.startswith("alpaca_iex/") for quote in quotes)
     assert [one.get("page_token") for one in asked] == [None, "two"]
     assert {(one["adjustment"], one["feed"], one["timeframe"]) for one in asked} == {("raw", "iex", "1Day")}
+
+
+def test_a_book_whose_source_is_alpaca_reads_what_was_downloaded(tmp_path):
+    with Market(TWO_PAGES) as market:
+        market.download(tmp_path / "data" / "bars")
+    line = BookLine.model_validate(
+        {
+            "title": "mine",
+            "source": "alpaca",
+            "path": "data/bars",
+            "calendar": "XNYS",
+            "currency": "USD",
+            "account": "MINE",
+            "deposit": "1000",
+            "slippage_bps": 1,
+            "commission_bps": 1,
+            "participation_bps": 1,
+        }
+    )
+    source = source_of("mine", line, root=tmp_path)
+
+    assert (source.name, source.sessions()) == ("alpaca_iex", (SESSION, NEXT))
+    with pytest.raises(BadSetting, match="needs a path"):
+        source_of("mine", line.model_copy(update={"path": None}), root=tmp_path)
 
 
 def test_the_free_feeds_partial_volume_is_written_down_beside_the_bars(tmp_path):
