@@ -17,6 +17,7 @@ from console.render import in_one_line, json_text
 from console.verbs import (
     admitting,
     alerting,
+    calling,
     deciding,
     detecting,
     exchanging,
@@ -62,6 +63,7 @@ def make_app() -> typer.Typer:
         reading,
         ordering,
         alerting,
+        calling,
         verifying,
         detecting,
         exchanging,

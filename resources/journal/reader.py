@@ -245,10 +245,10 @@ class JournalReader:
         """Return every circuit breaker that ever changed, by name."""
         return [records.breaker_of(row) for row in self._rows("find_breakers")]
 
-    def outbound_calls(self, *, first: datetime, past: datetime) -> list[OutboundCall]:
-        """Return the calls from an instant on and before another, in the order recorded."""
-        rows = self._rows("find_outbound_calls", first=instant_text(first), past=instant_text(past))
-        return [records.outbound_call_of(row) for row in rows]
+    def outbound_calls(self, *, last: int) -> list[OutboundCall]:
+        """Return the last calls to somebody outside, in the order recorded."""
+        rows = self._rows("find_last_outbound_calls", last=last)
+        return [records.outbound_call_of(row) for row in reversed(rows)]
 
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""

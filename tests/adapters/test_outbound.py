@@ -462,7 +462,8 @@ def test_rows_and_breakers_of_a_journal_are_read_back_on_both_engines(new_databa
     reader = database.reader()
 
     assert [(row.status, row.endpoint, row.attempt) for row in told] == [(500, "orders.submit", 1)] * 2
-    assert reader.outbound_calls(first=NOW, past=NOW + timedelta(days=1)) == told
+    assert reader.outbound_calls(last=9) == told
+    assert reader.outbound_calls(last=1) == told[1:]
     (breaker,) = reader.breakers()
     assert (breaker.state, breaker.version, breaker.word) == (BreakerState.OPEN, 2, "status_500")
     assert [(event.actor, event.body["state"]) for event in events] == [

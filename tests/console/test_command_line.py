@@ -48,6 +48,7 @@ READING_VERBS = [
     ["orders"],
     ["alerts"],
     ["stuck"],
+    ["outbound"],
     ["approvals", "list"],
     ["config", "show"],
     ["datasets", "list"],

@@ -12,6 +12,5 @@ select
   breaker,
   was_cached
 from outbound_calls
-where at >= :first
-  and at < :past
-order by seq
+order by seq desc
+limit :last
