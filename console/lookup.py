@@ -9,8 +9,12 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from console.desk import Desk
+from resources.instruments import FILE as INSTRUMENTS_FILE
+from resources.instruments import load_instruments
 from trading.errors import BadInput, UnknownId
+from trading.instruments import Instruments, UnknownInstrument
 from trading.journal import JournalIntent
+from trading.values import Symbol
 
 KEY_PREFIX = "key-"
 """How an intent's key begins; other ids have their own beginnings."""
@@ -48,13 +52,24 @@ def _by_symbol(desk: Desk, wanted: str) -> Sequence[JournalIntent]:
         raise BadInput(
             f"id {wanted!r}: after @ comes a session as YYYY-MM-DD, e.g. AAPL@2013-02-28"
         ) from error
-    rows = [
-        row
-        for book in desk.books
-        for row in desk.journal.intents(book=book, lane=desk.lane, session=session)
-        if row.intent.symbol.casefold() == symbol.casefold()
-    ]
+    rows = []
+    for book, outline in desk.books.items():
+        names = load_instruments(desk.settings.config_dir / INSTRUMENTS_FILE, outline.calendar)
+        meant = {symbol.casefold(), _stored_as(names, symbol, session).casefold()}
+        rows += [
+            row
+            for row in desk.journal.intents(book=book, lane=desk.lane, session=session)
+            if row.intent.symbol.casefold() in meant
+        ]
     return [row for row in rows if row.intent.symbol == symbol] or rows
+
+
+def _stored_as(names: Instruments, symbol: str, session: date) -> Symbol:
+    """Return the symbol of what is called so in a session; itself where that is somebody nobody reviewed."""
+    try:
+        return names.symbol_of(symbol.upper(), session)
+    except UnknownInstrument:
+        return Symbol(symbol)
 
 
 def _by_id(desk: Desk, wanted: str) -> Sequence[JournalIntent]:

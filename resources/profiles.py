@@ -23,6 +23,8 @@ from resources.clocks import SimulatedClock, SystemClock, system_now
 from resources.craft import craft_sha
 from resources.dataset_files import verified_dataset
 from resources.evidence_ledger import EvidenceLedger
+from resources.instruments import FILE as INSTRUMENTS_FILE
+from resources.instruments import Translated, load_instruments
 from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
 from resources.journal.store import SqlJournal
 from resources.lake.accepted import (
@@ -144,16 +146,24 @@ class Profiled:
     @cached_property
     def sources(self) -> PerBook[MarketData]:
         """Return each book's source of market data."""
+        root = self.settings.config_dir.parent
         return PerBook(
-            self.lines, lambda book: source_of(book, self.lines[book], root=self.settings.config_dir.parent)
+            self.lines, lambda book: self._translated(book, source_of(book, self.lines[book], root=root))
         )
+
+    def _translated(self, book: str, source: MarketData) -> MarketData:
+        """Return a source that calls each instrument by the symbol it is stored under."""
+        names = self.settings.config_dir / INSTRUMENTS_FILE
+        return Translated(source, load_instruments(names, self.lines[book].calendar))
 
     @cached_property
     def fallback_sources(self) -> PerBook[MarketData]:
         """Return the source that stands in where a book's own fails, of the books that name one."""
         root = self.settings.config_dir.parent
         named = [book for book, line in self.lines.items() if line.fallback_source]
-        return PerBook(named, lambda book: fallback_of(book, self.lines[book], root=root))
+        return PerBook(
+            named, lambda book: self._translated(book, fallback_of(book, self.lines[book], root=root))
+        )
 
     @cached_property
     def books(self) -> PerBook[BookConfig]:

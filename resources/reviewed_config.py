@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from resources.instruments import FILE as INSTRUMENTS_FILE
+from resources.instruments import load_instruments
 from trading.allocation import AllocationRules
 from trading.approvals import ApprovalMode, ApprovalPolicy
 from trading.books import BookConfig, Rules
@@ -24,6 +26,7 @@ from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import Recording
 from trading.guards import BPS
 from trading.inputs import ORIGINS, InputSource, Origin
+from trading.instruments import spelled
 from trading.journal import CooldownRules
 from trading.limits import Change, Limits, Override, Restriction
 from trading.promotion import PromotionRules, Thresholds
@@ -354,11 +357,11 @@ def read_restrictions(book: str, path: Path) -> tuple[Restriction, ...]:
     """Return the lines of the restricted list that are of a book, by policy, symbol and date."""
     found = []
     for line, where in _listed(_Restriction, path, "restricted"):
-        _refuse_misspelt(line.symbol, f"{where} symbol")
+        symbol = _symbol_of(line.symbol, f"{where} symbol", path.parent)
         try:
             restriction = Restriction(
                 policy=line.policy,
-                symbol=Symbol(line.symbol),
+                symbol=symbol,
                 since=line.since,
                 until=line.until,
                 reason=line.reason,
@@ -380,8 +383,7 @@ def read_overrides(book: str, path: Path) -> tuple[Override, ...]:
                 f"{where} guard = {line.guard!r}: its block is hard, or nothing but an approval answers it; "
                 f"an override is of {', '.join(SOFT_GUARDS)}"
             )
-        if line.symbol:
-            _refuse_misspelt(line.symbol, f"{where} symbol")
+        symbol = _symbol_of(line.symbol, f"{where} symbol", path.parent) if line.symbol else ""
         if line.since is not None and line.since.tzinfo is None:
             raise BadSetting(f"{where} from = {line.since}: needs its offset, e.g. {line.since.isoformat()}Z")
         if line.until is not None and line.until.tzinfo is None:
@@ -393,7 +395,7 @@ def read_overrides(book: str, path: Path) -> tuple[Override, ...]:
                 actor=line.actor,
                 reason=line.reason,
                 guard=line.guard,
-                symbol=line.symbol,
+                symbol=symbol,
                 session=line.session,
                 since=line.since and line.since.astimezone(UTC),
                 until=line.until and line.until.astimezone(UTC),
@@ -477,9 +479,6 @@ def refuse_unknown_sections(config_dir: Path, *, books: Collection[str]) -> None
 def _limits(path: Path, book: str, *parts: _Part) -> Limits:
     """Return sections as limits without their dates."""
     line = _parsed(_Limits, path, *parts)
-    for key, symbols in (("allowlist", line.allowlist), ("symbol_caps_bps", line.symbol_caps_bps)):
-        for symbol in symbols:
-            _refuse_misspelt(symbol, f"{path} [{book}] {key}")
     for name in line.strategy_budgets_bps:
         if name != COUNCIL:
             raise BadSetting(
@@ -487,6 +486,14 @@ def _limits(path: Path, book: str, *parts: _Part) -> Limits:
                 f"hold for nothing; strategies vote in the {COUNCIL}, which alone has a budget"
             )
     values = line.model_dump()
+    where = f"{path} [{book}]"
+    values["allowlist"] = tuple(
+        _symbol_of(symbol, f"{where} allowlist", path.parent) for symbol in line.allowlist
+    )
+    values["symbol_caps_bps"] = {
+        _symbol_of(symbol, f"{where} symbol_caps_bps", path.parent): cap
+        for symbol, cap in line.symbol_caps_bps.items()
+    }
     for name, field_name in MONEY_LIMITS.items():
         values[field_name] = _money(values.pop(name), f"{path} [{book}] {name}")
     for name in ("symbol_caps_bps", "strategy_budgets_bps"):
@@ -557,12 +564,21 @@ def _refuse_others(path: Path, known: Mapping[str, Collection[str]], *, lists: C
                 )
 
 
-def _refuse_misspelt(symbol: str, where: str) -> None:
-    """Raise `BadSetting` at what no quote's symbol is: a line on it would hold for nothing, in silence."""
+def _symbol_of(text: str, where: str, config_dir: Path) -> Symbol:
+    """Return the symbol that a reviewed line means, in whatever notation it is written.
+
+    Raises `BadSetting` at what no quote is stored under: a line on it would hold for nothing, in silence.
+    """
+    symbol = spelled(text)
     if not SYMBOL_PATTERN.fullmatch(symbol):
         raise BadSetting(
-            f"{where} = {symbol!r}: is no symbol; one is of capital letters, digits, . and -, at most 12"
+            f"{where} = {text!r}: is no symbol; one is of capital letters, digits, . and -, at most 12"
         )
+    listed = load_instruments(config_dir / INSTRUMENTS_FILE).listed
+    called = [one.symbol for one in listed if any(name.name == symbol for name in one.names)]
+    if called and symbol not in called:
+        raise BadSetting(f"{where} = {text!r}: is stored as {' or '.join(called)}; write that")
+    return symbol
 
 
 def _refuse_contradictions(line: BookLine, where: str) -> None:
