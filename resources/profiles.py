@@ -24,7 +24,7 @@ from resources.craft import craft_sha
 from resources.dataset_files import verified_dataset
 from resources.evidence_ledger import EvidenceLedger
 from resources.instruments import FILE as INSTRUMENTS_FILE
-from resources.instruments import Translated, load_instruments
+from resources.instruments import load_instruments
 from resources.journal.lock import ExecutorDatabaseLock, ExecutorFileLock, executor_lock
 from resources.journal.store import SqlJournal
 from resources.lake.accepted import (
@@ -41,6 +41,7 @@ from resources.live_capability import LiveCapability, live_capability
 from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
+from resources.market_data.translated import Translated
 from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
 from resources.outbound.kept import JournalBreakers, JournalCallHistory, JournalCalls
 from resources.panels import BookDataSets, PanelFolder

@@ -1,4 +1,4 @@
-"""The reviewed names: the shipped file is read, a mistake is named, a source's rows come under their symbols."""
+"""The reviewed names: the shipped file is read, a mistake is named, and rows come under their symbols."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from resources.calendars import load_calendar
-from resources.instruments import Translated, load_instruments
+from resources.instruments import load_instruments
 from resources.market_data.bar_folder import BarFolder
+from resources.market_data.translated import Translated
 from resources.paper_broker.broker import PaperBroker
 from resources.reviewed_config import read_restrictions
 from tests.adapters.broker_rules import MODEL, Market, request
