@@ -117,6 +117,7 @@ CONFIG_FILES = (
     "promotion.toml",
     "quality.toml",
     "releases.toml",
+    "instruments.toml",
 )
 
 TOP = "at the top"
