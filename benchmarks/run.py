@@ -23,6 +23,7 @@ import console_pages
 import guards
 import ingestion
 import journal
+import launches
 import paper_exchange
 import replay
 import session_graph
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "exchange": paper_exchange.measure,
     "replay": replay.measure,
     "artefacts": artefacts.measure,
+    "launches": launches.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -56,6 +58,7 @@ TITLES = {
     "exchange": "The paper exchange over HTTP",
     "replay": "Replays",
     "artefacts": "What a replay leaves behind",
+    "launches": "From a launch to thirteen years that can be looked at",
 }
 HEAD = """\
 # Figures
