@@ -276,11 +276,10 @@ class MarketQuote:
     checksum: str
 
     def __post_init__(self) -> None:
-        """Refuse a bar that no market makes."""
-        if not self.low_micros <= min(self.open_micros, self.close_micros):
-            raise ValueError(f"{self.symbol} {self.session}: low {self.low_micros} is above open or close")
-        if not self.high_micros >= max(self.open_micros, self.close_micros):
-            raise ValueError(f"{self.symbol} {self.session}: high {self.high_micros} is under open or close")
+        """Refuse a quote that no market makes.
+
+        Whether a bar's high and low enclose it is judged by quality.py, against which a person may release it.
+        """
         if self.bid_micros is not None and self.ask_micros is not None and self.bid_micros > self.ask_micros:
             raise ValueError(
                 f"{self.symbol} {self.session}: bid {self.bid_micros} is above ask {self.ask_micros}"

@@ -1417,7 +1417,7 @@ from fills
 """
 ORDER_AGAIN = """
 insert into orders select 'c-2', intent_id, generation, account, book, lane, session, is_live, request,
-  request_sha, quantity, 0, 'prepared', '', 1, 0, null, null, prepared_at, send_by, '', ''
+  request_sha, quantity, 0, 'prepared', '', 1, 0, null, null, prepared_at, send_by, '', '', 'a', 'a', 0, ''
 from orders
 """
 FORKED_CHAIN = """

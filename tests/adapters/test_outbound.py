@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from resources.outbound.client import (
     READ_ATTEMPTS,
@@ -347,8 +348,12 @@ class Unreachable(Kept):
 
 
 @pytest.mark.parametrize("answer", [OK, http("500 x"), RESET])
-def test_a_journal_out_of_reach_loses_no_answer(answer, capsys):
-    with misbehaving(lambda _: answer) as (url, heard), client_of(url, kept=Unreachable()) as client:
+def test_a_journal_out_of_reach_loses_no_answer(answer):
+    with (
+        capture_logs() as told,
+        misbehaving(lambda _: answer) as (url, heard),
+        client_of(url, kept=Unreachable()) as client,
+    ):
         if answer == RESET:
             with pytest.raises(ExchangeFailed):
                 client.send("orders.submit", "POST", "/o", content=b"{}")
@@ -356,7 +361,7 @@ def test_a_journal_out_of_reach_loses_no_answer(answer, capsys):
             assert client.send("orders.submit", "POST", "/o", content=b"{}").status in {200, 500}
         assert len(heard) == 1
 
-    assert "outbound_call_not_recorded" in capsys.readouterr().out
+    assert "outbound_call_not_recorded" in [line["event"] for line in told]
 
 
 def test_no_row_is_written_between_the_wish_to_send_and_the_send():

@@ -12,7 +12,7 @@ from resources.profiles import Profiled
 from tests.graph.desk import CALENDAR, settings_in
 from trading.quotes import Quote, SessionQuotes
 from trading_assets.session_graph import book_graph
-from trading_assets.stages.market_quotes import _judged
+from trading_assets.stages.market_quotes import _chosen
 
 
 class Stored:
@@ -40,7 +40,10 @@ def judge(tmp_path_factory):
     source = Bytetheory()
 
     def judged(sessions, stored):
-        return _judged(graph, sessions, source=source, actions=(), stored=stored, quality=profiled.quality)
+        chosen = _chosen(
+            graph, sessions, sources=[source], actions=(), stored=stored, quality=profiled.quality
+        )
+        return [one.quotes for one in chosen]
 
     yield judged
     profiled.journal.close()
