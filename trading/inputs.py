@@ -278,7 +278,7 @@ class MarketQuote:
     def __post_init__(self) -> None:
         """Refuse a quote that no market makes.
 
-        Whether a bar's high and low enclose it is judged by quality.py, against which a person may release it.
+        Whether its high and low enclose a bar is judged by quality.py, against which a person may release it.
         """
         if self.bid_micros is not None and self.ask_micros is not None and self.bid_micros > self.ask_micros:
             raise ValueError(
