@@ -74,6 +74,9 @@ SUITES: dict[str, Suite] = {
         "proof.machines", "run", 90_000, "steps", "store, fills, approvals, log against models"
     ),
     "graph": Suite("proof.graph", "run", 12, "rounds", "ticks, retries, launches and backfills of Dagster"),
+    "transport": Suite(
+        "proof.transport", "run", 24, "sessions", "the same sessions embedded and over Alpaca's protocol"
+    ),
     "guards": Suite(
         "proof.guards", "run", 20_000, "books", "every guard's word against a naive second version"
     ),

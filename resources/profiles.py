@@ -16,6 +16,10 @@ from typing import Any, Generic, TypeVar
 
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
+from resources.alpaca_markets.broker import AlpacaBroker
+from resources.alpaca_markets.canceller import canceller_of
+from resources.alpaca_markets.hosts import AlpacaKeys, data_host, trading_host
+from resources.alpaca_markets.questions import Questions
 from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
 from resources.cancel_only import CancelOnly
@@ -43,7 +47,9 @@ from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
 from resources.market_data.translated import Translated
 from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
+from resources.outbound.client import OutboundClient
 from resources.outbound.kept import JournalBreakers, JournalCallHistory, JournalCalls
+from resources.outbound.limits import RateLimits
 from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
 from resources.paper_broker.broker import KIND, PaperBroker
@@ -59,7 +65,7 @@ from resources.reviewed_config import (
     read_promotion,
     refuse_unknown_sections,
 )
-from resources.route_file import ADAPTERS, Routes, Traded, read_routes
+from resources.route_file import ADAPTERS, ALPACA_LIVE, PAPER_EXCHANGE, Routes, Traded, read_routes
 from resources.routes import AccountRouter, Doors, RouteBreakers, RoutedBroker
 from resources.session_records import LakeSessionRecords
 from resources.settings import Profile, Settings, load_secrets
@@ -72,6 +78,7 @@ from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.datasets import Dataset, DatasetChanged, DatasetUnknown
 from trading.errors import BadSetting, NoBroker
+from trading.halting import Canceller
 from trading.preflight import Denial, LiveFacts, denials
 from trading.promotion import PromotionRules, Token, token_of
 from trading.quality import QualityLimits
@@ -380,13 +387,19 @@ class Profiled:
     def _routed(
         self, book: str, *, home: tuple[str, ...], capability: LiveCapability | None = None
     ) -> RoutedBroker:
-        routes = self.routes if home else None
+        adapters = PerBook(ADAPTERS, lambda name: self._adapter(name, book, capability))
+        return self._over(adapters, book, home=home, openings=self.routes.openings)
+
+    def _over(
+        self, adapters: Mapping[str, Any], book: str, *, home: tuple[str, ...], openings: Mapping[str, int]
+    ) -> RoutedBroker:
+        """Return one broker over a book's adapters, by what the journal has of its orders' routes."""
         return RoutedBroker(
             Doors(
-                adapters=PerBook(ADAPTERS, lambda name: self._adapter(name, book, capability)),
-                home=home or (EMBEDDED_PAPER,),
+                adapters=adapters,
+                home=home,
                 deposit_micros=deposit_of(book, self.lines[book]),
-                openings=routes.openings if routes else {},
+                openings=openings,
             ),
             stored=self.journal,
             account=self.lines[book].account,
@@ -415,7 +428,62 @@ class Profiled:
             raise BadSetting(f"{book}: adapter {name} has no place in profile {self.settings.profile}")
         if name == EMBEDDED_PAPER:
             return self._embedded_paper(book)
-        raise BadSetting(f"{book}: adapter {name} is not part of this version")
+        client = self._outbound(name, book)
+        return AlpacaBroker(
+            client,
+            data=self._outbound(f"{name}_data", book, address=data_host(self._address_of(name))),
+            calendar=self.calendars[book],
+            is_live=ADAPTERS[name].is_live,
+            is_clock_simulated=self.settings.profile is Profile.SIMULATED,
+        )
+
+    def _canceller(self, name: str, book: str) -> Canceller:
+        """Return what cancels and looks at an adapter, and cannot send."""
+        if name == EMBEDDED_PAPER:
+            return self._embedded_paper(book)
+        client = self._outbound(name, book)
+        questions = Questions(client, is_clock_simulated=self.settings.profile is Profile.SIMULATED)
+        return canceller_of(questions, client, calendar=self.calendars[book])
+
+    def _outbound(self, provider: str, book: str, *, address: str = "") -> OutboundClient:
+        """Return the one client of an adapter over a network, with the account's keys.
+
+        Raises `BadSetting` where a key or an address is missing, or is not one of the profile's.
+        """
+        secrets = load_secrets()
+        if secrets.broker_app_key is None or secrets.broker_app_secret is None:
+            raise BadSetting(
+                f"{book}: adapter {provider} needs TRADING_BROKER_APP_KEY and TRADING_BROKER_APP_SECRET"
+            )
+        keys = AlpacaKeys(
+            key_id=secrets.broker_app_key.get_secret_value(),
+            secret=secrets.broker_app_secret.get_secret_value(),
+        )
+        return OutboundClient(
+            provider,
+            address or self._address_of(provider),
+            headers=keys.headers(),
+            breakers=JournalBreakers(self.journal),
+            calls=JournalCalls(self.journal),
+            limits=RateLimits(),
+            account=self.lines[book].account,
+        )
+
+    def _address_of(self, adapter: str) -> str:
+        """Return where an adapter reaches its broker; raises `BadSetting` for another profile's address."""
+        profile, asked = self.settings.profile, self.settings.broker_base_url
+        if adapter == PAPER_EXCHANGE and asked is None:
+            raise BadSetting(
+                f"adapter {adapter}: TRADING_BROKER_BASE_URL says where `trading paper-exchange` answers"
+            )
+        address = trading_host(profile, asked)
+        is_here = address != trading_host(profile)
+        if not is_here and (adapter == PAPER_EXCHANGE or profile is Profile.SIMULATED):
+            raise BadSetting(
+                f"adapter {adapter}, profile {profile.value}: only an exchange on this machine is called, "
+                f"http://127.0.0.1:<port>, and not {address}"
+            )
+        return address
 
     def _embedded_paper(self, book: str) -> PaperBroker:
         """Return the paper broker of a book, with a ledger of its own: of the book's line alone."""
@@ -514,9 +582,18 @@ class Profiled:
         Of the book's line and the journal alone: it cancels though a file of routes, rules or limits has a
         mistake, wherever the orders were sent.
         """
-        if self.settings.profile is Profile.LIVE:
+        is_live = self.settings.profile is Profile.LIVE
+        account, lane = self.lines[book].account, self.settings.profile.value
+        if is_live and not self.journal.adapters_used(account=account, lane=lane):
             raise NoBroker(NO_LIVE_BROKER)
-        return CancelOnly(self._routed(book, home=()))
+        return CancelOnly(
+            self._over(
+                PerBook(ADAPTERS, lambda name: self._canceller(name, book)),
+                book,
+                home=(ALPACA_LIVE if is_live else EMBEDDED_PAPER,),
+                openings={},
+            )
+        )
 
     @cached_property
     def executor_locks(self) -> PerBook[ExecutorFileLock | ExecutorDatabaseLock]:
