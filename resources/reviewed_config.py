@@ -570,7 +570,7 @@ def _symbol_of(text: str, where: str, config_dir: Path) -> Symbol:
     Raises `BadSetting` at what no quote is stored under: a line on it would hold for nothing, in silence.
     """
     symbol = spelled(text)
-    if not SYMBOL_PATTERN.fullmatch(symbol):
+    if not SYMBOL_PATTERN.fullmatch(symbol) or text != text.strip():
         raise BadSetting(
             f"{where} = {text!r}: is no symbol; one is of capital letters, digits, . and -, at most 12"
         )
