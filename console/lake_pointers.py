@@ -94,6 +94,18 @@ class LakePointers:
             raise LakeError(f"{self.root}/{path}: cannot be read ({error})") from error
         return found
 
+    def file(self, path: str) -> bytes | None:
+        """Return a file by its place below the root, `None` where there is none.
+
+        Raises `LakeError` where it cannot be read.
+        """
+        try:
+            return self._files.read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise LakeError(f"{self.root}/{path}: cannot be read ({error})") from error
+
     def folders_with(self, folder: str, name: str) -> list[str]:
         """Return the direct subfolders of one that hold a file of that name, ascending."""
         return self._files.folders_with(folder, name)

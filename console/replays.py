@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from console.book_outlines import BookOutline
 from console.desk import Desk
+from console.render import counted
 from trading.errors import UnknownId
 
 ASSET = "replays"
@@ -21,7 +23,8 @@ SHA_SHOWN = 16
 class ReplayView:
     """Hold one replay: its name, what was asked and what came of it.
 
-    `summary` is empty until it came to its end; `years_kept` counts those that are whole by then. `folder` is
+    `summary` is empty until it came to its end. `years_kept` of `years` (0: not known) are kept of the one
+    that was begun last: another than `summary` tells of where data, rules or code changed since. `folder` is
     where its tables lie, below the lake; `scorecard` is what it was worth, and `tear_sheet` the page of it.
     """
 
@@ -31,45 +34,87 @@ class ReplayView:
     replay_sha: str
     folder: str
     years_kept: int
+    years: int
     request: Mapping[str, Any]
     summary: Mapping[str, Any]
     scorecard: Mapping[str, Any]
     tear_sheet: str
 
+    @property
+    def progress(self) -> str:
+        """Return how far it is, in words."""
+        how_far = f"{self.years_kept} of {counted(self.years, 'year')}" if self.years else "unfinished"
+        if not self.is_whole:
+            return how_far
+        return "whole" if self.years_kept >= self.years else f"whole, made anew: {how_far}"
+
+
+def replay_names(desk: Desk, book: BookOutline) -> list[str]:
+    """Return the names that replays of a book have, ascending."""
+    return desk.lake.folders_with(f"{book.name}/{ASSET}", "request.json")
+
 
 def replays_of(desk: Desk, book: BookOutline) -> tuple[ReplayView, ...]:
     """Return the replays of a book by name."""
-    names = desk.lake.folders_with(f"{book.name}/{ASSET}", "request.json")
-    return tuple(_view(desk, book, name) for name in names)
+    return tuple(_view(desk, book, name) for name in replay_names(desk, book))
 
 
 def replay_of(desk: Desk, name: str, *, book: str | None = None) -> ReplayView:
     """Return one replay; raises `UnknownId` where no book, or more than one, has one of that name."""
-    found = [view for outline in desk.chosen(book) for view in replays_of(desk, outline) if view.name == name]
+    named = {outline.name: replay_names(desk, outline) for outline in desk.chosen(book)}
+    found = [of_book for of_book, names in named.items() if name in names]
     if len(found) > 1:
-        raise UnknownId(f"replay {name!r}: {', '.join(view.book for view in found)} have one; say --book")
+        raise UnknownId(f"replay {name!r}: {', '.join(found)} have one; say --book")
     if not found:
-        known = [view.name for outline in desk.chosen(book) for view in replays_of(desk, outline)]
+        known = [one for names in named.values() for one in names]
         told = f"known: {', '.join(known)}" if known else "there is none yet; `trading replay` makes one"
         raise UnknownId(f"replay {name!r}: no such replay; {told}")
-    return found[0]
+    return _view(desk, desk.books[found[0]], name)
+
+
+def tear_sheet_of(desk: Desk, view: ReplayView) -> bytes:
+    """Return the page of a replay; raises `UnknownId` where it has none yet."""
+    place = view.tear_sheet.removeprefix(f"{desk.lake.root}/")
+    content = desk.lake.file(place) if place else None
+    if content is None:
+        raise UnknownId(f"replay {view.name!r}: no tear sheet yet; run the same `trading replay` again")
+    return content
 
 
 def _view(desk: Desk, book: BookOutline, name: str) -> ReplayView:
     place = f"{book.name}/{ASSET}/{name}"
     state = desk.lake.state(book.name, ASSET, name)
-    folder = f"{place}/{state.inputs_sha[:SHA_SHOWN]}" if state else ""
+    made = state.inputs_sha[:SHA_SHOWN] if state else ""
+    folder = f"{place}/{made}" if made else ""
     manifest = (desk.lake.document(f"{folder}/manifest.json") if folder else None) or {}
     card = (desk.lake.document(f"{folder}/scorecard.json") if folder else None) or {}
+    request = desk.lake.document(f"{place}/request.json") or {}
+    last_begun = desk.lake.document(f"{place}/begun.json") or {}
+    begun = str(last_begun.get("replay_sha", ""))[:SHA_SHOWN] or made
+    years = [chunk["chunk"] for chunk in manifest.get("chunks", ())]
+    kept = len(years)
+    if begun != made:
+        years = _years(desk, book, request)
+        kept = sum(bool(desk.lake.folders_with(f"{place}/{begun}", f"{year}.json")) for year in years)
     return ReplayView(
         name=name,
         book=book.name,
         is_whole=bool(manifest),
         replay_sha=manifest.get("replay_sha", ""),
         folder=f"{desk.lake.root}/{folder or place}",
-        years_kept=len(manifest.get("chunks", ())),
-        request=desk.lake.document(f"{place}/request.json") or {},
+        years_kept=kept,
+        years=len(years),
+        request=request,
         summary=manifest.get("summary", {}),
         scorecard=card,
         tear_sheet=f"{desk.lake.root}/{folder}/tear_sheet.html" if card else "",
     )
+
+
+def _years(desk: Desk, book: BookOutline, request: Mapping[str, Any]) -> list[int]:
+    """Return the years that a request has sessions in, each kept at once; none where it cannot be told."""
+    try:
+        first, last = (date.fromisoformat(request[day]) for day in ("first_session", "last_session"))
+    except (KeyError, ValueError, TypeError):
+        return []
+    return sorted({session.year for session in desk.calendar(book).between(first, last)})

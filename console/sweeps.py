@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from console.book_outlines import BookOutline
+from console.book_outlines import BookOutline, require_book
 from console.desk import Desk
 from trading.errors import UnknownId
 
@@ -34,20 +34,40 @@ class SweepView:
     page: str
 
 
+def sweep_names(desk: Desk, book: BookOutline) -> list[str]:
+    """Return the names that sweeps of a book have, ascending."""
+    folder = _folder(desk, book.name)
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(place.name for place in found if (place / PROGRESS).is_file())
+
+
 def sweeps_of(desk: Desk, book: BookOutline) -> tuple[SweepView, ...]:
     """Return the named sweeps of a book by name; what cannot be read is no sweep."""
     folder = _folder(desk, book.name)
-    names = sorted(place.name for place in folder.iterdir()) if folder.is_dir() else ()
-    found = (_view(folder / name, book.name) for name in names)
+    found = (_view(folder / name, book.name) for name in sweep_names(desk, book))
     return tuple(view for view in found if view is not None)
 
 
 def sweep_of(desk: Desk, book: str, name: str) -> SweepView:
     """Return one sweep; raises `UnknownId` where a book has none of that name."""
-    view = next((one for one in sweeps_of(desk, desk.books[book]) if one.name == name), None)
+    outline = require_book(desk.books, book)
+    is_known = name in sweep_names(desk, outline)
+    view = _view(_folder(desk, book) / name, book) if is_known else None
     if view is None:
         raise UnknownId(f"sweep {name!r}: {book} has none of that name; `trading sweep --name` makes one")
     return view
+
+
+def page_of(view: SweepView) -> bytes:
+    """Return the page of a sweep; raises `UnknownId` where it has none yet."""
+    try:
+        return Path(view.page).read_bytes() if view.page else _no_page(view)
+    except FileNotFoundError:
+        return _no_page(view)
+
+
+def _no_page(view: SweepView) -> NoReturn:
+    raise UnknownId(f"sweep {view.name!r}: no page yet; run the same `trading sweep` again")
 
 
 def _folder(desk: Desk, book: str) -> Path:
@@ -56,7 +76,7 @@ def _folder(desk: Desk, book: str) -> Path:
 
 def _view(place: Path, book: str) -> SweepView | None:
     progress, whole = _document(place / PROGRESS), _document(place / WHOLE)
-    if not progress:
+    if not progress.keys() >= {"asked", "done", "of"}:
         return None
     return SweepView(
         name=place.name,

@@ -1,6 +1,7 @@
 """Where replays are kept: Parquet files by table and year, each named in a record with its SHA-256.
 
     <lake>/<book>/replays/<name>/request.json                  what the name was given to
+    <lake>/<book>/replays/<name>/begun.json                    which replay of it was begun last
     <lake>/<book>/replays/<name>/<replay>/<table>/<year>.parquet
     <lake>/<book>/replays/<name>/<replay>/kept/<year>.json     a chunk that is whole: its files and its end
     <lake>/<book>/replays/<name>/<replay>/manifest.json        all of them, once the replay is
@@ -34,6 +35,7 @@ from trading.values import canonical_json
 
 ASSET = "replays"
 REQUEST = "request.json"
+BEGUN = "begun.json"
 MANIFEST = "manifest.json"
 _RECORDED = {"files", "book", "currency", "opening_micros", "state"}
 """What the record of a chunk holds."""
@@ -62,6 +64,8 @@ class ReplayFiles:
             self.refuse_taken(request)
             path = f"{folder}/{REQUEST}"
             self._files.put(path, canonical_json(request.payload()).encode())
+            begun = canonical_json({"replay_sha": replay_sha})
+            self._files.put(f"{folder}/{BEGUN}", begun.encode())
             yield KeptReplayFiles(
                 self._files,
                 f"{folder}/{replay_sha[:SHA_SHOWN]}",

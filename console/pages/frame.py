@@ -26,6 +26,7 @@ PAGES = (
     ("/positions", "Positions"),
     ("/orders", "Orders"),
     ("/incidents", "Incidents"),
+    ("/replays", "Replays"),
     ("/settings", "Settings"),
 )
 """The pages that lead everywhere, in the order in which a morning goes."""

@@ -31,11 +31,15 @@ from console.order_trace import Happened, trace_of_intent
 from console.pages.frame import Frame, Visitor, frame_of, link_to, session_link
 from console.pages.incidents import cooling_down, incident_shown, incidents_of, lifted
 from console.pages.overview import overview_of
+from console.pages.replays import replays_shown
 from console.pages.reviewed_limits import limits_shown
 from console.pages.searching import search
 from console.pages.sessions import session_lines
 from console.pages.templating import page
+from console.replays import replay_of, tear_sheet_of
+from console.sweeps import page_of, sweep_of
 from console.web.answering import needs_approver
+from console.web.gate import DOCUMENT_POLICY
 from console.web.identities import Role
 from console.web.permission import actor_of, csrf_token, needs, require_resume
 from console.web.problems import Problem
@@ -64,6 +68,7 @@ def pages_router() -> APIRouter:
     _session_routes(router)
     _intent_routes(router)
     _incident_routes(router)
+    _replay_routes(router)
     _approval_routes(router)
     _control_routes(router)
     _lifting_routes(router)
@@ -107,6 +112,8 @@ def _overview_routes(router: APIRouter) -> None:
                 return _led_to(f"/intents/{view.intent_id}")
             if view.session is not None:
                 return _led_to(link_to("/intents", book=view.book, session=view.session))
+            if view.replay:
+                return _led_to(link_to("/replays", name=view.replay))
             values = {"frame": frame, "asked": q.strip(), "rows": view.rows, "sessions": SESSIONS_SHOWN}
             return HTMLResponse(page("found.html", values))
 
@@ -201,6 +208,33 @@ def _incident_routes(router: APIRouter) -> None:
     def acknowledged(request: Request, incident_id: IncidentPath, reason: ReasonForm) -> Response:
         doing.acknowledge(_desk(request), incident_id, by=_by(request, reason))
         return _led_to(f"/incidents/{incident_id}")
+
+
+def _replay_routes(router: APIRouter) -> None:
+    @router.get("/replays", dependencies=[needs(Role.VIEWER)])
+    def replays(
+        request: Request, name: NameQuery = "", number: Annotated[int, Query(alias="page", ge=1)] = 1
+    ) -> str:
+        with _look(request, "/replays") as (desk, frame):
+            view = replays_shown(desk, frame.dagster, name=name, page=number)
+            here = link_to("/replays", name=name, page=view.page)
+            return page(
+                "replays.html", {"frame": frame, "view": view, "here": here, "book": _first_book(desk).name}
+            )
+
+    @router.get("/replays/{book}/{name}/page", dependencies=[needs(Role.VIEWER)])
+    def tear_sheet(request: Request, book: str, name: str) -> Response:
+        desk = _desk(request)
+        return _document(tear_sheet_of(desk, replay_of(desk, name, book=book)))
+
+    @router.get("/sweeps/{book}/{name}/page", dependencies=[needs(Role.VIEWER)])
+    def sweep_page(request: Request, book: str, name: str) -> Response:
+        return _document(page_of(sweep_of(_desk(request), book, name)))
+
+
+def _document(content: bytes) -> Response:
+    """Return a page that was kept as one file: it keeps its styles, and can do nothing here."""
+    return HTMLResponse(content, headers={"Content-Security-Policy": DOCUMENT_POLICY.decode()})
 
 
 # -------------------------------------------------------------------------------- deciding

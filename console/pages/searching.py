@@ -1,4 +1,4 @@
-"""What the search box finds: an intent by any id of it, a symbol's intents, or a session.
+"""What the search box finds: an intent by any id of it, a symbol's intents, a session, a replay or a sweep.
 
 Ids are looked up by lookup.py. A symbol, or an intent's key, is looked for in the last sessions of each book
 only, so that the answer does not wait for ten years of them.
@@ -14,6 +14,7 @@ from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.history import SESSIONS_SHOWN
 from console.lookup import KEY_PREFIX, find_intent
+from console.pages.replays import is_named
 from trading.errors import BadInput
 from trading.journal import JournalIntent
 from trading.values import Symbol
@@ -25,11 +26,15 @@ ROWS_MAX = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Hold what a search found: one intent, a session of a book, or a symbol's intents (none: empty)."""
+    """Hold what a search found: one intent, a session of a book, or a symbol's intents (none: empty).
+
+    `replay` is the name of a replay or a sweep.
+    """
 
     intent_id: str = ""
     book: str = ""
     session: date | None = None
+    replay: str = ""
     rows: tuple[JournalIntent, ...] = ()
 
 
@@ -43,6 +48,8 @@ def search(desk: Desk, asked: str) -> Found:
     rows = _of_key(desk, wanted) if wanted.startswith(KEY_PREFIX) else _of_symbol(desk, wanted)
     if rows or wanted.startswith(KEY_PREFIX) or _is_symbol(desk, wanted):
         return Found(rows=rows)
+    if is_named(desk, wanted):
+        return Found(replay=wanted)
     return Found(intent_id=find_intent(desk, wanted).intent_id)
 
 

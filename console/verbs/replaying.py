@@ -238,7 +238,7 @@ def _list_text(views: tuple[ReplayView, ...]) -> str:
             view.book,
             f"{view.request['first_session']}..{view.request['last_session']}",
             ", ".join(view.request["strategies"]) or "as configured",
-            "whole" if view.is_whole else "unfinished",
+            view.progress,
             money(view.summary.get("closing_micros"), view.summary.get("currency", "")),
         )
         for view in views
@@ -251,7 +251,8 @@ def _replay_text(view: ReplayView) -> str:
     summary, request = view.summary, view.request
     asked = f"{view.book} {request['first_session']}..{request['last_session']}"
     if not view.is_whole:
-        return f"{view.name}: {asked} has not come to its end\nnext:\n  run the same `trading replay` again"
+        told = f"{view.name}: {asked} has not come to its end, kept: {view.progress}"
+        return f"{told}\nnext:\n  run the same `trading replay` again"
     currency = summary["currency"]
     rows = [
         (

@@ -66,6 +66,12 @@ SECURITY_HEADERS: Headers = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
+DOCUMENT_POLICY = (
+    b"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
+    b"base-uri 'none'; frame-ancestors 'none'"
+)
+"""For a page that is one file with its own styles: nothing in it runs, asks, or has our origin."""
+
 HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 UNKEPT = (b"cache-control", b"no-store")
 
@@ -285,12 +291,16 @@ class Gate:
                 names = {name.lower() for name, _ in given}
                 kept = [] if UNKEPT[0] in names else [UNKEPT]
                 own = [(name, value) for name, value in given if name.lower() not in _SECURED]
-                message = {**message, "headers": [*own, *always, *kept]}
+                secured = always
+                if (_POLICY, DOCUMENT_POLICY) in given:
+                    secured = [(_POLICY, DOCUMENT_POLICY), *(one for one in always if one[0] != _POLICY)]
+                message = {**message, "headers": [*own, *secured, *kept]}
             await send(message)
 
         return guarded
 
 
+_POLICY = SECURITY_HEADERS[0][0]
 _SECURED = frozenset(name for name, _ in (*SECURITY_HEADERS, HTTPS_ONLY))
 
 

@@ -17,7 +17,12 @@ from time import perf_counter
 
 import pytest
 
+from console.book_outlines import read_book_outlines
+from console.desk import Desk
+from console.lake_pointers import LakePointers
+from console.replays import replay_of
 from resources.dataset_files import dataset_of, write_manifest
+from resources.journal.reader import JournalReader
 from resources.profiles import Profiled
 from tests.graph.desk import CONFIG, settings_in
 from trading.datasets import DatasetChanged
@@ -107,6 +112,17 @@ def stop_after(chunks):
     return tell
 
 
+def desk_of(house):
+    """Give the desk that an operator looks at a house's replays from."""
+    settings = house.profiled.settings
+    return Desk(
+        settings=settings,
+        books=read_book_outlines(Path(settings.books_file)),
+        journal=JournalReader(settings.journal_url),
+        lake=LakePointers(str(house.root)),
+    )
+
+
 def test_every_table_of_every_year_is_a_file_that_the_manifest_names_by_its_hash(undisturbed):
     house, finished = undisturbed
     files = house.bytes_of()
@@ -140,9 +156,12 @@ def test_a_replay_that_was_stopped_goes_on_from_its_last_whole_year_to_the_same_
         house.run(tell=stop_after(1))
     before = house.bytes_of()
     assert not [path for path in before if path.endswith("manifest.json")]
+    stopped = replay_of(desk_of(house), "months")
 
     finished = house.run()
 
+    assert (stopped.is_whole, stopped.years_kept, stopped.years) == (False, 1, 2)
+    assert stopped.progress == "1 of 2 years"
     assert (finished.kept_chunks, finished.chunks) == (1, 2)
     assert house.told[0].endswith("2012 kept already")
     assert house.bytes_of() == undisturbed[0].bytes_of()

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
+from resources.settings import Settings
 from tests.console.states import BEFORE, CLOSE, NOW, OF, OPENED, SESSION, filled, prepared, verdicts_on
 from tests.graph.desk import settings_in
 from trading.decisions import Outcome
@@ -42,6 +43,10 @@ class Texts:
     alert: str = "drawdown 11 % is over 10 %"
     broker_order_id: str = "b-77"
     execution_id: str = "exe-123456"
+    unfinished: str = "half"
+    strategy: str = "momentum:lookback=60"
+    variant: str = "lookback=63"
+    tear_sheet: str = "<!doctype html><style>h1 { color: #123456 }</style><h1>winter</h1>"
 
 
 def populate(state_dir: Path, texts: Texts | None = None) -> Path:
@@ -78,7 +83,64 @@ def populate(state_dir: Path, texts: Texts | None = None) -> Path:
             now=NOW,
         )
     _report(settings.profile_dir, texts)
+    replay_kept(lake, settings, "winter", texts)
+    replay_begun(settings, texts.unfinished, texts)
+    for name, done in (("lookbacks", 4), (texts.unfinished, 3)):
+        sweep_kept(settings.profile_dir, name, texts, done=done)
     return state_dir
+
+
+def replay_kept(lake: Lake, settings: Settings, name: str, texts: Texts) -> None:
+    """Leave what a whole replay leaves that the console reads."""
+    folder = _asked(settings, name, "a" * 64, texts, first="2012-12-03", last="2013-01-31")
+    years = [{"chunk": year, "files": []} for year in ("2012", "2013")]
+    summary = {"currency": "USD", "closing_micros": 1_012_345_000_000, "checks": {"value_is_conserved": True}}
+    card = {
+        "performance": {"cagr": 0.0821, "sharpe": 1.234, "max_drawdown": -0.11},
+        "trading": {"turnover": None},
+    }
+    made = folder / ("a" * 16)
+    made.mkdir()
+    manifest = {"replay_sha": "a" * 64, "summary": summary, "chunks": years}
+    for path, content in (("manifest.json", manifest), ("scorecard.json", card)):
+        (made / path).write_text(json.dumps(content), encoding="utf-8")
+    (made / "tear_sheet.html").write_text(texts.tear_sheet, encoding="utf-8")
+    lake.write(("us_five", "replays"), name, pa.table({"table": ["fills"]}), inputs_sha="a" * 64)
+
+
+def replay_begun(settings: Settings, name: str, texts: Texts) -> None:
+    """Leave what a replay of three years leaves that was stopped in the last of them."""
+    folder = _asked(settings, name, "b" * 64, texts, first="2011-01-03", last="2013-02-28")
+    kept = folder / ("b" * 16) / "kept"
+    kept.mkdir(parents=True)
+    for year in ("2011", "2012"):
+        (kept / f"{year}.json").write_text("{}", encoding="utf-8")
+
+
+def _asked(settings: Settings, name: str, sha: str, texts: Texts, *, first: str, last: str) -> Path:
+    folder = Path(settings.lake_root) / "us_five" / "replays" / name
+    folder.mkdir(parents=True)
+    asked = {"first_session": first, "last_session": last, "strategies": [texts.strategy], "light": False}
+    (folder / "request.json").write_text(json.dumps(asked), encoding="utf-8")
+    (folder / "begun.json").write_text(json.dumps({"replay_sha": sha}), encoding="utf-8")
+    return folder
+
+
+def sweep_kept(profile_dir: Path, name: str, texts: Texts, *, done: int) -> None:
+    """Leave what a sweep of four variants leaves, whole where all of them are done."""
+    folder = profile_dir / "sweeps" / "named" / "us_five" / name
+    folder.mkdir(parents=True)
+    asked = {"first_session": "", "last_session": "", "grids": [texts.variant], "against": [], "by": "sharpe"}
+    progress = {"asked": asked, "done": done, "of": 4}
+    (folder / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+    if done == 4:
+        whole = {
+            "best": {"label": texts.variant, "measures": {"sharpe": 0.8712}},
+            "honesty": {"luck_sharpe": 0.51, "deflated_sharpe": 0.634},
+            "overfitting": None,
+        }
+        (folder / "sweep.json").write_text(json.dumps({"together": whole}), encoding="utf-8")
+        (folder / "sweep.html").write_text(texts.tear_sheet, encoding="utf-8")
 
 
 def _sessions(journal: SqlJournal, lake: Lake, closing: Book) -> None:

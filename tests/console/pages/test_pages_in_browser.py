@@ -49,6 +49,11 @@ HOSTILE = Texts(
     alert="<a href=javascript:window.taken=1>\u2066alert</a>",
     broker_order_id="b'\"><form action=//evil.example>",
     execution_id="<style>*{display:none}</style>",
+    unfinished="<b onmouseover=window.taken=1>" + "h" * 200,
+    strategy="<img src=x onerror=window.taken=1>\u202emomentum",
+    variant="<svg onload=window.taken=1>" + "v" * 300,
+    tear_sheet="<style>h1 { color: rgb(1, 2, 3) }</style><h1 onclick=top.taken=1>sheet</h1>"
+    "<script>document.title = 'taken'</script><form action=/halt method=post><button>Go</button></form>",
 )
 INJECTED = (
     "script:not([src]), img, iframe, style, b, svg[onload], [onerror], [onmouseover], form[action^='//']"
@@ -168,7 +173,17 @@ def pages_of(console: Console) -> list[str]:
         for row in console.desk.journal.intents(book="us_five", lane="simulated", session=SESSION)
     ]
     one_each = [f"/{page}/{ids[-1]}" for page in ("intents", "trace", "approvals")]
-    lists = ["/", "/approvals", "/intents", "/orders", "/positions", "/incidents", "/settings", "/why"]
+    lists = [
+        "/",
+        "/approvals",
+        "/intents",
+        "/orders",
+        "/positions",
+        "/incidents",
+        "/settings",
+        "/why",
+        "/replays",
+    ]
     lists += [
         "/resume",
         "/flatten",
@@ -390,6 +405,23 @@ def test_hostile_text_stays_text_on_every_page_and_fits_a_phone(at_hostile):
         assert text in seen, text
     for text in (HOSTILE.finding, HOSTILE.alert, HOSTILE.broker_order_id, HOSTILE.execution_id):
         assert text in seen, text
+    for text in (HOSTILE.unfinished, HOSTILE.strategy, HOSTILE.variant):
+        assert text in seen, text
     assert "{{ 7 * 7 }} ${7*7}" in seen
     errors = [text for text in walker.page.complaints if "404" not in text]
     assert errors == []
+
+
+def test_a_tear_sheet_keeps_its_colours_and_nothing_in_it_runs_or_acts(browser, hostile):
+    for walker in signed_in(browser, hostile, viewport=PHONE):
+        walker.opens("/replays")
+        walker.clicks_on("link", "tear sheet")
+        walker.reads("sheet")
+        address = walker.page.url
+        walker.clicks_on("button", "Go")
+        walker.clicks_on("heading", "sheet")
+        colour = walker.page.locator("h1").evaluate("heading => getComputedStyle(heading).color")
+
+        assert (colour, walker.page.title()) == ("rgb(1, 2, 3)", "")
+        assert walker.page.url == address
+        assert not hostile.desk.journal.run_control().kill_switch_on

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
+from console.pages.replays import LINES_A_PAGE
 from console.pages.templating import environment
 from console.web.identities import Role
 from resources.journal.store import SqlJournal
-from tests.console.pages.populated import populate
+from tests.console.pages.populated import Texts, populate, replay_begun
 from tests.console.states import NOW, OPEN, SESSION, a_cooling_account, flattening
 from tests.console.web.serving import Console, console_on
 from trading.journal import RunControlAction
@@ -132,6 +135,24 @@ SHOWN = [
     ("/resume", ["Trading is not stopped"]),
     ("/search?q=AAPL", ["Intents of AAPL", "BUY 700 AAPL", "pending approval"]),
     ("/search?q=aapl", ["BUY 700 AAPL"]),
+    (
+        "/replays",
+        [
+            "Replays: 2",
+            "half us_five 2011-01-03..2013-02-28 momentum:lookback=60 ● 2 of 3 years the same trading replay",
+            "winter us_five tear sheet 2012-12-03..2013-01-31 momentum:lookback=60 ✓ whole",
+            "1,012,345.00 USD 8.21% 1.23 -11.00% no data",
+        ],
+    ),
+    (
+        "/replays",
+        [
+            "Sweeps: 2",
+            "half us_five all data lookback=63 ● 3 of 4 variants – – – – –",
+            "lookbacks us_five page all data lookback=63 ✓ whole lookback=63 0.87 0.51 63.4% no data",
+        ],
+    ),
+    ("/replays?name=winter", ["Replays and sweeps called winter", "Replays: 1", "None is called so"]),
 ]
 
 
@@ -152,6 +173,8 @@ EMPTY = [
     ("/why", "trading run-once --book us_five"),
     ("/resume", "trading status"),
     ("/settings", "Limits"),
+    ("/replays", "trading replay --book us_five"),
+    ("/replays", "trading sweep --book us_five --grid momentum.lookback=63,126 --name lookbacks"),
     ("/search?q=2013-02-28", ""),
 ]
 
@@ -217,6 +240,8 @@ def test_every_link_of_a_page_leads_to_a_page(site, path):
         ("IBM@2013-02-28", "/intents/{IBM}"),
         ("b-77", "/intents/{MSFT}"),
         ("exe-123456", "/intents/{MSFT}"),
+        ("winter", "/replays?name=winter"),
+        ("lookbacks", "/replays?name=lookbacks"),
     ],
 )
 def test_search_leads_to_what_an_id_belongs_to(site, asked, leads_to):
@@ -246,6 +271,14 @@ def test_search_finds_an_intent_by_the_beginning_of_its_own_id_and_by_its_key(si
         ("/incidents/x", 422, "does not fit"),
         ("/halts/lift?account=SIM-FIVE", 404, "there is none"),
         ("/cooldowns/end?account=SIM-FIVE", 404, "it is in none"),
+        ("/replays/us_five/half/page", 404, "no tear sheet yet"),
+        ("/replays/us_five/%2e%2e/page", 404, "no such replay"),
+        ("/replays/other/winter/page", 400, "no such book"),
+        ("/sweeps/us_five/half/page", 404, "no page yet"),
+        ("/sweeps/us_five/%2e%2e%2fus_five%2flookbacks/page", 404, "no such path"),
+        ("/sweeps/us_five/none/page", 404, "has none of that name"),
+        ("/sweeps/other/lookbacks/page", 400, "no such book"),
+        ("/replays?page=0", 422, "does not fit"),
     ],
 )
 def test_what_is_not_there_is_a_page_that_says_so(site, path, status, words):
@@ -253,6 +286,61 @@ def test_what_is_not_there_is_a_page_that_says_so(site, path, status, words):
 
     assert words in words_of(page)
     assert "<script>" not in page
+
+
+@pytest.mark.parametrize("path", ["/replays/us_five/winter/page", "/sweeps/us_five/lookbacks/page"])
+def test_a_page_that_a_run_left_is_shown_as_it_is_and_may_do_nothing(site, path):
+    reply = site.console.ask("GET", path, headers=site.headers)
+    page = site.console.ask("GET", "/replays", headers=site.headers)
+
+    assert (reply.status, reply.body.decode()) == (200, Texts().tear_sheet)
+    assert reply.headers["content-security-policy"].startswith("sandbox; default-src 'none'; style-src")
+    assert reply.headers["x-frame-options"] == "DENY"
+    assert "sandbox" not in page.headers["content-security-policy"]
+    assert site.console.ask("GET", path).status == 401
+
+
+def test_a_replay_that_is_made_anew_shows_what_it_was_worth_and_how_far_the_new_one_is(changing):
+    folder = Path(changing.console.desk.lake.root) / "us_five" / "replays" / "winter"
+    (folder / "begun.json").write_text(json.dumps({"replay_sha": "c" * 64}), encoding="utf-8")
+    begun = words_of(changing.page("/replays?name=winter"))
+    kept = folder / ("c" * 16) / "kept"
+    kept.mkdir(parents=True)
+    (kept / "2012.json").write_text("{}", encoding="utf-8")
+    after_a_year = words_of(changing.page("/replays?name=winter"))
+
+    assert "✓ whole, made anew: 0 of 2 years 1,012,345.00 USD" in begun
+    assert "✓ whole, made anew: 1 of 2 years 1,012,345.00 USD" in after_a_year
+
+
+def test_a_replay_whose_check_failed_is_marked_and_a_light_one_has_no_data_for_it(changing):
+    folder = Path(changing.console.desk.lake.root) / "us_five" / "replays" / "winter"
+    manifest = folder / ("a" * 16) / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("true", "false"), encoding="utf-8")
+    failed = changing.page("/replays?name=winter")
+    request = folder / "request.json"
+    request.write_text(request.read_text().replace('"light": false', '"light": true'), encoding="utf-8")
+    light = changing.page("/replays?name=winter")
+
+    assert "■ FAILED: value is conserved" in words_of(failed)
+    assert '<tr class="stopped">' in failed
+    assert "no data for value is conserved" in words_of(light)
+    assert '<tr class="stopped">' not in light
+
+
+def test_many_replays_are_shown_a_page_at_a_time_and_what_is_no_sweep_is_left_out(changing):
+    settings = changing.console.desk.settings
+    for number in range(LINES_A_PAGE):
+        replay_begun(settings, f"many-{number:02}", Texts())
+    (settings.profile_dir / "sweeps/named/us_five/half/progress.json").write_text("{}", encoding="utf-8")
+    first, last = words_of(changing.page("/replays")), words_of(changing.page("/replays?page=9"))
+
+    assert "Replays: 27" in first
+    assert [name in first for name in ("half us_five", "many-23 us_five", "many-24 us_five")] == [1, 1, 0]
+    assert [name in last for name in ("half us_five", "many-24 us_five", "winter us_five")] == [0, 1, 1]
+    assert "page 2 of 2" in last
+    assert "lookbacks us_five" in first
+    assert "3 of 4 variants" not in first
 
 
 # -------------------------------------------------------------------------------- acting
