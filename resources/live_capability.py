@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from resources.setting_names import Profile
 from trading.errors import Refused
-from trading.preflight import REMEDIES, Denial
+from trading.preflight import REDUCING_LEFT, REMEDIES, Denial
 
 REPEATING_TAGS = (
     "dagster/backfill",
@@ -28,9 +28,13 @@ class LiveRefused(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveCapability:
-    """Be what a live broker is built with; made by `live_capability` alone."""
+    """Be what a live broker is built with; made by `live_capability` alone.
+
+    `only_reduces` says why nothing that adds risk may be sent with it, empty where it may.
+    """
 
     lane: str
+    only_reduces: str = ""
 
 
 def live_capability(
@@ -38,7 +42,8 @@ def live_capability(
 ) -> LiveCapability:
     """Return what a live broker is built with; raises `LiveRefused` where there may be none.
 
-    `denied` is what preflight found: nothing of it may be left.
+    `denied` is what preflight found: nothing of it may be left but what only holds back what adds risk,
+    since who may not trade anew has still to be able to get out.
     """
     if lane != Profile.LIVE.value:
         raise LiveRefused(f"lane {lane}: has no live broker; only {Profile.LIVE.value} has")
@@ -48,7 +53,7 @@ def live_capability(
             f"run tagged {', '.join(repeating)}: it repeats the past, and gets no live broker; "
             "execute the open session by a run of its own"
         )
-    if denied:
-        told = "; ".join(f"{denial}: {REMEDIES[denial]}" for denial in denied)
+    told = "; ".join(f"{denial}: {REMEDIES[denial]}" for denial in denied)
+    if not REDUCING_LEFT.issuperset(denied):
         raise LiveRefused(f"preflight denies live execution: {told}")
-    return LiveCapability(lane=lane)
+    return LiveCapability(lane=lane, only_reduces=told)

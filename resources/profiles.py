@@ -388,10 +388,18 @@ class Profiled:
         self, book: str, *, home: tuple[str, ...], capability: LiveCapability | None = None
     ) -> RoutedBroker:
         adapters = PerBook(ADAPTERS, lambda name: self._adapter(name, book, capability))
-        return self._over(adapters, book, home=home, openings=self.routes.openings)
+        only_reduces = capability.only_reduces if capability else ""
+        openings = self.routes.openings
+        return self._over(adapters, book, home=home, openings=openings, only_reduces=only_reduces)
 
     def _over(
-        self, adapters: Mapping[str, Any], book: str, *, home: tuple[str, ...], openings: Mapping[str, int]
+        self,
+        adapters: Mapping[str, Any],
+        book: str,
+        *,
+        home: tuple[str, ...],
+        openings: Mapping[str, int],
+        only_reduces: str = "",
     ) -> RoutedBroker:
         """Return one broker over a book's adapters, by what the journal has of its orders' routes."""
         return RoutedBroker(
@@ -405,6 +413,7 @@ class Profiled:
             account=self.lines[book].account,
             lane=self.settings.profile.value,
             breakers=self._route_breakers(book),
+            only_reduces=only_reduces,
         )
 
     def _home(self, book: str) -> tuple[str, ...]:
@@ -507,7 +516,8 @@ class Profiled:
     def brokers_in(self, run_tags: Mapping[str, str]) -> PerBook[Any]:
         """Return each book's broker as a run with these tags may have it.
 
-        In the live profile taking one raises `LiveRefused` for a run that repeats the past.
+        In the live profile taking one raises `LiveRefused` for a run that repeats the past. Where nothing is
+        denied but a promotion, the broker only takes sales of what is held.
         """
         if self.settings.profile is not Profile.LIVE:
             return self.brokers

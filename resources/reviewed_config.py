@@ -510,6 +510,7 @@ def _changes(path: Path, book: str, parts: list[_Part]) -> tuple[Change, ...]:
     What changes for every book stays under the book's own keys: a book that is held tighter stays it.
     """
     found: list[Change] = []
+    set_on: set[tuple[date, str, str]] = set()
     default, own = parts[:1], parts[1:]
     told = [(_changed(path, section), section) for section in _list(path, "changes")]
     for line, section in sorted(told, key=lambda one: one[0].effective_from):
@@ -519,6 +520,13 @@ def _changes(path: Path, book: str, parts: list[_Part]) -> tuple[Change, ...]:
         name = f"changes of {line.effective_from}"
         if not keys:
             raise BadSetting(f"{path} [{name}]: changes no limit")
+        for key in keys:
+            if (line.effective_from, line.book, key) in set_on:
+                raise BadSetting(
+                    f"{path} [{name}]: {key} of {line.book} is changed twice on that date; "
+                    "which holds nobody could tell, so keep one"
+                )
+            set_on.add((line.effective_from, line.book, key))
         (own if line.book == book else default).append((name, keys))
         changed = _limits(path, f"{book} from {line.effective_from}", *default, *own)
         fields = {MONEY_LIMITS.get(key, key) for key in keys}

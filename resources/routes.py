@@ -54,6 +54,9 @@ from trading.values import ClientOrderId, Side, Symbol
 
 BLOCKED = "blocked"
 
+ONLY_REDUCES = "only_reduces"
+"""Why what adds risk goes nowhere: the account may get out of what it holds, and no more."""
+
 WORDS = {"time_out": TIMEOUT, CIRCUIT_OPEN: CIRCUIT_OPEN, RATE_LIMITED: RATE_LIMITED}
 """What a route's reason calls the first word of an adapter's error; any other one is `unreachable`."""
 
@@ -97,16 +100,25 @@ class RoutedBroker:
 
     Implements `trading.brokers.Broker`. An order that the journal does not know is at whichever adapter
     listed it. What cannot be seen at one adapter in use is not flat: the whole question fails.
+    `only_reduces` says why nothing but a sale of what is held may be sent, empty where anything may.
     """
 
     def __init__(
-        self, doors: Doors, *, stored: StoredRoutes, account: str, lane: str, breakers: RouteBreakers
+        self,
+        doors: Doors,
+        *,
+        stored: StoredRoutes,
+        account: str,
+        lane: str,
+        breakers: RouteBreakers,
+        only_reduces: str = "",
     ) -> None:
         self._doors = doors
         self._stored = stored
         self._account = account
         self._lane = lane
         self._breakers = breakers
+        self.only_reduces = only_reduces
         self._listed: dict[ClientOrderId, str] = {}
 
     @property
@@ -121,6 +133,7 @@ class RoutedBroker:
             raise BrokerRejected(
                 f"not_prepared: {request.client_order_id} has no stored order; nothing was sent"
             )
+        self._refuse_what_adds(name, request, now=now)
         try:
             answer = self._adapter(name).submit(request, now=now)
         except (OutcomeUnknown, BrokerUnavailable, OSError) as error:
@@ -162,6 +175,7 @@ class RoutedBroker:
         name = self._of(client_order_id)
         if name is None:
             raise BrokerRejected(f"not_prepared: {client_order_id} has no stored order; nothing was replaced")
+        self._refuse_what_adds(name, request, now=now)
         return self._adapter(name).replace(client_order_id, request, now=now)
 
     def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
@@ -254,6 +268,22 @@ class RoutedBroker:
         except BrokerUnavailable as error:
             return WORDS.get(word_of(error), UNREACHABLE)
 
+    def _refuse_what_adds(self, name: str, request: OrderRequest, *, now: datetime) -> None:
+        """Raise `BrokerRejected` before a byte goes out for what is no sale of shares that are held there.
+
+        Raises `BrokerUnavailable` where the shares cannot be seen.
+        """
+        if not self.only_reduces:
+            return
+        held = 0
+        if request.side is Side.SELL:
+            held = self._adapter(name).positions(now=now).get(request.symbol, 0)
+        if request.quantity > held:
+            raise BrokerRejected(
+                f"{ONLY_REDUCES}: {request.side} {request.quantity} {request.symbol} is no sale of what is "
+                f"held; nothing was sent: {self.only_reduces}"
+            )
+
     def _used(self) -> tuple[str, ...]:
         used = self._stored.adapters_used(account=self._account, lane=self._lane)
         return tuple(dict.fromkeys(name or EMBEDDED_PAPER for name in used))
@@ -296,6 +326,8 @@ class AccountRouter:
 
     def route(self, row: JournalIntent, *, now: datetime) -> RouteChoice | NoRoute:
         """Return the adapter for an intent that was never sent, or why nothing can take it now."""
+        if row.intent.side is Side.BUY and self._broker.only_reduces:
+            return NoRoute(f"{ONLY_REDUCES}: {self._broker.only_reduces}")
         strategy = row.intent.strategy
         line = self._table.line_for(account=self._account, market=self._market, strategy=strategy)
         if line is None:

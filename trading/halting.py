@@ -7,18 +7,21 @@ a later round, and cancelled by that executor as well (reconciliation.py). Booki
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from trading.errors import BrokerUnavailable, IllegalTransition, StaleVersion
+from trading.errors import IllegalTransition, StaleVersion, TradingError
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import CancelKind, Journal, JournalIntent
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder
 from trading.protocol import cancel_refusal
 from trading.values import ClientOrderId, Slot
+
+PROBLEMS_TOLD = 3
+"""How many problems of one look are told in words."""
 
 
 class Canceller(Protocol):
@@ -43,8 +46,8 @@ class Canceller(Protocol):
 class CancelRound:
     """Hold one look at an account: what a cancel was asked for, and what may still be open.
 
-    `on_the_way` are intents whose order an executor may be about to send; `problem` says why the broker could
-    not be asked, empty where it was.
+    `on_the_way` are intents whose order an executor may be about to send; `problem` says what the broker
+    could not be asked and why, empty where it was asked for everything.
     """
 
     asked: tuple[ClientOrderId, ...] = ()
@@ -78,11 +81,16 @@ def cancel_open_orders(
     wanted = {row.intent_id: row for row in rows.values() if row.intent.slot is not Slot.FLATTEN}
     for row in wanted.values():
         _record(journal, row, actor=actor, reason=reason, now=now)
-    try:
-        asked, left = _ask(journal, canceller, account=account, lane=lane, since=since, now=now)
-    except BrokerUnavailable as error:
-        return CancelRound(on_the_way=_on_the_way(wanted.values()), problem=str(error))
-    return CancelRound(asked=asked, still_open=left, on_the_way=_on_the_way(wanted.values()))
+    listed, problem = _to_cancel(journal, canceller, wanted.values(), since=since, now=now)
+    listed = _without_flattens(journal, listed, account=account, lane=lane)
+    asked, left, failed = _ask(canceller, listed, now=now)
+    told = [text for text in (problem, *failed) if text]
+    return CancelRound(
+        asked=asked,
+        still_open=left,
+        on_the_way=_on_the_way(wanted.values()),
+        problem="; ".join(told[:PROBLEMS_TOLD]) + (" and more" if len(told) > PROBLEMS_TOLD else ""),
+    )
 
 
 def may_be_open(journal: Journal, *, account: str, lane: str) -> int:
@@ -108,30 +116,60 @@ def _record(journal: Journal, row: JournalIntent, *, actor: str, reason: str, no
         return
 
 
-def _ask(
-    journal: Journal, canceller: Canceller, *, account: str, lane: str, since: date, now: datetime
-) -> tuple[tuple[ClientOrderId, ...], tuple[ClientOrderId, ...]]:
-    """Return the ids that a cancel was asked for, and those of them that are open all the same."""
-    listed = [
+def _to_cancel(
+    journal: Journal, canceller: Canceller, rows: Iterable[JournalIntent], *, since: date, now: datetime
+) -> tuple[list[ClientOrderId], str]:
+    """Return the ids of ours that are open at the broker, and why it does not list them, empty where it does.
+
+    Then they are those that the journal knows of: where one of several adapters is away, the orders at the
+    others are cancelled all the same.
+    """
+    try:
+        listed = canceller.orders(since=since, now=now)
+    except TradingError as error:
+        orders = [journal.order_of(row.intent_id) for row in rows]
+        return [order.client_order_id for order in orders if order is not None], str(error)
+    return [
         order.client_order_id
-        for order in canceller.orders(since=since, now=now)
+        for order in listed
         if not order.status.is_terminal and order.client_order_id.startswith(CLIENT_ORDER_ID_PREFIX)
-    ]
+    ], ""
+
+
+def _without_flattens(
+    journal: Journal, listed: Sequence[ClientOrderId], *, account: str, lane: str
+) -> list[ClientOrderId]:
+    """Return what is left of a list without a flatten's orders and those of another account."""
     known = {order.client_order_id: order.intent_id for order in journal.orders_by_id(listed)}
     intents = {row.intent_id: row for row in journal.intents_by_id(list(known.values()))}
-    asked, left = [], []
+    kept = {
+        client_order_id
+        for client_order_id, intent_id in known.items()
+        if (row := intents.get(intent_id)) is not None
+        and (row.intent.slot is Slot.FLATTEN or (row.account, row.lane) != (account, lane))
+    }
+    return [client_order_id for client_order_id in listed if client_order_id not in kept]
+
+
+def _ask(
+    canceller: Canceller, listed: Iterable[ClientOrderId], *, now: datetime
+) -> tuple[tuple[ClientOrderId, ...], tuple[ClientOrderId, ...], tuple[str, ...]]:
+    """Return the ids that a cancel was asked for, those of them that are open all the same, and what failed.
+
+    One that cannot be cancelled keeps no other one alive.
+    """
+    asked, left, failed = [], [], []
     for client_order_id in listed:
-        row = intents.get(known[client_order_id]) if client_order_id in known else None
-        if row is not None and (
-            row.intent.slot is Slot.FLATTEN or (row.account, row.lane) != (account, lane)
-        ):
+        try:
+            canceller.cancel(client_order_id, now=now)
+            asked.append(client_order_id)
+            found = canceller.order_by_client_order_id(client_order_id, now=now)
+        except TradingError as error:
+            failed.append(f"{client_order_id}: {error}")
             continue
-        canceller.cancel(client_order_id, now=now)
-        asked.append(client_order_id)
-        found = canceller.order_by_client_order_id(client_order_id, now=now)
         if found is not None and not found.status.is_terminal:
             left.append(client_order_id)
-    return tuple(asked), tuple(left)
+    return tuple(asked), tuple(left), tuple(failed)
 
 
 def _on_the_way(rows: Iterable[JournalIntent]) -> int:

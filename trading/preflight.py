@@ -43,6 +43,9 @@ class Denial(StrEnum):
 _SAFE_ADDRESS = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-9][0-9]{0,4})?(/[^\s@]*)?")
 """A broker's address that nobody on the way can read or answer for."""
 
+REDUCING_LEFT = frozenset({Denial.NOT_PROMOTED, Denial.PROMOTION_STALE})
+"""The denials of what a book would add: what it holds may still be looked after, cancelled and sold."""
+
 OK = "OK"
 """What stands where nothing is denied."""
 

@@ -12,6 +12,7 @@ import pytest
 from resources.cancel_only import CancelOnly
 from resources.evidence import gather
 from resources.journal.store import SqlJournal
+from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.executions import Desk, execute_session
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.halting import cancel_open_orders
@@ -167,6 +168,68 @@ def test_a_broker_that_does_not_answer_is_said_and_what_was_wanted_is_on_record(
     assert "query failed" in found.problem
     (row,) = journal.intents(**OF)
     assert (row.stage, journal.order_of(row.intent_id).cancel_kind) == (Stage.WORKING, CancelKind.CANCEL)
+
+
+class Stuck(FakeBroker):
+    """Fail the cancel of some orders, for good; while `is_unlisted` one of its places does not answer."""
+
+    stuck: frozenset[str] = frozenset()
+    fails_as = BrokerUnavailable
+    is_unlisted = False
+
+    def cancel(self, client_order_id, *, now):
+        if client_order_id in self.stuck:
+            raise self.fails_as("status_500: of this order")
+        super().cancel(client_order_id, now=now)
+
+    def orders(self, *, since, now):
+        if self.is_unlisted:
+            raise BrokerUnavailable("time_out: nothing came back")
+        return super().orders(since=since, now=now)
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable, BrokerRejected, OutcomeUnknown])
+def test_an_order_that_cannot_be_cancelled_keeps_no_other_one_alive(journal, error):
+    decided(journal, *(example_intent(symbol) for symbol in ("AAPL", "IBM", "MSFT")))
+    broker = Stuck()
+    broker.fails_as = error
+    execute(journal, broker)
+    first, *others = [request.client_order_id for request in broker.accepted]
+    broker.stuck = frozenset({first})
+    journal.set_run_control(RunControlAction.HALT, **STOP)
+
+    found = cancel_round(journal, broker)
+
+    assert broker.cancels == others
+    assert (found.asked, found.is_done) == (tuple(others), False)
+    assert found.problem == f"{first}: status_500: of this order"
+
+
+def test_what_a_broker_does_not_list_is_cancelled_as_the_journal_knows_it(journal):
+    decided(journal, example_intent("AAPL"), example_intent("IBM"))
+    broker = Stuck()
+    execute(journal, broker)
+    ids = [request.client_order_id for request in broker.accepted]
+    broker.is_unlisted = True
+    journal.set_run_control(RunControlAction.HALT, **STOP)
+
+    found = cancel_round(journal, broker)
+
+    assert (broker.cancels, found.asked) == (ids, tuple(ids))
+    assert (found.is_done, found.problem) == (False, "time_out: nothing came back")
+
+
+def test_of_many_orders_that_cannot_be_cancelled_a_few_are_told(journal):
+    decided(journal, *(example_intent(f"S{number}") for number in range(9)))
+    broker = Stuck()
+    execute(journal, broker)
+    broker.stuck = frozenset(request.client_order_id for request in broker.accepted)
+    journal.set_run_control(RunControlAction.HALT, **STOP)
+
+    found = cancel_round(journal, broker)
+
+    assert found.problem.count("status_500") == 3
+    assert found.problem.endswith(" and more")
 
 
 def test_the_capability_of_a_halt_has_nothing_that_could_send():

@@ -71,7 +71,7 @@ class Blind(FakeBroker):
 class Account:
     """Hold an account with two adapters, a journal with approved intents, and a clock that can be moved."""
 
-    def __init__(self, journal, *, adapters, lines=None, remote=(FIRST, SECOND)):
+    def __init__(self, journal, *, adapters, lines=None, remote=(FIRST, SECOND), only_reduces=""):
         self.journal = journal
         self.adapters = adapters
         self.real_now = NOW
@@ -85,6 +85,7 @@ class Account:
             account=ACCOUNT,
             lane=LANE,
             breakers=breakers,
+            only_reduces=only_reduces,
         )
         line = RouteLine(account=ANY, market=ANY, strategy=ANY, adapters=names, reason="test")
         self.router = AccountRouter(
@@ -314,6 +315,75 @@ def test_what_several_adapters_hold_is_compared_with_the_book_as_one_account(jou
     assert held.cash_micros == CASH - 30 * PRICE
     assert {order.symbol for order in desk.broker.orders(since=SINCE, now=NOW)} == {"AAPL", "GOOG", "MSFT"}
     assert len(desk.broker.dump().orders) == len(first.accepted) + len(second.accepted)
+
+
+STALE = "PROMOTION_STALE: its evidence would promote it no more"
+
+
+def test_an_account_that_only_reduces_sells_what_it_holds_and_claims_no_buy(account):
+    desk = account(*BUYS, SALE, only_reduces=STALE)
+    outcomes = desk.execute()
+
+    assert (sent(desk.adapters[FIRST]), sent(desk.adapters[SECOND])) == (["IBM"], [])
+    assert desk.states()["IBM"] is IntentState.EXECUTED
+    assert {desk.states()[intent.symbol] for intent in BUYS} == {IntentState.APPROVED}
+    assert {reason for _, reason in outcomes.held} == {f"only_reduces: {STALE}"}
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [
+        BUYS[0],
+        example_intent("IBM", quantity=1),
+        example_intent("IBM", side=Side.SELL, quantity=6),
+        example_intent("AAPL", side=Side.SELL, quantity=1),
+    ],
+    ids=["a buy", "a buy of what is held", "a sale of more than is held", "a sale of what is not held"],
+)
+def test_what_an_account_that_only_reduces_would_add_by_is_refused_before_a_byte_goes_out(
+    journal, account, intent
+):
+    prepared = account(intent)
+    prepared.adapters[FIRST].is_losing = prepared.adapters[SECOND].is_losing = True
+    prepared.execute()
+    (order,) = journal.orders(**OF)
+    adapters = {FIRST: Blind(opened=OPENED), SECOND: Blind(opened=EMPTY)}
+    reducing = Account(journal, adapters=adapters, only_reduces=STALE).broker
+
+    for send in (
+        lambda: reducing.submit(order.request, now=NOW),
+        lambda: reducing.replace(order.client_order_id, order.request, now=NOW),
+    ):
+        with pytest.raises(BrokerRejected, match=r"^only_reduces: .* is no sale of what is held; nothing"):
+            send()
+    assert (adapters[FIRST].submitted, adapters[SECOND].submitted) == ([], [])
+
+
+def test_a_buy_whose_outcome_is_unknown_is_not_sent_again_by_an_account_that_only_reduces(journal, account):
+    desk = account(BUYS[0])
+    desk.adapters[FIRST].is_losing = True
+    desk.execute()
+    desk.adapters[FIRST].is_losing = False
+    asked = len(desk.adapters[FIRST].submitted)
+    reducing = Account(journal, adapters=desk.adapters, only_reduces=STALE)
+    for minute in range(5, 30, 5):
+        reducing.execute(now=NOW + timedelta(minutes=minute))
+
+    assert len(desk.adapters[FIRST].submitted) == asked
+    assert reducing.states() == {"AAPL": IntentState.UNKNOWN}
+
+
+def test_shares_that_cannot_be_seen_are_not_sold_by_an_account_that_only_reduces(journal, account):
+    desk = account(SALE)
+    desk.adapters[FIRST].is_losing = True
+    desk.execute()
+    (order,) = journal.orders(**OF)
+    adapters = {FIRST: Blind(opened=OPENED), SECOND: Blind(opened=EMPTY)}
+    adapters[FIRST].is_down = True
+
+    with pytest.raises(BrokerUnavailable):
+        Account(journal, adapters=adapters, only_reduces=STALE).broker.submit(order.request, now=NOW)
+    assert adapters[FIRST].submitted == []
 
 
 def test_an_adapter_in_use_that_cannot_be_asked_holds_everything(account):

@@ -15,6 +15,7 @@ from resources.settings import Profile
 from tests.graph.desk import QUIET, settings_in
 from trading.errors import BadSetting
 from trading.evidence_ledger import draft_of_promotion, drafts_of_run
+from trading.preflight import Denial
 from trading.promotion import Outcome, promotion_of
 from trading.replay_evidence import COUNCIL, as_configured, subject_of
 from trading.testing import example_run
@@ -29,7 +30,7 @@ class Reachable(Profiled):
         self.reached = []
 
     def live_broker(self, book, capability):
-        self.reached.append((book, capability.lane))
+        self.reached.append((book, capability.lane, capability.only_reduces.partition(":")[0]))
         return object()
 
 
@@ -118,13 +119,42 @@ def test_what_preflight_denies_reaches_no_live_broker(tmp_path, monkeypatch, cha
     assert f"preflight denies live execution: {code}: " in told
 
 
-def test_what_nobody_promoted_reaches_no_live_broker(tmp_path):
+def test_what_nobody_promoted_reaches_a_broker_that_only_reduces_what_is_held(tmp_path):
     profiled = live(tmp_path)
 
-    (told,) = reached_by(profiled, {"trading/book": "us_five"})
+    assert reached_by(profiled, {"trading/book": "us_five"}) == []
+    assert profiled.reached == [("us_five", "live", "NOT_PROMOTED")]
 
+
+def test_beside_another_denial_a_missing_promotion_reaches_no_live_broker(tmp_path):
+    profiled = live(tmp_path, execution_enabled=False)
+
+    with pytest.raises(LiveRefused, match=r"EXECUTION_DISABLED: .*; NOT_PROMOTED: "):
+        profiled.brokers_in({})["us_five"]
     assert profiled.reached == []
-    assert "preflight denies live execution: NOT_PROMOTED: " in told
+
+
+@pytest.mark.parametrize("tag", REPEATING_TAGS)
+def test_a_run_that_repeats_the_past_reaches_no_broker_that_only_reduces_either(tmp_path, tag):
+    profiled = live(tmp_path)
+
+    with pytest.raises(LiveRefused, match="it repeats the past"):
+        profiled.brokers_in({tag: "any"})["us_five"]
+    assert profiled.reached == []
+
+
+@pytest.mark.parametrize(
+    ("denied", "only_reduces"),
+    [((), False), ((Denial.NOT_PROMOTED,), True), ((Denial.PROMOTION_STALE,), True)],
+)
+def test_a_live_broker_that_is_built_keeps_why_it_only_reduces(tmp_path, denied, only_reduces):
+    profiled = Profiled(settings_in(tmp_path, **LIVE))
+    capability = live_capability(lane="live", run_tags={}, denied=denied)
+
+    broker = profiled._routed("us_five", home=("alpaca_live",), capability=capability)
+
+    assert bool(broker.only_reduces) is only_reduces
+    assert broker.only_reduces.startswith("".join(denied))
 
 
 @pytest.mark.parametrize(
@@ -137,13 +167,14 @@ def test_what_nobody_promoted_reaches_no_live_broker(tmp_path):
     ],
     ids=["another version", "other rules", "other code", "stale evidence"],
 )
-def test_a_promotion_of_anything_else_or_on_old_evidence_opens_nothing(tmp_path, changes, age_days, code):
+def test_a_promotion_of_anything_else_or_on_old_evidence_lets_nothing_be_added(
+    tmp_path, changes, age_days, code
+):
     profiled = live(tmp_path)
     promote(profiled, "us_five", age_days=age_days, **changes)
 
-    with pytest.raises(LiveRefused, match=code):
-        profiled.brokers_in({})["us_five"]
-    assert profiled.reached == []
+    profiled.brokers_in({})["us_five"]
+    assert profiled.reached == [("us_five", "live", code)]
 
 
 def test_a_book_without_an_allowlist_reaches_no_live_broker(tmp_path):
@@ -159,7 +190,7 @@ def test_an_ordinary_run_of_the_live_profile_reaches_its_broker(tmp_path):
     promote(profiled, "us_five")
 
     assert reached_by(profiled, {"trading/book": "us_five"}) == []
-    assert profiled.reached == [("us_five", "live")]
+    assert profiled.reached == [("us_five", "live", "")]
 
 
 @pytest.mark.parametrize("tag", REPEATING_TAGS)

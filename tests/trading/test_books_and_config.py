@@ -395,6 +395,35 @@ def test_costs_over_what_buying_power_allows_for_from_a_date_on_are_refused(fold
         configured(folder, xnys)
 
 
+def dated(book, on, keys):
+    return f'[[changes]]\nbook = "{book}"\neffective_from = {on}\nreason = "calm"\n{keys}\n'
+
+
+@pytest.mark.parametrize("book", ["mine", "default"])
+def test_a_limit_that_is_changed_twice_on_a_date_is_refused(folder, book):
+    path = folder / "limits.toml"
+    first, second = dated(book, "2013-03-01", "lot = 10"), dated(book, "2013-03-01", "lot = 100")
+    path.write_text(path.read_text("utf-8") + first + second, "utf-8")
+
+    with pytest.raises(BadSetting, match=rf"changes of 2013-03-01\]: lot of {book} is changed twice on that"):
+        read_limits("mine", path)
+
+
+def test_another_limit_another_date_or_another_book_changes_beside_it(folder):
+    path = folder / "limits.toml"
+    changes = [
+        dated("mine", "2013-03-01", "lot = 10"),
+        dated("mine", "2013-03-01", "clock_skew_s_max = 3"),
+        dated("mine", "2013-03-02", "lot = 20"),
+        dated("default", "2013-03-01", "lot = 5"),
+    ]
+    path.write_text(path.read_text("utf-8") + "".join(changes), "utf-8")
+
+    limits = read_limits("mine", path)
+
+    assert [limits.on(date(2013, 3, day)).lot for day in (1, 2)] == [10, 20]
+
+
 def test_costs_up_to_what_buying_power_allows_for_are_good(folder, xnys):
     change(folder, "books.toml", "slippage_bps = 5", "slippage_bps = 18")
 
