@@ -73,6 +73,7 @@ from resources.tear_sheets import TearSheets
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
+from trading.breakers import Breakers
 from trading.broker_behaviour import Behaviour
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
@@ -437,24 +438,30 @@ class Profiled:
             raise BadSetting(f"{book}: adapter {name} has no place in profile {self.settings.profile}")
         if name == EMBEDDED_PAPER:
             return self._embedded_paper(book)
-        client = self._outbound(name, book)
+        breakers = JournalBreakers(self.journal)
+        data = data_host(self._address_of(name))
         return AlpacaBroker(
-            client,
-            data=self._outbound(f"{name}_data", book, address=data_host(self._address_of(name))),
+            self._outbound(name, book, breakers=breakers),
+            data=self._outbound(f"{name}_data", book, address=data, breakers=breakers),
             calendar=self.calendars[book],
             is_live=ADAPTERS[name].is_live,
             is_clock_simulated=self.settings.profile is Profile.SIMULATED,
         )
 
     def _canceller(self, name: str, book: str) -> Canceller:
-        """Return what cancels and looks at an adapter, and cannot send."""
+        """Return what cancels and looks at an adapter, and cannot send.
+
+        No breaker holds it back: the one call that an outage must not keep from going is a halt's.
+        """
         if name == EMBEDDED_PAPER:
             return self._embedded_paper(book)
-        client = self._outbound(name, book)
+        client = self._outbound(name, book, breakers=None)
         questions = Questions(client, is_clock_simulated=self.settings.profile is Profile.SIMULATED)
         return canceller_of(questions, client, calendar=self.calendars[book])
 
-    def _outbound(self, provider: str, book: str, *, address: str = "") -> OutboundClient:
+    def _outbound(
+        self, provider: str, book: str, *, address: str = "", breakers: Breakers | None
+    ) -> OutboundClient:
         """Return the one client of an adapter over a network, with the account's keys.
 
         Raises `BadSetting` where a key or an address is missing, or is not one of the profile's.
@@ -472,7 +479,7 @@ class Profiled:
             provider,
             address or self._address_of(provider),
             headers=keys.headers(),
-            breakers=JournalBreakers(self.journal),
+            breakers=breakers,
             calls=JournalCalls(self.journal),
             limits=RateLimits(),
             account=self.lines[book].account,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from resources.logs import log_of
 from trading.breakers import (
     FAILURE_WORDS,
     BreakerRules,
@@ -32,7 +33,7 @@ from trading.brokers import (
     DuplicateClientOrderId,
     Holdings,
 )
-from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
+from trading.errors import BrokerRejected, BrokerUnavailable, JournalError, OutcomeUnknown
 from trading.journal import JournalIntent, JournalOrder
 from trading.orders import BrokerOrder, OrderRequest
 from trading.protocol import request_of
@@ -391,11 +392,20 @@ class RouteBreakers:
         return self._breakers.change(told.breaker, actor=ACTOR, reason="trial", now=self._clock())
 
     def heard(self, adapter: str, client_order_id: ClientOrderId, *, word: str) -> None:
-        """Take note of how a send went: the first word of what failed, empty where it was answered."""
+        """Take note of how a send went: the first word of what failed, empty where it was answered.
+
+        A note that cannot be stored is logged: the answer to an order must not be lost for it.
+        """
         is_failed = word in FAILURE_WORDS or word.startswith("status_5")
         if adapter not in self._remote or (word and not is_failed):
             # Held back before a byte went out, or an answer that nobody can read: the way is not what failed.
             return
+        try:
+            self._note(adapter, client_order_id, word=word, is_failed=is_failed)
+        except JournalError as error:
+            log_of("routes").warning("breaker_not_changed", adapter=adapter, error=type(error).__name__)
+
+    def _note(self, adapter: str, client_order_id: ClientOrderId, *, word: str, is_failed: bool) -> None:
         for _ in range(CHANGES_TRIED):
             breaker = self._breakers.breaker(self._prefix + adapter)
             now = self._clock()

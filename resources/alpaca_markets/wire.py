@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime
-from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal, DecimalException, InvalidOperation
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -82,6 +82,9 @@ def loaded(content: bytes) -> Any:
         return json.loads(content, parse_float=Decimal, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("JSON nested too deep") from None
+    except InvalidOperation:
+        # An exponent of twenty digits: what cannot be read proves nothing, and must not fell who asks.
+        raise ValueError("a number that is none") from None
 
 
 def _refuse_constant(name: str) -> Any:
@@ -109,7 +112,7 @@ def _estimated_micros(value: Any) -> int:
     try:
         amount = Decimal(_number_text(value))
         micros = int((amount * MICROS).to_integral_value(ROUND_FLOOR)) if amount.is_finite() else None
-    except (InvalidOperation, OverflowError) as error:
+    except DecimalException as error:
         raise ValueError("not a number") from error
     if micros is None or abs(micros) > MICROS_MAX:
         raise ValueError("not a number that 64 bits can hold")

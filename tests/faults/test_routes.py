@@ -12,7 +12,7 @@ from resources.outbound.kept import JournalBreakers
 from resources.routes import AccountRouter, Doors, RouteBreakers, RoutedBroker
 from trading.breakers import BreakerState
 from trading.brokers import Holdings
-from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
+from trading.errors import BrokerRejected, BrokerUnavailable, JournalUnavailable, OutcomeUnknown
 from trading.executions import Desk, execute_session
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.lifecycle import IntentState
@@ -445,3 +445,21 @@ def test_a_refusal_is_an_answer_and_opens_no_breaker(account):
 
     assert len(first.submitted) == 3
     assert desk.breaker(FIRST).state is BreakerState.CLOSED
+
+
+def test_an_answer_is_kept_though_nobody_can_note_how_the_way_did(account, monkeypatch):
+    at = account(BUYS[0])
+
+    def unwritten(*_, **__):
+        raise JournalUnavailable("another process writes it")
+
+    submit = at.adapters[FIRST].submit
+
+    def answered(request, *, now):
+        monkeypatch.setattr(JournalBreakers, "breaker", unwritten)
+        return submit(request, now=now)
+
+    monkeypatch.setattr(at.adapters[FIRST], "submit", answered)
+    at.execute()
+
+    assert at.states()[Symbol("AAPL")] is IntentState.EXECUTED

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 
 import pytest
 
 from proof.transport import ROUTES
+from resources.clocks import system_now
 from resources.live_capability import LiveCapability
+from resources.outbound.kept import JournalBreakers
 from resources.profiles import Profiled
 from resources.settings import Profile
 from tests.graph.desk import CONFIG, settings_in
-from trading.errors import BadSetting
+from trading.breakers import Breaker, BreakerState
+from trading.errors import BadSetting, BrokerUnavailable
 
 HERE = "http://127.0.0.1:9"
 LIVE_ROUTES = ROUTES.replace("paper_exchange", "alpaca_live").replace(
@@ -90,3 +94,17 @@ def test_a_halt_holds_nothing_that_could_send_over_http(profiled):
 
     assert not hasattr(canceller, "submit")
     assert not hasattr(canceller, "replace")
+
+
+def test_a_halt_asks_though_the_breaker_of_its_provider_is_open(profiled):
+    desk = profiled(broker_base_url=HERE)
+    now = system_now()
+    opened = Breaker(
+        "paper_exchange", BreakerState.OPEN, failures=2, until=now + timedelta(minutes=5), version=1
+    )
+    assert JournalBreakers(desk.journal).change(opened, actor="test", reason="reset", now=now)
+
+    with pytest.raises(BrokerUnavailable, match="circuit_open"):
+        desk.brokers["us_five"]._adapter("paper_exchange").cancel("asof-1", now=now)
+    with pytest.raises(BrokerUnavailable, match="connect"):
+        desk._canceller("paper_exchange", "us_five").cancel("asof-1", now=now)
