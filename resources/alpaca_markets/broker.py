@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pydantic import ValidationError
 
 from resources.alpaca_markets.canceller import NEW_YORK, AlpacaCanceller, cancelling, in_our_words
-from resources.alpaca_markets.market_data import Feed, latest_quote
+from resources.alpaca_markets.market_data import latest_quote
 from resources.alpaca_markets.questions import Questions, fault_of, record
 from resources.alpaca_markets.refusals import (
     AMBIGUOUS_ERRORS,
@@ -36,6 +36,7 @@ from resources.alpaca_markets.wire import (
     order_body,
     replacement_body,
 )
+from resources.market_data.alpaca_bars import Feed
 from resources.outbound.client import ExchangeFailed, OutboundClient, Reply
 from trading.brokers import (
     BrokerAccount,

@@ -13,9 +13,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -24,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resources.alpaca_markets.questions import Questions, fault_of
 from resources.alpaca_markets.wire import LatestQuotes, LatestTrades, Name
+from resources.market_data.alpaca_bars import DOWNLOADS_FILE, Feed, downloads_in
 from resources.market_data.bar_folder import ACTION_COLUMNS, ACTIONS_FILE, BarFolder
 from trading.actions import ActionKind, CorporateAction
 from trading.brokers import BrokerQuote
-from trading.datasets import DataFile
 from trading.errors import BadInput, BadQuotes, BrokerUnavailable
-from trading.quotes import LiveQuote, RawBar
+from trading.quotes import LiveQuote
 from trading.sessions import Calendar
 from trading.values import Symbol
 
@@ -38,23 +36,10 @@ ACTIONS_PAGE = 1_000
 SYMBOLS_IN_A_CALL = 100
 """Symbols of one question: more would make an address longer than servers take."""
 
-DOWNLOADS_FILE = "downloads.json"
 COLUMNS = ("symbol", "date", "open", "high", "low", "close", "volume")
 
 _NEW_YORK = ZoneInfo("America/New_York")
 _FIELDS = ("t", "o", "h", "l", "c", "v")
-
-
-class Feed(StrEnum):
-    """Say whose trades are counted: `iex` is one exchange, free; `sip` is every one."""
-
-    IEX = "iex"
-    SIP = "sip"
-
-    @property
-    def has_whole_volume(self) -> bool:
-        """Say whether a bar's volume is the market's; otherwise it is a few percent of that."""
-        return self is Feed.SIP
 
 
 class Download(NamedTuple):
@@ -70,55 +55,6 @@ class Download(NamedTuple):
     rows: int
     actions: int
     other_actions: tuple[str, ...]
-
-
-class AlpacaBars:
-    """Give the bars that were downloaded into a folder; implements `trading.quotes.MarketData`.
-
-    Its name, and so each quote's source, has the feed in it. Raises `BadQuotes` where nothing was downloaded,
-    or from more than one feed: their volumes cannot be compared.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @cached_property
-    def feed(self) -> Feed:
-        """Return the feed of every download in the folder."""
-        feeds = {Feed(download["feed"]) for download in _downloads(self._folder)}
-        if len(feeds) != 1:
-            told = ", ".join(sorted(feeds)) or "nothing"
-            raise BadQuotes(f"{self._folder}: downloaded from {told}; a book's bars are all of one feed")
-        return feeds.pop()
-
-    @property
-    def name(self) -> str:
-        """Return what the quotes' source is called."""
-        return f"alpaca_{self.feed.value}"
-
-    def source_sha(self) -> str:
-        """Return the SHA-256 over names and contents of all files of bars and actions."""
-        return self._bars.source_sha()
-
-    def files(self) -> tuple[DataFile, ...]:
-        """Return the files of bars and actions, by name."""
-        return self._bars.files()
-
-    def sessions(self) -> tuple[date, ...]:
-        """Return the dates that have rows, ascending."""
-        return self._bars.sessions()
-
-    def raw_bars(self, first: date, last: date) -> list[RawBar]:
-        """Return the rows from `first` to `last`, both included."""
-        return self._bars.raw_bars(first, last)
-
-    def actions(self) -> tuple[CorporateAction, ...]:
-        """Return the splits and cash dividends that were downloaded."""
-        return self._bars.actions()
-
-    @cached_property
-    def _bars(self) -> BarFolder:
-        return BarFolder(self._folder, name=self.name)
 
 
 class AlpacaQuotes:
@@ -363,7 +299,7 @@ def _keep(
         )
     known = set(BarFolder(folder).actions()) if (folder / ACTIONS_FILE).exists() else set()
     told = [_action_cells(action) for action in sorted(known | set(actions))]
-    kept = [one for one in _downloads(folder) if (one["first"], one["last"]) != _days(download)]
+    kept = [one for one in downloads_in(folder) if (one["first"], one["last"]) != _days(download)]
     record = {
         "first": download.first.isoformat(),
         "last": download.last.isoformat(),
@@ -384,17 +320,6 @@ def _keep(
 
 def _days(download: Download) -> tuple[str, str]:
     return download.first.isoformat(), download.last.isoformat()
-
-
-def _downloads(folder: Path) -> list[dict[str, Any]]:
-    path = folder / DOWNLOADS_FILE
-    if not path.exists():
-        return []
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return [dict(one) for one in kept if Feed(one["feed"])]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadQuotes(f"{path}: cannot be read ({error}); download again into an empty folder") from error
 
 
 def _action_cells(action: CorporateAction) -> tuple[str, ...]:

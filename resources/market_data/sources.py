@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from resources.market_data.alpaca_bars import AlpacaBars
 from resources.market_data.bar_folder import BarFolder
 from resources.market_data.bokeh_stocks import BokehStocks
 from resources.market_data.bytetheory import Bytetheory
@@ -38,9 +39,6 @@ def _source(
             if path is None:
                 raise BadSetting(f"book {book}: source {name!r} needs a path")
             if name == "alpaca":
-                # Only who has downloaded bars loads the client that they came by.
-                from resources.alpaca_markets.market_data import AlpacaBars  # noqa: PLC0415 - see above
-
                 return AlpacaBars(root / path)
             style = DateStyle(line.date_style) if line.date_style else None
             return BarFolder(root / path, date_style=style, name=folder)

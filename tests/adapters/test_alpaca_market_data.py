@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from resources.alpaca_markets.market_data import AlpacaBars, AlpacaQuotes, Feed, download_bars
+from resources.alpaca_markets.market_data import AlpacaQuotes, download_bars
 from resources.alpaca_markets.questions import Questions
+from resources.market_data.alpaca_bars import AlpacaBars, Feed
 from resources.market_data.sources import source_of
 from resources.outbound.client import OutboundClient
 from resources.quality_rules import load_quality_limits
