@@ -56,7 +56,7 @@ def replay_names(desk: Desk, book: BookOutline) -> list[str]:
 
 def replays_of(desk: Desk, book: BookOutline) -> tuple[ReplayView, ...]:
     """Return the replays of a book by name."""
-    return tuple(_view(desk, book, name) for name in replay_names(desk, book))
+    return tuple(replay_named(desk, book, name) for name in replay_names(desk, book))
 
 
 def replay_of(desk: Desk, name: str, *, book: str | None = None) -> ReplayView:
@@ -69,7 +69,7 @@ def replay_of(desk: Desk, name: str, *, book: str | None = None) -> ReplayView:
         known = [one for names in named.values() for one in names]
         told = f"known: {', '.join(known)}" if known else "there is none yet; `trading replay` makes one"
         raise UnknownId(f"replay {name!r}: no such replay; {told}")
-    return _view(desk, desk.books[found[0]], name)
+    return replay_named(desk, desk.books[found[0]], name)
 
 
 def tear_sheet_of(desk: Desk, view: ReplayView) -> bytes:
@@ -81,7 +81,8 @@ def tear_sheet_of(desk: Desk, view: ReplayView) -> bytes:
     return content
 
 
-def _view(desk: Desk, book: BookOutline, name: str) -> ReplayView:
+def replay_named(desk: Desk, book: BookOutline, name: str) -> ReplayView:
+    """Return a replay that `replay_names` has named, without looking at the others."""
     place = f"{book.name}/{ASSET}/{name}"
     state = desk.lake.state(book.name, ASSET, name)
     made = state.inputs_sha[:SHA_SHOWN] if state else ""

@@ -43,8 +43,7 @@ def sweep_names(desk: Desk, book: BookOutline) -> list[str]:
 
 def sweeps_of(desk: Desk, book: BookOutline) -> tuple[SweepView, ...]:
     """Return the named sweeps of a book by name; what cannot be read is no sweep."""
-    folder = _folder(desk, book.name)
-    found = (_view(folder / name, book.name) for name in sweep_names(desk, book))
+    found = (sweep_named(desk, book, name) for name in sweep_names(desk, book))
     return tuple(view for view in found if view is not None)
 
 
@@ -52,7 +51,7 @@ def sweep_of(desk: Desk, book: str, name: str) -> SweepView:
     """Return one sweep; raises `UnknownId` where a book has none of that name."""
     outline = require_book(desk.books, book)
     is_known = name in sweep_names(desk, outline)
-    view = _view(_folder(desk, book) / name, book) if is_known else None
+    view = sweep_named(desk, outline, name) if is_known else None
     if view is None:
         raise UnknownId(f"sweep {name!r}: {book} has none of that name; `trading sweep --name` makes one")
     return view
@@ -74,13 +73,15 @@ def _folder(desk: Desk, book: str) -> Path:
     return desk.settings.profile_dir / "sweeps" / NAMED / book
 
 
-def _view(place: Path, book: str) -> SweepView | None:
+def sweep_named(desk: Desk, book: BookOutline, name: str) -> SweepView | None:
+    """Return a sweep that `sweep_names` has named, `None` where it cannot be read."""
+    place = _folder(desk, book.name) / name
     progress, whole = _document(place / PROGRESS), _document(place / WHOLE)
     if not progress.keys() >= {"asked", "done", "of"}:
         return None
     return SweepView(
         name=place.name,
-        book=book,
+        book=book.name,
         asked=progress["asked"],
         done=progress["done"],
         of=progress["of"],

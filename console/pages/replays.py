@@ -12,9 +12,8 @@ from urllib.parse import quote
 
 from console.desk import Desk
 from console.pages.frame import session_link
-from console.replays import ReplayView, replay_names, replay_of
-from console.sweeps import SweepView, sweep_names, sweep_of
-from trading.errors import UnknownId
+from console.replays import ReplayView, replay_named, replay_names
+from console.sweeps import SweepView, sweep_named, sweep_names
 
 LINES_A_PAGE = 25
 AS_CONFIGURED = "as configured"
@@ -96,7 +95,7 @@ def is_named(desk: Desk, name: str) -> bool:
 
 
 def _replay(desk: Desk, dagster: str, book: str, name: str) -> ReplayLine:
-    view = replay_of(desk, name, book=book)
+    view = replay_named(desk, desk.books[book], name)
     card = view.scorecard
     measures = {**card.get("trading", {}), **card.get("performance", {})}
     checks = view.summary.get("checks", {})
@@ -115,9 +114,8 @@ def _replay(desk: Desk, dagster: str, book: str, name: str) -> ReplayLine:
 
 
 def _sweep(desk: Desk, dagster: str, book: str, name: str) -> SweepLine | None:
-    try:
-        view = sweep_of(desk, book, name)
-    except UnknownId:
+    view = sweep_named(desk, desk.books[book], name)
+    if view is None:
         return None
     asked, together = view.asked, view.whole.get("together", {})
     best, honesty = together.get("best", {}), together.get("honesty", {})
