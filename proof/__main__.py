@@ -77,6 +77,13 @@ SUITES: dict[str, Suite] = {
     "transport": Suite(
         "proof.transport", "run", 24, "sessions", "the same sessions embedded and over Alpaca's protocol"
     ),
+    "transport_kills": Suite(
+        "proof.transport_kills",
+        "run",
+        600,
+        "kills",
+        "SIGKILL at lines of store, executor and adapter over HTTP",
+    ),
     "guards": Suite(
         "proof.guards", "run", 20_000, "books", "every guard's word against a naive second version"
     ),

@@ -100,16 +100,23 @@ def healed(at: Zygote, desk: Desk, scenario: Scenario, where: object) -> tuple[s
 
 
 def planted_caught(
-    at: Zygote, size: Size, points_of: Callable[[Zygote, Scenario], Sequence[Point]], kill: Kill[Point]
+    at: Zygote,
+    size: Size,
+    points_of: Callable[[Zygote, Scenario], Sequence[Point]],
+    kill: Kill[Point],
+    *,
+    plants: Mapping[str, Plant] = PLANTED,
+    scenarios: Iterable[Scenario] = SCENARIOS,
 ) -> dict[str, bool]:
     """Return for each planted bug whether kills at drawn points of its scenario found it.
 
     Draws until one does, and every point there is before it says no.
     """
+    known = {scenario.name: scenario for scenario in scenarios}
     caught = {}
-    for name, plant in PLANTED.items():
+    for name, plant in plants.items():
         planted = at._replace(plant=plant)
-        points = list(points_of(planted, scenario_named(plant.scenario)))
+        points = list(points_of(planted, known[plant.scenario]))
         random.Random(size.seed).shuffle(points)
         caught[name] = any(kill(planted, point).violations for point in points)
     return caught

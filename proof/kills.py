@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -59,6 +59,18 @@ PURE = frozenset({"lifecycle.py", "protocol.py", "records.py"})
 
 EVERY_TIME, ONCE_A_CALL = range(2)
 
+Watched = Mapping[str, int]
+"""The files whose lines are points, by path: at every time that one is executed, or once a call."""
+
+
+def watched(files: Iterable[Path], *, once_a_call: Collection[str]) -> Watched:
+    """Return which lines are points: those of files, in the ones of some names once a call."""
+    return {str(path): ONCE_A_CALL if path.name in once_a_call else EVERY_TIME for path in files}
+
+
+WATCHED = watched(PRODUCT, once_a_call=PURE)
+"""The lines that are points where the broker is embedded."""
+
 SECOND_KILLS = 5
 """Points of one recovery that are drawn for each first kill, so that its lines are counted once."""
 
@@ -84,7 +96,7 @@ def run(size: Size, progress: Progress) -> Told:
         caught = planted_caught(at, size, _line_points, _kill_once)
         found = spread(at, points, _kill_once, workers=size.workers, progress=progress)
     parts = Counter(point.scenario for point in points)
-    parts["distinct lines in them"] = len(_places(trails, points))
+    parts["distinct lines in them"] = len(places(trails, points))
     parts["of distinct lines"] = sum(len(set(lines)) for lines in trails.values())
     parts["of line events"] = sum(len(lines) for lines in trails.values())
     return _told(size, began, found, caught, parts)
@@ -141,7 +153,8 @@ def _told(
     )
 
 
-def _places(trails: Mapping[str, Trail], points: Iterable[Point]) -> set[tuple[str, str, int]]:
+def places(trails: Mapping[str, Trail], points: Iterable[Point]) -> set[tuple[str, str, int]]:
+    """Return the distinct lines that points are at, by scenario."""
     return {(point.scenario, *trails[point.scenario][point.line - 1]) for point in points}
 
 
@@ -152,14 +165,14 @@ def _line_points(at: Zygote, scenario: Scenario) -> list[Point]:
 def trail(at: Zygote, scenario: Scenario) -> Trail:
     """Return every line that a scenario executes when nobody kills it, as file and number, in order."""
     with copied(at, at.templates[scenario.name]) as desk:
-        told = in_child(at, lambda: _lines_of(lambda: desks.act(desk, scenario)))
+        told = in_child(at, lambda: lines_of(lambda: desks.act(desk, scenario)))
     return [(str(file), int(line)) for file, line in told]
 
 
 def _kill_once(at: Zygote, point: Point) -> Found:
     scenario = scenario_named(point.scenario)
     with copied(at, at.templates[scenario.name]) as desk:
-        if not _is_killed_at(at, point.line, lambda: desks.act(desk, scenario)):
+        if not is_killed_at(at, point.line, lambda: desks.act(desk, scenario)):
             return Found(0, (f"{point}: ended before the line",))
         return Found(1, healed(at, desk, scenario, point))
 
@@ -170,14 +183,14 @@ def _kill_twice(at: Zygote, first: Point) -> Found:
     covered = 0
     violations: list[str] = []
     with copied(at, at.templates[scenario.name]) as desk:
-        if not _is_killed_at(at, first.line, lambda: desks.act(desk, scenario)):
+        if not is_killed_at(at, first.line, lambda: desks.act(desk, scenario)):
             return Found(0, (f"{first}: ended before the line",))
         with copied(at, desk) as counted:
-            lines = len(in_child(at, lambda: _lines_of(lambda: desks.recover(counted, scenario))))
+            lines = len(in_child(at, lambda: lines_of(lambda: desks.recover(counted, scenario))))
         for second in chance.sample(range(1, lines + 1), min(SECOND_KILLS, lines)):
             point = first._replace(second=second)
             with copied(at, desk) as dead:
-                if not _is_killed_at(at, second, partial(desks.recover, dead, scenario)):
+                if not is_killed_at(at, second, partial(desks.recover, dead, scenario)):
                     violations.append(f"{point}: ended before the line")
                     continue
                 covered += 1
@@ -185,11 +198,11 @@ def _kill_twice(at: Zygote, first: Point) -> Found:
     return Found(covered, tuple(violations))
 
 
-def _is_killed_at(at: Zygote, line: int, work: Callable[[], object]) -> bool:
+def is_killed_at(at: Zygote, line: int, work: Callable[[], object], *, files: Watched = WATCHED) -> bool:
     """Run work in a child that kills itself at a line; say whether it came to that."""
 
     def traced() -> None:
-        with _traced(_killer(line)):
+        with _traced(_killer(line), files):
             work()
 
     return is_killed(child(at, traced))
@@ -203,9 +216,8 @@ Traced = Callable[[FrameType, str, Any], Any]
 
 
 @contextmanager
-def _traced(at_line: AtLine) -> Iterator[None]:
-    """Call `at_line` before every line inside the product's files; in pure ones, once a call."""
-    files = {str(path): ONCE_A_CALL if path.name in PURE else EVERY_TIME for path in PRODUCT}
+def _traced(at_line: AtLine, files: Watched) -> Iterator[None]:
+    """Call `at_line` before every line inside the watched files."""
 
     def every_time(frame: FrameType, event: str, _arg: Any) -> Traced:
         if event == "line":
@@ -249,12 +261,13 @@ def _killer(line: int) -> AtLine:
     return at_line
 
 
-def _lines_of(work: Callable[[], object]) -> Trail:
+def lines_of(work: Callable[[], object], *, files: Watched = WATCHED) -> Trail:
+    """Return every watched line that work executes here, as file and number, in order."""
     lines: Trail = []
 
     def at_line(frame: FrameType) -> None:
         lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
 
-    with _traced(at_line):
+    with _traced(at_line, files):
         work()
     return lines

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -11,14 +14,19 @@ from console import cancel_process
 from console.cancelling import is_anything_decided
 from console.cli import main
 from console.desk import open_desk
+from proof.transport import ROUTES
 from resources.cancel_only import CancelOnly
 from resources.journal.store import SqlJournal
 from resources.profiles import Profiled
-from tests.faults.test_halting import NOW, OF, OPENING, ROOT, STOP, decided, execute
+from resources.settings import load_settings
+from tests.adapters.broker_rules import EARLY, Market
+from tests.adapters.exchange_served import KEYS, served
+from tests.faults.test_halting import CLOSE, NOW, OF, OPENING, PASSED, ROOT, SESSION, STOP, decided, execute
 from trading.errors import BrokerUnavailable, NoBroker
+from trading.executions import Desk, execute_session
 from trading.journal import RunControlAction
 from trading.orders import OrderStatus
-from trading.testing import FakeBroker, example_intent
+from trading.testing import FakeBroker, NoAuditLog, OpenLock, example_intent
 
 WORDS = ["--actor=ann", "--reason=fire", "--seconds=0"]
 
@@ -173,3 +181,58 @@ def test_before_a_first_session_there_is_nothing_to_ask(journal, capsys):
 
     assert not is_anything_decided(open_desk())
     assert run(capsys) == (0, {}, "")
+
+
+def test_an_order_at_an_exchange_is_cancelled_over_http_by_the_halts_own_process(journal, state, monkeypatch):
+    # Six shares of the open's volume are its own: the other four rest, and can be cancelled.
+    with served(state / "exchange.db", market=Market(AAPL=120)) as exchange:
+        (state / "config" / "routes.toml").write_text(ROUTES, encoding="utf-8")
+        monkeypatch.setenv("TRADING_BROKER_BASE_URL", exchange.url)
+        monkeypatch.setenv("TRADING_BROKER_APP_KEY", KEYS.key_id)
+        monkeypatch.setenv("TRADING_BROKER_APP_SECRET", KEYS.secret)
+        decided(journal, example_intent("AAPL", quantity=10))
+        sent_over_http(journal)
+        (order,) = journal.orders(**OF)
+        assert (order.status, order.route.actual) == ("working", "paper_exchange")
+
+        journal.set_run_control(RunControlAction.HALT, **STOP)
+        done = subprocess.run(
+            [sys.executable, "-m", "console.cancel_process", "--actor=ann", "--reason=fire", "--seconds=20"],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found = exchange.broker.order_by_client_order_id(order.client_order_id, now=NOW)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [book["cancels_asked"] for book in json.loads(done.stdout)["books"]] == [[order.client_order_id]]
+    assert (found.status, found.filled_quantity) == (OrderStatus.CANCELLED, 6)
+    (asked,) = [event for event in journal.events(after=0, limit=99) if event.kind == "cancel_asked"]
+    assert (asked.actor, asked.reason) == ("ann", "fire")
+
+
+def sent_over_http(journal):
+    """Send what is decided before the open, by the routes of this machine, as the executor of a run does."""
+    profiled = Profiled(load_settings())
+    with profiled.journal:
+        desk = Desk(
+            journal=journal,
+            broker=profiled.brokers_in({})["us_five"],
+            router=profiled.routers_in({})["us_five"],
+            lock=OpenLock(),
+            audit=NoAuditLog(),
+            clock=lambda: EARLY,
+            account="SIM-FIVE",
+            lane="simulated",
+            holder="test",
+        )
+        execute_session(
+            desk,
+            book="us_five",
+            session=SESSION,
+            since=SESSION,
+            book_at_open=OPENING,
+            review=lambda *_: PASSED,
+            send_by=CLOSE,
+        )
