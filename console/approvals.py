@@ -73,6 +73,7 @@ class Preview:
     priced_on: date | None
     guards: tuple[GuardSaid, ...]
     largest_quantity: int | None
+    more_may_pass: bool
     strategy: str
     rationale: str
 
@@ -110,6 +111,7 @@ def preview(desk: Desk, row: JournalIntent) -> Preview:
         priced_on=before[-1] if before else None,
         guards=said.guards,
         largest_quantity=said.largest_quantity,
+        more_may_pass=said.more_may_pass,
         strategy=f"{row.intent.strategy} {row.intent.strategy_version}",
         rationale=row.intent.rationale,
     )

@@ -22,7 +22,8 @@ from trading.verdicts import Verdict, verdicts_of
 class GuardSaid:
     """Hold what one guard said, its numbers as text with their unit.
 
-    `largest_quantity` is in shares, `None` where the guard does not look at quantity.
+    `largest_quantity` is in shares, `None` where the guard does not look at quantity; where `more_may_pass`
+    the guard tried nothing larger than the order itself, which passed.
     """
 
     guard: str
@@ -31,19 +32,21 @@ class GuardSaid:
     observed: str
     limit: str
     largest_quantity: int | None
+    more_may_pass: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """Hold one intent, what the guards said of it, and what else concerns it.
 
-    `largest_quantity` is what all guards let pass.
+    `largest_quantity` is what all guards let pass; more may, where `more_may_pass`.
     """
 
     intent: JournalIntent
     guards: tuple[GuardSaid, ...]
     stopped_by: tuple[str, ...]
     largest_quantity: int | None
+    more_may_pass: bool
     concerns: Concerns
 
 
@@ -56,11 +59,14 @@ def explained(desk: Desk, intent: JournalIntent) -> Explained:
     """Return what the guards said of an intent when it was decided, of a flatten's when it was sent."""
     guards = tuple(_said(verdict, intent) for verdict in verdicts_on(desk, intent))
     looked_at = [row.largest_quantity for row in guards if row.largest_quantity is not None]
+    largest = min(looked_at, default=None)
+    bounding = [row for row in guards if row.largest_quantity == largest and largest is not None]
     return Explained(
         intent=intent,
         guards=guards,
         stopped_by=tuple(row.guard for row in guards if not row.passed),
-        largest_quantity=min(looked_at) if looked_at else None,
+        largest_quantity=largest,
+        more_may_pass=bool(bounding) and all(row.more_may_pass for row in bounding),
         concerns=concerns_of(desk, intent),
     )
 
@@ -88,7 +94,17 @@ def _said(verdict: Verdict, intent: JournalIntent) -> GuardSaid:
         observed=_with_unit(verdict, verdict.observed, intent),
         limit=_with_unit(verdict, verdict.limit, intent),
         largest_quantity=None if verdict.largest_quantity >= NO_LIMIT else verdict.largest_quantity,
+        more_may_pass=_more_may_pass(verdict),
     )
+
+
+def _more_may_pass(verdict: Verdict) -> bool:
+    """Say whether a guard let the order pass without a look at any larger one: only value at risk does.
+
+    Its measure is a whole scenario vector, taken of the order alone where that is within the limit.
+    """
+    is_within = verdict.passed and verdict.observed <= verdict.limit
+    return verdict.guard == "value_at_risk" and is_within and 0 < verdict.largest_quantity < NO_LIMIT
 
 
 def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
@@ -110,13 +126,16 @@ def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
         case "symbol_cap":
             # A sale used to be held to the shares by this guard; now `shorts` does.
             is_old = intent.intent.side is Side.SELL and verdict.limit == verdict.largest_quantity
-            return f"{number:,} shares" if is_old else money(number, currency)
+            return _shares(number) if is_old else money(number, currency)
         case "well_formed" | "lot_size" | "max_quantity" | "volume_share" | "self_match" | "shorts":
-            return counted(number, "share")
+            return _shares(number)
         case "quote_age":
             # Before the open a price has no age in seconds: it is the last close, so many sessions behind.
-            is_in_seconds = bool(verdict.limit and number)
-            return f"{number:,} s" if is_in_seconds else counted(number, "session") + " behind"
+            # What passed then carries a send's limit, to which it was not held; a flatten is looked at then.
+            is_at_send = intent.intent.slot is Slot.FLATTEN
+            is_in_seconds = bool(verdict.limit and (verdict.observed or is_at_send))
+            behind = 0 if verdict.limit else number
+            return f"{number:,} s" if is_in_seconds else counted(behind, "session") + " behind"
         case "clock_skew":
             return f"{number:,} s"
         case "execution_enabled" | "session_open" | "allowlist" | "universe" | "reconciled":
@@ -127,3 +146,7 @@ def _with_unit(verdict: Verdict, number: int, intent: JournalIntent) -> str:
             return f"policy {number}" if number else "none"
         case _:
             return f"{number:,}"
+
+
+def _shares(number: int) -> str:
+    return f"{number:,} share" if number == 1 else f"{number:,} shares"

@@ -16,6 +16,7 @@ from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.funnel import Funnel, funnel_of, is_blocked
 from console.render import counted, instant
+from console.unsent import unsent_of
 from trading.control import cooling
 from trading.journal import JournalIntent, RunControl, SessionRecord
 from trading.lifecycle import IntentState
@@ -81,6 +82,8 @@ def why(desk: Desk, *, book: BookOutline, session: date | None = None) -> WhyNot
     held = _held_as_a_whole(desk, book, asked, record, control)
     stopped = next((f"{row.intent.symbol}@{asked}" for row in _blocked(intents)), "")
     found = held or _first_at_zero(book, asked, stages, funnel, stopped=stopped)
+    if found.at == "executed" and found.exit_code is ExitCode.DONE:
+        found = _left_unsent(desk, book, asked) or found
     return _answer(book, asked, found, stages)
 
 
@@ -196,6 +199,14 @@ def _first_at_zero(
     }
     reason = stage.says or nothing_said.get(stage.stage, "nothing came through, and no reason was recorded")
     return Stop(stage.stage, reason, (orders,))
+
+
+def _left_unsent(desk: Desk, book: BookOutline, session: date) -> Stop | None:
+    """Return that a session's approved intents are sent by nobody, as `status` tells; `None`: they are."""
+    unsent = next((one for one in unsent_of(desk, book) if one.session == session), None)
+    if unsent is None:
+        return None
+    return Stop("executed", unsent.told, (unsent.next,), ExitCode.ATTENTION)
 
 
 def _stages(

@@ -379,6 +379,7 @@ def guards_page() -> str:
         "The same functions look again inside the transaction that precedes a send.\n"
         "A micro-unit is a millionth of the book's currency.\n"
         "`largest_quantity` is in shares: the largest that passes.\n"
+        "`value_at_risk` tries nothing larger than an order that passes: then it is the order, *or more*.\n"
         "`trading explain ID` shows them for one intent, in words.",
         table(("guard", "reason code", "what it does", "observed", "limit"), rows),
         "Where a limit comes from: `config/limits.toml`, [told here](config.md#configlimitstoml).",

@@ -12,7 +12,8 @@ from console.effective import Effective
 
 _LINE = re.compile(r"^(?P<name>[A-Za-z_][\w-]*)\s*=\s*(?P<rest>.*)$")
 _SECTION = re.compile(r"^\[(?P<name>[^\]]+)\]")
-_TEXTS = re.compile(r'"(?:\\.|[^"\\])*"')
+_COMMENTED = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^"#])*#(?P<comment>.*)')
+"""A value and the comment after it: a number sign inside a text begins none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,6 @@ def reasons_in(text: str) -> dict[tuple[str, str], str]:
         if heading := _SECTION.match(line):
             section = heading["name"].strip()
         elif row := _LINE.match(line):
-            # A number sign inside a text begins no comment.
-            _, _, comment = _TEXTS.sub("", row["rest"]).partition("#")
-            found[section, row["name"]] = comment.strip()
+            commented = _COMMENTED.match(row["rest"])
+            found[section, row["name"]] = commented["comment"].strip() if commented else ""
     return found

@@ -35,6 +35,7 @@ from console.verbs.teaching import help_of
 from resources.operator_names import NAME_RULE, is_name
 from trading.errors import BadInput, Refused, TradingError, UnknownId
 from trading.journal import RunControlAction
+from trading.lifecycle import IntentState
 
 if TYPE_CHECKING:
     from console.book_outlines import BookOutline
@@ -553,9 +554,11 @@ def _answer(
     require_actor(actor, reason)
     if Answer(answer) is Answer.APPROVE:
         require_readable(desk, row.intent.book)
-    if not yes:
-        tell(texts.preview(preview(desk, row)))
-    confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)
+    # What is answered, expired or blocked is not asked about: the journal refuses it, and keeps that it did.
+    if row.state is IntentState.PENDING_APPROVAL:
+        if not yes:
+            tell(texts.preview(preview(desk, row)))
+        confirm(f"{answer} {row.intent.side} {row.quantity:,} {row.intent.symbol}, as {actor}?", yes=yes)
     with desk.open_journal() as journal:
         answered = answer_intent(
             journal,

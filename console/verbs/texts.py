@@ -90,9 +90,7 @@ def explain(view: Explained) -> str:
         if row.state is IntentState.REJECTED and row.reason in REASONS.values():
             verdict = f"when it was decided every guard passed; before its send it was refused: {row.reason}"
     largest = (
-        ""
-        if view.largest_quantity is None
-        else f"largest quantity that passes them all: {view.largest_quantity:,}"
+        "" if view.largest_quantity is None else f"largest quantity that passes them all: {_largest(view)}"
     )
     following = _next((f"trading trace {row.intent_id}",))
     return "\n".join(
@@ -118,11 +116,16 @@ def guards(rows: Sequence[GuardSaid]) -> str:
                 "ok" if row.passed else f"NO: {row.reason}",
                 row.observed,
                 row.limit,
-                row.largest_quantity,
+                NONE if row.largest_quantity is None else _largest(row),
             )
             for row in rows
         ],
     )
+
+
+def _largest(row: GuardSaid | Explained) -> str:
+    """Return the largest quantity that passes, and whether anything larger was tried."""
+    return f"{row.largest_quantity:,} or more" if row.more_may_pass else f"{row.largest_quantity:,}"
 
 
 def trace(view: Trace) -> str:

@@ -33,10 +33,12 @@ from tests.console.states import (
 )
 from tests.console.test_command_line import empty_journal, journal, launched, speak, state
 from trading.errors import ApprovalRefused, StaleVersion
+from trading.guards import NO_LIMIT
 from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.testing import example_decision, example_intent
+from trading.verdicts import Verdict
 
 __all__ = ["empty_journal", "journal", "launched", "speak", "state"]
 
@@ -466,6 +468,77 @@ def test_a_preview_of_what_was_rejected_shows_its_end_and_offers_nothing(speak, 
     assert "earnings tonight" in spoken.out
     assert "trading approvals" not in spoken.out
     assert speak("approvals", "preview", row.intent_id, "--json").json["is_answerable"] is False
+
+
+@pytest.mark.parametrize("answer", ["approve", "reject"])
+def test_what_waits_for_nobody_is_refused_and_not_asked_about(speak, journal, monkeypatch, answer):
+    row = a_blocked_intent(journal)
+    asked: list[str] = []
+    monkeypatch.setattr("typer.confirm", lambda question, **_: asked.append(question) or True)
+
+    spoken = speak("approvals", answer, row.intent_id, "--reason", "please")
+
+    assert (spoken.code, asked) == (4, [])
+    assert "not pending approval; is rejected since" in spoken.err
+    assert journal.events_of(row.intent_id)[-1].kind == "answer_refused"
+
+
+@pytest.mark.parametrize(
+    ("observed", "more_may_pass", "told"),
+    [(60, True, "2,216 or more"), (140, False, "2,216")],
+    ids=["tried no larger one", "found the largest"],
+)
+def test_a_guard_that_tried_nothing_larger_does_not_call_it_the_largest(
+    speak, journal, observed, more_may_pass, told
+):
+    explained_with(journal, said("value_at_risk", observed, 100, 2216, passed=more_may_pass))
+
+    spoken = speak("explain", "AAPL@2013-02-28")
+    view = speak("explain", "AAPL@2013-02-28", "--json").json
+
+    assert f"largest quantity that passes them all: {told}" in spoken.out.splitlines()
+    assert (view["largest_quantity"], view["more_may_pass"]) == (2216, more_may_pass)
+    assert view["guards"][0]["more_may_pass"] is more_may_pass
+
+
+def test_another_guard_that_lets_no_more_pass_bounds_the_largest(speak, journal):
+    explained_with(
+        journal,
+        said("value_at_risk", 60, 100, 10),
+        said("max_quantity", 10, 10, 10),
+        said("shorts", 0, 0, 50),
+    )
+
+    spoken = speak("explain", "AAPL@2013-02-28")
+
+    assert "largest quantity that passes them all: 10" in spoken.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("observed", "limit", "shown"),
+    [
+        (0, 300, ("0 sessions behind", "0 sessions behind")),
+        (2, 0, ("2 sessions behind", "0 sessions behind")),
+        (30, 300, ("30 s", "300 s")),
+    ],
+    ids=["before the open", "old before the open", "at a send"],
+)
+def test_a_quotes_age_and_its_limit_are_told_in_one_unit(speak, journal, observed, limit, shown):
+    explained_with(journal, said("quote_age", observed, limit, NO_LIMIT))
+
+    (age,) = speak("explain", "AAPL@2013-02-28", "--json").json["guards"]
+
+    assert (age["observed"], age["limit"]) == shown
+
+
+def explained_with(journal, *saying):
+    intent = example_intent("AAPL", quantity=10)
+    verdicts = [Verdict(intent.intent_key, intent.symbol, intent.session, *row, "limits") for row in saying]
+    decided(journal, example_decision(intent, not_after=CLOSE), verdicts=verdicts)
+
+
+def said(guard, observed, limit, largest, *, passed=True):
+    return guard, passed, "ok" if passed else "stopped", observed, limit, largest
 
 
 def test_an_order_that_never_reached_the_broker_is_told_as_absent_there(speak, journal):

@@ -131,6 +131,7 @@ SHOWN = [
     ("/flatten", ["Trading is not halted, so that orders would go on while you look"]),
     ("/incidents", ["run control resume", "ben", "prices look odd", "Pause trading", "drawdown 11 %"]),
     ("/settings", ["order_notional_max", "a fat finger stops here", "TRADING_WEBHOOK_URL", "****"]),
+    ("/settings", ["drawdown_sessions", 'what "of late" means, a quarter of a year']),
     ("/why", ["us_five 2013-02-28", "1 intent filled: something was traded", "passed the guards"]),
     ("/resume", ["Trading is not stopped"]),
     ("/search?q=AAPL", ["Intents of AAPL", "BUY 700 AAPL", "pending approval"]),
