@@ -313,7 +313,7 @@ class RoutedBroker:
 class AccountRouter:
     """Choose an account's adapters by its routes; implements `trading.executions.Router`.
 
-    `market` is the book's calendar. A sale goes where the shares are, whatever its line says first.
+    `market` is the book's calendar. An order goes where its symbol's shares are, whatever its line says.
     """
 
     def __init__(
@@ -343,21 +343,26 @@ class AccountRouter:
 
     def _ails(self, name: str, row: JournalIntent, *, now: datetime, has_others: bool) -> str:
         """Return why an adapter cannot take an intent now; taking a breaker's one trial comes last."""
-        if row.intent.side is Side.SELL and self._is_elsewhere(name, row, now):
+        if self._is_elsewhere(name, row, now):
             return SHARES_ELSEWHERE
         if has_others and (word := self._broker.ails(name, now)):
             return word
         return "" if self._breakers.may_try(name, request_of(row).client_order_id) else CIRCUIT_OPEN
 
     def _is_elsewhere(self, name: str, row: JournalIntent, now: datetime) -> bool:
-        """Say whether the shares of a sale are at another adapter: a sale never opens a short by accident."""
+        """Say whether a symbol's shares are at another adapter.
+
+        A sale never opens a short by accident; and what is bought beside what is held elsewhere could not be
+        sold by one order.
+        """
         if self._broker.in_use(now) == (name,):
             return False
         held = {
             each: holdings.quantities.get(row.intent.symbol, 0)
             for each, holdings in self._broker.parts(now).items()
         }
-        return held.get(name, 0) < row.quantity and any(held.values())
+        needed = row.quantity if row.intent.side is Side.SELL else 1
+        return held.get(name, 0) < needed and any(held.values())
 
 
 class RouteBreakers:

@@ -273,6 +273,20 @@ def test_a_sale_of_shares_that_only_another_adapter_has_falls_back_to_it(journal
     assert told == RouteChoice(FIRST, SECOND, 1, "first_shares_elsewhere")
 
 
+def test_more_of_what_another_adapter_holds_is_bought_there_so_that_one_order_can_sell_it(journal, account):
+    desk = account(BUYS[0])
+    desk.adapters[FIRST].is_hung = True
+    desk.execute()
+    desk.adapters[FIRST].is_hung = False
+    (row,) = journal.intents(**OF)
+
+    more = desk.router.route(_with_intent(row, example_intent("AAPL", quantity=10)), now=NOW)
+    other = desk.router.route(_with_intent(row, example_intent("GOOG", quantity=10)), now=NOW)
+
+    assert more == RouteChoice(FIRST, SECOND, 1, "first_shares_elsewhere")
+    assert other == RouteChoice(FIRST, FIRST)
+
+
 def test_a_sale_whose_shares_are_at_no_adapter_of_its_route_waits(journal, account):
     desk = account(BUYS[0])
     desk.adapters[FIRST].is_hung = True
