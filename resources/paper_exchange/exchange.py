@@ -190,7 +190,7 @@ class Exchange:
             order = self._by_id(order_id, now)
             if order.status.is_terminal or order.filled_quantity:
                 raise refusals.unprocessable(f'order is already in "{self._status(order, now)}" state')
-            return self._placed(self._replacement(order, body), now)
+            return self._placed(self._replacement(order, body, now), now)
 
     def cancel(self, order_id: str, *, now: datetime) -> Answer:
         """Ask for an order's cancel: 204 where it was open."""
@@ -496,11 +496,10 @@ class Exchange:
             order_class=order_class,
             legs=legs_of(body, prices),
         )
-        if order_class != "oco" or not ticket.legs:
-            self._check_account(request, prices, now)
+        self._check_account(request, prices, now)
         return ticket
 
-    def _replacement(self, order: OrderRecord, body: ReplaceBody) -> Ticket:
+    def _replacement(self, order: OrderRecord, body: ReplaceBody, now: datetime) -> Ticket:
         request = OrderRequest(
             client_order_id=ClientOrderId(body.client_order_id or str(uuid.uuid4())),
             account=self.account,
@@ -518,29 +517,38 @@ class Exchange:
         ):
             if price is not None and not has_one:
                 raise refusals.unprocessable(f"{order.order_type} orders have no {name}")
+        prices = Prices(
+            price_micros(body.limit_price, "limit_price") or order.limit_micros,
+            price_micros(body.stop_price, "stop_price") or order.stop_micros,
+        )
+        self._check_account(request, prices, now, instead_of=order)
         return Ticket(
             request=request,
-            limit_micros=price_micros(body.limit_price, "limit_price") or order.limit_micros,
-            stop_micros=price_micros(body.stop_price, "stop_price") or order.stop_micros,
+            limit_micros=prices.limit_micros,
+            stop_micros=prices.stop_micros,
             order_class=order.order_class,
             leg=order.leg,
             replaces=ClientOrderId(order.client_order_id),
         )
 
-    def _check_account(self, request: OrderRequest, prices: Prices, now: datetime) -> None:
+    def _check_account(
+        self, request: OrderRequest, prices: Prices, now: datetime, *, instead_of: OrderRecord | None = None
+    ) -> None:
         """Raise `ApiRefusal` for more than the account can buy, or a sale of more than is there to be sold.
 
         What is held can be sold, less what open sales hold of it; what is not held can be sold short, but one
-        order never turns a position around. An id that is known is the broker's to refuse.
+        sale never turns a position around. Of a replacement it is asked what it adds to the order that it
+        takes the place of. An id that is known is the broker's to refuse.
         """
         with self.broker.look(now=now) as ledger:
             if ledger.execute(KNOWN, (request.client_order_id,)).fetchone():
                 return
             shares_held = self.broker.account_in(ledger, now=now).quantities.get(request.symbol, 0)
             selling = dict(ledger.execute(SELLING).fetchall()).get(request.symbol, 0)
+        replaced = 0 if instead_of is None else instead_of.quantity
         if request.side is Side.SELL and shares_held > 0:
             available = max(shares_held - selling, 0)
-            if request.quantity > available:
+            if request.quantity - replaced > available:
                 raise refusals.not_enough(
                     f"insufficient qty available for order (requested: {request.quantity},"
                     f" available: {available})"
@@ -548,8 +556,11 @@ class Exchange:
             return
         if request.side is Side.BUY and shares_held < 0:
             return
-        price = prices.limit_micros or prices.stop_micros or self._price(request.symbol, now)
-        if price * request.quantity > self._worth(now).buying_power_micros:
+        last = self._price(request.symbol, now)
+        cost = (prices.limit_micros or prices.stop_micros or last) * request.quantity
+        if instead_of is not None:
+            cost -= (instead_of.limit_micros or instead_of.stop_micros or last) * replaced
+        if cost > 0 and cost > self._worth(now).buying_power_micros:
             raise refusals.not_enough("insufficient buying power")
 
     def _session(self, time_in_force: str, now: datetime) -> date:
@@ -721,7 +732,8 @@ def _fill_seq(fills: Iterable[FillRecord], update: UpdateRecord) -> int:
 def prices_of(body: OrderBody) -> Prices:
     """Return the prices of an order; raises `ApiRefusal` for one that its kind lacks or does not have."""
     if body.type == "trailing_stop" or body.order_class == "mleg":
-        raise refusals.unprocessable(f"{body.type} {body.order_class or ''} orders are not served here")
+        kind = " ".join(word for word in (body.type, body.order_class) if word)
+        raise refusals.unprocessable(f"{kind} orders are not served here")
     limit, stop = price_micros(body.limit_price, "limit_price"), price_micros(body.stop_price, "stop_price")
     if body.order_class == "oco":
         limit = (

@@ -332,6 +332,49 @@ def test_more_than_is_held_cannot_be_sold_nor_what_is_held_for_another_sale(ledg
         client.submit_order(limited(150, "second", side=OrderSide.SELL, qty=40))
 
 
+def test_two_orders_of_which_one_cancels_the_other_sell_no_more_than_is_held(ledger):
+    def closing(name):
+        return LimitOrderRequest(
+            client_order_id=name,
+            symbol="AAPL",
+            qty=100,
+            side=OrderSide.SELL,
+            time_in_force="gtc",
+            order_class="oco",
+            take_profit=TakeProfitRequest(limit_price=150),
+            stop_loss=StopLossRequest(stop_price=90),
+        )
+
+    with week(ledger, CALM) as desk:
+        client = desk.client()
+        client.submit_order(bought())
+        desk.at(WEEK.opens_at(MONDAY))
+        client.submit_order(closing("first"))
+
+        assert refused(lambda: client.submit_order(closing("second"))) == (403, 40310000)
+
+
+def test_a_replacement_is_asked_of_the_account_for_what_it_adds(ledger):
+    with week(ledger, CALM, CALM, deposit_micros=10_000 * 10**6) as desk:
+        client = desk.client()
+        client.submit_order(bought())
+        desk.at(WEEK.opens_at(MONDAY))
+        out = client.submit_order(limited(150, "out", side=OrderSide.SELL, qty=60)).id
+        more = client.submit_order(limited(50, "more", qty=100)).id
+
+        for order, change in ((out, {"qty": 101}), (more, {"qty": 100_000}), (more, {"limit_price": 101})):
+            asked = ReplaceOrderRequest(**change)
+            assert refused(lambda order=order, asked=asked: client.replace_order_by_id(order, asked)) == (
+                403,
+                40310000,
+            )
+        client.replace_order_by_id(out, ReplaceOrderRequest(qty=100))
+        client.replace_order_by_id(more, ReplaceOrderRequest(limit_price=60))
+
+        assert client.get_open_position("AAPL").qty_available == "0"
+        assert client.get_account().buying_power == "4000"
+
+
 def test_what_is_not_held_is_sold_short_and_bought_back(ledger):
     with week(ledger, CALM, (90, 91, 89, 90, 1_000_000)) as desk:
         client = desk.client()
