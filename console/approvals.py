@@ -103,7 +103,8 @@ def preview(desk: Desk, row: JournalIntent) -> Preview:
         changed_at=row.changed_at,
         changed_why=row.reason,
         notices=tuple(_notices(desk.journal.run_control(), row, said.guards)),
-        unadvised_quantity=row.unadvised_quantity,
+        # What the rules wanted, also where a guard let nothing of it pass.
+        unadvised_quantity=row.unadvised_quantity or row.intent.quantity,
         held_quantity=held,
         equity_micros=equity,
         weight_before_bps=_weight_bps(row, held, equity),

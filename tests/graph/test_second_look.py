@@ -9,9 +9,10 @@ import pytest
 
 from trading.guards import PASS, REASONS
 from trading.journal import FundsView, RunControl
-from trading.positions import Book
+from trading.positions import Book, Position
 from trading.session import Morning
 from trading.testing import Harmless, example_intent, example_limits
+from trading.values import Symbol
 from trading.verdicts import Prepared
 from trading_assets.stages.executions import second_look
 
@@ -20,12 +21,28 @@ SESSION = date(2013, 2, 28)
 PRICE = 100_000_000
 
 
-def told(age_s: float, *, is_degraded: bool = False, is_approved_by_person: bool = False) -> list[str]:
-    """Return why an order is not sent whose quote is so old."""
+def told(
+    age_s: float,
+    *,
+    is_degraded: bool = False,
+    is_approved_by_person: bool = False,
+    held: tuple[int, float] = (PRICE, 0),
+) -> list[str]:
+    """Return why an order is not sent whose quote is so old; `held` is IBM's price, and its quote's age."""
     intent = example_intent()
-    book = Book(currency="USD", cash_micros=10**12, positions=(), deposits_micros=10**12)
-    quote = SimpleNamespace(price_micros=PRICE, quoted_at=NOW - timedelta(seconds=age_s))
-    rules = SimpleNamespace(limits=SimpleNamespace(on=lambda _: example_limits()), overrides=())
+    book = Book(
+        currency="USD",
+        cash_micros=10**12,
+        positions=(Position(Symbol("IBM"), 1_000, 0),),
+        deposits_micros=10**12,
+    )
+    quotes = {
+        intent.symbol: SimpleNamespace(price_micros=PRICE, quoted_at=NOW - timedelta(seconds=age_s)),
+        "IBM": SimpleNamespace(price_micros=held[0], quoted_at=NOW - timedelta(seconds=held[1])),
+    }
+    rules = SimpleNamespace(
+        limits=SimpleNamespace(on=lambda _: example_limits(daily_loss_bps_max=200)), overrides=()
+    )
     prepared = Prepared(universe={intent.symbol}, average_volumes={intent.symbol: 10**9}, risk=Harmless())
     review = second_look(
         SimpleNamespace(
@@ -38,11 +55,14 @@ def told(age_s: float, *, is_degraded: bool = False, is_approved_by_person: bool
         lambda: NOW,
         at_open=book,
         morning=Morning(
-            closes={intent.symbol: PRICE}, opening_micros=10**12, peak_equity_micros=0, prepared=prepared
+            closes={intent.symbol: PRICE, Symbol("IBM"): PRICE},
+            opening_micros=10**12 + 1_000 * PRICE,
+            peak_equity_micros=0,
+            prepared=prepared,
         ),
         decisions=[intent],
         verdicts=(),
-        live=SimpleNamespace(live_quote=lambda *_: quote),
+        live=SimpleNamespace(live_quote=lambda symbol, _: quotes[symbol]),
         execution_enabled=True,
     )
     view = FundsView(
@@ -81,6 +101,11 @@ def told(age_s: float, *, is_degraded: bool = False, is_approved_by_person: bool
 )
 def test_a_part_of_a_second_never_lets_an_order_pass(age_s, why_not):
     assert told(age_s) == why_not
+
+
+@pytest.mark.parametrize(("held_age_s", "why_not"), [(300, ["daily_loss_limit"]), (301, [])])
+def test_what_else_is_held_is_measured_at_no_price_that_is_too_old_for_a_send(held_age_s, why_not):
+    assert told(0, held=(PRICE // 2, held_age_s)) == why_not
 
 
 def test_while_degraded_a_person_who_approved_the_order_was_asked():

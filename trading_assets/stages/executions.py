@@ -285,13 +285,21 @@ def second_look(
     """
     symbols = {row.symbol for row in decisions} | {position.symbol for position in at_open.positions}
     quotes = {symbol: quote for symbol in sorted(symbols) if (quote := live.live_quote(symbol, session))}
-    prices = {symbol: quote.price_micros for symbol, quote in quotes.items()}
     newest = max((quote.quoted_at for quote in quotes.values()), default=None)
     approved = asked_of_person(verdicts)
+
+    oldest_s = graph.config.rules.limits.on(session).quote_age_s_max
 
     def review(row: JournalIntent, view: FundsView) -> tuple[Why, ...]:
         now = clock()
         quote = quotes.get(row.intent.symbol)
+        # What else is held counts at a price of now; one that is too old is as good as none, which is the
+        # last close.
+        prices = {
+            symbol: one.price_micros
+            for symbol, one in quotes.items()
+            if symbol == row.intent.symbol or whole_seconds(now - one.quoted_at) <= oldest_s
+        }
         return review_at_send(
             row.intent,
             quantity=row.quantity,
