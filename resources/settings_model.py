@@ -80,8 +80,8 @@ class SettingsModel(BaseSettings):
     )
     broker_app_key: SecretStr | None = Field(
         None,
-        description="Key of a live broker's account; a secret, read by the executor and a halt alone. "
-        "None by default: without it live execution is denied before any network call.",
+        description="Key of the account at a broker over HTTP; a secret, read by the executor and a halt "
+        "alone. None by default: without it live execution is denied before any network call.",
     )
     broker_app_secret: SecretStr | None = Field(
         None,
@@ -89,11 +89,12 @@ class SettingsModel(BaseSettings):
     )
     broker_account_no: str | None = Field(
         None,
-        description="Number of the account at a live broker. None by default, for the same reason.",
+        description="Number of the account at a broker over HTTP. None by default, for the same reason.",
     )
     broker_base_url: str | None = Field(
         None,
-        description="Address (https) of a live broker. None by default, for the same reason.",
+        description="Address of a broker over HTTP: https, but of a paper exchange on this machine. "
+        "None by default, for the same reason.",
     )
     paper_behaviour: str | None = Field(
         None,
