@@ -201,11 +201,11 @@ def _kill_twice(at: Zygote, first: Point) -> Found:
 def is_killed_at(at: Zygote, line: int, work: Callable[[], object], *, files: Watched = WATCHED) -> bool:
     """Run work in a child that kills itself at a line; say whether it came to that."""
 
-    def traced() -> None:
-        with _traced(_killer(line), files):
+    def doomed() -> None:
+        with traced(_killer(line), files):
             work()
 
-    return is_killed(child(at, traced))
+    return is_killed(child(at, doomed))
 
 
 # -------------------------------------------------------------------------------- lines
@@ -216,7 +216,7 @@ Traced = Callable[[FrameType, str, Any], Any]
 
 
 @contextmanager
-def _traced(at_line: AtLine, files: Watched) -> Iterator[None]:
+def traced(at_line: AtLine, files: Watched = WATCHED) -> Iterator[None]:
     """Call `at_line` before every line inside the watched files."""
 
     def every_time(frame: FrameType, event: str, _arg: Any) -> Traced:
@@ -268,6 +268,6 @@ def lines_of(work: Callable[[], object], *, files: Watched = WATCHED) -> Trail:
     def at_line(frame: FrameType) -> None:
         lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
 
-    with _traced(at_line, files):
+    with traced(at_line, files):
         work()
     return lines

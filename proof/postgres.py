@@ -160,7 +160,7 @@ def _template(scenario: Scenario) -> str:
 def _lines(server: PostgresServer, at: Zygote, scenario: Scenario) -> int:
     """Return how many lines of the product a client executes when nothing ends it."""
     with _copied(server, at, scenario) as desk:
-        return len(forks.in_child(at, lambda: kills._lines_of(lambda: desks.act(desk, scenario))))
+        return len(forks.in_child(at, lambda: kills.lines_of(lambda: desks.act(desk, scenario))))
 
 
 def _client_points(chance: random.Random, lines: Mapping[str, int], count: int) -> list[kills.Point]:
@@ -185,7 +185,7 @@ def _server_points(chance: random.Random, lines: Mapping[str, int], count: int) 
 def _kill_client(server: PostgresServer, at: Zygote, point: kills.Point) -> Found:
     scenario = _named(point.scenario)
     with _copied(server, at, scenario) as desk:
-        if not kills._is_killed_at(at, point.line, lambda: desks.act(desk, scenario)):
+        if not kills.is_killed_at(at, point.line, lambda: desks.act(desk, scenario)):
             return Found(0, (f"{point}: ended before the line",))
         # The server hears of it a moment later, and gives the executor's lock back then.
         server.wait_until_left(desk.url)
@@ -207,7 +207,7 @@ def _end_server(server: PostgresServer, at: Zygote, point: ServerPoint) -> Found
             os.close(is_there)
             os.close(lets)
             try:
-                with kills._traced(_at_line(point.line, reached)):
+                with kills.traced(_at_line(point.line, reached)):
                     desks.act(desk, scenario)
             except TradingError:
                 # Refused in the product's own words: what comes after it recovers.
