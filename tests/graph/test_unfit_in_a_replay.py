@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -76,21 +77,28 @@ def test_what_live_refuses_is_just_what_the_replay_does_not_decide(wide):
     assert refused == [BEHIND] == [one.session for one in results if not one.decided.candidates]
 
 
-def test_a_chunk_of_a_replay_tells_of_such_a_session_with_its_equity_alone(wide):
+def test_a_chunk_of_a_replay_wants_nothing_behind_a_day_that_is_unfit_though_it_is_quoted(wide):
     config, calendar = wide.profiled.books["us_wide"], wide.profiled.calendars["us_wide"]
     data = wide.profiled.data_sets["us_wide"].data_set(*RANGE)
     asked = Asked(first_session=RANGE[0], last_session=RANGE[1])
     own = config_of(request_of(asked, config, name="wide"), config)
     sessions = calendar.between(*RANGE)
-    tables, _ = replay_chunk(
-        own,
-        data=data,
-        calendar=calendar,
-        sessions=sessions,
-        state=opening_state(own),
-        approve=True,
-        light=False,
-    )
 
-    assert tables["sessions"]["session"].tolist() == list(sessions)
-    assert BEHIND not in tables["intents"]["session"].tolist()
+    def wanted(unfit):
+        tables, _ = replay_chunk(
+            own,
+            data=replace(data, panel=replace(data.panel, unfit=unfit)),
+            calendar=calendar,
+            sessions=sessions,
+            state=opening_state(own),
+            approve=True,
+            light=False,
+        )
+        assert tables["sessions"]["session"].tolist() == list(sessions)
+        return set(tables["intents"]["session"].tolist())
+
+    # The first day on which something is wanted: what is wanted of it later does not matter.
+    first = min(wanted({}))
+    (before,) = calendar.before(first, 1)
+
+    assert first not in wanted({before: "no whole day"})
