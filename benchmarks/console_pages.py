@@ -26,6 +26,7 @@ from console.web.rates import Rate
 from resources.calendars import load_calendar
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
+from tests.console.pages.populated import Texts, replay_kept, sweep_kept
 from tests.console.states import CLOSE, NOW, OF, OPENED, SESSION, filled, prepared
 from tests.console.web.serving import Console, console_on
 from tests.graph.desk import settings_in
@@ -43,6 +44,9 @@ INTENTS, BLOCKED, PENDING = 400, 80, 20
 """Of the latest session."""
 
 SYMBOLS_HELD = 100
+REPLAYS = 60
+"""And as many sweeps, each with a page."""
+
 GUARDS_SAID = 30
 ASKED = 40
 CANDIDATE = {
@@ -87,7 +91,11 @@ def _timed(console: Console, lived: str, sessions: Sequence[date], count: int) -
         ("Orders", f"/orders?book=us_five&session={early}"),
         ("a trace", f"/trace/S0@{SESSION}"),
         ("a trace of years ago", f"/trace/{one}"),
-        ("Incidents", "/incidents"),
+        ("Incidents and alerts", "/incidents"),
+        ("Replays and sweeps", "/replays"),
+        ("a replay's page", "/replays/us_five/replay-00/page"),
+        ("a sweep's page", "/sweeps/us_five/sweep-00/page"),
+        ("a flatten asked for", "/flatten"),
         ("Settings", "/settings"),
         ("why", "/why"),
         ("search by symbol", "/search?q=S7"),
@@ -102,7 +110,12 @@ def _timed(console: Console, lived: str, sessions: Sequence[date], count: int) -
         ("REST positions", f"{API}/positions"),
         ("REST why", f"{API}/why?book=us_five"),
         ("REST incidents", f"{API}/incidents"),
+        ("REST alerts", f"{API}/alerts"),
+        ("REST messages", f"{API}/messages"),
+        ("REST sessions", f"{API}/sessions?book=us_five"),
+        ("REST stuck", f"{API}/stuck"),
         ("REST run control", f"{API}/control"),
+        ("metrics for Prometheus", "/metrics"),
     ):
         took, cpu = [], time.process_time()
         for turn in range(ASKED + 2):
@@ -159,6 +172,9 @@ def _fill(state: Path, sessions: Sequence[date], count: int) -> str:
     _tables(Path(settings.lake_root), sessions, [intent.symbol for intent in intents])
     report = settings.profile_dir / "reports" / "us_five" / str(sessions[-1])
     report.mkdir(parents=True)
+    for number in range(REPLAYS):
+        replay_kept(Lake(settings.lake_root), settings, f"replay-{number:02}", Texts())
+        sweep_kept(settings.profile_dir, f"sweep-{number:02}", Texts(), done=4)
     marks = [{"symbol": row.symbol, "mark": "51"} for row in closing_book.positions]
     (report / "report.json").write_text(json.dumps({"positions": marks, "alerts": []}), encoding="utf-8")
     return str(lived.intent_id)
