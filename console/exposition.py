@@ -7,6 +7,7 @@ the gate's say: a token for reading, which a scraper keeps in a file. The metric
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -15,6 +16,7 @@ from console.alerts import AlertLine, alerts_of
 from console.desk import Desk
 from console.incidents import incidents_of
 from console.stuck import stuck_of
+from console.totals import Totals
 from resources.journal import records
 from trading.alerts import Reason
 from trading.clock import Phase
@@ -29,9 +31,6 @@ ORDER_STATUSES = ("prepared", "working", "partial_fill", "filled", "cancelled", 
 MESSAGE_STATUSES = ("waiting", "delivered", "dead")
 
 COUNTS = (
-    "count_intents_by_state",
-    "count_orders_by_status",
-    "count_fills_by_side",
     "count_messages_by_status",
     "count_deliveries_by_reason",
     "count_incidents_by_kind",
@@ -40,20 +39,24 @@ COUNTS = (
 Rows = Sequence[records.Row]
 
 
-def exposition_of(desk: Desk) -> bytes:
-    """Return everything that a scraper is told, in Prometheus' text format, all as of one moment."""
+def exposition_of(desk: Desk, totals: Totals) -> bytes:
+    """Return everything that a scraper is told, in Prometheus' text format, all as of one moment.
+
+    `totals` holds what was counted for the scrape before.
+    """
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(desk))
+    registry.register(_Collector(desk, totals))
     return bytes(generate_latest(registry))
 
 
 class _Collector:
     """Give the families of one desk; prometheus-client asks at each scrape."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, totals: Totals) -> None:
         self._desk = desk
+        self._totals = totals
 
     def describe(self) -> list[Any]:
         """Name nothing beforehand: a look at the journal at registration would be one too many."""
@@ -63,6 +66,7 @@ class _Collector:
         """Give every family, in the order of its name's part."""
         desk = self._desk
         counts = desk.journal.answers(COUNTS)
+        totals = self._totals.rows(desk.journal, books=desk.books, lane=desk.lane)
         alerts = alerts_of(desk)
         yield _gauge(
             "trading_desk_info",
@@ -71,7 +75,7 @@ class _Collector:
             [((desk.lane,), 1.0)],
         )
         yield from _of_control(desk)
-        yield from _of_intents(desk, counts)
+        yield from _of_intents(desk, totals)
         yield from _of_alerts(alerts)
         yield from _of_messages(counts)
         yield from _of_incidents(desk, counts["count_incidents_by_kind"])
@@ -99,28 +103,28 @@ def _of_control(desk: Desk) -> Iterator[Any]:
     )
 
 
-def _of_intents(desk: Desk, counts: Mapping[str, Rows]) -> Iterator[Any]:
+def _of_intents(desk: Desk, totals: Mapping[str, Rows]) -> Iterator[Any]:
     states = [state.value for state in IntentState]
     yield _gauge(
         "trading_intents",
         "Intents of all sessions, by the state that they are in.",
         ("book", "state"),
-        _filled(desk, counts["count_intents_by_state"], "intents", label="state", labels=states),
+        _filled(desk, totals["count_intents_by_state"], "intents", label="state", labels=states),
     )
     yield _gauge(
         "trading_orders",
         "Orders of all sessions, by the status that they are in.",
         ("book", "status"),
-        _filled(desk, counts["count_orders_by_status"], "orders", label="status", labels=ORDER_STATUSES),
+        _filled(desk, totals["count_orders_by_status"], "orders", label="status", labels=ORDER_STATUSES),
     )
     yield _counter(
         "trading_order_attempts",
         "Attempts to send an order, by the status that the order is in now.",
         ("book", "status"),
-        _filled(desk, counts["count_orders_by_status"], "attempts", label="status", labels=ORDER_STATUSES),
+        _filled(desk, totals["count_orders_by_status"], "attempts", label="status", labels=ORDER_STATUSES),
     )
     sides = [side.value for side in Side]
-    fills = counts["count_fills_by_side"]
+    fills = totals["count_fills_by_side"]
     yield _counter(
         "trading_fills",
         "Executions that were booked.",
@@ -261,8 +265,10 @@ def _filled(
     desk: Desk, rows: Rows, value: str, *, label: str, labels: Sequence[str]
 ) -> list[tuple[tuple[str, ...], float]]:
     """Return a sample for each book and value of a label: what was never counted is zero, not absent."""
-    known = {(row["book"], row[label]): float(row[value]) for row in rows if row["lane"] == desk.lane}
-    return [((book, one), known.get((book, one), 0.0)) for book in desk.books for one in labels]
+    known: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        known[row["book"], row[label]] += row[value]
+    return [((book, one), float(known[book, one])) for book in desk.books for one in labels]
 
 
 def _gauge(

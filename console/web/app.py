@@ -19,6 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from console.desk import Desk
 from console.execution_start import STARTS, Starts
 from console.exposition import CONTENT_TYPE, exposition_of
+from console.totals import Totals
 from console.web import changing, reading
 from console.web.described import describe
 from console.web.gate import Access, Application, Gate
@@ -87,6 +88,7 @@ def build_app(
     app.state.clocks = clocks
     app.state.starts = starts
     app.state.sessions = Sessions()
+    app.state.totals = Totals()
     app.state.answers = Answers(console_folder(desk.settings))
     for api in (reading.router, changing.halting, changing.router):
         app.include_router(api, prefix=API)
@@ -130,7 +132,7 @@ def _own_routes() -> APIRouter:
         """Return the desk's numbers as a Prometheus reads them; it asks with a token for reading."""
         desk: Desk = request.app.state.desk
         with desk.journal.at_one_moment() as journal:
-            content = exposition_of(replace(desk, journal=journal))
+            content = exposition_of(replace(desk, journal=journal), request.app.state.totals)
         return Response(content, headers={"content-type": CONTENT_TYPE})
 
     @router.post("/sign-out", dependencies=[needs(Role.VIEWER)], include_in_schema=False)

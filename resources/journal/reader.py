@@ -213,6 +213,20 @@ class JournalReader:
         """Return an intent's events, ascending."""
         return [records.event_of(row) for row in self._rows("find_events_of_intent", intent_id=intent_id)]
 
+    def newest_event(self) -> int:
+        """Return the sequence number of the last event, 0 where there is none."""
+        rows = self._rows("find_newest_event")
+        return int(rows[0]["newest"] or 0) if rows else 0
+
+    def changed_sessions(self, *, after: int) -> dict[tuple[str, str], str]:
+        """Return by book and lane the first session whose intents have an event numbered above `after`."""
+        rows = self._rows("find_changed_sessions", after=after)
+        return {(row["book"], row["lane"]): str(row["first_session"]) for row in rows}
+
+    def counted(self, question: str, *, book: str, lane: str, first: str) -> Sequence[records.Row]:
+        """Return a count (a file `count_*` of `sql/`) of each session of a book from `first` (ISO) on."""
+        return self._rows(question, book=book, lane=lane, first=first)
+
     def troubles(self, *, last: int) -> list[JournalEvent]:
         """Return the last events that changed run control or needed a person, the latest first."""
         return [records.event_of(row) for row in self._rows("find_last_troubles", last=last)]

@@ -1,9 +1,12 @@
 select
   book,
-  lane,
+  session,
   side,
   count(*) as fills,
   sum(quantity) as quantity
 from fills
-group by book, lane, side
-order by book, lane, side
+where book = :book
+  and lane = :lane
+  and session >= :first
+group by book, session, side
+order by session, side

@@ -1,8 +1,11 @@
 select
   book,
-  lane,
+  session,
   state,
   count(*) as intents
 from intents
-group by book, lane, state
-order by book, lane, state
+where book = :book
+  and lane = :lane
+  and session >= :first
+group by book, session, state
+order by session, state

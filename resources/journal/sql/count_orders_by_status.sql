@@ -1,9 +1,12 @@
 select
   book,
-  lane,
+  session,
   status,
   count(*) as orders,
   sum(attempts) as attempts
 from orders
-group by book, lane, status
-order by book, lane, status
+where book = :book
+  and lane = :lane
+  and session >= :first
+group by book, session, status
+order by session, status

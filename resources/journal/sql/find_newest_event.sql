@@ -1,0 +1,2 @@
+select max(seq) as newest
+from events
