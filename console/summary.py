@@ -15,6 +15,7 @@ from console.funnel import is_blocked
 from console.replays import ReplayView, replays_of
 from console.status import BookStatus, Status, status_of
 from trading.journal import JournalIntent
+from trading.lifecycle import IntentState
 
 SESSIONS_MAX = 400
 """How many of a book's latest sessions are counted."""
@@ -24,7 +25,8 @@ SESSIONS_MAX = 400
 class BookSummary:
     """Hold one book over the sessions it ran; counts by reason or rule, most first; money in micro-units.
 
-    `blocked_example` is an intent that `trading explain` tells about, empty where none was blocked.
+    `expired` were not sent before their session was over. `blocked_example` is an intent that `trading
+    explain` tells about, empty where none was blocked.
     """
 
     status: BookStatus
@@ -32,6 +34,7 @@ class BookSummary:
     settled: int
     intents: int
     filled: int
+    expired: int
     blocked: dict[str, int]
     blocked_example: str
     quarantined: int
@@ -82,6 +85,7 @@ def _book_summary(desk: Desk, book: BookOutline, row: BookStatus) -> BookSummary
         settled=sum(1 for record in records if record.settled_at is not None),
         intents=len(intents),
         filled=sum(1 for intent in intents if intent.filled_quantity > 0),
+        expired=sum(1 for intent in intents if intent.state is IntentState.EXPIRED),
         blocked=_by_reason(blocked),
         blocked_example=f"{blocked[-1].intent.symbol}@{blocked[-1].intent.session}" if blocked else "",
         quarantined=sum(quarantined.values()),
@@ -108,6 +112,7 @@ def _by_reason(intents: list[JournalIntent]) -> dict[str, int]:
 def _next(books: tuple[BookSummary, ...], pending: tuple[Pending, ...]) -> tuple[str, ...]:
     """Return three commands worth trying on what is there."""
     commands = [f"trading approvals preview {pending[0].intent_id}"] if pending else []
+    commands += [f"trading run-once --book {row.status.book} --phase decide" for row in books if row.expired]
     commands += [f"trading explain {row.blocked_example}" for row in books if row.blocked_example]
     commands += [f"trading report --book {row.status.book}" for row in books if row.status.report]
     commands += [

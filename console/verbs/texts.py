@@ -516,7 +516,12 @@ def summary(view: Summary) -> str:
                 {
                     "  sessions": f"{row.sessions} run, {row.settled} settled, last {at.session}",
                     "  latest funnel": funnel(at.funnel) if at.funnel else NONE,
-                    "  intents": f"{row.intents} in all, {row.filled} filled",
+                    "  intents": f"{row.intents} in all, {row.filled} filled"
+                    + (
+                        f", {row.expired} expired; `--phase decide` leaves time to approve"
+                        if row.expired
+                        else ""
+                    ),
                     "  blocked": "; ".join(f"{count} {reason}" for reason, count in row.blocked.items())
                     or "none",
                     "  quarantined": f"{row.quarantined:,} rows",
