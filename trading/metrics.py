@@ -15,6 +15,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from trading.advice import Advice
+from trading.advisor_calls import AdvisorCall, latency_ms_p95, spent, was_held_back
+from trading.advisor_calls import went_out as was_asked
 from trading.candidates import Candidate
 from trading.decisions import DecisionRow, Outcome, outcomes_by_reason
 from trading.features import rounded
@@ -62,8 +64,6 @@ STRATEGY_BUDGET = "strategy_budget"
 HTTP_ERRORS_FROM = 400
 HTTP_TOO_MANY_REQUESTS = 429
 
-PERCENTILE_95 = 95
-
 
 class MetricStatus(StrEnum):
     """Say whether there was anything to measure."""
@@ -80,14 +80,6 @@ class MetricRow(NamedTuple):
     value: float | None
     unit: str
     status: MetricStatus
-
-
-class AdvisorCall(NamedTuple):
-    """Hold one wish to ask the model: whether it was sent (an open circuit sends nothing), how it went."""
-
-    sent: bool
-    ok: bool
-    latency_ms: int
 
 
 class BrokerCall(NamedTuple):
@@ -400,21 +392,33 @@ def _positions_count(facts: SessionFacts) -> float | None:
 
 
 def _advisor_success_rate(facts: SessionFacts) -> float | None:
-    sent = [call for call in facts.advisor_calls if call.sent]
+    sent = [call for call in facts.advisor_calls if was_asked(call)]
     return _ratio(sum(1 for call in sent if call.ok), len(sent))
 
 
 def _advisor_latency_ms_p95(facts: SessionFacts) -> float | None:
-    latencies = sorted(call.latency_ms for call in facts.advisor_calls if call.sent)
-    if not latencies:
-        return None
-    rank = -(-PERCENTILE_95 * len(latencies) // 100)
-    return float(latencies[rank - 1])
+    return _count(latency_ms_p95(facts.advisor_calls))
 
 
 def _advisor_circuit_open_rate(facts: SessionFacts) -> float | None:
-    held_back = sum(1 for call in facts.advisor_calls if not call.sent)
-    return _ratio(held_back, len(facts.advisor_calls))
+    held_back = sum(1 for call in facts.advisor_calls if was_held_back(call))
+    return _ratio(held_back, held_back + sum(1 for call in facts.advisor_calls if was_asked(call)))
+
+
+def _prompt_tokens(facts: SessionFacts) -> float | None:
+    return float(spent(facts.advisor_calls).prompt_tokens) if facts.advisor_calls else None
+
+
+def _completion_tokens(facts: SessionFacts) -> float | None:
+    return float(spent(facts.advisor_calls).completion_tokens) if facts.advisor_calls else None
+
+
+def _total_tokens(facts: SessionFacts) -> float | None:
+    return float(spent(facts.advisor_calls).tokens) if facts.advisor_calls else None
+
+
+def _advisor_cost(facts: SessionFacts) -> float | None:
+    return _amount(spent(facts.advisor_calls).cost_micros) if facts.advisor_calls else None
 
 
 def _api_errors(facts: SessionFacts) -> float | None:
@@ -621,9 +625,25 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "strategist_llm.circuit_open_rate",
         "ratio",
-        "calls held back by the open circuit / calls wished",
+        "calls held back by the open circuit / calls sent or held back",
         NOT_ASKED,
         _advisor_circuit_open_rate,
+    ),
+    Metric(
+        "token_usage.prompt",
+        "tokens",
+        "Σ tokens read by models; the cache reads none",
+        NOT_ASKED,
+        _prompt_tokens,
+    ),
+    Metric("token_usage.completion", "tokens", "Σ tokens written by models", NOT_ASKED, _completion_tokens),
+    Metric("token_usage.total", "tokens", "tokens read + written", NOT_ASKED, _total_tokens),
+    Metric(
+        "token_usage.cost_usd",
+        "USD",
+        "Σ tokens × the configured price of the model",
+        NOT_ASKED,
+        _advisor_cost,
     ),
     Metric(
         "broker_api.api_error_total_by_api_id",

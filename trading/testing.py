@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from trading.accounts import Execution, account_after
+from trading.advisor_calls import AdvisorCall, Purpose, Tier
 from trading.audit import BadEntry
+from trading.breakers import BreakerReason
 from trading.broker_behaviour import Behaviour
 from trading.brokers import (
     ActivityKind,
@@ -377,6 +379,39 @@ def reconciled_term(journal: Journal, *, account: str, lane: str, now: datetime)
     term = journal.begin_term(account=account, lane=lane, holder="test", now=now)
     journal.record_reconciled(account=account, lane=lane, term=term, findings=[], now=now)
     return term
+
+
+def example_call(**told: Any) -> AdvisorCall:
+    """Return a question that a model answered well; whatever is told differs."""
+    call = AdvisorCall(
+        call_id="call-1",
+        at=datetime(2013, 2, 28, 13, 45, tzinfo=UTC),
+        session=date(2013, 2, 28),
+        book="us_five",
+        run_id="run-1",
+        purpose=Purpose.ADVICE,
+        strategies="council",
+        intents=example_intent().intent_key,
+        provider="models",
+        endpoint="chat.completions",
+        model="small-1",
+        tier=Tier.SMALL,
+        prompt_name="advice",
+        prompt_version="1",
+        prompt_sha="a" * 64,
+        schema_version="advice.v1",
+        prompt_tokens=900,
+        completion_tokens=100,
+        is_counted=True,
+        cost_micros=120,
+        latency_ms=40,
+        attempts=1,
+        ok=True,
+        error_type="",
+        breaker=BreakerReason.ALLOWED,
+        was_cached=False,
+    )
+    return call._replace(**told)
 
 
 def example_intent(

@@ -18,7 +18,6 @@ from trading.decisions import DecisionRow, Outcome
 from trading.metrics import (
     METRICS,
     SCHEMA_VERSION,
-    AdvisorCall,
     BrokerCall,
     MetricStatus,
     SessionFacts,
@@ -27,12 +26,14 @@ from trading.metrics import (
 )
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import Book, Mark, Position, book_rows
+from trading.testing import example_call
 from trading.values import IntentId, IntentKey, Side, Symbol
 from trading.verdicts import Verdict
 
 FROZEN = json.loads((Path(__file__).parents[2] / "config" / "metrics_v1.json").read_text("utf-8"))
 SESSION = date(2013, 3, 1)
 NOT_AFTER = datetime(2013, 3, 1, 21, 0, tzinfo=UTC)
+NO_TOKENS = {"prompt_tokens": 0, "completion_tokens": 0, "cost_micros": 0}
 
 # Promised to whoever reads our metrics from outside: these names and no others.
 REQUIRED = {
@@ -216,9 +217,16 @@ def worked_by_hand() -> SessionFacts:
         previous_equities_micros=(120_000_000_000, 125_000_000_000, 100_500_000_000),
         deposits_micros=99_500_000_000,
         advisor_calls=(
-            *(AdvisorCall(sent=True, ok=True, latency_ms=latency) for latency in range(1, 17)),
-            *(AdvisorCall(sent=True, ok=False, latency_ms=latency) for latency in (90, 95, 99, 100)),
-            *(AdvisorCall(sent=False, ok=False, latency_ms=0) for _ in range(5)),
+            *(example_call(latency_ms=latency) for latency in range(1, 17)),
+            *(
+                example_call(ok=False, error_type="time_out", latency_ms=latency)
+                for latency in (90, 95, 99, 100)
+            ),
+            *(
+                example_call(ok=False, error_type="circuit_open", attempts=0, latency_ms=0, **NO_TOKENS)
+                for _ in range(5)
+            ),
+            example_call(was_cached=True, attempts=0, latency_ms=0, **NO_TOKENS),
         ),
         broker_calls=(
             BrokerCall("orders.post", 200),
@@ -273,7 +281,11 @@ EXPECTED = {
     "exposure.positions": 2,
     "strategist_llm.success_rate": 0.8,  # 16 of 20 sent
     "strategist_llm.latency_ms.p95": 99,  # the 19th of 20
-    "strategist_llm.circuit_open_rate": 0.2,  # 5 of 25 wished
+    "strategist_llm.circuit_open_rate": 0.2,  # 5 of 25: what the cache knew asked nobody
+    "token_usage.prompt": 18_000,
+    "token_usage.completion": 2_000,
+    "token_usage.total": 20_000,
+    "token_usage.cost_usd": 0.0024,
     "broker_api.api_error_total_by_api_id": 3,
     "broker_api.api_error_total_by_api_id.account.get": 0,
     "broker_api.api_error_total_by_api_id.orders.get": 2,
@@ -336,6 +348,8 @@ def test_an_advisor_that_is_off_is_no_data_and_not_a_failure() -> None:
     assert Ladder.OFF == 0
     assert measured["strategist_llm.success_rate"].status is MetricStatus.NO_DATA
     assert measured["strategist_llm.circuit_open_rate"].status is MetricStatus.NO_DATA
+    assert measured["token_usage.total"].status is MetricStatus.NO_DATA
+    assert measured["token_usage.cost_usd"].status is MetricStatus.NO_DATA
 
 
 def test_an_approved_intent_without_any_trace_after_the_close_is_a_gap() -> None:
