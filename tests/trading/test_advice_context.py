@@ -120,7 +120,7 @@ def test_the_same_items_give_the_same_prompt_in_whatever_order_they_came():
         for symbol in ("AAPL", "MSFT", "")
         for kind in ("news", "feature", "filing")
     ]
-    shuffled = items[1::2] + items[-2::-2]
+    shuffled = items[1::2] + items[::-2]
     small = PromptLimits(prompt_tokens_max=900)
 
     assert prompt(items, limits=small) == prompt(shuffled, limits=small)
