@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 import typer.main
@@ -82,6 +83,12 @@ def make_app() -> typer.Typer:
     return app
 
 
+@cache
+def _command() -> Any:
+    """Return the command line as it is asked: to build it takes longer than most verbs, so once a process."""
+    return typer.main.get_command(make_app())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code; `argv` are the words after `trading`.
 
@@ -95,9 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _refuse(
                 f"argument {word!a}: is not UTF-8 text without NUL", ExitCode.USAGE, as_json=as_json
             )
-    command = typer.main.get_command(make_app())
     try:
-        code = command.main(args=words, prog_name="trading", standalone_mode=False)
+        code = _command().main(args=words, prog_name="trading", standalone_mode=False)
     except typer.Abort:
         return _refuse(
             "not confirmed: nothing was changed; --yes answers for scripts", ExitCode.FAILED, as_json=as_json

@@ -6,6 +6,7 @@ Not here: fixtures of one room; they stand in the `conftest.py` of that room's f
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
@@ -39,6 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest files begin first; the others keep the order that they were drawn in."""
     rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave what collecting made out of every later collection of garbage: a tenth of the tests' time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 class NetworkForbiddenError(RuntimeError):
