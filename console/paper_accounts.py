@@ -1,15 +1,17 @@
-"""What each paper account holds by its broker's ledger, beside the book of the last settled session.
+"""What each account holds at its brokers, beside the book of the last settled session.
 
-Folded here from the ledger, the lake's corporate actions and closes, so that nothing runs for it. Whether
-the two agree is INV19 of trading/invariants.py; the executor asks the broker itself, in reconciliation.py.
+A paper account's is folded here from the ledger, the lake's corporate actions and closes, so that nothing
+runs for it; what brokers over a network hold they told. Whether it agrees with the book is INV19 of
+trading/invariants.py; the executor asks the broker itself, in reconciliation.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
+from console.asking import Told
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.lake_rows import rows_found
@@ -18,7 +20,9 @@ from resources.paper_broker.statement import Folded, Statement, statement_of
 from trading.accounts import account_after
 from trading.actions import ActionKind, CorporateAction, effective_in
 from trading.brokers import Holdings
+from trading.errors import UnknownSession
 from trading.invariants import LIVE, Held
+from trading.routing import together
 from trading.values import Symbol
 
 CORPORATE_ACTIONS = "corporate_actions"
@@ -48,6 +52,46 @@ def accounts_held(desk: Desk) -> Iterator[Held]:
         for how, start in starts:
             found = _holdings(desk, book, statement, start, through=settled.session)
             yield Held(book.account, book.name, settled.session, settled.closing, found, how)
+
+
+def routed_accounts_held(desk: Desk, told: Sequence[Told]) -> Iterator[Held]:
+    """Give for each account at brokers over a network the last settled book, and what they said it holds.
+
+    What was earned there is counted from what the account was opened with there; what its ledger here holds
+    is part of it. Left out are an account that several books share, one of which a session is not settled,
+    and one that was asked after the next open: what they hold is not yet what any settled book says.
+    """
+    books_of = Counter(book.account for book in desk.books.values())
+    for book in desk.books.values():
+        parts = [one for one in told if one.account == book.account]
+        settled = desk.journal.last_settled(book=book.name, lane=desk.lane)
+        latest = desk.latest(book)
+        if not parts or settled is None or settled.closing is None or latest is None:
+            continue
+        is_moving = latest.session != settled.session or any(
+            _is_after_next_open(desk, book, one, session=settled.session) for one in parts
+        )
+        if is_moving or books_of[book.account] > 1:
+            continue
+        held = [(one.holdings, one.opening_micros) for one in parts if one.holdings is not None]
+        statement = None if desk.lane == LIVE else statement_of(ledger_path(desk, book))
+        deposit = statement.deposit_micros if statement else parts[0].deposit_micros
+        if statement is not None:
+            start = Folded(date.min, 0, Holdings(cash_micros=deposit))
+            held.append((_holdings(desk, book, statement, start, through=settled.session), deposit))
+        found = together(held, opened_with_micros=deposit)
+        how = f"by {', '.join(one.adapter for one in parts)}{' and its ledger' if statement else ''}"
+        yield Held(book.account, book.name, settled.session, settled.closing, found, how)
+
+
+def _is_after_next_open(desk: Desk, book: BookOutline, told: Told, *, session: date) -> bool:
+    """Say whether an account was asked when a later session's splits and dividends may be in it."""
+    calendar = desk.calendar(book)
+    try:
+        next_open = calendar.opens_at(calendar.next(session))
+    except UnknownSession:
+        return False
+    return told.asked_at is not None and told.asked_at >= next_open
 
 
 def _goes_on_from(checkpoint: Folded, statement: Statement, session: date) -> bool:

@@ -1,5 +1,6 @@
-"""Do the stores agree: each invariant over journal, audit log and paper brokers, held or violated.
+"""Do the stores agree: each invariant over journal, audit log and brokers, held or violated.
 
+A paper broker's ledger is read here; brokers over a network are asked by a process of its own (asking.py).
 Also whether each order leads back to its decision, its verdicts and what was read. What an invariant means
 is trading/invariants.py; whether the installation is fit at all is doctor.py. Changes nothing.
 """
@@ -15,11 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from console.asking import Answers, ask_apart, routes_used
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
 from console.ledgers import ledger_path
-from console.paper_accounts import accounts_held
+from console.paper_accounts import accounts_held, routed_accounts_held
 from resources.evidence import gather, paper_dump, stored_verdicts
 from resources.settings import given_variables, load_secrets
 from trading.brokers import BrokerDump
@@ -60,13 +62,19 @@ ADDRESSES = ("TRADING_WEBHOOK_URL", "TRADING_SLACK_WEBHOOK_URL", "TRADING_EMAIL_
 LONG_LOG_BYTES = 20_000_000
 """From such a log on reading takes seconds, and is told."""
 
+LEDGERS = "brokers"
+OVER_NETWORK = "brokers over a network"
+
 STANDS_ON: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("INV1", "INV2", "INV4", "INV13"), ("brokers",)),
+    **dict.fromkeys(("INV1", "INV2", "INV4", "INV13"), (LEDGERS, OVER_NETWORK)),
     "INV8": ("checkpoints",),
     "INV14": ("lake",),
-    "INV19": ("brokers", "lake"),
+    "INV19": (LEDGERS, OVER_NETWORK, "lake"),
 }
 """The stores without which an invariant is not judged, though the journal can be read."""
+
+HOW_UNREAD = {OVER_NETWORK: "could not be asked"}
+"""What is said of a store that is missing, where it is not that it cannot be read."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -85,7 +93,7 @@ REMEDIES: Mapping[str, str] = {
     "INV12": "`trading halt`; ask the person named; what was executed is not what was approved",
     "INV13": "`trading halt`; compare both requests at the broker: the second is not the first one again",
     "INV14": "re-materialize the session's decisions; where they differ again, an input or rule was changed",
-    "INV15": "change the secret, then find what wrote it",
+    "INV15": "change the secret or key, then find what wrote it",
     "INV16": "`trading halt`; see at the broker what was traded, and take its keys from this profile",
     "INV19": "`trading halt`; compare `trading positions` with the broker's ledger: one of them was changed",
     "INV20": "restore the file from a copy, or re-materialize its table where nothing was decided on it yet",
@@ -219,10 +227,13 @@ def _look(desk: Desk, tell: Tell) -> _Look:
     audit_path = desk.settings.profile_dir / "audit.jsonl"
     if audit_path.exists() and audit_path.stat().st_size > LONG_LOG_BYTES:
         tell("reading the brokers, the log and the journal")
+    answers = _answers(desk, tell)
+    if answers.problems:
+        unreadable[OVER_NETWORK] = "; ".join(answers.problems)
     try:
         dumps = list(_dumps(desk))
     except TradingError as error:
-        unreadable["brokers"] = str(error)
+        unreadable[LEDGERS] = str(error)
     try:
         faults = _checkpoint_faults(audit_path)
     except TradingError as error:
@@ -234,25 +245,36 @@ def _look(desk: Desk, tell: Tell) -> _Look:
         checkpoint_faults=faults,
         planted_secrets=_secrets_in_force(),
     )
+    evidence = replace(evidence, secrets_shown=answers.shown)
     elsewhere = _accounts_elsewhere(evidence)
-    if "brokers" not in unreadable:
-        told = [dump for dump in (*dumps, *_lost_ledgers(desk, evidence)) if dump.account not in elsewhere]
-        evidence = replace(evidence, dumps=tuple(told))
+    untold = elsewhere - _accounts_told(answers)
+    if LEDGERS not in unreadable:
+        told = (*dumps, *_lost_ledgers(desk, evidence), *_dumps_over_network(answers))
+        evidence = replace(evidence, dumps=tuple(dump for dump in told if dump.account not in untold))
     lake = _lake_read(desk, tell)
     try:
         evidence = replace(evidence, lake=lake, replayed=tuple(_decisions_in_lake(desk, evidence)))
     except TradingError as error:
         evidence = replace(evidence, lake=lake)
         unreadable["lake"] = str(error)
-    if "brokers" not in unreadable and "lake" not in unreadable:
+    if LEDGERS not in unreadable and "lake" not in unreadable:
         try:
             held = [one for one in accounts_held(desk) if one.account not in elsewhere]
-            evidence = replace(evidence, held=tuple(held))
+            whole = [one for one in answers.told if one.account not in untold]
+            evidence = replace(evidence, held=(*held, *routed_accounts_held(desk, whole)))
         except BrokerUnavailable as error:
-            unreadable["brokers"] = str(error)
+            unreadable[LEDGERS] = str(error)
         except TradingError as error:
             unreadable["lake"] = str(error)
     return _Look(evidence=evidence, unreadable=unreadable, tell=tell)
+
+
+def _answers(desk: Desk, tell: Tell) -> Answers:
+    """Return what the brokers over a network tell, of every account that ever had an order there."""
+    wanted = routes_used(desk)
+    if wanted:
+        tell(f"asking {', '.join(sorted({one.adapter for one in wanted}))}")
+    return ask_apart(wanted)
 
 
 def _lake_read(desk: Desk, tell: Tell) -> LakeRead:
@@ -268,7 +290,7 @@ def _lake_read(desk: Desk, tell: Tell) -> LakeRead:
 
 
 def _dumps(desk: Desk) -> Iterator[BrokerDump]:
-    """Give what each book's paper broker has; a live broker is asked by the executor alone."""
+    """Give what each book's paper broker in this process has, by its ledger."""
     for outline in desk.books.values():
         dump = paper_dump(ledger_path(desk, outline), account=outline.account)
         if dump is not None:
@@ -276,16 +298,25 @@ def _dumps(desk: Desk) -> Iterator[BrokerDump]:
 
 
 def _accounts_elsewhere(evidence: Evidence) -> frozenset[str]:
-    """Return the accounts of which another adapter has orders, so that no ledger here is all of them.
-
-    What is there the executor asks its broker; this reads files and calls nobody.
-    """
+    """Return the accounts of which an adapter over a network has orders, so that no ledger is all of them."""
     account_of = {row.intent_id: row.account for row in evidence.intents}
     return frozenset(
         account_of[order.intent_id]
         for order in evidence.orders
         if order.route.actual not in {"", EMBEDDED_PAPER} and order.intent_id in account_of
     )
+
+
+def _accounts_told(answers: Answers) -> frozenset[str]:
+    """Return the accounts of which every adapter told what it has: half of an account proves nothing."""
+    told = {one.account for one in answers.told}
+    return frozenset(told - {one.account for one in answers.told if one.problem})
+
+
+def _dumps_over_network(answers: Answers) -> Iterator[BrokerDump]:
+    for one in answers.told:
+        if one.dump is not None:
+            yield one.dump
 
 
 def _lost_ledgers(desk: Desk, evidence: Evidence) -> Iterator[BrokerDump]:
@@ -296,7 +327,9 @@ def _lost_ledgers(desk: Desk, evidence: Evidence) -> Iterator[BrokerDump]:
     acknowledged = {
         account_of[order.intent_id]
         for order in evidence.orders
-        if order.broker_order_id and order.intent_id in account_of
+        if order.broker_order_id
+        and order.intent_id in account_of
+        and order.route.actual in {"", EMBEDDED_PAPER}
     }
     for account in sorted(acknowledged - {dump.account for dump in evidence.dumps}):
         yield BrokerDump(account=account, is_live=False)
@@ -475,7 +508,7 @@ def _verified(look: _Look, found: Mapping[str, Sequence[Violation]], links: Link
 def _checked(look: _Look, invariant: Invariant, violated: int) -> Checked:
     why = next(
         (
-            f"the {store} cannot be read"
+            f"the {store} {HOW_UNREAD.get(store, 'cannot be read')}"
             for store in STANDS_ON.get(invariant.name, ())
             if store in look.unreadable
         ),
@@ -500,5 +533,6 @@ def _verdict(checked: Sequence[Checked], unreadable: Mapping[str, str]) -> tuple
     if violated:
         return f"VIOLATED: {', '.join(violated)}; {held}{unjudged}", ExitCode.FAILED
     if unreadable:
-        return f"CANNOT TELL: {', '.join(unreadable)} unreadable; {held}{unjudged}", ExitCode.DEPENDENCY_DOWN
+        missing = ", ".join(f"{store} {HOW_UNREAD.get(store, 'unreadable')}" for store in unreadable)
+        return f"CANNOT TELL: {missing}; {held}{unjudged}", ExitCode.DEPENDENCY_DOWN
     return f"ALL AGREE: {held}{unjudged}", ExitCode.DONE

@@ -20,6 +20,7 @@ from resources.alpaca_markets.broker import AlpacaBroker
 from resources.alpaca_markets.canceller import canceller_of
 from resources.alpaca_markets.hosts import AlpacaKeys, data_host, trading_host
 from resources.alpaca_markets.questions import Questions
+from resources.alpaca_markets.statement import AlpacaStatement
 from resources.audit_log import AuditFile
 from resources.calendars import load_calendar
 from resources.cancel_only import CancelOnly
@@ -459,8 +460,23 @@ class Profiled:
         questions = Questions(client, is_clock_simulated=self.settings.profile is Profile.SIMULATED)
         return canceller_of(questions, client, calendar=self.calendars[book])
 
+    def statement(self, name: str, book: str) -> AlpacaStatement:
+        """Return what tells all that an adapter over a network has of a book's account, for a proof.
+
+        It can neither send nor cancel, and leaves no trace in the journal: looking changes nothing.
+        """
+        client = self._outbound(name, book, breakers=None, is_recorded=False)
+        questions = Questions(client, is_clock_simulated=self.settings.profile is Profile.SIMULATED)
+        return AlpacaStatement(questions, calendar=self.calendars[book], is_live=ADAPTERS[name].is_live)
+
     def _outbound(
-        self, provider: str, book: str, *, address: str = "", breakers: Breakers | None
+        self,
+        provider: str,
+        book: str,
+        *,
+        address: str = "",
+        breakers: Breakers | None,
+        is_recorded: bool = True,
     ) -> OutboundClient:
         """Return the one client of an adapter over a network, with the account's keys.
 
@@ -480,7 +496,7 @@ class Profiled:
             address or self._address_of(provider),
             headers=keys.headers(),
             breakers=breakers,
-            calls=JournalCalls(self.journal),
+            calls=JournalCalls(self.journal) if is_recorded else None,
             limits=RateLimits(),
             account=self.lines[book].account,
         )

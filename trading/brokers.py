@@ -167,11 +167,24 @@ class Arrival(NamedTuple):
     broker_order_id: str
 
 
+class OrderTerms(NamedTuple):
+    """Hold what an order at a broker asks for, in the words of its sender, as a digest.
+
+    `terms_sha` is `digest(request_terms(request))` of the request that it was made of: a broker that keeps
+    no bytes of a send still shows the terms of the order that they made.
+    """
+
+    client_order_id: ClientOrderId
+    terms_sha: str
+    broker_order_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerDump:
     """Hold everything a broker knows of an account, for the proof that the journal agrees with it.
 
     Two orders under one client order id are two of `orders`, told apart by their broker order ids.
+    `arrivals` are of a broker that keeps each send, `terms` of one that keeps what came of it.
     """
 
     account: str
@@ -179,6 +192,7 @@ class BrokerDump:
     orders: tuple[BrokerOrder, ...] = ()
     fills: tuple[BrokerFill, ...] = ()
     arrivals: tuple[Arrival, ...] = ()
+    terms: tuple[OrderTerms, ...] = ()
 
 
 class DuplicateClientOrderId(TradingError):
@@ -281,6 +295,23 @@ def request_payload(request: OrderRequest) -> dict[str, Any]:
         "order_type": request.order_type.value,
         "time_in_force": request.time_in_force.value,
         "reference_price_micros": request.reference_price_micros,
+    }
+
+
+def request_terms(request: OrderRequest) -> dict[str, Any]:
+    """Return what of a request goes over a wire and stands in the order there, as plain JSON values.
+
+    Not its account and session, which no broker is told; its price only where that is a limit.
+    """
+    is_limit = request.order_type is OrderType.LIMIT
+    return {
+        "client_order_id": request.client_order_id,
+        "symbol": request.symbol,
+        "side": request.side.value,
+        "quantity": request.quantity,
+        "order_type": request.order_type.value,
+        "time_in_force": request.time_in_force.value,
+        "limit_micros": request.reference_price_micros if is_limit else None,
     }
 
 

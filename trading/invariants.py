@@ -15,7 +15,14 @@ from typing import NamedTuple
 
 from trading.approvals import person_named
 from trading.audit import GENESIS, chained, content_of, instant_text, line_of
-from trading.brokers import BrokerDump, BrokerFill, Holdings, differences, request_payload
+from trading.brokers import (
+    BrokerDump,
+    BrokerFill,
+    Holdings,
+    differences,
+    request_payload,
+    request_terms,
+)
 from trading.decisions import sent_payload_hash
 from trading.errors import BadInput
 from trading.findings import PARKED
@@ -139,8 +146,9 @@ class Evidence:
     torn; `None` where there is no log to compare. `checkpoint_faults` says what the signed checkpoints find
     wrong, `None` where they were not looked at. `dumps` holds one dump a broker account. `is_healed` says
     that recovery has run to its end and nothing runs now; `as_of` is then its time. `replayed` and
-    `planted_secrets` are what a replay and a test bring along; `held` are holdings that were compared with
-    a settled book, `lake` is `None` where its tables were not read.
+    `planted_secrets` are what a replay and a test bring along; `secrets_shown` are the places where another
+    process, the only one that may hold a broker's keys, found one of them, `None` where none looked. `held`
+    are holdings that were compared with a settled book, `lake` is `None` where its tables were not read.
     """
 
     intents: tuple[JournalIntent, ...] = ()
@@ -165,6 +173,7 @@ class Evidence:
     as_of: datetime | None = None
     replayed: tuple[Replayed, ...] = ()
     planted_secrets: tuple[str, ...] = ()
+    secrets_shown: tuple[str, ...] | None = None
     held: tuple[Held, ...] = ()
     lake: LakeRead | None = None
 
@@ -356,7 +365,8 @@ def only_prepared_orders(facts: Facts) -> Iterator[Violation]:
     """INV2: a broker has no order of ours, and heard of none, without a prepared row of the same bytes.
 
     A violation is a client order id with our prefix that the journal never prepared, or an order made of
-    other bytes than those whose digest was stored before the send.
+    other bytes than those whose digest was stored before the send. Of a broker that keeps no bytes, the
+    terms of its order are compared: symbol, side, quantity, kind, limit and time in force.
     """
     for client_order_id in facts.at_brokers:
         if _is_ours(client_order_id) and client_order_id not in facts.orders:
@@ -374,6 +384,17 @@ def only_prepared_orders(facts: Facts) -> Iterator[Violation]:
                     INV2,
                     arrival.client_order_id,
                     f"made of bytes {arrival.request_sha[:12]}, prepared were {prepared.request_sha[:12]}",
+                )
+        for told in dump.terms:
+            prepared = facts.orders.get(told.client_order_id)
+            if prepared is None or not _is_ours(told.client_order_id):
+                continue
+            terms_sha = digest(request_terms(prepared.request))
+            if told.terms_sha != terms_sha:
+                yield Violation(
+                    INV2,
+                    told.client_order_id,
+                    f"stands on terms {told.terms_sha[:12]}, prepared were {terms_sha[:12]}",
                 )
 
 
@@ -1207,13 +1228,17 @@ def _approvers(events: Sequence[JournalEvent], approved: JournalEvent) -> tuple[
 def resends_are_equal(facts: Facts) -> Iterator[Violation]:
     """INV13: bytes that are sent twice under one client order id are equal.
 
-    A violation is a second attempt that asks for something else under the id of the first.
+    A violation is a second attempt that asks for something else under the id of the first, or two orders
+    under one id that ask for different things.
     """
     heard: dict[ClientOrderId, set[str]] = defaultdict(set)
+    stand: dict[ClientOrderId, set[str]] = defaultdict(set)
     for dump in facts.evidence.dumps:
         for arrival in dump.arrivals:
             heard[arrival.client_order_id].add(arrival.request_sha)
-    for client_order_id, shas in heard.items():
+        for told in dump.terms:
+            stand[told.client_order_id].add(told.terms_sha)
+    for client_order_id, shas in (*heard.items(), *stand.items()):
         if len(shas) > 1 and _is_ours(client_order_id):
             yield Violation(INV13, client_order_id, f"sent as {_listed(sha[:12] for sha in shas)}")
 
@@ -1241,6 +1266,8 @@ def secrets_stay_out(facts: Facts) -> Iterator[Violation]:
 
     A violation names the place, never the secret.
     """
+    for place in facts.evidence.secrets_shown or ():
+        yield Violation(INV15, place, "holds a key of a broker")
     secrets = facts.evidence.planted_secrets
     if not secrets:
         return
@@ -1370,7 +1397,8 @@ def _lacks_lake(evidence: Evidence) -> str:
 
 
 def _lacks_secrets(evidence: Evidence) -> str:
-    return "" if evidence.planted_secrets else "no secret is known to look for"
+    is_known = evidence.planted_secrets or evidence.secrets_shown is not None
+    return "" if is_known else "no secret is known to look for"
 
 
 def _intents(evidence: Evidence) -> str:
@@ -1386,7 +1414,7 @@ def _broker_orders(evidence: Evidence) -> str:
 
 
 def _arrivals(evidence: Evidence) -> str:
-    return _counted(sum(len(dump.arrivals) for dump in evidence.dumps), "send")
+    return _counted(sum(len(dump.arrivals) + len(dump.terms) for dump in evidence.dumps), "send")
 
 
 def _fills(evidence: Evidence) -> str:

@@ -12,8 +12,10 @@ from http import HTTPStatus
 
 from pydantic import ValidationError
 
-from resources.alpaca_markets.canceller import NEW_YORK, AlpacaCanceller, cancelling, in_our_words
+from resources.alpaca_markets.canceller import AlpacaCanceller, cancelling
+from resources.alpaca_markets.holdings import account_of, holdings_of, positions_of
 from resources.alpaca_markets.market_data import latest_quote
+from resources.alpaca_markets.orders import NEW_YORK, in_our_words
 from resources.alpaca_markets.questions import Questions, fault_of, record
 from resources.alpaca_markets.refusals import (
     AMBIGUOUS_ERRORS,
@@ -26,11 +28,9 @@ from resources.alpaca_markets.refusals import (
     refusal_of,
 )
 from resources.alpaca_markets.wire import (
-    AccountOnAlpaca,
     CashActivityOnAlpaca,
     ClockOnAlpaca,
     FillOnAlpaca,
-    PositionOnAlpaca,
     WholeOrderOnAlpaca,
     loaded,
     order_body,
@@ -59,9 +59,6 @@ from trading.values import ClientOrderId, OrderType, Symbol, TimeInForce
 SETTLE_TIME_S = 10
 """How long after a send a question may not find its order yet. Alpaca states no time: its orders are written
 before the answer, and the executor asks thrice over this one before it believes that nothing is there."""
-
-LOOKS_MAX = 3
-"""How often holdings are looked at until no execution falls between cash and shares."""
 
 SUBMIT, REPLACE = "orders.submit", "orders.replace"
 
@@ -174,36 +171,15 @@ class AlpacaBroker(AlpacaCanceller):
 
     def positions(self, *, now: datetime) -> Mapping[Symbol, int]:
         """Return the shares by symbol, owed ones below 0; raises `BrokerUnavailable`."""
-        told = self._questions.asked("positions", "/v2/positions", now=now)
-        if not isinstance(told, list):
-            raise BrokerUnavailable("unreadable_reply: no list of positions")
-        held: dict[Symbol, int] = {}
-        for row in told:
-            position = record(PositionOnAlpaca, row)
-            if position.symbol in held:
-                raise BrokerUnavailable(f"unreadable_reply: {position.symbol} is listed twice")
-            held[Symbol(position.symbol)] = position.shares()
-        return {symbol: shares for symbol, shares in sorted(held.items()) if shares}
+        return positions_of(self._questions, now=now)
 
     def account(self, *, now: datetime) -> BrokerAccount:
         """Return the account's money; raises `BrokerUnavailable`."""
-        told = self._questions.one(AccountOnAlpaca, "account", "/v2/account", now=now)
-        if told is None:
-            raise BrokerUnavailable("not_found: the account")
-        return told.account()
+        return account_of(self._questions, now=now)
 
     def holdings(self, *, now: datetime) -> Holdings:
-        """Return shares and cash of one look: cash is the same before and after the shares were told.
-
-        Every execution changes the cash. Raises `BrokerUnavailable`, also where each look saw one.
-        """
-        cash = self.account(now=now).cash_micros
-        for _ in range(LOOKS_MAX):
-            held = self.positions(now=now)
-            before, cash = cash, self.account(now=now).cash_micros
-            if before == cash:
-                return Holdings(quantities=held, cash_micros=cash)
-        raise BrokerUnavailable(f"half_reply: the account moved during each of {LOOKS_MAX} looks")
+        """Return shares and cash of one look; raises `BrokerUnavailable`, also where each look saw a fill."""
+        return holdings_of(self._questions, now=now)
 
     def activities(self, *, since: date, now: datetime) -> list[BrokerActivity]:
         """Return what changed the account from an exchange's date on; raises `BrokerUnavailable`.

@@ -7,37 +7,27 @@ cancel of one order, and not the client that does it. Implements `trading.haltin
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from http import HTTPStatus
-from zoneinfo import ZoneInfo
 
-from resources.alpaca_markets.questions import Questions, record
+from resources.alpaca_markets.orders import AlpacaOrders, in_our_words
+from resources.alpaca_markets.questions import Questions
 from resources.alpaca_markets.refusals import NOT_ALLOWED, refusal_of
-from resources.alpaca_markets.wire import OrderOnAlpaca, WholeOrderOnAlpaca
 from resources.outbound.client import ExchangeFailed, OutboundClient, Reply
-from trading.errors import BadInput, BrokerUnavailable, OutcomeUnknown, UnknownSession
-from trading.order_windows import session_for
-from trading.orders import BrokerOrder
+from trading.errors import BadInput, BrokerUnavailable
 from trading.sessions import Calendar
 from trading.values import ClientOrderId
-
-NEW_YORK = ZoneInfo("America/New_York")
-"""Where Alpaca's market is: its dates are of this zone."""
-
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
-"""Before anybody had an account there: from here on every open order is listed."""
 
 Cancel = Callable[[str, datetime], Reply]
 """Asks for the cancel of the order with a broker's id."""
 
 
-class AlpacaCanceller:
+class AlpacaCanceller(AlpacaOrders):
     """Ask for cancels and look at orders; `calendar` says of which session an order is."""
 
     def __init__(self, questions: Questions, *, cancel: Cancel, calendar: Calendar) -> None:
-        self._questions = questions
+        super().__init__(questions, calendar=calendar)
         self._cancel = cancel
-        self._calendar = calendar
 
     def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
         """Ask for a cancel; what is not there or has ended stays as it is. Raises `BrokerUnavailable`."""
@@ -54,58 +44,6 @@ class AlpacaCanceller:
         if refusal.word != NOT_ALLOWED:
             raise BrokerUnavailable(f"{refusal.word}: {refusal.detail[:200]}")
         # It ended in between, or its cancel is on its way already: either way there is nothing more to ask.
-
-    def order_by_client_order_id(
-        self, client_order_id: ClientOrderId, *, now: datetime
-    ) -> BrokerOrder | None:
-        """Return the order under an id, or `None`; raises `BrokerUnavailable`."""
-        found = self._found(client_order_id, now)
-        return None if found is None else in_our_words(found)
-
-    def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
-        """Return every open order, and every one of a session from `since` on; raises `BrokerUnavailable`.
-
-        Two lists, since an order may be open from any time: the open ones, and all that were sent after the
-        last close before `since`. One that ends between them is in the second.
-        """
-        listed = self._questions.all_orders({"status": "open"}, after=BEGINNING, now=now)
-        listed += self._questions.all_orders({"status": "all"}, after=self._sent_after(since), now=now)
-        rows = {record(OrderOnAlpaca, row).id: row for row in listed}
-        chosen = [row for row in rows.values() if self._is_wanted(record(OrderOnAlpaca, row), since)]
-        orders = [record(WholeOrderOnAlpaca, row) for row in chosen]
-        return [
-            in_our_words(order) for order in sorted(orders, key=lambda order: (order.submitted_at, order.id))
-        ]
-
-    def _found(self, client_order_id: ClientOrderId, now: datetime) -> WholeOrderOnAlpaca | None:
-        found = self._questions.one(
-            WholeOrderOnAlpaca,
-            "orders.by_client_order_id",
-            "/v2/orders:by_client_order_id",
-            {"client_order_id": client_order_id},
-            now=now,
-        )
-        if found is not None and found.client_order_id != client_order_id:
-            raise BrokerUnavailable(f"other_order: asked for {client_order_id}, told of another")
-        return found
-
-    def _is_wanted(self, order: OrderOnAlpaca, since: date) -> bool:
-        if order.ended_at is None or order.ended_at.astimezone(NEW_YORK).date() >= since:
-            return True
-        session = self.session_of(order)
-        return session is None or session >= since
-
-    def session_of(self, order: OrderOnAlpaca) -> date | None:
-        """Return the session that an order was sent for, `None` where our calendar does not reach it."""
-        try:
-            return session_for(order.time_in_force, now=order.submitted_at, calendar=self._calendar)[0]
-        except UnknownSession:
-            return None
-
-    def _sent_after(self, since: date) -> datetime:
-        before = self._calendar.before(since, 1)
-        day = before[0] if before else since - timedelta(days=7)
-        return datetime.combine(day, time.min, tzinfo=NEW_YORK)
 
 
 def canceller_of(questions: Questions, client: OutboundClient, *, calendar: Calendar) -> AlpacaCanceller:
@@ -127,13 +65,3 @@ def cancelling(questions: Questions, client: OutboundClient) -> Cancel:
         )
 
     return cancel
-
-
-def in_our_words(
-    order: WholeOrderOnAlpaca, failure: type[BrokerUnavailable | OutcomeUnknown] = BrokerUnavailable
-) -> BrokerOrder:
-    """Return an order in our words; raises `failure` where what it says cannot be."""
-    try:
-        return order.order()
-    except ValueError as error:
-        raise failure(f"unreadable_reply: {error}") from error

@@ -19,6 +19,7 @@ from trading.brokers import (
     BrokerActivity,
     BrokerClock,
     BrokerFill,
+    OrderTerms,
 )
 from trading.errors import BadInput
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
@@ -31,6 +32,7 @@ from trading.values import (
     Side,
     Symbol,
     amount_from_micros,
+    digest,
     micros_from_text,
 )
 
@@ -203,6 +205,25 @@ class WholeOrderOnAlpaca(OrderOnAlpaca):
             status=status,
             reason=self.status if is_short_of_all else "",
         )
+
+
+class TermsOnAlpaca(WholeOrderOnAlpaca):
+    """Hold an order with its limit, for the proof that it asks for what was prepared."""
+
+    limit_price: Annotated[int, BeforeValidator(_micros), Field(gt=0, lt=NOTIONAL_MICROS_MAX)] | None = None
+
+    def terms(self) -> OrderTerms:
+        """Return what it asks for, digested as the request was that it was made of."""
+        asked = {
+            "client_order_id": self.client_order_id,
+            "symbol": self.symbol,
+            "side": "BUY" if self.side == "buy" else "SELL",
+            "quantity": self.qty,
+            "order_type": self.type,
+            "time_in_force": self.time_in_force,
+            "limit_micros": self.limit_price,
+        }
+        return OrderTerms(ClientOrderId(self.client_order_id), digest(asked), self.id)
 
 
 class FillOnAlpaca(_Alpaca):

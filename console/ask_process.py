@@ -1,0 +1,94 @@
+"""Ask the brokers over a network what they have, in a process of its own: `python -m console.ask_process`.
+
+What `trading verify` compares with the journal. Like a halt's process it may hold a broker's key, and it has
+even less: what it builds of an adapter can neither send nor cancel, and the journal is only read. It writes
+one JSON object on stdout. Who starts it, and reads that, is asking.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from datetime import datetime
+
+from console.asking import Told, Wanted, told_as_json
+from console.book_outlines import BookOutline
+from console.desk import Desk, open_desk
+from resources.evidence import gather
+from resources.profiles import Profiled
+from resources.reviewed_config import deposit_of
+from resources.settings import load_secrets
+from trading.clock import Phase
+from trading.errors import BadSetting, TradingError
+from trading.invariants import facts_of, secrets_stay_out
+
+SECRET_LENGTH_MIN = 16
+"""Characters from which a key is looked for: shorter words stand in any text, and no broker has such keys."""
+
+
+def main(arguments: list[str]) -> int:
+    """Ask each broker that is named, and look for the keys in what is kept; return 0, whatever was found."""
+    asked = _parser().parse_args(arguments)
+    desk = open_desk()
+    profiled = Profiled(desk.settings)
+    told = [told_as_json(_asked(desk, profiled, Wanted.from_text(text))) for text in asked.ask]
+    sys.stdout.write(json.dumps({"told": told, "shown": _places_of_keys(desk)}) + "\n")
+    return 0
+
+
+def _asked(desk: Desk, profiled: Profiled, wanted: Wanted) -> Told:
+    """Return what one adapter has of one account, or why it could not be asked."""
+    try:
+        outline, now = _book_and_time(desk, wanted)
+        statement = profiled.statement(wanted.adapter, outline.name)
+        deposit = deposit_of(outline.name, profiled.lines[outline.name])
+        return Told(
+            account=wanted.account,
+            adapter=wanted.adapter,
+            dump=statement.dump(account=wanted.account, since=wanted.since, now=now),
+            holdings=statement.holdings(now=now),
+            opening_micros=profiled.routes.openings.get(wanted.adapter, deposit),
+            deposit_micros=deposit,
+            asked_at=now,
+        )
+    except (TradingError, OSError) as error:
+        return Told(account=wanted.account, adapter=wanted.adapter, problem=str(error))
+
+
+def _book_and_time(desk: Desk, wanted: Wanted) -> tuple[BookOutline, datetime]:
+    """Return a book of an account, and the latest instant at which it did something; raises `BadSetting`."""
+    latest = [
+        (record.session, record.settled_at is not None, outline)
+        for outline in desk.books.values()
+        if outline.account == wanted.account and (record := desk.latest(outline)) is not None
+    ]
+    if not latest:
+        raise BadSetting(f"account {wanted.account}: no book of books.toml trades it any more")
+    session, is_settled, outline = max(latest, key=lambda one: one[:2])
+    phase = Phase.SETTLE if is_settled else Phase.EXECUTE
+    return outline, desk.clock(outline).now(session, phase)
+
+
+def _places_of_keys(desk: Desk) -> list[str] | None:
+    """Return where a broker's key of this environment stands and must not, `None` where there is no key."""
+    secrets = load_secrets()
+    given = (secrets.broker_app_key, secrets.broker_app_secret)
+    keys = [key.get_secret_value() for key in given if key is not None]
+    sought = tuple(key for key in keys if len(key) >= SECRET_LENGTH_MIN)
+    if not sought:
+        return None
+    evidence = gather(desk.journal, audit_path=desk.settings.profile_dir / "audit.jsonl")
+    facts = facts_of(replace(evidence, planted_secrets=sought))
+    return [found.subject for found in secrets_stay_out(facts)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="console.ask_process", description=__doc__)
+    parser.add_argument("--ask", action="append", default=[], help="ACCOUNT=ADAPTER=SINCE")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
