@@ -177,7 +177,7 @@ class Application:
             wanted = json.loads(asked.content)["now"]
         except (ValueError, KeyError, TypeError) as error:
             raise refusals.bad_body('request body format is invalid: {"now": "<instant>"}') from error
-        now = self._door.time.move_to(instant_parameter("now", str(wanted)))
+        now = self._door.time.set_to(instant_parameter("now", str(wanted)))
         with self._exchange.broker.look(now=now):
             return self._exchange.clock(now=now)
 

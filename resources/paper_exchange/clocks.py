@@ -27,6 +27,8 @@ class SystemTime:
         """Raise `ApiRefusal`: this clock is the system's."""
         raise refusals.unprocessable(f"clock is the system's: it cannot be moved to {at.isoformat()}")
 
+    set_to = move_to
+
 
 class SimulatedTime:
     """Tell a time of the market's own, kept in the broker's ledger; `starts_at` where it keeps none yet."""
@@ -52,6 +54,14 @@ class SimulatedTime:
                     ledger.execute("insert or replace into exchange_clock values (1, ?)", (instant_text(at),))
                 self._now = at
             return self._now
+
+    def set_to(self, at: datetime) -> datetime:
+        """Go forward to an instant as somebody orders it; raises `ApiRefusal` for an earlier one."""
+        if (now := self.move_to(at)) > at:
+            raise refusals.unprocessable(
+                f"clock only goes forward: it is {now.isoformat()}, and {at.isoformat()} is over"
+            )
+        return now
 
 
 ExchangeTime = SystemTime | SimulatedTime

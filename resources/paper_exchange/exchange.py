@@ -90,13 +90,14 @@ from orders o left join terms t on t.order_seq = o.seq
 where o.status in ('working', 'partial_fill') and o.side = 'BUY' and coalesce(t.is_held, 0) = 0
 group by o.symbol
 """
-SELLING = """
+CLOSING = """
 select o.symbol, sum(o.quantity - o.filled_quantity)
 from orders o left join terms t on t.order_seq = o.seq
-where o.status in ('working', 'partial_fill') and o.side = 'SELL' and coalesce(t.is_held, 0) = 0
+where o.status in ('working', 'partial_fill') and o.side = ? and coalesce(t.is_held, 0) = 0
   and coalesce(t.leg, '') != 'stop_loss'
 group by o.symbol
 """
+"""What open orders of one side hold of what is there to be closed; of two legs only one ever fills."""
 
 ACTIVITY_OF = {ActionKind.DIVIDEND: "DIV", ActionKind.SPLIT: "SPLIT", ActionKind.DELISTING: "REORG"}
 
@@ -536,25 +537,24 @@ class Exchange:
     ) -> None:
         """Raise `ApiRefusal` for more than the account can buy, or a sale of more than is there to be sold.
 
-        What is held can be sold, less what open sales hold of it; what is not held can be sold short, but one
-        sale never turns a position around. Of a replacement it is asked what it adds to the order that it
-        takes the place of. An id that is known is the broker's to refuse.
+        What is held can be sold, less what open sales hold of it; what is owed can be bought back, less what
+        open purchases hold of that. What is not held can be sold short, but one order never turns a position
+        around. Of a replacement it is asked what it adds to the order that it takes the place of. An id that
+        is known is the broker's to refuse.
         """
         with self.broker.look(now=now) as ledger:
             if ledger.execute(KNOWN, (request.client_order_id,)).fetchone():
                 return
             shares_held = self.broker.account_in(ledger, now=now).quantities.get(request.symbol, 0)
-            selling = dict(ledger.execute(SELLING).fetchall()).get(request.symbol, 0)
+            open_there = dict(ledger.execute(CLOSING, (request.side,)).fetchall()).get(request.symbol, 0)
         replaced = 0 if instead_of is None else instead_of.quantity
-        if request.side is Side.SELL and shares_held > 0:
-            available = max(shares_held - selling, 0)
+        if shares_held and (request.side is Side.SELL) == (shares_held > 0):
+            available = max(abs(shares_held) - open_there, 0)
             if request.quantity - replaced > available:
                 raise refusals.not_enough(
                     f"insufficient qty available for order (requested: {request.quantity},"
                     f" available: {available})"
                 )
-            return
-        if request.side is Side.BUY and shares_held < 0:
             return
         last = self._price(request.symbol, now)
         cost = (prices.limit_micros or prices.stop_micros or last) * request.quantity
@@ -656,14 +656,19 @@ class Exchange:
         return last[0] if last else 0
 
     def _held(self, now: datetime) -> dict[Symbol, tuple[int, int, int]]:
-        """Return shares, cost and what open sales hold of them, by symbol."""
+        """Return shares, cost and what open orders that close hold of them, by symbol; owed ones below 0."""
         with self.broker.look(now=now) as ledger:
             held: Holdings = self.broker.account_in(ledger, now=now)
             executions = self.broker.executions_in(ledger, now=now)
-            selling = dict(ledger.execute(SELLING).fetchall())
+            selling = dict(ledger.execute(CLOSING, (Side.SELL,)).fetchall())
+            buying = dict(ledger.execute(CLOSING, (Side.BUY,)).fetchall())
         costs = costs_after(executions, self.broker.actions_until(now))
         return {
-            symbol: (count, costs.get(symbol, 0), selling.get(symbol, 0))
+            symbol: (
+                count,
+                costs.get(symbol, 0),
+                selling.get(symbol, 0) if count > 0 else -buying.get(symbol, 0),
+            )
             for symbol, count in held.quantities.items()
         }
 

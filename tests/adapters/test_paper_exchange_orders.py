@@ -388,6 +388,31 @@ def test_what_is_not_held_is_sold_short_and_bought_back(ledger):
         assert (client.get_all_positions(), client.get_account().cash) == ([], "1001000")
 
 
+def test_one_purchase_buys_back_what_is_owed_and_no_share_more(ledger):
+    with week(ledger, CALM, CALM) as desk:
+        client = desk.client()
+        client.submit_order(bought("short", side=OrderSide.SELL))
+        desk.at(WEEK.opens_at(MONDAY))
+        client.submit_order(limited(50, "first", qty=60))
+
+        assert client.get_open_position("AAPL").qty_available == "-40"
+        for quantity in (41, 10**9):
+            cover = limited(50, "second", qty=quantity)
+            assert refused(lambda cover=cover: client.submit_order(cover)) == (403, 40310000)
+        client.submit_order(limited(50, "second", qty=40))
+
+
+def test_the_clock_is_not_ordered_back_and_says_what_time_it_is(ledger):
+    with week(ledger, CALM) as desk:
+        desk.at(WEEK.closes_at(MONDAY))
+        back = desk.http.post("/simulation/clock", json={"now": WEEK.opens_at(MONDAY).isoformat()})
+        again = desk.http.post("/simulation/clock", json={"now": WEEK.closes_at(MONDAY).isoformat()})
+
+    assert (back.status_code, again.status_code) == (422, 200)
+    assert WEEK.closes_at(MONDAY).isoformat() in back.json()["message"]
+    assert WEEK.opens_at(MONDAY).isoformat() in back.json()["message"]
+
+
 def test_twice_the_equity_is_all_that_can_be_bought(ledger):
     with week(ledger, CALM, CALM, deposit_micros=10_000 * 10**6) as desk:
         client = desk.client()
