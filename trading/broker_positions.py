@@ -7,6 +7,7 @@ book itself positions.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
@@ -143,6 +144,26 @@ def activity_rows(
             BrokerItem(kind.value), changes, own.get(kind, {}), session=session, currency=currency
         )
     return tuple(rows)
+
+
+def changes_beside_fills(
+    found: Iterable[BrokerActivity], *, fills: Iterable[Fill]
+) -> tuple[BrokerActivity, ...]:
+    """Return what changed an account's cash and is neither an execution nor the commission of one of `fills`.
+
+    A fee takes the place of one commission of its amount, whichever execution's that is: a broker may tell
+    a commission with its execution, as a fee of its own, or both ways.
+    """
+    commissions = Counter(-fill.commission_micros for fill in fills if fill.commission_micros)
+    left = []
+    for activity in found:
+        if activity.kind is ActivityKind.FILL or not activity.cash_micros:
+            continue
+        if activity.kind is ActivityKind.FEE and commissions[activity.cash_micros]:
+            commissions[activity.cash_micros] -= 1
+            continue
+        left.append(activity)
+    return tuple(left)
 
 
 Changes = Mapping[str, tuple[int, int]]

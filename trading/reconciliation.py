@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from trading.audit import AuditLog
-from trading.brokers import Broker, BrokerFill, differences
+from trading.broker_positions import changes_beside_fills
+from trading.brokers import Broker, BrokerActivity, BrokerFill, differences
 from trading.errors import BrokerUnavailable, IllegalTransition, StaleVersion, UnknownId
 from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
@@ -33,7 +34,7 @@ from trading.protocol import (
     net_shares,
     term_refusal,
 )
-from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol
+from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, amount_from_micros
 
 LOOKS_AT_HOLDINGS = 3
 """How often holdings are compared, with new fills booked in between, before a difference counts."""
@@ -43,6 +44,9 @@ LOOKS_AT_THE_LIST = 3
 
 LOOKS_AT_A_MOVING_INTENT = 3
 """How often an intent is looked at anew that another moved meanwhile; after that the next run sees it."""
+
+CHANGES_NAMED = 5
+"""How many changes of an account, of which the book knows nothing, are told in words."""
 
 CHAIN_BROKEN = "audit_chain_broken"
 
@@ -199,7 +203,7 @@ def reconcile(run: Run, *, since: date, expected: Expected | None) -> str:
     _record_all(run, listed)
     # At once: what else cannot be asked for must not keep an order alive that nobody here expects.
     unanswered = _cancel_zombies(run, listed)
-    held = find_in_holdings(run, expected)
+    held = _with_changes_named(run, find_in_holdings(run, expected), expected, since=since)
     _record_all(run, held)
     run.findings = (*run.noted, *listed, *held)
     run.journal.record_reconciled(
@@ -668,6 +672,52 @@ def find_in_holdings(run: Run, expected: Expected | None) -> tuple[Finding, ...]
     except Oversold as error:
         return (Finding(FindingKind.OVERSOLD, None, "", error.symbol, str(error)),)
     return standing
+
+
+def _with_changes_named(
+    run: Run, findings: tuple[Finding, ...], expected: Expected | None, *, since: date
+) -> tuple[Finding, ...]:
+    """Return findings with each change that no fill explains named where the cash differs.
+
+    A fee that a broker charges by itself, a dividend that it pays on another day, money that somebody moved:
+    the book has none of it until a person has looked, and nothing of it may pass unsaid.
+    """
+    if expected is None or all(finding.kind is not FindingKind.CASH for finding in findings):
+        return findings
+    days = (since + timedelta(days=day) for day in range((expected.session - since).days + 1))
+    fills = [
+        fill for day in days for fill in run.journal.fills(book=expected.book, lane=run.lane, session=day)
+    ]
+    try:
+        activities = run.broker.activities(since=since, now=run.now)
+        told = _told_changes(changes_beside_fills(activities, fills=fills))
+    except BrokerUnavailable as error:
+        told = f"; what changed it could not be asked ({error})"
+    return tuple(
+        finding._replace(detail=finding.detail + told) if finding.kind is FindingKind.CASH else finding
+        for finding in findings
+    )
+
+
+def _told_changes(changes: Sequence[BrokerActivity]) -> str:
+    """Return changes of the cash in words, empty for none; beyond some it says how many more there are."""
+    named = [
+        " ".join(
+            filter(
+                None,
+                (
+                    change.kind.value,
+                    f"{amount_from_micros(change.cash_micros):,f}",
+                    change.symbol,
+                    f"on {change.happened_at:%Y-%m-%d}",
+                    f"({change.detail[:80]})" if change.detail else "",
+                ),
+            )
+        )
+        for change in changes[:CHANGES_NAMED]
+    ]
+    more = f", and {len(changes) - CHANGES_NAMED} more" if len(changes) > CHANGES_NAMED else ""
+    return f"; the broker tells of {', '.join(named)}{more}" if named else ""
 
 
 def _book_now(run: Run, expected: Expected) -> tuple[Book, list[tuple[Symbol, int]]]:

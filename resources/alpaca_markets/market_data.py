@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resources.alpaca_markets.questions import Questions, fault_of
-from resources.alpaca_markets.wire import LatestQuotes, LatestTrades, Name
+from resources.alpaca_markets.wire import LatestQuotes, LatestTrades, Micros, Name, Ratio
 from resources.market_data.alpaca_bars import DOWNLOADS_FILE, Feed, downloads_in
 from resources.market_data.bar_folder import ACTION_COLUMNS, ACTIONS_FILE, BarFolder
 from trading.actions import ActionKind, CorporateAction
@@ -199,8 +199,8 @@ class _SplitOnAlpaca(BaseModel):
 
     symbol: Name
     ex_date: date
-    new_rate: Decimal
-    old_rate: Decimal
+    new_rate: Ratio
+    old_rate: Ratio
 
     def action(self) -> CorporateAction:
         ratio = Fraction(self.new_rate) / Fraction(self.old_rate)
@@ -218,15 +218,15 @@ class _DividendOnAlpaca(BaseModel):
 
     symbol: Name
     ex_date: date
-    rate: Decimal
+    rate: Micros
+    """What a share is paid, exact to the micro-unit: one that is finer is refused, never rounded."""
 
     def action(self) -> CorporateAction:
-        micros = int((self.rate * 1_000_000).to_integral_value())
         return CorporateAction(
             effective_on=self.ex_date,
             symbol=Symbol(self.symbol),
             kind=ActionKind.DIVIDEND,
-            dividend_micros=micros,
+            dividend_micros=self.rate,
         )
 
 
@@ -255,12 +255,19 @@ def _actions_of(
             if not isinstance(listed, dict):
                 raise BrokerUnavailable("unreadable_reply: a page without corporate actions")
             for kind, rows in listed.items():
-                for row in rows:
+                for row in _records(kind, rows):
                     if kind in _ACTIONS:
                         actions.add(_action(kind, row))
                     else:
                         others.append(f"{kind} {row.get('symbol') or row.get('old_symbol') or ''}".strip())
     return sorted(actions), others
+
+
+def _records(kind: str, rows: Any) -> list[dict[str, Any]]:
+    """Return the actions of one kind; raises `BrokerUnavailable` for what is no list of records."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BrokerUnavailable(f"unreadable_reply: {kind[:40]}: no list of corporate actions")
+    return rows
 
 
 def _action(kind: str, row: Any) -> CorporateAction:

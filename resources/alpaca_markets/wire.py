@@ -40,6 +40,9 @@ QUANTITY_MAX = 10**12
 NUMBER_LENGTH_MAX = 64
 """Characters of a number: one that is longer is no amount of money or shares."""
 
+RATIO_PLACES_MAX = 20
+"""Places after the point at which a split's number may begin: a smaller one is none that was meant."""
+
 WITHOUT_NUL = "^[^\\x00]*$"
 
 _STATUSES = {
@@ -129,6 +132,18 @@ def _shares(value: Any) -> int:
     return shares
 
 
+def _ratio(value: Any) -> Decimal:
+    """Return a number of shares that others are given for, exact as written."""
+    try:
+        ratio = Decimal(_number_text(value))
+    except InvalidOperation as error:
+        raise ValueError("not a number") from error
+    if not ratio.is_finite() or not 0 < ratio <= QUANTITY_MAX or ratio.adjusted() < -RATIO_PLACES_MAX:
+        raise ValueError("not a number of shares that others are given for")
+    return ratio
+
+
+Ratio = Annotated[Decimal, BeforeValidator(_ratio)]
 Micros = Annotated[int, BeforeValidator(_micros), Field(ge=-MICROS_MAX, le=MICROS_MAX)]
 Estimated = Annotated[int, BeforeValidator(_estimated_micros)]
 Price = Annotated[int, BeforeValidator(_micros), Field(ge=0, lt=NOTIONAL_MICROS_MAX)]

@@ -284,12 +284,33 @@ def test_splits_and_dividends_come_beside_the_bars_exactly_and_other_actions_are
         {"symbol": "AAPL", "ex_date": "2013-02-28", "new_rate": 2, "old_rate": 0},
         {"symbol": "AAPL", "ex_date": "soon", "new_rate": 2, "old_rate": 1},
         {"symbol": "AAPL", "new_rate": 2, "old_rate": 1},
+        {"symbol": "AAPL", "ex_date": "2013-02-28", "new_rate": "1E+999999", "old_rate": 1},
+        {"symbol": "AAPL", "ex_date": "2013-02-28", "new_rate": 1, "old_rate": "1E-999999"},
     ],
 )
 def test_an_action_that_cannot_be_read_stops_the_download(tmp_path, row):
     actions = {"corporate_actions": {"forward_splits": [row]}, "next_page_token": None}
 
     with Market(TWO_PAGES, (actions,)) as market, pytest.raises(BrokerUnavailable, match="forward_splits"):
+        market.download(tmp_path)
+
+
+@pytest.mark.parametrize("rate", ["0.1234567", "0.0000001", "1E+999999", 0, -1, None, True])
+def test_a_dividend_is_exact_to_the_micro_unit_or_refused_and_never_rounded(tmp_path, rate):
+    row = {"symbol": "AAPL", "ex_date": "2013-03-01", "rate": rate}
+    actions = {"corporate_actions": {"cash_dividends": [row]}, "next_page_token": None}
+
+    with Market(TWO_PAGES, (actions,)) as market, pytest.raises(BrokerUnavailable, match="cash_dividends"):
+        market.download(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("rows", [None, "AAPL", {"symbol": "AAPL"}, ["AAPL"], [None], [[]]])
+@pytest.mark.parametrize("kind", ["forward_splits", "spin_offs"])
+def test_what_is_no_list_of_actions_stops_the_download_and_says_of_which_kind(tmp_path, kind, rows):
+    actions = {"corporate_actions": {kind: rows}, "next_page_token": None}
+
+    with Market(TWO_PAGES, (actions,)) as market, pytest.raises(BrokerUnavailable, match=kind):
         market.download(tmp_path)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from resources.journal.store import SqlJournal
 from trading.audit import BadEntry
-from trading.brokers import BrokerFill, DedupScope, Holdings
+from trading.brokers import ActivityKind, BrokerActivity, BrokerFill, DedupScope, Holdings
 from trading.errors import BrokerUnavailable, IllegalTransition, Refused, StaleVersion, UnknownId
 from trading.executions import (
     Desk,
@@ -246,6 +246,51 @@ def test_every_run_leaves_a_reconciled_event_that_says_what_it_found(journal):
         [],
         ["cash_mismatch: cash: book 1,000,000 USD, broker 0.000001"],
     ]
+
+
+class Charging(Altered):
+    """Charge fees that no execution tells of, beside what was traded."""
+
+    charged: tuple = ()
+
+    def activities(self, *, since, now):
+        return [*super().activities(since=since, now=now), *self.charged]
+
+
+def fee(number, micros, **changes):
+    told = BrokerActivity(f"fee-{number}", ActivityKind.FEE, NOW, "", 0, 0, -micros, detail="REG fee")
+    return told._replace(**changes)
+
+
+def test_a_fee_that_no_execution_tells_of_is_named_where_the_cash_differs_by_it(journal):
+    broker = Charging(fills_at_micros=PRICE)
+    execute(journal, broker)
+    traded = broker.holdings(now=NOW)
+    broker.held = replace(traded, cash_micros=traded.cash_micros - 20_000 + 5_000_000)
+    broker.charged = (
+        fee("own", 20_000),
+        fee("div", -5_000_000, kind=ActivityKind.DIVIDEND, symbol="AAPL", detail=""),
+    )
+    (found,) = reconcile(journal, broker).findings
+
+    assert found.kind == "cash_mismatch"
+    assert found.detail.endswith(
+        "; the broker tells of fee -0.02 on 2013-02-28 (REG fee), dividend 5 AAPL on 2013-02-28"
+    )
+    assert halts(journal) == [(ACCOUNT, "")]
+    assert found.detail in journal.halts()[0].reason
+
+
+def test_a_cash_difference_is_told_though_nobody_says_what_changed_it(journal):
+    class Silent(Altered):
+        def activities(self, *, since, now):
+            raise BrokerUnavailable("time_out: no whole answer")
+
+    broker = Silent(fills_at_micros=PRICE)
+    broker.held = Holdings(cash_micros=1)
+    (found,) = reconcile(journal, broker).findings
+
+    assert "broker 0.000001; what changed it could not be asked (time_out" in found.detail
 
 
 # -------------------------------------------------------------------------------- what does not agree

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from trading.broker_positions import BrokerItem, activity_rows, broker_position_rows, open_order_rows
+from trading.broker_positions import (
+    BrokerItem,
+    activity_rows,
+    broker_position_rows,
+    changes_beside_fills,
+    open_order_rows,
+)
 from trading.brokers import ActivityKind, BrokerActivity, Holdings
 from trading.journal import CancelKind, JournalOrder
 from trading.orders import BrokerOrder, Fill, OrderRequest, OrderStatus
@@ -202,3 +208,13 @@ def test_money_that_came_or_went_is_no_part_of_the_book_and_shows_as_a_break():
 
 def test_every_kind_of_activity_has_a_line_of_its_own():
     assert {kind.value for kind in ActivityKind} <= {item.value for item in BrokerItem}
+
+
+def test_what_changed_the_cash_beside_fills_and_their_commissions_is_left_each_commission_counted_once():
+    own = change(ActivityKind.FEE, cash=-1)
+    paid = change(ActivityKind.DIVIDEND, cash=5)
+    listed = [change(ActivityKind.FILL, cash=-20), own, own, own._replace(cash_micros=-3), paid]
+
+    left = changes_beside_fills(listed, fills=[fill(), fill(commission=0)])
+
+    assert left == (own, own._replace(cash_micros=-3), paid)
