@@ -31,6 +31,9 @@ SURVIVORS = {
 """What a surviving mutant's lines say, and why no test can tell it from the original."""
 
 
+UNCHECKED = "not checked"
+
+
 def main() -> int:
     """Run mutmut, tell the mutants of each file, and fail where one survived that is not known."""
     argparse.ArgumentParser(prog="make mutants", description=__doc__.splitlines()[0]).parse_args()
@@ -40,6 +43,9 @@ def main() -> int:
     shutil.rmtree(PROJECT / "mutants", ignore_errors=True)
     subprocess.run([_mutmut(), "run", "--max-children", "2"], cwd=PROJECT, check=False, stdout=sys.stderr)
     results = _results()
+    if UNCHECKED in results.values():
+        print("mutants: not every mutant was put to the tests; what stopped them stands above")
+        return 2
     made = Counter(_file_of(name) for name in results)
     alive = [name for name, status in results.items() if status != "killed"]
     for path in mutated:
