@@ -12,7 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from trading.advice import Advice, Ladder, advised_quantity, escalates, reduces_risk
+from trading.advice import Advice, Ladder, advised_quantity, escalates, lacks_advice, reduces_risk
 from trading.approvals import (
     WITHIN_POLICY,
     ApprovalMode,
@@ -41,6 +41,8 @@ BY_ITSELF = ApprovalPolicy()
 """The approval policy of a replay: nobody is there to ask beyond what the limits ask for."""
 
 ADVISOR_ESCALATED = "advisor_escalated"
+ADVISOR_FAILED = "advisor_failed"
+"""What an intent waits for a person with where the advisor failed that might have vetoed it."""
 ADVISOR_VETO = "advisor_veto"
 
 
@@ -244,4 +246,6 @@ def _decided(
         return Outcome.PENDING_APPROVAL, waits_for, quantity
     if escalates(intent, advice, ladder=ladder):
         return Outcome.PENDING_APPROVAL, ADVISOR_ESCALATED, quantity
+    if lacks_advice(intent, advice, ladder=ladder):
+        return Outcome.PENDING_APPROVAL, ADVISOR_FAILED, quantity
     return Outcome.APPROVED, WITHIN_POLICY, quantity

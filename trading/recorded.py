@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from trading.actions import CorporateAction
-from trading.advice import Advice, Ladder
+from trading.advice import Advice, ladder_of
 from trading.approvals import DEGRADED_APPROVAL, ApprovalMode, ChainStage, StageRecord
 from trading.books import BookConfig
 from trading.candidates import Candidate, rank_candidates
@@ -184,7 +184,7 @@ def decided_again(
         recorded.advice,
         account=config.account,
         lane=lane,
-        ladder=Ladder.OFF,
+        ladder=ladder_of(recorded.advice),
         limits=rules.limits.on(session),
         not_after=calendar.closes_at(session),
         inputs_sha=inputs_sha,

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from trading.actions import ActionKind, CorporateAction, at_sessions, effective_in
-from trading.advice import Advice, Advisor, Ladder, NoAdvisor
+from trading.advice import Advice, AdviceContext, Advisor, Ladder, admitted
 from trading.allocation import intents_of
 from trading.books import BookConfig, Rules
 from trading.candidates import Candidate, rank_candidates, selected
@@ -82,6 +82,19 @@ class Morning:
         for symbol, quantity in orders.open_buys.items():
             quantities[symbol] = quantities.get(symbol, 0) + max(quantity, 0)
         return replace(self.prepared, risk=self.prepared.risk.of_book(quantities, {**self.closes, **live}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advised:
+    """Hold who advises on a session, and what it is told."""
+
+    advisor: Advisor
+    context: AdviceContext
+
+    def on(self, intents: Sequence[Intent]) -> tuple[Advice, ...]:
+        """Return the advice on intents that passed, as a decision may follow it."""
+        given = self.advisor.advise(intents, context=self.context)
+        return admitted(given.advice, intents, ladder=self.context.ladder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,13 +284,13 @@ def decide_session(
     not_after: datetime,
     equities: Sequence[int] = (),
     switches: Switches = TRADING,
-    advisor: Advisor | None = None,
-    ladder: Ladder = Ladder.OFF,
+    advised: Advised | None = None,
     open_orders: Collection[Symbol] = (),
 ) -> Decided:
     """Return a session's decision from what was known before it: the stages of the graph, in order.
 
-    Behind quotes that are unfit nothing is decided, as in the graph, and the book is carried over.
+    Without `advised` no model is asked: the twin of every advised day. Behind quotes that are unfit nothing
+    is decided, as in the graph, and the book is carried over.
     """
     rules = config.rules
     if window.unfit_reason:
@@ -300,14 +313,14 @@ def decide_session(
         rules=rules,
         switches=switches,
     )
-    advice = (advisor or NoAdvisor()).advise(passing(proposed.intents, verdicts))
+    advice = advised.on(passing(proposed.intents, verdicts)) if advised else ()
     decisions = decide(
         proposed.intents,
         verdicts,
         advice,
         account=config.account,
         lane=lane,
-        ladder=ladder,
+        ladder=advised.context.ladder if advised else Ladder.OFF,
         limits=rules.limits.on(window.session),
         not_after=not_after,
         inputs_sha=decision_inputs_sha(

@@ -110,11 +110,19 @@ def table_of(row_type: type[Row], rows: Iterable[Row]) -> pa.Table:
 def rows_of(row_type: type[Row], table: pa.Table) -> tuple[Row, ...]:
     """Return a table's rows, enums and times restored.
 
-    Raises `LakeError` naming column, found and expected type where the table is of another schema.
+    A table from before its row type got its last columns has their defaults in them. Raises `LakeError`
+    naming column, found and expected type where the table is of another schema.
     """
-    require_schema(row_type, table.schema)
     columns = columns_of(row_type)
-    values = [_values_of(row_type, column, table.column(column.name)) for column in columns]
+    later = _later_columns(row_type, table.schema)
+    if not later:
+        require_schema(row_type, table.schema)
+    values = [
+        [later[column.name]] * table.num_rows
+        if column.name in later
+        else _values_of(row_type, column, table.column(column.name))
+        for column in columns
+    ]
     make = getattr(row_type, "_make", None)
     if make is not None:
         return tuple(map(make, zip(*values, strict=True)))
@@ -146,6 +154,18 @@ def require_schema(row_type: type[Any], found: pa.Schema) -> None:
             f"table of {row_type.__name__}: columns stand in the order {', '.join(found.names)}, "
             f"expected {', '.join(expected.names)}"
         )
+
+
+def _later_columns(row_type: type[Any], found: pa.Schema) -> dict[str, Any]:
+    """Return the defaults of the columns that a row type got after a table was written, none otherwise.
+
+    New columns come last and have a default; a table that differs in anything else is of another schema.
+    """
+    expected = schema_of(row_type)
+    kept, added = expected.names[: len(found.names)], expected.names[len(found.names) :]
+    defaults: dict[str, Any] = getattr(row_type, "_field_defaults", {})
+    is_earlier = found.names == kept and all(found.field(name).equals(expected.field(name)) for name in kept)
+    return {name: defaults[name] for name in added} if is_earlier and set(added) <= set(defaults) else {}
 
 
 def _named(field: pa.Field) -> str:

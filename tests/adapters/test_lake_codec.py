@@ -195,6 +195,32 @@ def test_a_table_of_another_schema_is_refused_by_its_first_wrong_column(columns,
         rows_of(Small, pa.table(columns, schema=schema))
 
 
+class Grown(NamedTuple):
+    name: str
+    number: int
+    grade: int | None = None
+    why: str = ""
+
+
+def test_a_table_from_before_its_last_columns_has_their_defaults_in_them():
+    earlier = table_of(Small, [Small("A", 1), Small("B", 2)])
+
+    assert rows_of(Grown, earlier) == (Grown("A", 1), Grown("B", 2))
+    assert rows_of(Grown, table_of(Grown, [Grown("C", 3, 4, "w")])) == (Grown("C", 3, 4, "w"),)
+
+
+def test_only_columns_that_came_last_and_have_a_default_may_be_missing():
+    table = table_of(Grown, [Grown("C", 3, 4, "w")])
+
+    with pytest.raises(LakeError, match="column number is missing"):
+        rows_of(Grown, table.select(["name"]))
+    with pytest.raises(LakeError, match="column grade is missing"):
+        rows_of(Grown, table.select(["name", "number", "why"]))
+    retyped = table.select(["name", "number"]).set_column(0, pa.field("name", pa.string()), pa.array(["C"]))
+    with pytest.raises(LakeError, match="column name holds string, expected string not null"):
+        rows_of(Grown, retyped)
+
+
 def test_an_empty_cell_in_a_column_that_has_none_is_refused():
     with pytest.raises(LakeError, match="column number holds int64, expected int64 not null"):
         rows_of(

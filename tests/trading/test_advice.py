@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.advice import Advice, AdviceVerdict, Ladder, NoAdvisor, advised_quantity, escalates, reduces_risk
+from trading.advice import (
+    Advice,
+    AdviceContext,
+    AdviceVerdict,
+    Ladder,
+    NoAdvisor,
+    admitted,
+    advised_quantity,
+    escalates,
+    ladder_of,
+    no_advice,
+    reduces_risk,
+)
 from trading.decisions import Outcome, decide
 from trading.positions import Book, Position
 from trading.testing import example_intent, example_limits, example_verdicts
@@ -39,7 +51,7 @@ HELD = Book(
 VERDICTS = example_verdicts(INTENTS, book=HELD, limits=LIMITS)
 
 
-def advice_on(intent, verdict, factor_bps=10_000):
+def advice_on(intent, verdict, factor_bps=10_000, **fields):
     return Advice(
         intent.intent_key,
         intent.symbol,
@@ -50,7 +62,8 @@ def advice_on(intent, verdict, factor_bps=10_000):
         applied=True,
         source="",
         rationale="",
-    )
+        confidence_bps=9_000,
+    )._replace(**fields)
 
 
 def decided(advice, ladder):
@@ -68,6 +81,9 @@ def decided(advice, ladder):
 
 
 TWIN = decided((), Ladder.OFF)
+CONTEXT = AdviceContext(
+    book="us_five", lane="simulated", session=INTENTS[0].session, cut_off=NOON, ladder=Ladder.VETO_AND_SHRINK
+)
 
 
 def test_the_twin_has_all_outcomes_that_rules_alone_can_give():
@@ -92,6 +108,9 @@ HOSTILE = st.builds(
     applied=st.booleans(),
     source=st.just("hostile"),
     rationale=st.text(max_size=5),
+    confidence_bps=st.none() | st.integers(-5, 20_000),
+    error_type=st.sampled_from(["", "", "low_confidence", "time_out"]),
+    evidence=st.text(max_size=5),
 )
 
 
@@ -173,7 +192,7 @@ def test_an_escalation_hands_a_buy_to_a_person_where_a_veto_would_count(ladder):
 
 
 def test_the_advisor_that_is_off_abstains_on_every_intent():
-    advice = NoAdvisor().advise(INTENTS)
+    advice = NoAdvisor().advise(INTENTS, context=CONTEXT).advice
 
     assert [row.intent_key for row in advice] == [intent.intent_key for intent in INTENTS]
     assert {(row.verdict, row.factor_bps, row.applied) for row in advice} == {
@@ -184,3 +203,109 @@ def test_the_advisor_that_is_off_abstains_on_every_intent():
 
 def test_in_a_long_only_book_every_sale_reduces_risk_and_no_buy_does():
     assert [reduces_risk(intent) for intent in INTENTS] == [True, False, False, False]
+
+
+@given(st.lists(HOSTILE, max_size=8), st.sampled_from(Ladder))
+def test_whatever_an_advisor_gives_one_sound_row_an_intent_is_admitted(advice, ladder):
+    rows = admitted(advice, INTENTS, ladder=ladder)
+
+    assert [row.intent_key for row in rows] == [intent.intent_key for intent in INTENTS]
+    assert {(row.symbol, row.session) for row in rows} == {(one.symbol, one.session) for one in INTENTS}
+    assert ladder_of(rows) is ladder
+    for row, own, twin in zip(rows, decided(rows, ladder), TWIN, strict=True):
+        assert 0 <= row.factor_bps <= 10_000
+        assert row.rationale.isprintable()
+        if not row.applied and twin.outcome is not Outcome.BLOCKED:
+            assert own.quantity == twin.quantity
+            assert own.outcome is twin.outcome or own.reason == "advisor_failed"
+
+
+def test_of_two_words_on_one_intent_the_first_stands_and_one_on_nothing_is_dropped():
+    small = INTENTS[1]
+    stray = advice_on(small, AdviceVerdict.VETO, intent_key=IntentKey("key-of-nothing"))
+    said = [stray, advice_on(small, AdviceVerdict.KEEP), advice_on(small, AdviceVerdict.VETO)]
+
+    (row,) = admitted(said, [small], ladder=Ladder.VETO)
+
+    assert (row.verdict, row.applied, row.ladder) == (AdviceVerdict.KEEP, False, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error_type"),
+    [
+        ({"confidence_bps": 4_999}, "low_confidence"),
+        ({"confidence_bps": None}, "low_confidence"),
+        ({"confidence_bps": 10_001}, "bad_advice"),
+        ({"factor_bps": 10_001}, "bad_advice"),
+        ({"factor_bps": -1}, "bad_advice"),
+        ({"rationale": "x" * 281}, "bad_advice"),
+        ({"rationale": "a\x00b"}, "bad_advice"),
+        ({"evidence": "\u202e"}, "bad_advice"),
+        ({"error_type": "time_out"}, "time_out"),
+    ],
+)
+def test_what_no_decision_may_follow_is_an_abstention_that_says_why(fields, error_type):
+    small = INTENTS[1]
+
+    (row,) = admitted([advice_on(small, AdviceVerdict.VETO, **fields)], [small], ladder=Ladder.VETO)
+
+    assert (row.verdict, row.factor_bps, row.applied, row.error_type) == (
+        AdviceVerdict.ABSTAIN,
+        10_000,
+        False,
+        error_type,
+    )
+    assert row.rationale == ""
+
+
+def test_confidence_of_one_half_is_enough():
+    small = INTENTS[1]
+
+    (row,) = admitted(
+        [advice_on(small, AdviceVerdict.VETO, confidence_bps=5_000)], [small], ladder=Ladder.VETO
+    )
+
+    assert row.applied
+
+
+@pytest.mark.parametrize("ladder", Ladder)
+def test_where_the_advisor_failed_the_rules_buys_wait_for_a_person_and_sales_go_on(ladder):
+    advice = [
+        no_advice(intent, source="model", error_type="time_out")._replace(ladder=ladder) for intent in INTENTS
+    ]
+
+    held, small, large, huge = decided(advice, ladder)
+
+    if ladder < Ladder.VETO:
+        assert (held, small, large, huge) == TWIN
+    else:
+        assert (held, huge) == (TWIN[0], TWIN[3])
+        assert (small.outcome, small.reason, small.quantity) == (
+            Outcome.PENDING_APPROVAL,
+            "advisor_failed",
+            7,
+        )
+        assert (large.outcome, large.reason) == (Outcome.PENDING_APPROVAL, "above_auto_approval")
+
+
+@pytest.mark.parametrize("error_type", ["", "low_confidence"])
+def test_a_model_that_abstains_or_doubts_itself_has_not_failed(error_type):
+    advice = [no_advice(intent, source="model", error_type=error_type) for intent in INTENTS]
+
+    assert decided(advice, Ladder.VETO_AND_SHRINK) == TWIN
+
+
+def test_a_session_is_advised_at_one_step():
+    with pytest.raises(ValueError, match="one step"):
+        ladder_of([advice_on(INTENTS[0], AdviceVerdict.KEEP, ladder=step) for step in (1, 2)])
+
+
+def test_a_cut_off_is_an_instant_in_utc():
+    with pytest.raises(ValueError, match="UTC"):
+        AdviceContext(
+            book="b",
+            lane="simulated",
+            session=INTENTS[0].session,
+            cut_off=NOON.replace(tzinfo=None),
+            ladder=Ladder.OFF,
+        )

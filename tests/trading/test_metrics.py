@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.advice import Ladder, NoAdvisor
+from trading.advice import Ladder
 from trading.candidates import Candidate, Chosen
 from trading.decisions import DecisionRow, Outcome
 from trading.metrics import (
@@ -341,7 +341,7 @@ def test_a_session_in_which_nothing_was_wanted_has_zeros_where_things_are_counte
 
 
 def test_an_advisor_that_is_off_is_no_data_and_not_a_failure() -> None:
-    off = replace(worked_by_hand(), advice=NoAdvisor().advise([]), advisor_calls=())
+    off = replace(worked_by_hand(), advice=(), advisor_calls=())
 
     measured = by_name(session_metrics(off))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from trading.advice import Ladder
+from trading.advice import ladder_of
 from trading.approvals import DEGRADED_APPROVAL, ApprovalMode, ChainStage
 from trading.clock import Clock, Phase
 from trading.control import activated, resolve_mode
@@ -90,7 +90,7 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
                 advice,
                 account=graph.config.account,
                 lane=graph.lane,
-                ladder=Ladder.OFF,
+                ladder=ladder_of(advice),
                 limits=rules.limits.on(session),
                 not_after=graph.calendar.closes_at(session),
                 inputs_sha=inputs_sha,
