@@ -95,6 +95,7 @@ REMEDIES: Mapping[str, str] = {
     "INV14": "re-materialize the session's decisions; where they differ again, an input or rule was changed",
     "INV15": "change the secret or key, then find what wrote it",
     "INV16": "`trading halt`; see at the broker what was traded, and take its keys from this profile",
+    "INV17": "`trading advisor ladder --to off`; `trading explain` the id: advice may only make less",
     "INV19": "`trading halt`; compare `trading positions` with the broker's ledger: one of them was changed",
     "INV20": "restore the file from a copy, or re-materialize its table where nothing was decided on it yet",
 }

@@ -44,6 +44,8 @@ ADVISOR_ESCALATED = "advisor_escalated"
 ADVISOR_FAILED = "advisor_failed"
 """What an intent waits for a person with where the advisor failed that might have vetoed it."""
 ADVISOR_VETO = "advisor_veto"
+BY_ADVICE = frozenset({ADVISOR_ESCALATED, ADVISOR_FAILED, ADVISOR_VETO})
+"""The reasons that only advice, or the lack of it, gives a decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from trading.advice import reduces_risk
 from trading.approvals import person_named
 from trading.audit import GENESIS, chained, content_of, instant_text, line_of
 from trading.brokers import (
@@ -23,7 +24,7 @@ from trading.brokers import (
     request_payload,
     request_terms,
 )
-from trading.decisions import sent_payload_hash
+from trading.decisions import BY_ADVICE, sent_payload_hash
 from trading.errors import BadInput
 from trading.findings import PARKED
 from trading.flattening import previewed_quantities
@@ -55,6 +56,7 @@ from trading.positions import Book
 from trading.protocol import FindingKind, holdings_findings, request_of
 from trading.rebuild import KEYS, Row, Value, rebuilt
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
+from trading.verdicts import Verdict, verdicts_sha
 
 
 class Approval(NamedTuple):
@@ -287,7 +289,7 @@ def facts_of(evidence: Evidence) -> Facts:
 INV1, INV2, INV3, INV4, INV5 = "INV1", "INV2", "INV3", "INV4", "INV5"
 INV6, INV7, INV8, INV9, INV10 = "INV6", "INV7", "INV8", "INV9", "INV10"
 INV11, INV12, INV13, INV14, INV15, INV16 = "INV11", "INV12", "INV13", "INV14", "INV15", "INV16"
-INV19, INV20 = "INV19", "INV20"
+INV17, INV19, INV20 = "INV17", "INV19", "INV20"
 
 BOOK_OPENED = "book_opened"
 RUN_CONTROL = "run_control"
@@ -1305,6 +1307,50 @@ def only_live_trades_live(facts: Facts) -> Iterator[Violation]:
                 yield Violation(INV16, client_order_id, f"reached a live broker from lane {row.lane}")
 
 
+def advice_only_makes_less(facts: Facts) -> Iterator[Violation]:
+    """INV17: what advice left of an intent is a part of its unadvised twin, and what reduces risk is whole.
+
+    The twin is what the rules wished and the guards passed, stored with the decision. A violation is a
+    quantity or an order over the twin's, a twin that is not what was wished, a sale that advice changed or
+    stopped, or an advised decision whose verdicts are not those that were stored with it.
+    """
+    for row in facts.evidence.intents:
+        steps = facts.steps_of.get(row.intent_id, ())
+        for found in _unlike_twin(row, steps[0] if steps else None):
+            yield Violation(INV17, row.intent_id, found)
+    for order in facts.evidence.orders:
+        own = facts.intents.get(order.intent_id)
+        if own is not None and order.request.quantity > own.unadvised_quantity:
+            asked, twin = order.request.quantity, own.unadvised_quantity
+            yield Violation(INV17, order.intent_id, f"an order of {asked} shares, its twin has {twin}")
+
+
+def _unlike_twin(row: JournalIntent, registered: JournalEvent | None) -> Iterator[str]:
+    twin, reason = row.unadvised_quantity, "" if registered is None else registered.reason
+    is_advised = row.quantity != twin or reason in BY_ADVICE
+    if not 0 <= row.quantity <= twin:
+        yield f"is for {row.quantity} shares, its twin for {twin}"
+    if twin not in {0, row.intent.quantity}:
+        yield f"its twin is for {twin} shares, wished were {row.intent.quantity}"
+    if is_advised and reduces_risk(row.intent):
+        yield f"advice made {row.quantity} of {twin} shares that reduce risk ({reason or 'no reason'})"
+    if is_advised and registered is not None and registered.body.get("verdicts"):
+        stored = _verdicts_sha_of(row, registered.body["verdicts"])
+        if stored != row.verdicts_sha:
+            yield f"advised by verdicts {row.verdicts_sha[:12]}, stored with it were {stored[:12]}"
+
+
+def _verdicts_sha_of(row: JournalIntent, told: Iterable[Sequence[Any]]) -> str:
+    """Return the digest of an intent's verdicts as its event tells them."""
+    intent = row.intent
+    return verdicts_sha(
+        [
+            Verdict(intent.intent_key, intent.symbol, intent.session, guard, bool(passed), *rest)
+            for guard, passed, *rest in told
+        ]
+    )
+
+
 def brokers_hold_the_books(facts: Facts) -> Iterator[Violation]:
     """INV19: an account holds at its broker what the book of its last settled session holds, to the share.
 
@@ -1474,6 +1520,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(INV14, "a replay gives the same decisions", replays_are_identical, _lacks_replay, _replays),
     Invariant(INV15, "no planted secret shows", secrets_stay_out, _lacks_secrets, _events),
     Invariant(INV16, "only the live lane trades live", only_live_trades_live, _lacks_nothing, _orders),
+    Invariant(INV17, "advice only makes less", advice_only_makes_less, _lacks_nothing, _intents),
     Invariant(INV19, "the broker holds what the book holds", brokers_hold_the_books, _lacks_held, _held),
     Invariant(
         INV20, "tables are what they are named by", tables_are_what_they_are_named, _lacks_lake, _tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.advice import (
@@ -114,6 +114,7 @@ HOSTILE = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE, max_size=8), st.sampled_from(Ladder))
 def test_a_hostile_model_can_only_make_the_book_smaller(advice, ladder):
     found = decided(advice, ladder)
@@ -205,6 +206,7 @@ def test_in_a_long_only_book_every_sale_reduces_risk_and_no_buy_does():
     assert [reduces_risk(intent) for intent in INTENTS] == [True, False, False, False]
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE, max_size=8), st.sampled_from(Ladder))
 def test_whatever_an_advisor_gives_one_sound_row_an_intent_is_admitted(advice, ladder):
     rows = admitted(advice, INTENTS, ladder=ladder)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trading.advice import AdviceVerdict, Ladder, admitted, no_advice
@@ -251,6 +251,7 @@ TEXTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(TEXTS, st.sampled_from(Ladder))
 @example(json.dumps(reply(said("HELD", verdict="veto", factor=0))), Ladder.VETO_AND_SHRINK)
 @example(json.dumps(reply(said("SMALL", factor=0.5))), Ladder.VETO_AND_SHRINK)

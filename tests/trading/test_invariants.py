@@ -285,6 +285,21 @@ def with_rows(evidence: Evidence, table: str, rows: Iterable[tuple[Any, ...]]) -
     return replace(evidence, tables={**evidence.tables, table: stored})
 
 
+def with_registered(
+    evidence: Evidence, symbol: str, *, reason: str | None = None, **changes: Any
+) -> Evidence:
+    """Give evidence in which an intent was decided with something else, in its event and its row alike."""
+    row = next(row for row in evidence.intents if row.intent.symbol == symbol)
+    events = [
+        event._replace(body={**event.body, **changes}, reason=event.reason if reason is None else reason)
+        if event.kind == "registered" and event.intent_id == row.intent_id
+        else event
+        for event in evidence.events
+    ]
+    intents = tuple(replace(one, **changes) if one is row else one for one in evidence.intents)
+    return with_rows_told(with_events(replace(evidence, intents=intents), events))
+
+
 def at_of(evidence: Evidence, table: str, **values: Any) -> int:
     """Give the place of the first stored row with these values."""
     columns, rows = evidence.tables[table]
@@ -601,6 +616,18 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         lambda e: replace(e, live_orders=frozenset({e.orders[0].client_order_id})),
     ),
     "a simulated order at a live broker": ("INV16", lambda e: with_dump(e, is_live=True)),
+    "an order over its unadvised twin": (
+        "INV17",
+        lambda e: with_registered(e, "AAPL", unadvised_quantity=9),
+    ),
+    "a twin of more than was wished": (
+        "INV17",
+        lambda e: with_registered(e, "AAPL", unadvised_quantity=11),
+    ),
+    "a sale that waits for a person by advice": (
+        "INV17",
+        lambda e: with_registered(e, "IBM", reason="advisor_escalated"),
+    ),
     "a share more at the broker": ("INV19", lambda e: with_held(e, quantities={"IBM": 1})),
     "money more at the broker": (
         "INV19",
@@ -628,7 +655,7 @@ def test_what_breaks_one_invariant_is_reported_by_it_alone(healthy, invariant, t
 
 def test_a_whole_healthy_life_violates_nothing_and_lacks_nothing(healthy):
     assert violations(healthy) == ()
-    assert [invariant.lacks(healthy) for invariant in INVARIANTS] == [""] * 18
+    assert [invariant.lacks(healthy) for invariant in INVARIANTS] == [""] * 19
     states = Counter(row.state.value for row in healthy.intents)
     assert states == {"executed": 4, "failed": 1, "rejected": 1, "expired": 1}
     kinds = {event.kind for event in healthy.events}
