@@ -37,7 +37,14 @@ from trading.guards import GUARDS, REASONS, SOFT
 from trading.honest import MEASURES_OF_LUCK
 from trading.invariants import INVARIANTS
 from trading.lifecycle import EDGES, Edge
-from trading.metrics import API_ERRORS, BLOCKED_REASON, FALLBACKS, METRICS, SCHEMA_VERSION
+from trading.metrics import (
+    API_ERRORS,
+    BLOCKED_REASON,
+    FALLBACKS,
+    INPUT_FALLBACKS,
+    METRICS,
+    SCHEMA_VERSION,
+)
 from trading.performance import MEASURES, MEASURES_BESIDE, SESSIONS_MIN
 from trading.quality import RELEASABLE, Reason
 from trading.scorecard import MEASURES_OF_TRADING
@@ -480,9 +487,9 @@ def metrics_page() -> str:
         "Where there was nothing to measure, the status is `no_data` and the value empty, never zero.\n"
         "Money is in the book's currency, ratios are parts of one.",
         table(("metric", "unit", "how", "no data when"), rows),
-        "Three families add rows of their own: "
+        "Four families add rows of their own: "
         f"`{BLOCKED_REASON}<reason>` (intents), `{FALLBACKS}<reason>` (orders)"
-        f" and `{API_ERRORS}<endpoint>` (errors).",
+        f", `{API_ERRORS}<endpoint>` (errors) and `{INPUT_FALLBACKS}<reason>` (sources).",
     )
 
 

@@ -20,6 +20,7 @@ from trading.advisor_calls import went_out as was_asked
 from trading.candidates import Candidate
 from trading.decisions import DecisionRow, Outcome, outcomes_by_reason
 from trading.features import rounded
+from trading.inputs import InputRow
 from trading.lifecycle import IntentState
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.outbound import OutboundCall, went_out
@@ -38,6 +39,7 @@ BLOCKED_REASONS_TOP = 5
 BLOCKED_REASON = "execution.blocked_reason_top."
 FALLBACKS = "execution.fallback_total_by_reason."
 API_ERRORS = "broker_api.api_error_total_by_api_id."
+INPUT_FALLBACKS = "input_hydration.fallback_total_by_reason."
 """Rows of these families are named by the prefix and a reason, or the id of a broker's endpoint."""
 
 PORTFOLIO_GUARDS = frozenset(
@@ -96,6 +98,7 @@ class SessionFacts:
     A count is `None` where its stage did not run. `previous_equities_micros` are the equities at the close
     of the book's earlier sessions, ascending. `deposits_micros` is what the book was opened with.
     `positions` is empty until the session is settled. Nobody asked a model or a broker's API: no calls.
+    `inputs` are how the decision's sources were hydrated, empty where that was not kept.
     """
 
     session: date
@@ -113,6 +116,7 @@ class SessionFacts:
     deposits_micros: int
     advisor_calls: tuple[AdvisorCall, ...] = ()
     broker_calls: tuple[BrokerCall, ...] = ()
+    inputs: tuple[InputRow, ...] = ()
 
 
 class Metric(NamedTuple):
@@ -131,7 +135,7 @@ def broker_calls_of(calls: Iterable[OutboundCall]) -> tuple[BrokerCall, ...]:
 
 
 def session_metrics(facts: SessionFacts) -> tuple[MetricRow, ...]:
-    """Return every metric of a session, in the order of `METRICS`, then the rows of the two families.
+    """Return every metric of a session, in the order of `METRICS`, then the rows of the families.
 
     Values are rounded to 1e-9; the same rows give the same numbers. Raises `ValueError` where the book's
     deposits are not the ones given: return and drawdown would be measured from a wrong start.
@@ -154,6 +158,10 @@ def session_metrics(facts: SessionFacts) -> tuple[MetricRow, ...]:
     rows += [
         _row(facts.session, API_ERRORS + api_id, float(count), "errors")
         for api_id, count in _errors_by_api_id(facts).items()
+    ]
+    rows += [
+        _row(facts.session, INPUT_FALLBACKS + reason, float(count), "sources")
+        for reason, count in _input_fallbacks_by_reason(facts).items()
     ]
     return tuple(rows)
 
@@ -432,6 +440,29 @@ def _api_429_rate(facts: SessionFacts) -> float | None:
     return _ratio(limited, len(facts.broker_calls))
 
 
+# ------------------------------------------------------------------------------------------- input hydration
+
+
+def _inputs_attempted(facts: SessionFacts) -> float | None:
+    return float(sum(row.attempted for row in facts.inputs)) if facts.inputs else None
+
+
+def _inputs_ready(facts: SessionFacts) -> float | None:
+    return float(sum(row.ready for row in facts.inputs)) if facts.inputs else None
+
+
+def _inputs_error(facts: SessionFacts) -> float | None:
+    return float(sum(row.errors for row in facts.inputs)) if facts.inputs else None
+
+
+def _input_fallbacks(facts: SessionFacts) -> float | None:
+    return float(sum(_input_fallbacks_by_reason(facts).values())) if facts.inputs else None
+
+
+def _input_fallbacks_by_reason(facts: SessionFacts) -> dict[str, int]:
+    return dict(sorted(Counter(row.fallback_reason for row in facts.inputs if row.fallback_reason).items()))
+
+
 # --------------------------------------------------------------------------------------------- shared by them
 
 
@@ -493,6 +524,7 @@ NOT_SETTLED = "the session is not settled"
 NOTHING_SENT = "nothing was sent"
 NOT_ASKED = "no model was asked"
 NO_CALLS = "no call to a broker's API was made"
+NOT_HYDRATED = "the inputs of the decision were not kept"
 
 METRICS: tuple[Metric, ...] = (
     Metric("funnel.quotes", "quotes", "accepted quotes", "no quotes were imported", _quotes),
@@ -654,5 +686,28 @@ METRICS: tuple[Metric, ...] = (
         _api_errors,
     ),
     Metric("broker_api.api_429_rate", "ratio", "calls answered 429 / calls", NO_CALLS, _api_429_rate),
+    Metric(
+        "input_hydration.attempted",
+        "reads",
+        "reads of the decision's sources, each origin that was asked one",
+        NOT_HYDRATED,
+        _inputs_attempted,
+    ),
+    Metric("input_hydration.ready", "reads", "reads that could be decided on", NOT_HYDRATED, _inputs_ready),
+    Metric(
+        "input_hydration.error",
+        "reads",
+        "reads that failed, broke their contract, or were late, stale or of the session itself",
+        NOT_HYDRATED,
+        _inputs_error,
+    ),
+    Metric(
+        "input_hydration.fallback_total_by_reason",
+        "sources",
+        "sources that were read from another origin than the first; each reason has a row: "
+        "input_hydration.fallback_total_by_reason.<reason> (sources)",
+        NOT_HYDRATED,
+        _input_fallbacks,
+    ),
 )
 """Every metric of v1, in the order in which it is reported."""

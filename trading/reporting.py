@@ -20,6 +20,7 @@ from trading.guards import (
     REASONS,
     SYMBOL_CAP_EXCEEDED,
 )
+from trading.inputs import InputRow
 from trading.metrics import SCHEMA_VERSION, MetricRow, by_name
 from trading.orders import ExecutionRow
 from trading.positions import BookRow, Item
@@ -93,6 +94,23 @@ class PositionLine(NamedTuple):
     weight: float | None
 
 
+class InputLine(NamedTuple):
+    """Hold how one source of the decision came: from whom, after how many reads, why not from the first.
+
+    `used` is empty where nobody's answer could be decided on; `why` is one line, empty where all went well.
+    """
+
+    source: str
+    status: str
+    expected: str
+    used: str
+    attempted: int
+    ready: int
+    errors: int
+    fallback_reason: str
+    why: str
+
+
 class MoneyLine(NamedTuple):
     """Hold one total of the book in micro-units; `None` until the session is settled."""
 
@@ -152,6 +170,7 @@ class ReportFacts:
     as_of: datetime
     currency: str
     unfit_reason: str
+    inputs: tuple[InputRow, ...]
     metrics: tuple[MetricRow, ...]
     quarantined: tuple[Quarantined, ...]
     verdicts: tuple[Verdict, ...]
@@ -178,6 +197,7 @@ class DailyReport:
     verdict: str
     why_none: str
     funnel: tuple[StageCount, ...]
+    inputs: tuple[InputLine, ...]
     pnl: tuple[MoneyLine, ...]
     blocked: tuple[BlockedLine, ...]
     quarantined: tuple[tuple[str, int], ...]
@@ -208,6 +228,7 @@ def build_report(facts: ReportFacts) -> DailyReport:
         verdict=_verdict(facts),
         why_none=_why_none(facts, funnel),
         funnel=funnel,
+        inputs=_inputs(facts.inputs),
         pnl=_pnl(facts),
         blocked=_blocked(facts),
         quarantined=_by_reason(facts.quarantined),
@@ -303,6 +324,9 @@ def _verdict(facts: ReportFacts) -> str:
     attention = []
     if facts.unfit_reason:
         attention.append(f"quotes unfit: {facts.unfit_reason}")
+    attention += [
+        f"{row.source} by fallback: {row.fallback_reason}" for row in facts.inputs if row.fallback_reason
+    ]
     attention += [f"{alert.severity.value} {alert.code}" for alert in facts.alerts]
     if facts.pending_ids:
         attention.append(f"{len(facts.pending_ids)} waiting for approval")
@@ -337,6 +361,23 @@ def _why_zero(facts: ReportFacts, stage: str) -> str:
         ]
         return f" ({', '.join(states)})" if states else ""
     return ""
+
+
+def _inputs(rows: Iterable[InputRow]) -> tuple[InputLine, ...]:
+    return tuple(
+        InputLine(
+            source=row.source.value,
+            status=row.status.value,
+            expected=row.expected,
+            used=row.used,
+            attempted=row.attempted,
+            ready=row.ready,
+            errors=row.errors,
+            fallback_reason=row.fallback_reason,
+            why=row.remark,
+        )
+        for row in rows
+    )
 
 
 def _pnl(facts: ReportFacts) -> tuple[MoneyLine, ...]:
@@ -484,6 +525,7 @@ def _payload(report: DailyReport) -> dict[str, Any]:
         "verdict": report.verdict,
         "why_none": report.why_none,
         "funnel": dict(report.funnel),
+        "inputs": [_plain(line) for line in report.inputs],
         "pnl": {line.name: None if line.micros is None else exact_text(line.micros) for line in report.pnl},
         "blocked": [_plain(line) for line in report.blocked],
         "quarantined": dict(report.quarantined),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from resources.reports import ReportWriter, render_html, render_json
 from trading.alerts import AlertRow, Severity, fingerprint_of
 from trading.decisions import DecisionRow, Outcome
+from trading.inputs import InputRow, InputSource, InputStatus
 from trading.metrics import SessionFacts, session_metrics
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import Book, Mark, Position, book_rows
@@ -81,6 +82,27 @@ def execution(symbol: str) -> ExecutionRow:
         actual_adapter="paper",
         fallback_reason="",
         fallback_count=0,
+    )
+
+
+def left_for(reason: str) -> InputRow:
+    return InputRow(
+        session=SESSION,
+        source=InputSource.ACCOUNT_ORDERS,
+        contract="account.orders.v1",
+        status=InputStatus.READY,
+        attempted=2,
+        ready=1,
+        errors=1,
+        expected="broker",
+        used="journal",
+        fallback_reason=reason,
+        error_codes=reason,
+        records=0,
+        records_sha="r",
+        payloads="[]",
+        hydrated_at=AS_OF,
+        remark=reason,
     )
 
 
@@ -181,6 +203,7 @@ def report(held: str = "AAPL", blocked: str = "IBM") -> DailyReport:
             as_of=AS_OF,
             currency="USD",
             unfit_reason="",
+            inputs=(left_for(f"account.orders:read_broker:{held}"),),
             metrics=metrics,
             quarantined=(quarantined,),
             verdicts=(verdict,),
@@ -226,6 +249,8 @@ def test_the_page_shows_what_happened() -> None:
         "GOOG BUY 50 200.50 USD 10,025.00 USD",
         "AAPL BUY 8 of 10 200.60 USD 1.00 USD 4.99 cancelled",
         "range_violation 1",
+        "account.orders by fallback: account.orders:read_broker:AAPL",
+        "account.orders journal 2 1 1 account.orders:read_broker:AAPL",
         "warning drawdown_high watch AAPL",
         "2 sessions: 100,000.00 USD on 2013-02-28, 100,004.00 USD on 2013-03-01.",
     ):
@@ -288,6 +313,19 @@ def test_money_in_json_is_exact_text_and_no_data_is_null() -> None:
     assert document["positions"][0]["mark"] == "201.225"
     assert document["pending_approvals"][0]["not_after"] == "2013-03-01T21:30:00Z"
     assert document["funnel"]["scanned"] is None
+    assert document["inputs"] == [
+        {
+            "source": "account.orders",
+            "status": "ready",
+            "expected": "broker",
+            "used": "journal",
+            "attempted": 2,
+            "ready": 1,
+            "errors": 1,
+            "fallback_reason": "account.orders:read_broker:AAPL",
+            "why": "account.orders:read_broker:AAPL",
+        }
+    ]
     assert document["metrics"]["schema_version"] == "metrics.v1"
     assert document["lineage"] == [
         {"asset": "us_five/market_quotes", "partition": "2013-02-28", "sha": "ab" * 32}
@@ -321,6 +359,7 @@ def test_a_session_with_nothing_says_so_and_names_the_next_command() -> None:
             as_of=AS_OF,
             currency="USD",
             unfit_reason="",
+            inputs=(),
             metrics=empty,
             quarantined=(),
             verdicts=(),

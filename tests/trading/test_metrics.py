@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from trading.advice import Ladder
 from trading.candidates import Candidate, Chosen
 from trading.decisions import DecisionRow, Outcome
+from trading.inputs import InputRow, InputSource, InputStatus
 from trading.metrics import (
     METRICS,
     SCHEMA_VERSION,
@@ -47,6 +48,9 @@ REQUIRED = {
     "execution.blocked_reason_topN",
     "broker_api.api_error_total_by_api_id",
     "broker_api.api_429_rate",
+    "input_hydration.attempted",
+    "input_hydration.ready",
+    "input_hydration.error",
 }
 
 
@@ -150,6 +154,28 @@ def verdict(symbol: str, guard: str, *, passed: bool) -> Verdict:
     return Verdict(IntentKey(f"key-{symbol}"), Symbol(symbol), SESSION, guard, passed, reason, 0, 0, 0, "l")
 
 
+def hydrated(source: InputSource, used: str, *, left_for: str = "") -> InputRow:
+    errors = 1 if left_for else 0
+    return InputRow(
+        session=SESSION,
+        source=source,
+        contract=f"{source}.v1",
+        status=InputStatus.READY,
+        attempted=1 + errors,
+        ready=1,
+        errors=errors,
+        expected="broker" if left_for else used,
+        used=used,
+        fallback_reason=left_for,
+        error_codes=left_for,
+        records=1,
+        records_sha="r",
+        payloads="[]",
+        hydrated_at=NOT_AFTER,
+        remark=left_for,
+    )
+
+
 def worked_by_hand() -> SessionFacts:
     """Give a session of eight intents.
 
@@ -235,6 +261,11 @@ def worked_by_hand() -> SessionFacts:
             BrokerCall("orders.get", 503),
             BrokerCall("account.get", 200),
         ),
+        inputs=(
+            hydrated(InputSource.MARKET_QUOTE, "lake"),
+            hydrated(InputSource.ACCOUNT_ORDERS, "journal", left_for="account.orders:read_broker:time_out"),
+            hydrated(InputSource.ORDER_STATUS, "journal"),
+        ),
     )
 
 
@@ -291,6 +322,11 @@ EXPECTED = {
     "broker_api.api_error_total_by_api_id.orders.get": 2,
     "broker_api.api_error_total_by_api_id.orders.post": 1,
     "broker_api.api_429_rate": 0.2,
+    "input_hydration.attempted": 4,  # the broker's orders were asked for in vain
+    "input_hydration.ready": 3,
+    "input_hydration.error": 1,
+    "input_hydration.fallback_total_by_reason": 1,
+    "input_hydration.fallback_total_by_reason.account.orders:read_broker:time_out": 1,
 }
 
 

@@ -45,6 +45,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         ins={
             **{name: graph.rows_of(name) for name in read},
             **{name: graph.rows_of(name, **optional) for name in maybe},
+            **graph.hydrated(),
         },
         metadata={"dagster/column_schema": column_schema(ReportFile)},
     )
@@ -57,6 +58,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         decisions: Any,
         executions: Any,
         quarantined_quotes: Any,
+        input_envelopes: Any,
         book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
         report_writer: dg.ResourceParam[Reports],
@@ -78,6 +80,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
                 as_of=clocks[graph.name].now(session, Phase.SETTLE),
                 currency=graph.config.currency,
                 unfit_reason=accepted_quotes[graph.name].unfit_reason(session),
+                inputs=input_envelopes or (),
                 metrics=metrics,
                 quarantined=quarantined_quotes or (),
                 verdicts=verdicts or (),

@@ -21,6 +21,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
         ins={
             **{name: graph.rows_of(name, **optional) for name in (*read, "executions")},
             **{name: graph.rows_of(name) for name in ("order_status", "positions")},
+            **graph.hydrated(),
         },
         metadata={"dagster/column_schema": column_schema(MetricRow)},
     )
@@ -36,6 +37,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
         executions: Any,
         order_status: Any,
         positions: Any,
+        input_envelopes: Any,
         book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         call_history: dg.ResourceParam[Mapping[str, CallHistory]],
     ) -> dg.Output[Any]:
@@ -59,6 +61,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
                 ),
                 deposits_micros=book_from_rows(positions).deposits_micros,
                 broker_calls=broker_calls_of(call_history[graph.name].calls_in(session)),
+                inputs=input_envelopes or (),
             )
         )
         numbers = {row.name: row.value for row in rows if row.status is MetricStatus.OK}
