@@ -13,6 +13,7 @@ from trading.errors import (
     BrokerUnavailable,
     IllegalTransition,
     JournalUnavailable,
+    KeysRefused,
     OutcomeUnknown,
     RecordsUnavailable,
     Refused,
@@ -49,6 +50,7 @@ MEANINGS: dict[ExitCode, str] = {
 CODE_OF_ERROR: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
     (BadInput, ExitCode.USAGE),
+    (KeysRefused, ExitCode.USAGE),
     (Refused, ExitCode.REFUSED),
     (IllegalTransition, ExitCode.REFUSED),
     (StaleVersion, ExitCode.REFUSED),
@@ -64,7 +66,21 @@ CODE_OF_ERROR: tuple[tuple[type[BaseException], ExitCode], ...] = (
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """Return the code that an error ends the command with; what is in no line has failed."""
+    return _code_of(type(error))
+
+
+def exit_code_named(name: str) -> ExitCode | None:
+    """Return the code of an error of ours by its name, as a run's records keep it; `None` for others."""
+    kinds = [kind for kind in _tree(TradingError) if kind.__name__ == name]
+    return _code_of(kinds[0]) if kinds else None
+
+
+def _code_of(error: type[BaseException]) -> ExitCode:
     for kind, code in CODE_OF_ERROR:
-        if isinstance(error, kind):
+        if issubclass(error, kind):
             return code
     return ExitCode.FAILED
+
+
+def _tree(root: type[TradingError]) -> list[type[TradingError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _tree(child))]

@@ -46,7 +46,7 @@ from trading.values import Slot, amount_from_micros
 from trading_assets.definitions import definitions_of, graph_of
 from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
 from trading_assets.hydration import origin_reads
-from trading_assets.stage import CARRIED_BY_TAG
+from trading_assets.stage import CARRIED_BY_TAG, REFUSED_BY
 from trading_assets.tables import OF_SESSIONS
 
 DEMO_SESSIONS = 20
@@ -63,7 +63,8 @@ Progress = Callable[[str], None]
 class RunResult(NamedTuple):
     """Hold how one run went; `stage` and `message` name the first failed step and why, empty on success.
 
-    `refused` says that a gate before a stage was closed, and so nothing of it was begun.
+    `refused` says that a gate before a stage was closed, and so nothing of it was begun; `refused_by` is the
+    name of the error of ours that ended it, empty where none did.
     """
 
     session: date
@@ -72,6 +73,7 @@ class RunResult(NamedTuple):
     stage: str
     message: str
     refused: bool = False
+    refused_by: str = ""
 
 
 class Launched(NamedTuple):
@@ -138,7 +140,9 @@ class Launcher:
         result = self._execute(job, partition_key=session.isoformat(), tags={BOOK_TAG: book, **(tags or {})})
         stage, message = _first_failure(result)
         is_refused = not result.success and bool(_closed_checks(result))
-        return RunResult(session, result.run_id, result.success, stage, message, is_refused)
+        return RunResult(
+            session, result.run_id, result.success, stage, message, is_refused, _refused_by(result)
+        )
 
     def input_reads(self, book: str, session: date, *, connect: bool) -> list[tuple[InputRow, bool]]:
         """Return how each origin of each input of a session answers, and whether it was asked at all.
@@ -506,6 +510,16 @@ def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
         if event.is_step_failure:
             return str(event.step_key), _closed_checks(result) or _one_line(event)
     return "", ""
+
+
+def _refused_by(result: dg.ExecuteInProcessResult) -> str:
+    """Return the name of the error with which the first failed step refused, empty where none is told."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            told = event.step_failure_data.user_failure_data
+            kept = told.metadata.get(REFUSED_BY) if told is not None else None
+            return "" if kept is None else str(kept.value)
+    return ""
 
 
 def _replay_config(asked: Asked) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from datetime import date
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.runs import bounded_by_source, plan_of
+from trading.breakers import FAILURE_WORDS
 from trading.inputs import InputRow, InputStatus
+
+NOBODY_ANSWERS = FAILURE_WORDS | {"broker_unavailable", "circuit_open", "rate_limited"}
+"""The words at the end of a read's code that say of a broker that it gave no answer."""
 
 SKIPPED = "skipped"
 """The status of an origin that is reached over the network, and that nobody asked for."""
@@ -65,12 +69,19 @@ def smoke(desk: Desk, *, book: str | None, session: date | None, connect: bool) 
 
 
 def smoke_of(reads: Iterable[OriginRead]) -> Smoke:
-    """Return reads with their counts and the code: 2 a broken contract, 3 what is not there, else 0."""
+    """Return reads with their counts and the code.
+
+    2 a broken contract or a wrong setting, 6 a broker that does not answer, 3 what is not there yet, else 0.
+    """
     listed = tuple(reads)
     statuses = [read.status for read in listed if read.status != SKIPPED]
     code = ExitCode.DONE
     if any(status == InputStatus.ASK for status in statuses) or not statuses:
         code = ExitCode.ATTENTION
+    if any(
+        read.status == InputStatus.ASK and read.code.rpartition(":")[2] in NOBODY_ANSWERS for read in listed
+    ):
+        code = ExitCode.DEPENDENCY_DOWN
     if any(status == InputStatus.ERROR for status in statuses):
         code = ExitCode.USAGE
     return Smoke(

@@ -66,7 +66,15 @@ from resources.reviewed_config import (
     read_promotion,
     refuse_unknown_sections,
 )
-from resources.route_file import ADAPTERS, ALPACA_LIVE, PAPER_EXCHANGE, Routes, Traded, read_routes
+from resources.route_file import (
+    ADAPTERS,
+    ALPACA_LIVE,
+    ALPACA_PAPER,
+    PAPER_EXCHANGE,
+    Routes,
+    Traded,
+    read_routes,
+)
 from resources.routes import AccountRouter, Doors, RouteBreakers, RoutedBroker
 from resources.session_records import LakeSessionRecords
 from resources.settings import Profile, Settings, load_secrets
@@ -91,6 +99,17 @@ from trading.sessions import Calendar
 from trading.values import digest
 
 One = TypeVar("One")
+
+READ_WAIT_S_MAX = 75.0
+"""How long limits may make a question wait: a whole minute, which is what brokers count calls in, and more.
+
+A session that gave up sooner would stop at a burst which is over before its prices are old.
+"""
+
+BAR_DOWNLOADS = "bars"
+"""Who is asked for bars, as calls and breakers name it."""
+
+_ALPACA = {Profile.PAPER: ALPACA_PAPER, Profile.LIVE: ALPACA_LIVE}
 
 NO_LIVE_BROKER = "profile live: no live broker is configured; use simulated or paper"
 
@@ -482,24 +501,57 @@ class Profiled:
 
         Raises `BadSetting` where a key or an address is missing, or is not one of the profile's.
         """
+        place = address or self._address_of(provider)
+        return self._signed(provider, place, whose=book, account=self.lines[book].account, breakers=breakers)
+
+    def _signed(
+        self, provider: str, address: str, *, whose: str, account: str, breakers: Breakers | None
+    ) -> OutboundClient:
+        """Return a client whose calls have the keys; raises `BadSetting` where one is missing."""
         secrets = load_secrets()
+        given = {"KEY": secrets.broker_app_key, "SECRET": secrets.broker_app_secret}
+        missing = [f"TRADING_BROKER_APP_{name}" for name, secret in given.items() if secret is None]
         if secrets.broker_app_key is None or secrets.broker_app_secret is None:
-            raise BadSetting(
-                f"{book}: adapter {provider} needs TRADING_BROKER_APP_KEY and TRADING_BROKER_APP_SECRET"
-            )
+            raise BadSetting(f"{whose}: adapter {provider} needs {' and '.join(missing)}, not set")
         keys = AlpacaKeys(
             key_id=secrets.broker_app_key.get_secret_value(),
             secret=secrets.broker_app_secret.get_secret_value(),
         )
         return OutboundClient(
             provider,
-            address or self._address_of(provider),
+            address,
             headers=keys.headers(),
             breakers=breakers,
             calls=JournalCalls(self.journal) if is_recorded else None,
             limits=RateLimits(),
-            account=self.lines[book].account,
+            account=account,
+            read_wait_s_max=READ_WAIT_S_MAX,
+            told_as=self._told_of(address),
         )
+
+    def _told_of(self, address: str) -> str:
+        """Return how people know an address: by the setting that names it, or could name another."""
+        is_set = self.settings.broker_base_url is not None
+        return f"{address}, " + (
+            "as TRADING_BROKER_BASE_URL says" if is_set else "TRADING_BROKER_BASE_URL is not set"
+        )
+
+    def bar_questions(self) -> Questions:
+        """Return what asks this profile's market data for bars, and can send nothing.
+
+        Raises `BadSetting` where a key or an address is missing, or is not one of the profile's.
+        """
+        is_simulated = self.settings.profile is Profile.SIMULATED
+        trading = PAPER_EXCHANGE if is_simulated else _ALPACA[self.settings.profile]
+        address = data_host(self._address_of(trading))
+        client = self._signed(
+            BAR_DOWNLOADS,
+            address,
+            whose="bars",
+            account="",
+            breakers=JournalBreakers(self.journal),
+        )
+        return Questions(client, is_clock_simulated=is_simulated)
 
     def _address_of(self, adapter: str) -> str:
         """Return where an adapter reaches its broker; raises `BadSetting` for another profile's address."""

@@ -68,7 +68,7 @@ _NOT_ACCEPTED = frozenset(
 class ReportFault(StrEnum):
     """Say what is wrong with what the broker does or says after a send; each is drawn once for each order.
 
-    The last two are drawn for each question.
+    The last three are drawn for each question.
     """
 
     LATE_FILLS = "late_fills"
@@ -93,6 +93,8 @@ class ReportFault(StrEnum):
     """A question is not answered."""
     LIST_CUT = "list_cut"
     """A list breaks off in its middle."""
+    QUERY_LIMITED = "query_limited"
+    """A question is answered with 429: too many of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ TradingError
 ├── LakeError                a table that is missing, corrupt or of another schema
 ├── BrokerRejected           a definitive refusal: the order does not exist at the broker
 ├── BrokerUnavailable        a read failed; trying again is safe
+│   └── KeysRefused          the broker refuses our keys: a setting is wrong, and trying again does not help
 └── OutcomeUnknown           a send whose outcome is not proven: never send again, ask by client order id
 """
 
@@ -143,6 +144,10 @@ class BrokerRejected(TradingError):
 
 class BrokerUnavailable(TradingError):
     """Say that a read from the broker failed; trying again is safe."""
+
+
+class KeysRefused(BrokerUnavailable):
+    """Say that a broker does not take our keys."""
 
 
 class OutcomeUnknown(TradingError):

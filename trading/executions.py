@@ -24,9 +24,11 @@ from trading.errors import (
     GateClosed,
     IllegalTransition,
     JournalError,
+    KeysRefused,
     OutcomeUnknown,
     Refused,
     StaleVersion,
+    TradingError,
 )
 from trading.journal import (
     CancelKind,
@@ -55,6 +57,10 @@ from trading.reconciliation import (
 )
 from trading.routing import UNRECORDED, NoRoute, RouteChoice
 from trading.values import IntentId, Slot
+
+BROKER_UNAVAILABLE = "broker_unavailable"
+KEYS_REFUSED = "keys_refused"
+"""The words with which a run's `halted` begins where its broker gave no answer, or did not take our keys."""
 
 DUPLICATE = "(duplicate)"
 """What stands for a broker's order id where it only answered that it has one under the client order id."""
@@ -178,7 +184,7 @@ def execute_session(
                     _cool_down(run, desk.cooldown)
         except BrokerUnavailable as error:
             # Exposure that cannot be seen is not flat: nothing more goes out before a run that can see.
-            return run.outcomes(halted=f"broker_unavailable: {error}")
+            return run.outcomes(halted=_unanswered(error))
         except LockLost as error:
             return run.outcomes(halted=f"lock_lost: {error}")
         except (StaleVersion, IllegalTransition) as error:
@@ -386,9 +392,21 @@ def _reconciled(run: Run, *, since: date, expected: Expected | None) -> Outcomes
     try:
         return run.outcomes(halted=reconcile(run, since=since, expected=expected))
     except BrokerUnavailable as error:
-        return run.outcomes(halted=f"broker_unavailable: {error}")
+        return run.outcomes(halted=_unanswered(error))
     except (StaleVersion, IllegalTransition) as error:
         return run.outcomes(halted=_taken_over(run, error))
+
+
+def _unanswered(error: BrokerUnavailable) -> str:
+    word = KEYS_REFUSED if isinstance(error, KeysRefused) else BROKER_UNAVAILABLE
+    return f"{word}: {error}"
+
+
+def stopped(told: str, halted: str) -> TradingError:
+    """Return the error of a stage whose run stopped before its end, by the word that `halted` begins with."""
+    word = halted.partition(":")[0]
+    kinds: dict[str, type[TradingError]] = {KEYS_REFUSED: KeysRefused, BROKER_UNAVAILABLE: BrokerUnavailable}
+    return kinds.get(word, GateClosed)(f"{told}: {halted}")
 
 
 def _taken_over(run: Run, error: JournalError) -> str:

@@ -15,7 +15,16 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from trading.errors import BadInput, LakeError, LookAhead, Refused, TradingError, failure_word
+from trading.errors import (
+    BadInput,
+    BadSetting,
+    KeysRefused,
+    LakeError,
+    LookAhead,
+    Refused,
+    TradingError,
+    failure_word,
+)
 from trading.journal import PREPARED, JournalOrder
 from trading.orders import BrokerOrder, OrderStatus, OrderStatusRow
 from trading.quotes import Quote
@@ -694,7 +703,7 @@ def _read(
 def _failure_of(source: InputSource, origin: Origin, error: TradingError) -> Failed:
     """Return an origin's error as a code, and whether asking again may help."""
     word = failure_word(error)
-    is_final = isinstance(error, LookAhead | LakeError)
+    is_final = isinstance(error, LookAhead | LakeError | BadSetting | KeysRefused)
     return Failed(f"{source}:read_{origin}:{word}", str(error), may_come=not is_final)
 
 

@@ -60,6 +60,9 @@ ENDINGS = {
 }
 """What the ending of a column's name says of it."""
 
+REFUSED_BY = "refused_by"
+"""The metadata of a step that refused, which names the error that it refused with."""
+
 CARRIED_BY_TAG = "trading/carried_by"
 """The run tag under which `trading settle --carry` names who carries a session."""
 
@@ -175,7 +178,7 @@ def refusals_kept(
                 journal.record_refusal(**where, stage=stage, reason=str(error), now=now)
             raise dg.Failure(
                 description=f"{graph.name} {session} {stage}: {error}",
-                metadata={"refused_by": type(error).__name__},
+                metadata={REFUSED_BY: type(error).__name__},
                 allow_retries=False,
             ) from error
         journal.clear_refusal(**where, stage=stage, now=now)

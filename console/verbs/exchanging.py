@@ -60,6 +60,18 @@ def paper_exchange(
         Path | None,
         typer.Option("--behaviour", metavar="FILE", help="How it misbehaves; kind when left out."),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="NAME",
+            help="What its market is made of: bokeh_stocks, bytetheory, folder or alpaca; the book's own "
+            "first source when left out.",
+        ),
+    ] = None,
+    path: Annotated[
+        Path | None, typer.Option("--path", metavar="FOLDER", help="The bars of --source folder or alpaca.")
+    ] = None,
     requests_per_minute: Annotated[
         int,
         typer.Option("--requests-per-minute", min=0, max=1_000_000, help="More are refused; 0 refuses none."),
@@ -74,6 +86,7 @@ def paper_exchange(
 
     trading paper-exchange --book us_five
     trading paper-exchange --book us_five --starts-at 2013-02-27T14:00:00Z --key-id KEY --secret SECRET
+    trading paper-exchange --book my_bars --source folder --path data/my_spare_bars
     Exit codes: 2 an unknown book or a port that is taken, 130 interrupted.
     """
     from resources.paper_exchange.application import Keys
@@ -97,6 +110,8 @@ def paper_exchange(
         starts_at=None if starts_at is None else _instant(starts_at),
         behaviour=behaviour,
         requests_per_minute=requests_per_minute,
+        source=source,
+        path=path,
     )
 
     def ready(url: str, exchange: Any, time: Any) -> None:

@@ -39,7 +39,8 @@ def smoke(
     trading inputs smoke
     trading inputs smoke --book us_five --json
     trading inputs smoke --connect
-    Exit codes: 0 all can be read, 2 one breaks its contract or cannot be read, 3 one is not there yet.
+    Exit codes: 0 all can be read, 2 one breaks its contract, cannot be read or lacks a setting, 3 one is not
+    there yet, 6 a broker does not answer.
     """
     from console.smoke import smoke as smoke_of
 

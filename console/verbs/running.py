@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.desk import Desk, open_desk
-from console.exit_codes import ExitCode
+from console.exit_codes import ExitCode, exit_code_named
 from console.render import counted, instant
 from console.verbs import texts
 from console.verbs.options import (
@@ -71,8 +71,8 @@ def run_once(
     trading run-once --book us_five
     trading run-once --book us_five --last 20
     trading run-once --book us_five --session 2013-02-28 --phase settle
-    Exit codes: 0 done, 1 a run failed or it was not confirmed, 2 no such session, 4 a stage refused,
-    5 halted.
+    Exit codes: 0 done, 1 a run failed or it was not confirmed, 2 no such session or a setting is wrong or
+    missing, 4 a stage refused, 5 halted, 6 a broker does not answer.
     """
     from console.runs import bounded_by_source, ended_by, plan_of
 
@@ -100,6 +100,7 @@ def run_once(
             "stage": row.stage,
             "message": row.message,
             "refused": row.refused,
+            "refused_by": row.refused_by,
         }
         for name, row in found
     )
@@ -213,6 +214,11 @@ def _code(desk: Desk, runs: tuple[dict[str, Any], ...]) -> ExitCode:
         return ExitCode.DONE
     if desk.journal.run_control().kill_switch_on:
         return ExitCode.HALTED
+    codes = {exit_code_named(row["refused_by"]) for row in failed}
+    for code in (ExitCode.USAGE, ExitCode.DEPENDENCY_DOWN):
+        # What a person corrects or waits for, and no rule of ours.
+        if code in codes:
+            return code
     for row in failed:
         if row["refused"]:
             continue

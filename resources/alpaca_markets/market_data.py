@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -29,23 +29,32 @@ from trading.brokers import BrokerQuote
 from trading.errors import BadInput, BadQuotes, BrokerUnavailable
 from trading.quotes import LiveQuote
 from trading.sessions import Calendar
-from trading.values import Symbol
+from trading.values import Symbol, digest
 
 BARS_PAGE = 10_000
 ACTIONS_PAGE = 1_000
 SYMBOLS_IN_A_CALL = 100
 """Symbols of one question: more would make an address longer than servers take."""
 
+SYMBOLS_SHA = "symbols_sha"
+"""The key of a download's record that says which symbols were asked for."""
+
+A_DAY = timedelta(days=1)
+
 COLUMNS = ("symbol", "date", "open", "high", "low", "close", "volume")
 
 _NEW_YORK = ZoneInfo("America/New_York")
+PAST_MIDNIGHT = timedelta(hours=1)
+"""How long after the last session's midnight a question for bars ends, whether its end counts or not."""
+
 _FIELDS = ("t", "o", "h", "l", "c", "v")
 
 
 class Download(NamedTuple):
     """Hold what one download was: of which feed, how many rows, and actions of kinds that a book cannot take.
 
-    Somebody has to look at `other_actions` (a merger, a spin-off): nothing here applies them.
+    Somebody has to look at `other_actions` (a merger, a spin-off): nothing here applies them. `without_bars`
+    are the symbols of which no row came: not traded then, or not known there.
     """
 
     first: date
@@ -55,6 +64,7 @@ class Download(NamedTuple):
     rows: int
     actions: int
     other_actions: tuple[str, ...]
+    without_bars: tuple[str, ...]
 
 
 class AlpacaQuotes:
@@ -134,9 +144,52 @@ def download_bars(
     asked = _Asked(first, last, feed, now)
     rows = [row for group in _groups(symbols) for row in _rows_of(questions, group, asked)]
     actions, others = _actions_of(questions, symbols, asked)
-    download = Download(first, last, feed, len(symbols), len(rows), len(actions), tuple(sorted(others)))
-    _keep(folder, rows, actions, download, now)
+    without = tuple(sorted(set(symbols) - {row[0] for row in rows}))
+    download = Download(
+        first, last, feed, len(set(symbols)), len(rows), len(actions), tuple(sorted(others)), without
+    )
+    _keep(folder, rows, actions, _record(download, symbols=symbols, now=now))
     return download
+
+
+def days_left(
+    folder: Path,
+    *,
+    symbols: Collection[Symbol],
+    first: date,
+    last: date,
+    feed: Feed,
+    calendar: Calendar,
+) -> list[tuple[date, date]]:
+    """Return the days from `first` to `last` that are not downloaded yet, as ranges of a year at most.
+
+    Each ends with a session, and the next begins on the day after. Raises `BadInput` where the folder has
+    downloads of other symbols or of another feed: a book's bars are all of one list and one feed.
+    """
+    covered: list[tuple[date, date]] = []
+    for one in downloads_in(folder):
+        if one["feed"] != feed.value:
+            raise BadInput(
+                f"{folder}: has bars of feed {one['feed']}; download {feed.value} into another folder"
+            )
+        if one.get(SYMBOLS_SHA) != _symbols_sha(symbols):
+            raise BadInput(
+                f"{folder}: has bars of other symbols, {one['first']} to {one['last']}; "
+                "name the same ones, or another folder"
+            )
+        covered.append((date.fromisoformat(one["first"]), date.fromisoformat(one["last"])))
+    ranges: list[tuple[date, date]] = []
+    begins = first
+    for session in calendar.between(first, last):
+        if any(start <= session <= end for start, end in covered):
+            begins = session + A_DAY
+        elif ranges and ranges[-1][1] + A_DAY == begins and ranges[-1][1].year == session.year:
+            ranges[-1] = (ranges[-1][0], session)
+            begins = session + A_DAY
+        else:
+            ranges.append((begins, session))
+            begins = session + A_DAY
+    return ranges
 
 
 class _Asked(NamedTuple):
@@ -152,8 +205,9 @@ def _rows_of(questions: Questions, symbols: Collection[Symbol], asked: _Asked) -
     parameters = {
         "symbols": ",".join(symbols),
         "timeframe": "1Day",
-        "start": asked.first.isoformat(),
-        "end": asked.last.isoformat(),
+        # Instants, since nobody states of which zone a date is; a bar is of its exchange's midnight.
+        "start": _midnight(asked.first).isoformat(),
+        "end": (_midnight(asked.last) + PAST_MIDNIGHT).isoformat(),
         "limit": str(BARS_PAGE),
         "adjustment": "raw",
         "feed": asked.feed.value,
@@ -167,6 +221,10 @@ def _rows_of(questions: Questions, symbols: Collection[Symbol], asked: _Asked) -
         for symbol, listed in bars.items():
             for bar in listed if isinstance(listed, list) else [listed]:
                 yield _row(symbol, bar)
+
+
+def _midnight(on: date) -> datetime:
+    return datetime.combine(on, time.min, tzinfo=_NEW_YORK)
 
 
 def _row(symbol: str, bar: Any) -> tuple[str, ...]:
@@ -293,12 +351,12 @@ def _keep(
     folder: Path,
     rows: list[tuple[str, ...]],
     actions: Collection[CorporateAction],
-    download: Download,
-    now: datetime,
+    record: Mapping[str, Any],
 ) -> None:
     """Write a download beside the earlier ones: its bars, all actions, and last the list of downloads."""
     folder.mkdir(parents=True, exist_ok=True)
-    bars = folder / f"bars_{download.first}_{download.last}.csv"
+    days = record["first"], record["last"]
+    bars = folder / "bars_{}_{}.csv".format(*days)
     content = _csv(COLUMNS, rows)
     if bars.exists() and bars.read_text(encoding="utf-8") != content:
         raise BadQuotes(
@@ -306,27 +364,33 @@ def _keep(
         )
     known = set(BarFolder(folder).actions()) if (folder / ACTIONS_FILE).exists() else set()
     told = [_action_cells(action) for action in sorted(known | set(actions))]
-    kept = [one for one in downloads_in(folder) if (one["first"], one["last"]) != _days(download)]
-    record = {
-        "first": download.first.isoformat(),
-        "last": download.last.isoformat(),
-        "feed": download.feed.value,
-        "has_whole_volume": download.feed.has_whole_volume,
-        "adjustment": "raw",
-        "symbols": download.symbols,
-        "rows": download.rows,
-        "actions": download.actions,
-        "other_actions": list(download.other_actions),
-        "downloaded_at": now.astimezone(UTC).isoformat(),
-    }
+    kept = [one for one in downloads_in(folder) if (one["first"], one["last"]) != days]
     if rows:
         _write(bars, content)
     _write(folder / ACTIONS_FILE, _csv(ACTION_COLUMNS, told))
     _write(folder / DOWNLOADS_FILE, json.dumps([*kept, record], indent=2) + "\n")
 
 
-def _days(download: Download) -> tuple[str, str]:
-    return download.first.isoformat(), download.last.isoformat()
+def _record(download: Download, *, symbols: Collection[Symbol], now: datetime) -> dict[str, Any]:
+    """Return what is written down of a download."""
+    return {
+        "first": download.first.isoformat(),
+        "last": download.last.isoformat(),
+        "feed": download.feed.value,
+        "has_whole_volume": download.feed.has_whole_volume,
+        "adjustment": "raw",
+        "symbols": download.symbols,
+        SYMBOLS_SHA: _symbols_sha(symbols),
+        "rows": download.rows,
+        "actions": download.actions,
+        "other_actions": list(download.other_actions),
+        "without_bars": list(download.without_bars),
+        "downloaded_at": now.astimezone(UTC).isoformat(),
+    }
+
+
+def _symbols_sha(symbols: Collection[Symbol]) -> str:
+    return digest(sorted(set(symbols)))
 
 
 def _action_cells(action: CorporateAction) -> tuple[str, ...]:

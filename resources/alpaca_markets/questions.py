@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from resources.alpaca_markets.refusals import NOT_FOUND, refusal_of
+from resources.alpaca_markets.refusals import BAD_KEYS, NOT_FOUND, UNAUTHORIZED, refusal_of
 from resources.alpaca_markets.wire import OrderOnAlpaca, loaded
 from resources.outbound.client import ExchangeFailed, OutboundClient, Reply
-from trading.errors import BadInput, BrokerUnavailable
+from trading.errors import BadInput, BrokerUnavailable, KeysRefused
 
 ORDERS_PAGE = 500
 ACTIVITIES_PAGE = 100
@@ -24,6 +24,8 @@ PAGES_MAX = 400
 
 SIMULATED_NOW = "X-Simulated-Now"
 """The header by which a paper exchange is told what time it is; Alpaca itself takes no such thing."""
+
+KEYS_TOLD = "the keys are TRADING_BROKER_APP_KEY and TRADING_BROKER_APP_SECRET: correct them"
 
 A_MOMENT = timedelta(microseconds=1)
 
@@ -44,7 +46,10 @@ class Questions:
     def asked(
         self, endpoint: str, path: str, parameters: Mapping[str, str] | None = None, *, now: datetime
     ) -> Any:
-        """Return an answer's JSON, `None` where there is no such thing; raises `BrokerUnavailable`."""
+        """Return an answer's JSON, `None` where there is no such thing.
+
+        Raises `BrokerUnavailable`, and `KeysRefused` where that is why.
+        """
         reply = self._reply(endpoint, path, parameters or {}, now)
         if reply.status == 200:  # noqa: PLR2004 - the one status of an answer
             try:
@@ -54,6 +59,9 @@ class Questions:
         refusal = refusal_of(reply.status, reply.content)
         if refusal.word == NOT_FOUND:
             return None
+        if refusal.word in {BAD_KEYS, UNAUTHORIZED}:
+            place = f" ({self._client.told_as})" if self._client.told_as else ""
+            raise KeysRefused(f"{refusal.word}: {refusal.detail[:200]}{place}; {KEYS_TOLD}")
         raise BrokerUnavailable(f"{refusal.word}: {refusal.detail[:200]}")
 
     def one(

@@ -13,6 +13,12 @@ from trading.errors import BadSetting
 from trading.quality import DateStyle
 from trading.quotes import MarketData
 
+SOURCES = ("bokeh_stocks", "bytetheory", "folder", "alpaca")
+"""The words by which `books.toml` names a source."""
+
+IN_THE_BOX = frozenset({"bokeh_stocks", "bytetheory"})
+"""The sources that need no path."""
+
 
 def source_of(book: str, line: BookLine, *, root: Path) -> MarketData:
     """Return a book's source; the path of a folder of bars starts at `root`, the project's."""

@@ -3,7 +3,8 @@
 A send is exactly one request, whatever happens; a read may be asked again. Each call has a connection of its
 own and ends by its deadline, whatever the other side does. Before a byte goes out the breaker and the limits
 are asked; afterwards the call is recorded, which never fails a call. No header's value, address or body
-stands in any error, log or row. What breakers, limits and rows mean is trading/.
+stands in any error, log or row, but the place as `told_as` names it. What breakers, limits and rows mean is
+trading/.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ class OutboundClient:
     `headers` (keys among them) go with every call. `breakers` and `calls` are where states and rows are kept,
     `limits` whose budget the calls are of: without them nothing is held back or recorded. `account` is whom
     the rows are for. `clock` is the real time, by which breakers and the cache count; `now` of a call is the
-    caller's, under which its row is found. Raises `BadSetting` for an address or header that cannot be sent.
+    caller's, under which its row is found. `told_as` is how people know the place, and which setting
+    names it: it stands in what says that nobody answered. Raises `BadSetting` for an address or
+    header that cannot be sent.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class OutboundClient:
         read_wait_s_max: float = 30.0,
         send_wait_s_max: float = 2.0,
         sleep: Callable[[float], None] = time.sleep,
+        told_as: str = "",
     ) -> None:
         if _BASE_URL.fullmatch(base_url) is None:
             raise BadSetting(f"{provider}: its address is not https://host[:port][/path] (it is not shown)")
@@ -156,6 +160,7 @@ class OutboundClient:
         self._read_wait_s_max = read_wait_s_max
         self._send_wait_s_max = send_wait_s_max
         self._sleep = sleep
+        self.told_as = told_as
         self._cache = _Cache()
         # At their finest these loggers write addresses and headers.
         for chatty in ("httpx", "httpcore"):
@@ -397,7 +402,8 @@ class OutboundClient:
         started_at = time.monotonic()
         read = bytearray()
         limit = call.policy.reply_bytes_max
-        late = ExchangeFailed("time_out", f"no whole answer within {call.timeout_s} s")
+        place = f" ({self.told_as})" if self.told_as else ""
+        late = ExchangeFailed("time_out", f"no whole answer within {call.timeout_s} s{place}")
         with _Deadline(call.timeout_s) as deadline:
             request.extensions = {"timeout": httpx.Timeout(call.timeout_s).as_dict(), "trace": deadline.trace}
             try:
@@ -414,7 +420,7 @@ class OutboundClient:
             except httpx.HTTPError as error:
                 if deadline.is_over:
                     raise late from None
-                raise ExchangeFailed(_word_of(error), type(error).__name__) from None
+                raise ExchangeFailed(_word_of(error), type(error).__name__ + place) from None
         if deadline.is_over:
             raise late
         return Reply(

@@ -337,8 +337,9 @@ class PaperBroker:
     def asked(self) -> str:
         """Count a question, and lose it where that is its fate; return its number."""
         number = str(next(self._questions))
-        if self.behaviour.has(ReportFault.QUERY_LOST, number):
-            raise QuestionLost(ReportFault.QUERY_LOST)
+        for fault in (ReportFault.QUERY_LOST, ReportFault.QUERY_LIMITED):
+            if self.behaviour.has(fault, number):
+                raise QuestionLost(fault)
         return number
 
     @contextmanager

@@ -224,8 +224,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _guarded(self, answer: Callable[[], None]) -> None:
         try:
             answer()
-        except QuestionLost:
-            self._reset()
+        except QuestionLost as lost:
+            if lost.fault is ReportFault.QUERY_LIMITED:
+                self._answer(429, RefusalOnWire(code=lost.fault.value, message=""))
+            else:
+                self._reset()
         except BrokerUnavailable as error:
             self._answer(503, RefusalOnWire(code="unavailable", message=str(error)[:500]))
         except (ValidationError, ValueError, KeyError) as error:

@@ -31,7 +31,7 @@ from resources.paper_exchange.market_data import MarketDataDoor
 from resources.paper_exchange.rate_limits import RateLimit
 from resources.paper_exchange.refusals import ApiRefusal
 from resources.paper_exchange.stream import Bell, Stream
-from trading.broker_behaviour import SendFault
+from trading.broker_behaviour import ReportFault, SendFault
 from trading.errors import TradingError
 
 Scope = dict[str, Any]
@@ -115,9 +115,12 @@ class Application:
         except ListCut as cut:
             await _tell(send, cut.answer, headers, is_cut=True)
             return
-        except QuestionLost:
-            self._door.reset(scope)
-            return
+        except QuestionLost as lost:
+            if lost.fault is not ReportFault.QUERY_LIMITED:
+                self._door.reset(scope)
+                return
+            limited = refusals.rate_limited()
+            answer = Answer(limited.status, limited.body())
         except TradingError as error:
             answer = Answer(500, {"code": refusals.INTERNAL, "message": str(error)[:500]})
         await _tell(send, answer, headers)
@@ -251,6 +254,11 @@ def _routes(exchange: Exchange, data: MarketDataDoor) -> list[tuple[str, re.Patt
             lambda asked: data.quotes(asked.parameters, now=asked.now, symbol=asked.part),
         ),
         ("GET", "/v2/stocks/trades/latest", lambda asked: data.trades(asked.parameters, now=asked.now)),
+        (
+            "GET",
+            "/v1/corporate-actions",
+            lambda asked: data.corporate_actions(asked.parameters, now=asked.now),
+        ),
         ("GET", "/v2/clock", lambda asked: exchange.clock(now=asked.now)),
         ("GET", "/v2/calendar", lambda asked: exchange.calendar_told(asked.parameters)),
         ("GET", "/v2/assets", lambda asked: exchange.assets(asked.parameters)),

@@ -1,6 +1,7 @@
-"""The book's own bars and prices as Alpaca's Market Data v2 tells them, never later than its clock.
+"""The book's own bars, prices and corporate actions as Alpaca's market data tells them, never later than now.
 
-Numbers are JSON numbers here, as there. A bar is told once its session is over, an open from the open on.
+Numbers are JSON numbers here, as there. A bar is told once its session is over, an open and what takes effect
+with it from the open on.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from resources.paper_exchange.exchange import (
     Answer,
     Exchange,
     count_parameter,
+    day_parameter,
     instant_parameter,
 )
-from resources.paper_exchange.shapes import moment
+from resources.paper_exchange.shapes import corporate_action, moment, told_kind
 from trading.quotes import Quote
 from trading.values import Symbol, amount_from_micros
 
 BARS_DEFAULT, BARS_MAX = 1_000, 10_000
+ACTIONS_DEFAULT, ACTIONS_MAX = 100, 1_000
 DAILY = frozenset({"1Day", "1D"})
 FEEDS = frozenset({"", "iex", "sip", "delayed_sip"})
 SYMBOLS_MAX = 1_000
@@ -92,6 +95,29 @@ class MarketDataDoor:
                 found[name] = {"t": moment(last[1]), "p": _number(last[0]), "s": 0, "x": "V", "i": 0, "c": []}
         return Answer(200, {"trades": {name: told | {"z": "A"} for name, told in found.items()}})
 
+    def corporate_actions(self, parameters: Parameters, *, now: datetime) -> Answer:
+        """Return splits, cash dividends and removals by kind and then date, a page at a time."""
+        symbols = set(self._symbols(parameters))
+        kinds = {kind.strip() for kind in parameters.get("types", "").split(",") if kind.strip()}
+        today = now.astimezone(self._zone).date()
+        first = day_parameter("start", parameters, default=today)
+        last = day_parameter("end", parameters, default=today)
+        limit = count_parameter("limit", parameters, default=ACTIONS_DEFAULT, most=ACTIONS_MAX)
+        chosen = sorted(
+            (told_kind(action), action)
+            for due in self._exchange.broker.actions_until(now).values()
+            for action in due
+            if action.symbol in symbols and first <= action.effective_on <= last
+        )
+        listed = [(kind, action) for kind, action in chosen if not kinds or kind in kinds]
+        begins = _offset(parameters.get("page_token", ""))
+        page = listed[begins : begins + limit]
+        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for kind, action in page:
+            found[kind].append(corporate_action(action))
+        token = _offset_token(begins + limit) if len(listed) > begins + limit else None
+        return Answer(200, {"corporate_actions": found, "next_page_token": token})
+
     def _symbols(self, parameters: Parameters) -> list[str]:
         names = [name.strip() for name in parameters.get("symbols", "").split(",") if name.strip()]
         if not 1 <= len(names) <= SYMBOLS_MAX:
@@ -146,6 +172,19 @@ def _number(micros: int) -> float | int:
     """Return a price as JSON writes it: six decimals of what fits 64 bits survive a float of up to 2^53."""
     amount = amount_from_micros(micros)
     return int(amount) if amount == amount.to_integral_value() else float(amount)
+
+
+def _offset_token(begins: int) -> str:
+    return base64.urlsafe_b64encode(str(begins).encode()).decode()
+
+
+def _offset(token: str) -> int:
+    if not token:
+        return 0
+    try:
+        return max(0, int(base64.urlsafe_b64decode(token.encode()).decode()[:9]))
+    except ValueError as error:
+        raise refusals.bad_body("invalid page_token") from error
 
 
 def _token(last: tuple[str, date]) -> str:

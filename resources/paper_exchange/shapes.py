@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from resources.paper_exchange.records import FillRecord, OrderRecord, named_id, public_id
+from trading.actions import ActionKind, CorporateAction
 from trading.audit import instant_text
 from trading.orders import OrderStatus
 from trading.values import MICROS, MICROS_DECIMALS, Side, Symbol, amount_from_micros
@@ -32,6 +33,40 @@ def number(micros: int | None) -> str | None:
         return None
     text = f"{amount_from_micros(micros):.{MICROS_DECIMALS}f}"
     return text.rstrip("0").rstrip(".")
+
+
+def told_kind(action: CorporateAction) -> str:
+    """Return what Alpaca's market data calls a kind of action."""
+    match action.kind:
+        case ActionKind.SPLIT:
+            return "forward_splits" if action.numerator > action.denominator else "reverse_splits"
+        case ActionKind.DIVIDEND:
+            return "cash_dividends"
+        case ActionKind.DELISTING:
+            return "cash_mergers" if action.dividend_micros else "worthless_removals"
+
+
+def corporate_action(action: CorporateAction) -> dict[str, Any]:
+    """Return an action as Alpaca's market data tells it; there is no CUSIP here, and each is empty."""
+    on = action.effective_on.isoformat()
+    paid = float(amount_from_micros(action.dividend_micros))
+    told: dict[str, Any] = {
+        "id": str(named_id("action", f"{action.kind.value} {action.symbol} {on}")),
+        "symbol": action.symbol,
+        "process_date": on,
+    }
+    match action.kind:
+        case ActionKind.SPLIT:
+            rates = {"new_rate": action.numerator, "old_rate": action.denominator, "ex_date": on}
+            names = ["cusip"] if action.numerator > action.denominator else ["old_cusip", "new_cusip"]
+            return told | rates | dict.fromkeys(names, "")
+        case ActionKind.DIVIDEND:
+            return told | {"rate": paid, "ex_date": on, "special": False, "foreign": False, "cusip": ""}
+        case ActionKind.DELISTING if paid:
+            merger = {"acquiree_symbol": action.symbol, "acquiree_cusip": "", "rate": paid}
+            return told | merger | {"effective_date": on}
+        case ActionKind.DELISTING:
+            return told | {"cusip": ""}
 
 
 def moment(at: datetime | None) -> str | None:

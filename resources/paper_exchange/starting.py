@@ -12,7 +12,7 @@ from typing import Any
 from resources.calendars import load_calendar
 from resources.clocks import system_now
 from resources.market_data.simulated_market import market_of
-from resources.market_data.sources import source_of
+from resources.market_data.sources import IN_THE_BOX, SOURCES, source_of
 from resources.paper_broker.behaviour_file import load_behaviour
 from resources.paper_broker.broker import KIND, PaperBroker
 from resources.paper_exchange.application import Application, Door, Keys
@@ -21,7 +21,7 @@ from resources.paper_exchange.exchange import Exchange
 from resources.paper_exchange.rate_limits import REQUESTS_PER_MINUTE, RateLimit
 from resources.paper_exchange.server import ExchangeServer, Transports, bound, resetting
 from resources.quality_rules import load_quality_limits
-from resources.reviewed_config import costs_of, deposit_of, read_books
+from resources.reviewed_config import BookLine, costs_of, deposit_of, read_books
 from trading.errors import BadInput
 from trading.quality import dates_of
 from trading.values import Symbol
@@ -31,7 +31,11 @@ STARTS_BEFORE_OPEN = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Hold how an exchange is asked for. `starts_at` is where a simulated clock begins, `None`: see below."""
+    """Hold how an exchange is asked for. `starts_at` is where a simulated clock begins, `None`: see below.
+
+    `source` and `path` are what its market is made of, in the words of `books.toml`; without them it is the
+    book's own first source.
+    """
 
     book: str
     ledger: Path
@@ -43,6 +47,8 @@ class Wanted:
     starts_at: datetime | None = None
     behaviour: Path | None = None
     requests_per_minute: int = REQUESTS_PER_MINUTE
+    source: str | None = None
+    path: Path | None = None
 
 
 def generated_keys() -> Keys:
@@ -52,10 +58,7 @@ def generated_keys() -> Keys:
 
 def exchange_of(wanted: Wanted) -> Exchange:
     """Return a book's exchange on its ledger, made when missing; raises `BadInput` for an unknown book."""
-    lines = read_books(wanted.books_file)
-    if wanted.book not in lines:
-        raise BadInput(f"--book {wanted.book}: no such book; known: {', '.join(lines)}")
-    line = lines[wanted.book]
+    line = _line_of(wanted)
     calendar = load_calendar(line.calendar, wanted.config_dir / "calendars")
     source = source_of(wanted.book, line, root=wanted.config_dir.parent)
     rows = source.raw_bars(*dates_of(calendar, first=source.sessions()[0], last=source.sessions()[-1]))
@@ -85,11 +88,27 @@ def time_of(wanted: Wanted, exchange: Exchange) -> ExchangeTime:
         return SystemTime(system_now)
     starts_at = wanted.starts_at
     if starts_at is None:
-        line = read_books(wanted.books_file)[wanted.book]
+        line = _line_of(wanted)
         source = source_of(wanted.book, line, root=wanted.config_dir.parent)
         last = line.last_session or source.sessions()[-1]
         starts_at = exchange.calendar.opens_at(last) - STARTS_BEFORE_OPEN
     return SimulatedTime(exchange.broker, starts_at=starts_at)
+
+
+def _line_of(wanted: Wanted) -> BookLine:
+    """Return the book's line, its source the one that is wanted; raises `BadInput` for an unknown book."""
+    lines = read_books(wanted.books_file)
+    if wanted.book not in lines:
+        raise BadInput(f"--book {wanted.book}: no such book; known: {', '.join(lines)}")
+    line = lines[wanted.book]
+    if wanted.source is None:
+        return line
+    if wanted.source not in SOURCES:
+        raise BadInput(f"--source {wanted.source[:100]!r}: one of {', '.join(SOURCES)}")
+    if (wanted.path is None) != (wanted.source in IN_THE_BOX):
+        needs = "is in the box: leave out --path" if wanted.path else "needs --path, the folder of its bars"
+        raise BadInput(f"--source {wanted.source}: {needs}")
+    return line.model_copy(update={"source": wanted.source, "path": wanted.path})
 
 
 def serve(wanted: Wanted, *, ready: Callable[[str, Exchange, ExchangeTime], None]) -> None:

@@ -317,6 +317,7 @@ def test_a_behaviour_is_written_as_text(tmp_path):
     [
         ("lost_answers", lambda told: told.script == (SendFault.RESET_AFTER,)),
         ("forgetful", lambda told: told.scope is DedupScope.NONE),
+        ("too_many_requests", lambda told: ReportFault.QUERY_LIMITED in told.reports and told.sends),
         ("late_fills", lambda told: told.executions > 1 and ReportFault.LATE_FILLS in told.reports),
     ],
 )

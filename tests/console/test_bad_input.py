@@ -169,6 +169,13 @@ BAD = {
     "secret": NO_WORDS,
     "behaviour": ("/nosuch/bad.toml", "a\0b", LONG),
     "requests_per_minute": NO_NUMBERS,
+    "symbols": ("", ",", "aapl;ibm", "AAPL,,IBM", "a\0b", LONG),
+    "first_day": NO_DATES,
+    "last_day": (*NO_DATES, "1999-12-31"),
+    "into": ("", "/proc/nosuch", "/dev/null", "a\0b", LONG),
+    "feed": ("", "nosuch", LONG),
+    "source": ("", "nosuch", "folder", "alpaca", "a\0b", LONG),
+    "path": ("/nosuch/bars", "/proc/nosuch", "a\0b", LONG),
 }
 """What no verb can mean by an argument, by its name."""
 
@@ -180,6 +187,10 @@ GOOD = (
         "number": "1",
         "strategy": "council",
         "run": "thirteen-years",
+        "symbols": "AAPL,IBM",
+        "first_day": "2013-02-01",
+        "last_day": "2013-02-28",
+        "into": "bars",
         "replay": "thirteen-years",
     }
 )

@@ -131,6 +131,7 @@ def launched(monkeypatch) -> list[tuple[str, date]]:
                     stage="",
                     message="",
                     refused=False,
+                    refused_by="",
                 )
                 for session in sessions
             ]

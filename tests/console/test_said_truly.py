@@ -361,7 +361,13 @@ def test_a_run_behind_a_closed_gate_is_refused_and_no_failure(speak, journal, mo
     def run_sessions(self, book, sessions, phases, progress):
         return [
             types.SimpleNamespace(
-                session=SESSION, run_id="r", success=False, stage="gate", message="paused", refused=refused
+                session=SESSION,
+                run_id="r",
+                success=False,
+                stage="gate",
+                message="paused",
+                refused=refused,
+                refused_by="",
             )
         ]
 

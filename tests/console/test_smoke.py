@@ -24,15 +24,15 @@ def speak(tmp_path, monkeypatch, capsys):
     return spoken
 
 
-def read(status):
+def read(status, origin="broker", word="connect"):
     return OriginRead(
         book="us_five",
         session=date(2013, 3, 1),
         source="account.orders",
-        origin="broker",
+        origin=origin,
         status=status,
         records=0,
-        code="",
+        code=f"account.orders:read_{origin}:{word}",
         detail="",
     )
 
@@ -42,7 +42,7 @@ def read(status):
     [
         ([InputStatus.READY, InputStatus.READY], ExitCode.DONE, (2, 2, 0, 0)),
         ([InputStatus.READY, SKIPPED], ExitCode.DONE, (1, 1, 0, 1)),
-        ([InputStatus.READY, InputStatus.ASK], ExitCode.ATTENTION, (2, 1, 1, 0)),
+        ([InputStatus.READY, InputStatus.ASK], ExitCode.DEPENDENCY_DOWN, (2, 1, 1, 0)),
         ([InputStatus.ASK, InputStatus.ERROR], ExitCode.USAGE, (2, 0, 2, 0)),
         ([SKIPPED], ExitCode.ATTENTION, (0, 0, 0, 1)),
         ([], ExitCode.ATTENTION, (0, 0, 0, 0)),
@@ -53,6 +53,17 @@ def test_the_exit_code_is_that_of_the_worst_read(statuses, code, counts):
 
     assert found.exit_code is code
     assert (found.attempted, found.ready, found.errors, found.skipped) == counts
+
+
+def test_what_is_not_there_yet_is_waited_for_and_a_broker_that_does_not_answer_is_down():
+    down = [("broker", word) for word in ("connect", "time_out", "rate_limited", "broker_unavailable")]
+    waited_for = [("lake", "missing"), ("broker", "live_refused"), ("broker", "no_broker")]
+    codes = {
+        read_of: smoke_of([read(InputStatus.ASK, *read_of)]).exit_code for read_of in (*down, *waited_for)
+    }
+
+    assert {codes[one] for one in down} == {ExitCode.DEPENDENCY_DOWN}
+    assert {codes[one] for one in waited_for} == {ExitCode.ATTENTION}
 
 
 def test_before_any_import_the_quotes_are_missing_and_everything_else_answers(speak):

@@ -389,6 +389,7 @@ REPORTED = {
     (ReportFault.PART_THEN_REJECTED,): (QUANTITY // 2, set(), set()),
     (ReportFault.QUERY_LOST,): (QUANTITY, set(), set()),
     (ReportFault.LIST_CUT,): (QUANTITY, set(), set()),
+    (ReportFault.QUERY_LIMITED,): (QUANTITY, set(), set()),
     (ReportFault.REORDERED_FILLS, ReportFault.FILLS_WITHOUT_ID): (QUANTITY, set(), set()),
     (ReportFault.REORDERED_FILLS, ReportFault.BUST): (QUANTITY, {"bust"}, {"AAPL"}),
     (ReportFault.REPEATED_FILLS, ReportFault.BUST): (QUANTITY, {"bust"}, {"AAPL"}),
@@ -397,7 +398,7 @@ REPORTED = {
 }
 """What is booked of an order that the broker tells of badly, what people are told, and what is halted."""
 
-CHANCES = {ReportFault.QUERY_LOST: 4_000, ReportFault.LIST_CUT: 3_000}
+CHANCES = {ReportFault.QUERY_LOST: 4_000, ReportFault.LIST_CUT: 3_000, ReportFault.QUERY_LIMITED: 4_000}
 """What each question may meet with happens to some; everything else to the order, so always."""
 
 

@@ -17,7 +17,7 @@ from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
 from trading.errors import GateClosed
-from trading.executions import Desk, ExecutorLock, Router, execute_session
+from trading.executions import Desk, ExecutorLock, Router, execute_session, stopped
 from trading.gates import GATE_NAMES, closed
 from trading.guards import Recent, Why
 from trading.inputs import InputHistory
@@ -152,7 +152,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
                 )
                 if outcomes.halted:
                     audit_log.project()
-                    raise GateClosed(f"the executor stopped before its end: {outcomes.halted}")
+                    raise stopped("the executor stopped before its end", outcomes.halted)
         audit_log.project()
         intents = journal.intents(**where)
         rows = execution_rows(

@@ -10,8 +10,8 @@ from trading.alerts import AlertKeeper, AlertPolicy, Deliverer
 from trading.audit import AuditLog
 from trading.brokers import Broker
 from trading.clock import Clock, Phase
-from trading.errors import GateClosed, OutOfOrder
-from trading.executions import Desk, ExecutorLock, settle_orders
+from trading.errors import OutOfOrder
+from trading.executions import Desk, ExecutorLock, settle_orders, stopped
 from trading.findings import findings_kept
 from trading.journal import Journal
 from trading.lifecycle import IntentState
@@ -123,7 +123,7 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
                 found = [shown_finding(finding) for finding in outcomes.findings]
                 did = told_of_run(outcomes)
                 if outcomes.halted:
-                    raise GateClosed(f"the broker could not be reconciled with: {outcomes.halted}")
+                    raise stopped("the broker could not be reconciled with", outcomes.halted)
         else:
             found = _kept(graph, journal, session, record.settled_at)
         stands = (journal.intents(**where), journal.orders(**where), journal.fills(**where))
