@@ -13,7 +13,9 @@ PREFIX = "TRADING_"
 STATE_DIR = ".trading"
 """Where state lies below the project's folder, unless TRADING_STATE_DIR says otherwise."""
 
-SECRETS = frozenset({"webhook_url", "slack_webhook_url", "email_url", "broker_app_key", "broker_app_secret"})
+SECRETS = frozenset(
+    {"webhook_url", "slack_webhook_url", "email_url", "broker_app_key", "broker_app_secret", "advisor_key"}
+)
 """Settings that are never remembered, shown or digested."""
 
 

@@ -64,6 +64,7 @@ class Settings:
     broker_account_no: str | None = None
     broker_base_url: str | None = None
     paper_behaviour: Path | None = None
+    advisor_base_url: str | None = None
 
     @property
     def profile_dir(self) -> Path:
@@ -85,6 +86,7 @@ class Secrets:
     email_url: SecretStr | None
     broker_app_key: SecretStr | None
     broker_app_secret: SecretStr | None
+    advisor_key: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ def load_secrets() -> Secrets:
         email_url=found.email_url,
         broker_app_key=found.broker_app_key,
         broker_app_secret=found.broker_app_secret,
+        advisor_key=found.advisor_key,
     )
 
 
@@ -237,6 +240,7 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         broker_account_no=values["broker_account_no"],
         broker_base_url=values["broker_base_url"],
         paper_behaviour=_absolute(Path(values["paper_behaviour"])) if values["paper_behaviour"] else None,
+        advisor_base_url=values["advisor_base_url"],
     )
 
 

@@ -17,6 +17,7 @@ from resources.operator_names import NAME_RULE, is_name
 from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 from trading.approvals import ApprovalMode
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 JOURNAL_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg2")
 
 
@@ -101,6 +102,17 @@ class SettingsModel(BaseSettings):
         description="File (TOML) that tells the paper broker how to misbehave, to practise bad days; refused "
         "in profile live. None by default: a broker that is kind.",
     )
+    advisor_base_url: str | None = Field(
+        None,
+        description="Address of an OpenAI-compatible endpoint, up to and with its version, as "
+        "`https://openrouter.ai/api/v1`: https, but of a server on this machine. "
+        "None by default: no model is asked, whatever the advisor's file says.",
+    )
+    advisor_key: SecretStr | None = Field(
+        None,
+        description="Key of that endpoint; a secret, sent in a header and nowhere else. "
+        "None by default: a server on this machine needs none.",
+    )
     webhook_url: SecretStr | None = Field(
         None,
         description="Address (http or https) that alerts are posted to; a secret. "
@@ -171,6 +183,18 @@ class SettingsModel(BaseSettings):
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise ValueError("not an http:// or https:// address with a host")
         return url
+
+    @field_validator("advisor_base_url")
+    @classmethod
+    def _is_an_endpoint(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        parts = urlsplit(address)
+        if parts.username or parts.password or parts.query or parts.fragment or not parts.hostname:
+            raise ValueError("an address with a host, and without a name, password, query or fragment")
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+            raise ValueError("https, or http to 127.0.0.1 or localhost: a key is never sent in the clear")
+        return address.rstrip("/")
 
     @field_validator("operator")
     @classmethod

@@ -34,6 +34,8 @@ BYTES_PER_TOKEN = 3
 KINDS_FIRST = ("event", "feature", "news")
 """Kinds in the order in which they are kept where not all fits; any other comes after, by name."""
 
+REFERENCE_CHARACTERS = 8
+
 _LOOKALIKES = str.maketrans("<>", "()")
 _CUT = "…"
 
@@ -159,6 +161,12 @@ def prompt_of(
     )
 
 
+def reference_of(item: ContextItem) -> str:
+    """Return what an item is called in a prompt, and in the evidence of a reply: part of its digest."""
+    told = [item.kind, item.symbol, item.as_of.isoformat(), item.text, item.source]
+    return digest([part.encode(errors="replace").hex() for part in told])[:REFERENCE_CHARACTERS]
+
+
 def shown_as_data(text: str, characters_max: int) -> str:
     """Return what others wrote as one JSON string: of one line, capped, without any sign of a frame.
 
@@ -191,7 +199,7 @@ def _lines_of(asked: Mapping[str, Intent]) -> Iterator[str]:
     for name, intent in asked.items():
         yield json.dumps(
             {
-                "intent": name,
+                "symbol": name,
                 "side": intent.side.value,
                 "shares": intent.quantity,
                 "price": str(amount_from_micros(intent.price_micros)),
@@ -211,7 +219,7 @@ def _line_of(item: ContextItem, characters_max: int) -> str:
     head = (item.kind, str(item.symbol) or "market", item.source)
     kind, symbol, source = (shown_as_data(part, 40) for part in head)
     return (
-        f'{{"kind": {kind}, "of": {symbol}, "at": "{item.as_of:%Y-%m-%dT%H:%MZ}", "from": {source}, '
+        f'{{"ref": "{reference_of(item)}", "kind": {kind}, "of": {symbol}, "at": "{item.as_of:%Y-%m-%dT%H:%MZ}", "from": {source}, '
         f'"text": {shown_as_data(item.text, characters_max)}}}'
     )
 

@@ -43,8 +43,8 @@ class Tier(StrEnum):
 class CallError(StrEnum):
     """Say how a call failed before its reply could be read as advice; how advice itself fails is read there.
 
-    The first five are the transport's words, and prove nothing. Of `circuit_open`, `rate_limited`, the three
-    budgets, `look_ahead` and `not_recorded` no byte went out.
+    The first five are the transport's words, and prove nothing. From `circuit_open` on no byte went out, except
+    in a `defect`: a limit holds, or what was to be told was known too late.
     """
 
     CONNECT = "connect"
@@ -66,15 +66,14 @@ class CallError(StrEnum):
     COST_SPENT = "cost_budget_spent"
     PROMPT_TOO_LONG = "prompt_too_long"
     LOOK_AHEAD = "look_ahead"
-    NOT_RECORDED = "not_recorded"
+    LOG_UNREADABLE = "call_log_unreadable"
     DEFECT = "defect"
 
 
 class AdvisorCall(NamedTuple):
     """Hold one question to a model.
 
-    `at` is when it was asked (in a simulated book the book's instant), UTC; `session`, `book` and `run_id`
-    say for what. `strategies` and `intents` name whose intents and which were asked about, apart by a space.
+    `at` is when it was asked, by the real clock (UTC); `session`, `book`, `lane` and `run_id` say for what. `strategies` and `intents` name whose intents and which were asked about, apart by a space.
     `model` is what was asked for. Tokens are the server's count where `is_counted`, else our estimate.
     `cost_micros` is estimated, in millionths of a dollar. `latency_ms` and `attempts` are of all requests of
     the question; with 0 attempts no byte went out. `error_type` is empty exactly where `ok`.
@@ -84,6 +83,7 @@ class AdvisorCall(NamedTuple):
     at: datetime
     session: date
     book: str
+    lane: str
     run_id: str
     purpose: Purpose
     strategies: str
@@ -115,8 +115,13 @@ class CallLog(Protocol):
         """Keep one call."""
         ...
 
-    def calls_of(self, *, book: str = "", first: date | None = None) -> Sequence[AdvisorCall]:
-        """Return the calls of a book (of all where none is named) from a session on, in the order kept."""
+    def calls_of(
+        self, *, book: str = "", session: date | None = None, since: datetime | None = None
+    ) -> Sequence[AdvisorCall]:
+        """Return the calls of a book, a session, and from an instant (UTC) on, in the order kept.
+
+        What is not named does not matter.
+        """
         ...
 
 

@@ -56,7 +56,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """The tables of the journal that its events tell of, each with its primary key.
 
-`outbound_calls` is not among them: a row there is a measurement, from which nothing is decided.
+`outbound_calls` and `advisor_calls` are not among them: a row there is a measurement, from which no order is
+decided.
 """
 
 _VERDICT_COLUMNS = (

@@ -388,6 +388,7 @@ def example_call(**told: Any) -> AdvisorCall:
         at=datetime(2013, 2, 28, 13, 45, tzinfo=UTC),
         session=date(2013, 2, 28),
         book="us_five",
+        lane="simulated",
         run_id="run-1",
         purpose=Purpose.ADVICE,
         strategies="council",

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from trading.errors import JournalUnavailable
 
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0010"
 """The migration that this version reads and writes; a file of an older one is migrated by the next writer."""
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"

@@ -15,6 +15,7 @@ from pathlib import Path
 from resources.journal import records
 from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal
 from resources.journal.looking import Place, Sight, place_of
+from trading.advisor_calls import AdvisorCall
 from trading.approvals import StageRecord
 from trading.audit import instant_text
 from trading.breakers import Breaker
@@ -263,6 +264,11 @@ class JournalReader:
         """Return the last calls to somebody outside, in the order recorded."""
         rows = self._rows("find_last_outbound_calls", last=last)
         return [records.outbound_call_of(row) for row in reversed(rows)]
+
+    def advisor_calls(self, *, last: int) -> list[AdvisorCall]:
+        """Return the last questions to the advisor's model, in the order recorded."""
+        rows = self._rows("find_last_advisor_calls", last=last)
+        return [records.advisor_call_of(row) for row in reversed(rows)]
 
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""

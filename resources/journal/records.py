@@ -12,6 +12,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
+from trading.advisor_calls import AdvisorCall, Purpose, Tier
 from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.audit import instant_from_text
 from trading.breakers import Breaker, BreakerReason, BreakerState
@@ -367,6 +368,21 @@ def outbound_call_of(row: Row) -> OutboundCall:
         latency_ms=row["latency_ms"],
         waited_ms=row["waited_ms"],
         attempt=row["attempt"],
+        breaker=BreakerReason(row["breaker"]),
+        was_cached=bool(row["was_cached"]),
+    )
+
+
+def advisor_call_of(row: Row) -> AdvisorCall:
+    """Return the record of one row of `advisor_calls`."""
+    told = {name: row[name] for name in AdvisorCall._fields}
+    return AdvisorCall(**told)._replace(
+        at=instant_from_text(row["at"]),
+        session=date.fromisoformat(row["session"]),
+        purpose=Purpose(row["purpose"]),
+        tier=Tier(row["tier"]),
+        is_counted=bool(row["is_counted"]),
+        ok=bool(row["ok"]),
         breaker=BreakerReason(row["breaker"]),
         was_cached=bool(row["was_cached"]),
     )

@@ -478,7 +478,54 @@ outbound_calls = Table(
     Index(None, "at"),
 )
 
-MEASURED = frozenset({"outbound_calls"})
+advisor_calls = Table(
+    "advisor_calls",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("call_id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("book", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("strategies", Text, nullable=False),
+    Column("intents", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("prompt_name", Text, nullable=False),
+    Column("prompt_version", Text, nullable=False),
+    Column("prompt_sha", Text, nullable=False),
+    Column("schema_version", Text, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("is_counted", Integer, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Column("latency_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("ok", Integer, nullable=False),
+    Column("error_type", Text, nullable=False),
+    Column("breaker", Text, nullable=False),
+    Column("was_cached", Integer, nullable=False),
+    CheckConstraint("call_id <> ''", name="call_id"),
+    CheckConstraint("purpose in ('advice', 'smoke', 'compare')", name="purpose"),
+    CheckConstraint("tier in ('small', 'large')", name="tier"),
+    CheckConstraint("breaker in ('allowed', 'circuit_open', 'circuit_half_open')", name="breaker"),
+    CheckConstraint(
+        "prompt_tokens >= 0 and completion_tokens >= 0 and cost_micros >= 0 and latency_ms >= 0"
+        " and attempts >= 0",
+        name="counters",
+    ),
+    CheckConstraint("is_counted in (0, 1) and ok in (0, 1) and was_cached in (0, 1)", name="flags"),
+    CheckConstraint("(ok = 1) = (error_type = '')", name="error_type"),
+    CheckConstraint("attempts > 0 or (prompt_tokens = 0 and completion_tokens = 0)", name="tokens"),
+    Index(None, "book", "session"),
+    Index(None, "at"),
+)
+
+MEASURED = frozenset({"outbound_calls", "advisor_calls"})
 """The tables that no event tells of: one row is one measurement, and nothing is decided from it."""
 
 executors = Table(

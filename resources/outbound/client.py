@@ -51,6 +51,7 @@ REPLY_BYTES_MAX = 64 * 1024 * 1024
 """The longest answer that is read unless an endpoint says less."""
 
 READ_ATTEMPTS = 3
+READ_AGAIN_S = 0.02
 READ_WAIT_S_MAX = 0.5
 
 LIMITED_ATTEMPTS_MAX = 10
@@ -74,13 +75,16 @@ class ExchangeFailed(TradingError):
     """Say that a call did not end with a whole answer.
 
     `word` is `connect`, `time_out`, `reset`, `half_reply` or `too_long_reply`: of a send these prove nothing.
-    With `circuit_open` and `rate_limited` no byte went out.
+    With `circuit_open` and `rate_limited` no byte went out. Of a question (`ask`) `attempts` counts how often
+    it was put, and `breaker` is what the breaker was found at.
     """
 
     def __init__(self, word: str, detail: str) -> None:
         super().__init__(f"{word}: {detail}")
         self.word = word
         self.detail = detail
+        self.attempts = 0
+        self.breaker = BreakerReason.ALLOWED
 
 
 class Reply(NamedTuple):
@@ -94,6 +98,7 @@ class Reply(NamedTuple):
     content: bytes
     latency_ms: int
     attempts: int
+    breaker: BreakerReason = BreakerReason.ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +106,9 @@ class Endpoint:
     """Hold what differs at one endpoint; an empty name stands for the provider's.
 
     `timeout_s` bounds the whole call, `cache_s` is how long a read's answer is good for, `wait_s_max` how
-    long limits may make a call wait before it is refused. `limits_group` and `breaker` name what it shares
-    with other endpoints.
+    long limits may make a call wait before it is refused, `again_s` how long a read waits before it is asked
+    a second time, twice that before a third. `limits_group` and `breaker` name what it shares with other
+    endpoints.
     """
 
     timeout_s: float | None = None
@@ -110,6 +116,7 @@ class Endpoint:
     reply_bytes_max: int = REPLY_BYTES_MAX
     read_attempts: int = READ_ATTEMPTS
     wait_s_max: float | None = None
+    again_s: float = READ_AGAIN_S
     limits_group: str = ""
     breaker: str = ""
 
@@ -239,6 +246,28 @@ class OutboundClient:
         request = self._request(method, path, content, headers, parameters)
         return self._guarded(call, lambda: self._once(call, request, attempt=1))
 
+    def ask(
+        self,
+        endpoint: str,
+        path: str,
+        *,
+        content: bytes,
+        headers: Mapping[str, str] | None = None,
+        now: datetime | None = None,
+    ) -> Reply:
+        """Return the answer to a POST that only asks and changes nothing, asked again as a read is.
+
+        Raises `ExchangeFailed`, with its attempts and what the breaker was found at.
+        """
+        call = self._wished(CallKind.READ, endpoint, now)
+        request = self._request("POST", path, content, headers, None)
+        try:
+            reply = self._guarded(call, lambda: self._asked(call, request))
+        except ExchangeFailed as failed:
+            failed.attempts, failed.breaker = call.attempts, call.reason
+            raise
+        return reply._replace(breaker=call.reason)
+
     # ------------------------------------------------------------------------ the breaker around a call
 
     def _wished(self, kind: CallKind, endpoint: str, now: datetime | None) -> _Call:
@@ -339,7 +368,11 @@ class OutboundClient:
         attempts = call.policy.read_attempts
         retrying = Retrying(
             stop=lambda state: _is_enough(call, state, attempts=attempts),
-            wait=wait_exponential_jitter(multiplier=0.02, max=READ_WAIT_S_MAX, jitter=0.02),
+            wait=wait_exponential_jitter(
+                multiplier=call.policy.again_s,
+                max=max(READ_WAIT_S_MAX, call.policy.again_s * 2**attempts),
+                jitter=READ_AGAIN_S,
+            ),
             retry=retry_if_exception_type(_AgainError),
             sleep=self._sleep,
             before_sleep=lambda state: _note_wait(call, state),
@@ -374,6 +407,7 @@ class OutboundClient:
     def _once(self, call: _Call, request: Callable[[], httpx.Request], *, attempt: int) -> Reply:
         """Make one exchange, in its turn, and record it."""
         self._await_turn(call)
+        call.attempts = attempt
         started_at = time.monotonic()
         try:
             reply = self._exchanged(call, request(), attempt=attempt)
@@ -515,6 +549,7 @@ class _Call:
     waited_s: float = 0.0
     last: Reply | None = None
     limited: int = 0
+    attempts: int = 0
 
 
 class _AgainError(Exception):

@@ -88,7 +88,7 @@ def test_no_text_leaves_its_frame(text, kind, source):
     found = prompt([item(text, kind=kind, source=source)], limits=PromptLimits(prompt_tokens_max=10**6))
 
     assert found.user.count(FRAME_BEGINS) == found.user.count(FRAME_ENDS) == 1
-    assert [set(line) for line in framed(found.user)] == [{"kind", "of", "at", "from", "text"}]
+    assert [set(line) for line in framed(found.user)] == [{"ref", "kind", "of", "at", "from", "text"}]
     assert found.system == prompt().system
     assert found.user.split(FRAME_BEGINS)[0] == prompt().user.split(FRAME_BEGINS)[0]
     assert all(sign.isprintable() or sign == "\n" for sign in found.user)
@@ -133,7 +133,7 @@ def test_features_and_the_newest_stay_where_not_all_fits():
     items.append(item("f" * 300, kind="feature", as_of=BEFORE - timedelta(days=9)))
     bare = prompt().tokens
 
-    found = prompt(items, limits=PromptLimits(prompt_tokens_max=bare + 270))
+    found = prompt(items, limits=PromptLimits(prompt_tokens_max=bare + 300))
 
     assert [line["kind"] for line in framed(found.user)] == ["feature", "news"]
     assert framed(found.user)[1]["at"] == f"{BEFORE:%Y-%m-%dT%H:%MZ}"
