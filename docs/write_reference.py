@@ -125,6 +125,7 @@ CONFIG_FILES = (
     "quality.toml",
     "releases.toml",
     "instruments.toml",
+    "advisor.toml",
 )
 
 TOP = "at the top"

@@ -1,7 +1,7 @@
-"""Read the reviewed file of the advisor, `config/advisor.toml`, and its prompts: each contradiction is refused.
+"""Read the reviewed file of the advisor, `config/advisor.toml`, and its prompts; a contradiction is refused.
 
-What the ladder's steps mean is trading/advice.py; who asks is resources/advisors/. Address and key are settings.
-Without the file nobody is asked, as at step 0.
+What the ladder's steps mean is trading/advice.py; who asks is resources/advisors/. Address and key are
+settings. Without the file nobody is asked, as at step 0.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class Advice(NamedTuple):
 class AdviceContext:
     """Hold what an advisor is told beside the intents, and up to when anybody may have known it.
 
-    `cut_off` is the UTC instant before which all of `items` was known; `ladder` the step in force.
+    `cut_off` is the UTC instant before which all of `items` was known; `ladder` the step in force. `run_id`
+    is whose run asks, empty where none does.
     """
 
     book: str
@@ -92,6 +93,7 @@ class AdviceContext:
     cut_off: datetime
     ladder: Ladder
     items: tuple[ContextItem, ...] = ()
+    run_id: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a cut-off that is no instant in UTC."""

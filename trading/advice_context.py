@@ -163,7 +163,7 @@ def prompt_of(
 
 def reference_of(item: ContextItem) -> str:
     """Return what an item is called in a prompt, and in the evidence of a reply: part of its digest."""
-    told = [item.kind, item.symbol, item.as_of.isoformat(), item.text, item.source]
+    told = (item.kind, item.symbol, item.as_of.isoformat(), item.text, item.source)
     return digest([part.encode(errors="replace").hex() for part in told])[:REFERENCE_CHARACTERS]
 
 
@@ -219,7 +219,8 @@ def _line_of(item: ContextItem, characters_max: int) -> str:
     head = (item.kind, str(item.symbol) or "market", item.source)
     kind, symbol, source = (shown_as_data(part, 40) for part in head)
     return (
-        f'{{"ref": "{reference_of(item)}", "kind": {kind}, "of": {symbol}, "at": "{item.as_of:%Y-%m-%dT%H:%MZ}", "from": {source}, '
+        f'{{"ref": "{reference_of(item)}", "kind": {kind}, "of": {symbol}, '
+        f'"at": "{item.as_of:%Y-%m-%dT%H:%MZ}", "from": {source}, '
         f'"text": {shown_as_data(item.text, characters_max)}}}'
     )
 

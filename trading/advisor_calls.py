@@ -43,7 +43,7 @@ class Tier(StrEnum):
 class CallError(StrEnum):
     """Say how a call failed before its reply could be read as advice; how advice itself fails is read there.
 
-    The first five are the transport's words, and prove nothing. From `circuit_open` on no byte went out, except
+    The first five are the transport's words, and prove nothing. From `circuit_open` on no byte went out, but
     in a `defect`: a limit holds, or what was to be told was known too late.
     """
 
@@ -73,8 +73,9 @@ class CallError(StrEnum):
 class AdvisorCall(NamedTuple):
     """Hold one question to a model.
 
-    `at` is when it was asked, by the real clock (UTC); `session`, `book`, `lane` and `run_id` say for what. `strategies` and `intents` name whose intents and which were asked about, apart by a space.
-    `model` is what was asked for. Tokens are the server's count where `is_counted`, else our estimate.
+    `at` is when it was asked, by the real clock (UTC); `session`, `book`, `lane` and `run_id` say for what.
+    `strategies` and `intents` name whose intents and which were asked about, apart by a space. `model` is what
+    was asked for. Tokens are the server's count where `is_counted`, else our estimate.
     `cost_micros` is estimated, in millionths of a dollar. `latency_ms` and `attempts` are of all requests of
     the question; with 0 attempts no byte went out. `error_type` is empty exactly where `ok`.
     """

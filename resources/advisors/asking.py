@@ -1,14 +1,14 @@
 """The advisor that asks models: in batches, the small one first, within its budgets, each question recorded.
 
-The large model is asked where the small one would change something, wants a person, or doubts itself: then its
-word counts, and where it fails there is no advice. Whatever goes wrong is no advice with an error type, and
-one record; nothing raises. How one question is put is chat_completions.py, what a factor may do trading/advice.py.
+The large model is asked where the small one would change something, wants a person, or doubts itself: then
+its word counts, and where it fails there is no advice. Whatever goes wrong is no advice with an error type,
+and one record; nothing raises. How one question is put is chat_completions.py, what a factor may do
+trading/advice.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, time
 from typing import NamedTuple
 
@@ -33,8 +33,8 @@ from trading.advice_replies import SCHEMA_VERSION, ReadReply, advice_of, read_re
 from trading.advisor_calls import AdvisorCall, CallError, CallLog, Purpose, Tier, spent
 from trading.breakers import BreakerReason
 from trading.errors import JournalError
-from trading.intents import Intent
-from trading.values import IntentKey, hashed
+from trading.intents import Intent, hashed
+from trading.values import IntentKey
 
 RULES = "rules"
 """The source of what no model was asked about, since it lowers risk."""
@@ -61,8 +61,8 @@ class _Reply(NamedTuple):
 class ModelAdvisor:
     """Ask models for advice; a `trading.advice.Advisor`.
 
-    `log` keeps each question and is what budgets are counted from; `replies` keeps what was read well, without
-    it every question is put. `clock` is the real time, under which a question is recorded.
+    `log` keeps each question and is what budgets are counted from; `replies` keeps what was read well,
+    without it every question is put. `clock` is the real time, under which a question is recorded.
     """
 
     def __init__(
@@ -121,8 +121,10 @@ class ModelAdvisor:
             log_of("advisor").error("advisor_defect", model=model.name, error=type(error).__name__)
             reply = _no_reply(CallError.DEFECT)
         call = self._call(question, reply)
-        with suppress(JournalError):
+        try:
             self._log.record(call)
+        except Exception as error:  # noqa: BLE001 - a measurement that is lost must not lose the session
+            log_of("advisor").error("advisor_call_not_recorded", error=type(error).__name__)
         return advice_of(reply.read, intents, source=model.name), call
 
     def _prompt(self, intents: Sequence[Intent], context: AdviceContext) -> Prompt | None:
@@ -173,10 +175,15 @@ class ModelAdvisor:
         attempts = 1 + limits.retries
         try:
             of_session = self._log.calls_of(book=context.book, session=context.session)
-            of_day = self._log.calls_of(since=datetime.combine(self._clock().date(), time(), self._clock().tzinfo))
+            of_day = self._log.calls_of(
+                since=datetime.combine(self._clock().date(), time(), self._clock().tzinfo)
+            )
         except JournalError:
             return CallError.LOG_UNREADABLE
-        if spent(of_session).tokens + attempts * tokens + limits.completion_tokens_max > limits.session_tokens_max:
+        if (
+            spent(of_session).tokens + attempts * tokens + limits.completion_tokens_max
+            > limits.session_tokens_max
+        ):
             return CallError.TOKENS_SPENT
         dearest = question.model.prices.cost_micros(
             prompt_tokens=attempts * tokens, completion_tokens=limits.completion_tokens_max

@@ -1,7 +1,7 @@
 """One question to an OpenAI-compatible chat-completions endpoint, over the product's one HTTP client.
 
-A question only asks, so it may be put again; what comes back is text, or the type of what went wrong, never an
-error. What the text says is trading/advice_replies.py; who asks what is resources/advisors/asking.py.
+A question only asks, so it may be put again; what comes back is text, or the type of what went wrong, never
+an error. What the text says is trading/advice_replies.py; who asks what is resources/advisors/asking.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from resources.advisor_file import AdvisorConfig, Model
 from resources.clocks import system_now
@@ -59,8 +59,8 @@ class Completions(Protocol):
 class ChatCompletions:
     """Ask an endpoint; close it, or use it in a `with`. The key goes into one header and nowhere else.
 
-    `breakers` and `calls` are kept where every process sees them; the breaker is the provider's as an advisor.
-    Raises `BadSetting` for an address or key that cannot be sent.
+    `breakers` and `calls` are kept where every process sees them; the breaker is the provider's as an
+    advisor. Raises `BadSetting` for an address or key that cannot be sent.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ChatCompletions:
             },
         )
 
-    def __enter__(self) -> ChatCompletions:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

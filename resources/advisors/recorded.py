@@ -30,15 +30,15 @@ class RecordedAdvisor:
         rows = self._advice_in(context.session)
         if rows is None:
             raise Refused(
-                f"{context.book} {context.session}: what its advisor said is not recorded; a replay reads the "
-                "record and never asks a model"
+                f"{context.book} {context.session}: what its advisor said is not recorded; a replay reads "
+                "the record and never asks a model"
             )
         said = {row.intent_key: row for row in rows}
         for intent in intents:
             if intent.intent_key not in said and not reduces_risk(intent):
                 raise Refused(
-                    f"{context.book} {context.session} {intent.symbol}: the record has no advice on it, so that "
-                    "another intent is decided than was recorded"
+                    f"{context.book} {context.session} {intent.symbol}: the record has no advice on it, so "
+                    "that another intent is decided than was recorded"
                 )
         known = (said.get(intent.intent_key) for intent in intents)
         return AdviceGiven(advice=tuple(row for row in known if row is not None))

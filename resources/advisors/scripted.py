@@ -1,4 +1,4 @@
-"""A model that answers as it is told, for tests and comparisons: it remembers each prompt and calls nobody."""
+"""A model that answers as it is told, for tests and comparisons: it remembers prompts and calls nobody."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ def test_every_setting_can_be_given(project, monkeypatch):
         "BROKER_ACCOUNT_NO": "7",
         "BROKER_BASE_URL": "https://broker.example",
         "PAPER_BEHAVIOUR": "bad.toml",
+        "ADVISOR_BASE_URL": "https://models.example/v1",
     }
     for name, text in given.items():
         monkeypatch.setenv(f"TRADING_{name}", text)

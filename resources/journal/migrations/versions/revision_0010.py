@@ -39,7 +39,8 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("tier in ('small', 'large')", name=op.f("ck_advisor_calls_tier")),
         sa.CheckConstraint(
-            "breaker in ('allowed', 'circuit_open', 'circuit_half_open')", name=op.f("ck_advisor_calls_breaker")
+            "breaker in ('allowed', 'circuit_open', 'circuit_half_open')",
+            name=op.f("ck_advisor_calls_breaker"),
         ),
         sa.CheckConstraint(
             "prompt_tokens >= 0 and completion_tokens >= 0 and cost_micros >= 0 and latency_ms >= 0"
@@ -47,17 +48,17 @@ def upgrade() -> None:
             name=op.f("ck_advisor_calls_counters"),
         ),
         sa.CheckConstraint(
-            "is_counted in (0, 1) and ok in (0, 1) and was_cached in (0, 1)", name=op.f("ck_advisor_calls_flags")
+            "is_counted in (0, 1) and ok in (0, 1) and was_cached in (0, 1)",
+            name=op.f("ck_advisor_calls_flags"),
         ),
         sa.CheckConstraint("(ok = 1) = (error_type = '')", name=op.f("ck_advisor_calls_error_type")),
         sa.CheckConstraint(
-            "attempts > 0 or (prompt_tokens = 0 and completion_tokens = 0)", name=op.f("ck_advisor_calls_tokens")
+            "attempts > 0 or (prompt_tokens = 0 and completion_tokens = 0)",
+            name=op.f("ck_advisor_calls_tokens"),
         ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_advisor_calls")),
     )
-    op.create_index(
-        op.f("ix_advisor_calls_book_session"), "advisor_calls", ["book", "session"], unique=False
-    )
+    op.create_index(op.f("ix_advisor_calls_book_session"), "advisor_calls", ["book", "session"], unique=False)
     op.create_index(op.f("ix_advisor_calls_at"), "advisor_calls", ["at"], unique=False)
     dialect = op.get_bind().dialect.name
     for statement in trigger_statements(dialect, TRIGGERS):
