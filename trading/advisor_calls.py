@@ -76,8 +76,8 @@ class AdvisorCall(NamedTuple):
     `at` is when it was asked, by the real clock (UTC); `session`, `book`, `lane` and `run_id` say for what.
     `strategies` and `intents` name whose intents and which were asked about, apart by a space. `model` is
     what was asked for. Tokens are the server's count where `is_counted`, else our estimate. `cost_micros` is
-    estimated, in millionths of a dollar. `latency_ms` and `attempts` are of all requests of the question; with
-    0 attempts no byte went out. `error_type` is empty exactly where `ok`.
+    estimated, in millionths of a dollar. `latency_ms` and `attempts` are of all requests of the question;
+    with 0 attempts no byte went out. `error_type` is empty exactly where `ok`.
     """
 
     call_id: str
