@@ -502,10 +502,24 @@ class Profiled:
         Raises `BadSetting` where a key or an address is missing, or is not one of the profile's.
         """
         place = address or self._address_of(provider)
-        return self._signed(provider, place, whose=book, account=self.lines[book].account, breakers=breakers)
+        return self._signed(
+            provider,
+            place,
+            whose=book,
+            account=self.lines[book].account,
+            breakers=breakers,
+            is_recorded=is_recorded,
+        )
 
     def _signed(
-        self, provider: str, address: str, *, whose: str, account: str, breakers: Breakers | None
+        self,
+        provider: str,
+        address: str,
+        *,
+        whose: str,
+        account: str,
+        breakers: Breakers | None,
+        is_recorded: bool = True,
     ) -> OutboundClient:
         """Return a client whose calls have the keys; raises `BadSetting` where one is missing."""
         secrets = load_secrets()
