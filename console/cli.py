@@ -34,6 +34,7 @@ from console.verbs import (
     storing,
     sweeping,
     verifying,
+    watching,
 )
 from trading.errors import TradingError
 
@@ -67,6 +68,7 @@ def make_app() -> typer.Typer:
         alerting,
         calling,
         verifying,
+        watching,
         detecting,
         exchanging,
         deciding,

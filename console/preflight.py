@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.desk import Desk
+from console.signals import why_held
 from resources.evidence_ledger import read_ledger
 from resources.settings import PREFIX, Profile, given_variables
 from trading.errors import BadSetting
@@ -50,6 +51,7 @@ def preflight(desk: Desk, *, book: str | None = None) -> Preflight:
             base_url=settings.broker_base_url or "",
             allowlist=_allowlist(name, settings.config_dir / "limits.toml"),
             promotion=_promotion(desk, name),
+            are_signals_held=bool(why_held(desk, name)),
         )
         found = denials(facts)
         books.append(

@@ -16,6 +16,7 @@ from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.render import counted
 from console.replays import replay_of, replays_of
+from console.signals import why_held
 from resources.craft import craft_sha
 from resources.evidence_ledger import EvidenceLedger, read_ledger
 from resources.profiles import Profiled
@@ -211,7 +212,16 @@ def judge_strategy(desk: Desk, strategy: str, *, book: str) -> PromotionDecision
 
 
 def file_decision(desk: Desk, decision: PromotionDecision, *, actor: str, reason: str) -> None:
-    """File a decision by somebody's name, whatever it is; the same one again changes nothing."""
+    """File a decision by somebody's name, whatever it is; the same one again changes nothing.
+
+    Raises `Refused` for a promotion while the book's signals are held: quotes stopped, nobody moves up.
+    """
+    held = why_held(desk, decision.subject.book) if decision.outcome is Outcome.PROMOTED else ""
+    if held:
+        raise Refused(
+            f"{decision.subject.book}: signals are held ({held}): nothing is promoted meanwhile, nothing was "
+            "filed; it clears after two good windows, see `trading signals`"
+        )
     now = _now(desk, decision.subject.book)
     promotion = decision.signed(actor=actor, reason=reason, decided_at=now)
     profiled = Profiled(desk.settings)

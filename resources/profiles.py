@@ -78,6 +78,7 @@ from resources.route_file import (
 from resources.routes import AccountRouter, Doors, RouteBreakers, RoutedBroker
 from resources.session_records import LakeSessionRecords
 from resources.settings import Profile, Settings, load_secrets
+from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
@@ -96,6 +97,7 @@ from trading.quotes import MarketData
 from trading.replay_evidence import COUNCIL, as_configured, subject_of
 from trading.routing import EMBEDDED_PAPER
 from trading.sessions import Calendar
+from trading.signal_continuity import blocks
 from trading.values import digest
 
 One = TypeVar("One")
@@ -645,6 +647,9 @@ class Profiled:
                 base_url=self.settings.broker_base_url or "",
                 allowlist=self.books[book].rules.limits.allowlist,
                 promotion=self.promotion(book),
+                are_signals_held=bool(
+                    blocks(self.signal_keeper.last_window(book=book, lane=self.settings.profile.value))
+                ),
             )
         )
 
@@ -722,6 +727,11 @@ class Profiled:
     def alert_keeper(self) -> JournalAlerts:
         """Return what is known of alerts, in the journal."""
         return JournalAlerts(self.journal)
+
+    @cached_property
+    def signal_keeper(self) -> JournalSignals:
+        """Return what is known of windows of signals, in the journal."""
+        return JournalSignals(self.journal)
 
     @cached_property
     def audit_log(self) -> AuditFile:

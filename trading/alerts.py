@@ -29,10 +29,12 @@ HTTP_SERVER_ERRORS_FROM = 500
 FINDINGS = "reconciliation.findings"
 STUCK = "reconciliation.intents_stuck"
 DIFFERENCES = "replay.differences"
-WATCHED = {FINDINGS: "findings", STUCK: "intents", DIFFERENCES: "sessions"}
-"""What is judged each time journal and broker were brought together, with its unit.
+SIGNALS_LATCHED = "signals.latched"
+WATCHED = {FINDINGS: "findings", STUCK: "intents", DIFFERENCES: "sessions", SIGNALS_LATCHED: "latches"}
+"""What is judged each time journal and broker were brought together, replayed or looked at for signals.
 
-A session with an order that is not proven has no metrics yet: it cannot be settled before that is known.
+Each with its unit. A session with an order that is not proven has no metrics yet: it cannot be settled before
+that is known.
 """
 
 DOUBLINGS_MAX = 30

@@ -218,6 +218,7 @@ INVALID_BASE_URL = 206
 ALLOWLIST_BLOCKED = 207
 NOT_PROMOTED = 208
 PROMOTION_STALE = 209
+SIGNALS_LATCHED = 210
 
 MISSING_PRICE = 301
 QUOTE_STALE = 302
@@ -289,6 +290,7 @@ REASONS = {
     ALLOWLIST_BLOCKED: "allowlist_blocked",
     NOT_PROMOTED: "not_promoted",
     PROMOTION_STALE: "promotion_stale",
+    SIGNALS_LATCHED: "signals_latched",
     MISSING_PRICE: "missing_price",
     QUOTE_STALE: "quote_stale",
     SESSION_CLOSED: "session_closed",
@@ -891,6 +893,7 @@ CODES: dict[str, tuple[int, ...]] = {
         ALLOWLIST_BLOCKED,
         NOT_PROMOTED,
         PROMOTION_STALE,
+        SIGNALS_LATCHED,
     ),
     "quote_present": (MISSING_PRICE,),
     "quote_age": (QUOTE_STALE,),

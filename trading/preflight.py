@@ -21,6 +21,7 @@ from trading.guards import (
     PASS,
     PROMOTION_STALE,
     REAL_EXECUTION_NOT_ALLOWED,
+    SIGNALS_LATCHED,
 )
 from trading.promotion import Token
 from trading.values import Symbol
@@ -38,12 +39,13 @@ class Denial(StrEnum):
     ALLOWLIST_BLOCKED = "ALLOWLIST_BLOCKED"
     NOT_PROMOTED = "NOT_PROMOTED"
     PROMOTION_STALE = "PROMOTION_STALE"
+    SIGNALS_LATCHED = "SIGNALS_LATCHED"
 
 
 _SAFE_ADDRESS = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-9][0-9]{0,4})?(/[^\s@]*)?")
 """A broker's address that nobody on the way can read or answer for."""
 
-REDUCING_LEFT = frozenset({Denial.NOT_PROMOTED, Denial.PROMOTION_STALE})
+REDUCING_LEFT = frozenset({Denial.NOT_PROMOTED, Denial.PROMOTION_STALE, Denial.SIGNALS_LATCHED})
 """The denials of what a book would add: what it holds may still be looked after, cancelled and sold."""
 
 OK = "OK"
@@ -59,6 +61,7 @@ GUARD_CODES = {
     Denial.ALLOWLIST_BLOCKED: ALLOWLIST_BLOCKED,
     Denial.NOT_PROMOTED: NOT_PROMOTED,
     Denial.PROMOTION_STALE: PROMOTION_STALE,
+    Denial.SIGNALS_LATCHED: SIGNALS_LATCHED,
 }
 """The guard's code of each denial."""
 
@@ -72,6 +75,7 @@ REMEDIES = {
     Denial.ALLOWLIST_BLOCKED: "a live book needs an allowlist in limits.toml; a whole universe is none",
     Denial.NOT_PROMOTED: "nobody promoted just what is configured; `trading promote council` says what lacks",
     Denial.PROMOTION_STALE: "its evidence would promote it no more; replay, file and promote it anew",
+    Denial.SIGNALS_LATCHED: "quotes stopped coming; it clears after two good windows, see `trading signals`",
 }
 """What to do about each denial."""
 
@@ -81,6 +85,7 @@ class LiveFacts:
     """Hold what live execution of one book needs; of a secret only whether it is there.
 
     `promotion` is that of all of the book's strategies together, just as they are configured.
+    `are_signals_held` says whether the book's quotes stopped coming, and have not come well again.
     """
 
     is_execution_enabled: bool
@@ -91,6 +96,7 @@ class LiveFacts:
     base_url: str
     allowlist: tuple[Symbol, ...]
     promotion: Token
+    are_signals_held: bool
 
 
 def denials(facts: LiveFacts) -> tuple[Denial, ...]:
@@ -105,6 +111,7 @@ def denials(facts: LiveFacts) -> tuple[Denial, ...]:
         Denial.ALLOWLIST_BLOCKED: not facts.allowlist,
         Denial.NOT_PROMOTED: facts.promotion is Token.MISSING,
         Denial.PROMOTION_STALE: facts.promotion is Token.STALE,
+        Denial.SIGNALS_LATCHED: facts.are_signals_held,
     }
     return tuple(denial for denial, is_denied in found.items() if is_denied)
 

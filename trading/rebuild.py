@@ -21,6 +21,7 @@ from trading.evidence_ledger import rows_of_filing
 from trading.journal import PREPARED, JournalEvent
 from trading.lifecycle import Event, IntentState, Place, Refusal, Step, transition
 from trading.orders import OrderStatus
+from trading.signal_continuity import WINDOW as SIGNAL_WINDOW
 from trading.values import canonical_json
 
 Value = str | int | None
@@ -86,7 +87,9 @@ _ANSWERED_AS = {
     Step.REJECTED: StageVerdict.FAILED,
 }
 
-_WITHOUT_ROWS = frozenset({"answer_refused", "conflict", "incident_acknowledged", "retried", *ALERT_KINDS})
+_WITHOUT_ROWS = frozenset(
+    {"answer_refused", "conflict", "incident_acknowledged", "retried", SIGNAL_WINDOW, *ALERT_KINDS}
+)
 """Events that are history and nothing else."""
 
 

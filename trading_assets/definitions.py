@@ -80,6 +80,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
     """Return the adapter behind each port that stages ask for; each opens in the run that first needs it."""
     adapters: dict[str, Callable[[], Any]] = {
         "alert_keeper": lambda: profiled.alert_keeper,
+        "signal_keeper": lambda: profiled.signal_keeper,
         "sources": lambda: profiled.sources,
         "fallback_sources": lambda: profiled.fallback_sources,
         "windows": lambda: profiled.windows,

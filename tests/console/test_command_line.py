@@ -48,6 +48,7 @@ READING_VERBS = [
     ["orders"],
     ["alerts"],
     ["stuck"],
+    ["signals"],
     ["outbound"],
     ["approvals", "list"],
     ["config", "show"],

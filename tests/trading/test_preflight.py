@@ -20,6 +20,7 @@ READY = LiveFacts(
     base_url="https://broker.example/v2",
     allowlist=(Symbol("IBM"),),
     promotion=Token.VALID,
+    are_signals_held=False,
 )
 LACKING = {
     Denial.EXECUTION_DISABLED: {"is_execution_enabled": False},
@@ -31,6 +32,7 @@ LACKING = {
     Denial.ALLOWLIST_BLOCKED: {"allowlist": ()},
     Denial.NOT_PROMOTED: {"promotion": Token.MISSING},
     Denial.PROMOTION_STALE: {"promotion": Token.STALE},
+    Denial.SIGNALS_LATCHED: {"are_signals_held": True},
 }
 
 

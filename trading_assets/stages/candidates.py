@@ -7,15 +7,18 @@ from typing import Any
 import dagster as dg
 
 from trading.actions import CorporateAction
+from trading.alerts import AlertKeeper, AlertPolicy, Deliverer
 from trading.candidates import Candidate, rank_candidates, selected, why_no_candidate
 from trading.clock import Clock, Phase
-from trading.errors import Refused
+from trading.errors import Refused, TradingError
 from trading.inputs import InputsNotReady, InputStatus, envelope_of
 from trading.journal import Journal
-from trading.quotes import Window, WindowReader, inputs_digest
+from trading.quotes import AcceptedQuotes, Window, WindowReader, inputs_digest
 from trading.reporting import Tables
 from trading.session import decision_inputs_sha
+from trading.signal_continuity import SignalKeeper
 from trading.values import Symbol
+from trading_assets.continuity import Told, keep_window
 from trading_assets.stage import (
     INPUTS_SHA,
     SCANNER,
@@ -45,6 +48,11 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
         windows: dg.ResourceParam[Mapping[str, WindowReader]],
         journal: dg.ResourceParam[Journal],
         tables: dg.ResourceParam[Tables],
+        accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        signal_keeper: dg.ResourceParam[SignalKeeper],
+        alert_policy: dg.ResourceParam[AlertPolicy],
+        alert_keeper: dg.ResourceParam[AlertKeeper],
+        notifier: dg.ResourceParam[Deliverer],
         clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.Output[Any]:
         """One row is one symbol scanned before the open: its score by component, its rank, why it is chosen.
@@ -52,23 +60,45 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
         Strategies vote on the selected ones.
         """
         session = session_of(context)
-        rules = graph.config.rules
-        with refusals_kept(
-            journal, graph, session, "candidates", now=clocks[graph.name].now(session, Phase.DECIDE)
-        ):
-            window = windows[graph.name].window_before(session, rules.window_sessions)
-            envelope = envelope_of(input_envelopes)
-            if envelope.status is not InputStatus.READY:
-                raise InputsNotReady(envelope)
+        rules, now = graph.config.rules, clocks[graph.name].now(session, Phase.DECIDE)
+
+        def keep(scanned: Sequence[Candidate] | None) -> str:
+            """Store what the look gave, unless the session is decided: then its window stands."""
+            record = journal.session_record(**graph.where(session))
+            if record is not None and record.decided_at is not None:
+                return ""
+            looked = keep_window(
+                graph,
+                session,
+                signals=signal_keeper,
+                accepted=accepted_quotes[graph.name],
+                inputs=input_envelopes,
+                scanned=scanned,
+                told=Told(policy=alert_policy, keeper=alert_keeper, notifier=notifier),
+                now=now,
+            ).looked
+            return f"{looked.state}{f': {looked.reason}' if looked.reason else ''}"
+
+        with refusals_kept(journal, graph, session, "candidates", now=now):
+            try:
+                window = windows[graph.name].window_before(session, rules.window_sessions)
+                envelope = envelope_of(input_envelopes)
+                if envelope.status is not InputStatus.READY:
+                    raise InputsNotReady(envelope)
+            except TradingError:
+                keep(None)
+                raise
             _refuse_another_decision(
                 graph, session, window, corporate_actions, envelope.open_orders, journal, tables
             )
             rows = rank_candidates(window, rules.scanner, open_orders=envelope.open_orders)
+            signals = keep(rows)
         chosen = selected(rows)
         return dg.Output(
             rows,
             metadata={
                 "scanned": len(rows),
+                "signals": signals,
                 SELECTED: str(len(chosen)),
                 "quotes as of": str(window.sessions[-1]),
                 "inputs used": ", ".join(envelope.used),
