@@ -30,10 +30,14 @@ QUESTION = "find_alert_events"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertLine:
-    """Hold one alert; `ends_at` is empty while it fires, `acknowledged_by` while nobody has said so."""
+    """Hold one alert; `about` names the one job or check where its rule is of many.
+
+    `ends_at` is empty while it fires, `acknowledged_by` while nobody has said so.
+    """
 
     code: str
     book: str
+    about: str
     severity: Severity
     state: AlertState
     session: str
@@ -201,6 +205,7 @@ def _line(known: KnownAlert, state: AlertState) -> AlertLine:
     return AlertLine(
         code=known.code,
         book=dict(known.labels).get("book", ""),
+        about=dict(known.labels).get("about", ""),
         severity=known.severity,
         state=state,
         session=known.session,

@@ -15,9 +15,11 @@ from typing import Any
 from console.alerts import AlertLine, alerts_of
 from console.desk import Desk
 from console.incidents import incidents_of
+from console.signals import signals_of
 from console.stuck import stuck_of
 from console.totals import Totals
 from resources.journal import records
+from resources.watch_signs import last_beat
 from trading.alerts import Reason
 from trading.clock import Phase
 from trading.errors import BadInput
@@ -80,6 +82,8 @@ class _Collector:
         yield from _of_messages(counts)
         yield from _of_incidents(desk, counts["count_incidents_by_kind"])
         yield from _of_sessions(desk)
+        yield from _of_watch(desk)
+        yield from _of_signals(desk)
 
 
 def _of_control(desk: Desk) -> Iterator[Any]:
@@ -150,8 +154,8 @@ def _of_alerts(alerts: Iterable[AlertLine]) -> Iterator[Any]:
     yield _gauge(
         "trading_alerts",
         "Alerts that fire; always 1.",
-        ("alertname", "book", "severity", "state"),
-        sorted(((row.code, row.book, row.severity.value, row.state.value), 1.0) for row in alerts),
+        ("alertname", "book", "severity", "state", "about"),
+        sorted(((row.code, row.book, row.severity.value, row.state.value, row.about), 1.0) for row in alerts),
     )
 
 
@@ -239,6 +243,44 @@ def _of_sessions(desk: Desk) -> Iterator[Any]:
         "Proceeds less average cost since the book was opened.",
         ("book", "currency"),
         realised,
+    )
+
+
+def _of_watch(desk: Desk) -> Iterator[Any]:
+    beat = last_beat(desk.settings.profile_dir)
+    yield _gauge(
+        "trading_watch_timestamp_seconds",
+        "When the watch over runs and checks last looked; nothing before its first look.",
+        (),
+        [] if beat is None else [((), beat.timestamp())],
+    )
+
+
+def _of_signals(desk: Desk) -> Iterator[Any]:
+    books = signals_of(desk)
+    yield _counter(
+        "trading_signal_windows",
+        "Looks for quotes before a decision, while the market was not closed.",
+        ("book",),
+        [((one.book,), float(one.windows)) for one in books],
+    )
+    yield _counter(
+        "trading_signal_windows_empty",
+        "Looks for quotes that gave no signal.",
+        ("book",),
+        [((one.book,), float(one.empty)) for one in books],
+    )
+    yield _gauge(
+        "trading_signals_held",
+        "Whether promotion and live trading are held back since quotes stopped: 1 or 0.",
+        ("book",),
+        [((one.book,), float(bool(one.held))) for one in books],
+    )
+    yield _gauge(
+        "trading_signal_lag_seconds",
+        "For how long quotes were due at the last look; nothing before the first one.",
+        ("book",),
+        [((one.book,), float(one.last.lag_s)) for one in books if one.last is not None],
     )
 
 

@@ -25,9 +25,10 @@ from trading.alert_log import (
     messages_due,
     observed,
     silencing,
+    subjects_firing,
     unsilencing,
 )
-from trading.alerts import AlertPolicy, AlertRow
+from trading.alerts import AlertPolicy, AlertRow, Subject
 from trading.errors import BadInput
 
 REASON_CHARACTERS_MAX = 500
@@ -48,10 +49,19 @@ class JournalAlerts:
         book: str,
         session: date,
         now: datetime,
+        about: str = "",
     ) -> None:
         """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`."""
         with self._at(now) as (log, append, _):
-            _append_all(append, observed(log, alerts, codes=codes, policy=policy, book=book, session=session))
+            events = observed(
+                log, alerts, codes=codes, policy=policy, book=book, session=session, about=about
+            )
+            _append_all(append, events)
+
+    def firing(self) -> frozenset[Subject]:
+        """Return what fires, by code, book and subject."""
+        with self._journal.looking() as conn:
+            return subjects_firing(_known(conn))
 
     def tell(self, policy: AlertPolicy, *, now: datetime) -> int:
         """Store the messages that are due, one a group and channel; returns how many groups were told."""
@@ -102,14 +112,14 @@ class JournalAlerts:
     @contextmanager
     def _at(self, now: datetime) -> Iterator[tuple[AlertLog, Callable[[Draft], None], sa.Connection]]:
         """Give what is known, what appends an event, and the transaction of both."""
-        events = schema.events
         with self._journal.appending(now) as (conn, append):
-            told = sa.select(events).where(events.c.kind.in_(KINDS)).order_by(events.c.seq)
-            yield (
-                alert_log_of(records.event_of(row) for row in conn.execute(told).mappings()),
-                append,
-                conn,
-            )
+            yield _known(conn), append, conn
+
+
+def _known(conn: sa.Connection) -> AlertLog:
+    events = schema.events
+    told = sa.select(events).where(events.c.kind.in_(KINDS)).order_by(events.c.seq)
+    return alert_log_of(records.event_of(row) for row in conn.execute(told).mappings())
 
 
 def _append_all(append: Callable[[Draft], None], events: Iterable[AlertEvent]) -> None:

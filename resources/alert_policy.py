@@ -56,7 +56,7 @@ class _Delivery(_Section):
 
 
 class _Route(_Section):
-    group_by: tuple[Literal["alertname", "book", "severity"], ...]
+    group_by: tuple[Literal["alertname", "book", "severity", "about"], ...]
     group_wait_s: int = Field(strict=True, ge=0, le=3600)
     group_interval_s: int = Field(strict=True, gt=0, le=86400)
     repeat_interval_s: int = Field(strict=True, gt=0)
@@ -65,7 +65,7 @@ class _Route(_Section):
 class _Inhibit(_Section):
     source: tuple[str, ...] = Field(min_length=1)
     target: tuple[str, ...] = Field(min_length=1)
-    equal: tuple[Literal["alertname", "book", "severity"], ...]
+    equal: tuple[Literal["alertname", "book", "severity", "about"], ...]
     why: str = Field(min_length=1)
 
 

@@ -80,6 +80,7 @@ from resources.session_records import LakeSessionRecords
 from resources.settings import Profile, Settings, load_secrets
 from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
+from resources.watch_signs import WatchSigns
 from trading.advice import NoAdvisor
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
@@ -727,6 +728,11 @@ class Profiled:
     def alert_keeper(self) -> JournalAlerts:
         """Return what is known of alerts, in the journal."""
         return JournalAlerts(self.journal)
+
+    @cached_property
+    def watch_signs(self) -> WatchSigns:
+        """Return the sign of life of the watch, in the profile's folder."""
+        return WatchSigns(self.settings.profile_dir)
 
     @cached_property
     def signal_keeper(self) -> JournalSignals:

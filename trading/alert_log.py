@@ -31,7 +31,7 @@ from trading.alert_groups import (
     labels_of,
     matcher_of,
 )
-from trading.alerts import ALERTNAME, AlertPolicy, AlertRow, Severity
+from trading.alerts import ALERTNAME, AlertPolicy, AlertRow, Severity, Subject
 from trading.audit import instant_from_text, instant_text
 from trading.errors import BadInput, IllegalTransition, UnknownId
 from trading.journal import JournalEvent
@@ -46,7 +46,7 @@ KINDS = (ALERT, ACKNOWLEDGED, SILENCED, UNSILENCED, TOLD)
 SILENCE_MAX = timedelta(days=30)
 """The longest that people may be kept from hearing of something."""
 
-LABELS = (ALERTNAME, "book", "severity")
+LABELS = (ALERTNAME, "book", "severity", "about")
 """What an alert can be matched and grouped by."""
 
 MATCHER_CHARACTERS_MAX = 200
@@ -199,11 +199,13 @@ def observed(
     policy: AlertPolicy,
     book: str,
     session: date,
+    about: str = "",
 ) -> tuple[AlertEvent, ...]:
     """Return what changes by a look at a book that judged the rules of `codes` and found `alerts`.
 
-    What fires already is no news, and what was judged and not found is over. A look at an earlier session
-    than the last one is history: it changes nothing that was judged later.
+    Where a rule is of many things, `about` names the one that was looked at. What fires already is no news,
+    and what was judged and not found is over. A look at an earlier session than the last one is history: it
+    changes nothing that was judged later.
     """
     judged = set(codes)
     found = {alert.fingerprint: alert for alert in alerts}
@@ -211,7 +213,7 @@ def observed(
     events = []
     for known in log.alerts.values():
         labels = dict(known.labels)
-        if labels.get("book", "") != book or known.code not in judged:
+        if (labels.get("book", ""), labels.get("about", "")) != (book, about) or known.code not in judged:
             continue
         if known.session > session.isoformat():
             found.pop(known.fingerprint, None)
@@ -222,7 +224,7 @@ def observed(
         body = {
             "fingerprint": alert.fingerprint,
             "is_firing": True,
-            "labels": dict(alert_labels(alert)),
+            "labels": dict(alert_labels(alert, about=about)),
             "message": alert.message,
             "owner": owners[alert.code],
             "runbook": alert.runbook,
@@ -231,9 +233,18 @@ def observed(
     return tuple(events)
 
 
-def alert_labels(alert: AlertRow) -> Labels:
+def alert_labels(alert: AlertRow, *, about: str = "") -> Labels:
     """Return the labels of an alert: what makes it the same one in another session."""
-    return labels_of({ALERTNAME: alert.code, "book": alert.book, "severity": alert.severity.value})
+    severity = alert.severity.value
+    return labels_of({ALERTNAME: alert.code, "book": alert.book, "severity": severity, "about": about})
+
+
+def subjects_firing(log: AlertLog) -> frozenset[Subject]:
+    """Return what fires, by code, book and subject."""
+    firing = [(one.code, dict(one.labels)) for one in log.alerts.values() if one.ends_at is None]
+    return frozenset(
+        Subject(code, labels.get("book", ""), labels.get("about", "")) for code, labels in firing
+    )
 
 
 # ------------------------------------------------------------------------------------- what people do

@@ -30,10 +30,26 @@ FINDINGS = "reconciliation.findings"
 STUCK = "reconciliation.intents_stuck"
 DIFFERENCES = "replay.differences"
 SIGNALS_LATCHED = "signals.latched"
-WATCHED = {FINDINGS: "findings", STUCK: "intents", DIFFERENCES: "sessions", SIGNALS_LATCHED: "latches"}
-"""What is judged each time journal and broker were brought together, replayed or looked at for signals.
+RUNS_FAILED = "runs.failed"
+CHECKS_FAILED = "checks.failed"
+TICKS_FAILED = "ticks.failed"
+MISSED = "schedules.missed"
+DISK_FREE = "disk.free_ratio"
+WATCHED = {
+    FINDINGS: "findings",
+    STUCK: "intents",
+    DIFFERENCES: "sessions",
+    SIGNALS_LATCHED: "latches",
+    RUNS_FAILED: "runs",
+    CHECKS_FAILED: "checks",
+    TICKS_FAILED: "ticks",
+    MISSED: "sessions",
+    DISK_FREE: "ratio",
+}
+"""What is judged beside a session's metrics, each with its unit: when journal and broker were brought
+together, when sessions were replayed, when quotes were looked for, and by the watch over runs, checks, ticks, sessions and the disk.
 
-Each with its unit. A session with an order that is not proven has no metrics yet: it cannot be settled before
+A session with an order that is not proven has no metrics yet: it cannot be settled before
 that is known.
 """
 
@@ -199,6 +215,14 @@ class Outbox(Protocol):
         ...
 
 
+class Subject(NamedTuple):
+    """Hold what an alert is of: the rule's code, the book, and the one thing where the rule is of many."""
+
+    code: str
+    book: str
+    about: str
+
+
 class AlertKeeper(Protocol):
     """Keep what is known of alerts from one look to the next; a part of the journal."""
 
@@ -211,8 +235,16 @@ class AlertKeeper(Protocol):
         book: str,
         session: date,
         now: datetime,
+        about: str = "",
     ) -> None:
-        """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`."""
+        """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`.
+
+        `about` names the one thing that was looked at, where a rule is of many: a job, a check.
+        """
+        ...
+
+    def firing(self) -> frozenset[Subject]:
+        """Return what fires, by code, book and subject."""
         ...
 
     def tell(self, policy: AlertPolicy, *, now: datetime) -> int:
@@ -251,14 +283,21 @@ def evaluate(metrics: Sequence[MetricRow], rules: Iterable[AlertRule], *, book: 
 
 
 def evaluate_watched(
-    observed: Mapping[str, int], rules: Iterable[AlertRule], *, book: str, session: date
+    observed: Mapping[str, float],
+    rules: Iterable[AlertRule],
+    *,
+    book: str,
+    session: date,
+    about: str = "",
+    detail: str = "",
 ) -> tuple[AlertRow, ...]:
     """Return an alert for each rule that what was observed breaks, in the order of the rules.
 
-    `observed` has some of `WATCHED`; a rule on anything else is not asked.
+    `observed` has some of `WATCHED`; a rule on anything else is not asked. `about` names the one thing that
+    was looked at, `detail` says more of it.
     """
     return tuple(
-        _alert(rule, session, book, float(observed[rule.metric]))
+        _alert(rule, session, book, float(observed[rule.metric]), about=about, detail=detail)
         for rule in rules
         if rule.metric in observed and _breaks(float(observed[rule.metric]), rule)
     )
@@ -278,9 +317,10 @@ def fails(alerts: Iterable[AlertRow], fail_on: FailOn) -> bool:
             assert_never(fail_on)
 
 
-def fingerprint_of(*, book: str, code: str, severity: Severity) -> str:
+def fingerprint_of(*, book: str, code: str, severity: Severity, about: str = "") -> str:
     """Return what two alerts must share to be the same one."""
-    return fingerprint_of_labels(labels_of({ALERTNAME: code, "book": book, "severity": severity.value}))
+    labels = {ALERTNAME: code, "book": book, "severity": severity.value, "about": about}
+    return fingerprint_of_labels(labels_of(labels))
 
 
 def _breaks(value: float, rule: AlertRule) -> bool:
@@ -293,7 +333,10 @@ def _breaks(value: float, rule: AlertRule) -> bool:
             assert_never(rule.comparison)
 
 
-def _alert(rule: AlertRule, session: date, book: str, observed: float) -> AlertRow:
+def _alert(
+    rule: AlertRule, session: date, book: str, observed: float, *, about: str = "", detail: str = ""
+) -> AlertRow:
+    told = f"{rule.metric} is {observed:g}, {rule.comparison.value} {rule.threshold:g} ({rule.unit})"
     return AlertRow(
         session=session,
         book=book,
@@ -302,9 +345,9 @@ def _alert(rule: AlertRule, session: date, book: str, observed: float) -> AlertR
         metric=rule.metric,
         observed=observed,
         threshold=rule.threshold,
-        message=f"{rule.metric} is {observed:g}, {rule.comparison.value} {rule.threshold:g} ({rule.unit})",
+        message=": ".join(part for part in (about, told, detail) if part),
         runbook=rule.runbook,
-        fingerprint=fingerprint_of(book=book, code=rule.code, severity=rule.severity),
+        fingerprint=fingerprint_of(book=book, code=rule.code, severity=rule.severity, about=about),
     )
 
 
@@ -316,7 +359,7 @@ def judged(metrics: Sequence[MetricRow], rules: Iterable[AlertRule]) -> tuple[st
     )
 
 
-def judged_watched(observed: Mapping[str, int], rules: Iterable[AlertRule]) -> tuple[str, ...]:
+def judged_watched(observed: Mapping[str, float], rules: Iterable[AlertRule]) -> tuple[str, ...]:
     """Return the codes of the rules that what was observed says something about."""
     return tuple(rule.code for rule in rules if rule.metric in observed)
 

@@ -24,6 +24,7 @@ from resources.sweeping import sweepers_of
 from sensors.approvals import approvals_sensor
 from sensors.reconciliation import reconciliation_sensor
 from sensors.schedules import book_schedules
+from sensors.watch import watch_sensor
 from trading_assets.session_graph import book_graph, session_graph
 from trading_assets.stage import POINTER_EXTRAS, BookGraph
 from trading_assets.tables import OF_SESSIONS, REMEDIES, ROW_TYPES
@@ -59,7 +60,8 @@ def definitions_of(settings: Settings) -> dg.Definitions:
                 approvals_sensor(graph, is_simulated=is_simulated),
                 reconciliation_sensor(graph, is_simulated=is_simulated),
             )
-        ],
+        ]
+        + [watch_sensor(graphs, is_simulated=is_simulated)],
         resources=resources_of(profiled),
         executor=dg.in_process_executor,
     )
@@ -110,6 +112,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "sweepers": lambda: sweepers_of(profiled),
         "tear_sheets": lambda: profiled.tear_sheets,
         "session_records": lambda: profiled.session_records,
+        "watched": lambda: profiled.watch_signs,
     }
     return {
         "io_manager": dg.IOManagerDefinition(

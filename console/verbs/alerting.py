@@ -113,7 +113,8 @@ def alerts_silence(
     matchers: Annotated[
         list[str],
         typer.Argument(
-            metavar="MATCHER…", help="LABEL=VALUE, or != or =~ or !~; labels: alertname, book, severity."
+            metavar="MATCHER…",
+            help="LABEL=VALUE, or != or =~ or !~; labels: alertname, book, severity, about.",
         ),
     ],
     reason: ReasonOption,

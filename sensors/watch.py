@@ -1,0 +1,262 @@
+"""The watch: one sensor that looks at what ended and what did not happen, and tells people by the policy.
+
+Failed runs and checks (blocking or not), failing ticks, sessions nobody decided or settled, a full disk. Each
+look leaves a sign of life, so that Prometheus misses a watch that has stopped. It also delivers what waits in
+the outbox: at least once to the channel, once to the person.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from dagster._core.scheduler.instigation import TickStatus
+
+from jobs.session_jobs import BOOK_TAG
+from trading.alerts import (
+    AlertKeeper,
+    AlertPolicy,
+    Deliverer,
+    Subject,
+    evaluate_watched,
+    judged_watched,
+)
+from trading.clock import Clock, Phase
+from trading.journal import Journal
+from trading.watching import (
+    CheckSeen,
+    RunSeen,
+    Sighting,
+    TickSeen,
+    Watched,
+    sighting_of_disk,
+    sightings_of_runs,
+    sightings_of_sessions,
+    sightings_of_ticks,
+)
+from trading_assets.stage import BookGraph
+
+NAME = "watch"
+
+INTERVAL_S = 60
+"""How often it looks: no longer than a changed group of alerts waits to be told again."""
+
+OVERLAP = timedelta(seconds=30)
+"""How far behind the newest run that was seen it looks again: two may end within one clock's error."""
+
+RUNS_AT_ONCE = 500
+"""More than can end within the overlap, so that it always gets on."""
+
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+
+def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
+    """Return the sensor of all books of a desk."""
+    by_name = {graph.name: graph for graph in graphs}
+
+    @dg.sensor(
+        name=NAME,
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells people of failed runs and checks, failing ticks, missed sessions and a full disk.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext,
+        *,
+        journal: dg.ResourceParam[Journal],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
+        alert_policy: dg.ResourceParam[AlertPolicy],
+        alert_keeper: dg.ResourceParam[AlertKeeper],
+        notifier: dg.ResourceParam[Deliverer],
+        watched: dg.ResourceParam[Watched],
+    ) -> dg.SkipReason:
+        today = {
+            name: clocks[name].today(graph.calendar, graph.config.last_session)
+            for name, graph in by_name.items()
+        }
+        # Runs that ended while it looks are found by the next look.
+        cursor = _cursor_of(context.cursor)
+        records = _ended_since(context.instance, cursor)
+        on = max(today.values())
+        found = [
+            *sightings_of_runs(
+                (_run_seen(context.instance, record, by_name) for record in records),
+                today=lambda book: today.get(book, on),
+                calendar=lambda book: by_name[book].calendar,
+            ),
+            *sightings_of_ticks(_last_ticks(context.instance), on=on),
+            sighting_of_disk(watched.disk_free_ratio(), on=on),
+        ]
+        if not is_simulated:
+            for name, graph in by_name.items():
+                found += sightings_of_sessions(
+                    name,
+                    graph.calendar,
+                    record_of=lambda session, graph=graph: journal.session_record(**graph.where(session)),  # type: ignore[misc]
+                    now=clocks[name].now(today[name], Phase.SETTLE),
+                )
+        now = max(
+            clocks[name].now(_last_session(graph, today[name]), Phase.SETTLE)
+            for name, graph in by_name.items()
+        )
+        mended = [Sighting(*one[:3], date.fromisoformat(one[3]), 0.0, "") for one in cursor["mended"]]
+        failing = {(one.metric, one.book, one.about) for one in found}
+        told = alert_keeper.tell(alert_policy, now=now)
+        over = [one for one in mended if (one.metric, one.book, one.about) not in failing]
+        told += judge([*over, *found], keeper=alert_keeper, policy=alert_policy, now=now)
+        sent = notifier.deliver(now)
+        context.update_cursor(_cursor_after(cursor, records, found))
+        watched.beat()
+        return dg.SkipReason(
+            f"{len(records)} ended runs looked at, {told} messages stored, {len(sent)} deliveries tried"
+        )
+
+    return sensor
+
+
+def judge(found: Iterable[Sighting], *, keeper: AlertKeeper, policy: AlertPolicy, now: datetime) -> int:
+    """Store what changed by sightings, each judged by the rules of its metric; returns how many were told.
+
+    What is well and did not fire is not stored: nothing changed.
+    """
+    firing = keeper.firing()
+    for one in found:
+        observed = {one.metric: one.observed}
+        alerts = evaluate_watched(
+            observed, policy.rules, book=one.book, session=one.session, about=one.about, detail=one.detail
+        )
+        codes = judged_watched(observed, policy.rules)
+        if alerts or any(Subject(code, one.book, one.about) in firing for code in codes):
+            keeper.observe(
+                alerts,
+                codes=codes,
+                policy=policy,
+                book=one.book,
+                session=one.session,
+                about=one.about,
+                now=now,
+            )
+    return keeper.tell(policy, now=now)
+
+
+def _last_session(graph: BookGraph, today: date) -> date:
+    """Return the session to ask a simulated clock for; a real one answers any."""
+    return today if today in graph.calendar else graph.calendar.previous(today)
+
+
+# ------------------------------------------------------------------------------------------ what has ended
+
+
+def _cursor_of(text: str | None) -> dict[str, Any]:
+    return json.loads(text) if text else {"after": None, "seen": [], "mended": []}
+
+
+def _cursor_after(
+    cursor: Mapping[str, Any], records: Sequence[dg.RunRecord], found: Iterable[Sighting]
+) -> str:
+    """Return where the next look begins; what was looked at within the overlap is not looked at twice."""
+    newest = max((record.update_timestamp for record in records), default=None)
+    after = cursor["after"] if newest is None else newest.timestamp()
+    near = [
+        record.dagster_run.run_id
+        for record in records
+        if newest is not None and record.update_timestamp > newest - OVERLAP
+    ]
+    mended = [[one.metric, one.book, one.about, one.session.isoformat()] for one in found if one.mended]
+    return json.dumps(
+        {"after": after, "seen": [*cursor["seen"], *near][-2 * RUNS_AT_ONCE :], "mended": mended}
+    )
+
+
+def _ended_since(instance: dg.DagsterInstance, cursor: Mapping[str, Any]) -> list[dg.RunRecord]:
+    """Return the runs that ended since the last look, the earliest first, at most so many at once."""
+    after = None
+    if cursor["after"] is not None:
+        after = datetime.fromtimestamp(cursor["after"], tz=UTC) - OVERLAP
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=ENDED, updated_after=after),
+        limit=RUNS_AT_ONCE,
+        order_by="update_timestamp",
+        ascending=True,
+    )
+    seen = set(cursor["seen"])
+    return [record for record in records if record.dagster_run.run_id not in seen]
+
+
+def _run_seen(instance: dg.DagsterInstance, record: dg.RunRecord, graphs: Mapping[str, BookGraph]) -> RunSeen:
+    run = record.dagster_run
+    checks, why = [], ""
+    for one in instance.all_logs(
+        run.run_id,
+        of_type={dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.STEP_FAILURE},
+    ):
+        event = one.dagster_event
+        if event is None:
+            continue
+        if event.is_step_failure:
+            data = event.step_failure_data
+            told = data.user_failure_data.description if data.user_failure_data else None
+            why = why or told or (data.error.message if data.error else "")
+            continue
+        seen = event.asset_check_evaluation_data
+        checks.append(
+            CheckSeen(
+                asset=seen.asset_key.path[-1],
+                check=seen.check_name,
+                session=_session_of(seen.partition or run.tags.get("dagster/partition", "")),
+                passed=seen.passed,
+                detail=seen.description or "",
+            )
+        )
+    book = _book_of(run, graphs)
+    return RunSeen(
+        run_id=run.run_id,
+        job=run.job_name.removeprefix(f"{book}__") or run.job_name,
+        book=book,
+        session=_session_of(run.tags.get("dagster/partition", "")),
+        failed=run.status in FAILED,
+        detail=f"run {run.run_id[:8]} {why}".strip(),
+        checks=tuple(checks),
+    )
+
+
+def _book_of(run: dg.DagsterRun, graphs: Mapping[str, BookGraph]) -> str:
+    """Return the book of a run: by its tag, its job's name or the assets that somebody chose in the UI."""
+    named = run.tags.get(BOOK_TAG) or run.job_name.split("__", maxsplit=1)[0]
+    if named in graphs:
+        return named
+    chosen = {key.path[0] for key in run.asset_selection or ()} & set(graphs)
+    return next(iter(sorted(chosen)), "")
+
+
+def _session_of(partition: str) -> date | None:
+    try:
+        return date.fromisoformat(partition)
+    except ValueError:
+        return None
+
+
+def _last_ticks(instance: dg.DagsterInstance) -> list[TickSeen]:
+    """Return how the last tick of each schedule and sensor ended, this one's aside."""
+    found = []
+    for state in instance.all_instigator_state():
+        if state.instigator_name == NAME:
+            continue
+        ticks = instance.get_ticks(
+            state.instigator_origin_id,
+            state.selector_id,
+            limit=1,
+            statuses=[TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED],
+        )
+        for tick in ticks:
+            error = tick.error
+            found.append(
+                TickSeen(
+                    name=state.instigator_name,
+                    failed=tick.status is TickStatus.FAILURE,
+                    detail=error.message if error is not None else "",
+                )
+            )
+    return found

@@ -1,0 +1,155 @@
+"""What a watch makes of what it saw: one sighting a subject, and no session of a year missed that was not."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from resources.calendars import load_calendar
+from trading.alerts import CHECKS_FAILED, MISSED, RUNS_FAILED
+from trading.journal import SessionRecord
+from trading.timetable import DECIDE_BEFORE_OPEN, SETTLE_AFTER_CLOSE
+from trading.watching import (
+    CheckSeen,
+    RunSeen,
+    TickSeen,
+    sighting_of_disk,
+    sightings_of_runs,
+    sightings_of_sessions,
+    sightings_of_ticks,
+)
+
+CALENDAR = load_calendar("XNYS", Path(__file__).resolve().parents[2] / "config" / "calendars")
+TODAY = date(2013, 3, 1)
+LAST = date(2013, 2, 28)
+YEAR = CALENDAR.between(date(2012, 1, 1), date(2012, 12, 31))
+
+
+def run(*checks: CheckSeen, session: date | None = LAST, failed: bool = False, book: str = "five") -> RunSeen:
+    return RunSeen("r1", "decide", book, session, failed, "run r1", checks)
+
+
+def check(passed: bool, *, session: date | None = LAST, name: str = "quotes_are_fresh") -> CheckSeen:
+    return CheckSeen("market_quotes", name, session, passed, "")
+
+
+def seen(*runs: RunSeen):
+    found = sightings_of_runs(runs, today=lambda _: TODAY, calendar=lambda _: CALENDAR)
+    return {(one.metric, one.about): one for one in found}
+
+
+def test_a_run_says_of_its_job_and_of_each_of_its_checks_whether_they_are_well():
+    found = seen(run(check(True), check(False, name="book_balances"), failed=True))
+
+    assert {key: one.observed for key, one in found.items()} == {
+        (RUNS_FAILED, "decide"): 1.0,
+        (CHECKS_FAILED, "market_quotes:quotes_are_fresh"): 0.0,
+        (CHECKS_FAILED, "market_quotes:book_balances"): 1.0,
+    }
+
+
+@pytest.mark.parametrize("order", [(False, True), (True, False), (True, False, True)])
+def test_a_failure_between_two_good_looks_is_told_and_then_over(order):
+    found = seen(*(run(check(passed)) for passed in order))
+
+    one = found[CHECKS_FAILED, "market_quotes:quotes_are_fresh"]
+    assert (one.observed, one.mended) == (1.0, order[-1])
+
+
+def test_a_check_that_only_shows_an_alert_is_no_second_one():
+    found = seen(run(check(False, name="session_raised_no_critical_alert")))
+
+    assert {metric for metric, _ in found} == {RUNS_FAILED}
+
+
+def test_what_repeats_history_is_told_to_nobody():
+    old = date(2012, 3, 1)
+
+    assert seen(run(check(False, session=old), session=old, failed=True)) == {}
+    assert seen(run(failed=True, book="")) == {}
+    assert seen(run(session=None, failed=True))[RUNS_FAILED, "decide"].session == TODAY
+
+
+def record(session: date, *, decided: bool = True, settled: bool = True) -> SessionRecord:
+    at = CALENDAR.opens_at(session)
+    return SessionRecord(
+        book="five",
+        lane="paper",
+        session=session,
+        opening_sha="0" * 64,
+        decided_at=at if decided else None,
+        decisions_sha="",
+        settled_at=at if settled else None,
+        carried_by="",
+        closing=None,
+        closing_sha="",
+        refused="",
+    )
+
+
+def missed(records: dict[date, SessionRecord], now: datetime) -> dict[str, tuple[float, str]]:
+    found = sightings_of_sessions("five", CALENDAR, record_of=records.get, now=now)
+    assert {one.metric for one in found} <= {MISSED}
+    return {one.about: (one.observed, one.detail) for one in found}
+
+
+def test_no_session_of_a_year_is_missed_that_is_decided_and_settled_in_time():
+    """Each session's own hours, over holidays, half days, weekends and both changes of the clock."""
+    records: dict[date, SessionRecord] = {}
+    alarms, asked = [], 0
+    for session in YEAR:
+        opens_at, closes_at = CALENDAR.opens_at(session), CALENDAR.closes_at(session)
+        looks = [opens_at - DECIDE_BEFORE_OPEN - timedelta(hours=hours) for hours in (9, 3, 1)]
+        for at in looks:
+            alarms += [(at, what) for what, (count, _) in missed(records, at).items() if count]
+        records[session] = record(session, settled=False)
+        for at in (opens_at, closes_at, closes_at + SETTLE_AFTER_CLOSE):
+            alarms += [(at, what) for what, (count, _) in missed(records, at).items() if count]
+        records[session] = record(session)
+        for hours in (1, 3, 6, 30):
+            at = closes_at + timedelta(hours=hours)
+            if at < CALENDAR.opens_at(CALENDAR.next(session)):
+                alarms += [(at, what) for what, (count, _) in missed(records, at).items() if count]
+                asked += 1
+        asked += 6
+
+    assert alarms == []
+    assert asked > 2_000
+
+
+@pytest.mark.parametrize(
+    "session", [date(2012, 7, 3), date(2012, 11, 23), date(2012, 3, 12), date(2012, 7, 2)]
+)
+def test_a_session_that_nobody_decides_or_settles_is_missed_at_its_hour_and_not_before(session):
+    before = CALENDAR.previous(session)
+    known = {before: record(before)}
+    opens_at, closes_at = CALENDAR.opens_at(session), CALENDAR.closes_at(session)
+    late = closes_at + 2 * SETTLE_AFTER_CLOSE
+
+    assert missed(known, opens_at - timedelta(seconds=1))["decide"] == (0.0, "")
+    assert missed(known, opens_at)["decide"] == (1.0, str(session))
+    known[session] = record(session, settled=False)
+    assert missed(known, late - timedelta(seconds=1)) == {"decide": (0.0, ""), "settle": (0.0, "")}
+    assert missed(known, late)["settle"] == (1.0, str(session))
+    known[session] = record(session, decided=False)
+    assert missed(known, late) == {"decide": (0.0, ""), "settle": (0.0, "")}
+
+
+def test_a_book_that_nobody_has_begun_misses_nothing():
+    assert missed({}, CALENDAR.closes_at(LAST) + timedelta(hours=5)) == {}
+
+
+def test_a_tick_is_about_its_sensor_and_the_disk_about_its_free_share():
+    (tick,) = sightings_of_ticks(
+        [TickSeen("five__decide_schedule", True, "no  such\nfile " + "x" * 300)], on=TODAY
+    )
+
+    assert (tick.about, tick.observed, tick.detail[:12], len(tick.detail)) == (
+        "five__decide_schedule",
+        1.0,
+        "no such file",
+        201,
+    )
+    assert sighting_of_disk(0.04, on=TODAY).observed == 0.04

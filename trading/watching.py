@@ -1,0 +1,200 @@
+"""What watches the runs: failed checks and runs, missed sessions, failing ticks, a full disk.
+
+Pure: what was seen comes in, what is to be judged by the policy goes out. Who looks is sensors/watch.py; that
+it still looks is told by its heartbeat, which Prometheus watches (deploy/prometheus/rules.yml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import NamedTuple, Protocol
+
+from trading.alerts import CHECKS_FAILED, DISK_FREE, MISSED, RUNS_FAILED, TICKS_FAILED
+from trading.journal import SessionRecord
+from trading.sessions import Calendar
+from trading.timetable import SETTLE_AFTER_CLOSE
+
+RECENT_SESSIONS = 5
+"""How many sessions back a run or check still is news; what repeats history is told to nobody."""
+
+LOOKED_BACK_SESSIONS = 10
+"""How far back it is looked whether a book is in use."""
+
+DETAIL_CHARACTERS_MAX = 200
+
+TOLD_OTHERWISE = frozenset({"session_raised_no_critical_alert"})
+"""Checks that only show what is an alert already."""
+
+
+class CheckSeen(NamedTuple):
+    """Hold one evaluation of a check; `session` is `None` where the check is of none."""
+
+    asset: str
+    check: str
+    session: date | None
+    passed: bool
+    detail: str
+
+
+class RunSeen(NamedTuple):
+    """Hold one run that has ended, with the checks that it evaluated, in their order."""
+
+    run_id: str
+    job: str
+    book: str
+    session: date | None
+    failed: bool
+    detail: str
+    checks: tuple[CheckSeen, ...]
+
+
+class TickSeen(NamedTuple):
+    """Hold how the last tick of a schedule or a sensor ended."""
+
+    name: str
+    failed: bool
+    detail: str
+
+
+class Sighting(NamedTuple):
+    """Hold one thing that the policy judges: a metric of `alerts.WATCHED`, of a book, about a subject.
+
+    `observed` is in the metric's unit; `session` is the one that it was seen in. `mended`: a later look of the
+    same batch was good, so that it is over once it was told.
+    """
+
+    metric: str
+    book: str
+    about: str
+    session: date
+    observed: float
+    detail: str
+    mended: bool = False
+
+
+class Watched(Protocol):
+    """Tell that the watch still looks, by a sign that others can see grow old; and how full the disk is."""
+
+    def beat(self) -> None:
+        """Leave a sign of life."""
+        ...
+
+    def disk_free_ratio(self) -> float:
+        """Return the free share of the disk that holds the desk's state, from 0 to 1."""
+        ...
+
+
+def sightings_of_runs(
+    runs: Iterable[RunSeen], *, today: Callable[[str], date], calendar: Callable[[str], Calendar]
+) -> tuple[Sighting, ...]:
+    """Return what ended runs say of jobs and checks, one sighting a subject.
+
+    Of several looks at one subject in a batch the worst counts, so that a failure between two good ones is
+    told; `today` and `calendar` are those of a book. A run of a session long past is no news.
+    """
+    found: dict[tuple[str, str, str], Sighting] = {}
+    for run in runs:
+        if not run.book:
+            continue
+        for sighting in _of_run(run, today(run.book)):
+            since = _recent_since(calendar(run.book), today(run.book))
+            key = (sighting.metric, sighting.book, sighting.about)
+            worst = found.get(key)
+            if sighting.session < since:
+                continue
+            if worst is not None and sighting.observed < worst.observed:
+                found[key] = worst._replace(mended=True)
+            else:
+                found[key] = sighting
+    return tuple(found.values())
+
+
+def _of_run(run: RunSeen, today: date) -> Iterable[Sighting]:
+    yield Sighting(
+        RUNS_FAILED, run.book, run.job, run.session or today, float(run.failed), _detail(run.detail)
+    )
+    for seen in run.checks:
+        if seen.check not in TOLD_OTHERWISE:
+            yield Sighting(
+                CHECKS_FAILED,
+                run.book,
+                f"{seen.asset}:{seen.check}",
+                seen.session or run.session or today,
+                float(not seen.passed),
+                _detail(seen.detail),
+            )
+
+
+def _recent_since(calendar: Calendar, today: date) -> date:
+    return (*calendar.before(today, RECENT_SESSIONS), today)[0]
+
+
+def sightings_of_ticks(ticks: Iterable[TickSeen], *, on: date) -> tuple[Sighting, ...]:
+    """Return what the last ticks of schedules and sensors say of them; `on` is the date of the look."""
+    return tuple(
+        Sighting(TICKS_FAILED, "", tick.name, on, float(tick.failed), _detail(tick.detail)) for tick in ticks
+    )
+
+
+def sighting_of_disk(free_ratio: float, *, on: date) -> Sighting:
+    """Return what the free share of the disk with the desk's state says."""
+    return Sighting(DISK_FREE, "", "state folder", on, free_ratio, "")
+
+
+def sightings_of_sessions(
+    book: str,
+    calendar: Calendar,
+    *,
+    record_of: Callable[[date], SessionRecord | None],
+    now: datetime,
+) -> tuple[Sighting, ...]:
+    """Return how many sessions of a book were not decided or not settled in time: the journal knows, no tick.
+
+    A session is to be decided by its open and settled an hour after its close, on half days too. A book that
+    nobody has begun misses nothing, nor does one while its sessions are only those before it began.
+    """
+    sessions = calendar.before(now.date(), LOOKED_BACK_SESSIONS)
+    if now.date() in calendar:
+        sessions = (*sessions, now.date())
+    records = [(session, record_of(session)) for session in sessions]
+    begun = next((place for place, (_, record) in enumerate(records) if _is_begun(record)), None)
+    if begun is None:
+        return ()
+    asked = records[begun:]
+    undecided = [
+        session
+        for session, record in asked
+        if now >= calendar.opens_at(session) and not _is_decided(record) and not _is_settled(record)
+    ]
+    unsettled = [
+        session
+        for session, record in asked
+        if now >= calendar.closes_at(session) + 2 * SETTLE_AFTER_CLOSE and not _is_settled(record)
+    ]
+    return (_missed(book, "decide", undecided, asked), _missed(book, "settle", unsettled, asked))
+
+
+def _missed(
+    book: str, what: str, missed: Sequence[date], asked: Sequence[tuple[date, SessionRecord | None]]
+) -> Sighting:
+    return Sighting(
+        MISSED, book, what, asked[-1][0], float(len(missed)), ", ".join(str(one) for one in missed)
+    )
+
+
+def _is_begun(record: SessionRecord | None) -> bool:
+    return record is not None and bool(record.opening_sha)
+
+
+def _is_decided(record: SessionRecord | None) -> bool:
+    return record is not None and record.decided_at is not None
+
+
+def _is_settled(record: SessionRecord | None) -> bool:
+    return record is not None and record.settled_at is not None
+
+
+def _detail(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= DETAIL_CHARACTERS_MAX else f"{line[:DETAIL_CHARACTERS_MAX]}…"
