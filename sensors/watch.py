@@ -71,7 +71,7 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
         alert_keeper: dg.ResourceParam[AlertKeeper],
         notifier: dg.ResourceParam[Deliverer],
         watched: dg.ResourceParam[Watched],
-    ) -> dg.SkipReason:
+    ) -> dg.SensorResult:
         today = {
             name: clocks[name].today(graph.calendar, graph.config.last_session)
             for name, graph in by_name.items()
@@ -101,16 +101,19 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
             clocks[name].now(_last_session(graph, today[name]), Phase.SETTLE)
             for name, graph in by_name.items()
         )
-        mended = [Sighting(*one[:3], date.fromisoformat(one[3]), 0.0, "") for one in cursor["mended"]]
+        mended = [
+            Sighting(metric, book, about, date.fromisoformat(session), 0.0, "")
+            for metric, book, about, session in cursor["mended"]
+        ]
         failing = {(one.metric, one.book, one.about) for one in found}
         told = alert_keeper.tell(alert_policy, now=now)
         over = [one for one in mended if (one.metric, one.book, one.about) not in failing]
         told += judge([*over, *found], keeper=alert_keeper, policy=alert_policy, now=now)
         sent = notifier.deliver(now)
-        context.update_cursor(_cursor_after(cursor, records, found))
         watched.beat()
-        return dg.SkipReason(
-            f"{len(records)} ended runs looked at, {told} messages stored, {len(sent)} deliveries tried"
+        return dg.SensorResult(
+            skip_reason=f"{len(records)} ended runs looked at, {told} messages stored, {len(sent)} sends",
+            cursor=_cursor_after(cursor, records, found),
         )
 
     return sensor
@@ -239,10 +242,10 @@ def _session_of(partition: str) -> date | None:
 
 
 def _last_ticks(instance: dg.DagsterInstance) -> list[TickSeen]:
-    """Return how the last tick of each schedule and sensor ended, this one's aside."""
+    """Return how the last tick of each schedule and sensor that runs has ended, this one's aside."""
     found = []
     for state in instance.all_instigator_state():
-        if state.instigator_name == NAME:
+        if state.instigator_name == NAME or not state.is_running:
             continue
         ticks = instance.get_ticks(
             state.instigator_origin_id,

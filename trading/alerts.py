@@ -47,10 +47,9 @@ WATCHED = {
     DISK_FREE: "ratio",
 }
 """What is judged beside a session's metrics, each with its unit: when journal and broker were brought
-together, when sessions were replayed, when quotes were looked for, and by the watch over runs, checks, ticks, sessions and the disk.
-
-A session with an order that is not proven has no metrics yet: it cannot be settled before
-that is known.
+together, when sessions were replayed, when quotes were looked for, and by the watch over runs, checks, ticks,
+sessions and the disk. A session with an order that is not proven has no metrics yet: it cannot be settled
+before that is known.
 """
 
 DOUBLINGS_MAX = 30

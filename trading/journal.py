@@ -821,6 +821,15 @@ class Journal(Protocol):
         """
         ...
 
+    def act_on_incident(
+        self, *, incident_id: int, is_end: bool, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Store what a named person did about an incident, or with `is_end` that it is over.
+
+        It lifts no halt. Raises `UnknownId`.
+        """
+        ...
+
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
         """Store that a person vouches for a quarantined row; returns whether that was new."""
         ...

@@ -18,6 +18,7 @@ from trading.approvals import StageVerdict
 from trading.audit import instant_text
 from trading.errors import BadInput
 from trading.evidence_ledger import rows_of_filing
+from trading.incident_review import WORDS as INCIDENT_WORDS
 from trading.journal import PREPARED, JournalEvent
 from trading.lifecycle import Event, IntentState, Place, Refusal, Step, transition
 from trading.orders import OrderStatus
@@ -88,7 +89,7 @@ _ANSWERED_AS = {
 }
 
 _WITHOUT_ROWS = frozenset(
-    {"answer_refused", "conflict", "incident_acknowledged", "retried", SIGNAL_WINDOW, *ALERT_KINDS}
+    {"answer_refused", "conflict", "retried", *INCIDENT_WORDS, SIGNAL_WINDOW, *ALERT_KINDS}
 )
 """Events that are history and nothing else."""
 

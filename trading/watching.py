@@ -60,8 +60,8 @@ class TickSeen(NamedTuple):
 class Sighting(NamedTuple):
     """Hold one thing that the policy judges: a metric of `alerts.WATCHED`, of a book, about a subject.
 
-    `observed` is in the metric's unit; `session` is the one that it was seen in. `mended`: a later look of the
-    same batch was good, so that it is over once it was told.
+    `observed` is in the metric's unit; `session` is the one that it was seen in. `mended`: a later look of
+    the same batch was good, so that it is over once it was told.
     """
 
     metric: str

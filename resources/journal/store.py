@@ -104,6 +104,7 @@ from trading.errors import (
     UnknownId,
 )
 from trading.guards import PASS, REASONS, Why, first_reason
+from trading.incident_review import ACTED, RESOLVED
 from trading.journal import (
     PREPARED,
     CancelKind,
@@ -1266,13 +1267,25 @@ class SqlJournal:
 
     def acknowledge_incident(self, *, incident_id: int, actor: str, reason: str, now: datetime) -> None:
         """Store that a named person has taken an incident on; an event alone, since it ends nothing."""
+        self._say_of_incident("incident_acknowledged", incident_id, actor=actor, reason=reason, now=now)
+
+    def act_on_incident(
+        self, *, incident_id: int, is_end: bool, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Store what a named person did about an incident, or with `is_end` that it is over."""
+        kind = RESOLVED if is_end else ACTED
+        self._say_of_incident(kind, incident_id, actor=actor, reason=reason, now=now)
+
+    def _say_of_incident(
+        self, kind: str, incident_id: int, *, actor: str, reason: str, now: datetime
+    ) -> None:
         _check_person(actor, reason)
         with self._writing() as conn:
             known = row_of(conn, schema.incidents, incident_id=incident_id)
             if known is None:
                 raise UnknownId(f"incident {incident_id}: there is none; `trading incidents` lists them")
             body = {"incident_id": incident_id, "account": known["account"]}
-            self._append(conn, now, Draft("incident_acknowledged", actor=actor, reason=reason, body=body))
+            self._append(conn, now, Draft(kind, actor=actor, reason=reason, body=body))
 
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
         """Store that a person vouches for a quarantined row; returns whether that was new."""

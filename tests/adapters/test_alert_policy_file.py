@@ -39,6 +39,13 @@ def test_the_file_in_the_box_holds_the_promised_rules() -> None:
         "intents_stuck": ("critical", "above", 0),
         "broker_disagrees": ("critical", "above", 0),
         "replay_differs": ("critical", "above", 0),
+        "signals_latched": ("critical", "above", 0),
+        "run_failed": ("warning", "above", 0),
+        "check_failed": ("warning", "above", 0),
+        "tick_failed": ("critical", "above", 0),
+        "session_missed": ("critical", "above", 0),
+        "disk_low": ("critical", "below", 0.05),
+        "slippage_high": ("warning", "above", 300),
     }
     assert policy.fail_on is FailOn.CRITICAL
     assert policy.delivery.channels == ("stdout", "webhook")

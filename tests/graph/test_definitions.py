@@ -211,6 +211,7 @@ def test_schedules_and_sensors_run_by_default_where_nothing_is_at_stake_only(tmp
     }
     # What sends nothing watches where there is something to watch.
     watching = "STOPPED" if is_running else "RUNNING"
+    assert sensors.pop("watch") == "RUNNING"
     assert sensors == {f"{book}__approvals_sensor": wanted for book in BOOKS} | {
         f"{book}__reconciliation_sensor": watching for book in BOOKS
     }

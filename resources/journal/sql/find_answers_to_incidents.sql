@@ -12,5 +12,5 @@ select
   prev_hash,
   hash
 from events
-where kind in ('incident', 'halted', 'halt_lifted', 'run_control', 'incident_acknowledged')
+where kind in ('incident', 'halted', 'halt_lifted', 'run_control', 'incident_acknowledged', 'incident_resolved')
 order by seq

@@ -101,7 +101,7 @@ def test_what_happened_is_counted_and_what_fires_is_named(traded):
     assert told["trading_orders{book=us_five,status=unknown}"] == 1
     assert told["trading_order_attempts_total{book=us_five,status=unknown}"] == 1
     assert told["trading_intents_stuck{book=us_five}"] == 1
-    firing = "trading_alerts{alertname=intents_stuck,book=us_five,severity=critical,state=firing}"
+    firing = "trading_alerts{about=,alertname=intents_stuck,book=us_five,severity=critical,state=firing}"
     assert told[firing] == 1
     assert told["trading_messages{channel=webhook,severity=critical,status=waiting}"] == 1
 
@@ -118,7 +118,7 @@ def test_no_label_names_an_order_an_intent_or_a_person(traded):
 
     assert labels <= {
         "mode", "account", "book", "state", "status", "side", "channel", "severity", "reason", "kind",
-        "alertname", "currency",
+        "alertname", "currency", "about",
     }  # fmt: skip
 
 

@@ -1,0 +1,282 @@
+"""The watch on real runs of a real instance: what failed is told once, what is well again is over."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.sensor_definition import SensorType
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster_shared.error import SerializableErrorInfo
+
+from resources.journal.reader import JournalReader
+from resources.settings import Profile
+from resources.watch_signs import last_beat
+from sensors.watch import watch_sensor
+from tests.graph.desk import CALENDAR, QUIET, SESSIONS, Desk
+from trading.clock import Phase
+from trading.positions import opened_book
+from trading.sessions import Calendar
+from trading_assets.definitions import graph_of
+
+LAST, BEFORE = SESSIONS[-1], SESSIONS[-2]
+
+
+class Passing:
+    """Tell a time that passes by a minute and a second a look, on the data's last day."""
+
+    def __init__(self) -> None:
+        self.at = CALENDAR.closes_at(LAST)
+
+    def now(self, session: date, phase: Phase) -> datetime:
+        return self.at
+
+    def today(self, calendar: Calendar, last_data_session: date) -> date:
+        return LAST
+
+
+class Watch:
+    """Evaluate the sensor of one desk, as the daemon would: with the cursor of the tick before."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        home = desk.settings.profile_dir / "dagster"
+        home.mkdir()
+        self.instance = dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
+        self.cursor: str | None = None
+        self.free_ratio = 0.5
+        self.clock = Passing()
+        graphs = [graph_of(desk.profiled, book) for book in desk.profiled.lines]
+        self.sensor = watch_sensor(graphs, is_simulated=desk.settings.profile is Profile.SIMULATED)
+
+    def beat(self) -> None:
+        self.desk.profiled.watch_signs.beat()
+
+    def disk_free_ratio(self) -> float:
+        return self.free_ratio
+
+    def tick(self) -> str:
+        """Look once; returns what it says of itself."""
+        profiled = self.desk.profiled
+        self.clock.at += timedelta(seconds=61)
+        is_real = self.desk.settings.profile is not Profile.SIMULATED
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
+        said = self.sensor(
+            context,
+            journal=self.desk.journal,
+            clocks=profiled.clocks if is_real else dict.fromkeys(profiled.lines, self.clock),
+            alert_policy=profiled.alert_policy,
+            alert_keeper=profiled.alert_keeper,
+            notifier=profiled.notifier,
+            watched=self,
+        )
+        self.cursor = said.cursor
+        return said.skip_reason.skip_message
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """Return code, subject and status of each alert that people were sent, on one channel."""
+        messages = JournalReader(self.desk.settings.journal_url).outbox()
+        return [
+            (alert["code"], alert["labels"].get("about", ""), alert["status"])
+            for one in messages
+            if one.channel == "stdout"
+            for alert in json.loads(one.body)["alerts"]
+        ]
+
+
+@pytest.fixture
+def watch_on(desk_on):
+    """Give what opens a watch on a desk of this test, with an instance whose ticks are kept."""
+    opened: list[Watch] = []
+
+    def open_watch(**options: Any) -> Watch:
+        opened.append(Watch(desk_on(**options)))
+        return opened[-1]
+
+    yield open_watch
+    for one in opened:
+        one.instance.dispose()
+
+
+@pytest.fixture
+def watch(watch_on) -> Watch:
+    return watch_on()
+
+
+def checked(watch: Watch, *, session, passed: bool, blocking: bool = False, fails: bool = False) -> None:
+    """Run a job that makes a table of the book and checks it, as its partition of a session."""
+    key = dg.AssetKey(["us_five", "market_quotes"])
+
+    @dg.asset(key=key)
+    def market_quotes() -> None:
+        if fails:
+            raise dg.Failure("the source is out of reach")
+
+    @dg.asset_check(asset=key, blocking=blocking)
+    def quotes_are_fresh() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(
+            passed=passed, severity=dg.AssetCheckSeverity.WARN, description="2 rows late"
+        )
+
+    dg.materialize(
+        [market_quotes, quotes_are_fresh],
+        instance=watch.instance,
+        raise_on_error=False,
+        run_config=QUIET,
+        tags={"trading/book": "us_five", "dagster/partition": str(session)},
+    )
+
+
+CHECK = "market_quotes:quotes_are_fresh"
+
+
+def test_a_check_that_blocks_nothing_is_told_once_and_again_when_it_holds(watch):
+    watch.tick()
+    checked(watch, session=BEFORE, passed=False)
+
+    for _ in range(3):
+        watch.tick()
+
+    assert watch.told() == [("check_failed", CHECK, "firing")]
+    checked(watch, session=LAST, passed=True)
+    for _ in range(3):
+        watch.tick()
+    assert watch.told() == [("check_failed", CHECK, "firing"), ("check_failed", CHECK, "resolved")]
+
+
+def test_a_look_that_is_repeated_since_its_cursor_was_lost_tells_nothing_twice(watch):
+    checked(watch, session=BEFORE, passed=False)
+    for _ in range(3):
+        watch.cursor = None
+        watch.tick()
+
+    assert watch.told() == [("check_failed", CHECK, "firing")]
+
+
+def test_a_failed_run_is_told_with_its_own_words_and_is_over_with_the_next_good_one(watch):
+    checked(watch, session=BEFORE, passed=True, fails=True)
+    watch.tick()
+
+    (message,) = [
+        one for one in JournalReader(watch.desk.settings.journal_url).outbox() if one.channel == "stdout"
+    ]
+    (alert,) = json.loads(message.body)["alerts"]
+    assert (alert["code"], alert["owner"]) == ("run_failed", "platform")
+    assert alert["message"].endswith("the source is out of reach")
+    checked(watch, session=LAST, passed=True)
+    watch.tick()
+    assert [status for _, _, status in watch.told()] == ["firing", "resolved"]
+
+
+def test_a_failure_that_is_mended_before_anybody_looked_is_told_and_over(watch):
+    for passed in (False, True):
+        checked(watch, session=BEFORE, passed=passed)
+    watch.tick()
+    told = watch.told()
+    checked(watch, session=LAST, passed=True)
+    watch.tick()
+
+    assert told == [("check_failed", CHECK, "firing")]
+    assert watch.told() == [*told, ("check_failed", CHECK, "resolved")]
+
+
+def test_what_repeats_a_session_long_past_is_told_to_nobody(watch):
+    checked(watch, session=CALENDAR.sessions[100], passed=False, fails=True)
+    watch.tick()
+
+    assert watch.told() == []
+
+
+def test_a_full_disk_is_told_and_each_look_leaves_a_sign_of_life(watch):
+    folder = watch.desk.settings.profile_dir
+    assert last_beat(folder) is None
+    watch.free_ratio = 0.04
+    watch.tick()
+    first = last_beat(folder)
+    watch.tick()
+
+    assert watch.told() == [("disk_low", "state folder", "firing")]
+    assert first < last_beat(folder)
+
+
+def test_a_look_that_fails_leaves_no_sign_of_life(watch):
+    def broken() -> float:
+        raise OSError("no such disk")
+
+    watch.disk_free_ratio = broken
+    with pytest.raises(OSError, match="no such disk"):
+        watch.tick()
+
+    assert last_beat(watch.desk.settings.profile_dir) is None
+
+
+def test_a_sensor_whose_last_tick_failed_is_told_until_one_succeeds(watch):
+    instance = watch.instance
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "desk"), "us_five__approvals_sensor"
+    )
+    state = InstigatorState(
+        origin,
+        InstigatorType.SENSOR,
+        InstigatorStatus.RUNNING,
+        SensorInstigatorData(sensor_type=SensorType.STANDARD),
+    )
+    instance.add_instigator_state(state)
+
+    def ended(status: TickStatus, at: float, *, error: SerializableErrorInfo | None = None) -> None:
+        instance.create_tick(
+            TickData(
+                state.instigator_origin_id,
+                state.instigator_name,
+                InstigatorType.SENSOR,
+                status,
+                at,
+                selector_id=state.selector_id,
+                **({} if error is None else {"error": error}),
+            )
+        )
+
+    ended(TickStatus.FAILURE, 1.0, error=SerializableErrorInfo("no such file", [], None))
+    watch.tick()
+    watch.tick()
+    assert watch.told() == [("tick_failed", "us_five__approvals_sensor", "firing")]
+    ended(TickStatus.SKIPPED, 2.0)
+    watch.tick()
+
+    assert watch.told()[-1] == ("tick_failed", "us_five__approvals_sensor", "resolved")
+
+
+def test_a_session_that_nobody_decided_is_told_on_real_days_only_once_the_book_is_begun(watch_on):
+    """A paper desk, whose wall is the real one: the book was begun a week ago, and nobody came since."""
+    paper = watch_on(profile=Profile.PAPER)
+    paper.tick()
+    assert paper.told() == []
+
+    clock = paper.desk.profiled.clocks["us_five"]
+    today = clock.today(CALENDAR, LAST)
+    begun = CALENDAR.before(today, 3)[0]
+    opened = opened_book(currency="USD", deposit_micros=10**12)
+    where: dict[str, Any] = {"book": "us_five", "lane": "paper", "session": begun}
+    paper.desk.journal.opening_book(**where, previous=None, opened=opened, now=CALENDAR.opens_at(begun))
+    paper.tick()
+    paper.tick()
+
+    assert sorted(paper.told()) == [
+        ("session_missed", "decide", "firing"),
+        ("session_missed", "settle", "firing"),
+    ]

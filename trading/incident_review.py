@@ -1,0 +1,303 @@
+"""An incident looked back on: what happened when, how long it took to see and to end it, and what to learn.
+
+Pure: the journal's events come in, in the order stored; the timeline, the times and the post-mortem's text go
+out. Times are computed from events alone, never from a run's end. Which incidents there are, and what answers
+one, is console/incidents.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from trading.alert_log import KINDS as ALERT_KINDS
+from trading.findings import PARKED
+from trading.journal import JournalEvent
+from trading.lifecycle import Step
+from trading.protocol import FindingKind
+from trading.slos import CONDUCT, Level
+
+ACTED, RESOLVED = "incident_acted", "incident_resolved"
+"""The kinds of events by which people tell what they did about an incident, and that it is over."""
+
+WORDS = ("incident_acknowledged", ACTED, RESOLVED)
+"""The kinds of events by which people speak of one incident; each names it in its body."""
+
+RECONCILED = "reconciled"
+
+SENDING = frozenset({Step.PREPARED.value, Step.PREPARED_AGAIN.value, Step.REPLACED.value})
+"""The steps by which an order leaves the desk: what is not proven began with the last of them."""
+
+RECOVERY_S_MAX = 900
+"""Within how many seconds most incidents (95 of 100) are to be over."""
+
+PERCENTILE = 95
+
+
+class Part(StrEnum):
+    """Say which part of the desk an event of a timeline is of."""
+
+    INTENT = "intent"
+    ORDER = "order"
+    ALERT = "alert"
+    INCIDENT = "incident"
+    RUN = "run"
+    OPERATOR = "operator"
+
+
+class Owner(StrEnum):
+    """Name who acts on an incident."""
+
+    TRADER = "trader"
+    PLATFORM = "platform"
+
+
+class Moment(NamedTuple):
+    """Hold one line of a timeline; `seq` is the event's place in the journal."""
+
+    at: datetime
+    seq: int
+    part: Part
+    what: str
+    about: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFacts:
+    """Hold what is known of an incident beside its events; `halts` is as incidents tell it, or empty."""
+
+    incident_id: int
+    at: datetime
+    kind: str
+    account: str
+    intent_id: str
+    detail: str
+    halts: str
+    answered_at: datetime | None
+    answered_by: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Hold an incident looked back on. Times in seconds, `None` where an end of one is not known.
+
+    `began_at` is when it went wrong at the earliest: the last send of its intent, else the last time that
+    journal and broker agreed. `detect_s` is from then to the incident, `recover_s` from the incident to its
+    answer. `actions` are what people said they did.
+    """
+
+    facts: IncidentFacts
+    severity: str
+    owner: Owner
+    began_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str
+    detect_s: int | None
+    acknowledge_s: int | None
+    recover_s: int | None
+    actions: tuple[Moment, ...]
+    timeline: tuple[Moment, ...]
+
+
+def severity_of(halts: str) -> str:
+    """Return the step of the ladder that an incident is on, by what it halts: SEV-1, SEV-2 or SEV-3.
+
+    All trading or a whole account is an incident of the first step, one instrument of the second; what halts
+    nothing can wait for the morning.
+    """
+    if not halts:
+        return CONDUCT[Level.NORMAL].severity
+    is_instrument = " " in halts and not halts.startswith("all ")
+    return CONDUCT[Level.WATCH if is_instrument else Level.INCIDENT].severity
+
+
+def owner_of(kind: str) -> Owner:
+    """Return who acts on an incident of a kind: the trader on what concerns orders and holdings."""
+    of_trader = {PARKED, *(one.value for one in FindingKind)}
+    return Owner.TRADER if kind in of_trader else Owner.PLATFORM
+
+
+def reviewed(facts: IncidentFacts, events: Sequence[JournalEvent]) -> Review:
+    """Return an incident looked back on, from the events around it, ascending."""
+    own = [event for event in events if _is_word(event, facts)]
+    taken_on = next((event for event in own if event.kind == "incident_acknowledged"), None)
+    began_at = _began_at(facts, events)
+    timeline = tuple(_moment(event) for event in events if _concerns(event, facts))
+    acted = [event for event in own if event.kind in {ACTED, RESOLVED}]
+    return Review(
+        facts=facts,
+        severity=severity_of(facts.halts),
+        owner=owner_of(facts.kind),
+        began_at=began_at,
+        acknowledged_at=taken_on.at if taken_on else None,
+        acknowledged_by=taken_on.actor if taken_on else "",
+        detect_s=_seconds(began_at, facts.at),
+        acknowledge_s=_seconds(facts.at, taken_on.at if taken_on else None),
+        recover_s=_seconds(facts.at, facts.answered_at),
+        actions=tuple(_moment(event) for event in acted),
+        timeline=timeline,
+    )
+
+
+def percentile_s(seconds: Iterable[int | None]) -> int | None:
+    """Return the 95th percentile of durations by nearest rank; what is not known yet is left out."""
+    known = sorted(one for one in seconds if one is not None)
+    return known[-(-PERCENTILE * len(known) // 100) - 1] if known else None
+
+
+def _began_at(facts: IncidentFacts, events: Sequence[JournalEvent]) -> datetime | None:
+    before = [event for event in events if event.at <= facts.at]
+    if facts.intent_id:
+        own = [event for event in before if event.intent_id == facts.intent_id and event.kind in SENDING]
+        return own[-1].at if own else None
+    agreed = [
+        event for event in before if event.kind == RECONCILED and event.body.get("account") == facts.account
+    ]
+    return agreed[-1].at if agreed else None
+
+
+def _is_word(event: JournalEvent, facts: IncidentFacts) -> bool:
+    return event.kind in WORDS and event.body.get("incident_id") == facts.incident_id
+
+
+def _concerns(event: JournalEvent, facts: IncidentFacts) -> bool:
+    """Say whether an event belongs to an incident's timeline: of its intent, or of nobody's in particular."""
+    if event.kind in WORDS:
+        return _is_word(event, facts)
+    return event.kind == "incident" or not event.intent_id or event.intent_id == facts.intent_id
+
+
+_OF_ORDERS = SENDING | {
+    Step.ACKNOWLEDGED.value,
+    Step.REFUSED_BY_BROKER.value,
+    Step.OUTCOME_UNKNOWN.value,
+    Step.FOUND.value,
+    Step.FOUND_CLOSED.value,
+    Step.FILLED.value,
+    Step.CANCEL_ASKED.value,
+    Step.CLOSED.value,
+    Step.PROVEN_ABSENT.value,
+    "absent",
+}
+
+
+def _moment(event: JournalEvent) -> Moment:
+    about = " ".join(filter(None, [event.book, event.session, event.intent_id[:16], _about(event.body)]))
+    return Moment(event.at, event.seq, _part(event), _what(event), about, event.actor, event.reason)
+
+
+def _part(event: JournalEvent) -> Part:
+    if event.kind in WORDS:
+        return Part.OPERATOR
+    if event.kind == "incident":
+        return Part.INCIDENT
+    if event.intent_id:
+        return Part.ORDER if event.kind in _OF_ORDERS else Part.INTENT
+    if event.kind in ALERT_KINDS:
+        return Part.ALERT
+    return Part.OPERATOR if event.actor else Part.RUN
+
+
+def _what(event: JournalEvent) -> str:
+    body = event.body
+    if event.kind == "alert":
+        labels = body.get("labels", {})
+        told = labels.get("alertname", str(body["fingerprint"])[:12])
+        return f"alert {told} {'fires' if body['is_firing'] else 'is over'}"
+    said = body.get("action") or body.get("incident") or body.get("stage") or ""
+    return f"{event.kind} {said}".rstrip()
+
+
+def _about(body: Any) -> str:
+    return " ".join(str(body[name]) for name in ("account", "symbol") if body.get(name))
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> int | None:
+    if start is None or end is None:
+        return None
+    return max(0, int((end - start).total_seconds()))
+
+
+# ------------------------------------------------------------------------------------------ the post-mortem
+
+
+def postmortem_text(review: Review) -> str:
+    """Return the post-mortem of an incident as Markdown: what is known filled in, the rest asked."""
+    facts = review.facts
+    known = [
+        ("severity", review.severity),
+        ("owner", review.owner.value),
+        ("halted", facts.halts or "nothing"),
+        ("went wrong", _instant(review.began_at)),
+        ("detected", _instant(facts.at)),
+        ("acknowledged", _said(review.acknowledged_at, review.acknowledged_by)),
+        ("over", _said(facts.answered_at, f"{facts.answered_by}: {facts.answer}")),
+        ("time to detect", _duration(review.detect_s)),
+        ("time to acknowledge", _duration(review.acknowledge_s)),
+        ("time to recover", _duration(review.recover_s)),
+    ]
+    lines = [
+        f"# Incident {facts.incident_id}: {facts.kind}",
+        "",
+        facts.detail,
+        "",
+        *_table(("", ""), known),
+        "",
+        "## What happened",
+        "",
+        *_table(
+            ("when", "part", "what", "about", "who", "why"),
+            [
+                (_instant(one.at), one.part.value, one.what, one.about, one.actor, one.reason)
+                for one in review.timeline
+            ],
+        ),
+        "",
+        "## What was done",
+        "",
+        *([f"- {_instant(one.at)} {one.actor}: {one.reason}" for one in review.actions] or ["- nothing yet"]),
+        "",
+    ]
+    for title, question in QUESTIONS:
+        lines += [f"## {title}", "", f"_{question}_", ""]
+    lines += ["## Actions", "", *_table(("what", "who", "until", "done"), []), ""]
+    return "\n".join(lines)
+
+
+QUESTIONS = (
+    ("Impact", "Which orders, how much money, which sessions? What would have been otherwise?"),
+    ("Cause", "Why could it happen? Ask why five times, and stop at something that can be changed."),
+    ("Detection", "What told us, and what could have told us sooner?"),
+    ("What went well", "What held, and should hold again?"),
+)
+"""What a person has to answer: no event knows it."""
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(headers)} |",
+        f"|{'---|' * len(headers)}",
+        *(f"| {' | '.join(_cell(one) for one in row)} |" for row in rows),
+    ]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split()) or "–"
+
+
+def _instant(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at is not None else "not known"
+
+
+def _said(at: datetime | None, by: str) -> str:
+    return f"{_instant(at)}, {by}" if at is not None else "not yet"
+
+
+def _duration(seconds: int | None) -> str:
+    return f"{seconds:,} s" if seconds is not None else "not known"
