@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from console.book_outlines import BookOutline
@@ -18,11 +19,12 @@ from console.desk import Desk, open_desk
 from console.render import json_text
 from resources.profiles import Profiled
 from trading.errors import NoBroker, TradingError
-from trading.halting import CancelRound, cancel_open_orders, may_be_open
+from trading.halting import Canceller, CancelRound, cancel_open_orders, may_be_open
 from trading.journal import Journal
+from trading.values import ClientOrderId
 
-WAIT_S = 0.2
-"""How long between two looks at a broker."""
+WAIT_S_MIN, WAIT_S_MAX = 0.2, 2.0
+"""How long between two looks at a broker: twice as long each time, since each look costs questions."""
 
 NO_BROKER = "no broker is configured: there is nothing to cancel at"
 
@@ -50,15 +52,26 @@ def _cancel_all(*, actor: str, reason: str, seconds: float) -> list[dict[str, ob
             return []
         ends_at = time.monotonic() + seconds
         books = [
-            _Book(desk=desk, profiled=profiled, journal=journal, outline=outline, actor=actor, reason=reason)
+            _Book(
+                desk=desk,
+                profiled=profiled,
+                journal=journal,
+                outline=outline,
+                actor=actor,
+                reason=reason,
+                # The first look asks for everything, however little time there is.
+                is_over=lambda: seconds > 0 and time.monotonic() >= ends_at,
+            )
             for outline in desk.books.values()
         ]
+        wait_s = WAIT_S_MIN
         while True:
             for book in books:
                 book.look()
             if all(book.found.is_done for book in books) or time.monotonic() >= ends_at:
                 return [book.told() for book in books if book.is_known]
-            time.sleep(WAIT_S)
+            time.sleep(max(min(wait_s, ends_at - time.monotonic()), 0.0))
+            wait_s = min(2 * wait_s, WAIT_S_MAX)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,7 +80,8 @@ class _Book:
 
     `is_known`: the journal has a session of it; before its first one nothing was sent. What its account has
     open is asked of the broker whatever the journal says: an order may live behind an intent that has ended.
-    `note` says that there is no broker to ask, empty where there is one.
+    `note` says that there is no broker to ask, empty where there is one. What cancels is built once: what it
+    learned of the broker's limits in one look holds for the next.
     """
 
     desk: Desk
@@ -76,8 +90,10 @@ class _Book:
     outline: BookOutline
     actor: str
     reason: str
+    is_over: Callable[[], bool]
     is_known: bool = True
-    asked: dict[str, None] = field(default_factory=dict)
+    canceller: Canceller | None = None
+    asked: dict[ClientOrderId, None] = field(default_factory=dict)
     found: CancelRound = NOT_LOOKED
     note: str = ""
 
@@ -107,15 +123,19 @@ class _Book:
         if not sessions:
             return CancelRound()
         calendar = self.desk.calendar(self.outline)
+        if self.canceller is None:
+            self.canceller = self.profiled.cancel_only(name)
         return cancel_open_orders(
             self.journal,
-            self.profiled.cancel_only(name),
+            self.canceller,
             account=account,
             lane=lane,
             since=min((*calendar.before(min(sessions), 1), min(sessions))),
             actor=self.actor,
             reason=self.reason,
             now=self.desk.act_at(name, max(sessions)),
+            asked_before=self.asked,
+            is_over=self.is_over,
         )
 
     def told(self) -> dict[str, object]:

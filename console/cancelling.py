@@ -10,13 +10,21 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from console.desk import Desk
 
+SECONDS = 10.0
+"""How long the cancelling process goes on looking."""
+
 WAIT_S_MAX = 30.0
 """How long a person waits for the cancels to be told; they go on being asked for all the same."""
+
+
+NAMED = 5
+"""How many orders that may still be open are named; `trading orders` lists them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,7 @@ def cancel_apart(desk: Desk, *, actor: str, reason: str, is_waiting: bool) -> Ca
     if not is_anything_decided(desk):
         return NOT_NEEDED
     words = [sys.executable, "-m", "console.cancel_process", f"--actor={actor}", f"--reason={reason}"]
+    words.append(f"--seconds={SECONDS}")
     process = subprocess.Popen(  # noqa: S603 - our own command; the person's words are arguments, never a shell's
         words,
         stdin=subprocess.DEVNULL,
@@ -78,8 +87,19 @@ def _told(text: str) -> Cancels:
     except (ValueError, KeyError, TypeError):
         return Cancels(how="started", problem="the cancelling process did not say how it went")
     problems = [answer["problem"], *(book["problem"] for book in books)]
-    left = sum(len(book["still_open"]) + book["on_the_way"] for book in books)
-    problem = "; ".join(filter(None, problems)) or (f"{left} may still be open" if left else "")
+    still_open = [client_order_id for book in books for client_order_id in book["still_open"]]
+    left = len(still_open) + sum(book["on_the_way"] for book in books)
+    problem = _told_problem("; ".join(filter(None, problems)), still_open, left=left)
     asked = sum(len(book["cancels_asked"]) for book in books)
     note = next((book["note"] for book in books if book["note"]), "")
     return Cancels(how="asked", asked=asked, still_open=left, problem=problem, note=note)
+
+
+def _told_problem(problem: str, still_open: Sequence[str], *, left: int) -> str:
+    """Return what was not cancelled, why, and what a person does; empty where nothing may be open."""
+    if not problem and not left:
+        return ""
+    named = ", ".join(still_open[:NAMED]) + (", …" if len(still_open) > NAMED else "")
+    open_there = f"{left} may still be open{f' ({named})' if named else ''}"
+    why = f"{open_there if left else 'orders may still be open'}{f': {problem}' if problem else ''}"
+    return f"{why}. `trading halt` again asks again; where the broker stays away, cancel them at its own page"

@@ -95,6 +95,7 @@ from trading.preflight import Denial, LiveFacts, denials
 from trading.promotion import PromotionRules, Token, token_of
 from trading.quality import QualityLimits
 from trading.quotes import MarketData
+from trading.rate_limits import LimitRules
 from trading.replay_evidence import COUNCIL, as_configured, subject_of
 from trading.routing import EMBEDDED_PAPER
 from trading.sessions import Calendar
@@ -115,6 +116,21 @@ BAR_DOWNLOADS = "bars"
 _ALPACA = {Profile.PAPER: ALPACA_PAPER, Profile.LIVE: ALPACA_LIVE}
 
 NO_LIVE_BROKER = "profile live: no live broker is configured; use simulated or paper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Hold how a client goes about its calls: how many at once, and how long it waits for one (seconds)."""
+
+    limits: LimitRules
+    timeout_s: float
+    read_wait_s_max: float
+
+
+USUAL = Pace(limits=LimitRules(), timeout_s=5.0, read_wait_s_max=READ_WAIT_S_MAX)
+
+HALTING = Pace(limits=LimitRules(burst=200), timeout_s=3.0, read_wait_s_max=2.0)
+"""A halt has seconds, and spends all that its answers say is left: nothing else may send meanwhile."""
 
 
 class PerBook(Mapping[str, One], Generic[One]):
@@ -478,7 +494,7 @@ class Profiled:
         """
         if name == EMBEDDED_PAPER:
             return self._embedded_paper(book)
-        client = self._outbound(name, book, breakers=None)
+        client = self._outbound(name, book, breakers=None, pace=HALTING)
         questions = Questions(client, is_clock_simulated=self.settings.profile is Profile.SIMULATED)
         return canceller_of(questions, client, calendar=self.calendars[book])
 
@@ -499,6 +515,7 @@ class Profiled:
         address: str = "",
         breakers: Breakers | None,
         is_recorded: bool = True,
+        pace: Pace = USUAL,
     ) -> OutboundClient:
         """Return the one client of an adapter over a network, with the account's keys.
 
@@ -512,6 +529,7 @@ class Profiled:
             account=self.lines[book].account,
             breakers=breakers,
             is_recorded=is_recorded,
+            pace=pace,
         )
 
     def _signed(
@@ -523,6 +541,7 @@ class Profiled:
         account: str,
         breakers: Breakers | None,
         is_recorded: bool = True,
+        pace: Pace = USUAL,
     ) -> OutboundClient:
         """Return a client whose calls have the keys; raises `BadSetting` where one is missing."""
         secrets = load_secrets()
@@ -540,9 +559,10 @@ class Profiled:
             headers=keys.headers(),
             breakers=breakers,
             calls=JournalCalls(self.journal) if is_recorded else None,
-            limits=RateLimits(),
+            limits=RateLimits(pace.limits),
+            timeout_s=pace.timeout_s,
+            read_wait_s_max=pace.read_wait_s_max,
             account=account,
-            read_wait_s_max=READ_WAIT_S_MAX,
             told_as=self._told_of(address),
         )
 

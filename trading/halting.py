@@ -7,8 +7,8 @@ a later round, and cancelled by that executor as well (reconciliation.py). Booki
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
@@ -22,6 +22,9 @@ from trading.values import ClientOrderId, Slot
 
 PROBLEMS_TOLD = 3
 """How many problems of one look are told in words."""
+
+AWAY = frozenset({"connect", "time_out", "reset", "half_reply"})
+"""The first words of an error by which a broker is not there: its other orders are not asked for in turn."""
 
 
 class Canceller(Protocol):
@@ -46,8 +49,9 @@ class Canceller(Protocol):
 class CancelRound:
     """Hold one look at an account: what a cancel was asked for, and what may still be open.
 
-    `on_the_way` are intents whose order an executor may be about to send; `problem` says what the broker
-    could not be asked and why, empty where it was asked for everything.
+    `still_open` are also those for which no cancel could be asked. `on_the_way` are intents whose order an
+    executor may be about to send; `problem` says what the broker could not be asked and why, empty where it
+    was asked for everything.
     """
 
     asked: tuple[ClientOrderId, ...] = ()
@@ -71,11 +75,16 @@ def cancel_open_orders(
     actor: str,
     reason: str,
     now: datetime,
+    asked_before: Collection[ClientOrderId] = (),
+    is_over: Callable[[], bool] = lambda: False,
 ) -> CancelRound:
     """Ask once for the cancel of every open order of an account, flattens left alone; send nothing.
 
     A working order's cancel is written down first, with who and why. One that the journal only knows as
-    prepared or unknown is cancelled too, if it arrived: the halt is what is on record of it.
+    prepared or unknown is cancelled too, if it arrived: the halt is what is on record of it. One list, one
+    cancel for each order that is not among `asked_before`, and one list again: a broker allows so many
+    questions a minute, and a halt's have to be enough. Once the time `is_over` nothing more is asked, and
+    what was left is told.
     """
     rows = {row.intent_id: row for row in journal.open_intents(account=account, lane=lane)}
     wanted = {row.intent_id: row for row in rows.values() if row.intent.slot is not Slot.FLATTEN}
@@ -83,11 +92,21 @@ def cancel_open_orders(
         _record(journal, row, actor=actor, reason=reason, now=now)
     listed, problem = _to_cancel(journal, canceller, wanted.values(), since=since, now=now)
     listed = _without_flattens(journal, listed, account=account, lane=lane)
-    asked, left, failed = _ask(canceller, listed, now=now)
-    told = [text for text in (problem, *failed) if text]
+    asking = _Asking(canceller, adapters=_adapters_of(journal, listed) if problem else {}, is_over=is_over)
+    for client_order_id in listed:
+        if client_order_id not in asked_before:
+            asking.cancel(client_order_id, now=now)
+    if problem:
+        left = tuple(each for each in listed if asking.is_open(each, now=now))
+    elif listed:
+        after, problem = _to_cancel(journal, canceller, wanted.values(), since=since, now=now)
+        left = tuple(_without_flattens(journal, after, account=account, lane=lane))
+    else:
+        left = ()
+    told = [text for text in (problem, *asking.failed.values()) if text]
     return CancelRound(
-        asked=asked,
-        still_open=left,
+        asked=tuple(asking.asked),
+        still_open=tuple(dict.fromkeys((*left, *asking.failed))),
         on_the_way=_on_the_way(wanted.values()),
         problem="; ".join(told[:PROBLEMS_TOLD]) + (" and more" if len(told) > PROBLEMS_TOLD else ""),
     )
@@ -151,25 +170,55 @@ def _without_flattens(
     return [client_order_id for client_order_id in listed if client_order_id not in kept]
 
 
-def _ask(
-    canceller: Canceller, listed: Iterable[ClientOrderId], *, now: datetime
-) -> tuple[tuple[ClientOrderId, ...], tuple[ClientOrderId, ...], tuple[str, ...]]:
-    """Return the ids that a cancel was asked for, those of them that are open all the same, and what failed.
+def _adapters_of(journal: Journal, listed: Sequence[ClientOrderId]) -> dict[ClientOrderId, str]:
+    return {order.client_order_id: order.route.actual for order in journal.orders_by_id(listed)}
 
-    One that cannot be cancelled keeps no other one alive.
+
+@dataclass(slots=True)
+class _Asking:
+    """Ask for cancels one by one; one that cannot be cancelled keeps no other one alive.
+
+    `adapters` says where orders are, as far as it is known: one that is not there is asked once, and not for
+    each of its orders, so that those at the others are reached in time. `failed` says what was not asked,
+    and why.
     """
-    asked, left, failed = [], [], []
-    for client_order_id in listed:
+
+    canceller: Canceller
+    adapters: Mapping[ClientOrderId, str]
+    is_over: Callable[[], bool]
+    asked: list[ClientOrderId] = field(default_factory=list)
+    failed: dict[ClientOrderId, str] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
+
+    def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
+        """Ask for one cancel, and keep whether it was asked for."""
+        adapter = self.adapters.get(client_order_id, "")
+        if adapter in self.away:
+            self.failed[client_order_id] = f"{client_order_id}: {adapter} does not answer"
+        elif self.is_over():
+            self.failed[client_order_id] = f"{client_order_id}: the time was over before it was asked for"
+        else:
+            try:
+                self.canceller.cancel(client_order_id, now=now)
+                self.asked.append(client_order_id)
+            except TradingError as error:
+                self._fail(client_order_id, error)
+
+    def is_open(self, client_order_id: ClientOrderId, *, now: datetime) -> bool:
+        """Say whether an order that a cancel was asked for is open all the same, or cannot be seen."""
+        if client_order_id in self.failed:
+            return True
         try:
-            canceller.cancel(client_order_id, now=now)
-            asked.append(client_order_id)
-            found = canceller.order_by_client_order_id(client_order_id, now=now)
+            found = self.canceller.order_by_client_order_id(client_order_id, now=now)
         except TradingError as error:
-            failed.append(f"{client_order_id}: {error}")
-            continue
-        if found is not None and not found.status.is_terminal:
-            left.append(client_order_id)
-    return tuple(asked), tuple(left), tuple(failed)
+            self._fail(client_order_id, error)
+            return True
+        return found is not None and not found.status.is_terminal
+
+    def _fail(self, client_order_id: ClientOrderId, error: TradingError) -> None:
+        self.failed[client_order_id] = f"{client_order_id}: {error}"
+        if (adapter := self.adapters.get(client_order_id)) and str(error).partition(":")[0] in AWAY:
+            self.away.add(adapter)
 
 
 def _on_the_way(rows: Iterable[JournalIntent]) -> int:

@@ -7,7 +7,7 @@ cancel of one order, and not the client that does it. Implements `trading.haltin
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from http import HTTPStatus
 
 from resources.alpaca_markets.orders import AlpacaOrders, in_our_words
@@ -15,6 +15,7 @@ from resources.alpaca_markets.questions import Questions
 from resources.alpaca_markets.refusals import NOT_ALLOWED, refusal_of
 from resources.outbound.client import ExchangeFailed, OutboundClient, Reply
 from trading.errors import BadInput, BrokerUnavailable
+from trading.orders import BrokerOrder
 from trading.sessions import Calendar
 from trading.values import ClientOrderId
 
@@ -28,14 +29,26 @@ class AlpacaCanceller(AlpacaOrders):
     def __init__(self, questions: Questions, *, cancel: Cancel, calendar: Calendar) -> None:
         super().__init__(questions, calendar=calendar)
         self._cancel = cancel
+        self._open: dict[ClientOrderId, str] = {}
+
+    def orders(self, *, since: date, now: datetime) -> list[BrokerOrder]:
+        """Return what `AlpacaOrders` does, and remember what is open: its cancel needs no question more."""
+        listed = super().orders(since=since, now=now)
+        self._open = {
+            order.client_order_id: order.broker_order_id for order in listed if not order.status.is_terminal
+        }
+        return listed
 
     def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
         """Ask for a cancel; what is not there or has ended stays as it is. Raises `BrokerUnavailable`."""
-        order = self._found(client_order_id, now)
-        if order is None or in_our_words(order).status.is_terminal:
-            return
+        order_id = self._open.pop(client_order_id, "")
+        if not order_id:
+            order = self._found(client_order_id, now)
+            if order is None or in_our_words(order).status.is_terminal:
+                return
+            order_id = order.id
         try:
-            reply = self._cancel(order.id, now)
+            reply = self._cancel(order_id, now)
         except (ExchangeFailed, BadInput) as failed:
             raise BrokerUnavailable(str(failed)) from failed
         if reply.status in {HTTPStatus.NO_CONTENT, HTTPStatus.OK}:

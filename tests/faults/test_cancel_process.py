@@ -7,26 +7,30 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
-from console import cancel_process
-from console.cancelling import is_anything_decided
+from console import cancel_process, cancelling
+from console.cancelling import cancel_apart, is_anything_decided
 from console.cli import main
 from console.desk import open_desk
 from proof.transport import ROUTES
 from resources.cancel_only import CancelOnly
 from resources.journal.store import SqlJournal
+from resources.paper_broker.resting import Ticket
 from resources.profiles import Profiled
 from resources.settings import load_settings
-from tests.adapters.broker_rules import EARLY, Market
+from tests.adapters.broker_rules import EARLY, Market, request
 from tests.adapters.exchange_served import KEYS, served
 from tests.faults.test_halting import CLOSE, NOW, OF, OPENING, PASSED, ROOT, SESSION, STOP, decided, execute
 from trading.errors import BrokerUnavailable, NoBroker
 from trading.executions import Desk, execute_session
+from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import RunControlAction
 from trading.orders import OrderStatus
 from trading.testing import FakeBroker, NoAuditLog, OpenLock, example_intent
+from trading.values import ClientOrderId, OrderType, TimeInForce
 
 WORDS = ["--actor=ann", "--reason=fire", "--seconds=0"]
 
@@ -210,6 +214,72 @@ def test_an_order_at_an_exchange_is_cancelled_over_http_by_the_halts_own_process
     assert (found.status, found.filled_quantity) == (OrderStatus.CANCELLED, 6)
     (asked,) = [event for event in journal.events(after=0, limit=99) if event.kind == "cancel_asked"]
     assert (asked.actor, asked.reason) == ("ann", "fire")
+
+
+RESTING = 50
+
+
+def resting_at(exchange):
+    """Have so many orders of ours at an exchange that no bar of the day fills."""
+    for number in range(RESTING):
+        known_as = ClientOrderId(f"{CLIENT_ORDER_ID_PREFIX}{number:032x}")
+        kind = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.DAY}
+        wanted = request("IBM", client_order_id=known_as, **kind)
+        exchange.broker.place(Ticket(request=wanted, limit_micros=1_000_000), now=EARLY)
+
+
+def calls_of():
+    """Count the calls that the account's journal has, by endpoint."""
+    return Counter(call.endpoint for call in open_desk().journal.outbound_calls(last=9_999))
+
+
+@pytest.fixture
+def at_exchange(state, monkeypatch):
+    """Have the keys and routes of an exchange over HTTP in this environment."""
+    (state / "config" / "routes.toml").write_text(ROUTES, encoding="utf-8")
+    monkeypatch.setenv("TRADING_BROKER_APP_KEY", KEYS.key_id)
+    monkeypatch.setenv("TRADING_BROKER_APP_SECRET", KEYS.secret)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return state
+
+
+def test_fifty_resting_orders_are_cancelled_within_a_minutes_budget_each_with_one_request(
+    journal, at_exchange, monkeypatch
+):
+    market = Market(AAPL=120, IBM=10**6)
+    with served(at_exchange / "exchange.db", market=market, requests_per_minute=200) as exchange:
+        monkeypatch.setenv("TRADING_BROKER_BASE_URL", exchange.url)
+        decided(journal, example_intent("AAPL", quantity=10))
+        sent_over_http(journal)
+        resting_at(exchange)
+        before = calls_of()
+        journal.set_run_control(RunControlAction.HALT, **STOP)
+        told = cancel_apart(open_desk(), actor="ann", reason="fire", is_waiting=True)
+        found = exchange.broker.orders(since=SESSION, now=NOW)
+    calls = calls_of() - before
+
+    assert (told.asked, told.still_open, told.problem) == (RESTING + 1, 0, "")
+    assert {order.status for order in found} == {OrderStatus.CANCELLED}
+    assert calls["orders.cancel"] == RESTING + 1
+    assert set(calls) == {"orders.cancel", "orders.list"}
+    assert calls["orders.list"] <= 10
+
+
+def test_a_halt_while_the_exchange_is_down_names_what_was_not_cancelled_and_what_to_do(
+    journal, at_exchange, monkeypatch
+):
+    with served(at_exchange / "exchange.db", market=Market(AAPL=120)) as exchange:
+        monkeypatch.setenv("TRADING_BROKER_BASE_URL", exchange.url)
+        decided(journal, example_intent("AAPL", quantity=10))
+        sent_over_http(journal)
+    (order,) = journal.orders(**OF)
+    journal.set_run_control(RunControlAction.HALT, **STOP)
+    monkeypatch.setattr(cancelling, "SECONDS", 0.5)
+    told = cancel_apart(open_desk(), actor="ann", reason="fire", is_waiting=True)
+
+    assert (told.how, told.asked, told.still_open) == ("asked", 0, 1)
+    assert told.problem.startswith(f"1 may still be open ({order.client_order_id}): connect: ")
+    assert "`trading halt` again asks again; where the broker stays away" in told.problem
 
 
 def sent_over_http(journal):

@@ -70,7 +70,7 @@ def test_a_simulated_book_reaches_no_other_machine(profiled, routes, address, to
 def test_an_adapter_over_a_network_needs_its_keys(profiled, monkeypatch, gone):
     monkeypatch.delenv(gone)
 
-    with pytest.raises(BadSetting, match="needs TRADING_BROKER_APP_KEY"):
+    with pytest.raises(BadSetting, match=f"needs {gone}"):
         _ = profiled(broker_base_url=HERE).brokers_in({})["us_five"].capabilities
 
 
