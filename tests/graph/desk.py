@@ -15,6 +15,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import dagster as dg
 
@@ -88,25 +89,22 @@ class Desk:
         self.profiled = Profiled(self.settings, assets=OF_SESSIONS)
         self.instance = dg.DagsterInstance.ephemeral()
         self._ports = dict(ports or {})
+        DESKS[id(self.instance)] = self
         # A desk whose journal is replaced would go on writing to the log of the desk before it.
         self._stop_logging = configure_logging(self.settings.log_file)
 
     @cached_property
     def definitions(self) -> dg.Definitions:
         """Return the graph with this desk's ports."""
-        whole = definitions_of(self.settings)
-        return dg.Definitions(
-            assets=whole.assets,
-            asset_checks=whole.asset_checks,
-            jobs=whole.jobs,
-            schedules=whole.schedules,
-            sensors=whole.sensors,
-            resources={
-                **resources_of(self.profiled),
-                **{name: self._resource(name, build) for name, build in self._ports.items()},
-            },
-            executor=whole.executor,
-        )
+        return graph_shared_by(self)
+
+    @cached_property
+    def resources(self) -> dict[str, dg.ResourceDefinition]:
+        """Return what stands behind each port at this desk."""
+        return {
+            **resources_of(self.profiled),
+            **{name: self._resource(name, build) for name, build in self._ports.items()},
+        }
 
     def run(
         self, what: str, session: date, *, tags: Mapping[str, str] | None = None, raise_on_error: bool = False
@@ -216,3 +214,43 @@ def copied(state: Path, place: Path) -> Path:
 
 def _copy(source: str, target: str) -> None:
     (os.link if source.endswith(".parquet") else shutil.copy2)(source, target)
+
+
+# ---------------------------------------------------------------------------- one graph for many desks
+
+DESKS: WeakValueDictionary[int, Desk] = WeakValueDictionary()
+"""Each desk by the identity of its Dagster instance."""
+
+GRAPHS: dict[str, dg.Definitions] = {}
+
+
+def graph_shared_by(desk: Desk) -> dg.Definitions:
+    """Return the graph of a desk's books, built once a process: a run's instance says whose ports are asked.
+
+    To build it and to resolve its jobs takes longer than most runs.
+    """
+    profiled = desk.profiled
+    books = [(profiled.books[name], profiled.calendars[name]) for name in profiled.lines]
+    made_of = [profiled.settings.profile, books, list(desk.resources)]
+    key = hashlib.sha256(repr(made_of).encode()).hexdigest()
+    if key not in GRAPHS:
+        whole = definitions_of(desk.settings)
+        GRAPHS[key] = dg.Definitions(
+            assets=whole.assets,
+            asset_checks=whole.asset_checks,
+            jobs=whole.jobs,
+            schedules=whole.schedules,
+            sensors=whole.sensors,
+            resources={name: _of_its_desk(name, type(own)) for name, own in desk.resources.items()},
+            executor=whole.executor,
+        )
+        # Here, where warnings of its making are let pass: a job is resolved when it is first asked for.
+        GRAPHS[key].get_repository_def().get_all_jobs()
+    return GRAPHS[key]
+
+
+def _of_its_desk(name: str, kind: type[dg.ResourceDefinition]) -> dg.ResourceDefinition:
+    def of_its_desk(context: dg.InitResourceContext) -> Any:
+        return DESKS[id(context.instance)].resources[name].resource_fn(context)
+
+    return kind(of_its_desk)
