@@ -91,6 +91,9 @@ SUITES: dict[str, Suite] = {
     "alertmanager": Suite(
         "proof.alertmanager", "run", 1_000, "histories", "alerts told by ours and by a real Alertmanager"
     ),
+    "advisor": Suite(
+        "proof.hostile", "run", 20_000, "answers", "a hostile model: nothing but smaller orders may follow"
+    ),
     "identity": Suite(
         "proof.identity", "run", 18, "replays", "the same replay, byte for byte, whatever the place"
     ),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -221,7 +221,10 @@ def _short_number(written: str) -> Decimal:
     """Return a number exactly as it was written; as a float `1e999` would be infinite."""
     if len(written) > NUMBER_CHARACTERS_MAX:
         raise _Unreadable(ReplyError.HUGE_NUMBER)
-    return Decimal(written)
+    try:
+        return Decimal(written)
+    except InvalidOperation as error:  # a short text, and an exponent of twenty digits
+        raise _Unreadable(ReplyError.HUGE_NUMBER) from error
 
 
 def _opinions(reply: Any, asked: Mapping[str, IntentKey]) -> tuple[Opinion, ...]:
