@@ -102,6 +102,7 @@ WRONG = {
     '{"a": NaN}': ReplyError.NOT_FINITE,
     '{"a": -Infinity}': ReplyError.NOT_FINITE,
     '{"a": ' + "9" * 5_000 + "}": ReplyError.HUGE_NUMBER,
+    '{"a": 1e9999999999999999999}': ReplyError.HUGE_NUMBER,
     "{}": ReplyError.MISSING_FIELD,
     json.dumps({"schema_version": SCHEMA_VERSION}): ReplyError.MISSING_FIELD,
     json.dumps(reply(schema_version="advice.v2")): ReplyError.SCHEMA_VERSION,
