@@ -67,13 +67,17 @@ Body = Callable[[Any], Any]
 
 @dataclass
 class Door:
-    """Stand between the exchange and whoever asks; `changes` make other answers, `before` sees each call."""
+    """Stand between the exchange and whoever asks; `changes` make other answers, `before` sees each call.
+
+    `refusals` says what who has no or wrong keys is told, by the headers of the request.
+    """
 
     exchange: Exchange
     wall: Wall
     asked: list[Asked] = field(default_factory=list)
     changes: dict[str, Body] = field(default_factory=dict)
     before: Callable[[int, str, str], None] = lambda _number, _method, _path: None
+    refusals: Callable[[Any], Any] | None = None
     url: str = ""
 
     def through(self, inner: Any) -> Any:
@@ -103,6 +107,8 @@ class Door:
                 if change is not None and head["status"] == 200:
                     changed = change(json.loads(content))
                     content = changed if isinstance(changed, bytes) else json.dumps(changed).encode()
+                if self.refusals is not None and head["status"] in {401, 403}:
+                    content = json.dumps(self.refusals(scope["headers"])).encode()
                 headers = [pair for pair in head["headers"] if pair[0] != b"content-length"]
                 head["headers"] = [*headers, (b"content-length", b"%d" % len(content))]
                 await send(head)
