@@ -1,8 +1,8 @@
 """Ask the brokers over a network what they have, in a process of its own: `python -m console.ask_process`.
 
-What `trading verify` compares with the journal. Like a halt's process it may hold a broker's key, and it has
-even less: what it builds of an adapter can neither send nor cancel, and the journal is only read. It writes
-one JSON object on stdout. Who starts it, and reads that, is asking.py.
+What `trading verify` compares with the journal, and whether the routes lead anywhere. Like a halt's process
+it may hold a broker's key, and it has even less: what it builds of an adapter can neither send nor cancel,
+and the journal is only read. It writes one JSON object on stdout; who starts it, and reads it, is asking.py.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from console.asking import Told, Wanted, told_as_json
 from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
+from resources.alpaca_markets.refusals import BAD_KEYS, UNAUTHORIZED
 from resources.evidence import gather
 from resources.profiles import Profiled
 from resources.reviewed_config import deposit_of
+from resources.route_file import ADAPTERS
 from resources.settings import load_secrets
 from trading.clock import Phase
-from trading.errors import BadSetting, TradingError
+from trading.errors import BadSetting, BrokerUnavailable, TradingError
 from trading.invariants import facts_of, secrets_stay_out
 
 SECRET_LENGTH_MIN = 16
@@ -33,8 +36,14 @@ def main(arguments: list[str]) -> int:
     asked = _parser().parse_args(arguments)
     desk = open_desk()
     profiled = Profiled(desk.settings)
-    told = [told_as_json(_asked(desk, profiled, Wanted.from_text(text))) for text in asked.ask]
-    sys.stdout.write(json.dumps({"told": told, "shown": _places_of_keys(desk)}) + "\n")
+    if asked.routes:
+        answer: dict[str, object] = {
+            "routes": [row for book in asked.routes for row in _routes(profiled, book)]
+        }
+    else:
+        told = [told_as_json(_asked(desk, profiled, Wanted.from_text(text))) for text in asked.ask]
+        answer = {"told": told, "shown": _places_of_keys(desk)}
+    sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
@@ -84,9 +93,39 @@ def _places_of_keys(desk: Desk) -> list[str] | None:
     return [found.subject for found in secrets_stay_out(facts)]
 
 
+def _routes(profiled: Profiled, book: str) -> Iterator[dict[str, str]]:
+    """Give for each adapter over a network of a book's routes what is wrong, in a word, and what is found."""
+    try:
+        names = [name for name in profiled.adapters_of(book) if ADAPTERS[name].is_remote]
+    except TradingError as error:
+        yield {"book": book, "adapter": "", "word": "setting", "found": str(error)}
+        return
+    for name in names:
+        word, found = _reached(profiled, name, book)
+        yield {"book": book, "adapter": name, "word": word, "found": found}
+
+
+def _reached(profiled: Profiled, name: str, book: str) -> tuple[str, str]:
+    """Return what is wrong with an adapter, in a word (empty for nothing), and what was found."""
+    try:
+        account = profiled.account_at(name, book)
+    except BrokerUnavailable as error:
+        is_unknown = str(error).partition(":")[0] in {BAD_KEYS, UNAUTHORIZED}
+        return ("keys" if is_unknown else "unreachable"), str(error)
+    except TradingError as error:
+        return "setting", str(error)
+    expected = profiled.settings.broker_account_no
+    if expected is not None and account.account != expected:
+        return "other_account", f"answers as another account than {expected}"
+    if account.is_blocked:
+        return "blocked", f"account {account.account} is blocked there"
+    return "", f"account {account.account} answers and may trade"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="console.ask_process", description=__doc__)
     parser.add_argument("--ask", action="append", default=[], help="ACCOUNT=ADAPTER=SINCE")
+    parser.add_argument("--routes", action="append", default=[], help="BOOK: do its routes lead anywhere")
     return parser
 
 

@@ -24,6 +24,8 @@ from trading.values import ClientOrderId, Side, Symbol
 WAIT_S_MAX = 120.0
 """How long the brokers are waited for: lists of years come in pages, at the rate that a broker allows."""
 
+NOT_SAID = "the process that asks did not say what it heard"
+
 KEYS = (f"{PREFIX}BROKER_APP_KEY", f"{PREFIX}BROKER_APP_SECRET")
 
 
@@ -99,20 +101,31 @@ def ask_apart(wanted: Sequence[Wanted]) -> Answers:
     """
     if not wanted and not set(KEYS) & set(given_variables()):
         return Answers()
-    words = [sys.executable, "-m", "console.ask_process", *(f"--ask={one.text}" for one in wanted)]
+    answer = answer_apart([f"--ask={one.text}" for one in wanted])
+    if isinstance(answer, str):
+        return Answers(problem=answer)
+    try:
+        shown = answer["shown"]
+        told = tuple(_told(row) for row in answer["told"])
+    except (ValueError, KeyError, TypeError):
+        return Answers(problem=NOT_SAID)
+    return Answers(told=told, shown=None if shown is None else tuple(shown))
+
+
+def answer_apart(arguments: Sequence[str]) -> dict[str, Any] | str:
+    """Return what the process that may hold keys answered, or why it did not."""
+    words = [sys.executable, "-m", "console.ask_process", *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - our own command; what it is given are arguments, never a shell's
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=WAIT_S_MAX
         )
     except subprocess.TimeoutExpired:
-        return Answers(problem=f"no answer within {WAIT_S_MAX:.0f} s")
+        return f"no answer within {WAIT_S_MAX:.0f} s"
     try:
-        answer: dict[str, Any] = json.loads(done.stdout)
-        shown = answer["shown"]
-        told = tuple(_told(row) for row in answer["told"])
-    except (ValueError, KeyError, TypeError):
-        return Answers(problem=f"the asking process ended with {done.returncode} and did not say why")
-    return Answers(told=told, shown=None if shown is None else tuple(shown))
+        answer = json.loads(done.stdout)
+    except ValueError:
+        answer = None
+    return answer if isinstance(answer, dict) else NOT_SAID
 
 
 # -------------------------------------------------------------------------------- between the processes

@@ -22,6 +22,7 @@ from console.agreement import disagreements
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
+from console.route_looks import routes_seen
 from resources.calendars import load_calendar
 from trading.audit import line_of, verify
 from trading.books import Rules
@@ -337,6 +338,19 @@ def _quoted(desk: Desk, book: str, *, last: int) -> set[str]:
     return {row["symbol"] for row in rows_found(desk.lake, states, "list_symbols")}
 
 
+def _routes(desk: Desk) -> Iterator[Checked]:
+    """Look whether orders can go where the routes of each book lead."""
+    seen = routes_seen(desk, desk.books)
+    for route in seen:
+        name = " ".join(filter(None, ("route", route.book, route.adapter)))
+        if route.is_ok:
+            yield Checked(check=name, health=Health.OK, found=route.found)
+        else:
+            yield _failed(name, route.found, route.remedy)
+    if not seen:
+        yield Checked(check="routes", health=Health.OK, found="every order stays in this process")
+
+
 LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _state_folder,
     _books,
@@ -347,6 +361,7 @@ LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _audit_chain,
     _stores,
     _lake,
+    _routes,
     _dagster_home,
 )
 """Every look, in the order shown."""

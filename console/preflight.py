@@ -1,5 +1,6 @@
-"""Whether live execution of each book would be denied, and for what. Asks nobody and reads no secret.
+"""Whether live execution of each book would be denied, and for what. Reads no secret.
 
+Whether the routes lead anywhere is asked by a process of its own (route_looks.py).
 The rule is trading/preflight.py; it stands in front of a live broker in resources/profiles.py too.
 """
 
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.desk import Desk
+from console.route_looks import RouteSeen, routes_seen
 from console.signals import why_held
 from resources.evidence_ledger import read_ledger
 from resources.settings import PREFIX, Profile, given_variables
@@ -30,11 +32,15 @@ class BookPreflight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preflight:
-    """Hold the answers of all books, and the profile they are given in."""
+    """Hold the answers of all books, and the profile they are given in.
+
+    `routes` are the adapters over a network that the books' routes name, and whether each can take orders.
+    """
 
     profile: str
     is_ok: bool
     books: tuple[BookPreflight, ...]
+    routes: tuple[RouteSeen, ...]
 
 
 def preflight(desk: Desk, *, book: str | None = None) -> Preflight:
@@ -61,8 +67,12 @@ def preflight(desk: Desk, *, book: str | None = None) -> Preflight:
                 denials=tuple((denial.value, REMEDIES[denial]) for denial in found),
             )
         )
+    routes = routes_seen(desk, [one.book for one in books])
     return Preflight(
-        profile=settings.profile.value, is_ok=all(one.code == OK for one in books), books=tuple(books)
+        profile=settings.profile.value,
+        is_ok=all(one.code == OK for one in books) and all(route.is_ok for route in routes),
+        books=tuple(books),
+        routes=routes,
     )
 
 

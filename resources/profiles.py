@@ -18,6 +18,7 @@ from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.alpaca_markets.broker import AlpacaBroker
 from resources.alpaca_markets.canceller import canceller_of
+from resources.alpaca_markets.holdings import account_of
 from resources.alpaca_markets.hosts import AlpacaKeys, data_host, trading_host
 from resources.alpaca_markets.questions import Questions
 from resources.alpaca_markets.statement import AlpacaStatement
@@ -86,7 +87,7 @@ from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.breakers import Breakers
 from trading.broker_behaviour import Behaviour
-from trading.brokers import Broker
+from trading.brokers import Broker, BrokerAccount
 from trading.clock import Clock, Phase
 from trading.datasets import Dataset, DatasetChanged, DatasetUnknown
 from trading.errors import BadSetting, NoBroker
@@ -97,7 +98,7 @@ from trading.quality import QualityLimits
 from trading.quotes import MarketData
 from trading.rate_limits import LimitRules
 from trading.replay_evidence import COUNCIL, as_configured, subject_of
-from trading.routing import EMBEDDED_PAPER
+from trading.routing import ANY, EMBEDDED_PAPER
 from trading.sessions import Calendar
 from trading.signal_continuity import blocks
 from trading.values import digest
@@ -130,7 +131,8 @@ class Pace:
 USUAL = Pace(limits=LimitRules(), timeout_s=5.0, read_wait_s_max=READ_WAIT_S_MAX)
 
 HALTING = Pace(limits=LimitRules(burst=200), timeout_s=3.0, read_wait_s_max=2.0)
-"""A halt has seconds, and spends all that its answers say is left: nothing else may send meanwhile."""
+"""A halt has seconds, and spends all that its answers say is left: nothing else may send meanwhile. Who only
+looks whether somebody is there does not wait either."""
 
 
 class PerBook(Mapping[str, One], Generic[One]):
@@ -506,6 +508,25 @@ class Profiled:
         client = self._outbound(name, book, breakers=None, is_recorded=False)
         questions = Questions(client, is_clock_simulated=self.settings.profile is Profile.SIMULATED)
         return AlpacaStatement(questions, calendar=self.calendars[book], is_live=ADAPTERS[name].is_live)
+
+    def account_at(self, name: str, book: str) -> BrokerAccount:
+        """Return what an adapter over a network says of a book's account; leaves no trace in the journal.
+
+        Raises `BadSetting` where a key or an address is missing, `BrokerUnavailable` where nobody answers. No
+        simulated time is told: looking moves nobody's clock.
+        """
+        client = self._outbound(name, book, breakers=None, is_recorded=False, pace=HALTING)
+        return account_of(Questions(client), now=system_now())
+
+    def adapters_of(self, book: str) -> tuple[str, ...]:
+        """Return every adapter that the routes of a book name, whatever strategy an order is of."""
+        account, market = _traded(self.lines[book])
+        strategies = ("", *(line.strategy for line in self.routes.table.lines if line.strategy != ANY))
+        chosen = (
+            self.routes.table.line_for(account=account, market=market, strategy=strategy)
+            for strategy in strategies
+        )
+        return tuple(dict.fromkeys(name for line in chosen if line is not None for name in line.adapters))
 
     def _outbound(
         self,

@@ -34,14 +34,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def verify(*, book: BookOption = None, as_json: JsonOption = False) -> None:
-    """Check that journal, audit log, lake and paper brokers agree: one line an invariant. Changes nothing.
+    """Check that journal, audit log, lake and brokers agree: one line an invariant. Changes nothing.
 
     Held, violated or not checked, with what was looked at; each violation with what to do. Also how many
     orders lead back to their decision, verdicts and inputs. Run it after a crash, a restore or a doubt.
+    A broker over a network is asked only where an order ever went there.
 
     trading verify
     trading verify --book us_five --json
-    Exit codes: 0 all held, 1 one is violated, 6 a store cannot be read.
+    Exit codes: 0 all held, 1 one is violated, 6 a store cannot be read or a broker could not be asked.
     """
     from console.verify import verify as verify_desk
 
@@ -78,9 +79,10 @@ def compared(views: Sequence[Parity]) -> str:
 
 
 def preflight(*, book: BookOption = None, as_json: JsonOption = False) -> None:
-    """Say whether live execution would be denied, and for what. Asks no broker and changes nothing.
+    """Say whether live execution would be denied, and for what. Changes nothing.
 
-    Each denial has a code that stays and what to do about it.
+    Each denial has a code that stays and what to do about it. An adapter over a network that a route names is
+    asked whether it answers, knows the keys and lets the account trade.
 
     trading preflight
     trading preflight --book us_five --json
@@ -97,6 +99,10 @@ def denied(view: Preflight) -> str:
     lines = [f"profile {view.profile}: live execution {'may go' if view.is_ok else 'is denied'}"]
     for one in view.books:
         lines += ["", f"{one.book}  {one.code}", *(f"  {code}: {remedy}" for code, remedy in one.denials)]
+    for route in view.routes:
+        name = " ".join(filter(None, ("route", route.book, route.adapter)))
+        lines += ["", f"{name}  {'OK' if route.is_ok else 'FAIL'}  {route.found}"]
+        lines += [f"  → {route.remedy}"] if route.remedy else []
     return "\n".join(lines)
 
 
