@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -49,7 +49,7 @@ from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
 from resources.market_data.translated import Translated
 from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
-from resources.outbound.client import OutboundClient
+from resources.outbound.client import Endpoint, OutboundClient
 from resources.outbound.kept import JournalBreakers, JournalCallHistory, JournalCalls
 from resources.outbound.limits import RateLimits
 from resources.panels import BookDataSets, PanelFolder
@@ -121,18 +121,29 @@ NO_LIVE_BROKER = "profile live: no live broker is configured; use simulated or p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Hold how a client goes about its calls: how many at once, and how long it waits for one (seconds)."""
+    """Hold how a client goes about its calls: how many at once, and how long it waits for one (seconds).
+
+    `endpoints` are those at which a question is asked another number of times than usual.
+    """
 
     limits: LimitRules
     timeout_s: float
     read_wait_s_max: float
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
 USUAL = Pace(limits=LimitRules(), timeout_s=5.0, read_wait_s_max=READ_WAIT_S_MAX)
 
-HALTING = Pace(limits=LimitRules(burst=200), timeout_s=3.0, read_wait_s_max=2.0)
-"""A halt has seconds, and spends all that its answers say is left: nothing else may send meanwhile. Who only
-looks whether somebody is there does not wait either."""
+HALTING = Pace(
+    limits=LimitRules(burst=200),
+    timeout_s=3.0,
+    read_wait_s_max=2.0,
+    endpoints={
+        name: Endpoint(read_attempts=1) for name in ("orders.list", "orders.by_client_order_id", "account")
+    },
+)
+"""A halt has seconds, and spends all that its answers say is left: nothing else may send meanwhile. What it
+asks in vain it asks again in its next look. Who only looks whether somebody is there does not wait either."""
 
 
 class PerBook(Mapping[str, One], Generic[One]):
@@ -583,6 +594,7 @@ class Profiled:
             limits=RateLimits(pace.limits),
             timeout_s=pace.timeout_s,
             read_wait_s_max=pace.read_wait_s_max,
+            endpoints=pace.endpoints,
             account=account,
             told_as=self._told_of(address),
         )

@@ -282,6 +282,22 @@ def test_a_halt_while_the_exchange_is_down_names_what_was_not_cancelled_and_what
     assert "`trading halt` again asks again; where the broker stays away" in told.problem
 
 
+def test_a_broker_that_is_away_costs_one_question_a_look_and_not_one_for_each_order(
+    journal, at_exchange, monkeypatch, capsys
+):
+    with served(at_exchange / "exchange.db", market=Market(AAPL=120, IBM=120)) as exchange:
+        monkeypatch.setenv("TRADING_BROKER_BASE_URL", exchange.url)
+        decided(journal, *(example_intent(symbol, quantity=10) for symbol in ("AAPL", "IBM")))
+        sent_over_http(journal)
+    before = calls_of()
+    journal.set_run_control(RunControlAction.HALT, **STOP)
+    _, told, _ = run(capsys)
+
+    assert calls_of() - before == {"orders.list": 1, "orders.by_client_order_id": 1}
+    assert set(told["us_five"]["still_open"]) == {order.client_order_id for order in journal.orders(**OF)}
+    assert "paper_exchange does not answer" in told["us_five"]["problem"]
+
+
 def sent_over_http(journal):
     """Send what is decided before the open, by the routes of this machine, as the executor of a run does."""
     profiled = Profiled(load_settings())
