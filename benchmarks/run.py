@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 
+import advisor
 import approve
 import artefacts
 import cli_reading_verbs
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "replay": replay.measure,
     "artefacts": artefacts.measure,
     "launches": launches.measure,
+    "advisor": advisor.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -59,6 +61,7 @@ TITLES = {
     "replay": "Replays",
     "artefacts": "What a replay leaves behind",
     "launches": "From a launch to thirteen years that can be looked at",
+    "advisor": "The advisor's tokens",
 }
 HEAD = """\
 # Figures

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
 from measuring import BOOK, PROJECT, Figure, timed
 
 from resources.calendars import load_calendar
 from resources.market_data.bokeh_stocks import BokehStocks
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.reviewed_config import book_config, read_books
+from trading.actions import CorporateAction
+from trading.books import BookConfig
 from trading.quality import dates_of, judge_range
 from trading.quotes import Panel
-from trading.session import run_sessions
+from trading.session import SessionResult, run_sessions
+from trading.sessions import Calendar
 
 
-def measure() -> list[Figure]:
-    """Return the figures."""
+class Years(NamedTuple):
+    """Hold thirteen years of `us_five`: how it is configured, and everything that its market ever was."""
+
+    config: BookConfig
+    panel: Panel
+    actions: Sequence[CorporateAction]
+    calendar: Calendar
+    sessions: Sequence[date]
+
+
+def years() -> Years:
+    """Return the book and its bars, judged."""
     folder, source = PROJECT / "config", BokehStocks()
     line = read_books(folder / "books.toml")[BOOK]
     calendar = load_calendar(line.calendar, folder / "calendars")
@@ -31,7 +48,20 @@ def measure() -> list[Figure]:
         source_sha=source.source_sha(),
     )
     panel = Panel.from_quotes(sessions, [quote for day in days for quote in day.accepted])
-    actions = source.actions()
+    return Years(config, panel, source.actions(), calendar, sessions)
+
+
+def lived_sessions() -> list[SessionResult]:
+    """Return every session of the book, decided and settled."""
+    config, panel, actions, calendar, sessions = years()
+    return run_sessions(
+        config, panel=panel, actions=actions, calendar=calendar, sessions=sessions, approve=True
+    )
+
+
+def measure() -> list[Figure]:
+    """Return the figures."""
+    config, panel, actions, calendar, sessions = years()
 
     def read_windows() -> None:
         for session in sessions:
