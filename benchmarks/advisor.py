@@ -1,18 +1,19 @@
-"""What a session's advice takes in tokens: one question an intent as told, then batched, trimmed, tiered, kept.
+"""What a session's advice takes in tokens: a question an intent, then batched, trimmed, tiered and kept.
 
 The data set is recorded: the buys of `us_five`'s sessions as the rules sized them on real bars, what the
 scanner measured of each, and texts of news drawn from a seed, of which a few tell of a halt. The model is a
-script that vetoes what a halt is told of, so that its advice is known; both sizes follow it, and the small one
-doubts itself where it would veto. Each step has to give the same advice on every intent, or no figure is told.
-Every session is asked twice, as a retried run does. Tokens are our estimate and prices the reviewed file's.
+script that vetoes what a halt is told of, so that its advice is known; both sizes follow it, and the small
+one doubts itself where it would veto. Each step has to give the same advice on every intent, or no figure is
+told. Every session is asked twice, as a retried run does. Tokens are our estimate, prices the reviewed file's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -83,12 +84,12 @@ def measure() -> Sequence[Figure | Table]:
 
 def recorded_sessions() -> list[Recorded]:
     """Return the last sessions of `us_five` in which something was bought, with what was known of each."""
-    rng = Random(SEED)
+    rng = Random(SEED)  # noqa: S311 - drawn from a seed, so that a figure can be found again
     found = [each for each in map(_recorded_of(rng), lived_sessions()) if each.intents]
     return found[-SESSIONS:]
 
 
-def _recorded_of(rng: Random):  # noqa: ANN202 - what it returns is told in the line below
+def _recorded_of(rng: Random) -> Callable[[SessionResult], Recorded]:
     def recorded(result: SessionResult) -> Recorded:
         intents = tuple(intent for intent in result.decided.proposed.intents if intent.side is Side.BUY)
         wished = {intent.symbol for intent in intents}
@@ -107,7 +108,7 @@ def _measured(row: Candidate, eve: datetime) -> ContextItem:
 
 
 def _news(symbol: Symbol, eve: datetime, rng: Random) -> list[ContextItem]:
-    """Draw a symbol's texts; where one tells of a halt it is the newest, and says so first, as a wire does."""
+    """Draw a symbol's texts; where one tells of a halt it is the newest, and says so first."""
     words = (
         "volume",
         "quarter",
@@ -246,8 +247,8 @@ def _table(taken: Sequence[Taken], recorded: Sequence[Recorded]) -> Table:
         headers=("asked", "questions", "tokens", "tokens saved ×", "USD", "USD saved ×"),
         rows=rows,
         note=(
-            f"{len(recorded)} sessions with {intents} buys, each asked twice; the same advice on each intent in "
-            f"every row, {vetoes} of them vetoes. Tokens are estimated."
+            f"{len(recorded)} sessions with {intents} buys, each asked twice; the same advice on each intent "
+            f"in every row, {vetoes} of them vetoes. Tokens are estimated, the model is a script."
         ),
     )
 
@@ -262,5 +263,5 @@ def _figures(taken: Sequence[Taken], sessions: int) -> list[Figure]:
             ratio=after.of.tokens / before.of.tokens,
             note=f"{after.of.cost_micros / before.of.cost_micros:.3f} of its cost",
         )
-        for before, after in zip(taken, taken[1:], strict=False)
+        for before, after in pairwise(taken)
     ]
