@@ -4,7 +4,7 @@ The data set is recorded: the buys of `us_five`'s sessions as the rules sized th
 scanner measured of each, and texts of news drawn from a seed, of which a few tell of a halt. The model is a
 script that vetoes what a halt is told of, so that its advice is known; both sizes follow it, and the small
 one doubts itself where it would veto. Each step has to give the same advice on every intent, or no figure is
-told. Every session is asked twice, as a retried run does. Tokens are our estimate, prices the reviewed file's.
+told. Every session is asked twice, as a retried run does. Tokens are estimated, prices the reviewed file's.
 """
 
 from __future__ import annotations
