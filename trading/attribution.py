@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trading.actions import ActionKind, CorporateAction
+from trading.actions import ORDER_OF_KINDS, ActionKind, CorporateAction
 from trading.performance import Floats, Performance, performance_of
 from trading.positions import Book, Oversold, book_at_open, unrealised_micros, with_trades
 from trading.quotes import split_price
@@ -32,8 +32,10 @@ class RoundTrips:
     """Hold how closed pieces of positions did.
 
     A round trip is one sale: what it brought, less the average cost of the shares sold, its commission, and
-    the part of the purchases' commissions that went with those shares. `count` of them; `gained` and `lost`
-    how many made more and less than nothing; `gained_micros` and `lost_micros` (positive) what they made.
+    the part of the purchases' commissions that went with those shares. Shares that are delisted are sold at
+    what is paid for them, with no commission: else what was lost of a name that is gone would not count.
+    `count` of them; `gained` and `lost` how many made more and less than nothing; `gained_micros` and
+    `lost_micros` (positive) what they made.
     """
 
     count: int = 0
@@ -46,7 +48,7 @@ class RoundTrips:
     def hit_rate(self) -> float | None:
         """Return the share of round trips that gained: gained / count.
 
-        Sampling: every sale, after its costs. No data: nothing was sold.
+        Sampling: every sale and delisting, after its costs. No data: nothing was sold.
         """
         return self.gained / self.count if self.count else None
 
@@ -54,7 +56,7 @@ class RoundTrips:
     def profit_factor(self) -> float | None:
         """Return what the gaining round trips made over what the losing ones lost.
 
-        Sampling: every sale, after its costs. No data: none lost.
+        Sampling: every sale and delisting, after its costs. No data: none lost.
         """
         return self.gained_micros / self.lost_micros if self.lost_micros else None
 
@@ -62,7 +64,7 @@ class RoundTrips:
     def payoff(self) -> float | None:
         """Return the mean gain over the mean loss of a round trip.
 
-        Sampling: every sale, after its costs. No data: none gained, or none lost.
+        Sampling: every sale and delisting, after its costs. No data: none gained, or none lost.
         """
         if not self.gained or not self.lost_micros:
             return None
@@ -207,6 +209,11 @@ class _Ledger(NamedTuple):
     round_trips: RoundTrips
     steps: list[_Step]
 
+    def with_result(self, before: Book, *, costs_micros: int) -> _Ledger:
+        """Return the ledger with a round trip more: what its book realised since another, less costs."""
+        result = self.book.realised_micros - before.realised_micros - costs_micros
+        return self._replace(round_trips=self.round_trips.with_result(result))
+
 
 class _Costs(NamedTuple):
     """Hold what trading one thing amounted to and cost."""
@@ -239,11 +246,13 @@ class _Market:
         sessions = replayed["sessions"]["session"].tolist()
         columns = {symbol: column for column, symbol in enumerate(sorted(symbols))}
         of_symbol: dict[Symbol, list[CorporateAction]] = {}
-        for action in sorted(actions):
+        for action in actions:
             if sessions and action.symbol in columns and sessions[0] <= action.effective_on <= sessions[-1]:
                 # One that is dated on a day without a session takes effect at the next one's open.
                 effective_on = sessions[bisect_left(sessions, action.effective_on)]
                 of_symbol.setdefault(action.symbol, []).append(replace(action, effective_on=effective_on))
+        for due in of_symbol.values():
+            due.sort(key=lambda action: (action.effective_on, ORDER_OF_KINDS[action.kind]))
         return cls(
             currency=replayed.currency,
             before=equity_before(replayed),
@@ -262,23 +271,21 @@ class _Market:
             deposits_micros=0,
             positions=held,
         )
-        round_trips, entry_micros = RoundTrips(), 0
-        steps = [_step(-1, book, symbol)]
-        waiting = deque(self.actions.get(symbol, ()))
+        ledger = _Ledger(book, RoundTrips(), [_step(-1, book, symbol)])
+        waiting, entry_micros = deque(self.actions.get(symbol, ())), 0
         for trade in trades:
-            book = self._acted(book, waiting, steps, until=trade.session)
-            before, book = book, with_trades(book, (trade[1:],))
-            steps.append(_step(self.rows[trade.session], book, symbol))
+            ledger, entry_micros = self._acted(ledger, entry_micros, waiting, until=trade.session)
+            before, book = ledger.book, with_trades(ledger.book, (trade[1:],))
+            ledger.steps.append(_step(self.rows[trade.session], book, symbol))
+            ledger = ledger._replace(book=book)
             if trade.side is Side.BUY:
                 entry_micros += trade.commission_micros
                 continue
             # Rounded up: what a purchase cost is never left behind by its sales.
             entry = -(-entry_micros * trade.quantity // before.quantity_of(symbol))
             entry_micros -= entry
-            result = book.realised_micros - before.realised_micros - trade.commission_micros - entry
-            round_trips = round_trips.with_result(result)
-        book = self._acted(book, waiting, steps, until=date.max)
-        return _Ledger(book, round_trips, steps)
+            ledger = ledger.with_result(before, costs_micros=trade.commission_micros + entry)
+        return self._acted(ledger, entry_micros, waiting, until=date.max)[0]
 
     def attribution(self, name: str, costs: _Costs, ledgers: Mapping[Symbol, _Ledger] | None) -> Attribution:
         """Return what ledgers come to under one name; `None` where they could not be told apart."""
@@ -313,14 +320,24 @@ class _Market:
             return performance_of(np.empty(0))
         return performance_of(np.diff(worth) / self.before)
 
-    def _acted(self, book: Book, waiting: deque[CorporateAction], steps: list[_Step], *, until: date) -> Book:
-        """Return a book after the actions that wait until a session, taking them off the list."""
+    def _acted(
+        self, ledger: _Ledger, entry_micros: int, waiting: deque[CorporateAction], *, until: date
+    ) -> tuple[_Ledger, int]:
+        """Return a ledger after the actions that wait until a session, taking them off the list.
+
+        With it what the purchases of the shares it still holds cost in commissions.
+        """
         while waiting and waiting[0].effective_on <= until:
             action = waiting.popleft()
-            if book.positions:
-                book = book_at_open(book, (action,), last_close_micros=self._close_before(action))
-                steps.append(_step(self.rows[action.effective_on], book, action.symbol))
-        return book
+            before = ledger.book
+            if not before.positions:
+                continue
+            book = book_at_open(before, (action,), last_close_micros=self._close_before(action))
+            ledger.steps.append(_step(self.rows[action.effective_on], book, action.symbol))
+            ledger = ledger._replace(book=book)
+            if action.kind is ActionKind.DELISTING:
+                ledger, entry_micros = ledger.with_result(before, costs_micros=entry_micros), 0
+        return ledger, entry_micros
 
     def _close_before(self, action: CorporateAction) -> dict[Symbol, int]:
         """Return the last close before a split in the shares after it; empty where none is known."""

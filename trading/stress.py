@@ -7,6 +7,7 @@ What a replay was worth is scorecard.py; the statistics of one that was not re-r
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from trading.actions import ActionKind, CorporateAction
+from trading.actions import ORDER_OF_KINDS, ActionKind, CorporateAction
 from trading.books import BookConfig
 from trading.performance import Floats
 from trading.quotes import Micros, Panel, Window
@@ -334,23 +335,34 @@ def _levels_before(panel: Panel, actions: Iterable[CorporateAction]) -> Floats:
         due.setdefault(bisect_left(panel.sessions, action.effective_on), []).append(action)
     columns = {symbol: column for column, symbol in enumerate(panel.symbols)}
     for row in range(len(panel.sessions)):
-        for action in sorted(due.get(row, ()), key=lambda action: action.kind):
+        for action in sorted(due.get(row, ()), key=lambda action: ORDER_OF_KINDS[action.kind]):
             column = columns.get(action.symbol)
-            if column is None:
-                continue
-            if action.kind is ActionKind.SPLIT:
-                last[column] *= action.denominator / action.numerator
-            elif last[column] > action.dividend_micros:
-                last[column] -= action.dividend_micros
+            if column is not None:
+                last[column] = _level_after(last[column], action)
         levels[row] = last
         last = np.where(panel.close[row] > 0, panel.close[row], last)
     return levels
 
 
+def _level_after(level: float, action: CorporateAction) -> float:
+    """Return what a price moves from after an action; NaN after a delisting: what follows is another name."""
+    match action.kind:
+        case ActionKind.SPLIT:
+            return level * action.denominator / action.numerator
+        case ActionKind.DIVIDEND:
+            return level - action.dividend_micros if level > action.dividend_micros else level
+        case ActionKind.DELISTING:
+            return math.nan
+
+
 def _scaled(action: CorporateAction, panel: Panel, factors: Floats) -> CorporateAction:
-    """Return a dividend as the same share of a price that is a factor of what it was; a split as it is."""
+    """Return what an action pays as the same share of a price that is a factor of what it was.
+
+    That is a dividend, and what a delisting pays for its shares: a name that fell is not bought at the old
+    price. A split, and shares that nothing is paid for, are as they were.
+    """
     row = bisect_left(panel.sessions, action.effective_on)
-    if action.kind is not ActionKind.DIVIDEND or action.symbol not in panel.symbols or row == len(factors):
+    if not action.dividend_micros or action.symbol not in panel.symbols or row == len(factors):
         return action
     factor = float(factors[row, panel.symbols.index(action.symbol)])
     return replace(action, dividend_micros=max(round(action.dividend_micros * factor), 1))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading.actions import ActionKind, CorporateAction
+from trading.actions import ActionKind, CorporateAction, effective_in
 from trading.attribution import Attribution, RoundTrips, by_strategy, by_symbol
 from trading.benchmark import Benchmark, benchmark_of
 from trading.features import Regime
@@ -54,7 +54,7 @@ def replay_of(
     for at in range(count):
         prices = {symbol: round(column[at] * MICROS) for symbol, column in closes.items()}
         before = {symbol: round(column[max(at - 1, 0)] * MICROS) for symbol, column in closes.items()}
-        due = [action for action in sorted(actions) if action.effective_on == day(at)]
+        due = effective_in(actions, day(at))
         for action in due:
             if action.kind is ActionKind.SPLIT:
                 before[action.symbol] = before[action.symbol] * action.denominator // action.numerator
@@ -271,6 +271,40 @@ def test_a_close_at_which_the_book_owes_more_than_it_has_tells_no_exposure(worke
     assert exposure(sessions) == pytest.approx((0.5 + 0.5 + 0.2) / 3)
 
 
+def test_what_is_lost_of_a_name_that_is_gone_is_a_round_trip_that_lost():
+    # Ten shares at 100 with a commission of 1, of which three are paid for with 20 each, and one of what is
+    # traded under the name afterwards: sold at a gain of 5 less its own commissions of 2.
+    gone = delisting(2, A, paid=20)
+    trades = [
+        (0, A, 1, 10, 100, 100, 1, "s"),
+        (1, A, -1, 7, 100, 100, 0, "s"),
+        (3, A, 1, 1, 50, 50, 1, "s"),
+        (4, A, -1, 1, 55, 55, 1, "s"),
+    ]
+    card = scorecard_of(
+        replay_of(trades, closes={A: [100, 100, 50, 50, 55]}, actions=(gone,)), actions=(gone,)
+    )
+
+    (symbol,) = card.symbols
+    assert symbol.round_trips == card.round_trips
+    # Of the commission of 1 seven tenths went with the sale, which gained nothing.
+    assert (card.round_trips.count, card.round_trips.gained, card.round_trips.lost) == (3, 1, 2)
+    assert card.round_trips.lost_micros == micros(0.7) + micros(240.3)
+    assert card.round_trips.gained_micros == micros(3)
+    assert symbol.pnl_micros == card.closing_micros - card.opening_micros == micros(-238)
+
+
+def test_a_last_dividend_is_paid_before_the_shares_are_gone():
+    gone, last = delisting(1, A, paid=20), replace(DIVIDEND, effective_on=day(1))
+    card = scorecard_of(
+        replay_of([(0, A, 1, 10, 100, 100, 0, "s")], closes={A: [100, 100]}, actions=(gone, last)),
+        actions=(gone, last),
+    )
+
+    assert card.symbols[0].dividend_micros == card.trading.dividend_micros == micros(10)
+    assert card.symbols[0].pnl_micros == micros(-790)
+
+
 def test_other_actions_than_the_replay_s_are_refused(worked):
     with pytest.raises(ValueError, match="the replay was paid 20000000"):
         by_symbol(worked, (SPLIT,))
@@ -392,9 +426,19 @@ def test_every_measure_is_a_field_of_its_record():
 # --------------------------------------------------------------------------------------------------- laws
 
 
+def delisting(at: int, symbol: Symbol, *, paid: int) -> CorporateAction:
+    """Give a delisting that pays so many currency units a share."""
+    return CorporateAction(
+        effective_on=day(at), symbol=symbol, kind=ActionKind.DELISTING, dividend_micros=paid * MICROS
+    )
+
+
 @st.composite
 def journeys(draw):
-    """Give trades of two symbols that never sell what is not held, closes, and a split and dividends."""
+    """Give trades of two symbols that never sell what is not held, closes, and what is done to the shares.
+
+    A is split, B pays a dividend and may be delisted, and traded under its name afterwards.
+    """
     count = draw(st.integers(4, 12))
     prices = st.integers(5, 200)
     closes = {symbol: draw(st.lists(prices, min_size=count, max_size=count)) for symbol in (A, B)}
@@ -414,10 +458,15 @@ def journeys(draw):
             dividend_micros=draw(st.integers(1, MICROS)),
         ),
     )
+    gone_at = draw(st.none() | st.integers(1, count - 1))
+    if gone_at is not None:
+        actions += (delisting(gone_at, B, paid=draw(st.integers(0, 200))),)
     trades, held = [], {A: 0, B: 0}
     for at in range(count):
         if at == split_at:
             held[A] = held[A] * actions[0].numerator // actions[0].denominator
+        if at == gone_at:
+            held[B] = 0
         for symbol in (A, B):
             wanted = draw(st.integers(-40, 40))
             shares = wanted if wanted > 0 else -min(-wanted, held[symbol])
@@ -445,7 +494,10 @@ def test_symbols_and_strategies_add_up_to_what_the_book_made(journey):
 @given(journeys())
 def test_all_of_a_symbol_sold_made_what_its_round_trips_did(journey):
     trades, closes, actions = journey
-    left = sum(sign * shares for _, symbol, sign, shares, *_ in trades if symbol == B)
+    gone = max(
+        (action.effective_on for action in actions if action.kind is ActionKind.DELISTING), default=FIRST
+    )
+    left = sum(sign * shares for at, symbol, sign, shares, *_ in trades if symbol == B and day(at) >= gone)
     if left:
         trades = [*trades, (len(closes[B]), B, -1, left, 50, 50, 0.1, "s")]
         closes = {symbol: [*column, 50] for symbol, column in closes.items()}
@@ -515,6 +567,32 @@ def test_an_equal_index_is_the_mean_move_of_what_is_quoted_again():
     benchmark = benchmark_of(panel_of(closes), ())
 
     assert np.diff(np.log(benchmark.levels)).tolist() == pytest.approx(np.log([1.05, 1.1, 3.1 / 3]).tolist())
+
+
+def test_what_is_delisted_counts_in_the_index_with_what_is_paid_for_it():
+    # B is gone on the third day for a fifth of its last close; what is called B afterwards is another name.
+    panel = panel_of({A: [100, 100, 100, 100, 100], B: [100, 100, None, 500, 550]})
+    of_all = benchmark_of(panel, (delisting(2, B, paid=20),))
+    of_one = benchmark_of(panel, (delisting(2, B, paid=20),), symbol=B)
+
+    assert of_all.levels.tolist() == pytest.approx([1, 1, 0.6, 0.6, 0.63])
+    assert of_one.levels.tolist() == pytest.approx([1, 1, 0.2, 0.2, 0.22])
+
+
+def test_a_split_before_a_delisting_is_in_what_is_paid_for_a_share():
+    halved = replace(SPLIT, effective_on=day(1), symbol=B)
+    panel = panel_of({A: [100, 100], B: [100, None]})
+
+    index = benchmark_of(panel, (delisting(1, B, paid=50), halved))
+    assert index.levels.tolist() == pytest.approx([1, 1])
+
+
+def test_an_index_ends_where_all_of_it_is_lost():
+    panel = panel_of({A: [100, 110, None], B: [100, 100, 100]})
+    index = benchmark_of(panel, (delisting(2, A, paid=0),), symbol=A)
+
+    assert index.levels.tolist() == pytest.approx([1, 1.1])
+    assert index.sessions.tolist() == [day(0), day(1)]
 
 
 def test_an_index_of_what_was_never_quoted_is_refused():

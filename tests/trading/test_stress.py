@@ -302,6 +302,34 @@ def test_a_price_that_fell_by_its_dividend_did_not_move(world):
     assert volatility(volatility_times=3).change(calm).panel.close.tolist() == closes.tolist()
 
 
+def gone_on(session: date, *, paid: int) -> CorporateAction:
+    """Give a delisting of A that pays so many micro-units a share."""
+    return CorporateAction(
+        effective_on=session, symbol=Symbol("A"), kind=ActionKind.DELISTING, dividend_micros=paid
+    )
+
+
+def test_from_a_name_that_is_gone_to_the_next_under_its_symbol_is_no_move(world):
+    days = world.panel.sessions[:4]
+    closes = np.array([[100_000_000], [100_000_000], [40_000_000], [40_000_000]])
+    panel = Panel(sessions=days, symbols=(Symbol("A"),), **dict.fromkeys((*FIELDS, "volume"), closes))
+    calm = World(config=world.config, panel=panel, actions=(gone_on(days[2], paid=30_000_000),))
+
+    wilder = volatility(volatility_times=3).change(calm)
+    assert wilder.panel.close.tolist() == closes.tolist()
+    assert wilder.actions == calm.actions
+
+
+def test_a_name_that_fell_is_not_bought_at_the_old_price_when_it_goes(world):
+    days = world.panel.sessions[:4]
+    closes = np.full((4, 1), 100_000_000)
+    panel = Panel(sessions=days, symbols=(Symbol("A"),), **dict.fromkeys((*FIELDS, "volume"), closes))
+    for paid, fallen in ((90_000_000, 85_500_000), (0, 0)):
+        calm = World(config=world.config, panel=panel, actions=(gone_on(days[3], paid=paid),))
+        (action,) = market(fall_bps=500, every_sessions=4).change(calm).actions
+        assert action == gone_on(days[3], paid=fallen)
+
+
 def at_close_before(world: World, action: CorporateAction) -> int:
     row = world.panel.sessions.index(action.effective_on)
     return int(world.panel.close[row - 1, world.panel.symbols.index(action.symbol)])
