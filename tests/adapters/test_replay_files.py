@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -271,6 +272,68 @@ def test_other_code_makes_another_replay_beside_the_old_one(tmp_path):
     assert second.kept_chunks == 0
     assert second.replay_sha != first.replay_sha
     assert (house.root / first.files[0].path).is_file()
+
+
+DECIDED_BY_THE_TREE = """
+from datetime import date
+from time import perf_counter
+from resources.profiles import Profiled
+from resources.settings import load_settings
+from trading.replay import Asked, request_of
+from trading.replaying import run_replay
+
+profiled = Profiled(load_settings())
+config = profiled.books["us_five"]
+done = run_replay(
+    config,
+    request_of(Asked(first_session=date(2012, 12, 3), last_session=date(2013, 1, 31)), config, name="edited"),
+    data_sets=profiled.data_sets["us_five"],
+    calendar=profiled.calendars["us_five"],
+    store=profiled.replay_stores["us_five"],
+    tell=lambda _: None,
+    clock=perf_counter,
+)
+sessions = done.replayed["sessions"]
+print(done.kept_chunks, *(int(sessions[name].sum()) for name in ("intents", "blocked", "fills")))
+"""
+
+
+def test_an_edited_guard_changes_the_next_replay_whatever_is_kept(tmp_path):
+    """Kept are years, panels and Python's own compiled files; each run is a process, as a command is."""
+    House(tmp_path)
+    tree = tmp_path / "tree"
+    for package in ("trading", "resources"):
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    guards = tree / "trading" / "guards.py"
+    whole = guards.read_text("utf-8")
+    shared = whole.index("def bounded_notional(")
+    edited = whole[shared:].replace("if quantity > largest:", "if quantity > 0:", 1)
+    assert edited != whole[shared:]
+
+    def replayed() -> list[int]:
+        told = subprocess.run(
+            [sys.executable, "-c", DECIDED_BY_THE_TREE],
+            cwd=tree,
+            env={
+                "PYTHONPATH": str(tree),
+                "TRADING_STATE_DIR": str(tmp_path / "state"),
+                "TRADING_CONFIG_DIR": str(CONFIG),
+                "TRADING_BOOKS_FILE": str(tmp_path / "books.toml"),
+            },
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        return [int(number) for number in told.split()]
+
+    kept, intents, blocked, fills = replayed()
+    assert (kept, blocked < intents, fills > 0) == (0, True, True)
+    guards.write_text(whole[:shared] + edited, "utf-8")
+    kept, intents_edited, blocked_edited, fills_edited = replayed()
+    assert (kept, fills_edited) == (0, 0)
+    assert blocked_edited == intents_edited > 0
+    guards.write_text(whole, "utf-8")
+    assert replayed() == [2, intents, blocked, fills]
 
 
 def test_a_kept_panel_that_was_altered_is_not_used(tmp_path):

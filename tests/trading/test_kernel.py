@@ -298,8 +298,21 @@ def worlds(draw):
         st.integers(0, symbols - 1),
         st.integers(1, 3 * ONE),
     )
+    delisting = st.builds(
+        lambda row, column, paid: CorporateAction(
+            effective_on=panel.sessions[row],
+            symbol=panel.symbols[column],
+            kind=ActionKind.DELISTING,
+            dividend_micros=paid,
+        ),
+        st.integers(1, count - 1),
+        st.integers(0, symbols - 1),
+        st.integers(0, 400 * ONE),
+    )
     actions = draw(
-        st.lists(split | dividend, max_size=3, unique_by=lambda each: (each.effective_on, each.symbol))
+        st.lists(
+            split | dividend | delisting, max_size=3, unique_by=lambda each: (each.effective_on, each.symbol)
+        )
     )
     return panel, draw(st.lists(wish, max_size=12)), actions
 

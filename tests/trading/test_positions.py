@@ -61,6 +61,10 @@ def dividend(symbol, micros):
     return CorporateAction(effective_on=DAY, symbol=symbol, kind=ActionKind.DIVIDEND, dividend_micros=micros)
 
 
+def delisting(symbol, micros):
+    return CorporateAction(effective_on=DAY, symbol=symbol, kind=ActionKind.DELISTING, dividend_micros=micros)
+
+
 def after(book, *actions, **closes):
     prices = {Symbol(name): price for name, price in closes.items()}
     return book_at_open(book, actions, last_close_micros=prices)
@@ -231,6 +235,7 @@ STEPS = st.lists(
             st.tuples(st.integers(1, 20), st.integers(1, 20)),
             PRICE,
         ),
+        st.tuples(st.just("delisting"), st.sampled_from(SYMBOLS), st.integers(0, 10**9), PRICE),
     ),
     max_size=30,
 )
@@ -260,6 +265,10 @@ def played(steps):
                 whole, rest = divmod(shares[symbol] * new, old)
                 purse += price * rest // old
                 shares[symbol] = whole
+            case "delisting":
+                book = after(book, delisting(symbol, size))
+                purse += shares[symbol] * size
+                shares[symbol] = 0
     return book, purse, shares
 
 
