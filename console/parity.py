@@ -12,8 +12,12 @@ from datetime import date
 from console.desk import Desk
 from resources.profiles import Profiled
 from resources.session_records import LakeSessionRecords
+from trading.decisions import DecisionRow
 from trading.errors import BadInput
+from trading.intents import Intent
+from trading.live_comparison import Comparison, DecidedLive, compared_with_live
 from trading.recorded import Relived, relived
+from trading.replaying import ReplayFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,28 @@ def parity_in(desk: Desk, *, book: str, first: date | None, last: date | None) -
     return _book_parity(desk, Profiled(desk.settings), book, first=first, last=last)
 
 
+def beside_live(
+    desk: Desk, *, book: str, replay: str, first: date | None, last: date | None
+) -> Comparison | None:
+    """Return how a replay compares with what was decided live in its sessions; `None` for a light one."""
+    profiled = Profiled(desk.settings)
+    lake = profiled.lake
+    files, _ = lake.read_rows((book, "replays"), replay, ReplayFile)
+    _, replayed = profiled.replay_stores[book].read(files)
+    live = []
+    for session in _decided_in(_records(desk, profiled, book), first=first, last=last):
+        settled = lake.pointer((book, "positions"), str(session))
+        live.append(
+            DecidedLive(
+                session=session,
+                intents=lake.read_rows((book, "intents"), str(session), Intent)[0],
+                decisions=lake.read_rows((book, "decisions"), str(session), DecisionRow)[0],
+                equity_micros=int(settled.extra["equity_micros"]) if settled else None,
+            )
+        )
+    return compared_with_live(replayed, live)
+
+
 def diff_live(profiled: Profiled, records: LakeSessionRecords, *, book: str, session: date) -> Relived:
     """Return how a session of a book compares with itself decided again: what `--diff live` asks."""
     return relived(
@@ -60,13 +86,21 @@ def diff_live(profiled: Profiled, records: LakeSessionRecords, *, book: str, ses
 def _book_parity(
     desk: Desk, profiled: Profiled, book: str, *, first: date | None, last: date | None
 ) -> Parity:
-    records = LakeSessionRecords(lake=profiled.lake, journal=desk.journal, book=book, lane=desk.lane)
-    asked = [
-        session
-        for session in records.decided_sessions()
-        if (first is None or first <= session) and (last is None or session <= last)
-    ]
+    records = _records(desk, profiled, book)
+    asked = _decided_in(records, first=first, last=last)
     compared = [diff_live(profiled, records, book=book, session=one) for one in asked]
     return Parity(
         book=book, sessions=len(compared), differing=tuple(one for one in compared if not one.is_same)
     )
+
+
+def _records(desk: Desk, profiled: Profiled, book: str) -> LakeSessionRecords:
+    return LakeSessionRecords(lake=profiled.lake, journal=desk.journal, book=book, lane=desk.lane)
+
+
+def _decided_in(records: LakeSessionRecords, *, first: date | None, last: date | None) -> list[date]:
+    return [
+        session
+        for session in records.decided_sessions()
+        if (first is None or first <= session) and (last is None or session <= last)
+    ]

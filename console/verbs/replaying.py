@@ -15,7 +15,7 @@ import typer
 
 from console.desk import open_desk
 from console.exit_codes import ExitCode
-from console.render import money, pairs, table
+from console.render import counted, money, pairs, table
 from console.verbs.options import READING, RUNNING, BookOption, JsonOption, OneBookOption, show, tell
 from console.verbs.teaching import help_of
 from console.verbs.verifying import compared
@@ -25,6 +25,7 @@ from trading.values import micros_from_text
 if TYPE_CHECKING:
     from console.book_outlines import BookOutline
     from console.replays import ReplayView
+    from trading.live_comparison import Comparison
 
 BARS = "▁▂▃▄▅▆▇█"
 RANGE_RULE = "write FIRST..LAST, each as YYYY, YYYY-MM or YYYY-MM-DD, e.g. 2003-01..2012-12"
@@ -95,7 +96,9 @@ def replay(
     diff: Annotated[
         str,
         typer.Option(
-            "--diff", metavar="live", help="Also decide each live session of the range again, and compare."
+            "--diff",
+            metavar="live",
+            help="Also compare with what was decided live in the range, and decide that again.",
         ),
     ] = "",
     as_json: JsonOption = False,
@@ -104,6 +107,8 @@ def replay(
 
     Every intent, verdict, refusal, fill, position and mark is kept as a table of each year. One that was
     interrupted keeps the years that were done: the same command goes on from there, to the same bytes.
+    With --diff live two things more are told of sessions that were decided live: which intents this replay
+    has otherwise than live had, and whether live is what the rules make of its own inputs, to the bit.
 
     trading replay 2012-01..2012-06 --book us_five
     trading replay 2012 --book us_five --strategy momentum:lookback=60,skip=5 --name quicker
@@ -147,14 +152,35 @@ def replay(
     view = {"replay": found, "run_id": run.run_id, "seconds": told}
     text, code = f"{_replay_text(found)}\n{_seconds_text(told)}", _code(found)
     if diff:
-        from console.parity import parity_in
+        from console.parity import beside_live, parity_in
 
+        beside = beside_live(desk, book=outline.name, replay=run.name, first=first, last=last)
         live = parity_in(desk, book=outline.name, first=first, last=last)
-        view["live"] = live
-        text += f"\ndecided live, and again: {compared([live])}"
+        view |= {"beside_live": beside, "live": live}
+        text += f"\n{_beside_text(beside, found)}\ndecided live, and again: {compared([live])}"
         if code is ExitCode.DONE and live.differing:
             code = ExitCode.ATTENTION
     show(view, lambda _: text, as_json=as_json, code=code)
+
+
+def _beside_text(beside: Comparison | None, view: ReplayView) -> str:
+    """Return how a replay stands beside live, in a line or a few."""
+    if beside is None:
+        return "beside live: no data; a light replay keeps no intents to compare"
+    if not beside.sessions:
+        return "beside live: no data; nothing was decided live in these sessions"
+    counts = (
+        f"{beside.same:,} the same, {beside.differing:,} different, "
+        f"{beside.live_only:,} of live alone, {beside.replayed_only:,} of the replay alone"
+    )
+    lines = [f"beside live, intents of {counted(beside.sessions, 'session')}: {counts}"]
+    currency = view.summary["currency"]
+    if beside.first is not None:
+        lines.append(f"  ! first: {beside.first}")
+    if beside.last_session is not None:
+        live, own = money(beside.live_equity_micros), money(beside.replayed_equity_micros)
+        lines.append(f"  equity after {beside.last_session}: live {live}, replay {own} {currency}")
+    return "\n".join(lines)
 
 
 def replays(context: typer.Context, *, book: BookOption = None, as_json: JsonOption = False) -> None:

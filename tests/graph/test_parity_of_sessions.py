@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from console.cli import main
 from console.desk import open_desk
 from console.parity import parity_in
 from tests.graph.desk import CALENDAR, FIRST, LANE, SESSIONS, WIDE_SESSIONS, failure_of
@@ -103,6 +104,28 @@ def test_the_command_line_compares_the_decided_sessions_of_a_range(whole_session
     for first, last, sessions in ((None, None, 1), (FIRST, FIRST, 1), (SESSIONS[1], None, 0)):
         found = parity_in(open_desk(), book=desk.book, first=first, last=last)
         assert (found.sessions, found.differing) == (sessions, ())
+
+
+def test_a_replay_of_live_sessions_wants_what_live_wanted_and_another_strategy_does_not(
+    whole_session, desk_on, monkeypatch, capsys
+):
+    """Live and replay are two paths to the same functions: from the same deposit they decide the same."""
+    desk = desk_on(whole_session[0].settings.state_dir)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(desk.settings.state_dir))
+    live = desk.rows("intents", FIRST)
+
+    def replayed(*words):
+        code = main(["replay", f"{FIRST}", "--book", desk.book, "--diff", "live", "--json", *words])
+        return code, json.loads(capsys.readouterr().out)
+
+    code, told = replayed()
+    beside = told["beside_live"]
+    assert (code, told["live"]["sessions"], told["live"]["differing"]) == (0, 1, [])
+    assert (beside["sessions"], beside["same"], beside["first"]) == (1, len(live), None)
+    code, told = replayed("--strategy", "mean_reversion:sessions=3")
+    assert code == 0
+    assert told["beside_live"]["same"] < len(live)
+    assert told["beside_live"]["first"]["table"] == "intents"
 
 
 def first_of(rows, wanted):
