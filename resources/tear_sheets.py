@@ -31,7 +31,19 @@ PERCENTS = (
     "hit_rate",
     "alpha",
 )
-NUMBERS = ("sharpe", "sortino", "calmar", "skew", "kurtosis", "turnover", "profit_factor", "beta")
+NUMBERS = (
+    "sharpe",
+    "sortino",
+    "calmar",
+    "skew",
+    "kurtosis",
+    "tail_ratio",
+    "turnover",
+    "profit_factor",
+    "beta",
+    "correlation",
+    "information_ratio",
+)
 BASIS_POINTS = ("commission_bps", "slippage_bps", "cost_bps_a_year")
 NO_DATA = "no data"
 
@@ -52,8 +64,9 @@ class TearSheets:
             keep_trailing_newline=True,
         )
         environment.filters |= {
-            "money": lambda micros: money_text(micros, card.currency),
-            "percent": lambda ratio: f"{ratio:.2%}",
+            "money": lambda micros: NO_DATA if micros is None else money_text(micros, card.currency),
+            "percent": lambda ratio: _told(ratio, lambda known: f"{known:.2%}"),
+            "number": lambda number: _told(number, lambda known: f"{known:.2f}"),
         }
         return environment.get_template("tear_sheet.html").render(
             name=name,
