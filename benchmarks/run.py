@@ -21,6 +21,7 @@ import approve
 import artefacts
 import cli_reading_verbs
 import console_pages
+import detectors
 import guards
 import ingestion
 import journal
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "artefacts": artefacts.measure,
     "launches": launches.measure,
     "advisor": advisor.measure,
+    "detectors": detectors.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -62,6 +64,7 @@ TITLES = {
     "artefacts": "What a replay leaves behind",
     "launches": "From a launch to thirteen years that can be looked at",
     "advisor": "The advisor's tokens",
+    "detectors": "The detectors, on every session",
 }
 HEAD = """\
 # Figures
@@ -87,6 +90,13 @@ def main() -> int:
     replays.add_argument(
         "--vectorbt", metavar="PYTHON", help="the interpreter that has vectorbt, if not this"
     )
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=detectors.EVERY,
+        metavar="N",
+        help=f"detectors: look at each N-th session, {detectors.EVERY} by default",
+    )
     given = parser.parse_args()
     names = given.names or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
@@ -94,6 +104,7 @@ def main() -> int:
     asked = {
         **BENCHMARKS,
         "replay": partial(replay.measure, given.sizes, vectorbt=given.vectorbt, growth=given.growth),
+        "detectors": partial(detectors.measure, given.every),
     }
     measured = {}
     for name in names:
