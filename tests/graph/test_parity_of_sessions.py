@@ -106,7 +106,7 @@ def test_the_command_line_compares_the_decided_sessions_of_a_range(whole_session
         assert (found.sessions, found.differing) == (sessions, ())
 
 
-def test_a_replay_of_live_sessions_wants_what_live_wanted_and_another_strategy_does_not(
+def test_a_replay_of_live_sessions_wants_what_live_wanted_and_half_of_it_from_half_the_deposit(
     whole_session, desk_on, monkeypatch, capsys
 ):
     """Live and replay are two paths to the same functions: from the same deposit they decide the same."""
@@ -122,10 +122,11 @@ def test_a_replay_of_live_sessions_wants_what_live_wanted_and_another_strategy_d
     beside = told["beside_live"]
     assert (code, told["live"]["sessions"], told["live"]["differing"]) == (0, 1, [])
     assert (beside["sessions"], beside["same"], beside["first"]) == (1, len(live), None)
-    code, told = replayed("--strategy", "mean_reversion:sessions=3")
-    assert code == 0
-    assert told["beside_live"]["same"] < len(live)
-    assert told["beside_live"]["first"]["table"] == "intents"
+    code, told = replayed("--deposit", "500000")
+    beside = told["beside_live"]
+    assert (code, beside["same"], beside["differing"]) == (0, 0, len(live))
+    first = min(row.symbol for row in live)
+    assert (beside["first"]["key"], beside["first"]["column"]) == (f"{FIRST} {first} council", "quantity")
 
 
 def first_of(rows, wanted):
