@@ -24,6 +24,7 @@ from console.verbs import (
     downloading,
     exchanging,
     hydrating,
+    laddering,
     ordering,
     pinning,
     promoting,
@@ -82,6 +83,7 @@ def make_app() -> typer.Typer:
         sweeping,
         storing,
         admitting,
+        laddering,
     ):
         verbs.add_to(app)
     return app

@@ -13,6 +13,7 @@ from pathlib import Path
 from console.desk import Desk
 from console.route_looks import RouteSeen, routes_seen
 from console.signals import why_held
+from resources.advisor_ladder import ladder_log
 from resources.evidence_ledger import read_ledger
 from resources.settings import PREFIX, Profile, given_variables
 from trading.errors import BadSetting
@@ -58,6 +59,7 @@ def preflight(desk: Desk, *, book: str | None = None) -> Preflight:
             allowlist=_allowlist(name, settings.config_dir / "limits.toml"),
             promotion=_promotion(desk, name),
             are_signals_held=bool(why_held(desk, name)),
+            is_advisor_stepped_back=ladder_log(desk.journal, name).stepped_back is not None,
         )
         found = denials(facts)
         books.append(

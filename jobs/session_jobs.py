@@ -15,7 +15,16 @@ BOOK_TAG = "trading/book"
 """The run tag that the queue limits: one run of a book at a time."""
 
 IMPORT = ("corporate_actions", "market_quotes", "quarantined_quotes")
-DECIDE = ("opening_book", "input_envelopes", "candidates", "intents", "verdicts", "advice", "decisions")
+DECIDE = (
+    "opening_book",
+    "input_envelopes",
+    "candidates",
+    "intents",
+    "verdicts",
+    "advice",
+    "advisor_calls",
+    "decisions",
+)
 EXECUTE = ("executions",)
 SETTLE = (
     "market_quotes",

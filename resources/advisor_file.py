@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trading.advice import Ladder
 from trading.advice_context import PromptLimits, PromptTemplate, estimated_tokens
+from trading.advice_ladder import ModelLock
 from trading.advisor_calls import ErrorBudget, Prices, Tier
 from trading.errors import BadInput, BadSetting
 from trading.values import micros_from_text
@@ -75,6 +76,21 @@ class AdvisorConfig:
     prompt_limits: PromptLimits
     limits: CallLimits
     budget: ErrorBudget
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Return the models that may be asked, the small one first."""
+        return (self.small,) if self.large is None else (self.small, self.large)
+
+    def lock(self, schema_version: str) -> ModelLock:
+        """Return what advice comes from with it: evidence of the ladder counts for exactly this."""
+        return ModelLock(
+            models=tuple(model.name for model in self.models),
+            prompt_name=self.template.name,
+            prompt_version=self.template.version,
+            template_sha=self.template.sha,
+            schema_version=schema_version,
+        )
 
     def model(self, tier: Tier) -> Model:
         """Return the model of a tier; the small one where there is no large one."""

@@ -10,10 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from resources.advice_records import LakeAdviceRecords
+from resources.advisor_file import AdvisorConfig, read_advisor
+from resources.advisor_ladder import JournalLadder
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.alpaca_markets.broker import AlpacaBroker
@@ -82,7 +86,10 @@ from resources.settings import Profile, Settings, load_secrets
 from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
 from resources.watch_signs import WatchSigns
-from trading.advice import NoAdvisor
+from trading.advice import Ladder, NoAdvisor
+from trading.advice_ladder import LadderRules
+from trading.advice_replies import SCHEMA_VERSION
+from trading.advisor_calls import ErrorBudget
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.breakers import Breakers
@@ -704,6 +711,7 @@ class Profiled:
                 are_signals_held=bool(
                     blocks(self.signal_keeper.last_window(book=book, lane=self.settings.profile.value))
                 ),
+                is_advisor_stepped_back=self.advisor_ladder.log(book).stepped_back is not None,
             )
         )
 
@@ -769,6 +777,41 @@ class Profiled:
     def advisor(self) -> NoAdvisor:
         """Return the advisor: step 0 of the ladder, off."""
         return NoAdvisor()
+
+    @cached_property
+    def advisor_ladder(self) -> JournalLadder:
+        """Return how much the advisor may do for each book: off without its file."""
+        config = self.advisor_config
+        if config is None:
+            return JournalLadder(self.journal, ceiling=Ladder.OFF, lock=None)
+        return JournalLadder(
+            self.journal, ceiling=config.step, lock=config.lock(SCHEMA_VERSION), budget=config.budget
+        )
+
+    @cached_property
+    def advisor_config(self) -> AdvisorConfig | None:
+        """Return the reviewed advisor, `None` without its file."""
+        return read_advisor(self.settings.config_dir)
+
+    @cached_property
+    def ladder_rules(self) -> LadderRules:
+        """Return how much evidence a step of the ladder needs."""
+        budget = self.advisor_config.budget if self.advisor_config else ErrorBudget()
+        return LadderRules(budget=budget)
+
+    @cached_property
+    def trained_until(self) -> date | None:
+        """Return the last day that a configured model may have learned of, `None` without one."""
+        config = self.advisor_config
+        return None if config is None else max(model.cut_off_on for model in config.models)
+
+    @cached_property
+    def advice_records(self) -> PerBook[LakeAdviceRecords]:
+        """Return what was said of each book's sessions."""
+        return PerBook(
+            self.lines,
+            lambda book: LakeAdviceRecords(lake=self.lake, book=book, calendar=self.calendars[book]),
+        )
 
     @cached_property
     def alert_policy(self) -> AlertPolicy:

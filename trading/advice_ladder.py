@@ -16,10 +16,16 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from trading.advice import Advice, Ladder
-from trading.advisor_calls import AdvisorCall, BudgetState, ErrorBudget, Purpose, budget_figures
+from trading.advisor_calls import (
+    AdvisorCall,
+    BudgetFigures,
+    BudgetState,
+    ErrorBudget,
+    Purpose,
+    budget_figures,
+)
 from trading.errors import BadInput, Refused
 from trading.journal import JournalEvent
-from trading.lift import LiftStanding
 from trading.promotion import NOT_TOLD, Standing
 from trading.values import IntentKey, digest
 
@@ -37,6 +43,15 @@ STEP_NAMES: Mapping[Ladder, str] = {
     Ladder.VETO_AND_SHRINK: "veto_and_shrink",
 }
 """What people call the steps."""
+
+
+class LiftStanding(StrEnum):
+    """Say what is known of an advisor's worth."""
+
+    GAINS = "gains"
+    LOSES = "loses"
+    UNDECIDED = "undecided"
+    NOT_ENOUGH_EVIDENCE = "not_enough_evidence"
 
 
 class LadderGate(StrEnum):
@@ -227,12 +242,18 @@ class AdvisorLadder(Protocol):
         """Return the step in force."""
         ...
 
-    def observe(self, book: str, session: date, *, recent: Sequence[AdvisorCall], strays: int) -> str:
+    def observe(
+        self, book: str, session: date, *, recent: Sequence[AdvisorCall], strays: int, now: datetime
+    ) -> str:
         """Step back where a session's advice asks for it; return the stable reason, empty where it does not.
 
         `recent` are the calls of the session and of those before it, `strays` counts advice on what the
         guards had not passed.
         """
+        ...
+
+    def budget_figures(self, calls: Sequence[AdvisorCall]) -> BudgetFigures:
+        """Return how calls stand against the reviewed error budget."""
         ...
 
 
@@ -348,13 +369,14 @@ def stepped_back(
 ) -> LadderEvent | None:
     """Return the event of a step back, `None` where nothing asks for one.
 
-    Only calls since the last move count, so that whoever raises again is not lowered by what was known then.
+    Only calls of sessions after the day of the last move count, so that whoever raises again is not lowered
+    by what was known then.
     """
-    since = log.moves[-1].at if log.moves else None
+    since = log.moves[-1].at.date() if log.moves else None
     calls = [
         call
         for call in recent
-        if call.purpose is Purpose.ADVICE and lock.made(call) and (since is None or call.at > since)
+        if call.purpose is Purpose.ADVICE and lock.made(call) and (since is None or call.session > since)
     ]
     state = budget_figures(calls, budget=budget).state
     reason = MISMATCH if strays else state.value

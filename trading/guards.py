@@ -219,6 +219,7 @@ ALLOWLIST_BLOCKED = 207
 NOT_PROMOTED = 208
 PROMOTION_STALE = 209
 SIGNALS_LATCHED = 210
+ADVISOR_STEPPED_BACK = 211
 
 MISSING_PRICE = 301
 QUOTE_STALE = 302
@@ -291,6 +292,7 @@ REASONS = {
     NOT_PROMOTED: "not_promoted",
     PROMOTION_STALE: "promotion_stale",
     SIGNALS_LATCHED: "signals_latched",
+    ADVISOR_STEPPED_BACK: "advisor_stepped_back",
     MISSING_PRICE: "missing_price",
     QUOTE_STALE: "quote_stale",
     SESSION_CLOSED: "session_closed",
@@ -894,6 +896,7 @@ CODES: dict[str, tuple[int, ...]] = {
         NOT_PROMOTED,
         PROMOTION_STALE,
         SIGNALS_LATCHED,
+        ADVISOR_STEPPED_BACK,
     ),
     "quote_present": (MISSING_PRICE,),
     "quote_age": (QUOTE_STALE,),

@@ -18,6 +18,7 @@ import numpy as np
 
 from trading.actions import ActionKind, CorporateAction
 from trading.advice import Advice, AdviceVerdict, Ladder, advised_quantity, reduces_risk
+from trading.advice_ladder import LiftStanding
 from trading.decisions import DecisionRow
 from trading.guards import BPS
 from trading.honest import Interval, bootstrap_interval
@@ -34,15 +35,6 @@ CHANGES_MIN = 10
 """The fewest decisions that advice would have changed; of fewer, one symbol's luck is the whole of it."""
 SEED = 20_130_228
 """Where the bootstrap's chance begins: the same twins give the same interval."""
-
-
-class LiftStanding(StrEnum):
-    """Say what is known of an advisor's worth."""
-
-    GAINS = "gains"
-    LOSES = "loses"
-    UNDECIDED = "undecided"
-    NOT_ENOUGH_EVIDENCE = "not_enough_evidence"
 
 
 class LeftOut(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from trading.guards import (
+    ADVISOR_STEPPED_BACK,
     ALLOWLIST_BLOCKED,
     EXECUTION_DISABLED,
     INVALID_BASE_URL,
@@ -40,12 +41,20 @@ class Denial(StrEnum):
     NOT_PROMOTED = "NOT_PROMOTED"
     PROMOTION_STALE = "PROMOTION_STALE"
     SIGNALS_LATCHED = "SIGNALS_LATCHED"
+    ADVISOR_STEPPED_BACK = "ADVISOR_STEPPED_BACK"
 
 
 _SAFE_ADDRESS = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-9][0-9]{0,4})?(/[^\s@]*)?")
 """A broker's address that nobody on the way can read or answer for."""
 
-REDUCING_LEFT = frozenset({Denial.NOT_PROMOTED, Denial.PROMOTION_STALE, Denial.SIGNALS_LATCHED})
+REDUCING_LEFT = frozenset(
+    {
+        Denial.NOT_PROMOTED,
+        Denial.PROMOTION_STALE,
+        Denial.SIGNALS_LATCHED,
+        Denial.ADVISOR_STEPPED_BACK,
+    }
+)
 """The denials of what a book would add: what it holds may still be looked after, cancelled and sold."""
 
 OK = "OK"
@@ -62,6 +71,7 @@ GUARD_CODES = {
     Denial.NOT_PROMOTED: NOT_PROMOTED,
     Denial.PROMOTION_STALE: PROMOTION_STALE,
     Denial.SIGNALS_LATCHED: SIGNALS_LATCHED,
+    Denial.ADVISOR_STEPPED_BACK: ADVISOR_STEPPED_BACK,
 }
 """The guard's code of each denial."""
 
@@ -76,6 +86,7 @@ REMEDIES = {
     Denial.NOT_PROMOTED: "nobody promoted just what is configured; `trading promote council` says what lacks",
     Denial.PROMOTION_STALE: "its evidence would promote it no more; replay, file and promote it anew",
     Denial.SIGNALS_LATCHED: "quotes stopped coming; it clears after two good windows, see `trading signals`",
+    Denial.ADVISOR_STEPPED_BACK: "the advisor lost its step; `trading advisor ladder` says why, and moves it",
 }
 """What to do about each denial."""
 
@@ -85,7 +96,8 @@ class LiveFacts:
     """Hold what live execution of one book needs; of a secret only whether it is there.
 
     `promotion` is that of all of the book's strategies together, just as they are configured.
-    `are_signals_held` says whether the book's quotes stopped coming, and have not come well again.
+    `are_signals_held` says whether the book's quotes stopped coming, and have not come well again;
+    `is_advisor_stepped_back` that the book's advisor lost its step and no person has moved it since.
     """
 
     is_execution_enabled: bool
@@ -97,6 +109,7 @@ class LiveFacts:
     allowlist: tuple[Symbol, ...]
     promotion: Token
     are_signals_held: bool
+    is_advisor_stepped_back: bool
 
 
 def denials(facts: LiveFacts) -> tuple[Denial, ...]:
@@ -112,6 +125,7 @@ def denials(facts: LiveFacts) -> tuple[Denial, ...]:
         Denial.NOT_PROMOTED: facts.promotion is Token.MISSING,
         Denial.PROMOTION_STALE: facts.promotion is Token.STALE,
         Denial.SIGNALS_LATCHED: facts.are_signals_held,
+        Denial.ADVISOR_STEPPED_BACK: facts.is_advisor_stepped_back,
     }
     return tuple(denial for denial, is_denied in found.items() if is_denied)
 

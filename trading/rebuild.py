@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
+from trading.advice_ladder import KINDS as LADDER_KINDS
 from trading.alert_log import KINDS as ALERT_KINDS
 from trading.approvals import StageVerdict
 from trading.audit import instant_text
@@ -89,7 +90,10 @@ _ANSWERED_AS = {
 }
 
 _WITHOUT_ROWS = frozenset(
-    {"answer_refused", "conflict", "retried", *INCIDENT_WORDS, SIGNAL_WINDOW, *ALERT_KINDS}
+    {
+        *("answer_refused", "conflict", "retried", SIGNAL_WINDOW),
+        *(*INCIDENT_WORDS, *ALERT_KINDS, *LADDER_KINDS),
+    }
 )
 """Events that are history and nothing else."""
 

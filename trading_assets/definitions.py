@@ -95,6 +95,8 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "approval_environment": lambda: profiled.settings.approval_mode,
         "audit_log": lambda: profiled.audit_log,
         "advisor": lambda: profiled.advisor,
+        "advisor_ladder": lambda: profiled.advisor_ladder,
+        "advice_records": lambda: profiled.advice_records,
         "alert_policy": lambda: profiled.alert_policy,
         "notifier": lambda: profiled.notifier,
         "book_history": lambda: profiled.book_history,

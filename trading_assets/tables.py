@@ -4,6 +4,7 @@ from typing import Any
 
 from trading.actions import CorporateAction
 from trading.advice import Advice
+from trading.advisor_calls import AdvisorCall
 from trading.alerts import AlertRow
 from trading.broker_positions import BrokerPositionRow
 from trading.candidates import Candidate
@@ -31,6 +32,7 @@ ROW_TYPES: dict[str, type[Any]] = {
     "intents": Intent,
     "verdicts": Verdict,
     "advice": Advice,
+    "advisor_calls": AdvisorCall,
     "decisions": DecisionRow,
     "executions": ExecutionRow,
     "order_status": OrderStatusRow,

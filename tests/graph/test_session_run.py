@@ -60,7 +60,7 @@ def test_every_table_says_what_it_was_made_from(run):
 
 def test_every_check_of_a_clean_session_passes_but_the_one_that_shows_blocked_intents(run):
     assert {name for name, check in checks_of(run).items() if not check.passed} == {"no_intent_is_blocked"}
-    assert len(checks_of(run)) == 15
+    assert len(checks_of(run)) == 19
 
 
 def test_a_blocked_intent_is_shown_with_its_reason_what_was_observed_and_the_limit(run):

@@ -16,6 +16,7 @@ from trading.advice_ladder import (
     LadderGate,
     LadderLog,
     LadderRules,
+    LiftStanding,
     ModelLock,
     Move,
     evaluated,
@@ -31,7 +32,6 @@ from trading.advisor_calls import AdvisorCall, BudgetState, ErrorBudget, Purpose
 from trading.breakers import BreakerReason
 from trading.errors import BadInput, Refused
 from trading.journal import JournalEvent
-from trading.lift import LiftStanding
 from trading.promotion import Standing
 from trading.values import IntentKey
 
@@ -299,7 +299,9 @@ def test_calls_of_before_the_last_move_of_another_lock_or_without_effect_lower_n
     later = LadderLog(moves=(move(1, 2),))
 
     assert fallen(recent=FAILED * 4, log=later) is None
-    assert fallen(recent=tuple(one._replace(at=NOON) for one in FAILED * 4), log=later) is not None
+    after = NOON.date() + timedelta(days=1)
+    assert fallen(recent=tuple(one._replace(session=NOON.date()) for one in FAILED * 4), log=later) is None
+    assert fallen(recent=tuple(one._replace(session=after) for one in FAILED * 4), log=later) is not None
     assert fallen(recent=tuple(one._replace(purpose=Purpose.SMOKE) for one in FAILED * 4)) is None
     assert fallen(recent=tuple(one._replace(model="another") for one in FAILED * 4)) is None
 

@@ -9,11 +9,11 @@ import pytest
 
 from trading.actions import ActionKind, CorporateAction
 from trading.advice import AdviceVerdict, Ladder, no_advice
+from trading.advice_ladder import LiftStanding
 from trading.decisions import decide, decision_rows
 from trading.lift import (
     CHANGES_MIN,
     SESSIONS_MIN,
-    LiftStanding,
     Twin,
     lift_of,
     marked,

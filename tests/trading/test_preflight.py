@@ -12,6 +12,7 @@ from trading.promotion import Token
 from trading.values import Symbol
 
 READY = LiveFacts(
+    is_advisor_stepped_back=False,
     is_execution_enabled=True,
     is_live_allowed=True,
     has_app_key=True,
@@ -33,6 +34,7 @@ LACKING = {
     Denial.NOT_PROMOTED: {"promotion": Token.MISSING},
     Denial.PROMOTION_STALE: {"promotion": Token.STALE},
     Denial.SIGNALS_LATCHED: {"are_signals_held": True},
+    Denial.ADVISOR_STEPPED_BACK: {"is_advisor_stepped_back": True},
 }
 
 

@@ -14,7 +14,16 @@ from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of,
 def metrics_stage(graph: BookGraph) -> list[Any]:
     """Return the asset of one book."""
     optional = {"metadata": {"optional": True}}
-    read = ("market_quotes", "quarantined_quotes", "candidates", "intents", "verdicts", "advice", "decisions")
+    read = (
+        "market_quotes",
+        "quarantined_quotes",
+        "candidates",
+        "intents",
+        "verdicts",
+        "advice",
+        "advisor_calls",
+        "decisions",
+    )
 
     @dg.asset(
         **graph.asset_arguments("metrics", group=REPORTER),
@@ -33,6 +42,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
         intents: Any,
         verdicts: Any,
         advice: Any,
+        advisor_calls: Any,
         decisions: Any,
         executions: Any,
         order_status: Any,
@@ -52,6 +62,7 @@ def metrics_stage(graph: BookGraph) -> list[Any]:
                 intents_count=_count(intents),
                 verdicts=verdicts or (),
                 advice=advice or (),
+                advisor_calls=advisor_calls or (),
                 decisions=decisions or (),
                 executions=executions or (),
                 order_status=order_status,
