@@ -36,6 +36,9 @@ KINDS_FIRST = ("event", "feature", "news")
 
 REFERENCE_CHARACTERS = 8
 
+NAME_CHARACTERS_MAX = 80
+"""The longest name of a strategy or symbol that a model is shown."""
+
 _LOOKALIKES = str.maketrans("<>", "()")
 _CUT = "…"
 
@@ -172,10 +175,7 @@ def shown_as_data(text: str, characters_max: int) -> str:
 
     Signs that do not print (controls, marks that turn the direction, lone surrogates) become spaces.
     """
-    printed = "".join(sign if sign.isprintable() else " " for sign in text[: characters_max * 4])
-    plain = " ".join(printed.split()).translate(_LOOKALIKES)
-    capped = plain if len(plain) <= characters_max else plain[: characters_max - 1] + _CUT
-    return json.dumps(capped, ensure_ascii=False)
+    return json.dumps(_plain(text, characters_max), ensure_ascii=False)
 
 
 def estimated_tokens(text: str) -> int:
@@ -187,10 +187,11 @@ def _named(intents: Sequence[Intent]) -> dict[str, Intent]:
     """Return intents by what the model calls them: their symbol, and a number where it has several."""
     named: dict[str, Intent] = {}
     for intent in intents:
-        name, number = str(intent.symbol), 1
+        symbol = _plain(intent.symbol, NAME_CHARACTERS_MAX)
+        name, number = symbol, 1
         while name in named:
             number += 1
-            name = f"{intent.symbol}#{number}"
+            name = f"{symbol}#{number}"
         named[name] = intent
     return named
 
@@ -203,10 +204,16 @@ def _lines_of(asked: Mapping[str, Intent]) -> Iterator[str]:
                 "side": intent.side.value,
                 "shares": intent.quantity,
                 "price": str(amount_from_micros(intent.price_micros)),
-                "strategy": intent.strategy,
+                "strategy": _plain(intent.strategy, NAME_CHARACTERS_MAX),
             },
             ensure_ascii=False,
-        ).translate(_LOOKALIKES)
+        )
+
+
+def _plain(text: str, characters_max: int) -> str:
+    printed = "".join(sign if sign.isprintable() else " " for sign in text[: characters_max * 4])
+    plain = " ".join(printed.split()).translate(_LOOKALIKES)
+    return plain if len(plain) <= characters_max else plain[: characters_max - 1] + _CUT
 
 
 def _importance(item: ContextItem) -> tuple[int, str, float, str, str, str]:

@@ -26,6 +26,7 @@ FLOW = tuple(ROW_TYPES)
 """Every table, in the order of the flow."""
 
 QUOTE_CHECKS = {"quotes_satisfy_the_suite", "session_is_fit_to_decide_on"}
+ADVICE_CHECKS = {"replies_are_readable", "context_was_known", "error_budget_holds", "spending_holds"}
 DECISION_CHECKS = {*GATE_NAMES, "no_intent_is_blocked"}
 EXECUTION_CHECKS = {"every_outcome_is_known"}
 SETTLE_CHECKS = {
@@ -141,10 +142,14 @@ def test_every_other_edge_is_of_one_and_the_same_session(nodes):
     ("what", "assets", "checks"),
     [
         ("import_quotes", set(IMPORT), QUOTE_CHECKS),
-        ("decide", set(DECIDE), DECISION_CHECKS),
+        ("decide", set(DECIDE), ADVICE_CHECKS | DECISION_CHECKS),
         ("execute", set(EXECUTE), DECISION_CHECKS | EXECUTION_CHECKS),
         ("settle", set(SETTLE), SETTLE_CHECKS),
-        ("session", {*DECIDE, *EXECUTE, *SETTLE}, DECISION_CHECKS | EXECUTION_CHECKS | SETTLE_CHECKS),
+        (
+            "session",
+            {*DECIDE, *EXECUTE, *SETTLE},
+            ADVICE_CHECKS | DECISION_CHECKS | EXECUTION_CHECKS | SETTLE_CHECKS,
+        ),
     ],
 )
 def test_a_job_selects_its_stages_and_their_checks_in_one_process(definitions, book, what, assets, checks):
