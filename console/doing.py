@@ -22,7 +22,7 @@ from resources.clocks import system_now
 from trading.approvals import Role
 from trading.clock import Phase
 from trading.control import cooling, state_of, transition
-from trading.errors import ApprovalRefused, BadInput, GateClosed, StaleVersion, UnknownId
+from trading.errors import ApprovalRefused, BadInput, GateClosed, Refused, StaleVersion, UnknownId
 from trading.flattening import is_confirmation
 from trading.journal import CancelKind, Cooldown, Halt, Journal, JournalIntent, RunControlAction
 from trading.lifecycle import IntentState, Refusal
@@ -229,6 +229,36 @@ def acknowledge(desk: Desk, incident_id: int, *, by: By) -> IncidentLine:
     with _journal(desk, by) as journal:
         journal.acknowledge_incident(incident_id=incident_id, actor=by.actor, reason=by.reason, now=now)
     return replace(row, acknowledged_by=by.actor, acknowledged_at=now, acknowledgement=by.reason)
+
+
+def act_on(desk: Desk, incident_id: int, *, by: By, is_end: bool) -> IncidentLine:
+    """Keep what a named person did about an incident, or with `is_end` that it is over.
+
+    What halts something is over when its halt is lifted, and what is about an open intent when that has
+    ended: such an end raises `Refused`. Raises `UnknownId`.
+    """
+    actions.require_actor(by.actor, by.reason)
+    row = incident_of(desk, incident_id)
+    if is_end:
+        require_open(row)
+        if row.halts:
+            raise Refused(
+                f"incident {incident_id} {row.kind}: halts {row.halts}; it is over when that is lifted: "
+                f"{row.remedy}"
+            )
+        if row.intent_id:
+            raise Refused(
+                f"incident {incident_id} {row.kind}: is over when intent {row.intent_id} has ended: "
+                f"{row.remedy}"
+            )
+    now = system_now()
+    with _journal(desk, by) as journal:
+        journal.act_on_incident(
+            incident_id=incident_id, is_end=is_end, actor=by.actor, reason=by.reason, now=now
+        )
+    if not is_end:
+        return row
+    return replace(row, is_open=False, answered_by=by.actor, answered_at=now, answer=f"resolved: {by.reason}")
 
 
 def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By) -> HaltLifted:

@@ -22,7 +22,7 @@ EVERYTHING = "all trading"
 """What an incident halts that throws the kill switch."""
 
 INCIDENT, HALTED, LIFTED, CONTROL = "incident", "halted", "halt_lifted", "run_control"
-ACKNOWLEDGED = "incident_acknowledged"
+ACKNOWLEDGED, RESOLVED = "incident_acknowledged", "incident_resolved"
 """The kinds of events that tell of an incident, its halt, who took it on, and the end of it."""
 
 
@@ -85,6 +85,7 @@ def incidents_of(desk: Desk, *, book: str | None = None) -> tuple[IncidentLine, 
     events = [records.event_of(row) for row in desk.journal.answers((question,))[question]]
     halted = _halted(events)
     taken_on = {event.body["incident_id"]: event for event in events if event.kind == ACKNOWLEDGED}
+    resolved = {event.body["incident_id"]: event for event in events if event.kind == RESOLVED}
     told = _told(desk.journal.halts(), desk.journal.run_control())
     lines = [
         _line(
@@ -92,7 +93,8 @@ def incidents_of(desk: Desk, *, book: str | None = None) -> tuple[IncidentLine, 
             row,
             halted.get((row.account, row.intent_id, row.kind, row.detail)),
             told,
-            taken_on.get(row.incident_id),
+            taken_on=taken_on.get(row.incident_id),
+            resolved=resolved.get(row.incident_id),
         )
         for row in incidents
     ]
@@ -161,12 +163,16 @@ def _line(
     row: Incident,
     halting: _Halting | None,
     told: set[tuple[str, str]],
+    *,
     taken_on: JournalEvent | None,
+    resolved: JournalEvent | None,
 ) -> IncidentLine:
     said = f"{row.kind}: {row.detail}"
     # A halt that was lifted and set again for the same finding names it still.
     stands = (row.account, said) in told or ("", said) in told
     answered = None if stands else _answered(desk, row, halting)
+    if answered is None and resolved is not None and halting is None:
+        answered = _Answer(by=resolved.actor, at=resolved.at, what=f"resolved: {resolved.reason}")
     return IncidentLine(
         incident_id=row.incident_id,
         at=row.at,

@@ -40,11 +40,9 @@ PROMISES: Mapping[Objective, Promise] = {
     ),
     Objective.LATENCY: Promise(0.99, "sends", "answered by the broker within five seconds"),
     Objective.FRESHNESS: Promise(0.99, "windows", "quotes of the last closed session, in time"),
-    Objective.EXECUTION: Promise(
-        0.99, "approved intents", "executed, or ended as asked: cancelled, expired or refused at the claim"
-    ),
+    Objective.EXECUTION: Promise(0.99, "sent intents", "executed: neither failed nor without a proof"),
 }
-"""Every objective with its promise; CONTRACTS of the product name the shares."""
+"""Every objective with its promise. Of no objective the desk may fail more than once in a hundred times."""
 
 LATENCY_S_MAX = 5
 """How long a broker may take to answer a send: as long as a route waits before it calls it a time-out."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from console.alerts import AlertLine, SilenceLine, alerts_of, silences_of
 from console.desk import Desk
 from console.doing import cooldown_of, halt_of
+from console.incident_reviews import IncidentReview, review_of
 from console.incidents import IncidentLine, incident_of
 from console.incidents import incidents_of as incident_lines
 from console.pages.frame import link_to
@@ -47,10 +48,11 @@ class CooldownShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentShown:
-    """Hold one incident, and the halt in force that names it, `None` where there is none."""
+    """Hold one incident looked back on, and the halt in force that names it, `None` where there is none."""
 
     incident: IncidentLine
     halt: HaltShown | None
+    review: IncidentReview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,7 @@ def incident_shown(desk: Desk, incident_id: int) -> IncidentShown:
         for halt in desk.journal.halts()
         if halt.account == row.account and row.said in findings_named(halt.reason)
     )
-    return IncidentShown(incident=row, halt=next(naming, None))
+    return IncidentShown(incident=row, halt=next(naming, None), review=review_of(desk, incident_id))
 
 
 def lifted(desk: Desk, account: str, symbol: str) -> HaltShown:

@@ -51,6 +51,12 @@ OLDER_S_MAX = 10**9
 """About thirty years: further back there is no time to subtract from."""
 
 
+IncidentArgument = Annotated[
+    int,
+    typer.Argument(metavar="ID", min=1, max=INCIDENTS_MAX, help="An incident's number, as they are listed."),
+]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
     listed = typer.Typer(help=help_of(orders), invoke_without_command=True)
@@ -61,7 +67,14 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=help_of(stuck), rich_help_panel=READING)(stuck)
     found = typer.Typer(help=help_of(incidents), invoke_without_command=True)
     found.callback(help=help_of(incidents))(incidents)
-    found.command("ack", help=help_of(incidents_ack))(incidents_ack)
+    for name, verb in (
+        ("show", incidents_show),
+        ("ack", incidents_ack),
+        ("act", incidents_act),
+        ("resolve", incidents_resolve),
+        ("postmortem", incidents_postmortem),
+    ):
+        found.command(name, help=help_of(verb))(verb)
     app.add_typer(found, name="incidents", rich_help_panel=READING)
     app.command(help=help_of(reconcile), rich_help_panel=RUNNING)(reconcile)
     intents = typer.Typer(help="Intents whose outcome a person has to say: conclude.", no_args_is_help=True)
@@ -200,14 +213,77 @@ def incidents(context: typer.Context, *, book: BookOption = None, as_json: JsonO
     show({"items": rows}, lambda _: texts.incidents(rows), as_json=as_json, code=code)
 
 
+def incidents_show(*, number: IncidentArgument, as_json: JsonOption = False) -> None:
+    """Show one incident with its timeline: intents, orders, alerts, runs and people, and how long it took.
+
+    Time to detect counts from the last send of its intent, or the last time journal and broker agreed.
+
+    trading incidents show 1
+    Exit codes: 0 it is over, 2 no such incident, 3 it is open.
+    """
+    from console.incident_reviews import review_of
+
+    view = review_of(open_desk(), number)
+    code = ExitCode.ATTENTION if view.incident.is_open else ExitCode.DONE
+    show(view, texts.incident_review, as_json=as_json, code=code)
+
+
+def incidents_act(
+    *,
+    number: IncidentArgument,
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what you did about an incident: it stands in its timeline and its post-mortem. It ends nothing.
+
+    trading incidents act 1 --reason "asked the broker's desk, they see the order too"
+    Exit codes: 0 kept, 2 no such incident.
+    """
+    _act(number, reason, as_name, is_end=False, as_json=as_json)
+
+
+def incidents_resolve(
+    *,
+    number: IncidentArgument,
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that an incident is over which halts nothing and is about no open intent; others end by themselves.
+
+    trading incidents resolve 1 --reason "the fee was booked"
+    Exit codes: 0 it is over, 2 no such incident, 4 refused: its halt or its intent says when it is over.
+    """
+    _act(number, reason, as_name, is_end=True, as_json=as_json)
+
+
+def incidents_postmortem(*, number: IncidentArgument, as_json: JsonOption = False) -> None:
+    """Write an incident's post-mortem: what is known filled in, the rest asked. What is there stays as it is.
+
+    The file lies below the state folder, for people to finish; it is never written over.
+
+    trading incidents postmortem 1
+    Exit codes: 0 written, or there already, 2 no such incident.
+    """
+    from console.incident_reviews import write_postmortem
+
+    view = write_postmortem(open_desk(), number)
+    told = f"{view.path}\n{'written' if view.is_new else 'is there already: nothing was written'}"
+    show(view, lambda _: told, as_json=as_json)
+
+
+def _act(number: int, reason: str, as_name: str | None, *, is_end: bool, as_json: bool) -> None:
+    from console.doing import By, act_on
+
+    desk = open_desk()
+    row = act_on(desk, number, by=By(actor=actor_of(desk, as_name), reason=reason), is_end=is_end)
+    show(row, lambda _: texts.incidents([row]), as_json=as_json)
+
+
 def incidents_ack(
     *,
-    number: Annotated[
-        int,
-        typer.Argument(
-            metavar="ID", min=1, max=INCIDENTS_MAX, help="An incident's number, as they are listed."
-        ),
-    ],
+    number: IncidentArgument,
     reason: ReasonOption,
     as_name: AsOption = None,
     as_json: JsonOption = False,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from console.explain import Explained, GuardSaid
     from console.funnel import Funnel
     from console.holdings import Holdings
+    from console.incident_reviews import IncidentReview
     from console.incidents import IncidentLine
     from console.order_trace import QuotesRead, Trace
     from console.orders import SessionOrders
@@ -269,6 +270,33 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
     first = next((row.incident_id for row in rows if row.is_open and not row.acknowledged_by), None)
     taking_on = () if first is None else (f"trading incidents ack {first} --reason TEXT",)
     return "\n".join([*blocks, _next((*taking_on, "trading status"))])
+
+
+def incident_review(view: IncidentReview) -> str:
+    """Return one incident: what it is, how long what took, and its timeline."""
+    head = incidents([view.incident]).split("\n\nnext:", maxsplit=1)[0]
+    took = pairs(
+        {
+            "severity": view.severity,
+            "owner": view.owner,
+            "went wrong": instant(view.began_at),
+            "to detect": _seconds(view.detect_s),
+            "to acknowledge": _seconds(view.acknowledge_s),
+            "to recover": _seconds(view.recover_s),
+        }
+    )
+    rows = [
+        (instant(one.at), one.part.value, one.what, one.about, one.actor, in_one_line(one.reason))
+        for one in view.timeline
+    ]
+    listed = table(("when", "part", "what", "about", "who", "why"), rows)
+    number = view.incident.incident_id
+    commands = (f"trading incidents act {number} --reason TEXT", f"trading incidents postmortem {number}")
+    return f"{head}\n\n{took}\n\n{listed}\n{_next(commands)}"
+
+
+def _seconds(count: int | None) -> str:
+    return "not known" if count is None else f"{count:,} s"
 
 
 def brought(views: Sequence[Brought]) -> str:

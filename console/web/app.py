@@ -20,7 +20,7 @@ from console.desk import Desk
 from console.execution_start import STARTS, Starts
 from console.exposition import CONTENT_TYPE, exposition_of
 from console.totals import Totals
-from console.web import changing, reading
+from console.web import changing, reading, running
 from console.web.described import describe
 from console.web.gate import Access, Application, Gate
 from console.web.idempotency import Answers
@@ -90,7 +90,7 @@ def build_app(
     app.state.sessions = Sessions()
     app.state.totals = Totals()
     app.state.answers = Answers(console_folder(desk.settings))
-    for api in (reading.router, changing.halting, changing.router):
+    for api in (reading.router, running.router, changing.halting, changing.router):
         app.include_router(api, prefix=API)
     app.include_router(_own_routes())
     for router in pages.routers:

@@ -419,6 +419,44 @@ def acknowledge(
 
 
 @router.post(
+    "/incidents/{incident_id}/act",
+    tags=["incidents"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(IncidentLine),
+)
+def act(
+    request: Request,
+    incident_id: IncidentPath,
+    body: Asked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """Say what you did about an incident: it stands in its timeline and its post-mortem, and ends nothing."""
+    by = _by(request, body, key, dry_run=dry_run)
+    return _told(request, doing.act_on(desk_of(request), incident_id, by=by, is_end=False), by)
+
+
+@router.post(
+    "/incidents/{incident_id}/resolve",
+    tags=["incidents"],
+    dependencies=[needs(Role.TRADER)],
+    response_model=change_of(IncidentLine),
+)
+def resolve(
+    request: Request,
+    incident_id: IncidentPath,
+    body: Asked,
+    key: KeyHeader = None,
+    *,
+    dry_run: DryRunQuery = False,
+) -> dict[str, Any]:
+    """Say that an incident is over which halts nothing and is about no open intent."""
+    by = _by(request, body, key, dry_run=dry_run)
+    return _told(request, doing.act_on(desk_of(request), incident_id, by=by, is_end=True), by)
+
+
+@router.post(
     "/halts/lift",
     tags=["incidents"],
     dependencies=[needs(Role.ADMIN)],

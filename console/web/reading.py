@@ -124,7 +124,7 @@ router = APIRouter(dependencies=[needs(Role.VIEWER)], responses=PROBLEMS)
 @at_one_moment
 def status(request: Request, book: BookQuery = None, session: SessionQuery = None) -> dict[str, Any]:
     """Return the morning check: one verdict, how far each book is, its funnel, P&L, what needs a person."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     return one(status_of(desk, book=book, session=session), fresh)
 
 
@@ -132,7 +132,7 @@ def status(request: Request, book: BookQuery = None, session: SessionQuery = Non
 @at_one_moment
 def why_not(request: Request, book: BookQuery = None, session: SessionQuery = None) -> dict[str, Any]:
     """Return for each book why nothing was traded: the first stage at zero and its reason."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     return listed([why(desk, book=outline, session=session) for outline in desk.chosen(book)], fresh)
 
 
@@ -142,7 +142,7 @@ def approvals(
     request: Request, book: BookQuery = None, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
     """Return what waits for a person, the soonest to expire first."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     rows = pending_approvals.pending_of(desk, book)
     page, following = page_of(rows, lambda row: [row.intent_id], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -152,7 +152,7 @@ def approvals(
 @at_one_moment
 def preview(request: Request, identity: IdPath) -> dict[str, Any]:
     """Return what an approval would do, and what it has to name: `payload_hash` and `version`."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     return one(pending_approvals.preview(desk, find_intent(desk, identity)), fresh)
 
 
@@ -168,7 +168,7 @@ def intents(
     limit: LimitQuery = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Return the intents of a session, in the order in which they execute."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     rows = [
         row
         for outline in desk.chosen(book)
@@ -184,7 +184,7 @@ def intents(
 @at_one_moment
 def explained(request: Request, identity: IdPath) -> dict[str, Any]:
     """Return an intent and what each guard said of it: observed, limit, the largest quantity that passes."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     return one(explain(desk, identity), fresh)
 
 
@@ -192,7 +192,7 @@ def explained(request: Request, identity: IdPath) -> dict[str, Any]:
 @at_one_moment
 def positions(request: Request, book: BookQuery = None, session: SessionQuery = None) -> dict[str, Any]:
     """Return what each book holds after a settled session: cash, shares, cost, worth."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     return listed([holdings_of(desk, outline, session) for outline in desk.chosen(book)], fresh)
 
 
@@ -207,7 +207,7 @@ def orders(
     limit: LimitQuery = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Return what became of each intent of a session: blocked, waiting, sent, filled, at what price."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     rows = [
         OrderOfSession(book=found.book, session=found.session, currency=found.currency, order=order)
         for outline in desk.chosen(book)
@@ -222,7 +222,7 @@ def orders(
 @at_one_moment
 def traced(request: Request, identity: IdPath) -> dict[str, Any]:
     """Return where an order came from: quotes, score, verdicts, advice, approver, sends, fills, result."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     return one(trace(desk, identity), fresh)
 
 
@@ -238,7 +238,7 @@ def stuck(
     limit: LimitQuery = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Return intents whose outcome at the broker is not proven for too long, the longest first."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     rows = stuck_of(desk, book=book, older_than_s=older_than_s)
     page, following = page_of(rows, lambda row: [row.intent_id], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -253,7 +253,7 @@ def sessions(
     limit: LimitQuery = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Return the sessions of a book, the latest first."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     outline = require_book(desk.books, book)
     found = desk.journal.sessions(
         book=book, lane=desk.lane, last=limit + 1, before=_day(cursor) if cursor is not None else None
@@ -269,7 +269,7 @@ def incidents(
     request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
     """Return the incidents, the latest first: what each halts, who took it on or answered it, what to do."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     rows = incidents_of(desk)
     page, following = page_of(rows, lambda row: [str(row.incident_id)], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -279,7 +279,7 @@ def incidents(
 @at_one_moment
 def halts(request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT) -> dict[str, Any]:
     """Return the accounts and instruments that are halted; `POST /halts/lift` ends one as it is here."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     rows = desk.journal.halts()
     page, following = page_of(rows, lambda row: [row.account, row.symbol], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -291,7 +291,7 @@ def cooldowns(
     request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
     """Return each account's last cooldown, over or not; `POST /cooldowns/end` ends one as it is here."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     rows = [row for row in desk.journal.cooldowns() if row.lane == desk.lane]
     page, following = page_of(rows, lambda row: [row.account], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -308,7 +308,7 @@ def alerts(
     limit: LimitQuery = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
     """Return the alerts that fire, the worst first: acknowledged, silenced and inhibited ones as well."""
-    desk, fresh = _look(request, book)
+    desk, fresh = look(request, book)
     rows = alerts_of(desk, book=book, is_all=ended)
     page, following = page_of(rows, lambda row: [row.fingerprint], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -320,7 +320,7 @@ def silences(
     request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
     """Return all silences, in force or over, the latest first."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     rows = silences_of(desk)
     page, following = page_of(rows, lambda row: [row.silence_id], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -332,7 +332,7 @@ def messages(
     request: Request, cursor: CursorQuery = None, limit: LimitQuery = LIMIT_DEFAULT
 ) -> dict[str, Any]:
     """Return the messages to people, delivered or not, the latest first."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     rows = desk.journal.outbox()[::-1]
     page, following = page_of(rows, lambda row: [str(row.outbox_id)], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
@@ -342,7 +342,7 @@ def messages(
 @at_one_moment
 def control(request: Request) -> dict[str, Any]:
     """Return whether trading runs, is paused or halted, by whom and why, and the word that ends that."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     found = desk.journal.run_control()
     confirm = confirmation_of(found) if found.kill_switch_on or found.paused else ""
     return one(ControlInForce(control=found, confirm=confirm), fresh)
@@ -352,7 +352,7 @@ def control(request: Request) -> dict[str, Any]:
 @at_one_moment
 def verify(request: Request) -> dict[str, Any]:
     """Return whether the stores belong together at all, by a quick look."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     found = disagreements(desk)
     return one(QuickLook(agrees=not found, disagreements=found), fresh)
 
@@ -360,7 +360,7 @@ def verify(request: Request) -> dict[str, Any]:
 @router.get("/doctor", tags=["look"], response_model=one_of(Diagnosis))
 def doctor(request: Request) -> dict[str, Any]:
     """Return whether this installation is fit to trade, each check with what to do about it."""
-    desk, fresh = _look(request, None)
+    desk, fresh = look(request, None)
     return one(diagnose(lambda: desk), fresh)
 
 
@@ -370,7 +370,7 @@ def desk_of(request: Request) -> Desk:
     return desk
 
 
-def _look(request: Request, book: str | None) -> tuple[Desk, Freshness]:
+def look(request: Request, book: str | None) -> tuple[Desk, Freshness]:
     """Return the desk, and how fresh a look at a book, or at all of them, is."""
     desk = desk_of(request)
     return desk, freshness_of(desk, desk.chosen(book))

@@ -38,6 +38,7 @@ from trading.journal import (
 )
 from trading.orders import Fill
 from trading.outbound import OutboundCall
+from trading.positions import Book
 from trading.values import IntentId
 from trading.verdicts import Verdict
 
@@ -88,6 +89,11 @@ class JournalReader:
         until = before.isoformat() if before else _PAST_ALL
         rows = self._rows("find_last_sessions", book=book, lane=lane, last=last, before=until)
         return [records.session_record_of(row) for row in reversed(rows)]
+
+    def opening_of(self, *, book: str, lane: str, session: date) -> Book | None:
+        """Return the book that a session began with, `None` where it has not begun."""
+        rows = self._rows("find_opening", book=book, lane=lane, session=session.isoformat())
+        return records.book_of(rows[0]["opening"]) if rows else None
 
     def last_settled(self, *, book: str, lane: str) -> SessionRecord | None:
         """Return a book's last settled session, with its closing book, or `None`."""
@@ -209,6 +215,19 @@ class JournalReader:
     def events(self, *, after: int, limit: int) -> list[JournalEvent]:
         """Return events with a sequence number above `after`, ascending, at most `limit`."""
         return [records.event_of(row) for row in self._rows("find_events", after=after, limit=limit)]
+
+    def sent_by_session(self, *, lane: str, first: date) -> Sequence[records.Row]:
+        """Return `sent` and `executed` of each book and session from one on in which something was sent."""
+        return self._rows("count_sent_by_session", lane=lane, first=first.isoformat())
+
+    def answers_to_sends(self, *, lane: str, first: date) -> Sequence[records.Row]:
+        """Return `sent_at` and `answered_at` (none yet: null) of each send of sessions from one on."""
+        return self._rows("find_answers_to_sends", lane=lane, first=first.isoformat())
+
+    def events_around(self, *, first: datetime, past: datetime, intent_id: str) -> list[JournalEvent]:
+        """Return an intent's events, and between two instants those of no intent, ascending."""
+        bound = {"first": instant_text(first), "past": instant_text(past), "intent_id": intent_id}
+        return [records.event_of(row) for row in self._rows("find_events_around", **bound)]
 
     def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
         """Return an intent's events, ascending."""

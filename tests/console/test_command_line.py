@@ -49,6 +49,7 @@ READING_VERBS = [
     ["alerts"],
     ["stuck"],
     ["signals"],
+    ["slo"],
     ["outbound"],
     ["approvals", "list"],
     ["config", "show"],

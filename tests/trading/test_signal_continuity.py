@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resources.calendars import load_calendar
@@ -100,6 +100,7 @@ def test_each_reason_is_told_where_nothing_else_is_wrong(reason):
     )
 
 
+@settings(deadline=None)
 @given(polls())
 def test_a_window_has_one_reason_just_where_no_good_signal_came(poll):
     found = looked_of(poll)
@@ -111,6 +112,7 @@ def test_a_window_has_one_reason_just_where_no_good_signal_came(poll):
     assert (found.lag_s == 0) or poll.tail is None or poll.tail < FRIDAY
 
 
+@settings(deadline=None)
 @given(polls(), st.integers(0, 3), st.integers(0, 1), st.booleans(), st.booleans())
 def test_while_the_market_is_closed_nothing_sets_and_nothing_clears(poll, streak, healthy, is_set, has_begun):
     latch = Latch(is_set=is_set, streak=streak, healthy=healthy, has_begun=has_begun, why="x" * is_set)
@@ -120,6 +122,7 @@ def test_while_the_market_is_closed_nothing_sets_and_nothing_clears(poll, streak
         assert latched(latch, looked) == latch
 
 
+@settings(deadline=None)
 @given(st.lists(polls(), max_size=40))
 def test_the_latch_is_what_a_plain_telling_of_its_rule_says(looks):
     latch, told, streak, healthy, has_begun = Latch(), False, 0, 0, False
@@ -191,6 +194,7 @@ def test_another_look_for_a_session_is_a_window_of_its_own_and_the_same_one_is_n
     assert same.is_of_same_look(empty)
 
 
+@settings(deadline=None)
 @given(polls())
 def test_a_stored_window_is_read_as_it_was(poll):
     window = window_of(poll, book="five", session=MONDAY, earlier=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading.slos import (
@@ -73,6 +73,7 @@ def test_what_is_older_than_the_window_is_forgotten():
     assert (standing.total, standing.ratio, standing.level) == (WINDOW_SESSIONS, 1.0, Level.NORMAL)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 5), st.integers(0, 5)).map(lambda pair: (min(pair), max(pair))), max_size=300
@@ -94,6 +95,7 @@ def test_budget_and_burn_are_what_the_counts_say(pairs):
         assert any(pair[0] < pair[1] for pair in bad_now)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(6)))
 def test_the_order_in_which_counts_come_does_not_matter(order):
     listed = counts((1, 2), (0, 1), (3, 3), (1, 1), (2, 2), (0, 0))

@@ -1,0 +1,101 @@
+"""One incident looked back on: its timeline from stored events, how long what took, and its post-mortem file.
+
+What follows from what is trading/incident_review.py. The file is for people to finish: it is written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from console.desk import Desk
+from console.incidents import IncidentLine, incident_of
+from resources.clocks import system_now
+from trading.incident_review import IncidentFacts, Moment, Review, postmortem_text, reviewed
+
+BEFORE, AFTER = timedelta(days=1), timedelta(hours=1)
+"""How far before an incident, and behind its answer, its timeline reaches; of its intent it has all."""
+
+FOLDER = "postmortems"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentReview:
+    """Hold one incident with its timeline; times in seconds, null where an end of one is not known.
+
+    `severity` is the step of the ladder, `owner` who acts. `began_at` is when it went wrong at the earliest.
+    """
+
+    incident: IncidentLine
+    severity: str
+    owner: str
+    began_at: datetime | None
+    detect_s: int | None
+    acknowledge_s: int | None
+    recover_s: int | None
+    actions: tuple[Moment, ...]
+    timeline: tuple[Moment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postmortem:
+    """Hold where an incident's post-mortem lies; `is_new` where it was written just now."""
+
+    incident_id: int
+    path: str
+    is_new: bool
+
+
+def review_of(desk: Desk, incident_id: int) -> IncidentReview:
+    """Return one incident with its timeline; raises `UnknownId` where there is none of that number."""
+    row = incident_of(desk, incident_id)
+    found = _reviewed(desk, row)
+    return IncidentReview(
+        incident=row,
+        severity=found.severity,
+        owner=found.owner.value,
+        began_at=found.began_at,
+        detect_s=found.detect_s,
+        acknowledge_s=found.acknowledge_s,
+        recover_s=found.recover_s,
+        actions=found.actions,
+        timeline=found.timeline,
+    )
+
+
+def write_postmortem(desk: Desk, incident_id: int) -> Postmortem:
+    """Write an incident's post-mortem below the profile's folder, unless it is there; raises `UnknownId`."""
+    text = postmortem_text(_reviewed(desk, incident_of(desk, incident_id)))
+    folder = desk.settings.profile_dir / FOLDER
+    path = folder / f"incident-{incident_id}.md"
+    return Postmortem(incident_id=incident_id, path=str(path), is_new=_put(path, text))
+
+
+def _put(path: Path, text: str) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _reviewed(desk: Desk, row: IncidentLine) -> Review:
+    facts = IncidentFacts(
+        incident_id=row.incident_id,
+        at=row.at,
+        kind=row.kind,
+        account=row.account,
+        intent_id=row.intent_id,
+        detail=row.detail,
+        halts=row.halts,
+        answered_at=row.answered_at,
+        answered_by=row.answered_by,
+        answer=row.answer,
+    )
+    events = desk.journal.events_around(
+        first=row.at - BEFORE, past=(row.answered_at or system_now()) + AFTER, intent_id=row.intent_id
+    )
+    return reviewed(facts, events)

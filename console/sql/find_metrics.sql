@@ -1,0 +1,6 @@
+select
+    name,
+    value,
+    unit,
+    status
+from read_parquet($files)

@@ -1,0 +1,5 @@
+select
+    symbol,
+    high_micros,
+    low_micros
+from read_parquet($files)

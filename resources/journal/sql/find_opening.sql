@@ -1,0 +1,6 @@
+select opening
+from book_sessions
+where book = :book
+  and lane = :lane
+  and session = :session
+  and opening is not null

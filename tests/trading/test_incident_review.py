@@ -1,0 +1,138 @@
+"""An incident looked back on: times from events, a timeline without strangers, a post-mortem to finish."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from trading.incident_review import (
+    IncidentFacts,
+    Owner,
+    Part,
+    owner_of,
+    percentile_s,
+    postmortem_text,
+    reviewed,
+    severity_of,
+)
+from trading.journal import JournalEvent
+
+AT = datetime(2013, 2, 28, 15, 0, tzinfo=UTC)
+
+
+def event(
+    seq: int, after_s: int, kind: str, *, intent: str = "", actor: str = "", **body: Any
+) -> JournalEvent:
+    return JournalEvent(
+        seq=seq,
+        at=AT + timedelta(seconds=after_s),
+        kind=kind,
+        book="",
+        lane="paper",
+        session="",
+        intent_id=intent,
+        actor=actor,
+        reason="because" if actor else "",
+        body=body,
+        prev_hash="",
+        hash="",
+    )
+
+
+def facts(**changes: Any) -> IncidentFacts:
+    known: dict[str, Any] = {
+        "incident_id": 7,
+        "at": AT,
+        "kind": "parked",
+        "account": "A",
+        "intent_id": "i1",
+        "detail": "not proven",
+        "halts": "",
+        "answered_at": AT + timedelta(seconds=600),
+        "answered_by": "anna",
+        "answer": "intent executed",
+    }
+    return IncidentFacts(**{**known, **changes})
+
+
+EVENTS = (
+    event(1, -5000, "reconciled", account="A"),
+    event(2, -90, "prepared", intent="i1"),
+    event(3, -80, "prepared", intent="i2"),
+    event(4, -60, "prepared_again", intent="i1"),
+    event(5, -30, "outcome_unknown", intent="i1"),
+    event(6, 0, "incident", intent="i1", incident="parked", account="A"),
+    event(7, 5, "alert", fingerprint="f" * 64, is_firing=True, labels={"alertname": "intents_stuck"}),
+    event(8, 120, "incident_acknowledged", actor="anna", incident_id=7),
+    event(9, 130, "incident_acknowledged", actor="ben", incident_id=8),
+    event(10, 200, "incident_acted", actor="anna", incident_id=7),
+    event(11, 300, "run_control", actor="anna", action="pause"),
+)
+
+
+def test_times_are_counted_from_the_last_send_to_the_incident_and_from_there_to_its_answer():
+    found = reviewed(facts(), EVENTS)
+
+    assert (found.detect_s, found.acknowledge_s, found.recover_s) == (60, 120, 600)
+    assert found.acknowledged_by == "anna"
+    assert (found.severity, found.owner) == ("SEV-3", Owner.TRADER)
+
+
+def test_without_an_intent_it_began_at_the_latest_when_all_agreed_last():
+    found = reviewed(facts(intent_id="", kind="cash_mismatch", answered_at=None), EVENTS)
+
+    assert (found.detect_s, found.recover_s) == (5000, None)
+    assert reviewed(facts(intent_id="", account="B"), EVENTS).detect_s is None
+
+
+def test_the_timeline_has_every_part_and_nothing_of_other_intents_or_incidents():
+    found = reviewed(facts(), EVENTS)
+
+    assert [one.seq for one in found.timeline] == [1, 2, 4, 5, 6, 7, 8, 10, 11]
+    assert {one.part for one in found.timeline} == {
+        Part.RUN,
+        Part.ORDER,
+        Part.INCIDENT,
+        Part.ALERT,
+        Part.OPERATOR,
+    }
+    assert [one.seq for one in found.actions] == [10]
+    assert found.timeline[5].what == "alert intents_stuck fires"
+
+
+@pytest.mark.parametrize(
+    ("halts", "severity"),
+    [("all trading", "SEV-1"), ("SIM-FIVE", "SEV-1"), ("SIM-FIVE IBM", "SEV-2"), ("", "SEV-3")],
+)
+def test_the_more_is_halted_the_higher_it_stands(halts, severity):
+    assert severity_of(halts) == severity
+
+
+def test_what_is_about_orders_is_the_trader_s_and_all_else_the_platform_s():
+    assert owner_of("position_mismatch") is Owner.TRADER
+    assert owner_of("log_altered") is Owner.PLATFORM
+
+
+def test_a_post_mortem_has_what_is_known_and_asks_for_the_rest():
+    text = postmortem_text(reviewed(facts(detail="a | b"), EVENTS))
+
+    assert text.startswith("# Incident 7: parked\n\na | b\n")
+    assert "| time to detect | 60 s |" in text
+    assert "- 2013-02-28 15:03:20 UTC anna: because" in text
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## What happened",
+        "## What was done",
+        "## Impact",
+        "## Cause",
+        "## Detection",
+        "## What went well",
+        "## Actions",
+    ]
+
+
+def test_the_95th_percentile_leaves_out_what_is_not_known():
+    assert percentile_s([]) is None
+    assert percentile_s([None, 5]) == 5
+    assert percentile_s(range(1, 101)) == 95
