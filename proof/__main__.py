@@ -65,6 +65,13 @@ SUITES: dict[str, Suite] = {
     "double_kills": Suite(
         "proof.kills", "run_double", 5_000, "pairs", "SIGKILL, and again during the recovery"
     ),
+    "outbox_kills": Suite(
+        "proof.outbox_kills",
+        "run",
+        2_000,
+        "kills",
+        "SIGKILL at every line of telling people: nothing critical is lost, nothing is told twice",
+    ),
     "system_calls": Suite("proof.system_calls", "run", 1_000, "kills", "SIGKILL at system calls, by strace"),
     "storage": Suite("proof.storage", "run", 20_000, "images", "lost, reordered and torn writes; disk full"),
     "simulation": Suite("proof.simulation", "run", 10_000, "seeds", "three executors on a virtual clock"),

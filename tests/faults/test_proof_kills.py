@@ -48,6 +48,14 @@ def test_whoever_is_killed_where_no_order_is_sent_twice_and_no_intent_is_lost(tm
     assert len(covered["planted_bug"].split("; ")) == PLANTED
 
 
+def test_whoever_is_killed_while_people_are_told_nothing_is_lost_and_nothing_is_told_anew(tmp_path):
+    covered = told_by(tmp_path, "outbox_kills", 40)
+
+    assert covered["violations"] == []
+    assert covered["points"] == 40
+    assert covered["is_planted_bug_caught"]
+
+
 TRAILS = {
     "one": [("store.py", 1), ("store.py", 2), ("store.py", 1), ("store.py", 1)],
     "two": [("store.py", 2), ("executions.py", 2)],
