@@ -240,6 +240,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "chain": lambda s: {"intent_id": s.ids["approved"]},
     "halts": lambda _: {},
     "acknowledge_incident": lambda _: {"incident_id": 1, **PERSON, "now": NOW},
+    "act_on_incident": lambda _: {"incident_id": 1, "is_end": True, **PERSON, "now": NOW},
     "lift_halt": lambda s: {
         "account": ACCOUNT, "symbol": "ZZZ", **PERSON, "now": NOW, "expected": s.journal.halts()[0]
     },
