@@ -81,8 +81,9 @@ class SettingsModel(BaseSettings):
     )
     broker_app_key: SecretStr | None = Field(
         None,
-        description="Key of the account at a broker over HTTP; a secret, read by the executor and a halt "
-        "alone. None by default: without it live execution is denied before any network call.",
+        description="Key of the account at a broker over HTTP; a secret, read by the executor, a halt, and "
+        "the process that only asks what a broker has. None by default: without it live execution is denied "
+        "before any network call.",
     )
     broker_app_secret: SecretStr | None = Field(
         None,

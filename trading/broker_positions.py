@@ -149,7 +149,7 @@ def activity_rows(
 def changes_beside_fills(
     found: Iterable[BrokerActivity], *, fills: Iterable[Fill]
 ) -> tuple[BrokerActivity, ...]:
-    """Return what changed an account's cash and is neither an execution nor the commission of one of `fills`.
+    """Return what changed an account and is neither an execution nor the commission of one of `fills`.
 
     A fee takes the place of one commission of its amount, whichever execution's that is: a broker may tell
     a commission with its execution, as a fee of its own, or both ways.
@@ -157,7 +157,7 @@ def changes_beside_fills(
     commissions = Counter(-fill.commission_micros for fill in fills if fill.commission_micros)
     left = []
     for activity in found:
-        if activity.kind is ActivityKind.FILL or not activity.cash_micros:
+        if activity.kind is ActivityKind.FILL or not (activity.cash_micros or activity.quantity):
             continue
         if activity.kind is ActivityKind.FEE and commissions[activity.cash_micros]:
             commissions[activity.cash_micros] -= 1

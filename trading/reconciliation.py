@@ -21,6 +21,7 @@ from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill
 from trading.positions import Book, Oversold, with_fills
 from trading.protocol import (
+    FINDINGS_APART,
     Finding,
     FindingKind,
     Known,
@@ -44,6 +45,9 @@ LOOKS_AT_THE_LIST = 3
 
 LOOKS_AT_A_MOVING_INTENT = 3
 """How often an intent is looked at anew that another moved meanwhile; after that the next run sees it."""
+
+CHANGED = frozenset({FindingKind.CASH, FindingKind.POSITION})
+"""The findings that a change of the account beside its fills may explain."""
 
 CHANGES_NAMED = 5
 """How many changes of an account, of which the book knows nothing, are told in words."""
@@ -677,12 +681,12 @@ def find_in_holdings(run: Run, expected: Expected | None) -> tuple[Finding, ...]
 def _with_changes_named(
     run: Run, findings: tuple[Finding, ...], expected: Expected | None, *, since: date
 ) -> tuple[Finding, ...]:
-    """Return findings with each change that no fill explains named where the cash differs.
+    """Return findings with each change that no fill explains named where cash or shares differ.
 
-    A fee that a broker charges by itself, a dividend that it pays on another day, money that somebody moved:
-    the book has none of it until a person has looked, and nothing of it may pass unsaid.
+    A fee that a broker charges by itself, a dividend that it pays on another day, a split, money or shares
+    that somebody moved: the book may have none of it, and nothing of it may pass unsaid.
     """
-    if expected is None or all(finding.kind is not FindingKind.CASH for finding in findings):
+    if expected is None or all(finding.kind not in CHANGED for finding in findings):
         return findings
     days = (since + timedelta(days=day) for day in range((expected.session - since).days + 1))
     fills = [
@@ -690,27 +694,41 @@ def _with_changes_named(
     ]
     try:
         activities = run.broker.activities(since=since, now=run.now)
-        told = _told_changes(changes_beside_fills(activities, fills=fills))
     except BrokerUnavailable as error:
         told = f"; what changed it could not be asked ({error})"
-    return tuple(
-        finding._replace(detail=finding.detail + told) if finding.kind is FindingKind.CASH else finding
-        for finding in findings
-    )
+        return tuple(
+            finding._replace(detail=finding.detail + told) if finding.kind in CHANGED else finding
+            for finding in findings
+        )
+    changes = changes_beside_fills(activities, fills=fills)
+    return tuple(_with_changes(finding, changes) for finding in findings)
+
+
+def _with_changes(finding: Finding, changes: Sequence[BrokerActivity]) -> Finding:
+    match finding.kind:
+        case FindingKind.CASH:
+            own = [change for change in changes if change.cash_micros]
+        case FindingKind.POSITION:
+            own = [change for change in changes if change.quantity and change.symbol == finding.symbol]
+        case _:
+            return finding
+    return finding._replace(detail=finding.detail + _told_changes(own))
 
 
 def _told_changes(changes: Sequence[BrokerActivity]) -> str:
-    """Return changes of the cash in words, empty for none; beyond some it says how many more there are."""
+    """Return changes in words, empty for none; beyond some it says how many more there are."""
     named = [
         " ".join(
             filter(
                 None,
                 (
                     change.kind.value,
-                    f"{amount_from_micros(change.cash_micros):,f}",
+                    f"{amount_from_micros(change.cash_micros):,f}" if change.cash_micros else "",
+                    f"{change.quantity:+d}" if change.quantity else "",
                     change.symbol,
                     f"on {change.happened_at:%Y-%m-%d}",
-                    f"({change.detail[:80]})" if change.detail else "",
+                    # A halt names its findings with this between them, and a broker's words are none of ours.
+                    f"({change.detail[:80].replace(FINDINGS_APART, ', ')})" if change.detail else "",
                 ),
             )
         )

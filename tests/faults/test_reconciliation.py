@@ -281,6 +281,23 @@ def test_a_fee_that_no_execution_tells_of_is_named_where_the_cash_differs_by_it(
     assert found.detail in journal.halts()[0].reason
 
 
+def test_a_split_that_the_book_does_not_have_is_named_where_the_shares_differ_by_it(journal):
+    broker = Charging(fills_at_micros=PRICE)
+    execute(journal, broker)
+    traded = broker.holdings(now=NOW)
+    broker.held = replace(traded, quantities=dict(traded.quantities) | {Symbol("AAPL"): 20})
+    broker.charged = (
+        fee("split", 0, kind=ActivityKind.SPLIT, symbol="AAPL", quantity=10, detail="2 for 1"),
+        fee("other", 0, kind=ActivityKind.SPLIT, symbol="IBM", quantity=10, detail=""),
+    )
+    (found,) = reconcile(journal, broker).findings
+
+    assert (found.kind, found.symbol) == ("position_mismatch", "AAPL")
+    assert found.detail == (
+        "AAPL: book 10, broker 20; the broker tells of split +10 AAPL on 2013-02-28 (2 for 1)"
+    )
+
+
 def test_a_cash_difference_is_told_though_nobody_says_what_changed_it(journal):
     class Silent(Altered):
         def activities(self, *, since, now):
