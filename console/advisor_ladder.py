@@ -38,6 +38,8 @@ STEPS: Mapping[str, Ladder] = {name: step for step, name in STEP_NAMES.items()}
 """The steps by what people call them."""
 
 TWINS_SHOWN = 20
+HORIZON_SESSIONS_MAX = 250
+"""The longest time after which a decision is marked: a year."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +213,8 @@ def lift_view(
     """
     if step not in STEPS:
         raise BadInput(f"--at {step!r}: a step is one of {', '.join(STEPS)}")
-    if horizon_sessions < 1:
-        raise BadInput(f"--horizon {horizon_sessions}: sessions, from 1")
+    if not 1 <= horizon_sessions <= HORIZON_SESSIONS_MAX:
+        raise BadInput(f"--horizon {horizon_sessions}: sessions, from 1 to {HORIZON_SESSIONS_MAX}")
     profiled = Profiled(desk.settings)
     twins = profiled.advice_records[book].twins(step=STEPS[step], horizon_sessions=horizon_sessions)
     report = lift_of(

@@ -14,6 +14,7 @@ from console.render import counted, instant, table
 from console.verbs.deciding import actor_of
 from console.verbs.options import DECIDING, AsOption, JsonOption, OneBookOption, show
 from console.verbs.teaching import help_of
+from trading.errors import BadInput
 
 if TYPE_CHECKING:
     from console.advisor_ladder import LadderView, LiftView
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 ADVISOR = "advisor"
 
 ReasonOption = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why; needed to change anything, kept with your name.")
+    str | None,
+    typer.Option("--reason", metavar="TEXT", help="Why; needed to change anything, kept with your name."),
 ]
 
 
@@ -44,7 +46,7 @@ def ladder(
         str | None,
         typer.Option("--to", metavar="STEP", help="Move to off, shadow, veto or veto_and_shrink."),
     ] = None,
-    reason: ReasonOption = "",
+    reason: ReasonOption = None,
     as_name: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,11 +65,12 @@ def ladder(
     desk = open_desk()
     name = desk.one(book).name
     if to is None:
+        _refuse_words(reason, as_name, needed="--to STEP")
         view = ladder_view(desk, book=name)
     else:
         actor = actor_of(desk, as_name)
-        require_actor(actor, reason)
-        view = move_ladder(desk, book=name, to=to, actor=actor, reason=reason)
+        require_actor(actor, reason or "")
+        view = move_ladder(desk, book=name, to=to, actor=actor, reason=reason or "")
     show(view, _ladder, as_json=as_json, code=view.exit_code)
 
 
@@ -84,7 +87,7 @@ def lift(
     filed: Annotated[
         bool, typer.Option("--file", help="File the report for the ladder, by your name, whatever it says.")
     ] = False,
-    reason: ReasonOption = "",
+    reason: ReasonOption = None,
     as_name: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,16 +107,24 @@ def lift(
     actor = ""
     if filed:
         actor = actor_of(desk, as_name)
-        require_actor(actor, reason)
+        require_actor(actor, reason or "")
+    else:
+        _refuse_words(reason, as_name, needed="--file")
     view = lift_view(
         desk,
         book=desk.one(book).name,
         step=at,
         horizon_sessions=horizon,
         filed_by=actor,
-        reason=reason,
+        reason=reason or "",
     )
     show(view, _lift, as_json=as_json, code=view.exit_code)
+
+
+def _refuse_words(reason: str | None, as_name: str | None, *, needed: str) -> None:
+    """Refuse a name or a reason for nothing: whoever gives one means to change something."""
+    if reason is not None or as_name is not None:
+        raise BadInput(f"--reason and --as are of a change; it needs {needed}")
 
 
 def _ladder(view: LadderView) -> str:

@@ -175,6 +175,9 @@ BAD = {
     "into": ("", "/proc/nosuch", "/dev/null", "a\0b", LONG),
     "feed": ("", "nosuch", LONG),
     "source": ("", "nosuch", "folder", "alpaca", "a\0b", LONG),
+    "to": ("", "nosuch", "Veto", "3", "a\0b", LONG),
+    "at": ("", "nosuch", "Veto", "3", "a\0b", LONG),
+    "horizon": (*NO_NUMBERS, "0", "251"),
     "path": ("/nosuch/bars", "/proc/nosuch", "a\0b", LONG),
 }
 """What no verb can mean by an argument, by its name."""
