@@ -98,6 +98,9 @@ SUITES: dict[str, Suite] = {
     "alertmanager": Suite(
         "proof.alertmanager", "run", 1_000, "histories", "alerts told by ours and by a real Alertmanager"
     ),
+    "alert_noise": Suite(
+        "proof.alert_noise", "run", 250, "sessions", "a replayed year in which nobody is told for nothing"
+    ),
     "advisor": Suite(
         "proof.hostile", "run", 20_000, "answers", "a hostile model: nothing but smaller orders may follow"
     ),
