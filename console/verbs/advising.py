@@ -1,0 +1,133 @@
+"""The verbs `advisor calls` and `advisor smoke`: what models were asked, and whether one answers.
+
+What they show is made in console/advisor_calls.py. How much advice may do is laddering.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from console.desk import open_desk
+from console.render import NONE, counted, table
+from console.verbs.options import DECIDING, BookOption, JsonOption, SessionOption, day_or_none, show
+from console.verbs.teaching import help_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from console.advisor_calls import AdvisorSmoke, CallsView, SpentLine
+    from trading.advisor_calls import BudgetFigures
+
+ADVISOR = "advisor"
+CALLS_MAX = 1_000_000
+MICROS_PER_USD = 1_000_000
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the verbs of this module to the command line, in the group of the advisor's."""
+    group = next((one.typer_instance for one in app.registered_groups if one.name == ADVISOR), None)
+    if group is None:
+        group = typer.Typer(
+            help="The advisor: a model that may make orders smaller, and nothing else.", no_args_is_help=True
+        )
+        app.add_typer(group, name=ADVISOR, rich_help_panel=DECIDING)
+    group.command("calls", help=help_of(calls))(calls)
+    group.command("smoke", help=help_of(smoke))(smoke)
+
+
+def calls(
+    *,
+    book: BookOption = None,
+    session: SessionOption = None,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, max=CALLS_MAX, help="Of how many questions.")
+    ] = 10_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what models were asked: tokens and cost by session, week and model, and how questions ended.
+
+    trading advisor calls
+    trading advisor calls --session 2013-02-28 --json
+    Exit codes: 0 done, also where nobody was asked, 2 no such book or session.
+    """
+    from console.advisor_calls import calls_of
+
+    found = calls_of(open_desk(), book=book, session=day_or_none(session), last=last)
+    show(found, _calls, as_json=as_json)
+
+
+def smoke(
+    *,
+    require_call: Annotated[
+        bool, typer.Option("--require-call", help="Fail unless a question went out and was answered.")
+    ] = False,
+    book: BookOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the model one question about an order that is made up. Nothing is decided or sent.
+
+    The question is recorded, and counts in the budgets.
+
+    trading advisor smoke
+    trading advisor smoke --require-call --json
+    Exit codes: 0 answered, or no model is configured; 3 it failed, or none was asked and one was required.
+    """
+    from console.advisor_calls import smoke_advisor
+
+    found = smoke_advisor(open_desk(), book=book, is_required=require_call)
+    show(found, _smoke, as_json=as_json, code=found.exit_code)
+
+
+def _calls(view: CallsView) -> str:
+    """Return the sums as tables; says so where nobody was asked."""
+    if not view.calls:
+        return "no model was asked\nnext:\n  trading advisor smoke"
+    parts = [
+        _table(name, lines)
+        for name, lines in (
+            ("session", view.by_session),
+            ("week", view.by_week),
+            ("model", view.by_model),
+            ("prompt and schema", view.by_prompt),
+            ("ended", view.by_error),
+        )
+    ]
+    return "\n\n".join([*parts, _budget(view.budget)])
+
+
+def _table(name: str, lines: Sequence[SpentLine]) -> str:
+    rows = [
+        (
+            line.of or "answered",
+            line.spent.calls,
+            line.spent.sent,
+            line.spent.errors,
+            line.spent.cached,
+            line.spent.prompt_tokens,
+            line.spent.completion_tokens,
+            f"{line.spent.cost_micros / MICROS_PER_USD:.6f}",
+        )
+        for line in lines
+    ]
+    columns = (name, "questions", "sent", "errors", "cached", "tokens in", "tokens out", "USD")
+    return table(columns, rows)
+
+
+def _budget(figures: BudgetFigures) -> str:
+    rate = NONE if figures.error_rate is None else f"{figures.error_rate:.1%}"
+    p95 = NONE if figures.latency_ms_p95 is None else f"{figures.latency_ms_p95} ms"
+    return f"error budget: {figures.state.value}; errors {rate}, p95 {p95}"
+
+
+def _smoke(found: AdvisorSmoke) -> str:
+    if not found.calls:
+        return "no model is configured: TRADING_ADVISOR_BASE_URL says where one is, config/advisor.toml which"
+    lines = [
+        f"{call.tier} {call.model}: {call.error_type or 'answered'}, {counted(call.attempts, 'attempt')}, "
+        f"{call.latency_ms} ms, {call.prompt_tokens + call.completion_tokens} tokens, "
+        f"{call.cost_micros / MICROS_PER_USD:.6f} USD" + (", from what was kept" if call.was_cached else "")
+        for call in found.calls
+    ]
+    return "\n".join([*lines, f"it says: {found.verdict}; nothing follows from it"])
