@@ -117,5 +117,3 @@ def smoke_advisor(desk: Desk, *, book: str | None, is_required: bool) -> Advisor
 
 def _lines(calls: Sequence[AdvisorCall], key: Callable[[AdvisorCall], str]) -> tuple[SpentLine, ...]:
     return tuple(SpentLine(of=of, spent=what) for of, what in spent_by(calls, key).items())
-
-

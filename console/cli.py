@@ -17,6 +17,7 @@ from console.exit_codes import ExitCode, exit_code_of
 from console.render import in_one_line, json_text
 from console.verbs import (
     admitting,
+    advising,
     alerting,
     calling,
     deciding,
@@ -67,6 +68,7 @@ def make_app() -> typer.Typer:
         reading,
         ordering,
         alerting,
+        advising,
         calling,
         verifying,
         watching,

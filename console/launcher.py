@@ -22,9 +22,12 @@ from sqlalchemy.exc import DatabaseError
 from console.serving import address, dagster_home, launch_job, serving_port
 from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
+from resources.clocks import system_now
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
 from resources.sweeping import BookSweeper
+from trading.advice import AdviceContext, AdviceGiven, Ladder
+from trading.advisor_calls import Purpose
 from trading.clock import Phase
 from trading.control import state_of, transition
 from trading.errors import (
@@ -37,12 +40,13 @@ from trading.errors import (
 )
 from trading.flattening import FlattenPlan, confirmation_of, flatten_decisions
 from trading.inputs import InputRow
+from trading.intents import Intent
 from trading.journal import RunControlAction, is_finished
 from trading.lifecycle import IntentState, Refusal
 from trading.replay import Asked, config_of, request_of, sessions_of
 from trading.replaying import replay_sha_of
 from trading.sweeping import AskedSweep, variants_asked
-from trading.values import Slot, amount_from_micros
+from trading.values import MICROS, OrderType, Side, Slot, Symbol, TimeInForce, amount_from_micros
 from trading_assets.definitions import definitions_of, graph_of
 from trading_assets.executor import Ports, Reconciled, flatten_plan, reconcile_book, tell_people
 from trading_assets.hydration import origin_reads
@@ -160,6 +164,33 @@ class Launcher:
             now=profiled.clocks[book].now(session, Phase.DECIDE),
             asks_broker=connect or self.settings.profile is Profile.SIMULATED,
         )
+
+    def ask_advisor(self, book: str) -> AdviceGiven:
+        """Put one question about an order that is made up to the advisor's model; nothing follows from it."""
+        now = system_now()
+        intent = Intent(
+            book=book,
+            strategy="smoke",
+            strategy_version="1",
+            session=now.date(),
+            symbol=Symbol("EXAMPLE"),
+            slot=Slot.REBALANCE,
+            side=Side.BUY,
+            quantity=1,
+            price_micros=MICROS,
+            currency=self.profiled.books[book].currency,
+            order_type=OrderType.MARKET,
+            time_in_force=TimeInForce.OPG,
+            rationale="a question without effect",
+        )
+        context = AdviceContext(
+            book=book,
+            lane=self.settings.profile.value,
+            session=now.date(),
+            cut_off=now,
+            ladder=Ladder.SHADOW,
+        )
+        return self.profiled.advisor_for(Purpose.SMOKE).advise([intent], context=context)
 
     def import_window(self, book: str, session: date, progress: Progress) -> int:
         """Import what a decision for a session reads and is missing; return how many sessions."""

@@ -18,6 +18,10 @@ from typing import Any, Generic, TypeVar
 from resources.advice_records import LakeAdviceRecords
 from resources.advisor_file import AdvisorConfig, read_advisor
 from resources.advisor_ladder import JournalLadder
+from resources.advisors.asking import ModelAdvisor
+from resources.advisors.call_log import JournalCallLog
+from resources.advisors.chat_completions import ChatCompletions
+from resources.advisors.kept_replies import KeptReplies
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.alpaca_markets.broker import AlpacaBroker
@@ -86,10 +90,10 @@ from resources.settings import Profile, Settings, load_secrets
 from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
 from resources.watch_signs import WatchSigns
-from trading.advice import Ladder, NoAdvisor
+from trading.advice import Advisor, Ladder, NoAdvisor
 from trading.advice_ladder import LadderRules
 from trading.advice_replies import SCHEMA_VERSION
-from trading.advisor_calls import ErrorBudget
+from trading.advisor_calls import ErrorBudget, Purpose
 from trading.alerts import AlertPolicy
 from trading.books import BookConfig
 from trading.breakers import Breakers
@@ -774,9 +778,37 @@ class Profiled:
         )
 
     @cached_property
-    def advisor(self) -> NoAdvisor:
-        """Return the advisor: step 0 of the ladder, off."""
-        return NoAdvisor()
+    def advisor(self) -> Advisor:
+        """Return who advises: nobody without the advisor's file, or without an address to ask."""
+        return self.advisor_for(Purpose.ADVICE)
+
+    def advisor_for(self, purpose: Purpose) -> Advisor:
+        """Return who is asked for a purpose, under which its questions are recorded."""
+        config, completions = self.advisor_config, self._completions
+        if config is None or completions is None:
+            return NoAdvisor()
+        replies = KeptReplies(self.settings.profile_dir / "advisor_replies")
+        return ModelAdvisor(
+            config,
+            completions,
+            log=JournalCallLog(self.journal),
+            replies=replies if purpose is Purpose.ADVICE else None,
+            purpose=purpose,
+        )
+
+    @cached_property
+    def _completions(self) -> ChatCompletions | None:
+        address = self.settings.advisor_base_url
+        if self.advisor_config is None or address is None:
+            return None
+        key = load_secrets().advisor_key
+        return ChatCompletions(
+            self.advisor_config,
+            address,
+            key="" if key is None else key.get_secret_value(),
+            breakers=JournalBreakers(self.journal),
+            calls=JournalCalls(self.journal),
+        )
 
     @cached_property
     def advisor_ladder(self) -> JournalLadder:
