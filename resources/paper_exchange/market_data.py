@@ -98,7 +98,8 @@ class MarketDataDoor:
     def corporate_actions(self, parameters: Parameters, *, now: datetime) -> Answer:
         """Return splits, cash dividends and removals by kind and then date, a page at a time."""
         symbols = set(self._symbols(parameters))
-        kinds = {kind.strip() for kind in parameters.get("types", "").split(",") if kind.strip()}
+        # They are asked for in the singular and told in the plural.
+        kinds = {f"{kind.strip()}s" for kind in parameters.get("types", "").split(",") if kind.strip()}
         today = now.astimezone(self._zone).date()
         first = day_parameter("start", parameters, default=today)
         last = day_parameter("end", parameters, default=today)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
+from alpaca.data.enums import CorporateActionsType
+from alpaca.data.historical.corporate_actions import CorporateActionsClient
+from alpaca.data.requests import CorporateActionsRequest
 
 from console.cli import main
 from console.exit_codes import ExitCode
 from resources.market_data.alpaca_bars import AlpacaBars
 from resources.market_data.bokeh_stocks import BokehStocks
+from resources.paper_exchange.starting import Wanted, exchange_of
 from tests.graph.desk import CONFIG
+from tests.graph.desk import FIRST as FIRST_OF_DESK
 from tests.graph.over_http import KEYS, exchange
+from trading.actions import ActionKind
+from trading.errors import BadInput
 
 WORDS = ("bars", "download", "--symbols", "AAPL,IBM", "--from", "2012-12-03")
 FIRST, MIDDLE, LAST = date(2012, 12, 3), date(2013, 1, 31), date(2013, 2, 14)
@@ -119,6 +127,82 @@ def test_a_download_that_broke_off_keeps_its_whole_years_and_goes_on_from_there(
     assert kept == ["bars_2012-12-03_2012-12-31.csv"]
     assert speak()[0] == ExitCode.DONE
     assert in_the_folder(tmp_path / "bars") == in_the_box(FIRST, LAST)
+
+
+def test_an_exchange_serves_the_market_that_it_is_told_and_not_the_books_own(speak, tmp_path):
+    assert speak()[0] == ExitCode.DONE
+    wanted = Wanted(
+        book="us_five",
+        ledger=tmp_path / "exchange.db",
+        config_dir=CONFIG,
+        books_file=CONFIG / "books.toml",
+        keys=KEYS,
+        source="alpaca",
+        path=tmp_path / "bars",
+    )
+    served, usual = exchange_of(wanted), exchange_of(replace(wanted, source=None, path=None))
+
+    assert {name: served.broker.bar(name, LAST) is not None for name in ("AAPL", "IBM", "GOOG")} == {
+        "AAPL": True,
+        "IBM": True,
+        "GOOG": False,
+    }
+    assert served.broker.bar("AAPL", LAST).source.startswith("alpaca_iex/")
+    assert served.broker.bar("AAPL", LAST).close_micros == usual.broker.bar("AAPL", LAST).close_micros
+    assert usual.broker.bar("GOOG", LAST) is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "told"),
+    [
+        ("nosuch", None, "one of bokeh_stocks, bytetheory, folder, alpaca"),
+        ("alpaca", None, "needs --path"),
+        ("bokeh_stocks", "bars", "leave out --path"),
+    ],
+)
+def test_a_market_that_is_none_is_refused_with_the_words_there_are(tmp_path, source, path, told):
+    wanted = Wanted(
+        book="us_five",
+        ledger=tmp_path / "exchange.db",
+        config_dir=CONFIG,
+        books_file=CONFIG / "books.toml",
+        keys=KEYS,
+        source=source,
+        path=None if path is None else tmp_path / path,
+    )
+
+    with pytest.raises(BadInput, match=told):
+        exchange_of(wanted)
+    assert not wanted.ledger.exists()
+
+
+def test_alpacas_own_client_reads_the_exchanges_actions_up_to_its_time(market):
+    client = CorporateActionsClient(*KEYS, url_override=market.url)
+    asked = {"symbols": ["AAPL", "MSFT"], "start": date(2000, 1, 1), "end": date(2013, 12, 31)}
+    told = client.get_corporate_actions(CorporateActionsRequest(**asked)).data
+    one = client.get_corporate_actions(
+        CorporateActionsRequest(**asked, types=[CorporateActionsType.FORWARD_SPLIT])
+    ).data
+    expected = [
+        action
+        for action in BokehStocks().actions()
+        if action.symbol in {"AAPL", "MSFT"} and action.effective_on < FIRST_OF_DESK
+    ]
+
+    splits = {(row.symbol, row.ex_date, row.new_rate / row.old_rate) for row in told["forward_splits"]}
+    assert splits == {
+        (action.symbol, action.effective_on, action.numerator / action.denominator)
+        for action in expected
+        if action.kind is ActionKind.SPLIT
+    }
+    dividends = {(row.symbol, row.ex_date, round(row.rate * 1_000_000)) for row in told["cash_dividends"]}
+    assert dividends == {
+        (action.symbol, action.effective_on, action.dividend_micros)
+        for action in expected
+        if action.kind is ActionKind.DIVIDEND
+    }
+    assert splits
+    assert set(one) == {"forward_splits"}
 
 
 def test_other_symbols_or_another_feed_do_not_come_into_the_same_folder(speak, market):
