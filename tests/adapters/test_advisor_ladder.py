@@ -12,6 +12,7 @@ from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from trading.advice import Ladder
 from trading.advice_ladder import (
+    LadderEvent,
     LadderFacts,
     LadderRules,
     LiftStanding,
@@ -75,6 +76,20 @@ def test_a_step_back_is_stored_once_and_stands_after_a_restart(path):
     assert second.in_force(BOOK).step is Ladder.OFF
     assert second.in_force("another").step is Ladder.SHADOW
     assert [move.reason for move in second.log(BOOK).moves] == ["error_rate_breached"]
+
+
+def test_two_runs_of_one_session_step_back_once(path):
+    ladder = ladder_on(path)
+    body = {"before": 1, "after": 2, "lock_sha": LOCK.sha()}
+    ladder.store(
+        BOOK,
+        lambda _: LadderEvent("advisor_moved", body, BOOK, "ann", "evidence"),
+        now=NOW - timedelta(days=1),
+    )
+
+    assert observe(ladder, strays=1) == "advice_guard_mismatch"
+    assert observe(ladder, strays=1) == ""
+    assert ladder.in_force(BOOK).step is Ladder.SHADOW
 
 
 def test_only_a_person_ends_a_step_back(path):

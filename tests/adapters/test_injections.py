@@ -233,6 +233,7 @@ def test_no_injected_text_leaves_its_frame_or_its_line_wherever_it_stands(place)
         )
 
         for _, prompt in completions.heard:
+            assert prompt.user.count(FRAME_BEGINS) == prompt.user.count(FRAME_ENDS) == 1, (place, disguise)
             lines = prompt.user.split("\n")
             assert lines.count(FRAME_BEGINS) == lines.count(FRAME_ENDS) == 1, (place, disguise)
             begins, ends = lines.index(FRAME_BEGINS), lines.index(FRAME_ENDS)

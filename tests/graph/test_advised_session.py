@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
+from console.cli import main
 from resources.advisor_ladder import JournalLadder
 from tests.graph.desk import CALENDAR, FIRST, LANE, Desk, copied, failure_of
 from tests.graph.test_parity_of_sessions import check_of, found_on
@@ -243,3 +245,43 @@ def test_advice_on_what_the_guards_did_not_pass_changes_nothing_and_steps_back(d
     assert log.stepped_back.reason == "advice_guard_mismatch"
     assert [row.symbol for row in desk.rows("advice", FIRST)] == ["IBM"]
     assert desk.profiled.advisor_ladder.log("us_five").stepped_back is not None
+
+
+# ------------------------------------------------------------------- what advice was worth, and the ladder
+
+
+def test_every_advised_decision_has_its_twin_marked_at_later_sessions(advised):
+    records = advised[0].profiled.advice_records["us_five"]
+
+    (twin,) = records.twins(step=Ladder.VETO_AND_SHRINK)
+
+    (decision,) = [row for row in advised[0].rows("decisions", FIRST) if row.symbol == "IBM"]
+    assert (twin.unadvised_quantity, twin.traded_quantity) == (
+        decision.unadvised_quantity,
+        decision.quantity,
+    )
+    assert twin.quantity == decision.quantity
+    assert twin.marked_on == CALENDAR.sessions[CALENDAR.sessions.index(FIRST) + 5]
+    assert twin.gain_micros == (twin.quantity - twin.unadvised_quantity) * (
+        twin.mark_micros - twin.entry_micros
+    )
+
+
+def test_the_verbs_say_that_nobody_can_know_yet_and_what_lacks(advised, monkeypatch, capsys):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(advised[0].settings.state_dir))
+
+    assert main(["advisor", "lift", "--book", "us_five", "--json"]) == 3
+    lift = json.loads(capsys.readouterr().out)
+    assert (lift["standing"], lift["mean_bps"], lift["counted"]) == ("not_enough_evidence", None, 0)
+    assert lift["left_out"] == {"before_cut_off": 1}
+    assert [(one["symbol"], one["quantity"]) for one in lift["twins"]] == [
+        ("IBM", lift["twins"][0]["unadvised_quantity"] // 2)
+    ]
+    assert main(["advisor", "lift", "--book", "us_five"]) == 3
+    assert "NOT ENOUGH EVIDENCE: 0 sessions after" in capsys.readouterr().out
+
+    assert main(["advisor", "ladder", "--book", "us_five", "--json"]) == 0
+    ladder = json.loads(capsys.readouterr().out)
+    assert (ladder["step"], ladder["ceiling"], ladder["sessions"]) == ("off", "off", 1)
+    assert main(["advisor", "ladder", "--book", "us_five", "--to", "veto", "--reason", "now"]) == 4
+    assert "allows off at most" in capsys.readouterr().err
