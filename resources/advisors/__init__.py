@@ -1,1 +1,1 @@
-"""Advisors: who asks a model, who plays one in tests, and who reads the record instead."""
+"""Advisors: who asks a model, and who plays one in tests; a decided session is read from its record."""

@@ -17,7 +17,6 @@ from resources.advisors.asking import ModelAdvisor
 from resources.advisors.call_log import JournalCallLog
 from resources.advisors.chat_completions import ChatCompletions
 from resources.advisors.kept_replies import KeptReplies
-from resources.advisors.recorded import RecordedAdvisor
 from resources.advisors.scripted import ScriptedCompletions
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
@@ -27,7 +26,7 @@ from trading.advice import AdviceContext, AdviceVerdict, Ladder
 from trading.advice_context import ContextItem
 from trading.advisor_calls import CallError, Purpose, Tier
 from trading.breakers import BreakerReason, BreakerState
-from trading.errors import JournalUnavailable, Refused
+from trading.errors import JournalUnavailable
 from trading.testing import example_call, example_intent
 from trading.values import Side, Slot, Symbol
 
@@ -442,23 +441,6 @@ def test_calls_are_kept_in_the_journal_as_they_were(database):
         assert log.calls_of(session=SESSION) == calls[:2]
         assert log.calls_of(since=NOW) == [calls[2]]
     assert JournalReader(database.url).advisor_calls(last=2) == calls[1:]
-
-
-# -------------------------------------------------------------------------------- the record
-
-
-def test_a_record_gives_what_was_said_and_refuses_without_it():
-    said = advisor_of().advise(INTENTS, context=context()).advice
-    recorded = RecordedAdvisor({SESSION: said}.get)
-
-    again = recorded.advise([INTENTS[2], INTENTS[0]], context=context())
-
-    assert again.advice == (said[2], said[0])
-    assert again.calls == ()
-    with pytest.raises(Refused, match=r"AMZN.*record has no advice"):
-        recorded.advise([example_intent("AMZN")], context=context())
-    with pytest.raises(Refused, match=r"2013-02-28.*not recorded.*never asks"):
-        RecordedAdvisor({}.get).advise(INTENTS, context=context())
 
 
 def test_a_breaker_opens_over_http_and_the_next_question_stays_here(tmp_path):

@@ -20,6 +20,7 @@ from trading.advisor_calls import BudgetState
 from trading.testing import example_call
 
 ROOT = Path(__file__).resolve().parents[2]
+CANARY = "canary-0815-key"
 
 
 @pytest.fixture
@@ -95,13 +96,20 @@ def test_without_a_model_a_smoke_is_done_unless_a_call_is_required(desk, capsys)
 def test_a_smoke_asks_once_records_it_and_changes_nothing_else(desk, capsys, monkeypatch):
     with misbehaving(lambda _: whole()) as (url, heard):
         monkeypatch.setenv("TRADING_ADVISOR_BASE_URL", url)
+        monkeypatch.setenv("TRADING_ADVISOR_KEY", CANARY)
         assert main(["advisor", "smoke", "--require-call", "--json"]) == 0
-        found = said_by(capsys)
+        told = capsys.readouterr()
+        found = json.loads(told.out)
 
     # The small model would veto, so the large one is asked too; no order was made of either word.
     assert [call["tier"] for call in found["calls"]] == ["small", "large"]
     assert found["verdict"] == "veto"
     assert len(heard) == 2
+    # The key is in the header of each question, and in nothing that is kept or told.
+    assert all(f"Bearer {CANARY}".encode() in request.partition(b"\r\n\r\n")[0] for request in heard)
+    assert not any(CANARY.encode() in request.partition(b"\r\n\r\n")[2] for request in heard)
+    assert CANARY not in told.out + told.err
+    assert not any(CANARY.encode() in path.read_bytes() for path in desk.rglob("*") if path.is_file())
     with closing(sqlite3.connect(journal_of(desk))) as connection:
         count = {
             name: connection.execute(f"select count(*) from {name}").fetchone()[0]  # noqa: S608 - our names
