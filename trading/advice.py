@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from trading.advice_context import ContextItem
 from trading.advisor_calls import AdvisorCall
+from trading.errors import BadInput
 from trading.guards import BPS
 from trading.intents import Intent
 from trading.values import IntentKey, Side, Symbol
@@ -201,13 +202,13 @@ def reduces_risk(intent: Intent) -> bool:
 def ladder_of(advice: Iterable[Advice]) -> Ladder:
     """Return the step that advice was given at: the record a decision is made by, live and again.
 
-    Without any there is nothing to apply, and it is off. Raises `ValueError` where rows are of several
-    steps, or of one that there is not.
+    Without any there is nothing to apply, and it is off. Raises `BadInput` where rows are of several steps,
+    or of one that there is not.
     """
-    steps = {row.ladder for row in advice}
-    if len(steps) > 1:
-        raise ValueError(f"advice of steps {sorted(steps)}: a session is advised at one step")
-    return Ladder(steps.pop()) if steps else Ladder.OFF
+    steps = sorted({row.ladder for row in advice})
+    if len(steps) > 1 or not set(steps) <= set(Ladder):
+        raise BadInput(f"advice of steps {steps}: a session is advised at one step of the ladder")
+    return Ladder(steps[0]) if steps else Ladder.OFF
 
 
 def is_confident(confidence_bps: int | None) -> bool:

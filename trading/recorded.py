@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from trading.actions import CorporateAction
-from trading.advice import Advice, ladder_of
+from trading.advice import Advice, admitted, ladder_of
 from trading.approvals import DEGRADED_APPROVAL, ApprovalMode, ChainStage, StageRecord
 from trading.books import BookConfig
 from trading.candidates import Candidate, rank_candidates
@@ -26,7 +26,7 @@ from trading.journal import JournalIntent
 from trading.parity import Difference, Row, Tables, columns_of, first_difference, keyed
 from trading.positions import BookRow, book_from_rows
 from trading.quotes import Window, WindowReader, inputs_digest
-from trading.session import TRADING, decision_inputs_sha, judge, morning_of, propose
+from trading.session import TRADING, decision_inputs_sha, judge, morning_of, passing, propose
 from trading.sessions import Calendar
 from trading.values import IntentId
 from trading.verdicts import Verdict, switches_seen
@@ -116,7 +116,8 @@ def session_difference(
     """Return where a session first differs from itself decided again, `None` where it is the same to the bit.
 
     `window` is that of the session as the lake has it now. The rules are those in force for the session by
-    the reviewed files; switches, the mode of approval and the advice are those of the record.
+    the reviewed files; switches, the mode of approval and the advice are those of the record: what was said
+    is read and nobody is asked, and what of it may be followed is judged again.
     """
     again = decided_again(recorded, config=config, lane=lane, calendar=calendar, window=window)
     return first_difference(tables_of(recorded), again)
@@ -131,7 +132,9 @@ def tables_of(recorded: Recorded) -> Tables:
             "opening book": {"sha": recorded.opening_sha},
             "everything, rules and limits too": {"sha": recorded.inputs["decisions"]},
         },
-        **_decided_tables(recorded.candidates, recorded.intents, recorded.verdicts, recorded.decisions),
+        **_decided_tables(
+            recorded.candidates, recorded.intents, recorded.verdicts, recorded.advice, recorded.decisions
+        ),
         "journal intents": {row.intent.intent_key: _kept_row(row.intent, row) for row in kept},
         "journal verdicts": keyed(
             [verdict for row in kept for verdict in recorded.verdicts_kept[row.intent_id]],
@@ -178,13 +181,15 @@ def decided_again(
         open_orders=open_orders,
     )
     mode, is_degraded = mode_recorded(recorded.chains)
+    step = ladder_of(recorded.advice)
+    advice = admitted(recorded.advice, passing(proposed.intents, verdicts), ladder=step)
     decisions = decide(
         proposed.intents,
         verdicts,
-        recorded.advice,
+        advice,
         account=config.account,
         lane=lane,
-        ladder=ladder_of(recorded.advice),
+        ladder=step,
         limits=rules.limits.on(session),
         not_after=calendar.closes_at(session),
         inputs_sha=inputs_sha,
@@ -201,7 +206,7 @@ def decided_again(
             "opening book": {"sha": opening.sha()},
             "everything, rules and limits too": {"sha": inputs_sha},
         },
-        **_decided_tables(candidates, proposed.intents, verdicts, decision_rows(decisions)),
+        **_decided_tables(candidates, proposed.intents, verdicts, advice, decision_rows(decisions)),
         "journal intents": {row.intent.intent_key: _kept_row(row.intent, row) for row in kept},
         "journal verdicts": dict(sorted(of_intent.items(), key=lambda item: item[0].partition("/")[0])),
         "journal stages": _stage_rows({row.intent.intent_key: row.chain for row in kept}),
@@ -224,12 +229,14 @@ def _decided_tables(
     candidates: Sequence[Candidate],
     intents: Sequence[Intent],
     verdicts: Sequence[Verdict],
+    advice: Sequence[Advice],
     decisions: Sequence[DecisionRow],
 ) -> dict[str, Mapping[str, Row]]:
     return {
         "candidates": keyed(candidates, "symbol"),
         "intents": keyed(intents, "intent_key"),
         "verdicts": keyed(verdicts, "intent_key", "guard"),
+        "advice": keyed(advice, "intent_key"),
         "decisions": keyed(decisions, "intent_key"),
     }
 

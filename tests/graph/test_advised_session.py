@@ -203,6 +203,13 @@ def test_a_record_that_was_changed_does_not_replay(advised, desk_on):
 
     assert (difference.table, difference.column) == ("decisions", "quantity")
 
+    desk.lake.write_rows(("us_five", "advice"), str(FIRST), type(row), [row._replace(applied=False)])
+    difference = found_on(desk, FIRST).difference
+    assert (difference.table, difference.column) == ("advice", "applied")
+
+    desk.lake.write_rows(("us_five", "advice"), str(FIRST), type(row), [row._replace(ladder=7)])
+    assert "one step of the ladder" in found_on(desk, FIRST).detail
+
 
 # ------------------------------------------------------------------- where the advisor fails
 

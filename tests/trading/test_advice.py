@@ -22,6 +22,7 @@ from trading.advice import (
     reduces_risk,
 )
 from trading.decisions import Outcome, decide
+from trading.errors import BadInput
 from trading.positions import Book, Position
 from trading.testing import example_intent, example_limits, example_verdicts
 from trading.values import IntentKey, Side, Symbol
@@ -298,8 +299,9 @@ def test_a_model_that_abstains_or_doubts_itself_has_not_failed(error_type):
 
 
 def test_a_session_is_advised_at_one_step():
-    with pytest.raises(ValueError, match="one step"):
-        ladder_of([advice_on(INTENTS[0], AdviceVerdict.KEEP, ladder=step) for step in (1, 2)])
+    for steps in ((1, 2), (4,), (-1,)):
+        with pytest.raises(BadInput, match="one step of the ladder"):
+            ladder_of([advice_on(INTENTS[0], AdviceVerdict.KEEP, ladder=step) for step in steps])
 
 
 def test_a_cut_off_is_an_instant_in_utc():
