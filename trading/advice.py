@@ -32,6 +32,8 @@ EVIDENCE_CHARACTERS_MAX = 64
 
 LOW_CONFIDENCE = "low_confidence"
 """The error type of a word that its own speaker doubts: no advice, and no failure of the advisor either."""
+NOT_ASKED = "not_asked"
+"""The error type of an intent that might have been vetoed, and there was no model to ask."""
 NOT_ANSWERED = "not_answered"
 """The error type of an intent that an advisor said nothing of."""
 BAD_ADVICE = "bad_advice"
@@ -125,10 +127,17 @@ class NoAdvisor:
     """Be the advisor at step 0: abstain on everything, ask nobody."""
 
     def advise(self, intents: Sequence[Intent], *, context: AdviceContext) -> AdviceGiven:
-        """Return an abstention for each intent, at step 0 whatever the context says."""
-        _ = context
-        off = (no_advice(intent, source="off", rationale="the advisor is off") for intent in intents)
-        return AdviceGiven(advice=tuple(off))
+        """Return an abstention for each intent; at a step that may veto it says that nobody was asked.
+
+        Then the rules' buys wait for a person: whoever took the model away did not lower the ladder.
+        """
+        error_type = NOT_ASKED if context.ladder >= Ladder.VETO else ""
+        return AdviceGiven(
+            advice=tuple(
+                no_advice(intent, source="off", error_type=error_type, rationale="the advisor is off")
+                for intent in intents
+            )
+        )
 
 
 def no_advice(intent: Intent, *, source: str, error_type: str = "", rationale: str = "") -> Advice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -194,13 +195,22 @@ def test_an_escalation_hands_a_buy_to_a_person_where_a_veto_would_count(ladder):
 
 
 def test_the_advisor_that_is_off_abstains_on_every_intent():
-    advice = NoAdvisor().advise(INTENTS, context=CONTEXT).advice
+    advice = NoAdvisor().advise(INTENTS, context=replace(CONTEXT, ladder=Ladder.SHADOW)).advice
 
     assert [row.intent_key for row in advice] == [intent.intent_key for intent in INTENTS]
     assert {(row.verdict, row.factor_bps, row.applied) for row in advice} == {
         (AdviceVerdict.ABSTAIN, 10_000, False)
     }
     assert decided(advice, Ladder.VETO_AND_SHRINK) == TWIN
+
+
+def test_at_a_step_that_may_veto_an_advisor_that_is_gone_leaves_buys_to_a_person():
+    advice = NoAdvisor().advise(INTENTS, context=replace(CONTEXT, ladder=Ladder.VETO)).advice
+
+    held, small, _, _ = decided(admitted(advice, INTENTS, ladder=Ladder.VETO), Ladder.VETO)
+
+    assert held == TWIN[0]
+    assert (small.outcome, small.reason) == (Outcome.PENDING_APPROVAL, "advisor_failed")
 
 
 def test_in_a_long_only_book_every_sale_reduces_risk_and_no_buy_does():
