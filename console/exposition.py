@@ -15,7 +15,7 @@ from typing import Any
 from console.alerts import AlertLine, alerts_of
 from console.desk import Desk
 from console.incidents import incidents_of
-from console.signals import signals_of
+from console.signals import last_signals_of
 from console.stuck import stuck_of
 from console.totals import Totals
 from resources.journal import records
@@ -257,7 +257,7 @@ def _of_watch(desk: Desk) -> Iterator[Any]:
 
 
 def _of_signals(desk: Desk) -> Iterator[Any]:
-    books = signals_of(desk)
+    books = last_signals_of(desk)
     yield _counter(
         "trading_signal_windows",
         "Looks for quotes before a decision, while the market was not closed.",

@@ -14,6 +14,9 @@ from trading.signal_continuity import LIMITS, Window, blocks, windows_of
 
 LAST, ALL = "find_last_signal_windows", "find_signal_windows"
 
+QUIET_MAX = 50
+"""How many empty windows are told of a book: the latest ones; all are in the journal."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalLine:
@@ -52,10 +55,16 @@ class BookSignals:
 
 
 def signals_of(desk: Desk, *, book: str | None = None) -> tuple[BookSignals, ...]:
-    """Return each book's last window and those without a signal, the latest first; raises `BadInput`."""
+    """Return each book's last window and its latest ones without a signal; raises `BadInput`."""
     names = [outline.name for outline in desk.chosen(book)]
     windows = _windows(desk, ALL)
     return tuple(_book(name, [one for one in windows if one.book == name]) for name in names)
+
+
+def last_signals_of(desk: Desk) -> tuple[BookSignals, ...]:
+    """Return each book's last window alone: one question, however many windows there were."""
+    windows = _windows(desk, LAST)
+    return tuple(_book(name, [one for one in windows if one.book == name]) for name in desk.books)
 
 
 def why_held(desk: Desk, book: str) -> str:
@@ -76,7 +85,7 @@ def _book(name: str, windows: list[Window]) -> BookSignals:
         empty=last.after.empty if last else 0,
         held=blocks(last),
         last=_line(last) if last else None,
-        quiet=tuple(_line(one) for one in reversed(windows) if one.looked.reason is not None),
+        quiet=tuple(_line(one) for one in reversed(windows) if one.looked.reason is not None)[:QUIET_MAX],
     )
 
 

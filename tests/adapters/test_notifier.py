@@ -8,8 +8,10 @@ import shutil
 import socket
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -21,9 +23,11 @@ from typing import Any, NamedTuple
 import pytest
 from aiosmtpd.controller import Controller
 
+from resources.alert_keeper import JournalAlerts
+from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
 from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
-from trading.alerts import DeliveryPolicy, Reason, Severity
+from trading.alerts import DeliveryPolicy, Reason, Severity, evaluate_watched
 from trading.errors import BadSetting
 
 # Apprise's e-mail plug-in imports a module that Python 3.11 deprecated.
@@ -57,13 +61,18 @@ class Sink:
     def __init__(self) -> None:
         self.statuses: list[int] = []
         self.received: list[dict[str, Any]] = []
+        self.accepted: list[dict[str, Any]] = []
+        self.is_down = False
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status = sink.statuses.pop(0) if sink.statuses else 200
+                status = 503 if sink.is_down else status
                 sink.received.append(json.loads(body))
+                if status == 200:
+                    sink.accepted.append(json.loads(body))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -452,6 +461,58 @@ def test_a_mail_server_that_refuses_for_a_while_gets_the_message_once_it_takes_i
     assert (refused.reason, sent.reason) == (Reason.HTTP_ERROR, Reason.SENT)
     assert len(box.received) == 1
     assert stored(journal_file)[0].status == "delivered"
+
+
+FAULTS = {
+    "signals.latched": 1.0,  # a stale feed
+    "strategist_llm.circuit_open_rate": 0.5,  # an open breaker
+    "execution.blocked_rate": 0.9,  # a spike of blocked intents
+    "reconciliation.intents_stuck": 1.0,  # an order that nobody can prove
+    "schedules.missed": 1.0,  # a schedule that did not run
+    "ticks.failed": 1.0,  # a sensor that fails
+}
+
+
+def test_a_day_of_faults_is_heard_once_everywhere_though_nobody_could_hear_for_ten_minutes(
+    outbox, sink, mailbox
+):
+    """Looked at every minute for half an hour, while web server, Slack and mailbox are down for ten."""
+    file = load_alert_policy(Path(__file__).resolve().parents[2] / "config" / "alerts.toml")
+    delivery = replace(file.delivery, channels=("webhook", "slack", "email"), retry_wait_s=0.0)
+    policy = replace(file, delivery=delivery)
+    slack, (box, address) = Sink(), mailbox
+    channels = {
+        "webhook": WebhookChannel(sink.url),
+        "slack": SlackChannel(slack.url),
+        "email": EmailChannel(address),
+    }
+    keeper = JournalAlerts(outbox)
+    codes = [rule.code for rule in policy.rules if rule.metric in FAULTS]
+    try:
+        for minute in range(31):
+            now = NOW + timedelta(minutes=minute)
+            sink.is_down = slack.is_down = minute < 10
+            box.refusals = 10**6 if minute < 10 else 0
+            alerts = evaluate_watched(FAULTS, policy.rules, book="us_five", session=SESSION)
+            keeper.observe(alerts, codes=codes, policy=policy, book="us_five", session=SESSION, now=now)
+            keeper.tell(policy, now=now)
+            Notifier(outbox, channels, policy=delivery, sleep=lambda _: None).deliver(now)
+    finally:
+        slack.stop()
+
+    def heard(text: str) -> Counter[str]:
+        return Counter(code for code in codes if f"{code} (firing" in text or f'"code":"{code}"' in text)
+
+    by_channel = {
+        "webhook": [heard(str(one["message"])) for one in sink.accepted],
+        "slack": [heard(one["text"]) for one in slack.accepted],
+        "email": [heard(one.get_body(("plain",)).get_content()) for one in box.received],
+    }
+    assert len(codes) == len(FAULTS)
+    assert len(sink.received) > len(sink.accepted)
+    for channel, messages in by_channel.items():
+        assert len(messages) == 2, channel
+        assert sum(messages, Counter()) == dict.fromkeys(codes, 1), channel
 
 
 def test_a_channel_of_the_policy_without_an_address_is_finished_as_such(outbox):
