@@ -5,9 +5,11 @@ What a record means is trading/advisor_calls.py; how much advice may do console/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from console.desk import Desk
 from console.exit_codes import ExitCode
@@ -22,6 +24,12 @@ from trading.advisor_calls import (
     week_of,
     went_out,
 )
+from trading.errors import BadInput
+
+if TYPE_CHECKING:
+    from resources.advisors.comparing import Compared
+
+_VERSION = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,18 @@ class AdvisorSmoke:
         return ExitCode.ATTENTION if self.is_required and not (is_answered and is_live) else ExitCode.DONE
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedPrompts:
+    """Hold what each version of the prompt came to, in the order asked for."""
+
+    prompts: tuple[Compared, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return 3 where there was nothing to compare on."""
+        return ExitCode.DONE if any(one.intents for one in self.prompts) else ExitCode.ATTENTION
+
+
 def calls_of(desk: Desk, *, book: str | None, session: date | None, last: int) -> CallsView:
     """Return the last questions, of a book and a session where they are named."""
     if book is not None:
@@ -113,6 +133,21 @@ def smoke_advisor(desk: Desk, *, book: str | None, is_required: bool) -> Advisor
         verdict=given.advice[0].verdict.value if given.calls else "",
         is_required=is_required,
     )
+
+
+def compare_prompts(desk: Desk, *, book: str | None, versions: Sequence[str], last: int) -> ComparedPrompts:
+    """Return what versions of the prompt come to on a book's last recorded sessions.
+
+    Raises `BadInput` for a version that has no file.
+    """
+    outline = desk.one(book)
+    folder = desk.settings.config_dir / "prompts"
+    for version in versions:
+        if not _VERSION.fullmatch(version) or not list(folder.glob(f"*/{version}.txt")):
+            raise BadInput(f"prompt {version[:40]!a}: no file {folder}/<name>/<version>.txt has this version")
+    from console.launcher import open_launcher
+
+    return ComparedPrompts(prompts=open_launcher().compare_prompts(outline.name, versions, last=last))
 
 
 def _lines(calls: Sequence[AdvisorCall], key: Callable[[AdvisorCall], str]) -> tuple[SpentLine, ...]:

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DatabaseError
 from console.serving import address, dagster_home, launch_job, serving_port
 from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
+from resources.advisors.comparing import Compared
 from resources.clocks import system_now
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
@@ -191,6 +192,10 @@ class Launcher:
             ladder=Ladder.SHADOW,
         )
         return self.profiled.advisor_for(Purpose.SMOKE).advise([intent], context=context)
+
+    def compare_prompts(self, book: str, versions: Sequence[str], *, last: int) -> tuple[Compared, ...]:
+        """Ask with each version of the prompt about a book's last sessions; nothing is decided or stored."""
+        return self.profiled.compared_prompts(book, versions, last=last)
 
     def import_window(self, book: str, session: date, progress: Progress) -> int:
         """Import what a decision for a session reads and is missing; return how many sessions."""

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from resources.advice_records import LakeAdviceRecords
-from resources.advisor_file import AdvisorConfig, read_advisor
+from resources.advisor_file import AdvisorConfig, read_advisor, read_prompt
 from resources.advisor_ladder import JournalLadder
 from resources.advisors.asking import ModelAdvisor
 from resources.advisors.call_log import JournalCallLog
 from resources.advisors.chat_completions import ChatCompletions
+from resources.advisors.comparing import Asked, Compared, compare
 from resources.advisors.kept_replies import KeptReplies
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
@@ -90,7 +91,8 @@ from resources.settings import Profile, Settings, load_secrets
 from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
 from resources.watch_signs import WatchSigns
-from trading.advice import Advisor, Ladder, NoAdvisor
+from trading.advice import AdviceContext, Advisor, Ladder, NoAdvisor
+from trading.advice_items import items_of
 from trading.advice_ladder import LadderRules
 from trading.advice_replies import SCHEMA_VERSION
 from trading.advisor_calls import ErrorBudget, Purpose
@@ -99,10 +101,12 @@ from trading.books import BookConfig
 from trading.breakers import Breakers
 from trading.broker_behaviour import Behaviour
 from trading.brokers import Broker, BrokerAccount
+from trading.candidates import Candidate
 from trading.clock import Clock, Phase
 from trading.datasets import Dataset, DatasetChanged, DatasetUnknown
 from trading.errors import BadSetting, NoBroker
 from trading.halting import Canceller
+from trading.intents import Intent
 from trading.preflight import Denial, LiveFacts, denials
 from trading.promotion import PromotionRules, Token, token_of
 from trading.quality import QualityLimits
@@ -110,9 +114,11 @@ from trading.quotes import MarketData
 from trading.rate_limits import LimitRules
 from trading.replay_evidence import COUNCIL, as_configured, subject_of
 from trading.routing import ANY, EMBEDDED_PAPER
+from trading.session import passing
 from trading.sessions import Calendar
 from trading.signal_continuity import blocks
 from trading.values import digest
+from trading.verdicts import Verdict
 
 One = TypeVar("One")
 
@@ -794,6 +800,49 @@ class Profiled:
             log=JournalCallLog(self.journal),
             replies=replies if purpose is Purpose.ADVICE else None,
             purpose=purpose,
+        )
+
+    def compared_prompts(self, book: str, versions: Sequence[str], *, last: int) -> tuple[Compared, ...]:
+        """Return what versions of the advisor's prompt come to on a book's last sessions with intents.
+
+        Raises `BadSetting` without a model to ask, or without such a version.
+        """
+        config, completions = self.advisor_config, self._completions
+        if config is None or completions is None:
+            raise BadSetting(
+                "no model is configured: TRADING_ADVISOR_BASE_URL says where one is, advisor.toml which"
+            )
+        configs = [
+            replace(config, template=read_prompt(self.settings.config_dir, config.template.name, version))
+            for version in versions
+        ]
+        return compare(
+            configs,
+            [self._asked_in(book, key) for key in self.lake.partitions((book, "intents"))[-last:]],
+            completions,
+            log=JournalCallLog(self.journal),
+            replies=KeptReplies(self.settings.profile_dir / "advisor_replies"),
+        )
+
+    def _asked_in(self, book: str, key: str) -> Asked:
+        """Return what an advisor was asked in a stored session, from its tables."""
+
+        def rows(asset: str, row_type: type[One]) -> tuple[One, ...]:
+            return self.lake.read_rows((book, asset), key, row_type)[0]
+
+        session = date.fromisoformat(key)
+        intents = passing(rows("intents", Intent), rows("verdicts", Verdict))
+        calendar = self.calendars[book]
+        return Asked(
+            intents=intents,
+            context=AdviceContext(
+                book=book,
+                lane=self.settings.profile.value,
+                session=session,
+                cut_off=self.clocks[book].now(session, Phase.DECIDE),
+                ladder=Ladder.SHADOW,
+                items=items_of(rows("candidates", Candidate), intents, calendar=calendar),
+            ),
         )
 
     @cached_property

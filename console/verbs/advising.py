@@ -1,4 +1,4 @@
-"""The verbs `advisor calls` and `advisor smoke`: what models were asked, and whether one answers.
+"""The verbs `advisor calls`, `smoke` and `compare`: what models were asked, whether one answers, and how.
 
 What they show is made in console/advisor_calls.py. How much advice may do is laddering.py.
 """
@@ -11,17 +11,26 @@ import typer
 
 from console.desk import open_desk
 from console.render import NONE, counted, table
-from console.verbs.options import DECIDING, BookOption, JsonOption, SessionOption, day_or_none, show
+from console.verbs.options import (
+    DECIDING,
+    BookOption,
+    JsonOption,
+    OneBookOption,
+    SessionOption,
+    day_or_none,
+    show,
+)
 from console.verbs.teaching import help_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from console.advisor_calls import AdvisorSmoke, CallsView, SpentLine
+    from console.advisor_calls import AdvisorSmoke, CallsView, ComparedPrompts, SpentLine
     from trading.advisor_calls import BudgetFigures
 
 ADVISOR = "advisor"
 CALLS_MAX = 1_000_000
+SESSIONS_MAX = 10_000
 MICROS_PER_USD = 1_000_000
 
 
@@ -35,6 +44,7 @@ def add_to(app: typer.Typer) -> None:
         app.add_typer(group, name=ADVISOR, rich_help_panel=DECIDING)
     group.command("calls", help=help_of(calls))(calls)
     group.command("smoke", help=help_of(smoke))(smoke)
+    group.command("compare", help=help_of(compare))(compare)
 
 
 def calls(
@@ -78,6 +88,58 @@ def smoke(
 
     found = smoke_advisor(open_desk(), book=book, is_required=require_call)
     show(found, _smoke, as_json=as_json, code=found.exit_code)
+
+
+def compare(
+    *,
+    prompt: Annotated[
+        list[str], typer.Option("--prompt", metavar="VERSION", help="A version of the prompt; give several.")
+    ],
+    book: OneBookOption = None,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, max=SESSIONS_MAX, help="Of how many sessions.")
+    ] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask with several versions of the prompt about the same recorded sessions, and compare what comes of it.
+
+    Nothing is decided or stored as advice; each question is recorded, and counts in the budgets.
+
+    trading advisor compare --book us_five --prompt 1 --prompt 2
+    Exit codes: 0 compared, 2 no such version or no model is configured, 3 no session has intents.
+    """
+    from console.advisor_calls import compare_prompts
+
+    found = compare_prompts(open_desk(), book=book, versions=prompt, last=last)
+    show(found, _compared, as_json=as_json, code=found.exit_code)
+
+
+def _compared(found: ComparedPrompts) -> str:
+    rows = [
+        (
+            one.prompt,
+            one.prompt_sha[:12],
+            one.intents,
+            one.spent.sent,
+            one.spent.errors,
+            one.spent.tokens,
+            f"{one.spent.cost_micros / MICROS_PER_USD:.6f}",
+            NONE if one.budget.latency_ms_p95 is None else f"{one.budget.latency_ms_p95} ms",
+            _counts(one.verdicts),
+            _counts(one.no_advice),
+            NONE if one.agreeing is None else f"{one.agreeing:.1%}",
+        )
+        for one in found.prompts
+    ]
+    columns = (
+        "prompt", "digest", "intents", "sent", "errors", "tokens", "USD", "p95", "said", "no advice",
+        "as the first",
+    )  # fmt: skip
+    return table(columns, rows)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or NONE
 
 
 def _calls(view: CallsView) -> str:

@@ -16,6 +16,7 @@ from resources.advisor_file import read_advisor
 from resources.advisors.asking import ModelAdvisor
 from resources.advisors.call_log import JournalCallLog
 from resources.advisors.chat_completions import ChatCompletions
+from resources.advisors.comparing import Asked, compare
 from resources.advisors.kept_replies import KeptReplies
 from resources.advisors.scripted import ScriptedCompletions
 from resources.journal.reader import JournalReader
@@ -441,6 +442,49 @@ def test_calls_are_kept_in_the_journal_as_they_were(database):
         assert log.calls_of(session=SESSION) == calls[:2]
         assert log.calls_of(since=NOW) == [calls[2]]
     assert JournalReader(database.url).advisor_calls(last=2) == calls[1:]
+
+
+# -------------------------------------------------------------------------------- side by side
+
+
+def test_two_prompts_are_compared_on_the_same_sessions_with_the_same_figures(tmp_path):
+    second = replace(
+        SHIPPED, template=replace(SHIPPED.template, version="2", text=SHIPPED.template.text + "Be careful.\n")
+    )
+
+    def script(prompt, model):
+        verdict = "veto" if "Be careful." in prompt.user else "keep"
+        if "KO" in prompt.asked and verdict == "veto":
+            return "no"
+        return reply(*(opinion(name, verdict) for name in prompt.asked))
+
+    days = [date(2013, 2, 27), date(2013, 2, 28)]
+    sessions = [
+        Asked(
+            intents=[example_intent(symbol, session=day) for symbol in ("AAPL", "KO")[: 1 + number]],
+            context=replace(context(Ladder.SHADOW), session=day),
+        )
+        for number, day in enumerate(days)
+    ]
+    log, completions = Log(), ScriptedCompletions(script)
+    first, other = compare(
+        [SHIPPED, second], sessions, completions, log=log, replies=KeptReplies(tmp_path), clock=lambda: NOW
+    )
+
+    assert (first.prompt, first.sessions, first.intents) == ("advice 1", 2, 3)
+    assert (first.verdicts, first.no_advice, first.agreeing) == ({"keep": 3}, {}, 1.0)
+    # The small model would veto AAPL, so the large one is asked too; on the other session it says nothing.
+    assert (other.verdicts, other.no_advice, other.agreeing) == ({"veto": 1}, {"reply_no_object": 2}, 0.0)
+    assert (first.spent.sent, first.spent.errors) == (2, 0)
+    assert (other.spent.sent, other.spent.errors) == (3, 1)
+    assert first.prompt_sha != other.prompt_sha
+    assert {call.purpose for call in log.calls} == {Purpose.COMPARE}
+
+
+def test_without_sessions_there_is_nothing_to_agree_on():
+    (found,) = compare([SHIPPED], [], ScriptedCompletions(keeping), log=Log(), clock=lambda: NOW)
+
+    assert (found.intents, found.agreeing, found.budget.error_rate) == (0, None, None)
 
 
 def test_a_breaker_opens_over_http_and_the_next_question_stays_here(tmp_path):

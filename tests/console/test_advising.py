@@ -134,3 +134,21 @@ def test_a_contradiction_in_the_advisors_file_is_told(desk, capsys, monkeypatch,
 
     assert main(["advisor", "smoke"]) == ExitCode.USAGE
     assert "retries" in capsys.readouterr().err
+
+
+def test_prompts_are_compared_by_version_and_only_with_a_model(desk, capsys, monkeypatch):
+    of_one = ["advisor", "compare", "--book", "us_five", "--prompt", "1"]
+    assert main(of_one) == ExitCode.USAGE
+    assert "no model is configured" in capsys.readouterr().err
+    assert main([*of_one, "--prompt", "7"]) == ExitCode.USAGE
+    assert "prompt '7'" in capsys.readouterr().err
+
+    monkeypatch.setenv("TRADING_ADVISOR_BASE_URL", "http://127.0.0.1:9")
+    assert main([*of_one, "--json"]) == ExitCode.ATTENTION
+    (found,) = said_by(capsys)["prompts"]
+    assert (found["prompt"], found["sessions"], found["intents"], found["agreeing"]) == (
+        "advice 1",
+        0,
+        0,
+        None,
+    )

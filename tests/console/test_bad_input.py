@@ -162,6 +162,7 @@ BAD = {
     "workers": (*NO_NUMBERS, "0", "65"),
     "run": NO_WORDS,
     "replay": NO_WORDS,
+    "prompt": ("", " ", "nosuch", "99", "../1", "1\n", "a\0b", LONG),
     "ledger": ("/nosuch\0", "/proc/nosuch/exchange.db", LONG),
     "clock": ("", "real", LONG),
     "starts_at": NO_DATES,
@@ -194,6 +195,7 @@ GOOD = (
         "first_day": "2013-02-01",
         "last_day": "2013-02-28",
         "into": "bars",
+        "prompt": "1",
         "replay": "thirteen-years",
     }
 )
