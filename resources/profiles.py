@@ -821,7 +821,6 @@ class Profiled:
             [self._asked_in(book, key) for key in self.lake.partitions((book, "intents"))[-last:]],
             completions,
             log=JournalCallLog(self.journal),
-            replies=KeptReplies(self.settings.profile_dir / "advisor_replies"),
         )
 
     def _asked_in(self, book: str, key: str) -> Asked:

@@ -14,7 +14,6 @@ from datetime import datetime
 from resources.advisor_file import AdvisorConfig
 from resources.advisors.asking import ModelAdvisor
 from resources.advisors.chat_completions import Completions
-from resources.advisors.kept_replies import KeptReplies
 from resources.clocks import system_now
 from trading.advice import Advice, AdviceContext, AdviceVerdict, admitted
 from trading.advice_replies import SCHEMA_VERSION
@@ -65,16 +64,16 @@ def compare(
     completions: Completions,
     *,
     log: CallLog,
-    replies: KeptReplies | None = None,
     clock: Callable[[], datetime] = system_now,
 ) -> tuple[Compared, ...]:
-    """Return what each configuration's prompt comes to, on the same sessions, in the order given."""
+    """Return what each configuration's prompt comes to, on the same sessions, in the order given.
+
+    Every question is put: what was kept of one prompt would make it look cheaper than the other.
+    """
     found: list[Compared] = []
     first: dict[IntentKey, AdviceVerdict] = {}
     for config in configs:
-        advisor = ModelAdvisor(
-            config, completions, log=log, replies=replies, clock=clock, purpose=Purpose.COMPARE
-        )
+        advisor = ModelAdvisor(config, completions, log=log, clock=clock, purpose=Purpose.COMPARE)
         rows: list[Advice] = []
         calls: list[AdvisorCall] = []
         for asked in sessions:

@@ -447,7 +447,7 @@ def test_calls_are_kept_in_the_journal_as_they_were(database):
 # -------------------------------------------------------------------------------- side by side
 
 
-def test_two_prompts_are_compared_on_the_same_sessions_with_the_same_figures(tmp_path):
+def test_two_prompts_are_compared_on_the_same_sessions_with_the_same_figures():
     second = replace(
         SHIPPED, template=replace(SHIPPED.template, version="2", text=SHIPPED.template.text + "Be careful.\n")
     )
@@ -467,9 +467,7 @@ def test_two_prompts_are_compared_on_the_same_sessions_with_the_same_figures(tmp
         for number, day in enumerate(days)
     ]
     log, completions = Log(), ScriptedCompletions(script)
-    first, other = compare(
-        [SHIPPED, second], sessions, completions, log=log, replies=KeptReplies(tmp_path), clock=lambda: NOW
-    )
+    first, other = compare([SHIPPED, second], sessions, completions, log=log, clock=lambda: NOW)
 
     assert (first.prompt, first.sessions, first.intents) == ("advice 1", 2, 3)
     assert (first.verdicts, first.no_advice, first.agreeing) == ({"keep": 3}, {}, 1.0)
