@@ -48,10 +48,13 @@ def promote(desk):
     return decision.outcome
 
 
+def evaluated(desk):
+    return desk.run("evidence", LAST).get_asset_check_evaluations()
+
+
 def looked(desk):
     """Run the look: the rows by strategy, and which checks passed."""
-    result = desk.run("evidence", LAST)
-    checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
+    checks = {one.check_name: one.passed for one in evaluated(desk)}
     rows, _ = desk.profiled.lake.read_rows(("us_five", "promotion_decisions"), str(LAST), PromotionRow)
     return {row.strategy: row for row in rows}, checks
 
@@ -87,7 +90,7 @@ def test_a_promotion_stands_as_long_as_its_evidence_does(desk):
     }
 
 
-def test_a_row_that_is_gone_fails_the_blocking_check(desk):
+def test_a_row_that_is_gone_fails_the_blocking_check_by_its_name(desk):
     file_run(desk)
     with closing(sqlite3.connect(desk.settings.profile_dir / "journal.db")) as raw:
         raw.execute("drop trigger evidence_stays")
@@ -97,6 +100,10 @@ def test_a_row_that_is_gone_fails_the_blocking_check(desk):
 
     assert rows[COUNCIL].reasons == "ledger_whole, stresses_filed, stress_survivors"
     assert (checks["evidence_is_whole"], checks["evidence_is_complete"]) == (False, True)
+    (whole,) = [one for one in evaluated(desk) if one.check_name == "evidence_is_whole"]
+    rows = [row.data for row in whole.metadata["rows"].records]
+    named = {(row["code"], row["about"].partition(" (")[0]) for row in rows}
+    assert ("row_removed", "row 9") in named
 
 
 def settle(journal, session, *, previous):
