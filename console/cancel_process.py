@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from console.book_outlines import BookOutline
@@ -59,8 +58,8 @@ def _cancel_all(*, actor: str, reason: str, seconds: float) -> list[dict[str, ob
                 outline=outline,
                 actor=actor,
                 reason=reason,
-                # The first look asks for everything, however little time there is.
-                is_over=lambda: seconds > 0 and time.monotonic() >= ends_at,
+                seconds=seconds,
+                ends_at=ends_at,
             )
             for outline in desk.books.values()
         ]
@@ -81,7 +80,8 @@ class _Book:
     `is_known`: the journal has a session of it; before its first one nothing was sent. What its account has
     open is asked of the broker whatever the journal says: an order may live behind an intent that has ended.
     `note` says that there is no broker to ask, empty where there is one. What cancels is built once: what it
-    learned of the broker's limits in one look holds for the next.
+    learned of the broker's limits in one look holds for the next. `seconds` are what each book may take, and
+    `ends_at` is when nothing is looked at again, by the monotonic clock.
     """
 
     desk: Desk
@@ -90,7 +90,9 @@ class _Book:
     outline: BookOutline
     actor: str
     reason: str
-    is_over: Callable[[], bool]
+    seconds: float
+    ends_at: float
+    began_at: float | None = None
     is_known: bool = True
     canceller: Canceller | None = None
     asked: dict[ClientOrderId, None] = field(default_factory=dict)
@@ -101,6 +103,8 @@ class _Book:
         """Ask for the cancel of what is open, unless the look before found nothing open any more."""
         if self.found.is_done:
             return
+        if self.began_at is None:
+            self.began_at = time.monotonic()
         try:
             self.found = self._look()
         except NoBroker:
@@ -135,8 +139,16 @@ class _Book:
             reason=self.reason,
             now=self.desk.act_at(name, max(sessions)),
             asked_before=self.asked,
-            is_over=self.is_over,
+            is_over=self._is_over,
         )
+
+    def _is_over(self) -> bool:
+        """Say whether the book has had its time, no less of it because another book's broker was slow.
+
+        Without any time the first look asks for everything.
+        """
+        began_at = self.ends_at if self.began_at is None else self.began_at
+        return self.seconds > 0 and time.monotonic() >= max(self.ends_at, began_at + self.seconds)
 
     def told(self) -> dict[str, object]:
         """Return what became of the book's cancels."""

@@ -192,21 +192,21 @@ class _Asking:
 
     def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
         """Ask for one cancel, and keep whether it was asked for."""
-        adapter = self.adapters.get(client_order_id, "")
-        if adapter in self.away:
-            self.failed[client_order_id] = f"{client_order_id}: {adapter} does not answer"
-        elif self.is_over():
-            self.failed[client_order_id] = f"{client_order_id}: the time was over before it was asked for"
-        else:
-            try:
-                self.canceller.cancel(client_order_id, now=now)
-                self.asked.append(client_order_id)
-            except TradingError as error:
-                self._fail(client_order_id, error)
+        if why := self._why_not_asked(client_order_id):
+            self.failed[client_order_id] = f"{client_order_id}: {why}"
+            return
+        try:
+            self.canceller.cancel(client_order_id, now=now)
+            self.asked.append(client_order_id)
+        except TradingError as error:
+            self._fail(client_order_id, error)
 
     def is_open(self, client_order_id: ClientOrderId, *, now: datetime) -> bool:
         """Say whether an order that a cancel was asked for is open all the same, or cannot be seen."""
         if client_order_id in self.failed:
+            return True
+        if why := self._why_not_asked(client_order_id):
+            self.failed[client_order_id] = f"{client_order_id}: its cancel was asked for, and {why}"
             return True
         try:
             found = self.canceller.order_by_client_order_id(client_order_id, now=now)
@@ -214,6 +214,13 @@ class _Asking:
             self._fail(client_order_id, error)
             return True
         return found is not None and not found.status.is_terminal
+
+    def _why_not_asked(self, client_order_id: ClientOrderId) -> str:
+        """Return why nobody is asked about an order any more in this look, empty where its broker is."""
+        adapter = self.adapters.get(client_order_id, "")
+        if adapter in self.away:
+            return f"{adapter} does not answer"
+        return "the time was over before it was asked about" if self.is_over() else ""
 
     def _fail(self, client_order_id: ClientOrderId, error: TradingError) -> None:
         self.failed[client_order_id] = f"{client_order_id}: {error}"

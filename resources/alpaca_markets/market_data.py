@@ -41,6 +41,12 @@ SYMBOLS_SHA = "symbols_sha"
 
 A_DAY = timedelta(days=1)
 
+PAID_WITHIN = timedelta(days=120)
+"""How long after its ex-date an action may be processed: a dividend is on the day that it is paid.
+
+Alpaca lists actions by that day, and a holder's book has them on the ex-date.
+"""
+
 COLUMNS = ("symbol", "date", "open", "high", "low", "close", "volume")
 
 _NEW_YORK = ZoneInfo("America/New_York")
@@ -48,6 +54,9 @@ PAST_MIDNIGHT = timedelta(hours=1)
 """How long after the last session's midnight a question for bars ends, whether its end counts or not."""
 
 _FIELDS = ("t", "o", "h", "l", "c", "v")
+
+_DAYS = ("ex_date", "effective_date", "process_date")
+"""What an action's day may be called, the first that it has."""
 
 
 class Download(NamedTuple):
@@ -200,6 +209,11 @@ class _Asked(NamedTuple):
     feed: Feed
     now: datetime
 
+    def has(self, row: Mapping[str, Any]) -> bool:
+        """Say whether an action that no book takes is of these days; one that tells no day may be."""
+        told = next((row[name] for name in _DAYS if row.get(name)), "")
+        return not told or self.first.isoformat() <= str(told) <= self.last.isoformat()
+
 
 def _rows_of(questions: Questions, symbols: Collection[Symbol], asked: _Asked) -> Iterator[tuple[str, ...]]:
     parameters = {
@@ -298,14 +312,14 @@ _ACTIONS: Mapping[str, type[_SplitOnAlpaca | _DividendOnAlpaca]] = {
 def _actions_of(
     questions: Questions, symbols: Collection[Symbol], asked: _Asked
 ) -> tuple[list[CorporateAction], list[str]]:
-    """Return the actions that a book can take, and a name for each of those that it cannot."""
+    """Return the actions of the days asked for that a book can take, and a name for each that it cannot."""
     actions: set[CorporateAction] = set()
     others: list[str] = []
     for group in _groups(symbols):
         parameters = {
             "symbols": ",".join(group),
             "start": asked.first.isoformat(),
-            "end": asked.last.isoformat(),
+            "end": (asked.last + PAID_WITHIN).isoformat(),
             "limit": str(ACTIONS_PAGE),
         }
         for page in questions.pages("corporate_actions", "/v1/corporate-actions", parameters, now=asked.now):
@@ -315,8 +329,10 @@ def _actions_of(
             for kind, rows in listed.items():
                 for row in _records(kind, rows):
                     if kind in _ACTIONS:
-                        actions.add(_action(kind, row))
-                    else:
+                        action = _action(kind, row)
+                        if asked.first <= action.effective_on <= asked.last:
+                            actions.add(action)
+                    elif asked.has(row):
                         others.append(f"{kind} {row.get('symbol') or row.get('old_symbol') or ''}".strip())
     return sorted(actions), others
 

@@ -81,14 +81,19 @@ _STATUS_AFTER = {"new": "new", "fill": "filled", "partial_fill": "partially_fill
 OPEN = "o.status in ('working', 'partial_fill')"
 
 KNOWN = "select 1 from orders where client_order_id = ?"
-BUYING = """
-select o.symbol,
+ASKED = """
+select o.symbol, sum(o.quantity - o.filled_quantity) as quantity,
   sum((o.quantity - o.filled_quantity) * coalesce(t.limit_micros, t.stop_micros, 0)) as priced_micros,
   sum((o.quantity - o.filled_quantity) * (coalesce(t.limit_micros, t.stop_micros) is null))
     as unpriced_quantity
 from orders o left join terms t on t.order_seq = o.seq
-where o.status in ('working', 'partial_fill') and o.side = 'BUY' and coalesce(t.is_held, 0) = 0
+where o.status in ('working', 'partial_fill') and o.side = ? and coalesce(t.is_held, 0) = 0
+  and coalesce(t.leg, '') != 'stop_loss'
 group by o.symbol
+"""
+"""What open orders of one side ask for: shares, the worth of those with a price, and how many have none.
+
+Of two legs only one ever fills.
 """
 CLOSING = """
 select o.symbol, sum(o.quantity - o.filled_quantity)
@@ -119,7 +124,10 @@ class Prices(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """Hold an account's money in micro-units; `asked_micros` is what open purchases would cost."""
+    """Hold an account's money in micro-units; `asked_micros` is what open orders would use up of it.
+
+    That is what they buy, and what they sell beyond the shares held: a short uses up as much as a purchase.
+    """
 
     cash_micros: int
     long_micros: int
@@ -641,9 +649,13 @@ class Exchange:
         """Return the account's money: what it holds at the last prices, and what it may still buy."""
         with self.broker.look(now=now) as ledger:
             held = self.broker.account_in(ledger, now=now)
-            buying = ledger.execute(BUYING).fetchall()
+            buying = ledger.execute(ASKED, (Side.BUY,)).fetchall()
+            selling = ledger.execute(ASKED, (Side.SELL,)).fetchall()
         values = [self._price(symbol, now) * count for symbol, count in held.quantities.items()]
-        asked = sum(priced + count * self._price(Symbol(symbol), now) for symbol, priced, count in buying)
+        asked = sum(priced + count * self._price(Symbol(symbol), now) for symbol, _, priced, count in buying)
+        for symbol, quantity, priced, count in selling:
+            short = max(quantity - max(held.quantities.get(Symbol(symbol), 0), 0), 0)
+            asked += (priced + count * self._price(Symbol(symbol), now)) * short // quantity
         return Worth(
             cash_micros=held.cash_micros,
             long_micros=sum(value for value in values if value > 0),

@@ -277,6 +277,25 @@ def test_splits_and_dividends_come_beside_the_bars_exactly_and_other_actions_are
     assert told.other_actions == ("spin_offs KD",)
 
 
+def test_an_action_is_of_its_ex_date_however_much_later_it_is_processed(tmp_path):
+    """Alpaca lists by the day of processing, which for a dividend is the day that it is paid."""
+    processed = {
+        "cash_dividends": [
+            {"symbol": "AAPL", "ex_date": "2013-03-01", "rate": 0.225, "process_date": "2013-04-15"},
+            {"symbol": "IBM", "ex_date": "2013-02-08", "rate": 0.85, "process_date": "2013-03-09"},
+            {"symbol": "IBM", "ex_date": "2013-05-08", "rate": 0.95, "process_date": "2013-06-10"},
+        ],
+        "spin_offs": [{"symbol": "KD", "ex_date": "2013-05-03", "process_date": "2013-05-04"}],
+    }
+    with Market(TWO_PAGES, ({"corporate_actions": processed, "next_page_token": None},)) as market:
+        told = market.download(tmp_path)
+        (asked,) = (words for path, words in market.asked if path == "/v1/corporate-actions")
+
+    assert (asked["start"], asked["end"] > "2013-06-20") == ("2013-02-28", True)
+    assert [(one.symbol, one.effective_on) for one in AlpacaBars(tmp_path).actions()] == [(AAPL, NEXT)]
+    assert (told.actions, told.other_actions) == (1, ())
+
+
 @pytest.mark.parametrize(
     "row",
     [

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from time import sleep
 
 import pytest
@@ -422,6 +423,19 @@ def test_twice_the_equity_is_all_that_can_be_bought(ledger):
         assert refused(lambda: client.submit_order(limited(100, "more", qty=51))) == (403, 40310000)
         client.submit_order(limited(100, "rest", qty=50))
         assert client.get_account().buying_power == "0"
+
+
+def test_twice_the_equity_is_all_that_can_be_sold_short_in_several_orders_too(ledger):
+    with week(ledger, CALM, CALM, deposit_micros=10_000 * 10**6) as desk:
+        client = desk.client()
+        desk.at(WEEK.opens_at(MONDAY))
+        short = partial(limited, 200, side=OrderSide.SELL)
+        client.submit_order(short("most", qty=75))
+
+        assert client.get_account().buying_power == "5000"
+        assert refused(lambda: client.submit_order(short("more", qty=26))) == (403, 40310000)
+        client.submit_order(short("rest", qty=25))
+        assert refused(lambda: client.submit_order(limited(100, "beside", qty=1))) == (403, 40310000)
 
 
 WRONG = [

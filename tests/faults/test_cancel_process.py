@@ -26,6 +26,7 @@ from tests.adapters.exchange_served import KEYS, served
 from tests.faults.test_halting import CLOSE, NOW, OF, OPENING, PASSED, ROOT, SESSION, STOP, decided, execute
 from trading.errors import BrokerUnavailable, NoBroker
 from trading.executions import Desk, execute_session
+from trading.halting import cancel_open_orders
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import RunControlAction
 from trading.orders import OrderStatus
@@ -103,6 +104,38 @@ def test_what_fails_in_one_book_is_told_and_stops_no_other(books, capsys, monkey
     assert not told["us_five"]["is_done"]
     assert told["us_five"]["problem"]
     assert books.asked == ["us_five", "us_wide"]
+
+
+class SlowTime:
+    """Be the time of the process: it passes only where a test lets it."""
+
+    def __init__(self):
+        self.s = 0.0
+
+    def monotonic(self):
+        return self.s
+
+    def sleep(self, seconds):
+        self.s += seconds
+
+
+def test_a_slow_broker_of_one_book_takes_no_time_from_another_books_cancels(books, capsys, monkeypatch):
+    passing = SlowTime()
+
+    class Hangs(FakeBroker):
+        def orders(self, *, since, now):
+            passing.sleep(30)
+            raise BrokerUnavailable("time_out: no whole answer")
+
+    other = FakeBroker()
+    other.submit(request("IBM", client_order_id=ClientOrderId(f"{CLIENT_ORDER_ID_PREFIX}{1:032x}")), now=NOW)
+    books.of = {"us_five": Hangs(), "us_wide": other}
+    monkeypatch.setattr(cancel_process, "time", passing)
+    code, told, _ = run(capsys, "--seconds=10")
+
+    assert code == 3
+    assert not told["us_five"]["is_done"]
+    assert told["us_wide"]["cancels_asked"] == [f"{CLIENT_ORDER_ID_PREFIX}{1:032x}"] == other.cancels
 
 
 @pytest.mark.parametrize("is_sent", [False, True])
@@ -296,6 +329,32 @@ def test_a_broker_that_is_away_costs_one_question_a_look_and_not_one_for_each_or
     assert calls_of() - before == {"orders.list": 1, "orders.by_client_order_id": 1}
     assert set(told["us_five"]["still_open"]) == {order.client_order_id for order in journal.orders(**OF)}
     assert "paper_exchange does not answer" in told["us_five"]["problem"]
+
+
+def test_a_broker_that_went_away_after_the_cancels_is_asked_once_how_they_ended(
+    journal, at_exchange, monkeypatch
+):
+    with served(at_exchange / "exchange.db", market=Market(AAPL=120, IBM=120)) as exchange:
+        monkeypatch.setenv("TRADING_BROKER_BASE_URL", exchange.url)
+        decided(journal, *(example_intent(symbol, quantity=10) for symbol in ("AAPL", "IBM")))
+        sent_over_http(journal)
+    ids = [order.client_order_id for order in journal.orders(**OF)]
+    before = calls_of()
+    profiled = Profiled(load_settings())
+    with profiled.journal:
+        found = cancel_open_orders(
+            journal,
+            profiled.cancel_only("us_five"),
+            account="SIM-FIVE",
+            lane="simulated",
+            since=SESSION,
+            asked_before=ids,
+            **STOP,
+        )
+
+    assert calls_of() - before == {"orders.list": 1, "orders.by_client_order_id": 1}
+    assert set(found.still_open) == set(ids)
+    assert "its cancel was asked for, and paper_exchange does not answer" in found.problem
 
 
 def sent_over_http(journal):
