@@ -216,7 +216,9 @@ def lift_view(
     if not 1 <= horizon_sessions <= HORIZON_SESSIONS_MAX:
         raise BadInput(f"--horizon {horizon_sessions}: sessions, from 1 to {HORIZON_SESSIONS_MAX}")
     profiled = Profiled(desk.settings)
-    twins = profiled.advice_records[book].twins(step=STEPS[step], horizon_sessions=horizon_sessions)
+    twins = profiled.advice_records[book].twins(
+        step=STEPS[step], horizon_sessions=horizon_sessions, lock=profiled.advisor_ladder.lock
+    )
     report = lift_of(
         twins,
         book=book,

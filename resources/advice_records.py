@@ -13,7 +13,7 @@ from resources.lake.store import Lake
 from resources.lake.window import LakeQuotes
 from trading.actions import CorporateAction
 from trading.advice import Advice, AdviceGiven, Ladder, ladder_of
-from trading.advice_ladder import AdvisedSession
+from trading.advice_ladder import AdvisedSession, ModelLock
 from trading.advisor_calls import AdvisorCall
 from trading.alerts import AlertRow, Severity
 from trading.decisions import DecisionRow
@@ -42,12 +42,14 @@ class LakeAdviceRecords:
     def given(self, session: date) -> AdviceGiven | None:
         """Return the stored advice and calls of a session, `None` where it has no advice stored.
 
-        A session from before calls were kept has none.
+        A session from before calls were kept, when the advisor was off, has none; without them one that was
+        advised is not stored whole.
         """
         advice = self._rows("advice", session, Advice)
-        if advice is None:
+        calls = self._rows("advisor_calls", session, AdvisorCall)
+        if advice is None or (calls is None and any(row.ladder > Ladder.OFF for row in advice)):
             return None
-        return AdviceGiven(advice=advice, calls=self._rows("advisor_calls", session, AdvisorCall) or ())
+        return AdviceGiven(advice=advice, calls=calls or ())
 
     def calls_before(self, session: date) -> tuple[AdvisorCall, ...]:
         """Return the calls of the sessions before one, ascending, as far back as a budget looks."""
@@ -73,16 +75,22 @@ class LakeAdviceRecords:
             )
         return tuple(found)
 
-    def twins(self, *, step: Ladder, horizon_sessions: int = HORIZON_SESSIONS) -> tuple[Twin, ...]:
-        """Return every advised decision with its twin, both marked where the days are over."""
+    def twins(
+        self, *, step: Ladder, horizon_sessions: int = HORIZON_SESSIONS, lock: ModelLock | None = None
+    ) -> tuple[Twin, ...]:
+        """Return every advised decision with its twin, both marked where the days are over.
+
+        With a `lock` each says whether its session was advised by that alone.
+        """
         twins: list[Twin] = []
         for day in self._sessions("advisor_calls"):
-            if self._rows("advisor_calls", day, AdvisorCall):
+            if calls := self._rows("advisor_calls", day, AdvisorCall):
                 twins += twins_of(
                     self._rows("intents", day, Intent) or (),
                     self._rows("advice", day, Advice) or (),
                     self._rows("decisions", day, DecisionRow) or (),
                     step=step,
+                    is_of_lock=lock is None or all(lock.made(call) for call in calls),
                 )
         days = {day for twin in twins for day in self._days_of(twin.session, horizon_sessions)}
         quotes = LakeQuotes(lake=self._lake, book=self._book)

@@ -92,7 +92,7 @@ from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
 from resources.watch_signs import WatchSigns
 from trading.advice import AdviceContext, Advisor, Ladder, NoAdvisor
-from trading.advice_items import items_of
+from trading.advice_items import cut_off_of, items_of
 from trading.advice_ladder import LadderRules
 from trading.advice_replies import SCHEMA_VERSION
 from trading.advisor_calls import ErrorBudget, Purpose
@@ -838,7 +838,9 @@ class Profiled:
                 book=book,
                 lane=self.settings.profile.value,
                 session=session,
-                cut_off=self.clocks[book].now(session, Phase.DECIDE),
+                cut_off=cut_off_of(
+                    session, now=self.clocks[book].now(session, Phase.DECIDE), calendar=calendar
+                ),
                 ladder=Ladder.SHADOW,
                 items=items_of(rows("candidates", Candidate), intents, calendar=calendar),
             ),

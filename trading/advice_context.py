@@ -36,10 +36,20 @@ KINDS_FIRST = ("event", "feature", "news")
 
 REFERENCE_CHARACTERS = 8
 
+TEXT_DIGITS = 12
+"""Digits of a text's digest that stand beside a prompt's version."""
+
 NAME_CHARACTERS_MAX = 80
 """The longest name of a strategy or symbol that a model is shown."""
 
-_LOOKALIKES = str.maketrans("<>", "()")
+_LOOKALIKES = str.maketrans(
+    {
+        **dict.fromkeys("<\u2039\u00ab\u226a\u22d8\u2329\u27e8\u27ea\u276e\u3008\u300a\ufe64\uff1c", "("),
+        **dict.fromkeys(">\u203a\u00bb\u226b\u22d9\u232a\u27e9\u27eb\u276f\u3009\u300b\ufe65\uff1e", ")"),
+        # Selectors of variants print as nothing, and a model can read words in them.
+        **dict.fromkeys((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)), None),
+    }
+)
 _CUT = "…"
 
 
@@ -109,6 +119,14 @@ class Prompt(NamedTuple):
     asked: Mapping[str, IntentKey]
     tokens: int
     left_out: int
+
+
+def version_of_text(version: str, sha: str) -> str:
+    """Return a prompt's version with the first digits of its text's digest: what a call was asked with.
+
+    Another text under an old number is another prompt, whatever its file is called.
+    """
+    return f"{version}@{sha[:TEXT_DIGITS]}"
 
 
 def later_than(items: Iterable[ContextItem], cut_off: datetime) -> tuple[ContextItem, ...]:

@@ -7,6 +7,7 @@ known too late, is advice_context.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, datetime
 
 from trading.advice_context import ContextItem
 from trading.candidates import Candidate
@@ -33,6 +34,14 @@ def items_of(
         for row in candidates
         if row.symbol in wished and row.quoted_on is not None
     )
+
+
+def cut_off_of(session: date, *, now: datetime, calendar: Calendar) -> datetime:
+    """Return the UTC instant before which what an advisor is told was known: now, at most the open.
+
+    Whoever decides a session late knows more by the real clock than a decision at the open could have.
+    """
+    return min(now, calendar.opens_at(session))
 
 
 def _measured(row: Candidate) -> str:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
 from trading.advice import Advice, Ladder
+from trading.advice_context import version_of_text
 from trading.advisor_calls import (
     AdvisorCall,
     BudgetFigures,
@@ -70,7 +71,8 @@ class LadderGate(StrEnum):
 ASKS: Mapping[LadderGate, str] = {
     LadderGate.MODEL_LOCKED: "models, prompt and schema version are named by the reviewed file",
     LadderGate.EVALUATED: "a report on exactly these models, prompt and schema is filed by a person",
-    LadderGate.SESSIONS: "so many sessions were advised by exactly these, at the step below or above it",
+    LadderGate.SESSIONS: "so many sessions were advised by exactly these, at the step below or above it; "
+    "one in which no question was answered is not",
     LadderGate.ERROR_BUDGET: "their calls kept the budget of errors and of latency",
     LadderGate.STABLE_PROFIT: "the book gained over those sessions, and lost in neither half of them",
     LadderGate.NO_CRITICAL: "no critical alert and no mismatch with the guards in those sessions",
@@ -125,7 +127,8 @@ class ModelLock:
         """Say whether a call was of this lock, as far as a call tells."""
         return (
             call.model in self.models
-            and (call.prompt_name, call.prompt_version) == (self.prompt_name, self.prompt_version)
+            and call.prompt_name == self.prompt_name
+            and call.prompt_version == version_of_text(self.prompt_version, self.template_sha)
             and call.schema_version == self.schema_version
         )
 
@@ -285,10 +288,11 @@ def in_force(log: LadderLog, *, ceiling: Ladder, lock: ModelLock | None) -> InFo
         return InForce(Ladder.OFF, "" if ceiling is Ladder.OFF else "no model is configured")
     last = log.moves[-1] if log.moves else None
     reached, why = Ladder.SHADOW, "nobody raised it"
-    if last is not None and last.is_stepping_back:
-        reached, why = last.after, f"stepped back: {last.reason}"
-    elif last is not None and last.lock_sha != lock.sha() and last.after > Ladder.SHADOW:
+    if last is not None and last.lock_sha != lock.sha() and last.after > Ladder.SHADOW:
+        # Also where the rules stepped back: what they left standing was raised for other models.
         why = "models, prompt or schema were changed since it was raised"
+    elif last is not None and last.is_stepping_back:
+        reached, why = last.after, f"stepped back: {last.reason}"
     elif last is not None:
         reached, why = last.after, f"moved by {last.actor}"
     return InForce(ceiling, "") if ceiling <= reached else InForce(reached, why)
@@ -301,7 +305,7 @@ def judged(step: Ladder, facts: LadderFacts, rules: LadderRules) -> tuple[GateJu
         for row in facts.sessions
         if facts.lock is not None
         and row.ladder >= step - 1
-        and row.calls
+        and any(call.ok for call in row.calls)
         and all(facts.lock.made(call) for call in row.calls)
     )
     return tuple(_GATES[gate](facts, own, rules) for gate in GATES_OF[step])
@@ -324,11 +328,13 @@ def moved(
 ) -> LadderEvent:
     """Return the event of a person's move. Down is always allowed, up one step at a time where gates pass.
 
+    Without a model it can still be switched off, so that a step back is answered by taking the model away.
+
     Raises `BadInput` without an actor and a reason, and `Refused` with each gate that does not pass.
     """
     if not actor.strip() or not reason.strip():
         raise BadInput("the ladder is moved by a named person, with a reason")
-    if facts.lock is None:
+    if facts.lock is None and after > Ladder.OFF:
         raise Refused("no model is configured; config/advisor.toml names them")
     before = in_force(facts.log, ceiling=Ladder.VETO_AND_SHRINK, lock=facts.lock).step
     if after > ceiling:
@@ -342,7 +348,8 @@ def moved(
         if lacking:
             told = "; ".join(f"{one.gate}: {one.observed}, needed {one.needed}" for one in lacking)
             raise Refused(f"{STEP_NAMES[after]}: {told}")
-    body = {"before": before.value, "after": after.value, "lock_sha": facts.lock.sha()}
+    lock_sha = "" if facts.lock is None else facts.lock.sha()
+    body = {"before": before.value, "after": after.value, "lock_sha": lock_sha}
     return LadderEvent(MOVED, body, book, actor, reason)
 
 

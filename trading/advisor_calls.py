@@ -60,6 +60,7 @@ class CallError(StrEnum):
     NOT_A_COMPLETION = "envelope_not_a_completion"
     CUT_OFF = "reply_cut_off"
     FILTERED = "reply_filtered"
+    TELLS_KEY = "reply_tells_key"
     CIRCUIT_OPEN = "circuit_open"
     RATE_LIMITED = "rate_limited"
     TOKENS_SPENT = "token_budget_spent"
@@ -75,9 +76,10 @@ class AdvisorCall(NamedTuple):
 
     `at` is when it was asked, by the real clock (UTC); `session`, `book`, `lane` and `run_id` say for what.
     `strategies` and `intents` name whose intents and which were asked about, apart by a space. `model` is
-    what was asked for. Tokens are the server's count where `is_counted`, else our estimate. `cost_micros` is
-    estimated, in millionths of a dollar. `latency_ms` and `attempts` are of all requests of the question;
-    with 0 attempts no byte went out. `error_type` is empty exactly where `ok`.
+    what was asked for; `prompt_version` names the text too (`advice_context.version_of_text`). Tokens are
+    the server's count where `is_counted`, else our estimate. `cost_micros` is estimated, in millionths of a
+    dollar. `latency_ms` and `attempts` are of all requests of the question; with 0 attempts no byte went
+    out. `error_type` is empty exactly where `ok`.
     """
 
     call_id: str

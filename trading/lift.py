@@ -40,6 +40,7 @@ SEED = 20_130_228
 class LeftOut(StrEnum):
     """Say why a session of twins does not count."""
 
+    OTHER_LOCK = "other_models_or_prompt"
     CUT_OFF_UNKNOWN = "cut_off_unknown"
     BEFORE_CUT_OFF = "before_cut_off"
     NOT_MARKED_YET = "not_marked_yet"
@@ -50,7 +51,8 @@ class Twin(NamedTuple):
 
     `unadvised_quantity` is the twin's, `quantity` what the advice leaves at the step asked about, and
     `traded_quantity` what was decided. `entry_micros` is the session's open, `mark_micros` what a share of
-    that open was worth at the close of `marked_on`; `None` where there is no such price yet.
+    that open was worth at the close of `marked_on`; `None` where there is no such price yet. `is_of_lock`
+    says whether the advice came from exactly the models, prompt and schema that are asked about.
     """
 
     session: date
@@ -64,6 +66,7 @@ class Twin(NamedTuple):
     entry_micros: int | None = None
     mark_micros: int | None = None
     marked_on: date | None = None
+    is_of_lock: bool = True
 
     @property
     def is_changed(self) -> bool:
@@ -128,6 +131,7 @@ def twins_of(
     decisions: Iterable[DecisionRow],
     *,
     step: Ladder = Ladder.VETO_AND_SHRINK,
+    is_of_lock: bool = True,
 ) -> tuple[Twin, ...]:
     """Return each decision on an advised intent with its twin, as advice would change it at a step.
 
@@ -157,6 +161,7 @@ def twins_of(
                 unadvised_quantity=row.unadvised_quantity,
                 quantity=quantity,
                 traded_quantity=row.quantity,
+                is_of_lock=is_of_lock,
             )
         )
     return tuple(twins)
@@ -205,6 +210,7 @@ def lift_of(
 ) -> LiftReport:
     """Return what advice was worth on marked twins, counting only sessions after `trained_until`.
 
+    What other models or prompts advised does not count either: it says nothing of the ones asked about.
     A session's lift is the gain over its twins of what they traded together, in basis points; sessions weigh
     the same. The interval of the mean is the stationary bootstrap's with blocks of the horizon, since marks
     of sessions so near share the same days (honest.py has the source).
@@ -267,7 +273,9 @@ def _worth_later(
 def _session_lift(session: date, twins: Sequence[Twin], trained_until: date | None) -> SessionLift:
     gains = [twin.gain_micros for twin in twins]
     left_out = ""
-    if trained_until is None:
+    if not all(twin.is_of_lock for twin in twins):
+        left_out = LeftOut.OTHER_LOCK.value
+    elif trained_until is None:
         left_out = LeftOut.CUT_OFF_UNKNOWN.value
     elif session <= trained_until:
         left_out = LeftOut.BEFORE_CUT_OFF.value
@@ -293,7 +301,9 @@ def _lacking(rows: Sequence[SessionLift], counted: Sequence[SessionLift], traine
         return "the model's training cut-off is not stated: nobody knows which sessions it has not seen"
     changes = sum(row.changed for row in counted)
     if len(counted) < SESSIONS_MIN:
-        return f"{len(counted)} sessions after {trained_until} are marked, needed are {SESSIONS_MIN}"
+        others = sum(row.left_out == LeftOut.OTHER_LOCK for row in rows)
+        told = f"; {others} were advised by other models or prompts" if others else ""
+        return f"{len(counted)} sessions after {trained_until} are marked, needed are {SESSIONS_MIN}{told}"
     if changes < CHANGES_MIN:
         return f"advice changes {changes} decisions of them, needed are {CHANGES_MIN}"
     return ""

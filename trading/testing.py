@@ -398,7 +398,7 @@ def example_call(**told: Any) -> AdvisorCall:
         model="small-1",
         tier=Tier.SMALL,
         prompt_name="advice",
-        prompt_version="1",
+        prompt_version="1@" + "t" * 12,
         prompt_sha="a" * 64,
         schema_version="advice.v1",
         prompt_tokens=900,

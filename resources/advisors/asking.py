@@ -28,7 +28,14 @@ from trading.advice import (
     no_advice,
     reduces_risk,
 )
-from trading.advice_context import Prompt, batches_of, estimated_tokens, later_than, prompt_of
+from trading.advice_context import (
+    Prompt,
+    batches_of,
+    estimated_tokens,
+    later_than,
+    prompt_of,
+    version_of_text,
+)
 from trading.advice_replies import SCHEMA_VERSION, ReadReply, advice_of, read_reply
 from trading.advisor_calls import AdvisorCall, CallError, CallLog, Purpose, Tier, spent
 from trading.breakers import BreakerReason
@@ -212,7 +219,7 @@ class ModelAdvisor:
             model=question.model.name,
             tier=question.tier,
             prompt_name=self._config.template.name,
-            prompt_version=self._config.template.version,
+            prompt_version=version_of_text(self._config.template.version, self._config.template.sha),
             prompt_sha=prompt_sha,
             schema_version=SCHEMA_VERSION,
             prompt_tokens=used.prompt,

@@ -7,10 +7,13 @@ an error. What the text says is trading/advice_replies.py; who asks what is reso
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
+
+from pydantic import SecretStr
 
 from resources.advisor_file import AdvisorConfig, Model
 from resources.clocks import system_now
@@ -30,6 +33,9 @@ REPLY_BYTES_MAX = 512 * 1024
 OK = 200
 REFUSED_FROM, SERVER_ERRORS_FROM, STATUSES_END = 400, 500, 600
 TOO_MANY_REQUESTS = 429
+
+KEY_CHARACTERS_MIN = 8
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"\\]))")
 
 
 class Completion(NamedTuple):
@@ -59,6 +65,7 @@ class Completions(Protocol):
 class ChatCompletions:
     """Ask an endpoint; close it, or use it in a `with`. The key goes into one header and nowhere else.
 
+    It is held as a secret too, to see that no answer repeats it.
     `breakers` and `calls` are kept where every process sees them; the breaker is the provider's as an
     advisor. Raises `BadSetting` for an address or key that cannot be sent.
     """
@@ -76,6 +83,7 @@ class ChatCompletions:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._config = config
+        self._key = SecretStr(key)
         limits = config.limits
         self._client = OutboundClient(
             breaker_of(config.provider),
@@ -124,7 +132,10 @@ class ChatCompletions:
                 breaker=BreakerReason.ALLOWED,
                 latency_ms=_ms_since(began),
             )
-        return completion_of(reply)._replace(latency_ms=_ms_since(began))
+        found = completion_of(reply)._replace(latency_ms=_ms_since(began))
+        if _tells(found.text, self._key.get_secret_value()):
+            return found._replace(text="", error_type=CallError.TELLS_KEY.value)
+        return found
 
     def _body(self, prompt: Prompt, model: Model) -> bytes:
         body: dict[str, Any] = {
@@ -173,6 +184,18 @@ def completion_of(reply: Reply) -> Completion:
     )
 
 
+def _tells(text: str, key: str) -> bool:
+    """Say whether a text has a key in it, also in JSON's own spelling; what is said would be kept.
+
+    Who knows the key can always spell it in a way that nobody finds: this is for a server that repeats what
+    it was sent. A key that could be a word of any answer is not looked for.
+    """
+    if len(key) < KEY_CHARACTERS_MIN:
+        return False
+    spelt = _ESCAPED.sub(lambda at: chr(int(at[1], 16)) if at[1] else at[2], text)
+    return key in text or key in spelt
+
+
 def _error_of_status(status: int) -> str:
     if status == OK:
         return ""
@@ -211,7 +234,8 @@ def _read(content: bytes) -> tuple[str, str, Any]:
 
 def _count(usage: Any, name: str) -> int | None:
     found = usage.get(name) if isinstance(usage, dict) else None
-    is_count = isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= TOKENS_MAX
+    # A count of nothing is none: a server that tells it would never come to the end of a budget.
+    is_count = isinstance(found, int) and not isinstance(found, bool) and 0 < found <= TOKENS_MAX
     return found if is_count else None
 
 

@@ -12,7 +12,7 @@ from resources.advice_records import LakeAdviceRecords
 from resources.calendars import load_calendar
 from resources.lake.store import Lake
 from trading.advice import Advice, AdviceVerdict, Ladder, no_advice
-from trading.advice_ladder import LiftStanding
+from trading.advice_ladder import LiftStanding, ModelLock
 from trading.advisor_calls import AdvisorCall
 from trading.alerts import AlertRow, Severity
 from trading.decisions import DecisionRow, Outcome, decision_rows
@@ -128,3 +128,35 @@ def test_a_session_from_before_calls_were_kept_has_its_advice_and_no_calls(tmp_p
     assert alone.advised_sessions() == ()
     assert alone.twins(step=Ladder.VETO) == ()
     assert len(records.given(SESSIONS[0]).calls) == 1
+
+
+def test_advice_without_the_calls_it_came_of_is_no_record(tmp_path):
+    lake = Lake(tmp_path)
+    intent = example_intent("AAPL")
+    said = no_advice(intent, source="small-1")._replace(ladder=1)
+    lake.write_rows((BOOK, "advice"), str(intent.session), Advice, [said])
+
+    assert LakeAdviceRecords(lake=lake, book=BOOK, calendar=CALENDAR).given(intent.session) is None
+
+
+MINE = ModelLock(
+    models=("small-1",),
+    prompt_name="advice",
+    prompt_version="1",
+    template_sha="t" * 64,
+    schema_version="advice.v1",
+)
+
+
+@pytest.mark.parametrize("changed", [{"template_sha": "u" * 64}, {"models": ("small-2",)}])
+def test_what_another_prompt_or_model_was_worth_is_no_evidence_for_this_one(records, changed):
+    own = lift_of(records.twins(step=Ladder.VETO_AND_SHRINK, lock=MINE), book=BOOK, trained_until=KNOWN_UNTIL)
+    other = replace(MINE, **changed)
+    found = lift_of(
+        records.twins(step=Ladder.VETO_AND_SHRINK, lock=other), book=BOOK, trained_until=KNOWN_UNTIL
+    )
+
+    assert own.standing is LiftStanding.GAINS
+    assert found.standing is LiftStanding.NOT_ENOUGH_EVIDENCE
+    assert f"{len(SESSIONS)} were advised by other models or prompts" in found.why
+    assert {row.left_out for row in found.sessions} == {"other_models_or_prompt"}

@@ -117,6 +117,24 @@ def asking(answer, *, key=CANARY, config=SHIPPED, **options):
 # -------------------------------------------------------------------------------- over HTTP
 
 
+@pytest.mark.parametrize("spelt", [CANARY, "".join(f"\\u{ord(sign):04x}" for sign in CANARY)])
+def test_a_server_that_repeats_the_key_has_given_no_advice_and_nothing_of_it_is_kept(tmp_path, spelt):
+    whole = reply(opinion("AAPL", verdict="veto", factor=0)).replace("as told", f"got Bearer {spelt}")
+    log = Log()
+    with (
+        misbehaving(lambda _: http("200 OK", completion(whole))) as (url, _),
+        ChatCompletions(SHIPPED, url, key=CANARY) as completions,
+    ):
+        advisor = advisor_of(completions, log=log, replies=KeptReplies(tmp_path))
+        (said,) = advisor.advise(INTENTS[:1], context=context()).advice
+
+    assert (said.verdict, said.error_type, said.rationale) == (
+        AdviceVerdict.ABSTAIN, CallError.TELLS_KEY, ""
+    )  # fmt: skip
+    assert [call.error_type for call in log.calls] == [CallError.TELLS_KEY]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_question_over_http_is_answered_recorded_and_priced():
     with asking(lambda _: http("200 OK", completion(keeping_text(INTENTS)))) as (advisor, heard, log, _):
         given = advisor.advise(INTENTS, context=context(items=(item(),)))
@@ -200,7 +218,7 @@ def test_whatever_comes_back_is_no_advice_under_a_type_and_one_record(answer, er
     assert len(heard) <= 2
 
 
-@pytest.mark.parametrize("count", [-1, True, 10**30, "many", None, 1.5])
+@pytest.mark.parametrize("count", [0, -1, True, 10**30, "many", None, 1.5])
 def test_a_count_of_tokens_that_cannot_be_one_is_estimated_instead(count):
     told = {"prompt_tokens": count, "completion_tokens": count}
     with asking(lambda _: http("200 OK", completion(keeping_text(INTENTS), usage=told))) as (

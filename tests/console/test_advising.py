@@ -61,7 +61,7 @@ def test_calls_are_summed_by_session_week_model_and_how_they_ended():
     assert [line.of for line in view.by_week] == ["2013-W09"]
     assert [(line.of, line.spent.calls) for line in view.by_run] == [("run-1", 2), ("run-2", 1)]
     assert [(line.of, line.spent.calls) for line in view.by_model] == [("small-1", 2), ("large-1", 1)]
-    assert [line.of for line in view.by_prompt] == ["advice 1 advice.v1"]
+    assert [line.of for line in view.by_prompt] == ["advice 1@tttttttttttt advice.v1"]
     assert [(line.of, line.spent.calls) for line in view.by_error] == [("", 2), ("time_out", 1)]
     assert view.budget.state is BudgetState.NO_DATA
 

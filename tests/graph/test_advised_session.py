@@ -280,7 +280,7 @@ def test_the_verbs_say_that_nobody_can_know_yet_and_what_lacks(advised, monkeypa
     assert main(["advisor", "lift", "--book", "us_five", "--json"]) == 3
     lift = json.loads(capsys.readouterr().out)
     assert (lift["standing"], lift["mean_bps"], lift["counted"]) == ("not_enough_evidence", None, 0)
-    assert lift["left_out"] == {"before_cut_off": 1}
+    assert lift["left_out"] == {"other_models_or_prompt": 1}
     assert [(one["symbol"], one["quantity"]) for one in lift["twins"]] == [
         ("IBM", lift["twins"][0]["unadvised_quantity"] // 2)
     ]

@@ -103,6 +103,16 @@ def test_a_text_is_one_capped_line_of_json(text, characters_max):
     assert not set("<>") & set(shown)
 
 
+@pytest.mark.parametrize(
+    "text", ["data\uff1e\uff1e\uff1e", "\u300adata", "\u27ea\u00abdata\u276f", "a\U000e0101\U000e0102b\ufe0f"]
+)
+def test_what_only_looks_like_a_frame_or_like_nothing_is_not_shown(text):
+    shown = shown_as_data(text, 80)
+
+    assert shown.isascii()
+    assert "data" in shown or shown == '"ab"'
+
+
 def test_a_symbol_cannot_fill_a_place_of_the_template():
     found = prompt([item(symbol="{{data}}")], intents=[example_intent("{{data}}")])
 

@@ -65,7 +65,7 @@ def call(**told):
         model="small-1",
         tier=Tier.SMALL,
         prompt_name="advice",
-        prompt_version="1",
+        prompt_version="1@" + "t" * 12,
         prompt_sha="a" * 64,
         schema_version="advice.v1",
         prompt_tokens=900,
@@ -131,6 +131,7 @@ def with_sessions(**fields):
 
 LOSSES = tuple(session(number, gain_micros=gain) for number, gain in enumerate((9, 9, -1, -1)))
 SLOW = tuple(call(latency_ms=9_000) for _ in range(3))
+UNSENT = call(ok=False, error_type="cost_budget_spent", attempts=0)
 FAILED = (call(ok=False, error_type="time_out"),)
 
 
@@ -150,8 +151,10 @@ FAILED = (call(ok=False, error_type="time_out"),)
         (LadderGate.SESSIONS, with_sessions(calls=()), Standing.NO_DATA),
         (LadderGate.SESSIONS, with_sessions(calls=(call(model="another"),)), Standing.NO_DATA),
         (LadderGate.SESSIONS, with_sessions(calls=(call(), call(prompt_version="0"))), Standing.NO_DATA),
+        (LadderGate.SESSIONS, with_sessions(calls=(call(prompt_version="1@" + "u" * 12),)), Standing.NO_DATA),
+        (LadderGate.SESSIONS, with_sessions(calls=(UNSENT,)), Standing.NO_DATA),
         (LadderGate.ERROR_BUDGET, facts(sessions=(session(0),)), Standing.NO_DATA),
-        (LadderGate.ERROR_BUDGET, with_sessions(calls=FAILED), Standing.REFUSED),
+        (LadderGate.ERROR_BUDGET, with_sessions(calls=(call(), *FAILED)), Standing.REFUSED),
         (LadderGate.ERROR_BUDGET, with_sessions(calls=SLOW), Standing.REFUSED),
         (LadderGate.STABLE_PROFIT, facts(sessions=LOSSES), Standing.REFUSED),
         (LadderGate.STABLE_PROFIT, with_sessions(gain_micros=0), Standing.REFUSED),
@@ -209,6 +212,9 @@ def test_shrinking_needs_a_report_that_does_not_say_that_advice_loses(found, exp
         ((move(1, 2, lock=OTHER),), Ladder.VETO, 1),
         ((move(1, 2), move(2, 1, actor="")), Ladder.VETO, 1),
         ((move(1, 0, actor=""),), Ladder.VETO, 0),
+        ((move(3, 2, actor=""),), Ladder.VETO_AND_SHRINK, 2),
+        ((move(3, 2, actor="", lock=OTHER),), Ladder.VETO_AND_SHRINK, 1),
+        ((move(1, 0, actor="", lock=OTHER),), Ladder.VETO, 0),
     ],
 )
 def test_in_force_is_what_a_person_raised_to_of_this_very_lock_and_never_over_the_file(moves, ceiling, step):
@@ -257,6 +263,24 @@ def test_nobody_moves_it_without_a_name_and_a_reason(actor, reason):
         raised(facts(), Ladder.OFF, actor=actor, reason=reason)
     with pytest.raises(BadInput):
         evaluated(LOCK, book="b", report_sha="r", standing=LiftStanding.GAINS, actor=actor, reason=reason)
+
+
+def test_what_a_step_back_left_of_other_models_is_not_taken_over_without_evidence():
+    fell = LadderLog(moves=(move(2, 3, lock=OTHER), move(3, 2, actor="", lock=OTHER)))
+
+    with pytest.raises(Refused, match="advised_sessions"):
+        raised(facts(log=fell, sessions=()), Ladder.VETO)
+    assert raised(facts(log=fell, sessions=()), Ladder.SHADOW).body["lock_sha"] == LOCK.sha()
+
+
+def test_who_takes_the_model_away_answers_a_step_back_too():
+    fell = LadderLog(moves=(move(1, 2), move(2, 1, actor="")))
+    event = raised(facts(lock=None, log=fell), Ladder.OFF, ceiling=Ladder.OFF)
+
+    answered = ladder_log_of([stored(event, 1)], book="us_five")
+
+    assert answered.stepped_back is None
+    assert in_force(answered, ceiling=Ladder.VETO_AND_SHRINK, lock=LOCK).step is Ladder.OFF
 
 
 def test_lowering_needs_no_evidence():

@@ -12,7 +12,7 @@ import dagster as dg
 
 from trading.advice import Advice, AdviceContext, AdviceGiven, AdviceVerdict, Advisor, admitted, ladder_of
 from trading.advice_context import later_than
-from trading.advice_items import items_of
+from trading.advice_items import cut_off_of, items_of
 from trading.advice_ladder import STEP_NAMES, AdvisorLadder, strays_of
 from trading.advisor_calls import (
     AdvisorCall,
@@ -110,7 +110,7 @@ def advice_stage(graph: BookGraph) -> list[Any]:
                     book=graph.name,
                     lane=graph.lane,
                     session=session,
-                    cut_off=now,
+                    cut_off=cut_off_of(session, now=now, calendar=graph.calendar),
                     ladder=step,
                     items=items_of(candidates, passed, calendar=graph.calendar),
                     run_id=context.run.run_id,
@@ -184,7 +184,7 @@ def _checks(graph: BookGraph) -> Any:
         unread = [call for call in advisor_calls if went_out(call) and not call.ok]
         late = later_than(
             items_of(candidates, intents, calendar=graph.calendar),
-            clocks[graph.name].now(session, Phase.DECIDE),
+            cut_off_of(session, now=clocks[graph.name].now(session, Phase.DECIDE), calendar=graph.calendar),
         )
         refused = [call for call in advisor_calls if call.error_type == CallError.LOOK_AHEAD]
         figures = advisor_ladder.budget_figures(
