@@ -33,6 +33,9 @@ SESSIONS_MIN = 20
 """The fewest sessions that say anything: a month."""
 CHANGES_MIN = 10
 """The fewest decisions that advice would have changed; of fewer, one symbol's luck is the whole of it."""
+HORIZONS_MIN = 4
+"""The fewest horizons that sessions must fill: where a block of the bootstrap is nearly all there is, each
+draw is the same, and chance gets an interval of next to nothing."""
 SEED = 20_130_228
 """Where the bootstrap's chance begins: the same twins give the same interval."""
 
@@ -222,7 +225,8 @@ def lift_of(
     rows = tuple(_session_lift(day, own, trained_until) for day, own in by_session.items())
     counted = [row for row in rows if not row.left_out]
     lifts = np.array([row.lift_bps for row in counted], dtype=np.float64)
-    lacking = _lacking(rows, counted, trained_until)
+    needed = max(SESSIONS_MIN, HORIZONS_MIN * horizon_sessions)
+    lacking = _lacking(rows, counted, trained_until, needed=needed)
     interval = (
         None if lacking else bootstrap_interval(lifts, _mean, seed=seed, block_sessions=horizon_sessions)
     )
@@ -293,17 +297,19 @@ def _session_lift(session: date, twins: Sequence[Twin], trained_until: date | No
     )
 
 
-def _lacking(rows: Sequence[SessionLift], counted: Sequence[SessionLift], trained_until: date | None) -> str:
+def _lacking(
+    rows: Sequence[SessionLift], counted: Sequence[SessionLift], trained_until: date | None, *, needed: int
+) -> str:
     """Return what lacks for a number, in one line for people; empty where nothing does."""
     if not rows:
         return "no decision was advised yet"
     if trained_until is None:
         return "the model's training cut-off is not stated: nobody knows which sessions it has not seen"
     changes = sum(row.changed for row in counted)
-    if len(counted) < SESSIONS_MIN:
+    if len(counted) < needed:
         others = sum(row.left_out == LeftOut.OTHER_LOCK for row in rows)
         told = f"; {others} were advised by other models or prompts" if others else ""
-        return f"{len(counted)} sessions after {trained_until} are marked, needed are {SESSIONS_MIN}{told}"
+        return f"{len(counted)} sessions after {trained_until} are marked, needed are {needed}{told}"
     if changes < CHANGES_MIN:
         return f"advice changes {changes} decisions of them, needed are {CHANGES_MIN}"
     return ""

@@ -289,3 +289,25 @@ def test_a_session_with_one_twin_unmarked_does_not_count_half():
     (row,) = report([twin(), twin(symbol="IBM", mark=None)]).sessions
 
     assert (row.twins, row.gain_micros, row.left_out) == (2, None, "not_marked_yet")
+
+
+@pytest.mark.parametrize(("horizon", "counts"), [(5, True), (10, True), (11, False), (250, False)])
+def test_a_horizon_that_the_sessions_do_not_fill_four_times_gives_no_interval(horizon, counts):
+    found = lift_of(
+        month([90, 95] * 20),
+        book="us_five",
+        trained_until=FIRST - timedelta(days=1),
+        horizon_sessions=horizon,
+    )
+
+    assert (found.interval is not None) is counts
+    assert counts or f"needed are {4 * horizon}" in found.why
+
+
+def test_what_others_advised_is_shown_and_does_not_count():
+    twins = [one._replace(is_of_lock=at >= 10) for at, one in enumerate(month([90] * 40))]
+
+    found = report(twins)
+
+    assert (len(found.sessions), len(found.counted)) == (40, 30)
+    assert {row.left_out for row in found.sessions[:10]} == {"other_models_or_prompt"}
