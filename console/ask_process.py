@@ -30,6 +30,9 @@ from trading.invariants import facts_of, secrets_stay_out
 SECRET_LENGTH_MIN = 16
 """Characters from which a key is looked for: shorter words stand in any text, and no broker has such keys."""
 
+ALL_SESSIONS = 10**6
+"""More sessions than any book has."""
+
 
 def main(arguments: list[str]) -> int:
     """Ask each broker that is named, and look for the keys in what is kept; return 0, whatever was found."""
@@ -41,8 +44,12 @@ def main(arguments: list[str]) -> int:
             "routes": [row for book in asked.routes for row in _routes(profiled, book)]
         }
     else:
-        told = [told_as_json(_asked(desk, profiled, Wanted.from_text(text))) for text in asked.ask]
-        answer = {"told": told, "shown": _places_of_keys(desk)}
+        wanted = [Wanted.from_text(text) for text in asked.ask]
+        told = [_asked(desk, profiled, one) for one in wanted]
+        known = {(one.account, one.adapter) for one in wanted}
+        for book in asked.also_of:
+            told += _also_asked(desk, profiled, book, known)
+        answer = {"told": [told_as_json(one) for one in told], "shown": _places_of_keys(desk)}
     sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
@@ -64,6 +71,26 @@ def _asked(desk: Desk, profiled: Profiled, wanted: Wanted) -> Told:
         )
     except (TradingError, OSError) as error:
         return Told(account=wanted.account, adapter=wanted.adapter, problem=str(error))
+
+
+def _also_asked(desk: Desk, profiled: Profiled, book: str, known: set[tuple[str, str]]) -> Iterator[Told]:
+    """Give what is at the adapters of a book's routes that nothing went to by the journal.
+
+    A journal that was replaced or put back knows nothing of what was sent before. Adds to `known` what it
+    asked.
+    """
+    outline = desk.books[book]
+    sessions = desk.journal.sessions(book=book, lane=desk.lane, last=ALL_SESSIONS)
+    try:
+        names = [name for name in profiled.adapters_of(book) if ADAPTERS[name].is_remote] if sessions else []
+    except TradingError as error:
+        yield Told(account=outline.account, adapter="routes", problem=str(error))
+        return
+    for name in names:
+        if (outline.account, name) not in known:
+            known.add((outline.account, name))
+            wanted = Wanted(outline.account, name, sessions[0].session)
+            yield replace(_asked(desk, profiled, wanted), holdings=None)
 
 
 def _book_and_time(desk: Desk, wanted: Wanted) -> tuple[BookOutline, datetime]:
@@ -125,6 +152,7 @@ def _reached(profiled: Profiled, name: str, book: str) -> tuple[str, str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="console.ask_process", description=__doc__)
     parser.add_argument("--ask", action="append", default=[], help="ACCOUNT=ADAPTER=SINCE")
+    parser.add_argument("--also-of", action="append", default=[], help="BOOK: what else its routes name")
     parser.add_argument("--routes", action="append", default=[], help="BOOK: do its routes lead anywhere")
     return parser
 

@@ -53,7 +53,8 @@ class Told:
     """Hold what one adapter has of one account at an instant, or the problem why it could not be asked.
 
     `opening_micros` is the cash (micro-units) that the account was opened with there, `deposit_micros` what
-    its book was opened with.
+    its book was opened with. Of an adapter that no order went to by the journal there are no `holdings`:
+    whatever is there is no part of a book.
     """
 
     account: str
@@ -94,14 +95,17 @@ def routes_used(desk: Desk) -> tuple[Wanted, ...]:
     )
 
 
-def ask_apart(wanted: Sequence[Wanted]) -> Answers:
+def ask_apart(wanted: Sequence[Wanted], *, routed: Sequence[str] = ()) -> Answers:
     """Return what the adapters tell; each that could not be asked says so itself, and none is left out.
 
-    Without an adapter to ask and without a key to look for no process is started.
+    `routed` are books whose routes may name an adapter that the journal has no order at: it is asked as
+    well. Without an adapter to ask and without a key to look for no process is started.
     """
-    if not wanted and not set(KEYS) & set(given_variables()):
+    if not wanted and not routed and not set(KEYS) & set(given_variables()):
         return Answers()
-    answer = answer_apart([f"--ask={one.text}" for one in wanted])
+    answer = answer_apart(
+        [*(f"--ask={one.text}" for one in wanted), *(f"--also-of={book}" for book in routed)]
+    )
     if isinstance(answer, str):
         return Answers(problem=answer)
     try:

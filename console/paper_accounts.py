@@ -63,7 +63,7 @@ def routed_accounts_held(desk: Desk, told: Sequence[Told]) -> Iterator[Held]:
     """
     books_of = Counter(book.account for book in desk.books.values())
     for book in desk.books.values():
-        parts = [one for one in told if one.account == book.account]
+        parts = [one for one in told if one.account == book.account and one.holdings is not None]
         settled = desk.journal.last_settled(book=book.name, lane=desk.lane)
         latest = desk.latest(book)
         if not parts or settled is None or settled.closing is None or latest is None:

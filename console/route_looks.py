@@ -40,7 +40,7 @@ class RouteSeen:
 
 def routes_seen(desk: Desk, books: Collection[str]) -> tuple[RouteSeen, ...]:
     """Return how each adapter over a network answers that the routes of books name; empty for none."""
-    if not _names_another(desk):
+    if not names_another(desk):
         return ()
     answer = answer_apart([f"--routes={book}" for book in sorted(books)])
     if isinstance(answer, str):
@@ -48,7 +48,7 @@ def routes_seen(desk: Desk, books: Collection[str]) -> tuple[RouteSeen, ...]:
     return tuple(_seen(row) for row in answer["routes"])
 
 
-def _names_another(desk: Desk) -> bool:
+def names_another(desk: Desk) -> bool:
     """Say whether a line names another adapter than the embedded one, or cannot be read plainly."""
     path = desk.settings.config_dir / FILE
     if not path.exists():

@@ -22,6 +22,7 @@ from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
 from console.ledgers import ledger_path
 from console.paper_accounts import accounts_held, routed_accounts_held
+from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
 from resources.settings import given_variables, load_secrets
 from trading.brokers import BrokerDump
@@ -271,11 +272,12 @@ def _look(desk: Desk, tell: Tell) -> _Look:
 
 
 def _answers(desk: Desk, tell: Tell) -> Answers:
-    """Return what the brokers over a network tell, of every account that ever had an order there."""
+    """Return what the brokers over a network tell: where an order ever went, and where one would go."""
     wanted = routes_used(desk)
+    routed = tuple(sorted(desk.books)) if names_another(desk) else ()
     if wanted:
         tell(f"asking {', '.join(sorted({one.adapter for one in wanted}))}")
-    return ask_apart(wanted)
+    return ask_apart(wanted, routed=routed)
 
 
 def _lake_read(desk: Desk, tell: Tell) -> LakeRead:

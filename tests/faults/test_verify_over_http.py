@@ -145,6 +145,24 @@ def test_an_order_that_stands_on_other_terms_than_were_prepared_is_found(desk, c
     assert "stands on terms" in told["violations"][0]["detail"]
 
 
+def test_an_order_of_ours_is_found_where_the_routes_lead_though_the_journal_sent_none_there(
+    tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config" / "routes.toml").write_text(ROUTES, encoding="utf-8")
+    (tmp_path / "state" / "simulated").mkdir(parents=True)
+    with machine(tmp_path, monkeypatch) as (exchange, _):
+        with opened(tmp_path) as journal:
+            decided(journal, example_intent("AAPL", quantity=10))
+        agrees, told, _ = verified(capsys)
+        exchange.broker.submit(request("IBM", account="SIM-FIVE"), now=LATER - timedelta(hours=9))
+        code, found, _ = verified(capsys)
+
+    assert (agrees, named(told, "violated")) == (0, set()), told
+    assert (code, named(found, "violated")) == (1, {"INV2"}), found
+    assert "never prepared" in found["violations"][0]["detail"]
+
+
 @pytest.mark.parametrize("how", ["nobody answers", "no key"])
 def test_a_broker_that_could_not_be_asked_leaves_nothing_said_to_agree(desk, capsys, how):
     if how == "no key":
