@@ -101,6 +101,22 @@ def a_parked_intent(journal):
     return journal.park(claimed.intent_id, epoch=claimed.epoch, reason="absent", now=OPEN)
 
 
+def parked_after_approval(journal, row):
+    """Have a person approve a waiting intent whose order the broker then does not find."""
+    approved = journal.approve(
+        row.intent_id,
+        version=row.version,
+        payload_hash=row.payload_hash,
+        nonce="n-1",
+        actor="anna",
+        reason="fine",
+        now=NOW,
+    )
+    claimed, _ = prepared(journal, approved)
+    journal.mark_unknown(row.intent_id, epoch=claimed.epoch, reason="time out", is_takeover=False, now=OPEN)
+    return journal.park(row.intent_id, epoch=claimed.epoch, reason="absent", now=OPEN)
+
+
 def concluded_absent(journal, row, *, now):
     """End a parked intent by the word of somebody who saw that the broker has no order of it."""
     return journal.conclude_absent(

@@ -21,7 +21,7 @@ from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
 from tests.console.pages.populated import populate
-from tests.console.states import NOW, OF, OPEN, SESSION, prepared
+from tests.console.states import OF, OPEN, SESSION, parked_after_approval
 from tests.docs.pages import DOCS, PAGES, ROOT, SHELLS, blocks, codes, commands, name_of
 from tests.docs.reader import Reader, copied, without_settings
 from tests.graph.desk import settings_in
@@ -86,20 +86,7 @@ def state(tmp_path_factory) -> Path:
     policy = load_alert_policy(ROOT / "config" / "alerts.toml")
     with SqlJournal(settings_in(place).journal_url) as journal:
         (row,) = [row for row in journal.intents(**OF) if row.state is IntentState.PENDING_APPROVAL]
-        approved = journal.approve(
-            row.intent_id,
-            version=row.version,
-            payload_hash=row.payload_hash,
-            nonce="n-1",
-            actor="anna",
-            reason="fine",
-            now=NOW,
-        )
-        claimed, _ = prepared(journal, approved)
-        journal.mark_unknown(
-            row.intent_id, epoch=claimed.epoch, reason="time out", is_takeover=False, now=OPEN
-        )
-        journal.park(row.intent_id, epoch=claimed.epoch, reason="absent", now=OPEN)
+        parked_after_approval(journal, row)
         journal.record_finding(
             kind="cash_mismatch",
             account=ACCOUNT,

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from resources.alert_keeper import JournalAlerts
+from resources.alert_policy import load_alert_policy
 from tests.console.pages.populated import Texts, populate
-from tests.console.states import SESSION, a_cooling_account, flattening
+from tests.console.states import OPEN, SESSION, a_cooling_account, flattening, parked_after_approval
 from tests.console.web.serving import Console, console_on
+from trading.alerts import STUCK, evaluate_watched
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 
@@ -72,9 +76,9 @@ class Walker:
         self.page.goto(f"{self.url}{path}")
         self.clicks = 0
 
-    def clicks_on(self, role: str, name: str) -> None:
-        """Click the first of a role by its name."""
-        self.page.get_by_role(role, name=name).first.click()
+    def clicks_on(self, role: str, name: str, *, is_whole: bool = False) -> None:
+        """Click the first of a role by its name, or by a part of it."""
+        self.page.get_by_role(role, name=name, exact=is_whole).first.click()
         self.clicks += 1
 
     def opens_halt(self) -> None:
@@ -280,6 +284,50 @@ def test_a_finding_is_taken_on_and_its_halt_lifted_in_three_clicks_each(acting):
 
     assert max(taking_on, walker.clicks) <= CLICKS_MAX
     assert walker.console.desk.journal.halts() == []
+    assert walker.page.complaints == []
+
+
+def fire(console: Console, metric: str, observed: float) -> None:
+    """Have a rule of the reviewed policy fire in the latest session, as a look at it does."""
+    policy = load_alert_policy(console.desk.settings.config_dir / "alerts.toml")
+    (rule,) = [rule for rule in policy.rules if rule.metric == metric]
+    judged = replace(rule, metric=STUCK)
+    (found,) = evaluate_watched({STUCK: observed}, [judged], book="us_five", session=SESSION)
+    with console.desk.open_journal() as journal:
+        JournalAlerts(journal).observe(
+            [found], codes={rule.code}, policy=policy, book="us_five", session=SESSION, now=OPEN
+        )
+
+
+def test_an_alert_leads_to_the_intent_and_the_limit_behind_it_in_three_clicks(acting):
+    walker = acting
+    fire(walker.console, "execution.blocked_rate", 0.9)
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.reads("execution blocked rate high")
+    walker.reads("docs/runbooks/execution_blocked_rate_high.md")
+    walker.clicks_on("link", "intents", is_whole=True)
+    walker.clicks_on("link", "BUY IBM")
+    walker.reads("Stopped by symbol cap")
+
+    assert walker.clicks <= CLICKS_MAX
+    assert walker.page.complaints == []
+
+
+def test_an_alert_of_an_order_that_is_not_proven_leads_to_its_trace_in_two_clicks(acting):
+    walker = acting
+    row = intent_of(walker.console, "AAPL")
+    with walker.console.desk.open_journal() as journal:
+        parked_after_approval(journal, row)
+    fire(walker.console, "reconciliation.intents_stuck", 1)
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.reads("intents stuck")
+    walker.clicks_on("link", "BUY 700 AAPL")
+    walker.reads("time out")
+
+    assert walker.clicks <= CLICKS_MAX
+    assert walker.page.url.endswith(f"/trace/{row.intent_id}")
     assert walker.page.complaints == []
 
 
