@@ -30,7 +30,7 @@ from trading.advice_ladder import (
 )
 from trading.clock import Phase
 from trading.errors import BadInput, Refused
-from trading.lift import LiftReport, lift_of
+from trading.lift import HORIZON_SESSIONS, LiftReport, lift_of
 from trading.promotion import Standing
 from trading.values import digest
 
@@ -215,6 +215,11 @@ def lift_view(
         raise BadInput(f"--at {step!r}: a step is one of {', '.join(STEPS)}")
     if not 1 <= horizon_sessions <= HORIZON_SESSIONS_MAX:
         raise BadInput(f"--horizon {horizon_sessions}: sessions, from 1 to {HORIZON_SESSIONS_MAX}")
+    if filed_by and (STEPS[step], horizon_sessions) != (Ladder.VETO_AND_SHRINK, HORIZON_SESSIONS):
+        raise BadInput(
+            f"--at {step} --horizon {horizon_sessions}: a report is filed as it is without them, so that "
+            "nobody picks the one that suits"
+        )
     profiled = Profiled(desk.settings)
     twins = profiled.advice_records[book].twins(
         step=STEPS[step], horizon_sessions=horizon_sessions, lock=profiled.advisor_ladder.lock

@@ -136,6 +136,14 @@ def test_a_contradiction_in_the_advisors_file_is_told(desk, capsys, monkeypatch,
     assert "retries" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("picked", [["--at", "veto"], ["--horizon", "60"]])
+def test_nobody_files_the_report_that_suits(desk, capsys, picked):
+    filed = ["advisor", "lift", "--book", "us_five", "--file", "--reason", "read", "--as", "ann"]
+
+    assert main([*filed, *picked]) == ExitCode.USAGE
+    assert "picks the one that suits" in capsys.readouterr().err
+
+
 def test_prompts_are_compared_by_version_and_only_with_a_model(desk, capsys, monkeypatch):
     of_one = ["advisor", "compare", "--book", "us_five", "--prompt", "1"]
     assert main(of_one) == ExitCode.USAGE
