@@ -23,9 +23,10 @@ from trading.evidence_ledger import (
     Missing,
     Recording,
     Window,
+    content_of,
     missing_evidence,
     promotions_of,
-    runs_of,
+    runs_with_rows,
     windows_of,
 )
 
@@ -128,7 +129,7 @@ def run_in_full(desk: Desk, wanted: str) -> RunInFull:
     Raises `BadInput` where there is none, or several ids begin so.
     """
     rows = read_ledger(desk.journal).rows
-    runs = dict(zip([row.run_id for row in rows if row.kind == Kind.RUN], runs_of(rows), strict=True))
+    runs = {row.run_id: run for row, run in runs_with_rows(rows)}
     fitting = [run_id for run_id, run in runs.items() if run.name == wanted][-1:]
     fitting = fitting or [run_id for run_id in runs if wanted and run_id.startswith(wanted)]
     if len(fitting) != 1:
@@ -198,7 +199,6 @@ def _recording(desk: Desk, book: str) -> Recording:
 
 
 def _runs(rows: list[LedgerRow]) -> tuple[FiledRun, ...]:
-    heads = [row for row in rows if row.kind == Kind.RUN]
     return tuple(
         FiledRun(
             run_id=head.run_id,
@@ -215,7 +215,7 @@ def _runs(rows: list[LedgerRow]) -> tuple[FiledRun, ...]:
             stresses=sum(len(candidate.stresses) for candidate in run.candidates),
             made_at=run.bound.made_at,
         )
-        for head, run in zip(heads, runs_of(rows), strict=True)
+        for head, run in runs_with_rows(rows)
     )
 
 
@@ -239,10 +239,11 @@ def _parts(rows: list[LedgerRow]) -> tuple[FiledPart, ...]:
     """Return what belongs to a run, each candidate before its folds and stresses."""
     found: list[FiledPart] = []
     digests = {
-        kind: iter([row.digest for row in rows if row.kind == kind])
+        kind: iter([row.digest for row in rows if row.kind == kind and content_of(row) is not None])
         for kind in (Kind.CANDIDATE, Kind.FOLD, Kind.STRESS)
     }
-    for candidate in runs_of(rows)[0].candidates:
+    ((_, run),) = runs_with_rows(rows)
+    for candidate in run.candidates:
         parts = [(Kind.CANDIDATE, f"{candidate.name} ({candidate.role})", candidate.metrics)]
         parts += [
             (Kind.FOLD, f"{fold.test_first} to {fold.test_last}", fold.metrics) for fold in candidate.folds

@@ -7,6 +7,7 @@ trading/lookahead.py.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -55,8 +56,12 @@ def _compiled(path: Path) -> CodeType:
 def _run(path: Path, code: CodeType) -> ModuleType:
     module = ModuleType(f"suspect_{path.stem}")
     module.__file__ = str(path)
+    # A dataclass asks by its module's name for what its annotations mean, while it is made.
+    sys.modules[module.__name__] = module
     try:
         exec(code, vars(module))  # noqa: S102 - the file that a person names is the strategy to be tried
     except Exception as error:
         raise BadSetting(f"strategy {path}: cannot be run: {type(error).__name__}: {error}") from error
+    finally:
+        del sys.modules[module.__name__]
     return module

@@ -260,4 +260,7 @@ def _begin(variant: Variant) -> None:
 
 def _try_here(variant: Variant, replay_sha: str) -> Outcome:
     (book,) = _of_this_process
+    # This process read all anew: what was edited since the sweep began is no outcome of what it began with.
+    if _replay_sha(variant, book) != replay_sha:
+        raise BadInput("sweep: rules, data or code were changed while it ran; run it again")
     return _try(variant, book, replay_sha)

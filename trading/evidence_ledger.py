@@ -405,7 +405,12 @@ def runs_of(rows: Iterable[LedgerRow]) -> list[Run]:
     A row that cannot be read is left out, as one that is not there, and so is a run that contradicts itself:
     `missing_evidence` names both.
     """
-    return [run for _, run in _told_runs(rows) if isinstance(run, Run)]
+    return [run for _, run in runs_with_rows(rows)]
+
+
+def runs_with_rows(rows: Iterable[LedgerRow]) -> list[tuple[LedgerRow, Run]]:
+    """Return each run of `runs_of` with the row that it begins with."""
+    return [(row, run) for row, run in _told_runs(rows) if isinstance(run, Run)]
 
 
 def _told_runs(rows: Iterable[LedgerRow]) -> Iterator[tuple[LedgerRow, Run | ValueError]]:

@@ -296,10 +296,10 @@ def promotion_of(
 ) -> PromotionDecision:
     """Return whether a strategy as it is configured now may be promoted, judged on one run of exactly it.
 
-    That is the one with the most sessions, of several the last made, whatever came of it; without any, the
-    last run of its name on its book is judged, and what differs refuses. `as_of` is the instant that evidence
-    ages to, `last_session` the book's last one. A ledger that is not whole refuses whatever it says, so that
-    nobody gains by taking a row out.
+    That is the one with the most sessions, of several the last made and filed, whatever came of it; without
+    any, the last run of its name on its book is judged, and what differs refuses. `as_of` is the instant that
+    evidence ages to, `last_session` the book's last one. A ledger that is not whole refuses whatever it says,
+    so that nobody gains by taking a row out.
     """
     runs = [
         run
@@ -308,7 +308,10 @@ def promotion_of(
         and not run.is_sweep
     ]
     exact = [run for run in runs if subject in _subjects(run)]
-    run = max(exact or runs, key=lambda one: (_sessions(one, subject), one.bound.made_at), default=None)
+    # Backwards, so that of two made at one instant, as simulated ones are, the last filed is judged.
+    run = max(
+        reversed(exact or runs), key=lambda one: (_sessions(one, subject), one.bound.made_at), default=None
+    )
     candidate = None if run is None else _candidate_of(run, subject)
     gates = [_whole(ledger), _filed(run)]
     if run is not None:
@@ -450,7 +453,14 @@ def _of_its_own(candidate: Candidate, rows: Sequence[LedgerRow]) -> Iterator[Jud
     )
     parts: tuple[Fold | Stress, ...] = (*candidate.folds, *candidate.stresses)
     foreign = sum(1 for part in parts if not _is_of(part, subject))
-    yield _judged(Gate.PARTS_OF_ITS_OWN, f"{foreign} foreign", "0 foreign", passed=not foreign)
+    copied = _copied(candidate)
+    yield _judged(
+        Gate.PARTS_OF_ITS_OWN,
+        f"{foreign} foreign" if foreign or not copied else f"{copied} copied",
+        "0 foreign",
+        passed=not foreign and not copied,
+        detail="a part is filed twice under two names" if copied else "",
+    )
     yield _judged(
         Gate.EQUITY_MOVES,
         f"{candidate.equity_levels} levels",
@@ -474,6 +484,13 @@ def _is_of(part: Fold | Stress, subject: Subject) -> bool:
     if isinstance(part, Stress):
         found = Subject(**{**found.payload(), "costs_sha": subject.costs_sha})
     return found == subject
+
+
+def _copied(candidate: Candidate) -> int:
+    """Return how many parts are there twice: folds of one test, scenarios of one replay or the plain one."""
+    tests = {(fold.test_first, fold.test_last) for fold in candidate.folds}
+    replays = {candidate.bound.replay_sha, *(stress.bound.replay_sha for stress in candidate.stresses)}
+    return len(candidate.folds) - len(tests) + len(candidate.stresses) + 1 - len(replays)
 
 
 def _subjects_of_replay(rows: Iterable[LedgerRow], replay_sha: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -10,11 +11,11 @@ import pytest
 from resources.profiles import Profiled
 from resources.settings import load_settings
 from resources.sweeping import VariantFiles, recording, run_variants, swept_book
-from trading.errors import BadSetting
+from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import missing_evidence
 from trading.replay import Asked, request_of
 from trading.replay_evidence import subject_of
-from trading.sweeps import axis_of, variants_of
+from trading.sweeps import Outcome, axis_of, variants_of
 from trading.trials import trials_of
 
 
@@ -64,6 +65,27 @@ def test_processes_beside_each_other_find_what_one_finds(profiled, tmp_path, mon
     assert [one.measures for one in alone] == [one.measures for one in beside]
     assert all(np.array_equal(a.returns, b.returns) for a, b in zip(alone, beside, strict=True))
     assert alone[0].measures["sharpe"] != alone[1].measures["sharpe"]
+
+
+def test_a_process_that_reads_other_rules_than_the_sweep_began_with_keeps_nothing(
+    profiled, tmp_path, monkeypatch
+):
+    """A process begins later than its sweep, and reads what was edited meanwhile."""
+    monkeypatch.setenv("TRADING_STATE_DIR", str(profiled.settings.state_dir))
+    monkeypatch.setattr("resources.sweeping.craft_sha", lambda: "as it was before the edit")
+    recorded: list[Sequence[Outcome]] = []
+
+    with pytest.raises(BadInput, match="changed while it ran"):
+        run(
+            profiled,
+            variants_with(profiled, "momentum.lookback=40,80"),
+            tmp_path,
+            workers=2,
+            record=recorded.append,
+        )
+
+    assert recorded == []
+    assert list(tmp_path.glob("*.json")) == []
 
 
 def test_what_was_tried_is_not_tried_again_and_what_is_torn_is(profiled, tmp_path):

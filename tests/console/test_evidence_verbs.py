@@ -136,6 +136,30 @@ def settle(journal, *, first, sessions):
         previous = day
 
 
+@pytest.mark.usefixtures("filed")
+@pytest.mark.parametrize("kind", ["run", "candidate", "fold"])
+def test_a_changed_row_is_left_out_of_what_is_listed_and_shown(speak, path, kind):
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for (trigger,) in raw.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            if trigger.startswith("evidence_"):
+                raw.execute(f"drop trigger {trigger}")
+        changed = (
+            'update evidence set content = replace(content, \'"made_at":"20\', \'"made_at":"19\')'
+            " where seq = (select min(seq) from evidence where kind = ?)"
+        )
+        raw.execute(changed, (kind,))
+
+    listed = speak("evidence", "list", "--json")
+    shown = speak("evidence", "show", "thirteen years", "--json")
+
+    assert (listed.code, listed.err) == (0, "")
+    assert ("thirteen years" in [run["name"] for run in listed.json["runs"]]) is (kind != "run")
+    assert shown.code == (2 if kind == "run" else 0)
+    kinds = [] if kind == "run" else [part["kind"] for part in shown.json["parts"]]
+    assert kinds.count("fold") == {"run": 0, "candidate": 0, "fold": 5}[kind]
+    assert speak("evidence", "check").code == 1
+
+
 def test_settled_sessions_that_no_run_reaches_into_are_named(speak, journal):
     ledger = EvidenceLedger(journal)
     settle(journal, first=example_run().last + timedelta(days=1), sessions=5)

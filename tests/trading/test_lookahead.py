@@ -5,6 +5,7 @@ On the real bars of both books; the whole of them by `make bench ARGS="detectors
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
@@ -237,6 +238,23 @@ def test_a_file_that_is_no_strategy_says_what_it_lacks(tmp_path, text, told):
 
     with pytest.raises(BadSetting, match=told):
         suspect_in(path)
+
+
+def test_a_strategy_may_define_a_dataclass_of_its_own(tmp_path):
+    path = tmp_path / "mine.py"
+    lines = (
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        'VERSION = "1"',
+        "@dataclass(frozen=True)",
+        "class Level:",
+        "    price: float = 0.0",
+        "def signals(window, symbols): return {}",
+    )
+    path.write_text("\n".join(lines), "utf-8")
+
+    assert suspect_in(path).name == "mine"
+    assert "suspect_mine" not in sys.modules
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

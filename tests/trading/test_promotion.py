@@ -105,6 +105,36 @@ def test_a_replay_that_is_filed_again_with_other_trials_is_a_run_beside_the_firs
     assert judge(ledger).outcome is Outcome.PROMOTED
 
 
+@pytest.mark.parametrize("is_later_good", [True, False])
+def test_of_two_filings_made_at_one_instant_the_last_is_judged_and_named(is_later_good):
+    good, bad = example_run(), with_metrics(deflated_sharpe=0.5)
+    ledger = ledger_of(*((bad, good) if is_later_good else (good, bad)))
+
+    decision = judge(ledger)
+
+    assert (decision.outcome is Outcome.PROMOTED) is is_later_good
+    (evidence,) = (row for row in ledger.rows if row.digest == decision.evidence)
+    assert ('"deflated_sharpe":"0.5"' in evidence.content) is not is_later_good
+
+
+def test_parts_that_are_filed_twice_under_two_names_are_copies():
+    own = candidate_of(example_run())
+    fold, stress = own.folds[0], own.stresses[0]
+    copies = {
+        "folds": (*own.folds, replace(fold, number=9, metrics=own.folds[1].metrics)),
+        "stresses": (*own.stresses[:-1], replace(own.stresses[-1], bound=stress.bound)),
+    }
+
+    for name, parts in copies.items():
+        decision = judge(ledger_of(example_run(**{name: parts})))
+
+        assert ("parts_of_its_own", "refused") in reasons(decision), name
+
+    itself = replace(stress, bound=own.bound)
+    decision = judge(ledger_of(example_run(stresses=(itself, *own.stresses[1:]))))
+    assert ("parts_of_its_own", "refused") in reasons(decision)
+
+
 def test_a_run_that_contradicts_itself_is_named_and_nothing_is_judged_by_it():
     (run, candidate, *parts) = drafts_of_run(example_run())
     twin = drafts_of_run(with_metrics(pbo=0.19))[1]._replace(run_id=run.run_id)
