@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -113,19 +114,27 @@ class ReplayFiles:
         return files[0].path.rsplit("/", 2)[0]
 
     def refuse_taken(self, request: ReplayRequest) -> None:
-        """Raise `BadInput` where the name was given to another request."""
+        """Raise `BadInput` where the name was given to another request, of which a year is kept.
+
+        Who mistyped a request, and corrects it, loses nothing by having the name.
+        """
         try:
             taken = _json(self._files, f"{self._book}/{ASSET}/{request.name}/{REQUEST}")
         except FileNotFoundError:
             return
         asked = request.payload()
         differs = [name for name in asked if taken.get(name) != asked[name]]
-        if differs:
+        if differs and self._keeps_a_year_of(taken, name=request.name):
             told = ", ".join(f"{name} {taken.get(name)} (asked: {asked[name]})" for name in differs)
             raise BadInput(
                 f"replay {request.name}: the name is another request's, with {told}; "
                 "give this one another --name"
             )
+
+    def _keeps_a_year_of(self, taken: Mapping[str, Any], *, name: str) -> bool:
+        first, last = (date.fromisoformat(taken[day]).year for day in ("first_session", "last_session"))
+        place = f"{self._book}/{ASSET}/{name}"
+        return any(self._files.below(place, f"{year}.json") for year in range(first, last + 1))
 
 
 class KeptReplayFiles:

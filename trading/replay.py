@@ -324,7 +324,7 @@ def chosen_strategy(text: str, configured: Sequence[Strategy]) -> Strategy:
         name,
         weight=known.weight if known else 1.0,
         parameters=parameters,
-        asked=text if told else "",
+        asked=text if told or known is None else "",
     )
 
 

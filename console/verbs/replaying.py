@@ -313,15 +313,34 @@ def _replay_text(view: ReplayView) -> str:
     heads = {
         "replay": f"{view.name}: {asked}, {summary['sessions']:,} sessions",
         "strategies": ", ".join(request["strategies"]) or "as configured",
+        "assumed": _assumed_text(request),
         "equity": f"{money(summary['opening_micros'])} → {money(summary['closing_micros'], currency)}",
         "": _bars([micros for _, micros in summary["equity"]]),
-        "refused": "; ".join(f"{count} {reason}" for reason, count in reasons) or "nothing",
+        "refused": _refused_text(reasons, view.scorecard),
         "worth": _worth_text(view.scorecard),
         "checks": _checks_text(summary["checks"], failed, is_light=request["light"]),
         "tables": f"{rows_kept:,} rows in {view.folder}",
         "page": view.tear_sheet or "no page yet",
     }
     return f"{pairs(heads)}\n\n{table(headers, rows)}"
+
+
+def _assumed_text(request: Mapping[str, Any]) -> str:
+    costs = request["costs"]
+    approvals = "" if request["approve"] else ", approvals not given"
+    return (
+        f"slippage {costs['slippage_bps']} bps, commission {costs['commission_bps']} bps, "
+        f"up to {costs['participation_bps']} bps of a session's volume{approvals}"
+    )
+
+
+def _refused_text(reasons: list[tuple[str, int]], card: Mapping[str, Any]) -> str:
+    if card and not card["trading"]["intents"]:
+        return (
+            "nothing, since nothing was intended; a look-back longer than `window_sessions` of "
+            "config/rules.toml never has enough closes"
+        )
+    return "; ".join(f"{count} {reason}" for reason, count in reasons) or "nothing"
 
 
 def _worth_text(card: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from time import perf_counter
@@ -27,7 +28,7 @@ from resources.journal.reader import JournalReader
 from resources.profiles import Profiled
 from tests.graph.desk import CONFIG, settings_in
 from trading.datasets import DatasetChanged
-from trading.errors import BadInput, LakeError
+from trading.errors import BadInput, BadSetting, LakeError
 from trading.replay import Asked, request_of
 from trading.replaying import run_replay
 from trading.scorecard import scorecard_of
@@ -260,6 +261,19 @@ def test_a_name_is_one_requests(tmp_path):
 
     with pytest.raises(BadInput, match=r"replay months: the name is another request's, with last_session"):
         house.run(asked=Asked(first_session=FIRST, last_session=date(2013, 1, 31)))
+
+
+def test_a_name_is_free_while_nothing_is_kept_of_the_request_that_had_it(tmp_path):
+    house = House(tmp_path)
+    mistyped = replace(ASKED, strategies=("momentum:lookback=abc",))
+    with pytest.raises(BadSetting, match="give another value there"):
+        house.run(asked=mistyped)
+
+    corrected = house.run()
+
+    assert corrected.files
+    with pytest.raises(BadInput, match=r"replay months: the name is another request's, with strategies"):
+        house.run(asked=mistyped)
 
 
 def test_other_code_makes_another_replay_beside_the_old_one(tmp_path):

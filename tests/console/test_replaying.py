@@ -83,12 +83,22 @@ def test_a_replay_is_run_told_listed_shown_and_its_name_is_taken(speak):
     shown = speak("replays", "show", "winter")
     assert shown.code == 0
     assert "5 of 5 held" in shown.out
+    assert "slippage 5 bps, commission 1 bps, up to 500 bps of a session's volume\n" in shown.out
     assert re.search(r"^2012 +20 ", shown.out, flags=re.MULTILINE)
     assert speak("replays", "show", "winter", "--json").json["summary"] == summary
 
     taken = speak("replay", "2012-12", "--name", "winter")
     assert taken.code == 2
     assert "the name is another request's, with last_session 2013-01-31 (asked: 2012-12-31)" in taken.err
+
+
+def test_a_replay_tells_what_it_assumed_and_why_nothing_was_intended(speak):
+    patient = "--strategy", "momentum:lookback=6000"
+    ran = speak("replay", "2012-12", *patient, "--slippage-bps", "25", "--no-approve", "--name", "patient")
+
+    assert ran.code == 0, ran.err
+    assert "slippage 25 bps, commission 1 bps, up to 500 bps of a session's volume, approvals" in ran.out
+    assert "nothing was intended; a look-back longer than `window_sessions`" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,10 @@ def test_a_replay_is_run_told_listed_shown_and_its_name_is_taken(speak):
         (["2013..2012-12"], "ends before it begins"),
         (["lately"], "'lately' is no year, month or day"),
         (["2012-12", "--name", "No/Folder"], "replay name 'No/Folder': must be"),
-        (["2012-12", "--strategy", "moment"], "no file trading/strategies/moment.py"),
+        (
+            ["2012-12", "--strategy", "moment"],
+            "no file trading/strategies/moment.py; add it, or name another",
+        ),
         (["2012-12", "--book", "us_fife"], "book 'us_fife': no such book; did you mean us_five?"),
         (["2012-12", "--deposit", "much"], "amount 'much': not a decimal number"),
     ],

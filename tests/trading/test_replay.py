@@ -411,6 +411,13 @@ def test_a_parameter_that_a_strategy_cannot_bear_is_blamed_on_whoever_asked_for_
     assert "config/strategies.toml" not in told
 
 
+def test_a_parameter_that_a_strategy_needs_is_blamed_on_whoever_named_one_that_is_not_configured(config):
+    alone = replace(config, rules=replace(config.rules, strategies=()))
+
+    with pytest.raises(BadSetting, match=r"parameters \{\} of 'momentum' do not fit"):
+        config_of(request_of(replace(ASKED, strategies=("momentum",)), alone, name="x"), alone)
+
+
 def test_a_parameter_that_a_strategy_does_not_take_is_blamed_on_whoever_asked_for_it(config):
     asked = replace(ASKED, strategies=("momentum:stride=1",))
 

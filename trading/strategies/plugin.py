@@ -75,7 +75,7 @@ class Strategy:
             if broken:
                 raise BadSetting(
                     f"strategy {self.name!r}, {symbol}: {broken}; "
-                    f"{self._cure() if self.asked else f'see {file_of(self.name)}'}"
+                    f"{self._cure() if ':' in self.asked else f'see {file_of(self.name)}'}"
                 )
         return {
             symbol: signal._replace(confidence=rounded(clamped(float(signal.confidence), 0, 1)))
@@ -83,8 +83,10 @@ class Strategy:
         }
 
     def _cure(self) -> str:
-        if self.asked:
+        if ":" in self.asked:
             return f"it was asked for as {self.asked!r}: give another value there"
+        if self.asked:
+            return "correct it, or name another"
         return "correct it, or remove its line from config/strategies.toml"
 
 
@@ -96,7 +98,7 @@ def load_strategy(
     Raises `BadSetting` where there is no such file, it cannot be read, it lacks `VERSION` (a text) or
     `signals` (a function), or that function does not take the parameters.
     """
-    module = _module(name)
+    module = _module(name, asked=asked)
     version = getattr(module, "VERSION", None)
     if not isinstance(version, str):
         raise BadSetting(f'strategy {name!r}: {file_of(name)} defines no VERSION, a text such as "1"')
@@ -142,16 +144,18 @@ def sell(confidence: float, why: str) -> Signal:
     return Signal(-1, confidence, why)
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, *, asked: str) -> ModuleType:
     module = f"trading.strategies.{name}"
     try:
         return importlib.import_module(module)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == module:
-            raise BadSetting(
-                f"strategy {name!r}: no file {file_of(name)}; "
-                "add it or remove the line from config/strategies.toml"
-            ) from error
+            mend = (
+                "add it, or name another"
+                if asked
+                else "add it or remove the line from config/strategies.toml"
+            )
+            raise BadSetting(f"strategy {name!r}: no file {file_of(name)}; {mend}") from error
         raise BadSetting(
             f"strategy {name!r}: {file_of(name)} cannot be read: {type(error).__name__}: {error}"
         ) from error
