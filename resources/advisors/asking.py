@@ -181,7 +181,12 @@ class ModelAdvisor:
         tokens = question.prompt.tokens if question.prompt is not None else 0
         attempts = 1 + limits.retries
         try:
-            of_session = self._log.calls_of(book=context.book, session=context.session)
+            # Of its own purpose: whoever compares prompts on a session must not leave it without advice.
+            of_session = [
+                call
+                for call in self._log.calls_of(book=context.book, session=context.session)
+                if call.purpose is self._purpose
+            ]
             of_day = self._log.calls_of(
                 since=datetime.combine(self._clock().date(), time(), self._clock().tzinfo)
             )

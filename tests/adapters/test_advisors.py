@@ -235,6 +235,17 @@ def test_a_count_of_tokens_that_cannot_be_one_is_estimated_instead(count):
     assert call.completion_tokens > 0
 
 
+@pytest.mark.parametrize(
+    ("purpose", "error"), [(Purpose.COMPARE, ""), (Purpose.ADVICE, "token_budget_spent")]
+)
+def test_comparisons_leave_a_session_its_own_tokens(purpose, error):
+    log = Log([example_call(session=SESSION, purpose=purpose, prompt_tokens=40_000)])
+
+    given = advisor_of(log=log).advise(INTENTS, context=context())
+
+    assert {row.error_type for row in given.advice} == {error}
+
+
 def test_the_key_stands_in_no_record_log_prompt_or_error(caplog):
     caplog.set_level(logging.DEBUG)
     with capture_logs() as logged, asking(lambda _: http("500 Oh")) as (advisor, heard, log, _):
