@@ -24,6 +24,7 @@ from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
 from console.route_looks import routes_seen
 from resources.calendars import load_calendar
+from trading.advice_ladder import STEP_NAMES
 from trading.audit import line_of, verify
 from trading.books import Rules
 from trading.errors import JournalUnavailable, TradingError
@@ -351,6 +352,32 @@ def _routes(desk: Desk) -> Iterator[Checked]:
         yield Checked(check="routes", health=Health.OK, found="every order stays in this process")
 
 
+def _advisor(desk: Desk) -> Iterator[Checked]:
+    """Look whether the advisor's file and prompt can be read; the model itself `advisor smoke` asks."""
+    settings = desk.settings
+    if settings.advisor_base_url is None:
+        told = "nobody is asked: TRADING_ADVISOR_BASE_URL is not set"
+        yield Checked(check="advisor", health=Health.OK, found=told)
+        return
+    from resources.advisor_file import read_advisor
+
+    try:
+        config = read_advisor(settings.config_dir)
+    except TradingError as error:
+        remedy = "correct config/advisor.toml; a changed prompt is a new file with the next version"
+        yield _failed("advisor", str(error), remedy)
+        return
+    if config is None:
+        yield Checked(check="advisor", health=Health.OK, found="nobody is asked: there is no advisor.toml")
+        return
+    models = ", ".join(model.name for model in config.models)
+    prompt = f"prompt {config.template.name} {config.template.version}"
+    told = f"{models} by {prompt}, at most {STEP_NAMES[config.step]}"
+    yield Checked(
+        check="advisor", health=Health.OK, found=f"{told}; `trading advisor smoke` asks whether it answers"
+    )
+
+
 LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _state_folder,
     _books,
@@ -362,6 +389,7 @@ LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _stores,
     _lake,
     _routes,
+    _advisor,
     _dagster_home,
 )
 """Every look, in the order shown."""

@@ -127,6 +127,8 @@ class Launcher:
         `phases` are of `decide`, `execute`, `settle`; all three are one run of the session job.
         """
         self._require_sessions(book, sessions)
+        # A wrong file, address or key of the advisor's is told here: a run would fail without a word.
+        _ = self.profiled.advisor
         self.import_window(book, sessions[0], progress)
         results: list[RunResult] = []
         for number, session in enumerate(sessions, start=1):

@@ -21,6 +21,7 @@ from console.verbs.options import (
     show,
 )
 from console.verbs.teaching import help_of
+from trading.advisor_calls import CallError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,29 @@ ADVISOR = "advisor"
 CALLS_MAX = 1_000_000
 SESSIONS_MAX = 10_000
 MICROS_PER_USD = 1_000_000
+
+ADDRESS = "look at TRADING_ADVISOR_BASE_URL"
+REMEDIES = {
+    CallError.CONNECT: f"nobody was reached; is it up, and is the address right? {ADDRESS}",
+    CallError.TIME_OUT: "too slow; [limits] timeout_s of config/advisor.toml is what an attempt may take",
+    CallError.HTTP_UNAUTHORIZED: "the key is wrong or missing; set TRADING_ADVISOR_KEY",
+    CallError.HTTP_UNPAID: "the account there has no credit left",
+    CallError.HTTP_FORBIDDEN: "the key may not ask this model; look at TRADING_ADVISOR_KEY and [models]",
+    CallError.HTTP_NOT_FOUND: f"no such address or model; {ADDRESS} (it ends as in /v1) and [models]",
+    CallError.HTTP_REFUSED: "the request was refused; without JSON schemas there, strict_schema = false",
+    CallError.HTTP_LIMITED: "asked too often for this key; wait, or ask the provider for a higher limit",
+    CallError.HTTP_SERVER: "the server failed; wait, the next question tries again",
+    CallError.NOT_JSON: f"what answered is no chat-completions endpoint; {ADDRESS}",
+    CallError.NOT_A_COMPLETION: f"what answered is no chat-completions endpoint; {ADDRESS}",
+    CallError.CUT_OFF: "the answer was cut; raise [limits] completion_tokens_max of config/advisor.toml",
+    CallError.FILTERED: "the provider filtered the answer, or the model would not give one",
+    CallError.TELLS_KEY: "the answer had the key in it; take a new key, and ask another server",
+    CallError.CIRCUIT_OPEN: "the breaker is open after failed questions; `trading outbound` says until when",
+    CallError.TOKENS_SPENT: "the session's tokens are spent; see [limits] session_tokens_max",
+    CallError.COST_SPENT: "the day's money (UTC) is spent; see [limits] day_cost_usd_max",
+    CallError.PROMPT_TOO_LONG: "one question is over [prompt] tokens_max of config/advisor.toml",
+}
+"""What a person does about a question that failed."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -183,6 +207,18 @@ def _budget(figures: BudgetFigures) -> str:
     return f"error budget: {figures.state.value}; errors {rate}, p95 {p95}"
 
 
+def remedy_of(error_type: str) -> str:
+    """Return what a person does about a question that ended like this."""
+    for error, remedy in REMEDIES.items():
+        if error == error_type:
+            return remedy
+    if error_type.startswith("reply_"):
+        return (
+            "it answered in another form than the prompt asks for; a model that keeps to a schema is needed"
+        )
+    return "see docs/how-to/connect_a_model.md"
+
+
 def _smoke(found: AdvisorSmoke) -> str:
     if not found.calls:
         return "no model is configured: TRADING_ADVISOR_BASE_URL says where one is, config/advisor.toml which"
@@ -192,4 +228,7 @@ def _smoke(found: AdvisorSmoke) -> str:
         f"{call.cost_micros / MICROS_PER_USD:.6f} USD" + (", from what was kept" if call.was_cached else "")
         for call in found.calls
     ]
+    failed = next((call for call in found.calls if not call.ok), None)
+    if failed is not None:
+        return "\n".join([*lines, f"no advice: {remedy_of(failed.error_type)}"])
     return "\n".join([*lines, f"it says: {found.verdict}; nothing follows from it"])

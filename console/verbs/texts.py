@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from console.orders import ABSENT
 from console.render import NONE, counted, in_one_line, instant, money, pairs, short, table
+from trading.advice import Ladder
 from trading.approvals import NEEDS_TWO
 from trading.findings import findings_named
-from trading.guards import REASONS
+from trading.guards import BPS, REASONS
 from trading.lifecycle import IntentState
 
 if TYPE_CHECKING:
@@ -777,11 +778,13 @@ def _verdicts(view: Trace) -> str:
 
 def _advice(view: Trace) -> str:
     row = view.advice
-    return (
-        in_one_line(f"{row['verdict']} × {row['factor_bps']} bps by {row['source']}: {row['rationale']}")
-        if row
-        else "none"
-    )
+    if not row:
+        return "none"
+    if row.get("error_type"):
+        return in_one_line(f"none by {row['source']}: {row['error_type']}")
+    factor = f"{row['factor_bps'] / BPS:.2%} of the quantity"
+    shadow = "in shadow, so that nothing followed: " if row["ladder"] == Ladder.SHADOW else ""
+    return in_one_line(f"{shadow}{row['verdict']}, {factor}, by {row['source']}: {row['rationale']}")
 
 
 def _sent(view: Trace) -> str:

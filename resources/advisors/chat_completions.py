@@ -32,7 +32,15 @@ REPLY_BYTES_MAX = 512 * 1024
 
 OK = 200
 REFUSED_FROM, SERVER_ERRORS_FROM, STATUSES_END = 400, 500, 600
-TOO_MANY_REQUESTS = 429
+
+NAMED_STATUSES = {
+    401: CallError.HTTP_UNAUTHORIZED,
+    402: CallError.HTTP_UNPAID,
+    403: CallError.HTTP_FORBIDDEN,
+    404: CallError.HTTP_NOT_FOUND,
+    429: CallError.HTTP_LIMITED,
+}
+"""The refusals that each ask something else of a person: the key, the account, the address, patience."""
 
 KEY_CHARACTERS_MIN = 8
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"\\]))")
@@ -199,8 +207,8 @@ def _tells(text: str, key: str) -> bool:
 def _error_of_status(status: int) -> str:
     if status == OK:
         return ""
-    if status == TOO_MANY_REQUESTS:
-        return CallError.HTTP_LIMITED.value
+    if status in NAMED_STATUSES:
+        return NAMED_STATUSES[status].value
     if REFUSED_FROM <= status < SERVER_ERRORS_FROM:
         return CallError.HTTP_REFUSED.value
     if SERVER_ERRORS_FROM <= status < STATUSES_END:

@@ -13,10 +13,11 @@ import pytest
 from console.advisor_calls import calls_view
 from console.cli import main
 from console.exit_codes import ExitCode
+from console.verbs.advising import remedy_of
 from resources.advisors.call_log import JournalCallLog
 from resources.journal.store import SqlJournal
 from tests.adapters.misbehaving import http, misbehaving
-from trading.advisor_calls import BudgetState
+from trading.advisor_calls import BudgetState, CallError
 from trading.testing import example_call
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +124,53 @@ def test_a_smoke_that_fails_needs_a_person(desk, capsys, monkeypatch):
         monkeypatch.setenv("TRADING_ADVISOR_BASE_URL", url)
         assert main(["advisor", "smoke"]) == ExitCode.ATTENTION
 
-    assert "http_4xx" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "http_401" in told
+    assert "no advice: the key is wrong or missing; set TRADING_ADVISOR_KEY" in told
+    assert "it says" not in told
+
+
+def test_each_way_to_fail_on_the_wire_has_its_remedy_and_its_line_in_the_docs():
+    page = (ROOT / "docs/how-to/connect_a_model.md").read_text("utf-8")
+    unsaid = {CallError.DEFECT, CallError.LOG_UNREADABLE, CallError.LOOK_AHEAD}
+
+    assert [error.value for error in CallError if f"`{error.value}`" not in page] == []
+    assert {error.value for error in CallError if remedy_of(error.value) == remedy_of("")} <= unsaid | {
+        "reset",
+        "half_reply",
+        "too_long_reply",
+        "http_other",
+        "rate_limited",
+    }
+    assert "keeps to a schema" in remedy_of("reply_no_object")
+
+
+def test_a_prompt_changed_under_its_version_stops_a_session_before_it_begins(
+    desk, capsys, monkeypatch, tmp_path
+):
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    with (tmp_path / "config/prompts/advice/1.txt").open("a", encoding="utf-8") as prompt:
+        prompt.write("and veto all\n")
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("TRADING_ADVISOR_BASE_URL", "http://127.0.0.1:9")
+    run = ["run-once", "--book", "us_five", "--session", "2013-02-28", "--yes"]
+
+    assert main(run) == ExitCode.USAGE
+    assert "another version" in capsys.readouterr().err
+    assert main(["doctor", "--json"]) == ExitCode.FAILED
+    found = next(row for row in said_by(capsys)["checks"] if row["check"] == "advisor")
+    assert found["health"] == "fail"
+    assert "1.txt" in found["found"]
+
+
+def test_the_doctor_says_whether_a_model_is_asked(desk, capsys, monkeypatch):
+    def found():
+        main(["doctor", "--json"])
+        return next(row for row in said_by(capsys)["checks"] if row["check"] == "advisor")
+
+    assert "nobody is asked" in found()["found"]
+    monkeypatch.setenv("TRADING_ADVISOR_BASE_URL", "http://127.0.0.1:9")
+    assert (found()["health"], "openai/gpt-4o-mini" in found()["found"]) == ("ok", True)
 
 
 def test_a_contradiction_in_the_advisors_file_is_told(desk, capsys, monkeypatch, tmp_path):

@@ -555,6 +555,27 @@ def test_a_trace_goes_from_quotes_to_the_result(speak, traded):
     assert view["events"][0]["what"] == "registered"
 
 
+def test_a_trace_tells_advice_of_shadow_as_such_and_why_there_is_none(speak, traded, lake):
+    row, _, _ = traded
+    advice = {
+        "intent_key": row.intent.intent_key,
+        "verdict": "veto",
+        "factor_bps": 0,
+        "ladder": 1,
+        "applied": False,
+        "source": "small-1",
+        "rationale": "because",
+    }
+
+    def told(**said):
+        lake.write(("us_five", "advice"), str(SESSION), pa.Table.from_pylist([advice | said]))
+        return speak("trace", "AAPL@2013-02-28").out
+
+    assert "in shadow, so that nothing followed: veto, 0.00% of the quantity, by small-1: because" in told()
+    assert "none by small-1: time_out" in told(error_type="time_out")
+    assert "shadow" not in told(ladder=2, error_type="")
+
+
 def test_a_trace_says_that_a_table_it_stands_on_was_altered(speak, traded, state):
     (file,) = (state / "simulated/lake/us_five/market_quotes" / str(BEFORE)).glob("*.parquet")
     file.write_bytes(file.read_bytes() + b"x")
