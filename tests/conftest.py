@@ -14,12 +14,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 NO_SKIP = os.environ.get("TESTS_NO_SKIP") == "1"
 """In the build everything is installed, so a test that does not run is a test that fails."""
 
 # Dagster asks this before it sends anything; the socket guard would refuse, in a thread that nobody reads.
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+
+# An example is right or wrong, whatever else the machine does.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 LONGEST_FIRST = (
