@@ -68,7 +68,7 @@ def measure(count: int = MILLION) -> list[Figure]:
         state = Path(folder)
         calendar = load_calendar("XNYS", PROJECT / "config" / "calendars")
         sessions = calendar.before(SESSION, YEARS_OF_SESSIONS)
-        lived = _fill(state, sessions, count)
+        lived = fill_desk(state, sessions, count)
         unlimited = Rate(burst=10**9, per_s=10**9)
         with console_on(state, requests=unlimited) as console:
             return _timed(console, lived, sessions, count)
@@ -142,7 +142,7 @@ def _timed(console: Console, lived: str, sessions: Sequence[date], count: int) -
     return found
 
 
-def _fill(state: Path, sessions: Sequence[date], count: int) -> str:
+def fill_desk(state: Path, sessions: Sequence[date], count: int) -> str:
     """Make ten years of a desk; give the id of the intent whose copies fill it."""
     settings = settings_in(state)
     closing_book = Book(

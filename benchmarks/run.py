@@ -26,6 +26,7 @@ import guards
 import ingestion
 import journal
 import launches
+import monitoring
 import paper_exchange
 import replay
 import session_graph
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "launches": launches.measure,
     "advisor": advisor.measure,
     "detectors": detectors.measure,
+    "monitoring": monitoring.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -65,6 +67,7 @@ TITLES = {
     "launches": "From a launch to thirteen years that can be looked at",
     "advisor": "The advisor's tokens",
     "detectors": "The detectors, on every session",
+    "monitoring": "Metrics, alerts and ten years looked at",
 }
 HEAD = """\
 # Figures
