@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -20,9 +20,12 @@ from console.web.identities import Role
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
+from resources.signal_keeper import JournalSignals
+from resources.watch_signs import WatchSigns
 from tests.console.states import a_parked_intent
 from tests.console.web.serving import console_on
 from trading.alerts import STUCK, evaluate_watched, judged_watched, tell
+from trading.signal_continuity import Poll, SessionState, window_of
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
@@ -34,6 +37,19 @@ needs_prometheus = pytest.mark.skipif(
 SESSION = date(2013, 2, 28)
 NOW = datetime(2013, 2, 28, 21, 30, tzinfo=UTC)
 SCRAPED_S_MAX = 120
+NO_QUOTES = Poll(
+    looked_at=NOW,
+    session_state=SessionState.PRE_OPEN,
+    is_configured=True,
+    universe=5,
+    invalid="",
+    cursor=None,
+    tail=None,
+    rows=0,
+    signals=0,
+    due=SESSION - timedelta(days=1),
+    due_at=NOW - timedelta(hours=16),
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +60,14 @@ def empty(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory):
-    """Serve a desk with an intent whose outcome nobody can prove, and the alert of it."""
+    """Serve a desk that was looked at, with a window without quotes, and an intent that is not proven."""
     with console_on(tmp_path_factory.mktemp("traded") / "state") as console:
         policy = load_alert_policy(ROOT / "config" / "alerts.toml")
         with SqlJournal(console.desk.settings.journal_url) as journal:
             a_parked_intent(journal)
+            WatchSigns(console.desk.settings.profile_dir).beat()
+            window = window_of(NO_QUOTES, book="us_five", session=SESSION, earlier=None)
+            JournalSignals(journal).keep(window, lane="simulated", now=NOW)
             watched = {STUCK: 1}
             tell(
                 evaluate_watched(watched, policy.rules, book="us_five", session=SESSION),
