@@ -20,6 +20,7 @@ from console.signals import why_held
 from resources.craft import craft_sha
 from resources.evidence_ledger import EvidenceLedger, read_ledger
 from resources.profiles import Profiled
+from resources.replay_files import ReplayFiles
 from resources.reviewed_config import read_promotion
 from resources.sweeping import SweptBook, tried_anew
 from trading.books import BookConfig
@@ -152,7 +153,7 @@ def file_replay(
     subject = subject_of(own, data_set_sha=profiled.evidence_data[view.book], code_sha=code_sha)
     recorded = (
         *trials_of(subject, read_ledger(desk.journal).rows),
-        *_kept(desk, view.book, subject, config=config),
+        *_kept(desk, view.book, subject, config=config, store=profiled.replay_stores[view.book]),
     )
     of = {"data_set_sha": subject.data_set_sha, "code_sha": code_sha}
     new = {identity_of(subject), *(identity_of(subject_of(one, **of)) for one in asked)}
@@ -257,9 +258,17 @@ def view_of(
     )
 
 
-def _kept(desk: Desk, book: str, subject: Subject, *, config: BookConfig) -> Iterator[Tried]:
-    """Yield what the kept replays of a book tried of a subject's strategies: whoever looked could choose."""
+def _kept(
+    desk: Desk, book: str, subject: Subject, *, config: BookConfig, store: ReplayFiles
+) -> Iterator[Tried]:
+    """Yield what the kept replays of a book tried of a subject's strategies: whoever looked could choose.
+
+    One of which no year is kept showed nothing: it may be of a parameter that its rule cannot take, and would
+    stand in the way of every filing.
+    """
     for view in replays_of(desk, desk.books[book]):
+        if not store.keeps_a_year_of(view.request, name=view.name):
+            continue
         try:
             own = config_of(_request(view.name, view.request), config)
         except (BadInput, BadSetting):

@@ -124,14 +124,15 @@ class ReplayFiles:
             return
         asked = request.payload()
         differs = [name for name in asked if taken.get(name) != asked[name]]
-        if differs and self._keeps_a_year_of(taken, name=request.name):
+        if differs and self.keeps_a_year_of(taken, name=request.name):
             told = ", ".join(f"{name} {taken.get(name)} (asked: {asked[name]})" for name in differs)
             raise BadInput(
                 f"replay {request.name}: the name is another request's, with {told}; "
                 "give this one another --name"
             )
 
-    def _keeps_a_year_of(self, taken: Mapping[str, Any], *, name: str) -> bool:
+    def keeps_a_year_of(self, taken: Mapping[str, Any], *, name: str) -> bool:
+        """Return whether a year of the request that has a name is kept, by whatever rules, data or code."""
         first, last = (date.fromisoformat(taken[day]).year for day in ("first_session", "last_session"))
         place = f"{self._book}/{ASSET}/{name}"
         return any(self._files.below(place, f"{year}.json") for year in range(first, last + 1))

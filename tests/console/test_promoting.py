@@ -18,6 +18,7 @@ from console.cli import main
 from resources.lake.store import Lake
 from resources.profiles import Profiled
 from resources.settings import load_settings
+from trading.errors import BadSetting
 from trading.replay import Asked, request_of
 from trading.replaying import ReplayFile, run_replay
 
@@ -165,6 +166,16 @@ def test_a_kept_replay_of_other_parameters_is_a_trial_too(speak):
 
     filed = speak("evidence", "file", "autumn", "--json").json
     assert (filed["counted"], filed["trials"]) == (3, 2)
+
+
+def test_a_replay_that_failed_before_its_first_year_stands_in_no_filings_way(speak):
+    with pytest.raises(BadSetting, match="give another value there"):
+        keep_replay("mistyped", strategies=("momentum:lookback=abc",))
+
+    filed = speak("evidence", "file", "autumn", "--json")
+
+    assert filed.code == 0, filed.err
+    assert (filed.json["counted"], filed.json["trials"]) == (2, 1)
 
 
 def test_a_replay_that_is_filed_with_other_trials_is_judged_and_listed_all_the_same(speak):
