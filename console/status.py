@@ -12,6 +12,7 @@ from enum import StrEnum
 from shlex import quote
 
 from console.agreement import disagreements
+from console.alerts import AlertLine, alerts_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.exit_codes import ExitCode
@@ -21,6 +22,8 @@ from console.render import instant
 from console.reports import NOTHING_REPORTED, headline_of
 from console.stuck import Stuck, stuck_of
 from console.unsent import Unsent, unsent_of
+from trading.alert_log import AlertState
+from trading.alerts import Severity
 from trading.findings import STUCK_AFTER, findings_named
 from trading.journal import Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
 from trading.lifecycle import IntentState, Stage
@@ -108,6 +111,7 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         *_attention(books, stuck),
         *(_incident(row) for row in incidents if not is_named(row, halts, control)),
         *([_degraded(control)] if control.is_degraded else []),
+        *(_firing(row) for row in alerts_of(desk, book=book) if _is_urgent(row)),
     )
     verdict, code = _verdict(control, books, attention)
     return Status(
@@ -241,6 +245,15 @@ def _closed_because(desk: Desk, outline: BookOutline, session: date | None) -> s
 def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
     latest = desk.lake.latest_partition(outline.name, "market_quotes")
     return date.fromisoformat(latest) if latest else None
+
+
+def _is_urgent(row: AlertLine) -> bool:
+    """Say whether an alert is critical, fires, and nobody has taken it on, silenced it or knows its cause."""
+    return row.severity is Severity.CRITICAL and row.state is AlertState.FIRING
+
+
+def _firing(row: AlertLine) -> str:
+    return f"{row.book} {row.session}: {row.message}, see `trading alerts show {row.fingerprint[:12]}`"
 
 
 def _attention(books: Sequence[BookStatus], stuck: Sequence[Stuck]) -> list[str]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from resources.alert_keeper import JournalAlerts
+from resources.alert_policy import load_alert_policy
 from tests.console.states import (
     CLOSE,
     NOW,
@@ -22,6 +24,9 @@ from tests.console.states import (
     prepared,
 )
 from tests.console.test_command_line import empty_journal, journal, speak, state
+from tests.graph.desk import CONFIG
+from trading.alerts import STUCK as STUCK_ALERT
+from trading.alerts import evaluate_watched, judged_watched, tell
 from trading.journal import RunControlAction
 from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import reconciled_term
@@ -264,3 +269,27 @@ def test_one_of_anything_is_told_in_the_singular(speak, journal):
     a_filled_intent(journal)
 
     assert "→ 1 intent →" in speak("status").out
+
+
+def test_a_critical_alert_that_fires_needs_a_person_until_one_has_taken_it_on(journal, speak):
+    a_filled_intent(journal)
+    policy = load_alert_policy(CONFIG / "alerts.toml")
+    watched = {STUCK_ALERT: 1}
+    tell(
+        evaluate_watched(watched, policy.rules, book="us_five", session=SESSION),
+        codes=judged_watched(watched, policy.rules),
+        keeper=JournalAlerts(journal),
+        policy=policy,
+        book="us_five",
+        session=SESSION,
+        now=NOW,
+    )
+    alone = speak("status")
+    acked = speak("alerts", "ack", "intents_stuck", "--reason", "looking", "--as", "anna")
+    assert acked.code == 0, acked
+    known = speak("status")
+
+    assert alone.code == 3
+    assert alone.out.startswith("ATTENTION: us_five 2013-02-28: ")
+    assert "trading alerts show" in alone.out
+    assert known.code == 0
