@@ -87,7 +87,8 @@ def paper_exchange(
     trading paper-exchange --book us_five
     trading paper-exchange --book us_five --starts-at 2013-02-27T14:00:00Z --key-id KEY --secret SECRET
     trading paper-exchange --book my_bars --source folder --path data/my_spare_bars
-    Exit codes: 2 an unknown book or a port that is taken, 130 interrupted.
+    Exit codes: 2 a wrong argument, or a port or ledger that is taken, 6 a ledger that cannot be read,
+    130 interrupted.
     """
     from resources.paper_exchange.application import Keys
     from resources.paper_exchange.starting import Wanted, generated_keys, serve

@@ -142,8 +142,10 @@ def download_bars(
 ) -> Download:
     """Download the bars and actions of symbols from `first` to `last` (both included) into a folder.
 
-    Whole or not at all. Raises `BadInput` while the last session is still open or nothing is asked for,
-    `BrokerUnavailable` where a page is missing, `BadQuotes` where the folder has other rows of the same days.
+    Whole or not at all, and never further than bars were told: sessions at the end without any bar do not
+    count as downloaded, and are asked for again. Raises `BadInput` while the last session is still open or
+    nothing is asked for, `BrokerUnavailable` where a page is missing, `BadQuotes` where the folder has other
+    rows of the same days.
     """
     calendar.require(last)
     if now < calendar.closes_at(last):
@@ -152,11 +154,15 @@ def download_bars(
         raise BadInput(f"bars of {len(symbols)} symbols from {first} to {last}: nothing to download")
     asked = _Asked(first, last, feed, now)
     rows = [row for group in _groups(symbols) for row in _rows_of(questions, group, asked)]
+    told_until = _told_until(rows, calendar.between(first, last))
+    asked = asked._replace(last=told_until or last)
     actions, others = _actions_of(questions, symbols, asked)
     without = tuple(sorted(set(symbols) - {row[0] for row in rows}))
     download = Download(
-        first, last, feed, len(set(symbols)), len(rows), len(actions), tuple(sorted(others)), without
+        first, asked.last, feed, len(set(symbols)), len(rows), len(actions), tuple(sorted(others)), without
     )
+    if told_until is None:
+        return download
     _keep(folder, rows, actions, _record(download, symbols=symbols, now=now))
     return download
 
@@ -235,6 +241,16 @@ def _rows_of(questions: Questions, symbols: Collection[Symbol], asked: _Asked) -
         for symbol, listed in bars.items():
             for bar in listed if isinstance(listed, list) else [listed]:
                 yield _row(symbol, bar)
+
+
+def _told_until(rows: Collection[tuple[str, ...]], sessions: Collection[date]) -> date | None:
+    """Return the last session that a row is of, `None` where no row is: a day without bars may yet come.
+
+    A row that is of no session is not let go of, it is the quarantine's: with such rows alone it is the last.
+    """
+    days = {row[1] for row in rows}
+    told = [session for session in sessions if session.isoformat() in days]
+    return max(told or sessions, default=None) if rows else None
 
 
 def _midnight(on: date) -> datetime:
@@ -374,7 +390,11 @@ def _keep(
     days = record["first"], record["last"]
     bars = folder / "bars_{}_{}.csv".format(*days)
     content = _csv(COLUMNS, rows)
-    if bars.exists() and bars.read_text(encoding="utf-8") != content:
+    of_feed = [one for one in downloads_in(folder) if one["feed"] == record["feed"]]
+    other_days = (one for one in of_feed if (one["first"], one["last"]) != days)
+    # The same days with fewer at the end are other days by name: they would stand in two files.
+    is_over_another = any(one["first"] <= days[1] and days[0] <= one["last"] for one in other_days)
+    if is_over_another or (bars.exists() and bars.read_text(encoding="utf-8") != content):
         raise BadQuotes(
             f"{bars}: the same days were downloaded before with other rows; keep it, and look at what changed"
         )

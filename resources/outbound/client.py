@@ -290,7 +290,9 @@ class OutboundClient:
         if not self._may_go(call):
             self._record(call, word="circuit_open")
             raise ExchangeFailed(
-                "circuit_open", f"{call.breaker_name}: {call.reason.value}; nothing was sent"
+                "circuit_open",
+                f"breaker {call.breaker_name} holds calls back; nothing was sent; "
+                "`trading outbound` tells until when",
             )
         try:
             reply = exchange()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -85,6 +87,8 @@ def exchange_of(wanted: Wanted) -> Exchange:
 def time_of(wanted: Wanted, exchange: Exchange) -> ExchangeTime:
     """Return an exchange's clock: a simulated one starts an hour before its data's last open."""
     if not wanted.is_simulated:
+        if wanted.starts_at is not None:
+            raise BadInput("--starts-at: of a simulated clock alone; leave it out with --clock system")
         return SystemTime(system_now)
     starts_at = wanted.starts_at
     if starts_at is None:
@@ -114,14 +118,34 @@ def _line_of(wanted: Wanted) -> BookLine:
 def serve(wanted: Wanted, *, ready: Callable[[str, Exchange, ExchangeTime], None]) -> None:
     """Serve a book's exchange until SIGINT or SIGTERM; `ready` is told where, once it answers."""
     exchange = exchange_of(wanted)
-    clock = time_of(wanted, exchange)
     listening = bound(wanted.port)
     url = f"http://{listening.getsockname()[0]}:{listening.getsockname()[1]}"
-    server = server_of(exchange, wanted=wanted, clock=clock, ready=lambda: ready(url, exchange, clock))
     try:
-        server.run(sockets=[listening])
+        with served_alone(wanted.ledger):
+            clock = time_of(wanted, exchange)
+            server = server_of(
+                exchange, wanted=wanted, clock=clock, ready=lambda: ready(url, exchange, clock)
+            )
+            server.run(sockets=[listening])
     finally:
         listening.close()
+
+
+@contextmanager
+def served_alone(ledger: Path) -> Iterator[None]:
+    """Hold a ledger while its exchange is served; raises `BadInput` while another process serves it.
+
+    Two exchanges on one ledger would have a clock each, and the one that is behind would turn time back. The
+    lock is a file of its own: to close the ledger's file would let go of what SQLite holds on it.
+    """
+    with ledger.with_name(f"{ledger.name}.served").open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(
+                f"--ledger {ledger}: another exchange serves it; stop that one, or name another by --ledger"
+            ) from error
+        yield
 
 
 def server_of(

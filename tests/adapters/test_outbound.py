@@ -295,6 +295,7 @@ def test_two_failed_calls_open_the_breaker_and_then_nothing_goes_out_until_its_o
         client.send("orders.submit", "POST", "/o", content=b"{}")
 
     assert "nothing was sent" in str(refused)
+    assert "`trading outbound` tells until when" in str(refused)
     assert [(row.endpoint, row.word, row.attempt, row.breaker) for row in kept.rows[sent:]] == [
         ("orders.submit", "circuit_open", 0, BreakerReason.CIRCUIT_OPEN),
         ("orders.list", "", 1, BreakerReason.CIRCUIT_HALF_OPEN),

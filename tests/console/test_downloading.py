@@ -113,6 +113,20 @@ def test_the_same_words_again_ask_nothing_and_later_ones_ask_for_the_days_since(
     assert in_the_folder(tmp_path / "bars") == in_the_box(FIRST, LAST)
 
 
+def test_days_of_which_no_bar_was_told_are_not_kept_as_downloaded(market, speak, tmp_path):
+    """The box ends on 2013-03-01: what its market tells later is nothing, and may yet come."""
+    ends, later, latest = "2013-03-01", date(2013, 4, 12), date(2013, 5, 10)
+    words = ("--from", "2013-02-15", "--json")
+    code, out, _ = speak(*words, to=later)
+    again = json.loads(speak(*words, to=latest)[1])["downloads"]
+
+    assert code == ExitCode.DONE, out
+    assert [(one["first"], one["last"]) for one in json.loads(out)["downloads"]] == [("2013-02-15", ends)]
+    assert [(one["first"], one["rows"]) for one in again] == [("2013-03-02", 0)]
+    records = json.loads((tmp_path / "bars" / "downloads.json").read_text())
+    assert [(one["first"], one["last"]) for one in records] == [("2013-02-15", ends)]
+
+
 def test_a_download_that_broke_off_keeps_its_whole_years_and_goes_on_from_there(speak, market, tmp_path):
     def only_the_first_year(told):
         return told if len(bars_asked(market)) <= 1 else b"<html>no such page</html>"
