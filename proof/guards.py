@@ -670,6 +670,8 @@ UNDRAWN = frozenset(
         "allowlist_blocked",
         "not_promoted",
         "promotion_stale",
+        "signals_latched",
+        "advisor_stepped_back",
         "prohibited_tactic:front_running",
     }
 )
