@@ -29,13 +29,12 @@ class JournalSignals:
     def window_before(self, *, book: str, lane: str, session: date) -> Window | None:
         """Return the last window that was stored for an earlier session."""
         with self._journal.looking() as conn:
-            bound = {"book": book, "lane": lane, "session": session.isoformat()}
-            return _window(conn, "find_last_signal_window_before", bound)
+            return _last_window(conn, book, lane, before=session.isoformat())
 
     def last_window(self, *, book: str, lane: str) -> Window | None:
         """Return the last window stored, `None` before the first."""
         with self._journal.looking() as conn:
-            return _window(conn, "find_last_signal_window", {"book": book, "lane": lane})
+            return _last_window(conn, book, lane)
 
     def keep(self, window: Window, *, lane: str, now: datetime) -> bool:
         """Store a window; returns whether it was new.
@@ -44,7 +43,7 @@ class JournalSignals:
         over neither sets the latch nor clears it.
         """
         with self._journal.appending(now) as (conn, append):
-            last = _window(conn, "find_last_signal_window", {"book": window.book, "lane": lane})
+            last = _last_window(conn, window.book, lane)
             if last is not None and (window.session < last.session or window.is_of_same_look(last)):
                 return False
             append(
@@ -60,6 +59,8 @@ class JournalSignals:
             return True
 
 
-def _window(conn: sa.Connection, question: str, bound: dict[str, str]) -> Window | None:
-    found = windows_of(records.event_of(row) for row in asked(conn, question, **bound))
+def _last_window(conn: sa.Connection, book: str, lane: str, *, before: str = "") -> Window | None:
+    """Return the last window stored, or the last of a session earlier than `before` (ISO)."""
+    rows = asked(conn, "find_last_signal_window", book=book, lane=lane, before=before)
+    found = windows_of(records.event_of(row) for row in rows)
     return found[0] if found else None

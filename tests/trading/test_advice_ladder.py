@@ -28,11 +28,11 @@ from trading.advice_ladder import (
     stepped_back,
     strays_of,
 )
-from trading.advisor_calls import AdvisorCall, BudgetState, ErrorBudget, Purpose, Tier
-from trading.breakers import BreakerReason
+from trading.advisor_calls import BudgetState, ErrorBudget, Purpose
 from trading.errors import BadInput, Refused
 from trading.journal import JournalEvent
 from trading.promotion import Standing
+from trading.testing import example_call
 from trading.values import IntentKey
 
 LOCK = ModelLock(
@@ -51,34 +51,7 @@ FIRST = date(2013, 3, 1)
 
 
 def call(**told):
-    return AdvisorCall(
-        call_id="call-1",
-        at=NOON - timedelta(days=10),
-        session=FIRST,
-        book="us_five",
-        run_id="run-1",
-        purpose=Purpose.ADVICE,
-        strategies="council",
-        intents="key-a",
-        provider="models",
-        endpoint="chat.completions",
-        model="small-1",
-        tier=Tier.SMALL,
-        prompt_name="advice",
-        prompt_version="1@" + "t" * 12,
-        prompt_sha="a" * 64,
-        schema_version="advice.v1",
-        prompt_tokens=900,
-        completion_tokens=100,
-        is_counted=True,
-        cost_micros=120,
-        latency_ms=40,
-        attempts=1,
-        ok=True,
-        error_type="",
-        breaker=BreakerReason.ALLOWED,
-        was_cached=False,
-    )._replace(**told)
+    return example_call(**{"at": NOON - timedelta(days=10), "session": FIRST, "intents": "key-a", **told})
 
 
 def session(number, **told):

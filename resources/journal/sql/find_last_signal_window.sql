@@ -15,5 +15,6 @@ from events
 where kind = 'signal_window'
   and book = :book
   and lane = :lane
+  and (:before = '' or session < :before)
 order by seq desc
 limit 1
