@@ -5,14 +5,13 @@ Read from the journal's events. What a window means is trading/signal_continuity
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from console.desk import Desk
-from resources.journal import records
+from trading.journal import JournalEvent
 from trading.signal_continuity import LIMITS, Window, blocks, windows_of
-
-LAST, ALL = "find_last_signal_windows", "find_signal_windows"
 
 QUIET_MAX = 50
 """How many empty windows are told of a book: the latest ones; all are in the journal."""
@@ -55,37 +54,51 @@ class BookSignals:
 
 
 def signals_of(desk: Desk, *, book: str | None = None) -> tuple[BookSignals, ...]:
-    """Return each book's last window and its latest ones without a signal; raises `BadInput`."""
+    """Return each book's last window and its latest ones without a signal; raises `BadInput`.
+
+    Only what is shown is read: a window carries the latch after it, and with it all counts so far.
+    """
     names = [outline.name for outline in desk.chosen(book)]
-    windows = _windows(desk, ALL)
-    return tuple(_book(name, [one for one in windows if one.book == name]) for name in names)
+    last, quiet = _last_windows(desk), _of_lane(desk, desk.journal.last_empty_windows(last=QUIET_MAX))
+    return tuple(_book(name, last.get(name), [one for one in quiet if one.book == name]) for name in names)
 
 
 def last_signals_of(desk: Desk) -> tuple[BookSignals, ...]:
-    """Return each book's last window alone: one question, however many windows there were."""
-    windows = _windows(desk, LAST)
-    return tuple(_book(name, [one for one in windows if one.book == name]) for name in desk.books)
+    """Return each book's last window, and of the windows without a signal at most that one."""
+    last = _last_windows(desk)
+    return tuple(
+        _book(name, found, [found] if found is not None and found.looked.reason is not None else [])
+        for name in desk.books
+        for found in [last.get(name)]
+    )
 
 
 def why_held(desk: Desk, book: str) -> str:
     """Return why promotion and live trading of a book are held back, empty where they are not."""
-    return blocks(next((one for one in _windows(desk, LAST) if one.book == book), None))
+    return blocks(_last_windows(desk).get(book))
 
 
-def _windows(desk: Desk, question: str) -> list[Window]:
-    rows = desk.journal.answers((question,))[question]
-    return list(windows_of(records.event_of(row) for row in rows if row["lane"] == desk.lane))
+def windows_since(desk: Desk, first: date) -> tuple[Window, ...]:
+    """Return the windows of all books' sessions from one on, in the order stored."""
+    return _of_lane(desk, desk.journal.signal_windows_since(first))
 
 
-def _book(name: str, windows: list[Window]) -> BookSignals:
-    last = windows[-1] if windows else None
+def _last_windows(desk: Desk) -> dict[str, Window]:
+    return {one.book: one for one in _of_lane(desk, desk.journal.last_signal_windows())}
+
+
+def _of_lane(desk: Desk, events: Iterable[JournalEvent]) -> tuple[Window, ...]:
+    return windows_of(event for event in events if event.lane == desk.lane)
+
+
+def _book(name: str, last: Window | None, quiet: Iterable[Window]) -> BookSignals:
     return BookSignals(
         book=name,
         windows=last.after.windows if last else 0,
         empty=last.after.empty if last else 0,
         held=blocks(last),
         last=_line(last) if last else None,
-        quiet=tuple(_line(one) for one in reversed(windows) if one.looked.reason is not None)[:QUIET_MAX],
+        quiet=tuple(map(_line, quiet)),
     )
 
 

@@ -12,14 +12,14 @@ from datetime import date, datetime, timedelta
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.incidents import incidents_of
-from resources.journal import records
+from console.signals import windows_since
 from resources.settings import Profile
 from trading.audit import instant_from_text
 from trading.clock import Phase
 from trading.incident_review import RECOVERY_S_MAX, percentile_s
 from trading.journal import SessionRecord
 from trading.sessions import Calendar
-from trading.signal_continuity import LIMITS, due_at, windows_of
+from trading.signal_continuity import LIMITS, due_at
 from trading.slos import (
     LATENCY_S_MAX,
     PROMISES,
@@ -34,8 +34,6 @@ from trading.slos import (
 from trading.timetable import SETTLE_AFTER_CLOSE
 
 BURNS_SHOWN = 20
-
-WINDOWS = "find_signal_windows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,10 +194,7 @@ def _latency(desk: Desk, books: Iterable[str], first: date) -> Iterator[Count]:
 
 
 def _freshness(desk: Desk, books: Iterable[str], first: date) -> Iterator[Count]:
-    rows = desk.journal.answers((WINDOWS,))[WINDOWS]
-    # By the column first: years of windows before it need not be read.
-    recent = [row for row in rows if row["lane"] == desk.lane and row["session"] >= first.isoformat()]
-    for window in windows_of(map(records.event_of, recent)):
+    for window in windows_since(desk, first):
         if window.book in books and not window.looked.is_silent:
             yield Count(window.session, int(window.looked.is_healthy(LIMITS)), 1)
 

@@ -243,6 +243,20 @@ class JournalReader:
         rows = self._rows("find_changed_sessions", after=after)
         return {(row["book"], row["lane"]): str(row["first_session"]) for row in rows}
 
+    def signal_windows_since(self, first: date) -> list[JournalEvent]:
+        """Return the windows of signals of sessions from one on, of all books and lanes, ascending."""
+        return [
+            records.event_of(row) for row in self._rows("find_signal_windows_since", first=first.isoformat())
+        ]
+
+    def last_signal_windows(self) -> list[JournalEvent]:
+        """Return the last window of signals of each book and lane, ascending."""
+        return [records.event_of(row) for row in self._rows("find_last_signal_windows")]
+
+    def last_empty_windows(self, *, last: int) -> list[JournalEvent]:
+        """Return of each book and lane the last windows without a signal, the latest first."""
+        return [records.event_of(row) for row in self._rows("find_last_empty_windows", last=last)]
+
     def counted(self, question: str, *, book: str, lane: str, first: str) -> Sequence[records.Row]:
         """Return a count (a file `count_*` of `sql/`) of each session of a book from `first` (ISO) on."""
         return self._rows(question, book=book, lane=lane, first=first)

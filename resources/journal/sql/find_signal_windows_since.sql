@@ -13,4 +13,5 @@ select
   hash
 from events
 where kind = 'signal_window'
+  and session >= :first
 order by seq
