@@ -70,8 +70,10 @@ WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # Where memory is roomy, tests write there: waiting for a disk took more than a third of their time.
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4194304 { print "/dev/shm" }')
 
+# Bytecode is kept, whatever the environment says: tests start hundreds of processes, each of which would
+# compile the product anew.
 test: setup ## the tests, on all cores
-	@$(if $(MEMORY),TMPDIR=$(MEMORY)) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(if $(MEMORY),TMPDIR=$(MEMORY)) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## format, lint, types and floors: all of them, changing nothing
 	@status=0; \

@@ -16,6 +16,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import pytest
@@ -60,6 +61,25 @@ CLOCK = (
     "time.time",
     "time.time_ns",
 )
+
+
+class Read(NamedTuple):
+    """Hold what the rules ask of a file, so that it is parsed once however many ask; a tree is not kept."""
+
+    docstring: str | None
+    statements: int
+    modules: set[str]
+    asked: set[str]
+    said: dict[str, list[int]]
+
+
+@functools.cache
+def read(path: Path) -> Read:
+    """Give what stands in a file: its imports, top-level and in full, and each full name with its lines."""
+    tree = ast.parse(path.read_text("utf-8"))
+    asked = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    asked |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return Read(ast.get_docstring(tree), len(tree.body), imported_modules(tree), asked, said_in(tree))
 
 
 @functools.cache
@@ -113,11 +133,20 @@ def dotted(node: ast.AST, names: dict[str, str]) -> str:
     return names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
 
 
-def lines_naming(path: Path, forbidden: tuple[str, ...]) -> list[int]:
-    """Give the lines of a file whose code says one of these names, under whatever alias."""
-    tree = ast.parse(path.read_text("utf-8"))
+def said_in(tree: ast.AST) -> dict[str, list[int]]:
+    """Give for each full name that code says, under whatever alias, the lines that say it."""
     names = full_names(tree)
-    return sorted(node.lineno for node in ast.walk(tree) if dotted(node, names) in forbidden)
+    said: dict[str, list[int]] = {}
+    for node in ast.walk(tree):
+        if name := dotted(node, names):
+            said.setdefault(name, []).append(node.lineno)
+    return said
+
+
+def lines_naming(path: Path, forbidden: tuple[str, ...]) -> list[int]:
+    """Give the lines of a file whose code says one of these names."""
+    said = read(path).said
+    return sorted(line for name in forbidden for line in said.get(name, ()))
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -137,9 +166,8 @@ def test_no_installed_distribution_brings_a_package_named_like_ours() -> None:
 @our_files()
 def test_no_module_is_named_like_one_of_the_standard_library_or_a_dependency(path: Path) -> None:
     module = path.parent.name if path.name == "__init__.py" else path.stem
-    others = set(owners()) - set(ROOMS)
 
-    assert module in ROOMS or module not in sys.stdlib_module_names | others
+    assert module in ROOMS or (module not in sys.stdlib_module_names and module not in owners())
 
 
 @our_files()
@@ -158,9 +186,7 @@ def test_the_clock_is_read_in_one_adapter_only(path: Path) -> None:
 
 @our_files()
 def test_one_client_speaks_to_the_outside(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    asked = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    asked |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    asked = read(path).asked
     doors = {name for name in asked for door in OTHER_WAYS_OUT if name == door or name.startswith(f"{door}.")}
 
     assert doors <= ALLOWED_OUT.get(name_of(path), set())
@@ -168,10 +194,8 @@ def test_one_client_speaks_to_the_outside(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in OUR_FILES if path.name == "__init__.py"], ids=name_of)
 def test_a_package_says_what_it_holds_and_holds_no_code_itself(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-
-    assert ast.get_docstring(tree)
-    assert len(tree.body) == 1
+    assert read(path).docstring
+    assert read(path).statements == 1
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -183,14 +207,14 @@ def test_every_folder_with_modules_is_a_package(room: str) -> None:
 
 @our_files()
 def test_every_module_says_what_lives_in_it(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert read(path).docstring
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "trading").rglob("*.py")), ids=name_of)
 def test_the_craft_imports_the_standard_library_and_numpy_only_and_touches_nothing_outside(
     path: Path,
 ) -> None:
-    modules = imported_modules(ast.parse(path.read_text("utf-8")))
+    modules = read(path).modules
 
     assert modules - CRAFT_MAY_IMPORT == set()
     assert modules & CRAFT_NEVER_IMPORTS == set()
@@ -248,9 +272,7 @@ def test_every_imported_package_is_declared() -> None:
     wanted = {canonicalize_name(Requirement(name).name) for name in PROJECT["dependencies"]}
     undeclared = {}
     for path in OUR_FILES:
-        for module in (
-            imported_modules(ast.parse(path.read_text("utf-8"))) - sys.stdlib_module_names - set(ROOMS)
-        ):
+        for module in read(path).modules - sys.stdlib_module_names - set(ROOMS):
             if not {canonicalize_name(owner) for owner in owners().get(module, ())} & wanted:
                 undeclared.setdefault(module, name_of(path))
 
