@@ -16,6 +16,7 @@ from resources.profiles import Profiled
 from resources.strategy_files import suspect_in, suspect_of
 from trading.errors import BadInput
 from trading.lookahead import Detection, Suspect, Trial, detect, sampled
+from trading.replay import chosen_strategy, parameters_told
 from trading.strategies.plugin import Strategy
 
 
@@ -41,7 +42,8 @@ def detected(
 ) -> Detected:
     """Return what is found over some sessions of a book, or of all; `progress` is told line by line.
 
-    `strategies` are names of configured ones, or files; those of the book when there are none.
+    `strategies` are names of configured ones, or files, each with parameters where they differ
+    (`momentum:lookback=60`); those of the book when there are none.
     """
     if sessions < 1:
         raise BadInput(f"--sessions {sessions}: at least one has to be looked at")
@@ -61,19 +63,27 @@ def _suspects(asked: Sequence[str], configured: Sequence[Strategy]) -> tuple[Sus
     """Return what is under suspicion; raises `BadInput` for a name that is neither configured nor a file."""
     if not asked:
         return tuple(suspect_of(strategy) for strategy in configured)
-    by_name = {strategy.name: strategy for strategy in configured}
     suspects: dict[str, Suspect] = {}
-    for name in asked:
-        if name not in by_name and not _is_file(name):
-            raise BadInput(
-                f"strategy {name!r}: neither configured ({', '.join(by_name)}) nor a file; "
-                "name one of them, or the path of a file"
-            )
-        suspect = suspect_of(by_name[name]) if name in by_name else suspect_in(Path(name))
+    for text in asked:
+        suspect = _suspect(text, configured)
         if suspect.name in suspects:
-            raise BadInput(f"strategy {name!r}: another one is called {suspect.name} too; rename its file")
+            raise BadInput(f"strategy {text!r}: another one is called {suspect.name} too; rename its file")
         suspects[suspect.name] = suspect
     return tuple(suspects.values())
+
+
+def _suspect(text: str, configured: Sequence[Strategy]) -> Suspect:
+    names = [strategy.name for strategy in configured]
+    # A file's name may have a colon in it, and a parameter's value a slash: what is a file, is meant as one.
+    place, _, told = (text, "", "") if _is_file(text) else text.partition(":")
+    if place in names:
+        return suspect_of(chosen_strategy(text, configured))
+    if not _is_file(place):
+        raise BadInput(
+            f"strategy {place!r}: neither configured ({', '.join(names)}) nor a file; "
+            "name one of them, or the path of a file"
+        )
+    return suspect_in(Path(place), parameters=parameters_told(told, of=text))
 
 
 def _is_file(name: str) -> bool:

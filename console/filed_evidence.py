@@ -22,6 +22,7 @@ from trading.evidence_ledger import (
     Metrics,
     Missing,
     Recording,
+    Run,
     Window,
     content_of,
     missing_evidence,
@@ -29,6 +30,10 @@ from trading.evidence_ledger import (
     runs_with_rows,
     windows_of,
 )
+from trading.trials import AND
+
+SEVERAL = ", "
+"""Stands between the strategies of a sweep that tried several."""
 
 SESSIONS_READ = 1_000
 """The most sessions of a book that are looked at for windows."""
@@ -36,11 +41,16 @@ SESSIONS_READ = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiledRun:
-    """Hold one run as a line: what it is of, its window, how it ended, and how much belongs to it."""
+    """Hold one run as a line: what it is of, its window, how it ended, and how much belongs to it.
+
+    Of a sweep, which has no strategy of its own, `strategy` names each that was tried, `, ` between them;
+    `strategies` has every name that the run is found by, a council's and those of its members.
+    """
 
     run_id: str
     name: str
     strategy: str
+    strategies: tuple[str, ...]
     strategy_version: str
     book: str
     first: date
@@ -113,14 +123,15 @@ class Checked:
 
 
 def filed_of(desk: Desk, *, book: str | None = None, strategy: str | None = None) -> Filed:
-    """Return what is filed of one book or all of them, and of one strategy or all of them."""
+    """Return what is filed of one book or all, and of one strategy, alone or in a council, or of all."""
     books = {outline.name for outline in desk.chosen(book)}
-    rows = [
-        row
-        for row in read_ledger(desk.journal).rows
-        if row.book in books and strategy in {None, row.strategy}
-    ]
-    return Filed(runs=_runs(rows), promotions=_promotions(rows))
+    rows = [row for row in read_ledger(desk.journal).rows if row.book in books]
+    return Filed(
+        runs=tuple(run for run in _runs(rows) if strategy is None or strategy in run.strategies),
+        promotions=tuple(
+            one for one in _promotions(rows) if strategy is None or strategy in _names_of([one.strategy])
+        ),
+    )
 
 
 def run_in_full(desk: Desk, wanted: str) -> RunInFull:
@@ -199,24 +210,34 @@ def _recording(desk: Desk, book: str) -> Recording:
 
 
 def _runs(rows: list[LedgerRow]) -> tuple[FiledRun, ...]:
-    return tuple(
-        FiledRun(
-            run_id=head.run_id,
-            name=run.name,
-            strategy=run.bound.subject.strategy,
-            strategy_version=run.bound.subject.strategy_version,
-            book=run.bound.subject.book,
-            first=run.first,
-            last=run.last,
-            status=run.status.value,
-            reason=run.reason,
-            candidates=len(run.candidates),
-            folds=sum(len(candidate.folds) for candidate in run.candidates),
-            stresses=sum(len(candidate.stresses) for candidate in run.candidates),
-            made_at=run.bound.made_at,
-        )
-        for head, run in runs_with_rows(rows)
+    return tuple(_run(head, run) for head, run in runs_with_rows(rows))
+
+
+def _run(head: LedgerRow, run: Run) -> FiledRun:
+    # A sweep is bound to the book as it was configured, whatever was tried: only its candidates tell.
+    of = [one.bound.subject for one in run.candidates] if run.is_sweep else [run.bound.subject]
+    strategies = sorted({one.strategy for one in of})
+    return FiledRun(
+        run_id=head.run_id,
+        name=run.name,
+        strategy=SEVERAL.join(strategies),
+        strategies=_names_of(strategies),
+        strategy_version=SEVERAL.join(sorted({one.strategy_version for one in of})),
+        book=run.bound.subject.book,
+        first=run.first,
+        last=run.last,
+        status=run.status.value,
+        reason=run.reason,
+        candidates=len(run.candidates),
+        folds=sum(len(candidate.folds) for candidate in run.candidates),
+        stresses=sum(len(candidate.stresses) for candidate in run.candidates),
+        made_at=run.bound.made_at,
     )
+
+
+def _names_of(strategies: list[str]) -> tuple[str, ...]:
+    """Return the names that strategies are asked for by: of a council its own and each member's."""
+    return tuple(sorted({name for one in strategies for name in (one, *one.split(AND))}))
 
 
 def _promotions(rows: list[LedgerRow]) -> tuple[FiledPromotion, ...]:

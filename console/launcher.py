@@ -91,13 +91,17 @@ class Launched(NamedTuple):
 
 
 class ReplayRun(NamedTuple):
-    """Hold how a replay's run went; `seconds` are what its parts took, empty where it did not end well."""
+    """Hold how the run of a replay or a sweep went.
+
+    `seconds` are what its parts took, empty where it did not end well; `refused_by` as a `RunResult` has it.
+    """
 
     name: str
     run_id: str
     success: bool
     message: str
     seconds: dict[str, float]
+    refused_by: str = ""
 
 
 class Launcher:
@@ -367,7 +371,14 @@ class Launcher:
             run_config={"ops": {f"{book}__replays": {"config": _replay_config(asked)}}},
         )
         _, message = _first_failure(result)
-        return ReplayRun(request.name, result.run_id, result.success, message, _seconds_told(result))
+        return ReplayRun(
+            request.name,
+            result.run_id,
+            result.success,
+            message,
+            _seconds_told(result),
+            _refused_by(result),
+        )
 
     def sweep(self, book: str, name: str, asked: AskedSweep, *, workers: int) -> ReplayRun:
         """Sweep variants of a book in this process, under a name; 0 workers mean all cores.
@@ -385,7 +396,7 @@ class Launcher:
             run_config={"ops": {f"{book}__sweeps": {"config": {**asked.payload(), "workers": workers}}}},
         )
         _, message = _first_failure(result)
-        return ReplayRun(name, result.run_id, result.success, message, {})
+        return ReplayRun(name, result.run_id, result.success, message, {}, _refused_by(result))
 
     def is_replayed(self, book: str, asked: Asked) -> bool:
         """Say whether a replay of just this, by the rules and data that there are now, is kept whole."""

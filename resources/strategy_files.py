@@ -14,14 +14,15 @@ from types import CodeType, ModuleType
 
 from trading.errors import BadSetting
 from trading.lookahead import Known, Suspect
-from trading.strategies.plugin import Parameter, Strategy
+from trading.strategies.plugin import Parameter, Signals, Strategy, misfit_of
 
 
 def suspect_in(path: Path, *, parameters: Mapping[str, Parameter] | None = None) -> Suspect:
     """Return the strategy in a file, named like it. The file is run anew each time the strategy is made.
 
-    So nothing is left of what it was asked before. Raises `BadSetting` where the file cannot be read or run,
-    or lacks `VERSION` (a text) or one of the functions `signals` and `studied`.
+    So nothing is left of what it was asked before. `parameters` are what its `signals`, or what `studied`
+    returns, is called with. Raises `BadSetting` where the file cannot be read or run, lacks `VERSION` (a
+    text) or one of the functions `signals` and `studied`, or does not take the parameters.
     """
     code = _compiled(path)
     module = _run(path, code)
@@ -29,13 +30,23 @@ def suspect_in(path: Path, *, parameters: Mapping[str, Parameter] | None = None)
         raise BadSetting(f'strategy {path}: defines no VERSION, a text such as "1"')
     if not callable(getattr(module, "signals", None)) and not callable(getattr(module, "studied", None)):
         raise BadSetting(f"strategy {path}: defines neither of the functions signals and studied")
-    given = tuple(sorted((parameters or {}).items()))
+    given = dict(sorted((parameters or {}).items()))
+    if getattr(module, "studied", None) is None:
+        _require_fit(path, module.signals, given)
 
     def made(known: Known) -> Strategy:
         module = _run(path, code)
         study = getattr(module, "studied", None)
         signals = module.signals if study is None else study(known.panel, known.actions)
-        return Strategy(name=path.stem, version=module.VERSION, weight=1.0, parameters=given, signals=signals)
+        if study is not None:
+            _require_fit(path, signals, given)
+        return Strategy(
+            name=path.stem,
+            version=module.VERSION,
+            weight=1.0,
+            parameters=tuple(given.items()),
+            signals=signals,
+        )
 
     return Suspect(name=path.stem, made=made)
 
@@ -44,6 +55,11 @@ def suspect_of(strategy: Strategy) -> Suspect:
     """Return a configured strategy from its file, with its parameters: see `suspect_in`."""
     path = Path(inspect.getfile(strategy.signals))
     return suspect_in(path, parameters=dict(strategy.parameters))
+
+
+def _require_fit(path: Path, signals: Signals, parameters: Mapping[str, Parameter]) -> None:
+    if misfit := misfit_of(signals, parameters, usual={}):
+        raise BadSetting(f"strategy {path}: parameters {dict(parameters)} do not fit it: {misfit}")
 
 
 def _compiled(path: Path) -> CodeType:

@@ -6,6 +6,7 @@ tear_sheets.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def sweep_page(swept: Swept) -> str:
         swept=swept,
         columns=(*PERCENTS, *NUMBERS, *COUNTS),
         rows=[(outcome.variant.label, measures_shown(outcome)) for outcome in swept.outcomes],
+        warnings=[(one.variant.label, warning) for one in swept.outcomes for warning in one.warnings],
         honest=honest_shown(swept),
         plots=draw_sweep(swept),
     )
@@ -82,7 +84,7 @@ def honest_shown(swept: Swept) -> dict[str, str]:
 
 def draw_sweep(swept: Swept) -> tuple[Plot, ...]:
     """Return the plots of a sweep: equity of the best variants, and the measure that ranks of them all."""
-    shown = swept.outcomes[:CURVES]
+    shown = [outcome for outcome in swept.outcomes if outcome.has_data][:CURVES]
     days = list(swept.sessions)
     curves = [np.cumprod(1.0 + outcome.returns) for outcome in shown]
 
@@ -104,18 +106,21 @@ def draw_sweep(swept: Swept) -> tuple[Plot, ...]:
     return (
         Plot(
             title=f"Equity of the best {len(shown)} by {by} (1 at the beginning)",
-            text="; ".join(
-                f"{one.variant.label}: {curve[-1]:.3f}" for one, curve in zip(shown, curves, strict=True)
-            )
-            + ".",
+            text=_listed(
+                (one.variant.label, float(curve[-1])) for one, curve in zip(shown, curves, strict=True)
+            ),
             svg=drawn(draw_curves, height_in=3.0, name="curves"),
         ),
         Plot(
             title=f"{by.replace('_', ' ')} by place",
-            text="; ".join(f"{label}: {value:.3f}" for label, value in values) + ".",
+            text=_listed(values),
             svg=drawn(draw_bars, height_in=2.0, name="bars"),
         ),
     )
+
+
+def _listed(values: Iterable[tuple[str, float]]) -> str:
+    return ("; ".join(f"{label}: {value:.3f}" for label, value in values) or NO_DATA) + "."
 
 
 def _told(value: float | None, how: str) -> str:

@@ -35,6 +35,7 @@ from trading.replay import DataSet, config_of, request_in_full, sessions_of
 from trading.replay_evidence import run_of_sweep, subject_of
 from trading.replaying import rules_sha
 from trading.sessions import Calendar
+from trading.silences import Silence
 from trading.sweeping import AskedSweep, Swept
 from trading.sweeps import Outcome, Variant, try_variant
 
@@ -73,9 +74,10 @@ class VariantFiles:
         """Return how a variant came out, `None` where that is not kept whole."""
         try:
             told = json.loads((self._folder / f"{replay_sha}.json").read_bytes())
+            told["silences"] = tuple(Silence(*one) for one in told["silences"])
             returns = np.load(self._folder / f"{replay_sha}.npy", allow_pickle=False)
             return Outcome(variant=variant, replay_sha=replay_sha, returns=returns, **told)
-        except (OSError, ValueError, TypeError, EOFError):
+        except (OSError, ValueError, TypeError, KeyError, EOFError):
             return None
 
     def keep(self, outcome: Outcome) -> None:
@@ -86,7 +88,11 @@ class VariantFiles:
         with making.open("wb") as file:
             np.save(file, outcome.returns)
         making.replace(place)
-        told = {"measures": dict(outcome.measures), "equity_levels": outcome.equity_levels}
+        told = {
+            "measures": dict(outcome.measures),
+            "equity_levels": outcome.equity_levels,
+            "silences": outcome.silences,
+        }
         making.write_text(json.dumps(told, sort_keys=True), encoding="utf-8")
         making.replace(place.with_suffix(".json"))
 

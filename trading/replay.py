@@ -314,18 +314,29 @@ def chosen_strategy(text: str, configured: Sequence[Strategy]) -> Strategy:
     if not name.isidentifier():
         raise BadInput(f"strategy {text!r}: write NAME or NAME:key=value,key=value")
     known = next((strategy for strategy in configured if strategy.name == name), None)
-    parameters: dict[str, Parameter] = dict(known.parameters) if known else {}
-    for pair in filter(None, told.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise BadInput(f"strategy {text!r}: {pair!r} is no key=value")
-        parameters[key.strip()] = _parameter(value.strip(), of=text)
+    usual: dict[str, Parameter] = dict(known.parameters) if known else {}
     return load_strategy(
         name,
         weight=known.weight if known else 1.0,
-        parameters=parameters,
+        parameters={**usual, **parameters_told(told, of=text)},
         asked=text if told or known is None else "",
+        usual=usual,
     )
+
+
+def parameters_told(told: str, *, of: str) -> dict[str, Parameter]:
+    """Return the parameters that a text tells, `lookback=60,skip=5`; of one told twice the last holds.
+
+    `of` is what a person wrote, and an error names. Raises `BadInput` for a part that is no key=value, and
+    for a number that is not finite.
+    """
+    parameters = {}
+    for pair in filter(None, told.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise BadInput(f"strategy {of!r}: {pair!r} is no key=value")
+        parameters[key.strip()] = _parameter(value.strip(), of=of)
+    return parameters
 
 
 def request_in_full(request: ReplayRequest, config: BookConfig) -> ReplayRequest:

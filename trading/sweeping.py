@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from trading.books import BookConfig
 from trading.errors import BadInput
-from trading.replay import NAME, NAME_RULE, Asked, request_of, sessions_of
+from trading.replay import NAME, NAME_RULE, Asked, config_of, request_of, sessions_of
 from trading.sessions import Calendar
 from trading.sweeps import (
     Outcome,
@@ -54,7 +54,10 @@ class AskedSweep:
 
 
 class SweepRow(NamedTuple):
-    """Hold how one variant came out, the best first; a measure that is `None` is no data, never zero."""
+    """Hold how one variant came out, the best first; a measure that is `None` is no data, never zero.
+
+    `warnings` say which strategy had too little history to speak, and since when; empty where none.
+    """
 
     place: int
     variant: str
@@ -69,6 +72,7 @@ class SweepRow(NamedTuple):
     max_drawdown: float | None
     turnover: float | None
     fills: int
+    warnings: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +126,22 @@ class Sweeper(Protocol):
 
 
 def variants_asked(asked: AskedSweep, config: BookConfig) -> tuple[Variant, ...]:
-    """Return the variants of a sweep; raises `BadInput` for a grid, a council or a measure that is none."""
+    """Return the variants of a sweep, each of which can be tried.
+
+    Raises `BadInput` for a grid, a council or a measure that is none, `BadSetting` for a strategy that is not
+    there or does not take its parameters: what cannot be tried is found before anything is.
+    """
     require_measure(asked.by)
     of_range = Asked(first_session=asked.first_session, last_session=asked.last_session, light=True)
-    return variants_of(
+    variants = variants_of(
         request_of(of_range, config, name="sweep"),
         axes=[axis_of(text) for text in asked.grids],
         councils=asked.against,
         configured=[strategy.name for strategy in config.rules.strategies],
     )
+    for variant in variants:
+        config_of(variant.request, config)
+    return variants
 
 
 def require_sweep_name(name: str) -> None:
@@ -186,6 +197,7 @@ def rows_of_sweep(swept: Swept) -> tuple[SweepRow, ...]:
             strategies=AND.join(outcome.variant.request.strategies),
             replay_sha=outcome.replay_sha,
             fills=int(outcome.measures.get("fills") or 0),
+            warnings="; ".join(outcome.warnings),
             **{name: _float(outcome.measures, name) for name in MEASURED},
         )
         for place, outcome in enumerate(swept.outcomes, start=1)

@@ -8,7 +8,7 @@ much of it is the choosing, and how often the choice would have failed, is hones
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -19,8 +19,9 @@ from trading.errors import BadInput
 from trading.honest import Honesty, Overfitting, honesty_of, overfitting_of, sharpe_deviation
 from trading.performance import Floats, Performance
 from trading.replay import NAME, DataSet, ReplayRequest, config_of, opening_state, replay_chunk, sessions_of
-from trading.scorecard import Scorecard, Trading, returns_of, scorecard_of
+from trading.scorecard import COUNTED, Scorecard, Trading, returns_of, scorecard_of
 from trading.sessions import Calendar
+from trading.silences import Listening, Silence
 from trading.trials import AND
 from trading.values import digest
 
@@ -29,6 +30,10 @@ VARIANTS_MAX = 1_000
 
 MEASURES = tuple(field.name for kind in (Performance, Trading) for field in fields(kind))
 """The measures that an outcome has, and may be ranked by."""
+
+
+TOLD_OF_NOTHING = ("sessions", *COUNTED)
+"""Counts and amounts, which are told of a variant that has no data too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,8 @@ class Outcome:
     """Hold how a variant came out: its replay's digest, measures by name (`None`: *no data*), and returns.
 
     `returns` has dtype float64 and shape (sessions,): simple returns of the book's equity, one a session.
-    `equity_levels` counts the different equities at the closes.
+    `equity_levels` counts the different equities at the closes. `silences` are of the strategies that had
+    nothing to say for want of history, or never.
     """
 
     variant: Variant
@@ -125,6 +131,21 @@ class Outcome:
     measures: Mapping[str, float | None]
     returns: Floats
     equity_levels: int
+    silences: tuple[Silence, ...] = ()
+
+    @property
+    def has_data(self) -> bool:
+        """Say whether the variant was tried at all: not where nothing was intended, and a strategy was mute.
+
+        Such a variant lost nothing, and would be the best of all that did.
+        """
+        return not is_mute(self.silences, intents=self.measures.get("intents"))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what has to be known before the measures are believed, as sentences."""
+        head = "" if self.has_data else "no data: "
+        return tuple(f"{head}{silence.told}" for silence in self.silences)
 
     def payload(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without its returns."""
@@ -135,7 +156,13 @@ class Outcome:
             "strategies": list(self.variant.request.strategies),
             "replay_sha": self.replay_sha,
             "measures": dict(self.measures),
+            "warnings": list(self.warnings),
         }
+
+
+def is_mute(silences: Iterable[Silence], *, intents: float | None) -> bool:
+    """Say whether nothing was intended and a strategy never had an opinion: then nothing can be measured."""
+    return not intents and any(silence.is_whole for silence in silences)
 
 
 def ranked(outcomes: Sequence[Outcome], *, by: str) -> tuple[Outcome, ...]:
@@ -155,7 +182,7 @@ class Together:
     """Hold what a sweep says as a whole; `None` is *no data*.
 
     `honesty` is of the best variant by Sharpe ratio, as one chosen from all of them; `overfitting` is what
-    becomes of such a choice on sessions that it was not made on.
+    becomes of such a choice on sessions that it was not made on, among the variants that have data.
     """
 
     variants: int
@@ -188,12 +215,13 @@ def together(outcomes: Sequence[Outcome], *, seed: int) -> Together:
     if len(lengths) != 1:
         raise BadInput(f"variants of {' and '.join(map(str, lengths))} sessions: they cannot be compared")
     trials = np.column_stack([outcome.returns for outcome in outcomes])
+    has_data = np.array([outcome.has_data for outcome in outcomes])
     best = ranked(outcomes, by="sharpe")[0]
     return Together(
         variants=len(outcomes),
         best=best,
         honesty=honesty_of(best.returns, trials=len(outcomes), deviation=sharpe_deviation(trials), seed=seed),
-        overfitting=overfitting_of(trials),
+        overfitting=overfitting_of(trials[:, has_data]),
     )
 
 
@@ -202,25 +230,32 @@ def try_variant(
 ) -> Outcome:
     """Return how a variant of a book comes out: its whole range replayed, light, and measured.
 
-    Raises `BadInput` for a range that the book's data does not cover, `BadSetting` for a strategy that is
-    not there or does not take its parameters.
+    Where nothing was intended since a strategy never had an opinion, every measure is no data; counts and
+    amounts stay. Raises `BadInput` for a range that the book's data does not cover, `BadSetting` for a
+    strategy that is not there or does not take its parameters.
     """
     own = config_of(variant.request, config)
+    sessions, listening = sessions_of(variant.request, own, calendar), Listening(own)
     replayed, _ = replay_chunk(
-        own,
+        listening.config,
         data=data,
         calendar=calendar,
-        sessions=sessions_of(variant.request, own, calendar),
+        sessions=sessions,
         state=opening_state(own),
         approve=variant.request.approve,
         light=True,
     )
+    silences = listening.silences(sessions, panel=data.panel, actions=data.actions, calendar=calendar)
+    measures = measures_of(scorecard_of(replayed, actions=data.actions))
+    if is_mute(silences, intents=measures["intents"]):
+        measures = {name: value if name in TOLD_OF_NOTHING else None for name, value in measures.items()}
     return Outcome(
         variant=variant,
         replay_sha=replay_sha,
-        measures=measures_of(scorecard_of(replayed, actions=data.actions)),
+        measures=measures,
         returns=returns_of(replayed),
         equity_levels=len(np.unique(replayed["sessions"]["equity_micros"])),
+        silences=silences,
     )
 
 

@@ -36,12 +36,14 @@ def detect(
         list[str] | None,
         typer.Option(
             "--strategy",
-            metavar="NAME|FILE",
-            help="A configured strategy, or a file; again for more. The book's own when left out.",
+            metavar="NAME|FILE[:KEY=VALUE,…]",
+            help="A configured strategy, or a file, with parameters that differ; again for more. "
+            "The book's own when left out.",
         ),
     ] = None,
     sessions: Annotated[
-        int, typer.Option("--sessions", metavar="N", help="How many sessions, spread over the data.")
+        int,
+        typer.Option("--sessions", metavar="N", help="How many sessions, spread over the data; at least 1."),
     ] = SESSIONS,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,8 +53,10 @@ def detect(
     book's own bars; it changes nothing.
 
     trading detect
+    trading detect --book us_five --strategy momentum:lookback=60,skip=5
     trading detect --book us_five --strategy examples/strategies/biased/own_close.py --sessions 5
-    Exit codes: 0 clean, 2 a strategy cannot be read or raises, 3 a rule is biased.
+    Exit codes: 0 clean, 2 a strategy or a parameter is wrong, or it raises, 3 a rule is biased,
+    130 interrupted.
     """
     from console.detecting import detected
 

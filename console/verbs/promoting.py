@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from console.promoting import FiledView, PromotionView
 
 StrategyOption = Annotated[
-    str | None, typer.Option("--strategy", metavar="NAME", help="One strategy; all when left out.")
+    str | None,
+    typer.Option(
+        "--strategy", metavar="NAME", help="One strategy, alone or in a council; all when left out."
+    ),
 ]
 
 

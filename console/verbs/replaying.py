@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.desk import open_desk
-from console.exit_codes import ExitCode
+from console.exit_codes import ExitCode, exit_code_named
 from console.render import counted, money, pairs, table
 from console.verbs.options import READING, RUNNING, BookOption, JsonOption, OneBookOption, show, tell
 from console.verbs.teaching import help_of
@@ -113,8 +113,8 @@ def replay(
     trading replay 2012-01..2012-06 --book us_five
     trading replay 2012 --book us_five --strategy momentum:lookback=60,skip=5 --name quicker
     trading replay 2013-02..2013-03 --book us_five --diff live
-    Exit codes: 0 done, 1 the run or a check failed, 2 the range, the book or the name is wrong,
-    3 a live session is not the same decided again, 130 interrupted.
+    Exit codes: 0 done, 1 the run or a check failed, 2 the range, book, name, strategy or a parameter is
+    wrong, 3 a live session is not the same decided again, 4 the data is not what was pinned, 130 interrupted.
     """
     if diff not in {"", LIVE}:
         raise BadInput(f"--diff {diff!r}: only {LIVE} can be compared with")
@@ -144,7 +144,7 @@ def replay(
     )
     if not run.success:
         tell(f"{outline.name} replay {run.name} FAILED: {run.message}")
-        raise typer.Exit(ExitCode.FAILED)
+        raise typer.Exit(exit_code_named(run.refused_by) or ExitCode.FAILED)
     found = replay_of(open_desk(), run.name, book=outline.name)
     whole = perf_counter() - began
     seconds = {**run.seconds, "dagster": whole - sum(run.seconds.values()), "whole": whole}

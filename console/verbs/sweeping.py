@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.desk import open_desk
-from console.exit_codes import ExitCode
+from console.exit_codes import ExitCode, exit_code_named
 from console.render import counted, pairs, table
 from console.verbs.options import RUNNING, JsonOption, OneBookOption, show, tell
 from console.verbs.replaying import range_of
@@ -87,8 +87,8 @@ def sweep(
     trading sweep 2011..2012 --book us_five --grid momentum.lookback=63,126
     trading sweep 2011..2012 --book us_five --against momentum --against momentum+mean_reversion
     trading sweep 2012 --book us_five --grid momentum.lookback=63,126 --name quicker
-    Exit codes: 0 done, 1 the run in the graph failed, 2 the range, the grid or a strategy is wrong,
-    130 interrupted.
+    Exit codes: 0 done, 1 the run in the graph failed, 2 the range, grid, a strategy or a parameter is wrong,
+    4 the data is not what was pinned, 130 interrupted.
     """
     desk = open_desk()
     outline = desk.one(book)
@@ -131,7 +131,7 @@ def _in_graph(desk: Desk, book: str, name: str, asked: AskedSweep, *, workers: i
     run = open_launcher().sweep(book, name, asked, workers=workers)
     if not run.success:
         tell(f"{book} sweep {name} FAILED: {run.message}")
-        raise typer.Exit(ExitCode.FAILED)
+        raise typer.Exit(exit_code_named(run.refused_by) or ExitCode.FAILED)
     found = sweep_of(desk, book, name)
     return {**found.whole, "name": name, "page": found.page, "run_id": run.run_id}
 
@@ -150,7 +150,15 @@ def _text(view: Mapping[str, Any]) -> str:
     if more > 0:
         lines.append(f"and {counted(more, 'other')}: --json has all")
     page = {"page": view["page"]} if "page" in view else {}
+    lines += _warnings(variants)
     return "\n".join([*lines, "", pairs({**_honest(whole), **page}), "", _verdict(whole)])
+
+
+def _warnings(variants: list[Mapping[str, Any]]) -> list[str]:
+    """Return what has to be known of variants before they are compared, a line each, behind an empty one."""
+    told = [f"! {one['label']}: {warning}" for one in variants for warning in one["warnings"]]
+    more = [f"and {counted(len(told) - SHOWN, 'other warning')}: --json has all"] if len(told) > SHOWN else []
+    return ["", *told[:SHOWN], *more] if told else []
 
 
 def _honest(whole: Mapping[str, Any]) -> dict[str, str]:
@@ -163,7 +171,7 @@ def _honest(whole: Mapping[str, Any]) -> dict[str, str]:
         "sessions to be sure": _number(honesty["track_record_sessions_min"]),
     }
     if overfitting is None:
-        return {**told, "overfitting": "no data: too few sessions"}
+        return {**told, "overfitting": "no data: too few sessions, or variants that have data"}
     chosen, after = overfitting["sharpe_chosen"], overfitting["sharpe_after"]
     return {
         **told,

@@ -15,7 +15,7 @@ from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import missing_evidence
 from trading.replay import Asked, request_of
 from trading.replay_evidence import subject_of
-from trading.sweeps import Outcome, axis_of, variants_of
+from trading.sweeps import Outcome, axis_of, ranked, variants_of
 from trading.trials import trials_of
 
 
@@ -123,6 +123,23 @@ def test_every_trial_is_recorded_once_also_of_a_sweep_that_was_stopped(profiled,
     assert sorted(recorded()) == ["momentum.lookback=40", "momentum.lookback=80"]
     assert len(profiled.evidence.read().rows) == rows
     assert missing_evidence(profiled.evidence.read()) == ()
+
+
+def test_a_variant_that_had_too_little_history_is_no_data_and_says_what_it_needs(profiled, tmp_path):
+    """It did nothing, so it lost nothing: by its drawdown it would be the best of all."""
+    variants = variants_with(profiled, "momentum.lookback=40,140")
+    outcomes, _ = run(profiled, variants, tmp_path)
+    (again, _), (quick, patient) = run(profiled, variants, tmp_path), outcomes
+
+    assert again[1].silences == patient.silences
+    assert (quick.has_data, quick.warnings) == (True, ())
+    assert not patient.has_data
+    (warning,) = patient.warnings
+    assert warning.startswith("no data: momentum says nothing in any of 42 sessions: it needs 141 sessions")
+    assert patient.measures["max_drawdown"] is None
+    assert patient.measures["total_return"] is None
+    assert (patient.measures["sessions"], patient.measures["intents"]) == (42, 0)
+    assert [one.variant.number for one in ranked(outcomes, by="max_drawdown")] == [1, 2]
 
 
 def test_a_parameter_that_a_strategy_does_not_take_is_refused_by_name(profiled, tmp_path):

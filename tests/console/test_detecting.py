@@ -12,6 +12,7 @@ from console.cli import main
 from resources.journal.store import SqlJournal
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "strategies"
+OWN_CLOSE = EXAMPLES / "biased" / "own_close.py"
 
 
 @pytest.fixture
@@ -41,14 +42,23 @@ def test_the_books_own_strategies_are_clean_and_the_history_they_need_is_told(sp
 
 
 def test_a_biased_file_ends_with_three_and_the_row_that_changed_is_named(speak):
-    path = EXAMPLES / "biased" / "own_close.py"
-    code, out, _ = speak("detect", "--book", "us_five", "--strategy", str(path), "--sessions", "1")
+    code, out, _ = speak("detect", "--book", "us_five", "--strategy", str(OWN_CLOSE), "--sessions", "1")
 
     assert code == 3
     assert "us_five: 1 accusation" in out
     assert "! own_close changes with bars or actions that nobody could know yet (look_ahead)" in out
     assert "2013-03-01 AAPL" in out
     assert "(later bars removed)" in out
+
+
+def test_parameters_are_given_as_a_replay_takes_them(speak):
+    asked = ("--strategy", "momentum:lookback=60,skip=5")
+    code, out, _ = speak("detect", "--book", "us_five", *asked, "--sessions", "2")
+
+    assert code == 0
+    assert [line.split()[:4] for line in out.splitlines() if line.startswith("momentum")] == [
+        ["momentum", "5", "61", "130"]
+    ]
 
 
 def test_scripts_get_every_accusation_as_one_object(speak):
@@ -75,6 +85,13 @@ def test_scripts_get_every_accusation_as_one_object(speak):
         (["--sessions", "0"], "--sessions 0: at least one has to be looked at"),
         (["--strategy", "momentum", "--strategy", "momentum"], "another one is called momentum too"),
         (["--book", "us_six"], "book 'us_six': no such book"),
+        (["--strategy", "momentum:nosuch=1"], "got an unexpected keyword argument 'nosuch'"),
+        (["--strategy", "momentum:lookback=abc"], "lookback='abc' must be a whole number, as 126 is"),
+        (["--strategy", "momentum:lookback"], "strategy 'momentum:lookback': 'lookback' is no key=value"),
+        (
+            ["--strategy", f"{OWN_CLOSE}:nosuch=1"],
+            "own_close.py: parameters {'nosuch': 1} do not fit it: got an",
+        ),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused_by_name(speak, words, told):

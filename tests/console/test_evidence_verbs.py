@@ -16,7 +16,7 @@ from console.cli import main
 from resources.evidence_ledger import EvidenceLedger
 from resources.journal.store import SqlJournal
 from tests.trading.test_promotion import THRESHOLDS
-from trading.evidence_ledger import RunStatus, draft_of_promotion, drafts_of_run
+from trading.evidence_ledger import Role, RunStatus, draft_of_promotion, drafts_of_run
 from trading.positions import opened_book
 from trading.promotion import promotion_of
 from trading.testing import example_run, example_subject
@@ -97,6 +97,36 @@ def test_what_is_filed_is_listed_by_book_and_strategy(speak):
     unfiled = speak("evidence", "list", "--strategy", "mean_reversion")
     assert (unfiled.code, "nothing is filed of it" in unfiled.err) == (2, True)
     assert speak("evidence", "list", "--book", "us_wide", "--json").json["runs"] == []
+
+
+def test_a_sweep_is_listed_under_what_it_tried_and_not_under_what_is_configured(speak, journal):
+    """It is bound to the book as configured: a council that it never tried."""
+    configured = example_subject(strategy="mean_reversion+momentum")
+    tried = [
+        replace(
+            example_run(subject=example_subject(strategy=strategy, rules_sha=strategy)).candidates[0],
+            name=strategy,
+            role=Role.TRIAL,
+            folds=(),
+            stresses=(),
+        )
+        for strategy in ("breakout", "breakout+momentum")
+    ]
+    of_all = replace(example_run(subject=configured).bound, replay_sha="")
+    swept = replace(example_run(name="sweep"), bound=of_all, candidates=tuple(tried))
+    EvidenceLedger(journal).file(drafts_of_run(swept), actor="ann", now=NOW)
+
+    def named(strategy):
+        listed = speak("evidence", "list", "--strategy", strategy, "--json")
+        return [run["strategy"] for run in listed.json["runs"]] if listed.code == 0 else listed.code
+
+    told = "breakout, breakout+momentum"
+    assert named("breakout") == [told]
+    assert named("momentum") == [told]
+    assert named("mean_reversion") == 2
+    assert named("mean_reversion+momentum") == 2
+    assert told in speak("evidence", "list").out
+    assert f"{told} 1 in us_five" in speak("evidence", "show", "sweep").out
 
 
 @pytest.mark.usefixtures("filed")

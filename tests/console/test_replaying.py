@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +31,17 @@ last_session = 2013-03-01
 slippage_bps = 5
 commission_bps = 1
 participation_bps = 500
+"""
+
+
+BRITTLE = """
+VERSION = "1"
+
+
+def signals(window, symbols):
+    if window.session.year > 2012:
+        raise ValueError("no year like this")
+    return {}
 """
 
 
@@ -114,6 +127,8 @@ def test_a_replay_tells_what_it_assumed_and_why_nothing_was_intended(speak):
             ["2012-12", "--strategy", "moment"],
             "no file trading/strategies/moment.py; add it, or name another",
         ),
+        (["2012-12", "--strategy", "momentum:lookback=abc"], "lookback='abc' must be a whole number, as 126"),
+        (["2012-12", "--strategy", "momentum:nosuch=1"], "got an unexpected keyword argument 'nosuch'"),
         (["2012-12", "--book", "us_fife"], "book 'us_fife': no such book; did you mean us_five?"),
         (["2012-12", "--deposit", "much"], "amount 'much': not a decimal number"),
     ],
@@ -132,6 +147,8 @@ def test_what_cannot_be_replayed_is_told_before_anything_runs(speak, tmp_path, w
         (["--by", "nope"], "measure 'nope': must be one of"),
         (["--grid", "momentum.full=0.1,nan"], "'momentum:lookback=40,full=nan': nan is no finite number"),
         (["--grid", "nope.x=1,2"], "no council has a strategy 'nope'"),
+        (["--grid", "momentum.full=0.1,abc"], "full='abc' must be a number, as 0.1 is"),
+        (["--grid", "momentum.full=0.1,abc", "--name", "named"], "full='abc' must be a number, as 0.1 is"),
     ],
 )
 def test_a_sweep_that_cannot_be_ranked_or_tried_is_refused_before_anything_runs(speak, tmp_path, words, told):
@@ -140,6 +157,21 @@ def test_a_sweep_that_cannot_be_ranked_or_tried_is_refused_before_anything_runs(
     assert spoken.code == 2
     assert told in spoken.err
     assert not (tmp_path / "state" / "simulated" / "sweeps").exists()
+
+
+def test_a_rule_that_raises_in_a_later_year_ends_its_replay_alone_and_names_the_session(
+    speak, tmp_path, monkeypatch
+):
+    (tmp_path / "brittle.py").write_text(BRITTLE, encoding="utf-8")
+    package = importlib.import_module("trading.strategies")
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "trading.strategies.brittle", raising=False)
+
+    ended = speak("replay", "2012-12..2013-01", "--strategy", "brittle", "--name", "brittle")
+
+    assert ended.code == 2
+    assert "brittle.py raised ValueError before the session of 2013-01-02: no year like this" in ended.err
+    assert re.search(r"brittle +us_five .* 1 of 2 years", speak("replays").out)
 
 
 def test_a_year_that_the_data_begins_or_ends_in_is_cut_there(speak):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trading.errors import BadSetting
-from trading.strategies.plugin import Signal, Strategy, buy, closes_of, load_strategy, sell
+from trading.strategies.plugin import Signal, Strategy, buy, closes_of, load_strategy, misfit_of, sell
 from trading.values import Symbol
 
 A, B = Symbol("A"), Symbol("B")
@@ -127,8 +127,8 @@ def test_a_strategy_that_raises_is_named_with_its_error_and_its_file(window):
         strategy(lambda *_: 1 / 0).opinions(window, [A])
 
     assert str(refusal.value) == (
-        "strategy 'mine': trading/strategies/mine.py raised ZeroDivisionError: division by zero; "
-        "correct it, or remove its line from config/strategies.toml"
+        "strategy 'mine': trading/strategies/mine.py raised ZeroDivisionError before the session of "
+        f"{window.session}: division by zero; correct it, or remove its line from config/strategies.toml"
     )
     assert isinstance(refusal.value.__cause__, ZeroDivisionError)
 
@@ -176,11 +176,30 @@ def test_a_file_that_is_no_strategy_says_what_it_lacks(installed, content, told)
     [
         ({"lookback": 4, "skip": 1}, "missing a required argument: 'full'"),
         ({"lookback": 4, "skip": 1, "full": 1, "ful": 2}, "unexpected keyword argument 'ful'"),
+        ({"lookback": "abc", "skip": 1, "full": 1}, "lookback='abc' must be a whole number, as 126 is"),
+        ({"lookback": 60.5, "skip": 1, "full": 1}, "lookback=60.5 must be a whole number, as 126 is"),
+        ({"lookback": True, "skip": 1, "full": 1}, "lookback=True must be a whole number, as 126 is"),
+        ({"lookback": 4, "skip": 1, "full": "x"}, "full='x' must be a number, as 0.1 is"),
     ],
 )
 def test_parameters_that_do_not_fit_are_named_when_the_strategy_is_loaded(parameters, told):
+    usual = {"lookback": 126, "full": 0.1}
     with pytest.raises(BadSetting, match=f"strategy 'momentum': parameters .* do not fit .*{told}"):
-        load_strategy("momentum", weight=1, parameters=parameters)
+        load_strategy("momentum", weight=1, parameters=parameters, usual=usual)
+
+
+def test_a_parameter_is_held_to_the_kind_of_its_default_and_else_of_its_usual_value():
+    def signals(window, symbols, *, share=0.5, is_strict=False, sessions=20, label="a", free=None): ...
+
+    def misfit(usual=None, **parameters):
+        return misfit_of(signals, parameters, usual=usual or {})
+
+    assert misfit(share=1, is_strict=True, sessions=3, label="b", free=1.5) == ""
+    assert misfit(usual={"share": 1}, share=0.25) == ""  # its default tells that it may be a fraction
+    assert misfit(is_strict=1) == "is_strict=1 must be true or false, as False is"
+    assert misfit(sessions=1.5) == "sessions=1.5 must be a whole number, as 20 is"
+    assert misfit(share=True) == "share=True must be a number, as 0.5 is"
+    assert misfit(usual={"free": 3}, free="x") == ""  # None may stand for anything
 
 
 def test_a_file_that_cannot_be_read_is_told_with_its_error(monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from trading.errors import BadInput
 from trading.performance import sharpe
 from trading.replay import ReplayRequest
+from trading.silences import Silence
 from trading.simulation import FillModel
 from trading.sweeps import Axis, Outcome, axis_of, ranked, together, variants_of
 
@@ -167,6 +168,22 @@ def test_a_variant_with_skill_is_believed_and_its_choice_holds_elsewhere():
     assert whole.best.variant.number == 5
     assert whole.honesty.deflated_sharpe > 0.99
     assert whole.overfitting.pbo < 0.01
+
+
+def test_a_variant_without_data_is_counted_and_can_be_no_choice():
+    """Nothing was intended in it, so that it lost nothing: it would be chosen in half of the splits."""
+    noise = np.random.default_rng(3).normal(-0.001, 0.01, (512, 4))
+    noise[:, 3] = 0.0
+    *tried, idle = outcomes_of(noise)
+    silence = Silence("momentum", 512, 512, 141, 130, 130)
+    mute = replace(idle, measures={"sharpe": None, "intents": 0}, silences=(silence,))
+    whole, without = together([*tried, mute], seed=1), together(tried, seed=1)
+
+    assert not mute.has_data
+    assert whole.variants == 4
+    assert whole.overfitting == without.overfitting
+    assert whole.overfitting != together([*tried, idle], seed=1).overfitting
+    assert replace(mute, measures={"sharpe": None, "intents": 3}).has_data
 
 
 def test_variants_of_other_sessions_are_not_compared():

@@ -62,8 +62,8 @@ class Strategy:
             given = self.signals(window, symbols, **dict(self.parameters))
         except Exception as error:
             raise BadSetting(
-                f"strategy {self.name!r}: {file_of(self.name)} raised {type(error).__name__}: {error}; "
-                f"{self._cure()}"
+                f"strategy {self.name!r}: {file_of(self.name)} raised {type(error).__name__} before the "
+                f"session of {window.session}: {error}; {self._cure()}"
             ) from error
         if not isinstance(given, Mapping):
             raise BadSetting(
@@ -91,10 +91,16 @@ class Strategy:
 
 
 def load_strategy(
-    name: str, *, weight: float, parameters: Mapping[str, Parameter], asked: str = ""
+    name: str,
+    *,
+    weight: float,
+    parameters: Mapping[str, Parameter],
+    asked: str = "",
+    usual: Mapping[str, Parameter] | None = None,
 ) -> Strategy:
     """Return the strategy in `trading/strategies/<name>.py`; `asked` as a `Strategy` has it.
 
+    `usual` are values of its parameters that are known to be of the right kind, as the configured ones.
     Raises `BadSetting` where there is no such file, it cannot be read, it lacks `VERSION` (a text) or
     `signals` (a function), or that function does not take the parameters.
     """
@@ -105,13 +111,11 @@ def load_strategy(
     signals = getattr(module, "signals", None)
     if not callable(signals):
         raise BadSetting(f"strategy {name!r}: {file_of(name)} defines no function signals")
-    try:
-        inspect.signature(signals).bind("window", "symbols", **parameters)
-    except TypeError as error:
+    if misfit := misfit_of(signals, parameters, usual=usual or {}):
         place = f"of {asked!r}" if asked else "in config/strategies.toml"
         raise BadSetting(
-            f"strategy {name!r}: parameters {dict(parameters)} {place} do not fit {file_of(name)}: {error}"
-        ) from error
+            f"strategy {name!r}: parameters {dict(parameters)} {place} do not fit {file_of(name)}: {misfit}"
+        )
     return Strategy(
         name=name,
         version=version,
@@ -120,6 +124,29 @@ def load_strategy(
         signals=signals,
         asked=asked,
     )
+
+
+def misfit_of(
+    signals: Signals, parameters: Mapping[str, Parameter], *, usual: Mapping[str, Parameter]
+) -> str:
+    """Return why a strategy's function cannot be called with parameters; empty where it can.
+
+    It has to take each by name, and each has to be of the kind of its default, or else of its usual value: a
+    text where a number is reckoned with would be found out in the middle of a replay.
+    """
+    signature = inspect.signature(signals)
+    try:
+        signature.bind("window", "symbols", **parameters)
+    except TypeError as error:
+        return str(error)
+    defaults = {
+        name: each.default for name, each in signature.parameters.items() if each.default is not each.empty
+    }
+    known = {**usual, **defaults}
+    for name, value in parameters.items():
+        if name in known and (kind := _kind_missed(value, known[name])):
+            return f"{name}={value!r} must be {kind}, as {known[name]!r} is"
+    return ""
 
 
 def file_of(name: str) -> str:
@@ -159,6 +186,18 @@ def _module(name: str, *, asked: str) -> ModuleType:
         raise BadSetting(
             f"strategy {name!r}: {file_of(name)} cannot be read: {type(error).__name__}: {error}"
         ) from error
+
+
+def _kind_missed(value: Parameter, known: Parameter) -> str:
+    """Return what kind a value should be of and is not; empty where it is, or any is right."""
+    is_truth = isinstance(value, bool)
+    if isinstance(known, bool):
+        return "" if is_truth else "true or false"
+    if isinstance(known, int):
+        return "" if isinstance(value, int) and not is_truth else "a whole number"
+    if isinstance(known, float):
+        return "" if isinstance(value, int | float) and not is_truth else "a number"
+    return ""
 
 
 def _broken_rule(symbol: object, signal: object, window: Window) -> str:

@@ -22,7 +22,7 @@ from trading.replay_summary import Year, reasons_of, years_of
 from trading.replaying import DataSets, Finished, ReplayFile, ReplayStore, run_replay
 from trading.reporting import sparkline_svg
 from trading.values import Money, micros_from_text
-from trading_assets.stage import INPUTS_SHA, REPORTER, BookGraph, column_schema, table_of
+from trading_assets.stage import INPUTS_SHA, REFUSED_BY, REPORTER, BookGraph, column_schema, table_of
 
 
 class ReplayConfig(dg.Config):
@@ -97,7 +97,8 @@ def _told_in_a_line(what: str) -> Iterator[None]:
     try:
         yield
     except TradingError as error:
-        raise dg.Failure(description=f"{what}: {error}", allow_retries=False) from error
+        refused_by = {REFUSED_BY: type(error).__name__}
+        raise dg.Failure(description=f"{what}: {error}", metadata=refused_by, allow_retries=False) from error
 
 
 def _asked(config: ReplayConfig) -> Asked:

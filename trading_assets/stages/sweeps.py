@@ -15,7 +15,7 @@ from pydantic import Field
 
 from trading.errors import BadInput, TradingError
 from trading.sweeping import AskedSweep, Sweeper, SweepRow, Swept, rows_of_sweep, run_sweep
-from trading_assets.stage import INPUTS_SHA, REPORTER, BookGraph, column_schema, table_of
+from trading_assets.stage import INPUTS_SHA, REFUSED_BY, REPORTER, BookGraph, column_schema, table_of
 
 
 class SweepConfig(dg.Config):
@@ -66,7 +66,8 @@ def sweeps_stage(graph: BookGraph) -> list[Any]:
             )
         except TradingError as error:
             what = f"{graph.name} sweep {context.partition_key}: {error}"
-            raise dg.Failure(description=what, allow_retries=False) from error
+            refused_by = {REFUSED_BY: type(error).__name__}
+            raise dg.Failure(description=what, metadata=refused_by, allow_retries=False) from error
         rows = rows_of_sweep(swept)
         return dg.Output(rows, metadata=_told(swept, rows))
 
@@ -102,6 +103,7 @@ def _told(swept: Swept, rows: tuple[SweepRow, ...]) -> dict[str, Any]:
         "sessions": len(swept.sessions),
         "best by sharpe": swept.together.best.variant.label,
         **{name: "no data" if value is None else round(value, 6) for name, value in told.items()},
+        "variants with a warning": sum(bool(row.warnings) for row in rows),
         "variants, best first": table_of([row._asdict() for row in rows]),
         "sweep_sha": swept.sha(),
         INPUTS_SHA: swept.sha(),
