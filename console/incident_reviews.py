@@ -5,6 +5,7 @@ What follows from what is trading/incident_review.py. The file is for people to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,15 @@ from pathlib import Path
 from console.desk import Desk
 from console.incidents import IncidentLine, incident_of
 from resources.clocks import system_now
-from trading.incident_review import IncidentFacts, Moment, Review, postmortem_text, reviewed
+from trading.incident_review import (
+    IncidentFacts,
+    Moment,
+    Review,
+    event_of_incident,
+    postmortem_text,
+    reviewed,
+)
+from trading.journal import JournalEvent
 
 BEFORE, AFTER = timedelta(days=1), timedelta(hours=1)
 """How far before an incident, and behind its answer, its timeline reaches; of its intent it has all."""
@@ -98,4 +107,16 @@ def _reviewed(desk: Desk, row: IncidentLine) -> Review:
     events = desk.journal.events_around(
         first=row.at - BEFORE, past=(row.answered_at or system_now()) + AFTER, intent_id=row.intent_id
     )
-    return reviewed(facts, events)
+    return reviewed(facts, [*_agreed_before(desk, facts, events), *events])
+
+
+def _agreed_before(desk: Desk, facts: IncidentFacts, events: Sequence[JournalEvent]) -> list[JournalEvent]:
+    """Return when its account was last compared before an incident, where that was earlier than all events.
+
+    A weekend, or a week without a run, lies between: the incident went wrong at the earliest then.
+    """
+    told = event_of_incident(facts, events)
+    if told is None or facts.intent_id:
+        return []
+    agreed = desk.journal.last_reconciled(account=facts.account, before=told.seq)
+    return [agreed] if agreed is not None and agreed.seq < events[0].seq else []

@@ -6,24 +6,25 @@ do about each kind is trading/findings.py.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from console.desk import Desk
 from console.render import instant
 from resources.journal import records
+from trading.audit import instant_from_text, instant_text
 from trading.errors import Refused, UnknownId
 from trading.findings import findings_named, remedy_of
-from trading.journal import Halt, Incident, JournalEvent, RunControl, RunControlAction
+from trading.incident_log import CONTROL, IncidentTold, incidents_told
+from trading.journal import Halt, Incident, JournalEvent, RunControl
 from trading.values import IntentId
 
 EVERYTHING = "all trading"
 """What an incident halts that throws the kill switch."""
-
-INCIDENT, HALTED, LIFTED, CONTROL = "incident", "halted", "halt_lifted", "run_control"
-ACKNOWLEDGED, RESOLVED = "incident_acknowledged", "incident_resolved"
-"""The kinds of events that tell of an incident, its halt, who took it on, and the end of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +67,32 @@ class _Answer:
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Halting:
-    """Hold the event by which an incident halted something, and the one that ended it, if one did."""
+class _Settlements:
+    """Hold when each account was settled; asked for once, and not at all where no incident needs it."""
 
-    halt: JournalEvent
-    lift: JournalEvent | None
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def first_since(self, row: Incident) -> _Answer | None:
+        """Return the first settlement of an account since: it compared all there is with the broker again."""
+        settled = self._by_account.get(row.account, [])
+        place = bisect_right(settled, instant_text(row.at), key=lambda one: str(one["settled_at"]))
+        if place == len(settled):
+            return None
+        first = settled[place]
+        return _Answer(
+            by=first["carried_by"] or "executor",
+            at=instant_from_text(first["settled_at"]),
+            what=f"session {first['session']} settled since",
+        )
+
+    @cached_property
+    def _by_account(self) -> dict[str, list[records.Row]]:
+        found: defaultdict[str, list[records.Row]] = defaultdict(list)
+        for row in self._desk.journal.settlements(lane=self._desk.lane):
+            if (outline := self._desk.books.get(row["book"])) is not None:
+                found[outline.account].append(row)
+        return found
 
 
 def incidents_of(desk: Desk, *, book: str | None = None) -> tuple[IncidentLine, ...]:
@@ -82,22 +103,10 @@ def incidents_of(desk: Desk, *, book: str | None = None) -> tuple[IncidentLine, 
     if not incidents:
         return ()
     question = "find_answers_to_incidents"
-    events = [records.event_of(row) for row in desk.journal.answers((question,))[question]]
-    halted = _halted(events)
-    taken_on = {event.body["incident_id"]: event for event in events if event.kind == ACKNOWLEDGED}
-    resolved = {event.body["incident_id"]: event for event in events if event.kind == RESOLVED}
-    told = _told(desk.journal.halts(), desk.journal.run_control())
-    lines = [
-        _line(
-            desk,
-            row,
-            halted.get((row.account, row.intent_id, row.kind, row.detail)),
-            told,
-            taken_on=taken_on.get(row.incident_id),
-            resolved=resolved.get(row.incident_id),
-        )
-        for row in incidents
-    ]
+    told = incidents_told(records.event_of(row) for row in desk.journal.answers((question,))[question])
+    named = _named(desk.journal.halts(), desk.journal.run_control())
+    settlements = _Settlements(desk)
+    lines = [_line(desk, row, told[row.incident_id], named, settlements) for row in incidents]
     return tuple(reversed(lines))
 
 
@@ -120,10 +129,10 @@ def require_open(row: IncidentLine) -> None:
 
 def is_named(row: IncidentLine, halts: Sequence[Halt], control: RunControl) -> bool:
     """Say whether a halt in force tells of an incident, so that it need not be told twice."""
-    return (row.account, f"{row.kind}: {row.detail}") in _told(halts, control, of=row.account)
+    return (row.account, f"{row.kind}: {row.detail}") in _named(halts, control, of=row.account)
 
 
-def _told(halts: Iterable[Halt], control: RunControl, *, of: str = "") -> set[tuple[str, str]]:
+def _named(halts: Iterable[Halt], control: RunControl, *, of: str = "") -> set[tuple[str, str]]:
     """Return what the halts in force name, each with its account; the kill switch speaks of any (`of`)."""
     named = {(halt.account, finding) for halt in halts for finding in findings_named(halt.reason)}
     if control.kill_switch_on:
@@ -131,48 +140,13 @@ def _told(halts: Iterable[Halt], control: RunControl, *, of: str = "") -> set[tu
     return named
 
 
-def _halted(events: Sequence[JournalEvent]) -> dict[tuple[str, str, str, str], _Halting]:
-    """Return what each incident halted, by account, intent, kind and detail: no two have all of them alike.
-
-    One transaction wrote an incident and its halt, so that their events follow each other.
-    """
-    found = {}
-    for place, event in enumerate(events[:-1]):
-        halt = events[place + 1]
-        if event.kind == INCIDENT and halt.seq == event.seq + 1 and _is_halt(halt):
-            lift = next((later for later in events[place + 2 :] if _lifts(later, halt)), None)
-            key = (str(event.body["account"]), event.intent_id, str(event.body["incident"]), event.reason)
-            found[key] = _Halting(halt=halt, lift=lift)
-    return found
-
-
-def _is_halt(event: JournalEvent) -> bool:
-    return event.kind == HALTED or (
-        event.kind == CONTROL and event.body["action"] == RunControlAction.HALT.value
-    )
-
-
-def _lifts(event: JournalEvent, halt: JournalEvent) -> bool:
-    if halt.kind == CONTROL:
-        return event.kind == CONTROL and event.body["action"] == RunControlAction.RESUME.value
-    return event.kind == LIFTED and dict(event.body) == dict(halt.body)
-
-
 def _line(
-    desk: Desk,
-    row: Incident,
-    halting: _Halting | None,
-    told: set[tuple[str, str]],
-    *,
-    taken_on: JournalEvent | None,
-    resolved: JournalEvent | None,
+    desk: Desk, row: Incident, told: IncidentTold, named: set[tuple[str, str]], settlements: _Settlements
 ) -> IncidentLine:
     said = f"{row.kind}: {row.detail}"
     # A halt that was lifted and set again for the same finding names it still.
-    stands = (row.account, said) in told or ("", said) in told
-    answered = None if stands else _answered(desk, row, halting)
-    if answered is None and resolved is not None and halting is None:
-        answered = _Answer(by=resolved.actor, at=resolved.at, what=f"resolved: {resolved.reason}")
+    stands = (row.account, said) in named or ("", said) in named
+    answered = None if stands else _answered(desk, row, told, settlements)
     return IncidentLine(
         incident_id=row.incident_id,
         at=row.at,
@@ -180,11 +154,11 @@ def _line(
         account=row.account,
         intent_id=row.intent_id,
         detail=row.detail,
-        halts=_what(halting.halt) if halting else "",
+        halts=_what(told.halt) if told.halt else "",
         is_open=answered is None,
-        acknowledged_by=taken_on.actor if taken_on else "",
-        acknowledged_at=taken_on.at if taken_on else None,
-        acknowledgement=taken_on.reason if taken_on else "",
+        acknowledged_by=told.acknowledged.actor if told.acknowledged else "",
+        acknowledged_at=told.acknowledged.at if told.acknowledged else None,
+        acknowledgement=told.acknowledged.reason if told.acknowledged else "",
         answered_by=answered.by if answered else "",
         answered_at=answered.at if answered else None,
         answer=answered.what if answered else "",
@@ -198,12 +172,16 @@ def _what(halt: JournalEvent) -> str:
     return f"{halt.body['account']} {halt.body['symbol']}".rstrip()
 
 
-def _answered(desk: Desk, row: Incident, halting: _Halting | None) -> _Answer | None:
-    """Return who answered an incident: by ending its halt, or its intent, or by settling on without it."""
-    if halting is not None:
-        lift = halting.lift
+def _answered(desk: Desk, row: Incident, told: IncidentTold, settlements: _Settlements) -> _Answer | None:
+    """Return who answered an incident first: by ending its halt, or its intent, by settling on, or a word."""
+    if told.halt is not None:
+        lift = told.lift
         return None if lift is None else _Answer(by=lift.actor, at=lift.at, what=f"lifted: {lift.reason}")
-    return _intent_ended(desk, row) if row.intent_id else _settled_since(desk, row)
+    answered = _intent_ended(desk, row) if row.intent_id else settlements.first_since(row)
+    if told.resolved is not None and (answered is None or told.resolved.at < answered.at):
+        by_word = told.resolved
+        return _Answer(by=by_word.actor, at=by_word.at, what=f"resolved: {by_word.reason}")
+    return answered
 
 
 def _intent_ended(desk: Desk, row: Incident) -> _Answer | None:
@@ -216,18 +194,3 @@ def _intent_ended(desk: Desk, row: Incident) -> _Answer | None:
         return None
     what = f"intent {intent.state.value}" + (f": {intent.reason}" if intent.reason else "")
     return _Answer(by=intent.actor or "executor", at=intent.changed_at, what=what)
-
-
-def _settled_since(desk: Desk, row: Incident) -> _Answer | None:
-    """Return the first settlement of the account since: it compared all there is with the broker again."""
-    settled = [
-        record
-        for outline in desk.books.values()
-        if outline.account == row.account
-        for record in [desk.journal.last_settled(book=outline.name, lane=desk.lane)]
-        if record is not None and record.settled_at is not None and record.settled_at > row.at
-    ]
-    if not settled or settled[0].settled_at is None:
-        return None
-    what = f"session {settled[0].session} settled since"
-    return _Answer(by=settled[0].carried_by or "executor", at=settled[0].settled_at, what=what)

@@ -15,16 +15,11 @@ from typing import Any, NamedTuple
 
 from trading.alert_log import KINDS as ALERT_KINDS
 from trading.findings import PARKED
+from trading.incident_log import ACKNOWLEDGED, ACTED, INCIDENT, RESOLVED, WORDS
 from trading.journal import JournalEvent
 from trading.lifecycle import Step
 from trading.protocol import FindingKind
 from trading.slos import CONDUCT, Level
-
-ACTED, RESOLVED = "incident_acted", "incident_resolved"
-"""The kinds of events by which people tell what they did about an incident, and that it is over."""
-
-WORDS = ("incident_acknowledged", ACTED, RESOLVED)
-"""The kinds of events by which people speak of one incident; each names it in its body."""
 
 RECONCILED = "reconciled"
 
@@ -126,7 +121,7 @@ def owner_of(kind: str) -> Owner:
 def reviewed(facts: IncidentFacts, events: Sequence[JournalEvent]) -> Review:
     """Return an incident looked back on, from the events around it, ascending."""
     own = [event for event in events if _is_word(event, facts)]
-    taken_on = next((event for event in own if event.kind == "incident_acknowledged"), None)
+    taken_on = next((event for event in own if event.kind == ACKNOWLEDGED), None)
     began_at = _began_at(facts, events)
     timeline = tuple(_moment(event) for event in events if _concerns(event, facts))
     acted = [event for event in own if event.kind in {ACTED, RESOLVED}]
@@ -151,8 +146,24 @@ def percentile_s(seconds: Iterable[int | None]) -> int | None:
     return known[-(-PERCENTILE * len(known) // 100) - 1] if known else None
 
 
+def event_of_incident(facts: IncidentFacts, events: Iterable[JournalEvent]) -> JournalEvent | None:
+    """Return the event by which an incident was stored; `None` where it is not among them.
+
+    No two incidents of an account say the same.
+    """
+    for event in events:
+        said = (event.body.get("incident"), event.body.get("account"), event.intent_id, event.reason)
+        if event.kind == INCIDENT and said == (facts.kind, facts.account, facts.intent_id, facts.detail):
+            return event
+    return None
+
+
 def _began_at(facts: IncidentFacts, events: Sequence[JournalEvent]) -> datetime | None:
-    before = [event for event in events if event.at <= facts.at]
+    told = event_of_incident(facts, events)
+    if told is None:
+        return None
+    # By their place: the comparison that found it ends at the same instant, and proves nothing of before.
+    before = [event for event in events if event.seq < told.seq]
     if facts.intent_id:
         own = [event for event in before if event.intent_id == facts.intent_id and event.kind in SENDING]
         return own[-1].at if own else None
@@ -170,7 +181,7 @@ def _concerns(event: JournalEvent, facts: IncidentFacts) -> bool:
     """Say whether an event belongs to an incident's timeline: of its intent, or of nobody's in particular."""
     if event.kind in WORDS:
         return _is_word(event, facts)
-    return event.kind == "incident" or not event.intent_id or event.intent_id == facts.intent_id
+    return event.kind == INCIDENT or not event.intent_id or event.intent_id == facts.intent_id
 
 
 _OF_ORDERS = SENDING | {
@@ -195,7 +206,7 @@ def _moment(event: JournalEvent) -> Moment:
 def _part(event: JournalEvent) -> Part:
     if event.kind in WORDS:
         return Part.OPERATOR
-    if event.kind == "incident":
+    if event.kind == INCIDENT:
         return Part.INCIDENT
     if event.intent_id:
         return Part.ORDER if event.kind in _OF_ORDERS else Part.INTENT

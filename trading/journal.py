@@ -685,7 +685,8 @@ class Journal(Protocol):
         """Store something that must not be; a halting one halts all trading in the same transaction.
 
         It becomes the halt in force also where another one stood: who ends that one has not seen this. The
-        same kind, intent and detail again change nothing while its halt is in force.
+        same kind, intent and detail again change nothing while its halt is in force; once that was ended they
+        are another incident, and what halts nothing is one for good.
         """
         ...
 
@@ -702,8 +703,9 @@ class Journal(Protocol):
     ) -> None:
         """Store what does not agree with the broker, and halt the instrument, or the account without one.
 
-        The same finding again changes nothing while its halt is in force; after a person ended that, it
-        halts again only where `is_standing`: it is still so, and not a thing of the past they have seen.
+        The same finding again changes nothing while its halt is in force; after a person ended that, it is
+        another incident and halts again only where `is_standing`: it is so now, and not a thing of the past
+        they have seen.
         """
         ...
 

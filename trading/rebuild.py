@@ -19,7 +19,7 @@ from trading.approvals import StageVerdict
 from trading.audit import instant_text
 from trading.errors import BadInput
 from trading.evidence_ledger import rows_of_filing
-from trading.incident_review import WORDS as INCIDENT_WORDS
+from trading.incident_log import WORDS as INCIDENT_WORDS
 from trading.journal import PREPARED, JournalEvent
 from trading.lifecycle import Event, IntentState, Place, Refusal, Step, transition
 from trading.orders import OrderStatus

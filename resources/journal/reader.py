@@ -39,7 +39,7 @@ from trading.journal import (
 from trading.orders import Fill
 from trading.outbound import OutboundCall
 from trading.positions import Book
-from trading.values import IntentId
+from trading.values import IntentId, canonical_json
 from trading.verdicts import Verdict
 
 _PAST_ALL = "\U0010ffff"
@@ -99,6 +99,10 @@ class JournalReader:
         """Return a book's last settled session, with its closing book, or `None`."""
         rows = self._rows("find_last_settled", book=book, lane=lane)
         return records.session_record_of(rows[0]) if rows else None
+
+    def settlements(self, *, lane: str) -> Sequence[records.Row]:
+        """Return `book`, `session`, `settled_at` and `carried_by` of every settled session, as settled."""
+        return self._rows("find_settlements", lane=lane)
 
     def refusals(self, *, lane: str) -> list[SessionRecord]:
         """Return the sessions that a stage refused and has not passed since, ascending."""
@@ -228,6 +232,13 @@ class JournalReader:
         """Return an intent's events, and between two instants those of no intent, ascending."""
         bound = {"first": instant_text(first), "past": instant_text(past), "intent_id": intent_id}
         return [records.event_of(row) for row in self._rows("find_events_around", **bound)]
+
+    def last_reconciled(self, *, account: str, before: int) -> JournalEvent | None:
+        """Return the last event before a sequence number that compared an account with its broker."""
+        # A body is canonical JSON, so that the account stands first in it.
+        body = canonical_json({"account": account}).removesuffix("}") + ","
+        rows = self._rows("find_last_reconciled", account=body, before=before)
+        return records.event_of(rows[0]) if rows else None
 
     def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
         """Return an intent's events, ascending."""

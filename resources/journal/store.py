@@ -46,6 +46,7 @@ from resources.journal.database import (
     turns_for,
 )
 from resources.journal.drafts import Draft, draft_of, step_body
+from resources.journal.incidents import Put, put_incident
 from resources.journal.messages import put_message
 from resources.journal.queries import (
     EXECUTION_ORDER,
@@ -104,7 +105,7 @@ from trading.errors import (
     UnknownId,
 )
 from trading.guards import PASS, REASONS, Why, first_reason
-from trading.incident_review import ACTED, RESOLVED
+from trading.incident_log import ACKNOWLEDGED, ACTED, RESOLVED
 from trading.journal import (
     PREPARED,
     CancelKind,
@@ -742,8 +743,14 @@ class SqlJournal:
             moved = self._move(
                 conn, row, (Step.PARKED, IntentState.UNKNOWN), epoch=epoch, reason=reason, now=now
             )
-            self._add_incident(
-                conn, kind="parked", account=row.account, intent_id=row.intent_id, detail=reason, now=now
+            self._put_incident(
+                conn,
+                kind="parked",
+                account=row.account,
+                intent_id=row.intent_id,
+                detail=reason,
+                is_standing=False,
+                now=now,
             )
             return moved
 
@@ -1005,9 +1012,17 @@ class SqlJournal:
     ) -> None:
         """Store something that must not be; a halting one halts trading as well."""
         with self._writing() as conn:
-            self._add_incident(conn, kind=kind, account=account, intent_id=intent_id, detail=detail, now=now)
+            put = self._put_incident(
+                conn,
+                kind=kind,
+                account=account,
+                intent_id=intent_id,
+                detail=detail,
+                is_standing=is_halting,
+                now=now,
+            )
             if is_halting:
-                self._halt_for(conn, f"{kind}: {detail}", now=now)
+                self._halt_for(conn, f"{kind}: {put.detail}", now=now)
 
     def record_finding(
         self,
@@ -1267,7 +1282,7 @@ class SqlJournal:
 
     def acknowledge_incident(self, *, incident_id: int, actor: str, reason: str, now: datetime) -> None:
         """Store that a named person has taken an incident on; an event alone, since it ends nothing."""
-        self._say_of_incident("incident_acknowledged", incident_id, actor=actor, reason=reason, now=now)
+        self._say_of_incident(ACKNOWLEDGED, incident_id, actor=actor, reason=reason, now=now)
 
     def act_on_incident(
         self, *, incident_id: int, is_end: bool, actor: str, reason: str, now: datetime
@@ -1936,7 +1951,7 @@ class SqlJournal:
         if conn.execute(same).first() is None:
             self._append(conn, now, Draft("conflict", *of, reason=conflict, body=body))
 
-    def _add_incident(
+    def _put_incident(
         self,
         conn: sa.Connection,
         *,
@@ -1944,31 +1959,19 @@ class SqlJournal:
         account: str,
         intent_id: str,
         detail: str,
+        is_standing: bool,
         now: datetime,
-    ) -> bool:
-        """Store an incident and its event; returns whether it is new."""
-        table = schema.incidents
-        same = sa.select(table.c.incident_id).where(
-            table.c.kind == kind,
-            table.c.account == account,
-            table.c.intent_id == intent_id,
-            table.c.detail == detail,
+    ) -> Put:
+        return put_incident(
+            conn,
+            lambda draft: self._append(conn, now, draft),
+            kind=kind,
+            account=account,
+            intent_id=intent_id,
+            detail=detail,
+            is_standing=is_standing,
+            now=now,
         )
-        if conn.execute(same).first() is not None:
-            return False
-        conn.execute(
-            table.insert().values(
-                incident_id=next_number(conn, table.c.incident_id),
-                kind=kind,
-                account=account,
-                intent_id=intent_id,
-                detail=detail,
-                at=instant_text(now),
-            )
-        )
-        body = {"incident": kind, "account": account}
-        self._append(conn, now, Draft("incident", intent_id=intent_id, reason=detail, body=body))
-        return True
 
     def _find(
         self,
@@ -1985,15 +1988,21 @@ class SqlJournal:
         """Record an incident, and halt what it is about unless that is halted already."""
         if not account:
             raise BadInput(f"{kind}: a finding names its account")
-        is_new = self._add_incident(
-            conn, kind=kind, account=account, intent_id=intent_id, detail=detail, now=now
+        put = self._put_incident(
+            conn,
+            kind=kind,
+            account=account,
+            intent_id=intent_id,
+            detail=detail,
+            is_standing=is_standing,
+            now=now,
         )
-        if not (is_new or is_standing):
+        if not (put.is_new or is_standing):
             return
         in_force = [h for h in halts_in_force(conn) if (h.account, h.symbol) == (account, symbol)]
-        if is_new or not in_force:
+        if put.is_new or not in_force:
             # A new finding changes the halt in force: who ends the one they saw has not seen this.
-            reason = halt_reason(in_force[0].reason if in_force else "", f"{kind}: {detail}")
+            reason = halt_reason(in_force[0].reason if in_force else "", f"{kind}: {put.detail}")
             self._put_halt(conn, account, symbol, is_on=True, actor=EXECUTOR, reason=reason, now=now)
 
     def _put_halt(
@@ -2037,10 +2046,16 @@ class SqlJournal:
     ) -> None:
         """Halt all trading: a row is not what was decided, so somebody changed the journal."""
         detail = f"{named(row)}: payload is {found[:12]}, decided and approved was {row.payload_hash[:12]}"
-        self._add_incident(
-            conn, kind=PAYLOAD_MISMATCH, account=row.account, intent_id=row.intent_id, detail=detail, now=now
+        put = self._put_incident(
+            conn,
+            kind=PAYLOAD_MISMATCH,
+            account=row.account,
+            intent_id=row.intent_id,
+            detail=detail,
+            is_standing=True,
+            now=now,
         )
-        self._halt_for(conn, f"{PAYLOAD_MISMATCH}: {detail}", now=now)
+        self._halt_for(conn, f"{PAYLOAD_MISMATCH}: {put.detail}", now=now)
 
     def _halt_for(self, conn: sa.Connection, reason: str, *, now: datetime) -> None:
         """Halt trading for an incident, unless its very halt is in force."""

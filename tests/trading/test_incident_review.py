@@ -23,7 +23,7 @@ AT = datetime(2013, 2, 28, 15, 0, tzinfo=UTC)
 
 
 def event(
-    seq: int, after_s: int, kind: str, *, intent: str = "", actor: str = "", **body: Any
+    seq: int, after_s: int, kind: str, *, intent: str = "", actor: str = "", reason: str = "", **body: Any
 ) -> JournalEvent:
     return JournalEvent(
         seq=seq,
@@ -34,7 +34,7 @@ def event(
         session="",
         intent_id=intent,
         actor=actor,
-        reason="because" if actor else "",
+        reason="because" if actor else reason,
         body=body,
         prev_hash="",
         hash="",
@@ -63,7 +63,7 @@ EVENTS = (
     event(3, -80, "prepared", intent="i2"),
     event(4, -60, "prepared_again", intent="i1"),
     event(5, -30, "outcome_unknown", intent="i1"),
-    event(6, 0, "incident", intent="i1", incident="parked", account="A"),
+    event(6, 0, "incident", intent="i1", reason="not proven", incident="parked", account="A"),
     event(7, 5, "alert", fingerprint="f" * 64, is_firing=True, labels={"alertname": "intents_stuck"}),
     event(8, 120, "incident_acknowledged", actor="anna", incident_id=7),
     event(9, 130, "incident_acknowledged", actor="ben", incident_id=8),
@@ -81,10 +81,18 @@ def test_times_are_counted_from_the_last_send_to_the_incident_and_from_there_to_
 
 
 def test_without_an_intent_it_began_at_the_latest_when_all_agreed_last():
-    found = reviewed(facts(intent_id="", kind="cash_mismatch", answered_at=None), EVENTS)
+    of = {"intent_id": "", "kind": "cash_mismatch", "detail": "1 there", "answered_at": None}
+    told = [
+        event(1, -5000, "reconciled", account="A"),
+        event(2, 0, "incident", reason="1 there", incident="cash_mismatch", account="A"),
+        event(3, 0, "incident", reason="1 there", incident="cash_mismatch", account="B"),
+        # The comparison that found it, done at the same instant.
+        event(4, 0, "reconciled", account="A"),
+    ]
+    found = reviewed(facts(**of), told)
 
     assert (found.detect_s, found.recover_s) == (5000, None)
-    assert reviewed(facts(intent_id="", account="B"), EVENTS).detect_s is None
+    assert reviewed(facts(**of, account="B"), told).detect_s is None
 
 
 def test_the_timeline_has_every_part_and_nothing_of_other_intents_or_incidents():
@@ -116,7 +124,8 @@ def test_what_is_about_orders_is_the_trader_s_and_all_else_the_platform_s():
 
 
 def test_a_post_mortem_has_what_is_known_and_asks_for_the_rest():
-    text = postmortem_text(reviewed(facts(detail="a | b"), EVENTS))
+    told = [one._replace(reason="a | b") if one.kind == "incident" else one for one in EVENTS]
+    text = postmortem_text(reviewed(facts(detail="a | b"), told))
 
     assert text.startswith("# Incident 7: parked\n\na | b\n")
     assert "| time to detect | 60 s |" in text
