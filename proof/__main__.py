@@ -60,7 +60,7 @@ class Suite(NamedTuple):
 
 SUITES: dict[str, Suite] = {
     "kills": Suite(
-        "proof.kills", "run", 9_000, "kills", "SIGKILL at every executed line of store and executor"
+        "proof.kills", "run", 8_500, "kills", "SIGKILL at every executed line of store and executor"
     ),
     "double_kills": Suite(
         "proof.kills", "run_double", 5_000, "pairs", "SIGKILL, and again during the recovery"
@@ -72,7 +72,7 @@ SUITES: dict[str, Suite] = {
         "kills",
         "SIGKILL at every line of telling people: nothing critical is lost, nothing is told twice",
     ),
-    "system_calls": Suite("proof.system_calls", "run", 1_000, "kills", "SIGKILL at system calls, by strace"),
+    "system_calls": Suite("proof.system_calls", "run", 600, "kills", "SIGKILL at system calls, by strace"),
     "storage": Suite("proof.storage", "run", 20_000, "images", "lost, reordered and torn writes; disk full"),
     "simulation": Suite("proof.simulation", "run", 10_000, "seeds", "three executors on a virtual clock"),
     "races": Suite("proof.races", "run", 350, "rounds", "real processes race for the same intents"),
