@@ -7,6 +7,7 @@ nobody disturbed has the same. A round is a point; its kind and its moments are 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -20,10 +21,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import dagster as dg
 
@@ -147,10 +149,14 @@ def run(size: Size, progress: Progress) -> Told:
 
 @contextmanager
 def started() -> Iterator[Zygote]:
-    """Give what runs are forked from: everything imported, nothing opened."""
+    """Give what runs are forked from: everything imported, the graph built, nothing opened."""
+    _graph_of_all()
     memory = forks.MEMORY if forks.MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="graph-", dir=memory) as name:
+        gc.collect()
+        gc.freeze()
         yield Zygote(Path(name), {})
+        gc.unfreeze()
 
 
 def kind_of(seed: int) -> str:
@@ -362,8 +368,40 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[tuple[str, str]]:
 # -------------------------------------------------------------------------------- the desk
 
 
+@cache
+def _graph_of_all() -> dg.Definitions:
+    """Return the graph, built and its jobs resolved once for all processes: a run asks the desk that is open.
+
+    Both take longer than most runs do.
+    """
+    with tempfile.TemporaryDirectory(prefix="graph-") as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = definitions_of(_settings(Path(name)))
+        kinds = {name: type(own) for name, own in resources_of(Profiled(_settings(Path(name)))).items()}
+        graph = dg.Definitions(
+            assets=whole.assets,
+            asset_checks=whole.asset_checks,
+            jobs=whole.jobs,
+            sensors=whole.sensors,
+            resources={name: _of_the_open_desk(name, kind) for name, kind in kinds.items()},
+            executor=whole.executor,
+        )
+        graph.get_repository_def().get_all_jobs()
+        import_module("great_expectations")  # seconds, which each session in a child would take anew
+    return graph
+
+
+def _of_the_open_desk(name: str, kind: type[dg.ResourceDefinition]) -> dg.ResourceDefinition:
+    def of_the_open_desk(context: dg.InitResourceContext) -> Any:
+        return _Graph.open.resources[name].resource_fn(context)
+
+    return kind(of_the_open_desk)
+
+
 class _Graph:
-    """Run the product's graph on a state folder in this process, for a `with`."""
+    """Run the product's graph on a state folder in this process, for a `with`; one at a time."""
+
+    open: ClassVar[_Graph]
 
     def __init__(self, state: Path, life: Life | None = None) -> None:
         # A child of forks.py may live a minute; a whole session on a busy machine may take longer.
@@ -374,16 +412,10 @@ class _Graph:
         self._instance = dg.DagsterInstance.ephemeral()
         self._quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(self._quiet, 1)
-        whole = definitions_of(self._settings)
         ports = {} if life is None else self._mortal(life)
-        self._definitions = dg.Definitions(
-            assets=whole.assets,
-            asset_checks=whole.asset_checks,
-            jobs=whole.jobs,
-            sensors=whole.sensors,
-            resources={**resources_of(self._profiled), **ports},
-            executor=whole.executor,
-        )
+        self.resources = {**resources_of(self._profiled), **ports}
+        self._definitions = _graph_of_all()
+        _Graph.open = self
 
     def __enter__(self) -> Self:
         return self
