@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.actions import require_actor
 from console.desk import Desk
@@ -20,12 +20,15 @@ from resources.journal import records
 from resources.settings import Profile
 from trading.alert_groups import InhibitRule, Silence, matcher_of
 from trading.alert_log import AlertLog, AlertState, KnownAlert, alert_log_of, find_alert, state_of
-from trading.alerts import Severity
+from trading.alerts import FailOn, Severity, fails
+from trading.errors import BadSetting
 
 if TYPE_CHECKING:
     from resources.alert_keeper import JournalAlerts
 
 QUESTION = "find_alert_events"
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,17 +184,41 @@ def _opened(desk: Desk, *, is_rehearsal: bool) -> Iterator[tuple[JournalAlerts, 
         yield JournalAlerts(journal), now
 
 
+def is_failing(desk: Desk, rows: Sequence[AlertLine]) -> bool:
+    """Say whether alerts count as failed: one fires from the policy's `fail_on` on, and nobody knows of it.
+
+    Raises `BadSetting` where the policy cannot be read.
+    """
+    return fails((row.severity for row in rows if row.state is AlertState.FIRING), _policy(desk, _fail_on))
+
+
 def inhibit_rules(desk: Desk) -> tuple[InhibitRule, ...]:
-    """Return which alerts keep others from being told; resources/alert_policy.py refuses a wrong file."""
+    """Return which alerts keep others from being told; raises `BadSetting` for a file that cannot be read."""
+    return _policy(desk, _inhibit_rules)
+
+
+def _policy(desk: Desk, part: Callable[[dict[str, Any]], Part]) -> Part:
+    """Return a part of the policy, read plainly; all of a file is judged by resources/alert_policy.py."""
     path = desk.settings.config_dir / "alerts.toml"
-    rules = tomllib.loads(path.read_text(encoding="utf-8")).get("inhibit", [])
+    try:
+        return part(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise BadSetting(f"{path}: {found}; `trading doctor` says more") from error
+
+
+def _fail_on(policy: dict[str, Any]) -> FailOn:
+    return FailOn(policy["fail_on"])
+
+
+def _inhibit_rules(policy: dict[str, Any]) -> tuple[InhibitRule, ...]:
     return tuple(
         InhibitRule(
             source=tuple(map(matcher_of, rule["source"])),
             target=tuple(map(matcher_of, rule["target"])),
             equal=tuple(rule["equal"]),
         )
-        for rule in rules
+        for rule in policy.get("inhibit", [])
     )
 
 

@@ -24,6 +24,8 @@ from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
 from console.route_looks import routes_seen
 from resources.calendars import load_calendar
+from resources.setting_names import ADDRESSES
+from resources.settings import PREFIX, Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
 from trading.audit import line_of, verify
 from trading.books import Rules
@@ -281,6 +283,46 @@ def _newest(named: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, s
         yield from list(of_asset)[-NEWEST_TABLES:]
 
 
+def _alerts(desk: Desk) -> Iterator[Checked]:
+    """Look whether the alert policy's channels lead to a person, and who changed its rules."""
+    from resources.alert_policy import load_alert_policy
+
+    policy = load_alert_policy(
+        desk.settings.config_dir / "alerts.toml",
+        profile=desk.lane,
+        overrides=desk.settings.alert_overrides,
+    )
+    yield _reaching(desk, policy.delivery.channels)
+    for one in policy.overrides:
+        found = f"{one.told}, by {one.actor}: {one.why}"
+        if one.loosens:
+            remedy = "it loosens the rule; take it out of TRADING_ALERT_OVERRIDES when it is over"
+            yield Checked(check=f"alert {one.code}", health=Health.WARN, found=found, remedy=remedy)
+        else:
+            yield Checked(check=f"alert {one.code}", health=Health.OK, found=found)
+
+
+def _reaching(desk: Desk, channels: Sequence[str]) -> Checked:
+    """Say whether a person is told of alerts; whether an address is set is looked at, not what it is."""
+    given = given_variables()
+    variables = {name: f"{PREFIX}{ADDRESSES[name].upper()}" for name in channels if name in ADDRESSES}
+    lacking = {name: variable for name, variable in variables.items() if not given.get(variable)}
+    found = ", ".join(f"{name} has no address" if name in lacking else name for name in channels)
+    is_silent = len(lacking) == len(variables)
+    if desk.settings.profile is Profile.SIMULATED or not (lacking or is_silent):
+        return Checked(check="alerts", health=Health.OK, found=f"told over {found}")
+    remedy = (
+        f"set {' or '.join(lacking.values())}, for which critical messages wait, or take a channel that"
+        " nobody reads off config/alerts.toml"
+        if lacking
+        else "name a channel that leads to a person in config/alerts.toml, and set its TRADING_… address"
+    )
+    if is_silent and desk.settings.profile is Profile.LIVE:
+        return _failed("alerts", f"reach no person: {found}", remedy)
+    told = f"reach no person: {found}" if is_silent else f"told over {found}"
+    return Checked(check="alerts", health=Health.WARN, found=told, remedy=remedy)
+
+
 def _dagster_home(desk: Desk) -> Iterator[Checked]:
     home = desk.settings.profile_dir / "dagster"
     if importlib.util.find_spec("dagster") is None:
@@ -390,6 +432,7 @@ LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _lake,
     _routes,
     _advisor,
+    _alerts,
     _dagster_home,
 )
 """Every look, in the order shown."""

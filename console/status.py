@@ -25,8 +25,10 @@ from console.unsent import Unsent, unsent_of
 from trading.alert_log import AlertState
 from trading.alerts import Severity
 from trading.findings import STUCK_AFTER, findings_named
-from trading.journal import Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
+from trading.journal import Halt, JournalIntent, RunControl, SessionRecord
 from trading.lifecycle import IntentState, Stage
+
+UNDELIVERED = "count_undelivered_by_reason"
 
 
 class Progress(StrEnum):
@@ -79,7 +81,8 @@ class BookStatus:
 class Status:
     """Hold the whole desk in one look. `verdict` is one sentence; `attention` says what needs a person.
 
-    `stuck` is what `trading stuck` lists; `incidents` counts those that are open.
+    `stuck` is what `trading stuck` lists; `incidents` counts those that are open. `waiting_alerts` and
+    `given_up_alerts` count messages to people by channel and what came of the last try.
     """
 
     verdict: str
@@ -89,6 +92,7 @@ class Status:
     attention: tuple[str, ...]
     books: tuple[BookStatus, ...]
     undelivered_alerts: int
+    waiting_alerts: dict[str, int]
     given_up_alerts: dict[str, int]
     stuck: tuple[Stuck, ...]
     incidents: int
@@ -99,7 +103,7 @@ class Status:
 def status_of(desk: Desk, *, book: str | None = None, session: date | None = None) -> Status:
     """Return where the books stand; raises `BadInput` on an unknown one."""
     control = desk.journal.run_control()
-    outbox = desk.journal.undelivered()
+    waiting, given_up = _untold(desk)
     books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
     stuck = stuck_of(desk, book=book, older_than_s=int(STUCK_AFTER.total_seconds()))
     torn = disagreements(desk)
@@ -121,8 +125,9 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         control=control,
         attention=attention,
         books=books,
-        undelivered_alerts=sum(1 for message in outbox if message.status == "waiting"),
-        given_up_alerts=_given_up(desk, outbox),
+        undelivered_alerts=sum(waiting.values()),
+        waiting_alerts=waiting,
+        given_up_alerts=given_up,
         stuck=stuck,
         incidents=len(incidents),
         halts=halts,
@@ -167,17 +172,13 @@ def lifting(halt: Halt) -> str:
     return f"trading resume --account {account}{f' --symbol {symbol}' if halt.symbol else ''} --reason TEXT"
 
 
-def _given_up(desk: Desk, outbox: Sequence[OutboxMessage]) -> dict[str, int]:
-    """Return how many messages nobody will try again, by the last attempt's channel and reason."""
-    dead = {message.outbox_id: message.channel for message in outbox if message.status == "dead"}
-    if not dead:
-        return {}
-    last = {row.outbox_id: row.reason for row in desk.journal.deliveries() if row.outbox_id in dead}
-    counts: dict[str, int] = {}
-    for outbox_id, channel in dead.items():
-        why = f"{channel}: {last.get(outbox_id, 'no attempt')}"
-        counts[why] = counts.get(why, 0) + 1
-    return counts
+def _untold(desk: Desk) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many messages wait, and how many nobody will try again, by channel and last attempt."""
+    counts: dict[str, dict[str, int]] = {"waiting": {}, "dead": {}}
+    for row in desk.journal.answers((UNDELIVERED,))[UNDELIVERED]:
+        why = f"{row['channel']}: {row['reason'] or 'no attempt'}"
+        counts[row["status"]][why] = int(row["messages"])
+    return counts["waiting"], counts["dead"]
 
 
 def progress_of(record: SessionRecord | None, intents: Sequence[JournalIntent]) -> Progress:

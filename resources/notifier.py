@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TextIO
 
@@ -86,10 +86,10 @@ class Notifier:
         After a send without any reply the channel's other messages wait for the end of their lease: a
         silent host must not hold up a run once for each message.
         """
-        history = self._outbox.deliveries()
+        history = self._outbox.delivered_since(now - timedelta(seconds=self._policy.rate_limit_window_s))
         silent: set[str] = set()
         notified: list[Notified] = []
-        while messages := self._outbox.lease(now=now, lease_s=self._policy.lease_s, limit=LEASED_AT_ONCE):
+        while messages := self._leased(now):
             for message in messages:
                 if message.channel in silent:
                     continue
@@ -102,20 +102,30 @@ class Notifier:
                     silent.add(message.channel)
         return notified
 
+    def _leased(self, now: datetime) -> list[OutboxMessage]:
+        """Take what is due. A critical without an address is said so once; an address lets it go."""
+        ready = [name for name, channel in self._channels.items() if channel.unready_reason() is None]
+        return self._outbox.lease(now=now, lease_s=self._policy.lease_s, limit=LEASED_AT_ONCE, ready=ready)
+
     def _outcome(self, message: OutboxMessage, history: list[Delivery], now: datetime) -> Notified:
         """Send one message, or say why not."""
         channel = self._channels.get(message.channel)
         if channel is None:
-            return _finished(message, Reason.PROVIDER_NONE)
+            return self._after(message, Reason.PROVIDER_NONE, now)
         if (unready := channel.unready_reason()) is not None:
-            return _finished(message, unready)
+            return self._after(message, unready, now)
         if self._dry_run:
             return _finished(message, Reason.DRY_RUN)
         held = held_until(message, history, policy=self._policy, now=now)
         if held is not None:
             return _finished(message, Reason.RATE_LIMITED)._replace(retry_at=held)
         reason = attempted(lambda: channel.send(message), policy=self._policy, sleep=self._sleep)
-        again = retry_at(message, reason, policy=self._policy, now=now)
+        return self._after(message, reason, now)
+
+    def _after(self, message: OutboxMessage, reason: Reason, now: datetime) -> Notified:
+        """Say when a message is due again that did not arrive; one that did is finished."""
+        earlier = self._outbox.deliveries_of(message.outbox_id) if reason.is_failed_send else ()
+        again = retry_at(message, reason, earlier, policy=self._policy, now=now)
         return _finished(message, reason)._replace(retry_at=again)
 
     def _mark(self, message: OutboxMessage, outcome: Notified, now: datetime) -> bool:

@@ -87,6 +87,7 @@ from resources.route_file import (
 )
 from resources.routes import AccountRouter, Doors, RouteBreakers, RoutedBroker
 from resources.session_records import LakeSessionRecords
+from resources.setting_names import ADDRESSES
 from resources.settings import Profile, Settings, load_secrets
 from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
@@ -899,7 +900,9 @@ class Profiled:
     def alert_policy(self) -> AlertPolicy:
         """Return the reviewed alert policy."""
         return load_alert_policy(
-            self.settings.config_dir / "alerts.toml", profile=self.settings.profile.value
+            self.settings.config_dir / "alerts.toml",
+            profile=self.settings.profile.value,
+            overrides=self.settings.alert_overrides,
         )
 
     @cached_property
@@ -929,9 +932,9 @@ class Profiled:
             self.journal,
             {
                 "stdout": StdoutChannel(sys.stdout),
-                "webhook": WebhookChannel(_address("webhook_url")),
-                "slack": SlackChannel(_address("slack_webhook_url")),
-                "email": EmailChannel(_address("email_url")),
+                "webhook": WebhookChannel(_address("webhook")),
+                "slack": SlackChannel(_address("slack")),
+                "email": EmailChannel(_address("email")),
             },
             policy=self.alert_policy.delivery,
         )
@@ -946,7 +949,7 @@ def _traded(line: BookLine) -> Traded:
     return Traded(line.account, line.calendar)
 
 
-def _address(name: str) -> str | None:
+def _address(channel: str) -> str | None:
     """Return where a channel sends to, `None` where nothing is configured."""
-    secret = getattr(load_secrets(), name)
+    secret = getattr(load_secrets(), ADDRESSES[channel])
     return str(secret.get_secret_value()) if secret is not None else None

@@ -18,6 +18,12 @@ SECRETS = frozenset(
 )
 """Settings that are never remembered, shown or digested."""
 
+ADDRESSES = {"webhook": "webhook_url", "slack": "slack_webhook_url", "email": "email_url"}
+"""The setting that holds where a channel to people leads; the others need none, and reach no person."""
+
+CHANNELS = ("stdout", *ADDRESSES)
+"""The channels over which people may be told."""
+
 
 class Profile(StrEnum):
     """Say whose money moves: nobody's in a simulated market, nobody's at a broker, or yours."""

@@ -65,6 +65,7 @@ class Settings:
     broker_base_url: str | None = None
     paper_behaviour: Path | None = None
     advisor_base_url: str | None = None
+    alert_overrides: str = ""
 
     @property
     def profile_dir(self) -> Path:
@@ -241,6 +242,7 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         broker_base_url=values["broker_base_url"],
         paper_behaviour=_absolute(Path(values["paper_behaviour"])) if values["paper_behaviour"] else None,
         advisor_base_url=values["advisor_base_url"],
+        alert_overrides=values["alert_overrides"] or "",
     )
 
 

@@ -130,6 +130,13 @@ class SettingsModel(BaseSettings):
         "`mailtos://user:password@server?from=desk@example.org&to=you@example.org`; a secret. "
         "None by default, for the same reason.",
     )
+    alert_overrides: str | None = Field(
+        None,
+        description="What named persons change of alert rules here, a JSON list such as "
+        '`[{"code": "drawdown_high", "threshold": 0.05, "actor": "ada", "why": "a nervous week"}]`; '
+        'in `live` a change that loosens a critical rule is refused unless it says `"loosens": true`. '
+        "None by default: the reviewed file holds.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         description="DEBUG, INFO, WARNING or ERROR: the least that is logged. "

@@ -121,9 +121,10 @@ class DeliveryPolicy:
 
     After `rate_limit_count` messages through one channel in `rate_limit_window_s`, the next wait for room;
     a critical never does. A failed send is tried again at once `retries` times, `retry_wait_s` apart; then
-    the message waits in the outbox, `backoff_s` doubled with each attempt up to `backoff_s_max`, and after
-    `attempts_max` attempts a warning is given up, a critical never. `lease_s` is how long a message is kept
-    from other senders while one tries: longer than all its time-outs.
+    the message waits in the outbox, `backoff_s` doubled with each failure up to `backoff_s_max`, for a
+    critical up to `backoff_critical_s_max`, and after `attempts_max` failures a warning is given up, a
+    critical never. `lease_s` is how long a message is kept from other senders while one tries: longer than
+    all its time-outs.
     """
 
     channels: tuple[str, ...]
@@ -133,8 +134,22 @@ class DeliveryPolicy:
     retry_wait_s: float
     backoff_s: int
     backoff_s_max: int
+    backoff_critical_s_max: int
     attempts_max: int
     lease_s: int
+
+
+class PolicyOverride(NamedTuple):
+    """Hold what a named person changed of a rule outside the reviewed file, and why.
+
+    `told` is the change in words; `loosens` says that the rule speaks later or more softly than it did.
+    """
+
+    code: str
+    actor: str
+    why: str
+    told: str
+    loosens: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +157,7 @@ class AlertPolicy:
     """Hold the whole reviewed file: rules, from when on an evaluation fails, and how people are told.
 
     `route` says which alerts are told together and how often, `inhibit` which keep others from being told.
+    The rules are those in force: what the profile and `overrides` change stands in them.
     """
 
     rules: tuple[AlertRule, ...]
@@ -149,6 +165,7 @@ class AlertPolicy:
     route: Route
     inhibit: tuple[InhibitRule, ...]
     delivery: DeliveryPolicy
+    overrides: tuple[PolicyOverride, ...] = ()
 
 
 class Reason(StrEnum):
@@ -168,6 +185,16 @@ class Reason(StrEnum):
     def is_delivered(self) -> bool:
         """Say whether the message arrived."""
         return self in {Reason.SENT, Reason.SENT_AFTER_RETRY}
+
+    @property
+    def is_failed_send(self) -> bool:
+        """Say whether the message was sent and did not arrive."""
+        return self in {Reason.NON_2XX, Reason.HTTP_ERROR}
+
+    @property
+    def is_without_address(self) -> bool:
+        """Say whether nothing was sent, since there is nobody to send to."""
+        return self in {Reason.MISSING_WEBHOOK_URL, Reason.PROVIDER_NONE}
 
 
 class Attempt(NamedTuple):
@@ -189,8 +216,14 @@ class Outbox(Protocol):
         """Store a message; returns whether its key was new to the channel."""
         ...
 
-    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
-        """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back."""
+    def lease(
+        self, *, now: datetime, lease_s: int, limit: int, ready: Collection[str] | None = None
+    ) -> list[OutboxMessage]:
+        """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back.
+
+        `ready` are the channels with an address, `None` for all: a critical for another is taken once, to
+        say why it waits, and then left until the channel is among them.
+        """
         ...
 
     def mark(
@@ -209,8 +242,12 @@ class Outbox(Protocol):
         """
         ...
 
-    def deliveries(self) -> list[Delivery]:
-        """Return all attempts to deliver messages, in the order made."""
+    def deliveries_of(self, outbox_id: int) -> list[Delivery]:
+        """Return the attempts to deliver one message, in the order made."""
+        ...
+
+    def delivered_since(self, since: datetime) -> list[Delivery]:
+        """Return the attempts of all messages that arrived after an instant, in the order made."""
         ...
 
 
@@ -302,16 +339,16 @@ def evaluate_watched(
     )
 
 
-def fails(alerts: Iterable[AlertRow], fail_on: FailOn) -> bool:
-    """Say whether alerts make an evaluation count as failed (`trading` then ends with exit code 3)."""
-    severities = {alert.severity for alert in alerts}
+def fails(severities: Iterable[Severity], fail_on: FailOn) -> bool:
+    """Say whether alerts of these severities count as failed: `trading alerts` then ends with 3."""
+    found = set(severities)
     match fail_on:
         case FailOn.NONE:
             return False
         case FailOn.WARNING:
-            return bool(severities)
+            return bool(found)
         case FailOn.CRITICAL:
-            return Severity.CRITICAL in severities
+            return Severity.CRITICAL in found
         case _:
             assert_never(fail_on)
 
@@ -320,6 +357,14 @@ def fingerprint_of(*, book: str, code: str, severity: Severity, about: str = "")
     """Return what two alerts must share to be the same one."""
     labels = {ALERTNAME: code, "book": book, "severity": severity.value, "about": about}
     return fingerprint_of_labels(labels_of(labels))
+
+
+def is_looser(rule: AlertRule, than: AlertRule) -> bool:
+    """Say whether a changed rule speaks more softly, or of less, than it did."""
+    if rule.severity is Severity.WARNING and than.severity is Severity.CRITICAL:
+        return True
+    # What only the old threshold called wrong is not told any more.
+    return _breaks(rule.threshold, than)
 
 
 def _breaks(value: float, rule: AlertRule) -> bool:
@@ -419,19 +464,30 @@ def attempted(
 
 
 def retry_at(
-    message: OutboxMessage, reason: Reason, *, policy: DeliveryPolicy, now: datetime
+    message: OutboxMessage,
+    reason: Reason,
+    earlier: Iterable[Delivery],
+    *,
+    policy: DeliveryPolicy,
+    now: datetime,
 ) -> datetime | None:
     """Return when an undelivered message is due again, or `None` where it is given up.
 
-    Nobody to send to is given up at once. A failure is tried again, ever later: a warning a bounded number
-    of times, a critical for good.
+    Where there is nobody to send to, a warning is given up at once, and a critical stays due: it goes out as
+    soon as there is somebody. A failed send is tried again, ever later: a warning a bounded number of times,
+    a critical for good. `earlier` are the message's attempts before this one; those that sent nothing, held
+    by the rate limit or left by a sender that died, count for nothing.
     """
-    if reason not in {Reason.NON_2XX, Reason.HTTP_ERROR}:
+    is_critical = message.severity == Severity.CRITICAL
+    if reason.is_without_address:
+        return now if is_critical else None
+    if not reason.is_failed_send:
         return None
-    if message.severity != Severity.CRITICAL and message.attempts >= policy.attempts_max:
+    failed = 1 + sum(1 for delivery in earlier if Reason(delivery.reason).is_failed_send)
+    if not is_critical and failed >= policy.attempts_max:
         return None
-    doublings = min(message.attempts, DOUBLINGS_MAX)
-    wait_s = min(policy.backoff_s * 2**doublings, policy.backoff_s_max)
+    longest_s = policy.backoff_critical_s_max if is_critical else policy.backoff_s_max
+    wait_s = min(policy.backoff_s * 2 ** min(failed, DOUBLINGS_MAX), longest_s)
     return now + timedelta(seconds=wait_s)
 
 

@@ -846,8 +846,13 @@ class Journal(Protocol):
         """Store a message to people; returns whether its key was new, so that one thing is told once."""
         ...
 
-    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
-        """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back."""
+    def lease(
+        self, *, now: datetime, lease_s: int, limit: int, ready: Collection[str] | None = None
+    ) -> list[OutboxMessage]:
+        """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back.
+
+        `ready` are the channels with an address, `None` for all: a critical for another is taken once only.
+        """
         ...
 
     def mark(
@@ -934,6 +939,14 @@ class Journal(Protocol):
 
     def deliveries(self) -> list[Delivery]:
         """Return all attempts to deliver messages, in the order made."""
+        ...
+
+    def deliveries_of(self, outbox_id: int) -> list[Delivery]:
+        """Return the attempts to deliver one message, in the order made."""
+        ...
+
+    def delivered_since(self, since: datetime) -> list[Delivery]:
+        """Return the attempts of all messages that arrived after an instant, in the order made."""
         ...
 
     def events(self, *, after: int, limit: int) -> list[JournalEvent]:

@@ -6,7 +6,7 @@ What an alert is to people now is console/alerts.py; what the deeds mean is trad
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -25,9 +25,6 @@ from console.verbs.options import (
     show,
 )
 from console.verbs.teaching import help_of
-
-if TYPE_CHECKING:
-    from console.alerts import AlertLine
 
 AlertArgument = Annotated[
     str, typer.Argument(metavar="ALERT", help="An alert's code, or the beginning of its fingerprint.")
@@ -58,7 +55,7 @@ def alerts(context: typer.Context, *, book: BookOption = None, as_json: JsonOpti
 
     trading alerts
     trading alerts --book us_five --json
-    Exit codes: 0 nothing fires, 3 something does that nobody has acknowledged or silenced.
+    Exit codes: 0 nothing fires from the policy's `fail_on` on, 3 something does that nobody knows of.
     """
     if context.invoked_subcommand is None:
         _show_list(book, is_all=False, as_json=as_json)
@@ -73,7 +70,7 @@ def alerts_list(
     """List what fires, the worst first; with `--all` what is over as well.
 
     trading alerts list --all
-    Exit codes: 0 nothing fires, 3 something does that nobody has acknowledged or silenced.
+    Exit codes: 0 nothing fires from the policy's `fail_on` on, 3 something does that nobody knows of.
     """
     _show_list(book, is_all=is_all, as_json=as_json)
 
@@ -159,19 +156,14 @@ def alerts_unsilence(
 
 
 def _show_list(book: str | None, *, is_all: bool, as_json: bool) -> None:
-    from console.alerts import alerts_of, silences_of
+    from console.alerts import alerts_of, is_failing, silences_of
 
     desk = open_desk()
     rows = alerts_of(desk, book=book, is_all=is_all)
     silences = tuple(one for one in silences_of(desk) if one.is_in_force)
-    code = ExitCode.ATTENTION if any(_needs_a_person(row) for row in rows) else ExitCode.DONE
     show(
         {"items": rows, "silences": silences},
         lambda _: texts.alerts(rows, silences),
         as_json=as_json,
-        code=code,
+        code=ExitCode.ATTENTION if is_failing(desk, rows) else ExitCode.DONE,
     )
-
-
-def _needs_a_person(row: AlertLine) -> bool:
-    return row.state == "firing"

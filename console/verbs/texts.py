@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from console.orders import ABSENT
 from console.render import NONE, counted, in_one_line, instant, money, pairs, short, table
+from resources.setting_names import ADDRESSES, PREFIX
 from trading.advice import Ladder
+from trading.alerts import Reason
 from trading.approvals import NEEDS_TWO
 from trading.findings import findings_named
 from trading.guards import BPS, REASONS
@@ -47,12 +49,20 @@ def status(view: Status) -> str:
     for row in view.books:
         lines += ["", _book_status(row)]
     lines.append("")
-    if view.undelivered_alerts:
-        lines.append(f"{counted(view.undelivered_alerts, 'alert')} not delivered yet")
+    for reason, count in view.waiting_alerts.items():
+        lines.append(f"{counted(count, 'message')} not delivered yet over {reason}{_address_of(reason)}")
     for reason, count in view.given_up_alerts.items():
-        hint = "; set TRADING_WEBHOOK_URL to have one" if reason.endswith("missing_webhook_url") else ""
-        lines.append(f"{counted(count, 'alert')} not told over {reason}{hint}")
+        lines.append(f"{counted(count, 'message')} not told over {reason}{_address_of(reason)}")
     return "\n".join([*lines, _next(view.next)]).rstrip()
+
+
+def _address_of(reason: str) -> str:
+    """Return what gives a channel an address, where one lacks; `reason` is `channel: last reason`."""
+    channel, _, last = reason.partition(": ")
+    without_address = {one.value for one in Reason if one.is_without_address}
+    if channel not in ADDRESSES or last not in without_address:
+        return ""
+    return f"; set {PREFIX}{ADDRESSES[channel].upper()} to have one, or take {channel} off config/alerts.toml"
 
 
 def why(views: Sequence[WhyNot]) -> str:

@@ -73,6 +73,7 @@ from resources.journal.queries import (
 )
 from resources.journal.questions import text_of
 from resources.journal.statements import asked, insert, insert_all, insert_placed, last_of, row_of, update
+from trading.alerts import Severity
 from trading.approvals import (
     NOT_PENDING,
     STALE,
@@ -1346,8 +1347,13 @@ class SqlJournal:
                 now=now,
             )
 
-    def lease(self, *, now: datetime, lease_s: int, limit: int) -> list[OutboxMessage]:
-        """Take waiting messages that are due, oldest first, for `lease_s`."""
+    def lease(
+        self, *, now: datetime, lease_s: int, limit: int, ready: Collection[str] | None = None
+    ) -> list[OutboxMessage]:
+        """Take waiting messages that are due, oldest first, for `lease_s`.
+
+        Of criticals for a channel that is not `ready`, only those that nobody ever took.
+        """
         table = schema.outbox
         until = instant_text(now + timedelta(seconds=lease_s))
         with self._writing() as conn:
@@ -1357,6 +1363,12 @@ class SqlJournal:
                 .order_by(table.c.outbox_id)
                 .limit(limit)
             )
+            if ready is not None:
+                due = due.where(
+                    table.c.channel.in_(ready)
+                    | (table.c.severity != Severity.CRITICAL.value)
+                    | (table.c.attempts == 0)
+                )
             leased = []
             for row in conn.execute(due).mappings().all():
                 changed = {"attempts": row["attempts"] + 1, "due_at": until}
@@ -1557,10 +1569,23 @@ class SqlJournal:
 
     def deliveries(self) -> list[Delivery]:
         """Return all attempts to deliver messages, in the order made."""
+        return self._deliveries(sa.true())
+
+    def deliveries_of(self, outbox_id: int) -> list[Delivery]:
+        """Return the attempts to deliver one message, in the order made."""
+        return self._deliveries(schema.deliveries.c.outbox_id == outbox_id)
+
+    def delivered_since(self, since: datetime) -> list[Delivery]:
+        """Return the attempts of all messages that arrived after an instant, in the order made."""
+        table = schema.deliveries
+        return self._deliveries((table.c.is_delivered == 1) & (table.c.at > instant_text(since)))
+
+    def _deliveries(self, which: sa.ColumnElement[bool]) -> list[Delivery]:
         table, outbox = schema.deliveries, schema.outbox
         query = (
             sa.select(table, outbox.c.channel)
             .join(outbox, outbox.c.outbox_id == table.c.outbox_id)
+            .where(which)
             .order_by(table.c.at, table.c.outbox_id, table.c.attempt)
         )
         return [records.delivery_of(row) for row in self._rows(query)]

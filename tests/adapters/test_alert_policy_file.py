@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -113,6 +114,132 @@ def test_a_mistake_is_named_by_file_rule_field_and_value(policy_file, old, new, 
 
     assert str(policy_file) in str(caught.value)
     assert [part for part in said if part not in str(caught.value)] == []
+
+
+def rules_in(profile: str, overrides: str = "") -> dict[str, tuple[str, float]]:
+    policy = load_alert_policy(FILE, profile=profile, overrides=overrides)
+    return {rule.code: (rule.severity.value, rule.threshold) for rule in policy.rules}
+
+
+def test_live_looks_sooner_and_says_it_louder_and_every_other_profile_has_the_rules_as_written() -> None:
+    live, simulated = rules_in("live"), rules_in("simulated")
+
+    changed = {code: told for code, told in live.items() if told != simulated[code]}
+    assert changed == {"drawdown_high": ("warning", 0.08), "quarantined_ratio_high": ("critical", 0.05)}
+    assert simulated == rules_in("paper") == rules_in("")
+    assert (simulated["drawdown_high"], simulated["quarantined_ratio_high"]) == (
+        ("warning", 0.10),
+        ("warning", 0.05),
+    )
+
+
+def change(profile: str = "live", code: str = "drawdown_high", **given: object) -> str:
+    values = {"profile": profile, "code": code, "why": "because it must be so", **given}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items() if value is not None]
+    return "\n".join(["[[changes]]", *lines, ""])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([change(code="drawdown_hihg", threshold=0.2)], "change of drawdown_hihg .*no rule has this code"),
+        ([change("lively", threshold=0.2)], "in profile lively: profiles are simulated, paper, live"),
+        ([change(threshold=0.2), change(severity="critical")], "drawdown_high in profile live: stands twice"),
+        ([change()], "changes nothing; give severity or threshold"),
+        ([change(threshold=0.2, why=None)], "why is missing"),
+        ([change(threshold=0.2, wy="x")], "wy = 'x' is not a known key"),
+        ([change(code="disk_low", severity="warning")], "critical becomes warning.* does not say so"),
+        ([change(code="disk_low", threshold=0.01)], "below 0.05 becomes below 0.01.* does not say so"),
+        ([change(code="tick_failed", threshold=1.0)], "above 0 becomes above 1.* does not say so"),
+    ],
+)
+def test_a_change_of_a_profile_that_cannot_be_meant_is_refused_whichever_is_in_force(
+    policy_file, changes, said
+) -> None:
+    head, _, tail = FILE.read_text("utf-8").partition("[[changes]]")
+    rules = tail[tail.index("[[rules]]") :]
+    policy_file.write_text("\n".join([head, *changes, rules]), "utf-8")
+
+    for profile in ("simulated", "live"):
+        with pytest.raises(BadSetting, match=said) as caught:
+            load_alert_policy(policy_file, profile=profile)
+        assert str(policy_file) in str(caught.value)
+
+
+def override(code: str = "drawdown_high", **given: object) -> str:
+    values = {"code": code, "actor": "ada", "why": "a nervous week", **given}
+    return json.dumps([{name: value for name, value in values.items() if value is not None}])
+
+
+def test_a_named_person_changes_a_rule_from_the_environment_over_what_the_profile_has() -> None:
+    text = override(threshold=0.05, severity="critical")
+    policy = load_alert_policy(FILE, profile="live", overrides=text)
+
+    assert rules_in("live", text) == rules_in("live") | {"drawdown_high": ("critical", 0.05)}
+    (told,) = policy.overrides
+    assert (told.code, told.actor, told.why, told.loosens) == (
+        "drawdown_high",
+        "ada",
+        "a nervous week",
+        False,
+    )
+    assert told.told == "warning becomes critical, above 0.08 becomes above 0.05"
+    (rule,) = [rule for rule in policy.rules if rule.code == "drawdown_high"]
+    assert "Changed by ada: a nervous week" in rule.why
+
+
+@pytest.mark.parametrize(
+    ("changed", "loosens"),
+    [
+        ({"severity": "warning"}, True),
+        ({"threshold": 0.04}, True),
+        ({"threshold": 0.06}, False),
+        ({"threshold": 0.06, "severity": "warning"}, True),
+        ({"severity": "critical"}, False),
+    ],
+)
+def test_a_critical_rule_is_loosened_in_live_only_by_somebody_who_says_so(changed, loosens) -> None:
+    """`disk_low` is critical below 0.05."""
+    text, said = override("disk_low", **changed), override("disk_low", **changed, loosens=True)
+    base = rules_in("live")["disk_low"]
+    wanted = (changed.get("severity", base[0]), changed.get("threshold", base[1]))
+
+    if loosens:
+        with pytest.raises(BadSetting, match=r"loosens a critical rule in live .*does not say so"):
+            load_alert_policy(FILE, profile="live", overrides=text)
+    else:
+        assert rules_in("live", text)["disk_low"] == wanted
+    assert rules_in("live", said)["disk_low"] == wanted
+    assert rules_in("paper", text)["disk_low"] == wanted
+    (told,) = load_alert_policy(FILE, profile="live", overrides=said).overrides
+    assert told.loosens is loosens
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("drawdown_high=0.2", "not a JSON list"),
+        ('{"code": "drawdown_high"}', "not a JSON list"),
+        ("[5]", "override of number 1"),
+        (override("drawdown_hihg", threshold=0.2), "override of drawdown_hihg: no rule has this code"),
+        (override(threshold=0.2, actor=None), "override of drawdown_high: actor is missing"),
+        (override(threshold=0.2, actor=""), "override of drawdown_high: actor = ''"),
+        (override(threshold=0.2, actor="executor"), "override of drawdown_high: actor = 'executor'"),
+        (override(threshold=0.2, why=""), "override of drawdown_high: why = ''"),
+        (override(threshold=0.2, why=None), "override of drawdown_high: why is missing"),
+        (override(threshold="much"), "override of drawdown_high: threshold = 'much'"),
+        (override(threshold=True), "override of drawdown_high: threshold = True"),
+        (override(severity="loud"), "override of drawdown_high: severity = 'loud'"),
+        (override(), "override of drawdown_high: changes nothing"),
+        (override(threshold=0.2, until="x"), "until = 'x' is not a known key"),
+        (f"{override(threshold=0.2)[:-1]}, {override(threshold=0.3)[1:]}", "drawdown_high: stands twice"),
+    ],
+)
+def test_an_override_that_cannot_be_meant_is_refused_by_name(text, said) -> None:
+    with pytest.raises(BadSetting, match=said) as caught:
+        load_alert_policy(FILE, profile="paper", overrides=text)
+
+    assert str(caught.value).startswith("TRADING_ALERT_OVERRIDES: ")
 
 
 def test_a_code_that_stands_twice_is_refused(policy_file) -> None:

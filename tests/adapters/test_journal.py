@@ -1290,6 +1290,50 @@ def test_every_attempt_is_kept_until_a_message_is_delivered_or_given_up(journal)
         journal.mark(9, attempt=1, is_delivered=True, reason="", retry_at=None, now=NOW)
 
 
+def test_a_critical_for_a_channel_without_an_address_is_taken_once_and_again_when_it_has_one(journal):
+    queue(journal, "critical")
+    journal.enqueue(dedup_key="w", channel="webhook", severity="warning", subject="w", body="", now=NOW)
+
+    def leased(*ready):
+        taken = journal.lease(now=NOW, lease_s=60, limit=9, ready=ready)
+        for message in taken:
+            journal.mark(
+                message.outbox_id,
+                attempt=message.attempts,
+                is_delivered=False,
+                reason="x",
+                retry_at=NOW,
+                now=NOW,
+            )
+        return [message.subject for message in taken]
+
+    assert leased("stdout") == ["critical", "w"]
+    assert leased("stdout") == leased() == ["w"]
+    assert leased("webhook") == ["critical", "w"]
+
+
+def test_attempts_are_asked_by_message_and_by_what_arrived_since(journal):
+    for key in ("one", "two"):
+        queue(journal, key)
+    for minute, (arrived, reason) in enumerate([(False, "http_error"), (True, "sent")]):
+        at = NOW + timedelta(minutes=minute)
+        for message in journal.lease(now=at, lease_s=9, limit=9):
+            is_delivered = arrived and message.subject == "one"
+            journal.mark(
+                message.outbox_id,
+                attempt=message.attempts,
+                is_delivered=is_delivered,
+                reason=reason if is_delivered else "http_error",
+                retry_at=None if is_delivered else at + timedelta(minutes=1),
+                now=at,
+            )
+
+    assert [(d.attempt, d.reason) for d in journal.deliveries_of(1)] == [(1, "http_error"), (2, "sent")]
+    assert journal.deliveries_of(3) == []
+    assert [(d.outbox_id, d.at) for d in journal.delivered_since(NOW)] == [(1, NOW + timedelta(minutes=1))]
+    assert journal.delivered_since(NOW + timedelta(minutes=1)) == []
+
+
 # -------------------------------------------------------------------------------- the reader
 
 

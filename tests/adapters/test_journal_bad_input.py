@@ -249,7 +249,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "enqueue": lambda _: {
         "dedup_key": "k", "channel": "c", "severity": "low", "subject": "s", "body": "b", "now": NOW
     },
-    "lease": lambda _: {"now": NOW, "lease_s": 60, "limit": 5},
+    "lease": lambda _: {"now": NOW, "lease_s": 60, "limit": 5, "ready": ["c"]},
     "mark": lambda _: {
         "outbox_id": 1, "attempt": 1, "is_delivered": False, "reason": "down", "retry_at": CLOSE, "now": NOW
     },
@@ -270,6 +270,8 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "executor_term": lambda _: WHERE,
     "incidents": lambda _: {},
     "deliveries": lambda _: {},
+    "deliveries_of": lambda _: {"outbox_id": 1},
+    "delivered_since": lambda _: {"since": NOW},
     "events": lambda _: {"after": 0, "limit": 5},
     "events_of": lambda s: {"intent_id": s.ids["working"]},
 }  # fmt: skip

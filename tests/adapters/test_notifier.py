@@ -43,6 +43,7 @@ POLICY = DeliveryPolicy(
     retry_wait_s=2.0,
     backoff_s=60,
     backoff_s_max=3600,
+    backoff_critical_s_max=300,
     attempts_max=4,
     lease_s=120,
 )
@@ -258,6 +259,55 @@ def test_a_missing_address_is_said_once_and_the_stream_still_speaks(outbox) -> N
     assert reasons(outbox, "webhook") == ["missing_webhook_url"]
     assert reasons(outbox, "stdout") == ["sent"]
     assert len(stream.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize("was_tried", [False, True])
+def test_a_critical_without_an_address_waits_and_arrives_once_when_there_is_one(
+    outbox, journal_file, sink, was_tried
+) -> None:
+    queue([alert("first"), alert("second", Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
+    if was_tried:
+        sink.is_down = True
+        notifier(outbox, sink.url).deliver(NOW)
+        sink.is_down = False
+    hours = [NOW + timedelta(hours=hour) for hour in range(1, 50)]
+
+    silent = [outcome for at in hours for outcome in notifier(outbox, None).deliver(at)]
+    assert [(one.subject.split(": ")[1], one.reason) for one in silent] == [
+        ("first", Reason.MISSING_WEBHOOK_URL),
+        *([] if was_tried else [("second", Reason.MISSING_WEBHOOK_URL)]),
+    ]
+    assert [message.status for message in stored(journal_file)] == ["dead", "waiting"]
+
+    for minute in range(3):
+        notifier(outbox, sink.url).deliver(hours[-1] + timedelta(minutes=minute))
+    assert [message["title"].split(": ")[1] for message in sink.accepted] == ["second"]
+    assert [message.status for message in stored(journal_file)] == ["dead", "delivered"]
+
+
+def test_a_critical_is_not_lost_by_a_process_that_lacks_the_address_another_one_has(outbox, sink) -> None:
+    queue([alert("critical", Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
+
+    notifier(outbox, None).deliver(NOW)
+    (outcome,) = notifier(outbox, sink.url).deliver(NOW)
+
+    assert outcome.reason is Reason.SENT
+    assert len(sink.accepted) == 1
+
+
+def test_senders_that_died_before_they_sent_bring_a_warning_no_nearer_to_being_given_up(
+    outbox, journal_file, sink
+) -> None:
+    queue([alert()], outbox, channels=["webhook"], now=NOW)
+    for lease in range(POLICY.attempts_max + 1):
+        outbox.lease(now=NOW + timedelta(hours=lease), lease_s=POLICY.lease_s, limit=1)
+    later = NOW + timedelta(days=1)
+    sink.statuses = [500] * 2
+
+    (outcome,) = notifier(outbox, sink.url).deliver(later)
+
+    assert outcome.retry_at == later + timedelta(seconds=2 * POLICY.backoff_s)
+    assert stored(journal_file)[0].status == "waiting"
 
 
 def test_the_same_alert_is_told_once(outbox, sink) -> None:

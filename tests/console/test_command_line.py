@@ -51,6 +51,7 @@ READING_VERBS = [
     ["signals"],
     ["slo"],
     ["outbound"],
+    ["deliveries"],
     ["approvals", "list"],
     ["config", "show"],
     ["datasets", "list"],
@@ -826,6 +827,59 @@ def test_the_doctor_goes_on_after_a_failure_and_says_what_to_do(speak, journal, 
     assert checks["journal"] == "fail"
     assert checks["lake"] == "ok"
     assert all(row["remedy"] for row in view["checks"] if row["health"] == "fail")
+
+
+@pytest.mark.parametrize(
+    ("profile", "addresses", "health", "said"),
+    [
+        ("simulated", {}, "ok", "stdout, webhook has no address, email has no address"),
+        ("paper", {}, "warn", "reach no person"),
+        ("paper", {"TRADING_EMAIL_URL": "mailtos://server?to=you@x.org"}, "warn", "webhook has no address"),
+        ("live", {}, "fail", "reach no person"),
+        ("live", {"TRADING_WEBHOOK_URL": "https://x.org/secret-1"}, "warn", "email has no address"),
+        (
+            "live",
+            {"TRADING_WEBHOOK_URL": "https://x.org/1", "TRADING_EMAIL_URL": "mailtos://server?to=you@x.org"},
+            "ok",
+            "told over stdout, webhook, email",
+        ),
+    ],
+)
+def test_the_doctor_says_whether_a_person_is_reached(
+    speak, state, monkeypatch, *, profile, addresses, health, said
+):
+    config = state / "config"
+    shutil.copytree(ROOT / "config", config)
+    policy = (config / "alerts.toml").read_text("utf-8")
+    (config / "alerts.toml").write_text(
+        policy.replace('["stdout", "webhook"]', '["stdout", "webhook", "email"]')
+    )
+    given = {"TRADING_CONFIG_DIR": str(config), "TRADING_PROFILE": profile, "TRADING_LIVE_ALLOWED": "true"}
+    for name, value in (given | addresses).items():
+        monkeypatch.setenv(name, value)
+
+    (found,) = [row for row in speak("doctor", "--json").json["checks"] if row["check"] == "alerts"]
+
+    assert found["health"] == health
+    assert said in found["found"]
+    assert "secret-1" not in str(found)
+    assert ("TRADING_" in found["remedy"]) == (health != "ok")
+
+
+def test_the_doctor_says_who_changed_a_rule_of_alerts_and_why(speak, state, monkeypatch):
+    changes = [
+        {"code": "disk_low", "threshold": 0.02, "actor": "ada", "why": "a small disk"},
+        {"code": "drawdown_high", "threshold": 0.05, "actor": "bob", "why": "a nervous week"},
+    ]
+    monkeypatch.setenv("TRADING_ALERT_OVERRIDES", json.dumps(changes))
+
+    checks = {row["check"]: row for row in speak("doctor", "--json").json["checks"]}
+
+    looser, tighter = checks["alert disk_low"], checks["alert drawdown_high"]
+    assert (looser["health"], tighter["health"]) == ("warn", "ok")
+    assert looser["found"] == "below 0.05 becomes below 0.02, by ada: a small disk"
+    assert "TRADING_ALERT_OVERRIDES" in looser["remedy"]
+    assert tighter["found"] == "above 0.1 becomes above 0.05, by bob: a nervous week"
 
 
 def test_the_doctor_names_a_symbol_of_limits_or_lists_that_nothing_quotes(speak, journal, state, monkeypatch):

@@ -271,6 +271,35 @@ def test_one_of_anything_is_told_in_the_singular(speak, journal):
     assert "→ 1 intent →" in speak("status").out
 
 
+def test_messages_that_wait_and_those_given_up_are_told_with_the_last_reason(journal, speak):
+    a_filled_intent(journal)
+    for key, channel, severity in (
+        ("one", "webhook", "critical"),
+        ("two", "webhook", "critical"),
+        ("three", "email", "warning"),
+        ("four", "stdout", "critical"),
+    ):
+        journal.enqueue(dedup_key=key, channel=channel, severity=severity, subject=key, body="", now=NOW)
+    for reason, severity in (("http_error", None), ("missing_webhook_url", "warning")):
+        for message in journal.lease(now=NOW, lease_s=9, limit=3):
+            journal.mark(
+                message.outbox_id,
+                attempt=message.attempts,
+                is_delivered=False,
+                reason="provider_none" if message.channel == "email" else reason,
+                retry_at=None if message.severity == severity else NOW,
+                now=NOW,
+            )
+
+    view, text = speak("status", "--json").json, speak("status").out
+
+    assert view["undelivered_alerts"] == 3
+    assert view["waiting_alerts"] == {"stdout: no attempt": 1, "webhook: missing_webhook_url": 2}
+    assert view["given_up_alerts"] == {"email: provider_none": 1}
+    assert "2 messages not delivered yet over webhook: missing_webhook_url; set TRADING_WEBHOOK_URL" in text
+    assert "1 message not told over email: provider_none; set TRADING_EMAIL_URL" in text
+
+
 def test_a_critical_alert_that_fires_needs_a_person_until_one_has_taken_it_on(journal, speak):
     a_filled_intent(journal)
     policy = load_alert_policy(CONFIG / "alerts.toml")

@@ -74,6 +74,7 @@ POLICY = AlertPolicy(
         retry_wait_s=2.0,
         backoff_s=60,
         backoff_s_max=3600,
+        backoff_critical_s_max=300,
         attempts_max=4,
         lease_s=120,
     ),

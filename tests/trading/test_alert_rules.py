@@ -36,6 +36,7 @@ POLICY = DeliveryPolicy(
     retry_wait_s=0.5,
     backoff_s=60,
     backoff_s_max=3600,
+    backoff_critical_s_max=300,
     attempts_max=5,
     lease_s=120,
 )
@@ -61,8 +62,8 @@ def metric(value: float | None) -> MetricRow:
     return MetricRow(SESSION, "execution.blocked_rate", value, "ratio", known)
 
 
-def message(severity: Severity = Severity.WARNING, attempts: int = 1) -> OutboxMessage:
-    return OutboxMessage(9, "key", "webhook", severity.value, "subject", "{}", "waiting", attempts, NOW, NOW)
+def message(severity: Severity = Severity.WARNING) -> OutboxMessage:
+    return OutboxMessage(9, "key", "webhook", severity.value, "subject", "{}", "waiting", 99, NOW, NOW)
 
 
 def sent(seconds_ago: float, channel: str = "webhook", *, is_delivered: bool = True) -> Delivery:
@@ -124,9 +125,9 @@ def test_a_rule_on_a_metric_that_does_not_exist_is_refused_since_it_would_be_sil
     ],
 )
 def test_an_evaluation_fails_from_the_severity_asked_for(severities, expected) -> None:
-    alerts = [evaluate([metric(0.9)], [rule(severity=severity)], book="b")[0] for severity in severities]
+    levels = (FailOn.NONE, FailOn.WARNING, FailOn.CRITICAL)
 
-    assert tuple(fails(alerts, level) for level in (FailOn.NONE, FailOn.WARNING, FailOn.CRITICAL)) == expected
+    assert tuple(fails(severities, level) for level in levels) == expected
 
 
 def test_the_rate_limit_holds_a_warning_until_the_window_has_room() -> None:
@@ -182,21 +183,56 @@ def test_a_send_is_repeated_only_where_a_moment_may_help_and_only_so_often(attem
     assert waited == [POLICY.retry_wait_s] * waits
 
 
+NOTHING_SENT = (Reason.RATE_LIMITED, Reason.MISSING_WEBHOOK_URL, Reason.PROVIDER_NONE)
+
+
+def tried(*reasons: Reason) -> list[Delivery]:
+    return [
+        Delivery(9, place, "webhook", False, reason.value, NOW) for place, reason in enumerate(reasons, 1)
+    ]
+
+
 @pytest.mark.parametrize(
-    ("severity", "attempts", "reason", "wait_s"),
+    ("severity", "failed_before", "reason", "wait_s"),
     [
-        (Severity.WARNING, 1, Reason.HTTP_ERROR, 120),
-        (Severity.WARNING, 2, Reason.NON_2XX, 240),
-        (Severity.WARNING, 5, Reason.HTTP_ERROR, None),
-        (Severity.CRITICAL, 5, Reason.HTTP_ERROR, 1920),
-        (Severity.CRITICAL, 10**9, Reason.HTTP_ERROR, 3600),
-        (Severity.CRITICAL, 1, Reason.MISSING_WEBHOOK_URL, None),
-        (Severity.WARNING, 1, Reason.SENT, None),
+        (Severity.WARNING, 0, Reason.HTTP_ERROR, 120),
+        (Severity.WARNING, 1, Reason.NON_2XX, 240),
+        (Severity.WARNING, 3, Reason.NON_2XX, 960),
+        (Severity.WARNING, 4, Reason.HTTP_ERROR, None),
+        (Severity.CRITICAL, 0, Reason.HTTP_ERROR, 120),
+        (Severity.CRITICAL, 4, Reason.HTTP_ERROR, 300),
+        (Severity.CRITICAL, 1000, Reason.HTTP_ERROR, 300),
+        (Severity.WARNING, 0, Reason.MISSING_WEBHOOK_URL, None),
+        (Severity.WARNING, 0, Reason.PROVIDER_NONE, None),
+        (Severity.CRITICAL, 0, Reason.MISSING_WEBHOOK_URL, 0),
+        (Severity.CRITICAL, 1000, Reason.PROVIDER_NONE, 0),
+        (Severity.WARNING, 0, Reason.SENT, None),
+        (Severity.CRITICAL, 0, Reason.SENT_AFTER_RETRY, None),
     ],
 )
 def test_a_failed_message_is_due_again_ever_later_and_only_a_critical_for_good(
-    severity, attempts, reason, wait_s
+    severity, failed_before, reason, wait_s
 ) -> None:
-    due = retry_at(message(severity, attempts), reason, policy=POLICY, now=NOW)
+    earlier = tried(*[Reason.HTTP_ERROR, Reason.NON_2XX] * 500)[:failed_before]
+
+    due = retry_at(message(severity), reason, earlier, policy=POLICY, now=NOW)
 
     assert due == (None if wait_s is None else NOW + timedelta(seconds=wait_s))
+
+
+@given(held=st.lists(st.sampled_from(NOTHING_SENT), max_size=50), severity=st.sampled_from(Severity))
+def test_what_sent_nothing_neither_gives_a_message_up_nor_makes_it_wait_longer(held, severity) -> None:
+    due = retry_at(message(severity), Reason.HTTP_ERROR, tried(*held), policy=POLICY, now=NOW)
+
+    assert due == NOW + timedelta(seconds=2 * POLICY.backoff_s)
+
+
+@given(
+    before=st.lists(st.sampled_from(Reason), max_size=50),
+    reason=st.sampled_from([one for one in Reason if one.is_failed_send or one.is_without_address]),
+)
+def test_a_critical_is_never_given_up_and_never_waits_longer_than_its_longest_wait(before, reason) -> None:
+    due = retry_at(message(Severity.CRITICAL), reason, tried(*before), policy=POLICY, now=NOW)
+
+    assert due is not None
+    assert NOW <= due <= NOW + timedelta(seconds=POLICY.backoff_critical_s_max)
