@@ -35,6 +35,7 @@ from console.verbs import (
     stopping,
     storing,
     sweeping,
+    telling,
     verifying,
     watching,
 )
@@ -68,6 +69,7 @@ def make_app() -> typer.Typer:
         reading,
         ordering,
         alerting,
+        telling,
         advising,
         calling,
         verifying,

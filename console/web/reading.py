@@ -20,6 +20,7 @@ from console.agreement import disagreements
 from console.alerts import AlertLine, SilenceLine, alerts_of, silences_of
 from console.approvals import Pending, Preview
 from console.book_outlines import BookOutline, require_book
+from console.deliveries import DeliveryFilter, DeliveryLine, Place, deliveries_of
 from console.desk import Desk
 from console.doctor import Diagnosis, diagnose
 from console.explain import Explained, explain
@@ -37,6 +38,9 @@ from console.web.paging import LIMIT_DEFAULT, LIMIT_MAX, cursor_of, named_by, pa
 from console.web.permission import needs
 from console.web.shapes import list_of, listed, one, one_of
 from console.why import WhyNot, why
+from resources.setting_names import CHANNELS
+from trading.alerts import Reason
+from trading.audit import instant_from_text, instant_text
 from trading.errors import BadInput
 from trading.findings import STUCK_AFTER
 from trading.journal import Cooldown, Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
@@ -47,6 +51,12 @@ SessionQuery = Annotated[
     date | None,
     Query(description="A session; each book's latest one when left out.", examples=["2013-02-28"]),
 ]
+ReasonQuery = Annotated[Reason | None, Query(description="What came of the attempt; all when left out.")]
+ChannelQuery = Annotated[
+    str | None,
+    Query(description=f"One of {', '.join(CHANNELS)}; all when left out.", max_length=60),
+]
+SinceQuery = Annotated[date | None, Query(description="From this day of UTC on.", examples=["2013-02-28"])]
 CursorQuery = Annotated[
     str | None, Query(description="Where the page begins: `next` of the one before.", max_length=2000)
 ]
@@ -116,6 +126,9 @@ def at_one_moment(view: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
 
     return looked
 
+
+NUMBER_MAX = 2**62
+"""Above every number that a row is known by, and what a database still takes."""
 
 router = APIRouter(dependencies=[needs(Role.VIEWER)], responses=PROBLEMS)
 
@@ -336,6 +349,43 @@ def messages(
     rows = desk.journal.outbox()[::-1]
     page, following = page_of(rows, lambda row: [str(row.outbox_id)], cursor=cursor, limit=limit)
     return listed(page, fresh, following=following)
+
+
+@router.get("/deliveries", tags=["incidents"], response_model=list_of(DeliveryLine))
+@at_one_moment
+def deliveries(
+    request: Request,
+    *,
+    reason: ReasonQuery = None,
+    channel: ChannelQuery = None,
+    since: SinceQuery = None,
+    cursor: CursorQuery = None,
+    limit: LimitQuery = LIMIT_DEFAULT,
+) -> dict[str, Any]:
+    """Return the attempts to tell people, by what came of them and over which channel, the latest first."""
+    desk, fresh = look(request, None)
+    wanted = DeliveryFilter(reason=reason, channel=channel, since=since)
+    before = None if cursor is None else _place_of(named_by(cursor))
+    found = deliveries_of(desk, wanted, last=limit + 1, before=before)
+    page = found[:limit]
+    following = cursor_of(_name_of(page[-1])) if len(found) > limit else None
+    return listed(page, fresh, following=following)
+
+
+def _name_of(row: DeliveryLine) -> list[str]:
+    return [instant_text(row.at), str(row.outbox_id), str(row.attempt)]
+
+
+def _place_of(name: list[str]) -> Place:
+    """Return where a page of the delivery log begins; raises `BadInput`."""
+    try:
+        at, outbox_id, attempt = name
+        place = instant_text(instant_from_text(at)), int(outbox_id), int(attempt)
+    except ValueError as error:
+        raise BadInput("cursor: names no row of this list; begin without one") from error
+    if not all(0 <= number <= NUMBER_MAX for number in place[1:]):
+        raise BadInput("cursor: names no row of this list; begin without one")
+    return place
 
 
 @router.get("/control", tags=["control"], response_model=one_of(ControlInForce))

@@ -216,6 +216,29 @@ class JournalReader:
         rows = self._rows("find_executor_term", account=account, lane=lane)
         return records.executor_term_of(rows[0]) if rows else None
 
+    def last_deliveries(
+        self, *, reason: str, channel: str, since: str, before: tuple[str, int, int] | None, last: int
+    ) -> Sequence[records.Row]:
+        """Return attempts to deliver messages with their message, the latest first.
+
+        An empty reason, channel or `since` (ISO) is for all; `before` is the last row of the page before.
+        """
+        at, outbox_id, attempt = before or (_PAST_ALL, 0, 0)
+        return self._rows(
+            "find_last_deliveries",
+            reason=reason,
+            channel=channel,
+            since=since,
+            at=at,
+            outbox_id=outbox_id,
+            attempt=attempt,
+            last=last,
+        )
+
+    def delivery_counts(self, *, reason: str, channel: str, since: str) -> Sequence[records.Row]:
+        """Return how many attempts to deliver messages there were, by channel and reason."""
+        return self._rows("count_deliveries", reason=reason, channel=channel, since=since)
+
     def events(self, *, after: int, limit: int) -> list[JournalEvent]:
         """Return events with a sequence number above `after`, ascending, at most `limit`."""
         return [records.event_of(row) for row in self._rows("find_events", after=after, limit=limit)]

@@ -188,6 +188,8 @@ BAD = {
     "clock": ("", "real", LONG),
     "starts_at": NO_DATES,
     "key_id": NO_WORDS,
+    "channel": ("", "nosuch", "Webhook", "a\0b", LONG),
+    "since": NO_DATES,
     "secret": NO_WORDS,
     "behaviour": ("/nosuch/bad.toml", "a\0b", LONG),
     "requests_per_minute": NO_NUMBERS,

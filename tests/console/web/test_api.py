@@ -38,7 +38,16 @@ LOOKS = [
     "/incidents",
     "/halts",
 ]
-LOOKS += ["/alerts", "/silences", "/messages", "/control", "/verify", "/doctor", "/sessions?book=us_five"]
+LOOKS += [
+    "/alerts",
+    "/silences",
+    "/messages",
+    "/deliveries",
+    "/control",
+    "/verify",
+    "/doctor",
+    "/sessions?book=us_five",
+]
 SYMBOLS = ("AAPL", "GOOG", "IBM", "MSFT")
 
 
