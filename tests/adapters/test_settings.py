@@ -76,6 +76,7 @@ def test_every_setting_can_be_given(project, monkeypatch):
         "BROKER_BASE_URL": "https://broker.example",
         "PAPER_BEHAVIOUR": "bad.toml",
         "ADVISOR_BASE_URL": "https://models.example/v1",
+        "ALERT_OVERRIDES": "[]",
     }
     for name, text in given.items():
         monkeypatch.setenv(f"TRADING_{name}", text)
