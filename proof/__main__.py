@@ -60,7 +60,7 @@ class Suite(NamedTuple):
 
 SUITES: dict[str, Suite] = {
     "kills": Suite(
-        "proof.kills", "run", 8_500, "kills", "SIGKILL at every executed line of store and executor"
+        "proof.kills", "run", 9_700, "kills", "SIGKILL at every executed line of store and executor"
     ),
     "double_kills": Suite(
         "proof.kills", "run_double", 5_000, "pairs", "SIGKILL, and again during the recovery"
