@@ -13,24 +13,25 @@ from datetime import date, datetime
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.exit_codes import ExitCode
+from console.replays import replays_of
 from resources.evidence_ledger import read_ledger
 from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import (
     Kind,
-    Ledger,
     LedgerRow,
     Metrics,
     Missing,
     Recording,
     Run,
     Window,
+    books_filed,
     content_of,
     missing_evidence,
     promotions_of,
     runs_with_rows,
     windows_of,
 )
-from trading.trials import AND
+from trading.trials import AND, unrecorded
 
 SEVERAL = ", "
 """Stands between the strategies of a sweep that tried several."""
@@ -163,16 +164,25 @@ def run_in_full(desk: Desk, wanted: str) -> RunInFull:
 
 
 def check_evidence(desk: Desk, *, book: str | None = None) -> Checked:
-    """Return what is missing of the whole ledger, and the windows of books that no run reaches into.
+    """Return what is missing of the whole ledger, and the windows and replays that nothing records.
 
     Only a book of which anything was filed is asked for windows: the others are named, and judged by nobody.
     """
     ledger = read_ledger(desk.journal)
     chosen = desk.chosen(book)
-    filed = {row.book for row in ledger.rows if row.kind == Kind.RUN}
+    filed = books_filed(ledger.rows)
     windows = [window for outline in chosen if outline.name in filed for window in _windows(desk, outline)]
-    missing = missing_evidence(ledger, windows=windows)
-    verdict, code = _verdict(ledger, missing)
+    unrecorded_replays = (
+        one
+        for outline in chosen
+        for one in unrecorded(
+            outline.name,
+            {view.name: view.replay_sha for view in replays_of(desk, outline) if view.is_whole},
+            ledger.rows,
+        )
+    )
+    missing = (*missing_evidence(ledger, windows=windows), *unrecorded_replays)
+    verdict, code = _verdict(missing, is_filed=bool(filed))
     return Checked(
         verdict=verdict,
         exit_code=code,
@@ -183,10 +193,10 @@ def check_evidence(desk: Desk, *, book: str | None = None) -> Checked:
     )
 
 
-def _verdict(ledger: Ledger, missing: tuple[Missing, ...]) -> tuple[str, ExitCode]:
+def _verdict(missing: tuple[Missing, ...], *, is_filed: bool) -> tuple[str, ExitCode]:
     if missing:
         return f"INCOMPLETE: {len(missing)} missing or changed", ExitCode.FAILED
-    if not ledger.rows:
+    if not is_filed:
         return "NO DATA: no evidence was ever filed", ExitCode.ATTENTION
     return "WHOLE: nothing is missing", ExitCode.DONE
 

@@ -6,7 +6,7 @@ real stores, as whatever changes something does; looking at what is filed is fil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from time import perf_counter
@@ -26,8 +26,17 @@ from resources.sweeping import SweptBook, tried_anew
 from trading.books import BookConfig
 from trading.clock import Phase
 from trading.errors import BadInput, BadSetting, Refused
-from trading.evidence_ledger import Bound, Subject, draft_of_promotion, drafts_of_run
-from trading.promotion import ASKS, TRIALS, Outcome, PromotionDecision, Standing, Thresholds, promotion_of
+from trading.evidence_ledger import Bound, LedgerRow, Subject, draft_of_promotion, drafts_of_run
+from trading.promotion import (
+    ASKS,
+    OTHER_TRIALS,
+    TRIALS,
+    Outcome,
+    PromotionDecision,
+    Standing,
+    Thresholds,
+    promotion_of,
+)
 from trading.replay import ReplayRequest, config_of, texts_of
 from trading.replay_evidence import (
     as_configured,
@@ -41,7 +50,7 @@ from trading.replaying import rules_sha, run_replay
 from trading.simulation import FillModel
 from trading.stress import usual_scenarios
 from trading.sweeps import axis_of, variants_of
-from trading.trials import AND, Tried, identity_of, trials_of
+from trading.trials import Tried, identity_of, replays_recorded, trials_of
 
 CODES = {
     Outcome.PROMOTED: ExitCode.DONE,
@@ -83,8 +92,9 @@ class PromotionView:
 class FiledView:
     """Hold what was filed of a replay: how many rows were new, with how many trials, folds and stresses.
 
-    `counted` are all trials that luck is told of, the replay itself among them; `not_again` of them are
-    recorded, and cannot be made again by the rules of now.
+    `counted` are all trials that luck is told of, the replay itself among them; `others` of them are of other
+    strategies on its book or data. `not_again` are counted without being made again: they were of other rules
+    or another deposit, or of a strategy whose file was edited or is gone.
     """
 
     run: str
@@ -93,6 +103,7 @@ class FiledView:
     rows: int
     trials: int
     counted: int
+    others: int
     not_again: int
     folds: int
     stresses: int
@@ -104,8 +115,8 @@ def file_replay(
     """File a kept replay with its folds, its stresses and what was tried beside it.
 
     Its tables are read back, held to their hashes and checks, and to the same replay made once more: what was
-    kept is not believed. Each stress, each variant of `grids` and each trial that was ever recorded of its
-    strategies is replayed as well, so that nobody's choice of a grid makes luck look smaller. Raises
+    kept is not believed. Each stress, each variant of `grids` and each trial that was ever recorded on its
+    book is replayed as well, so that nobody's choice of a grid makes luck look smaller. Raises
     `BadInput` for a light replay, one in which nobody approved, and where the rules, data or code have
     changed since it was made; `Refused` where a check does not hold or the tables are not what it replays to.
     """
@@ -142,6 +153,7 @@ def file_replay(
         data_sets=profiled.data_sets[view.book],
         calendar=calendar,
         store=profiled.replay_stores[view.book],
+        trials=None,
         tell=tell,
         clock=perf_counter,
     )
@@ -151,9 +163,10 @@ def file_replay(
     if not same_tables(finished.replayed, replayed_whole(request, config, data=data, calendar=calendar)):
         raise Refused(f"replay {name}: its kept tables are not what it replays to; nothing was filed")
     subject = subject_of(own, data_set_sha=profiled.evidence_data[view.book], code_sha=code_sha)
+    rows = read_ledger(desk.journal).rows
     recorded = (
-        *trials_of(subject, read_ledger(desk.journal).rows),
-        *_kept(desk, view.book, subject, config=config, store=profiled.replay_stores[view.book]),
+        *trials_of(subject, rows),
+        *_kept(desk, subject, rows, config=config, store=profiled.replay_stores[view.book]),
     )
     of = {"data_set_sha": subject.data_set_sha, "code_sha": code_sha}
     new = {identity_of(subject), *(identity_of(subject_of(one, **of)) for one in asked)}
@@ -177,19 +190,21 @@ def file_replay(
         calendar=calendar,
         bound=Bound(subject=subject, replay_sha=replay_sha, made_at=now),
         trials=trials,
-        recorded=[tried.identity for tried in recorded],
+        recorded=recorded,
         scenarios=usual_scenarios(),
     )
-    rows = EvidenceLedger(profiled.journal).file(drafts_of_run(run), actor=actor, now=now)
-    chosen, made = run.candidates[0], {identity_of(one.bound.subject) for one in run.candidates}
+    filed = EvidenceLedger(profiled.journal).file(drafts_of_run(run), actor=actor, now=now)
+    chosen = run.candidates[0]
+    made = new | {identity_of(subject_of(config_of(one.request, config), **of)) for one in again}
     return FiledView(
         run=run.name,
         strategy=subject.strategy,
         book=subject.book,
-        rows=rows,
+        rows=filed,
         trials=len(run.candidates) - 1,
         counted=int(chosen.metrics[TRIALS] or 0),
-        not_again=sum(one.identity not in made for one in recorded),
+        others=int(chosen.metrics[OTHER_TRIALS] or 0),
+        not_again=len({one.identity for one in recorded} - made),
         folds=len(chosen.folds),
         stresses=len(chosen.stresses),
     )
@@ -259,23 +274,29 @@ def view_of(
 
 
 def _kept(
-    desk: Desk, book: str, subject: Subject, *, config: BookConfig, store: ReplayFiles
+    desk: Desk,
+    subject: Subject,
+    rows: Iterable[LedgerRow],
+    *,
+    config: BookConfig,
+    store: ReplayFiles,
 ) -> Iterator[Tried]:
-    """Yield what the kept replays of a book tried of a subject's strategies: whoever looked could choose.
+    """Yield what kept replays of a subject's book tried, and no row tells: whoever looked could choose.
 
-    One of which no year is kept showed nothing: it may be of a parameter that its rule cannot take, and would
-    stand in the way of every filing.
+    Such a one was made before replays were recorded, or its process was killed. One of which no year is kept
+    showed nothing: it may be of a parameter that its rule cannot take, and would stand in the way of every
+    filing.
     """
-    for view in replays_of(desk, desk.books[book]):
-        if not store.keeps_a_year_of(view.request, name=view.name):
+    recorded = replays_recorded(rows)
+    for view in replays_of(desk, desk.books[subject.book]):
+        if view.replay_sha in recorded or not store.keeps_a_year_of(view.request, name=view.name):
             continue
         try:
             own = config_of(_request(view.name, view.request), config)
         except (BadInput, BadSetting):
             continue
         found = subject_of(own, data_set_sha=subject.data_set_sha, code_sha=subject.code_sha)
-        if set(found.strategy.split(AND)) & set(subject.strategy.split(AND)):
-            yield Tried(identity_of(found), view.name, texts_of(own.rules.strategies))
+        yield Tried(identity_of(found), view.name, texts_of(own.rules.strategies))
 
 
 def _request(name: str, told: Mapping[str, Any]) -> ReplayRequest:

@@ -77,6 +77,7 @@ def replay(name: str, *, is_planted: bool) -> Files:
         data_sets=profiled.data_sets[BOOK],
         calendar=profiled.calendars[BOOK],
         store=profiled.replay_stores[BOOK],
+        trials=None,
         tell=lambda _: None,
         clock=time.perf_counter,
     )

@@ -101,6 +101,16 @@ class ReplayFiles:
             )
         return manifest, KeptReplayFiles(self._files, folder, about=manifest).tables()
 
+    def whole(self) -> dict[str, str]:
+        """Return the digest of each replay that came to its end, by name: of the one begun last."""
+        place = f"{self._book}/{ASSET}"
+        begun = {
+            name: str(_json(self._files, f"{place}/{name}/{BEGUN}")["replay_sha"])
+            for name in self._files.folders_with(place, BEGUN)
+        }
+        finished = set(self._files.below(place, MANIFEST))
+        return {name: sha for name, sha in begun.items() if f"{name}/{sha[:SHA_SHOWN]}" in finished}
+
     def put_beside(self, files: Sequence[ReplayFile], name: str, content: str) -> str:
         """Put a page beside a finished replay's tables, and return where it lies."""
         folder = self._folder_of(files)

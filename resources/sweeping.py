@@ -24,11 +24,11 @@ import numpy as np
 
 from resources.craft import craft_sha
 from resources.profiles import PerBook, Profiled
+from resources.replay_trials import data_set_sha_of
 from resources.settings import load_settings
 from resources.sweep_pages import sweep_page
 from trading.books import BookConfig
 from trading.clock import Phase
-from trading.datasets import DatasetUnknown
 from trading.errors import BadInput
 from trading.evidence_ledger import Bound
 from trading.replay import DataSet, config_of, request_in_full, sessions_of
@@ -135,10 +135,7 @@ def run_variants(
 def recording(profiled: Profiled, book: SweptBook, *, actor: str) -> Callable[[Sequence[Outcome]], int]:
     """Return what records trials in the evidence ledger by somebody's name, and says how many were new."""
     name = book.config.name
-    try:
-        data_sha = profiled.evidence_data[name]
-    except DatasetUnknown:
-        data_sha = book.data.sha
+    data_sha = data_set_sha_of(profiled, name, book.data)
     now = profiled.clocks[name].now(book.config.last_session, Phase.SETTLE)
     subject = subject_of(book.config, data_set_sha=data_sha, code_sha=craft_sha())
     bound = Bound(subject=subject, replay_sha="", made_at=now)

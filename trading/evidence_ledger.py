@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from trading.audit import GENESIS, instant_from_text, instant_text
@@ -28,6 +29,9 @@ EVIDENCE_FILED = "evidence_filed"
 
 ROWS_MAX = 5_000
 """The most rows of one filing: its event is one line of the audit log."""
+
+STRATEGY_SHA = "strategy_sha"
+"""The only part of a subject that a row may lack: earlier ones were filed without."""
 
 NAME_CHARACTERS = 12
 """How much of a digest is shown to people."""
@@ -63,7 +67,8 @@ class Subject:
     """Hold what evidence is about: it counts for exactly this.
 
     `strategy_version` is that of the strategy's file (or of all of a council's); `rules_sha` covers every
-    rule and parameter, `code_sha` the sources that decide.
+    rule and parameter, `code_sha` the sources that decide. `strategy_sha` is the digest of the strategy's
+    file (of each of a council's, joined as their names are), empty where it was recorded without any.
     """
 
     strategy: str
@@ -73,11 +78,12 @@ class Subject:
     costs_sha: str
     rules_sha: str
     code_sha: str
+    strategy_sha: str = ""
 
     def __post_init__(self) -> None:
         """Refuse evidence that does not say what it is about."""
         for one in fields(self):
-            if not getattr(self, one.name):
+            if not getattr(self, one.name) and one.name != STRATEGY_SHA:
                 raise ValueError(f"evidence of {self.strategy or 'no strategy'}: {one.name} is missing")
 
     def payload(self) -> dict[str, Any]:
@@ -171,7 +177,8 @@ class Run:
     """Hold one run over a window of sessions (both ends included) with all of its candidates.
 
     A run that is not completed has a reason and no candidates. One that is completed without a replay of its
-    own is a sweep: its candidates are trials, which are counted, and nothing is promoted by it.
+    own records what was tried, by a sweep or by one replay: its candidates are trials, which are counted, and
+    nothing is promoted by it.
     """
 
     name: str
@@ -403,7 +410,7 @@ def runs_of(rows: Iterable[LedgerRow]) -> list[Run]:
     """Return the runs that rows tell of, in the order filed, each with what is there of it.
 
     A row that cannot be read is left out, as one that is not there, and so is a run that contradicts itself:
-    `missing_evidence` names both.
+    `broken_evidence` names both.
     """
     return [run for _, run in runs_with_rows(rows)]
 
@@ -429,54 +436,60 @@ def _told_runs(rows: Iterable[LedgerRow]) -> Iterator[tuple[LedgerRow, Run | Val
         elif row.kind in {Kind.FOLD, Kind.STRESS}:
             parts[row.candidate_id].append((row, content))
     for row, content in runs:
+        own = candidates[row.run_id]
         try:
-            yield (
-                row,
-                Run(
-                    name=content["name"],
-                    bound=_bound(content),
-                    first=date.fromisoformat(content["first"]),
-                    last=date.fromisoformat(content["last"]),
-                    status=RunStatus(content["status"]),
-                    reason=content["reason"],
-                    candidates=tuple(
-                        _candidate(told, parts[held.candidate_id]) for held, told in candidates[row.run_id]
-                    ),
-                ),
-            )
+            held = tuple(_candidate(told, parts[candidate.candidate_id]) for candidate, told in own)
+            yield row, _run(content, held)
         except ValueError as error:
             yield row, error
 
 
 def promotions_of(rows: Iterable[LedgerRow]) -> list[Promotion]:
     """Return the promotions that rows tell of, in the order filed."""
-    found = []
-    for row in rows:
-        content = content_of(row)
-        if row.kind == Kind.PROMOTION and content is not None:
-            found.append(
-                Promotion(
-                    subject=_subject(content),
-                    outcome=content["outcome"],
-                    gates=tuple(
-                        (code, standing, seen, needed) for code, standing, seen, needed in content["gates"]
-                    ),
-                    evidence=content["evidence"],
-                    thresholds_sha=content["thresholds_sha"],
-                    actor=content["actor"],
-                    reason=content["reason"],
-                    decided_at=instant_from_text(content["decided_at"]),
-                )
-            )
-    return found
+    told = (content_of(row) for row in rows if row.kind == Kind.PROMOTION)
+    return [_promotion(content) for content in told if content is not None]
 
 
 def content_of(row: LedgerRow) -> dict[str, Any] | None:
-    """Return what a row says, `None` where it is not what it was filed as."""
-    if digest_of(row.kind, row.content) != row.digest:
+    """Return what a row says, `None` where it is not what it was filed as, or says nothing of its kind."""
+    if digest_of(row.kind, row.content) != row.digest or _what_is_wrong(row.kind, row.content):
         return None
     content: dict[str, Any] = json.loads(row.content)
     return content
+
+
+@lru_cache(maxsize=4 * ROWS_MAX)
+def _what_is_wrong(kind: str, written: str) -> str:
+    """Return why a content is none of its kind, by the first thing that it lacks; empty where it is one."""
+    try:
+        content = json.loads(written)
+        match Kind(kind):
+            case Kind.RUN:
+                _run(content, ())
+                _parts_of(content, "holds")
+            case Kind.CANDIDATE:
+                _candidate(content, ())
+                _parts_of(content, "holds", "fold_count", "stress_count")
+            case Kind.FOLD:
+                _fold(content)
+            case Kind.STRESS:
+                _stress(content)
+            case Kind.PROMOTION:
+                _promotion(content)
+    except KeyError as error:
+        return f"has no {error.args[0]}"
+    except (ValueError, TypeError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _parts_of(content: Mapping[str, Any], holds: str, *counts: str) -> None:
+    """Refuse a content that does not say which rows belong to it, and how many of a kind."""
+    if not all(isinstance(part, str) for part in content[holds]):
+        raise TypeError(f"{holds} is {content[holds]!r}: names each part by its digest")
+    for name in counts:
+        if not isinstance(content[name], int):
+            raise TypeError(f"{name} is {content[name]!r}: a count")
 
 
 # -------------------------------------------------------------------------------- what is missing
@@ -492,6 +505,12 @@ def windows_of(book: str, sessions: Sequence[date], recording: Recording) -> tup
     return tuple(Window(book, sessions[end - size], sessions[end - 1]) for end in reversed(ends))
 
 
+def books_filed(rows: Iterable[LedgerRow]) -> frozenset[str]:
+    """Return the books of which evidence was filed: to record what was tried files none."""
+    told = ((row.book, content_of(row)) for row in rows if row.kind == Kind.RUN)
+    return frozenset(book for book, content in told if content is not None and not is_of_sweep(content))
+
+
 def missing_evidence(ledger: Ledger, *, windows: Sequence[Window] = ()) -> tuple[Missing, ...]:
     """Return everything that is missing of a ledger, or is not as it was filed; nothing where it is whole.
 
@@ -504,7 +523,13 @@ def missing_evidence(ledger: Ledger, *, windows: Sequence[Window] = ()) -> tuple
 def broken_evidence(ledger: Ledger) -> tuple[Missing, ...]:
     """Return each row that was filed and is gone or changed, each put in, and each reference to nothing."""
     rows, filings = ledger
-    return (*_broken(rows), *_taken_out(rows, filings), *_unresolved(rows), *_contradicting(rows))
+    return (
+        *_broken(rows),
+        *_taken_out(rows, filings),
+        *_unreadable(rows),
+        *_unresolved(rows),
+        *_contradicting(rows),
+    )
 
 
 def _contradicting(rows: Sequence[LedgerRow]) -> Iterator[Missing]:
@@ -512,6 +537,14 @@ def _contradicting(rows: Sequence[LedgerRow]) -> Iterator[Missing]:
     for row, found in _told_runs(rows):
         if isinstance(found, ValueError):
             yield Missing("run_contradicts_itself", f"row {row.seq} ({named(row)})", str(found))
+
+
+def _unreadable(rows: Sequence[LedgerRow]) -> Iterator[Missing]:
+    """Name each row that is as it was filed, and says nothing of its kind."""
+    for row in rows:
+        wrong = _what_is_wrong(row.kind, row.content)
+        if wrong and digest_of(row.kind, row.content) == row.digest:
+            yield Missing("row_unreadable", named(row), wrong)
 
 
 def _broken(rows: Sequence[LedgerRow]) -> Iterator[Missing]:
@@ -680,35 +713,70 @@ def _draft(kind: Kind, subject: Subject, run_id: str, candidate_id: str, content
 
 
 def _candidate(content: dict[str, Any], parts: Sequence[tuple[LedgerRow, dict[str, Any]]]) -> Candidate:
+    parameters = content["parameters"]
+    if not isinstance(parameters, dict):
+        raise TypeError(f"parameters is {parameters!r}: values by name")
     return Candidate(
         name=content["name"],
-        parameters=content["parameters"],
+        parameters=parameters,
         bound=_bound(content),
         sessions=content["sessions"],
         fills=content["fills"],
         equity_levels=content["equity_levels"],
         metrics=_numbers(content["metrics"]),
         role=Role(content["role"]),
-        folds=tuple(
-            Fold(
-                number=told["number"],
-                **{name: date.fromisoformat(told[name]) for name in _FOLD_DATES},
-                bound=_bound(told),
-                metrics=_numbers(told["metrics"]),
-            )
-            for row, told in parts
-            if row.kind == Kind.FOLD
-        ),
-        stresses=tuple(
-            Stress(name=told["name"], bound=_bound(told), metrics=_numbers(told["metrics"]))
-            for row, told in parts
-            if row.kind == Kind.STRESS
-        ),
+        folds=tuple(_fold(told) for row, told in parts if row.kind == Kind.FOLD),
+        stresses=tuple(_stress(told) for row, told in parts if row.kind == Kind.STRESS),
+    )
+
+
+def _run(content: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> Run:
+    return Run(
+        name=content["name"],
+        bound=_bound(content),
+        first=date.fromisoformat(content["first"]),
+        last=date.fromisoformat(content["last"]),
+        status=RunStatus(content["status"]),
+        reason=content["reason"],
+        candidates=candidates,
+    )
+
+
+def _fold(content: Mapping[str, Any]) -> Fold:
+    return Fold(
+        number=content["number"],
+        train_first=date.fromisoformat(content["train_first"]),
+        train_last=date.fromisoformat(content["train_last"]),
+        test_first=date.fromisoformat(content["test_first"]),
+        test_last=date.fromisoformat(content["test_last"]),
+        bound=_bound(content),
+        metrics=_numbers(content["metrics"]),
+    )
+
+
+def _stress(content: Mapping[str, Any]) -> Stress:
+    return Stress(name=content["name"], bound=_bound(content), metrics=_numbers(content["metrics"]))
+
+
+def _promotion(content: Mapping[str, Any]) -> Promotion:
+    return Promotion(
+        subject=_subject(content),
+        outcome=content["outcome"],
+        gates=tuple((code, standing, seen, needed) for code, standing, seen, needed in content["gates"]),
+        evidence=content["evidence"],
+        thresholds_sha=content["thresholds_sha"],
+        actor=content["actor"],
+        reason=content["reason"],
+        decided_at=instant_from_text(content["decided_at"]),
     )
 
 
 def _subject(content: Mapping[str, Any]) -> Subject:
-    return Subject(**{one.name: content[one.name] for one in fields(Subject)})
+    told = {one.name: content[one.name] for one in fields(Subject) if one.name != STRATEGY_SHA}
+    told[STRATEGY_SHA] = content.get(STRATEGY_SHA, "")
+    if wrong := sorted(name for name, value in told.items() if not isinstance(value, str)):
+        raise TypeError(f"{wrong[0]} is {told[wrong[0]]!r}: a text")
+    return Subject(**told)
 
 
 def _bound(content: Mapping[str, Any]) -> Bound:

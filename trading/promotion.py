@@ -35,7 +35,7 @@ from trading.evidence_ledger import (
     promotions_of,
     runs_of,
 )
-from trading.trials import trials_known_to
+from trading.trials import AND, trials_known_to
 from trading.values import digest
 
 NET_RETURN = "total_return"
@@ -48,7 +48,13 @@ OVERFITTING = "pbo"
 """The metric: probability of backtest overfitting, by combinatorially symmetric cross-validation."""
 
 TRIALS = "trials"
-"""The metric: how many trials the two before were told of, this one among them (trials.py)."""
+"""The metric: how many trials luck was told of, this one among them: all that is recorded (trials.py)."""
+
+OTHER_TRIALS = "other_trials"
+"""The metric: how many of those are of other strategies, tried on the same book or its data."""
+
+OVERFITTING_TRIALS = "overfitting_trials"
+"""The metric: how many trials the probability of overfitting compares, this one among them."""
 
 DRAWDOWN = "max_drawdown"
 """The metric: deepest fall of the equity from an earlier peak as a ratio of it; its sign says nothing."""
@@ -87,6 +93,7 @@ class Gate(StrEnum):
     LEDGER_WHOLE = "ledger_whole"
     RUN_FILED = "run_filed"
     SAME_STRATEGY_VERSION = "same_strategy_version"
+    SAME_STRATEGY_FILE = "same_strategy_file"
     SAME_DATA_SET = "same_data_set"
     SAME_COSTS = "same_costs"
     RULES_UNCHANGED = "rules_unchanged"
@@ -118,6 +125,7 @@ ASKS: dict[Gate, str] = {
     Gate.LEDGER_WHOLE: "no row of the ledger is missing or changed",
     Gate.RUN_FILED: "a run of this strategy on this book is filed",
     Gate.SAME_STRATEGY_VERSION: "it is of the version that is configured now",
+    Gate.SAME_STRATEGY_FILE: "its file is the one that stands now, not one edited under the same version",
     Gate.SAME_DATA_SET: "it was made from the data set that is configured now",
     Gate.SAME_COSTS: "it was made with the costs that are configured now",
     Gate.RULES_UNCHANGED: "no rule or parameter was changed since",
@@ -135,8 +143,8 @@ ASKS: dict[Gate, str] = {
     Gate.FILLS: "so many fills at least",
     Gate.FOLDS: "so many walk-forward folds at least",
     Gate.STRESSES_FILED: "every scenario asked for is filed",
-    Gate.TRIALS: "so many trials at least, this one among them",
-    Gate.TRIALS_COUNTED: "every trial that was recorded before it is counted in it",
+    Gate.TRIALS: "so many trials of its own strategies compared at least, this one among them",
+    Gate.TRIALS_COUNTED: "every trial that was recorded before it on its book is counted in it",
     Gate.NET_RETURN: "net return after costs above this ratio",
     Gate.DEFLATED_SHARPE: "deflated Sharpe of this probability at least",
     Gate.OVERFITTING: "probability of backtest overfitting of this at most",
@@ -377,6 +385,7 @@ def _same(subject: Subject, run: Run) -> Iterator[Judged]:
     found = subject if subject in _subjects(run) else run.bound.subject
     for gate, name in (
         (Gate.SAME_STRATEGY_VERSION, "strategy_version"),
+        (Gate.SAME_STRATEGY_FILE, "strategy_sha"),
         (Gate.SAME_DATA_SET, "data_set_sha"),
         (Gate.SAME_COSTS, "costs_sha"),
         (Gate.RULES_UNCHANGED, "rules_sha"),
@@ -384,8 +393,13 @@ def _same(subject: Subject, run: Run) -> Iterator[Judged]:
     ):
         observed, needed = str(getattr(found, name)), str(getattr(subject, name))
         if gate is not Gate.SAME_STRATEGY_VERSION:
-            observed, needed = observed[:NAME_CHARACTERS], needed[:NAME_CHARACTERS]
+            observed, needed = _shortened(observed), _shortened(needed)
         yield _judged(gate, observed, needed, passed=getattr(found, name) == getattr(subject, name))
+
+
+def _shortened(digests: str) -> str:
+    """Return digests as people see them, each of a council's files by its beginning."""
+    return AND.join(one[:NAME_CHARACTERS] for one in digests.split(AND)) or NOT_TOLD
 
 
 def _ended(run: Run, candidate: Candidate | None) -> Iterator[Judged]:
@@ -501,6 +515,8 @@ def _subjects_of_replay(rows: Iterable[LedgerRow], replay_sha: str) -> set[str]:
         if row.kind == Kind.CANDIDATE
         and (content := content_of(row)) is not None
         and content["replay_sha"] == replay_sha
+        # A trial is evidence of nothing; it tells the data as they were judged when it was tried.
+        and content["role"] == Role.CHOSEN
     }
 
 
@@ -570,8 +586,9 @@ def _trials(candidate: Candidate, rows: Sequence[LedgerRow], *, least: int) -> I
     """Judge whether what was chosen was chosen from enough, and told of all of them.
 
     A filing that left out trials makes luck look smaller than it was, so that the ledger is asked for them.
+    Enough are asked of its own strategies alone: those of others say nothing of how it was chosen.
     """
-    yield _measured(candidate, Gate.TRIALS, TRIALS, least=least)
+    yield _measured(candidate, Gate.TRIALS, OVERFITTING_TRIALS, least=least)
     counted = candidate.metrics.get(TRIALS)
     known = trials_known_to(candidate.bound.subject, _digest_of(candidate, rows), rows)
     yield _judged(

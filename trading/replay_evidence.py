@@ -28,10 +28,12 @@ from trading.evidence_ledger import (
     Subject,
 )
 from trading.honest import honesty_of, overfitting_of, sharpe_deviation, walk_forward
-from trading.performance import Performance, performance_of
+from trading.performance import Floats, Performance, performance_of
 from trading.promotion import (
     DEFLATED_SHARPE,
+    OTHER_TRIALS,
     OVERFITTING,
+    OVERFITTING_TRIALS,
     TRIALS,
     PromotionRow,
     Thresholds,
@@ -51,12 +53,20 @@ from trading.replay import (
     texts_of,
 )
 from trading.replayed import COLUMNS, Replayed
-from trading.replaying import rules_sha
-from trading.scorecard import returns_of, scorecard_of
+from trading.replaying import Seen, rules_sha
+from trading.scorecard import returns_of, scorecard_of, trading_of
 from trading.sessions import Calendar
 from trading.stress import Scenario, World, stressed
 from trading.sweeps import Outcome, Variant, measures_of
-from trading.trials import AND, STRATEGIES, Identity, Tried, identity_of
+from trading.trials import (
+    AND,
+    FAILED_CHECKS,
+    IS_WHOLE,
+    STRATEGIES,
+    Tried,
+    identity_of,
+    own_trials,
+)
 from trading.values import digest
 
 COUNCIL = "council"
@@ -80,6 +90,11 @@ def strategy_of(config: BookConfig) -> str:
     return AND.join(strategy.name for strategy in config.rules.strategies)
 
 
+def strategy_sha_of(config: BookConfig) -> str:
+    """Return the digests of the files of a book's strategies, joined as their names are."""
+    return AND.join(strategy.file_sha for strategy in config.rules.strategies)
+
+
 def subject_of(config: BookConfig, *, data_set_sha: str, code_sha: str) -> Subject:
     """Return what evidence of a book as it is configured, or as a replay had it, is about."""
     return Subject(
@@ -91,6 +106,7 @@ def subject_of(config: BookConfig, *, data_set_sha: str, code_sha: str) -> Subje
         # What a book opens with decides sizes as much as any rule.
         rules_sha=digest({"rules": rules_sha(config.rules), "deposit_micros": config.deposit_micros}),
         code_sha=code_sha,
+        strategy_sha=strategy_sha_of(config),
     )
 
 
@@ -166,31 +182,43 @@ def run_of_replay(
     calendar: Calendar,
     bound: Bound,
     trials: Sequence[Outcome],
-    recorded: Iterable[Identity],
+    recorded: Sequence[Tried],
     scenarios: Iterable[Scenario],
 ) -> Run:
     """Return the run of one replay, to be filed.
 
-    `config` is the book as it is, `bound` of the replay itself. `trials` are all variants that were tried
-    beside it, whatever came of them, over the same sessions: without any there is no probability of
-    overfitting. `recorded` are those that were ever recorded: each counts, also one that cannot be tried
-    again. Each scenario is replayed anew.
+    `config` is the book as it is, `bound` of the replay itself. `recorded` are the trials that were ever
+    recorded on its book, of whatever strategy: each counts, also one that cannot be tried again. `trials` are
+    all variants that were tried beside it, and those of the recorded ones that were tried again, whatever
+    came of them, over the same sessions: luck is measured by how they all differ. What choosing costs is
+    told of those that are of its own strategies: bad ones of another would make a poor choice look good.
+    Without any there is no probability of overfitting. Each scenario is replayed anew.
     """
     own = config_of(request, config)
     sessions = sessions_of(request, own, calendar)
     others = _others(trials, config, bound)
+    known = [*recorded, *(Tried(identity_of(subject), "", ()) for subject in others)]
+    of_own = {identity_of(bound.subject), *(one.identity for one in own_trials(bound.subject, known))}
+    own_others = {subject: one for subject, one in others.items() if identity_of(subject) in of_own}
     card = scorecard_of(replayed, actions=data.actions)
     returns = returns_of(replayed)
-    counted = len({*recorded, *map(identity_of, (bound.subject, *others))})
-    measured = {**measures_of(card), DEFLATED_SHARPE: None, OVERFITTING: None, TRIALS: float(counted)}
+    # What stands in for another strategy's trial by the rules of now was looked at by nobody.
+    counted = {*(one.identity for one in recorded), *map(identity_of, (bound.subject, *own_others))}
+    measured = {
+        **measures_of(card.performance, card.trading),
+        DEFLATED_SHARPE: None,
+        OVERFITTING: None,
+        TRIALS: float(len(counted)),
+        OTHER_TRIALS: float(len(counted - of_own)),
+        OVERFITTING_TRIALS: float(1 + len(own_others)),
+    }
     folds: tuple[Fold, ...] = ()
     if returns.size:
-        table = np.column_stack([returns, *(trial.returns for trial in others.values())])
-        overfitting = overfitting_of(table)
+        overfitting = overfitting_of(_side_by_side(returns, own_others))
         honest = honesty_of(
             returns,
-            trials=counted,
-            deviation=sharpe_deviation(table) if others else None,
+            trials=len(counted),
+            deviation=sharpe_deviation(_side_by_side(returns, others)) if others else None,
             seed=INTERVALS_SEED,
         )
         measured |= {
@@ -256,8 +284,39 @@ def run_of_replay(
         status=RunStatus.COMPLETED,
         candidates=(
             candidate,
-            *_tried(others, config, bound, sessions=len(sessions), taken=(request.name,)),
+            *_tried(own_others, config, bound, sessions=len(sessions), taken=(request.name,)),
         ),
+    )
+
+
+def run_of_seen(seen: Seen, *, bound: Bound) -> Run:
+    """Return the run that records a replay as a trial, to be filed: nothing in it is ever promoted.
+
+    `bound` is of the replay. It counts however its checks came out, and also where nothing was traded.
+    """
+    replayed, request = seen.replayed, seen.request
+    sessions = replayed["sessions"]
+    trading = trading_of(sessions)
+    told: dict[str, str | int | bool] = {**_parameters(seen.config), IS_WHOLE: seen.is_whole}
+    if seen.failed:
+        told[FAILED_CHECKS] = ", ".join(seen.failed)
+    tried = Candidate(
+        name=request.name,
+        parameters=told,
+        bound=bound,
+        sessions=len(sessions["session"]),
+        fills=trading.fills,
+        equity_levels=len(np.unique(sessions["equity_micros"])),
+        metrics=measures_of(performance_of(returns_of(replayed)), trading),
+        role=Role.TRIAL,
+    )
+    return Run(
+        name=f"replay {request.name}",
+        bound=replace(bound, replay_sha=""),
+        first=request.first_session,
+        last=request.last_session,
+        status=RunStatus.COMPLETED,
+        candidates=(tried,),
     )
 
 
@@ -283,18 +342,24 @@ def run_of_sweep(outcomes: Sequence[Outcome], *, config: BookConfig, bound: Boun
 def variants_again(recorded: Iterable[Tried], request: ReplayRequest, config: BookConfig) -> list[Variant]:
     """Return recorded trials as light variants of a request, by the rules of now.
 
-    One that cannot be tried any more, since its strategy or a parameter is gone or was not told, is left out.
+    One that cannot be tried any more, since its strategy or a parameter is gone or was not told, or since the
+    strategy's file was edited, is left out.
     """
     found = []
     for number, tried in enumerate(recorded, start=1):
         again = replace(request, name=f"again-{number:04}", strategies=tried.strategies, light=True)
         try:
-            config_of(again, config)
+            files = strategy_sha_of(config_of(again, config))
         except (BadInput, BadSetting):
             continue
-        if tried.strategies:
+        if tried.strategies and tried.identity.strategy_sha in {"", files}:
             found.append(Variant(number=number, council=tried.name, settings={}, request=again))
     return found
+
+
+def _side_by_side(returns: Floats, others: Mapping[Subject, Outcome]) -> Floats:
+    """Return a replay's returns and those of others, of shape (sessions, trials)."""
+    return np.column_stack([returns, *(trial.returns for trial in others.values())])
 
 
 def _parameters(config: BookConfig) -> dict[str, str]:

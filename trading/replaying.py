@@ -78,6 +78,10 @@ class ReplayStore(Protocol):
         """Return a finished replay's manifest and tables; raises `LakeError` at an altered file."""
         ...
 
+    def whole(self) -> Mapping[str, str]:
+        """Return the digest of each replay that came to its end, by name: of the one begun last."""
+        ...
+
     def put_beside(self, files: Sequence[ReplayFile], name: str, content: str) -> str:
         """Put a page beside a finished replay's tables, and return where it lies."""
         ...
@@ -95,6 +99,31 @@ class Seconds(NamedTuple):
     data: float
     engine: float
     artefacts: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Hold what can be seen of a replay; `config` is the book as the request wants it.
+
+    `failed` are the checks that do not hold, without those that had no data. One that was stopped is not
+    whole: it is of the years that are kept, and nothing was checked.
+    """
+
+    request: ReplayRequest
+    config: BookConfig
+    data: DataSet
+    replay_sha: str
+    replayed: Replayed
+    failed: tuple[str, ...]
+    is_whole: bool
+
+
+class TrialRecorder(Protocol):
+    """Record what was tried on a book, so that it counts whatever becomes of its files."""
+
+    def record(self, seen: Seen) -> None:
+        """Record a replay; the same one again changes nothing. Raises `JournalUnavailable`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +152,16 @@ def run_replay(
     data_sets: DataSets,
     calendar: Calendar,
     store: ReplayStore,
+    trials: TrialRecorder | None,
     tell: Callable[[str], None],
     clock: Callable[[], float],
 ) -> Finished:
     """Replay a range chunk by chunk, each kept as it ends; chunks that are kept already are left alone.
 
-    `config` is the book as it is; `clock` gives seconds. Raises `BadInput` for a range that the book's data
-    does not cover, and for a name that is another request's.
+    `config` is the book as it is; `clock` gives seconds. Whoever has seen a year of it could choose it: what
+    was kept is given to `trials` before the replay is whole, and also when it is stopped; `None` where what
+    is run is recorded by the caller or is nobody's to choose. Raises `BadInput` for a range that the book's
+    data does not cover, and for a name that is another request's.
     """
     config = config_of(request, config)
     sessions = sessions_of(request, config, calendar)
@@ -140,38 +172,60 @@ def run_replay(
     state = opening_state(config)
     done = kept_chunks = 0
     chunks = chunks_of(sessions)
-    with store.keeping(request, replay_sha=replay_sha, data_sha=data.sha) as kept:
-        for name, days in chunks.items():
-            began = clock()
-            found = kept.state_after(name)
-            spent["artefacts"] += clock() - began
-            if found is None:
-                began = clock()
-                part, state = replay_chunk(
-                    config,
-                    data=data,
-                    calendar=calendar,
-                    sessions=days,
-                    state=state,
-                    approve=request.approve,
-                    light=request.light,
-                )
-                replayed = clock()
-                kept.put(name, part, state)
-                spent["engine"] += replayed - began
-                spent["artefacts"] += clock() - replayed
-            else:
-                state = found
-                kept_chunks += 1
-            done += len(days)
-            told = "kept already" if found else f"{state.equities[-1] / 1e6:,.2f} {config.currency}"
-            tell(
-                f"{config.name} replay {request.name}: {done:,} of {len(sessions):,} sessions, {name} {told}"
+
+    def record(replayed: Replayed, *, failed: tuple[str, ...], is_whole: bool) -> None:
+        if trials is not None:
+            seen = Seen(
+                request=request,
+                config=config,
+                data=data,
+                replay_sha=replay_sha,
+                replayed=replayed,
+                failed=failed,
+                is_whole=is_whole,
             )
-        began = clock()
-        whole = kept.tables()
-        checks = replay_checks(whole, request=request, config=config, data=data, calendar=calendar)
-        passed = {check.name: check.passed for check in checks}
+            trials.record(seen)
+
+    with store.keeping(request, replay_sha=replay_sha, data_sha=data.sha) as kept:
+        try:
+            for name, days in chunks.items():
+                began = clock()
+                found = kept.state_after(name)
+                spent["artefacts"] += clock() - began
+                if found is None:
+                    began = clock()
+                    part, state = replay_chunk(
+                        config,
+                        data=data,
+                        calendar=calendar,
+                        sessions=days,
+                        state=state,
+                        approve=request.approve,
+                        light=request.light,
+                    )
+                    replayed = clock()
+                    kept.put(name, part, state)
+                    spent["engine"] += replayed - began
+                    spent["artefacts"] += clock() - replayed
+                else:
+                    state = found
+                    kept_chunks += 1
+                done += len(days)
+                told = "kept already" if found else f"{state.equities[-1] / 1e6:,.2f} {config.currency}"
+                tell(
+                    f"{config.name} replay {request.name}: {done:,} of {len(sessions):,} sessions,"
+                    f" {name} {told}"
+                )
+            began = clock()
+            whole = kept.tables()
+            checks = replay_checks(whole, request=request, config=config, data=data, calendar=calendar)
+            passed = {check.name: check.passed for check in checks}
+        except BaseException:
+            if done:
+                record(kept.tables(), failed=(), is_whole=False)
+            raise
+        failed = tuple(check.name for check in checks if not check.passed and not check.no_data)
+        record(whole, failed=failed, is_whole=True)
         files = kept.finish({**summary_of(whole), "data_set_sha": data.manifest_sha, "checks": passed})
         spent["artefacts"] += clock() - began
     return Finished(

@@ -19,7 +19,7 @@ from trading.errors import BadInput
 from trading.honest import Honesty, Overfitting, honesty_of, overfitting_of, sharpe_deviation
 from trading.performance import Floats, Performance
 from trading.replay import NAME, DataSet, ReplayRequest, config_of, opening_state, replay_chunk, sessions_of
-from trading.scorecard import COUNTED, Scorecard, Trading, returns_of, scorecard_of
+from trading.scorecard import COUNTED, Trading, returns_of, scorecard_of
 from trading.sessions import Calendar
 from trading.silences import Listening, Silence
 from trading.trials import AND
@@ -246,7 +246,8 @@ def try_variant(
         light=True,
     )
     silences = listening.silences(sessions, panel=data.panel, actions=data.actions, calendar=calendar)
-    measures = measures_of(scorecard_of(replayed, actions=data.actions))
+    card = scorecard_of(replayed, actions=data.actions)
+    measures = measures_of(card.performance, card.trading)
     if is_mute(silences, intents=measures["intents"]):
         measures = {name: value if name in TOLD_OF_NOTHING else None for name, value in measures.items()}
     return Outcome(
@@ -259,10 +260,10 @@ def try_variant(
     )
 
 
-def measures_of(card: Scorecard) -> dict[str, float | None]:
-    """Return a scorecard's measures by name, of performance and of trading."""
-    told = {field.name: getattr(card.performance, field.name) for field in fields(card.performance)}
-    told |= {field.name: getattr(card.trading, field.name) for field in fields(card.trading)}
+def measures_of(performance: Performance, trading: Trading) -> dict[str, float | None]:
+    """Return the measures of a replay by name, of performance and of trading."""
+    told = {field.name: getattr(performance, field.name) for field in fields(performance)}
+    told |= {field.name: getattr(trading, field.name) for field in fields(trading)}
     return {name: value for name, value in told.items() if value is None or isinstance(value, int | float)}
 
 

@@ -575,6 +575,7 @@ def example_subject(**changes: str) -> Subject:
         costs_sha="costs",
         rules_sha="rules",
         code_sha="code",
+        strategy_sha="file",
     )
     return replace(subject, **changes)
 
@@ -623,6 +624,8 @@ def example_run(
             "deflated_sharpe": 0.97,
             "pbo": 0.1,
             "trials": 16.0,
+            "other_trials": 0.0,
+            "overfitting_trials": 16.0,
             "max_drawdown": -0.18,
         },
         folds=folds,

@@ -19,6 +19,7 @@ from resources.journal.store import SqlJournal
 from resources.lake.io_manager import LakeIOManager
 from resources.logs import configure_logging
 from resources.profiles import Profiled
+from resources.replay_trials import replay_trials_of
 from resources.settings import Profile, Settings, load_settings
 from resources.sweeping import sweepers_of
 from sensors.approvals import approvals_sensor
@@ -108,6 +109,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "tables": lambda: profiled.lineage,
         "data_sets": lambda: profiled.data_sets,
         "replay_stores": lambda: profiled.replay_stores,
+        "replay_trials": lambda: replay_trials_of(profiled),
         "evidence": lambda: profiled.evidence,
         "evidence_data": lambda: profiled.evidence_data,
         "promotion_rules": lambda: profiled.promotion_rules,

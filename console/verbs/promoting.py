@@ -107,9 +107,10 @@ def evidence_file(
 ) -> None:
     """File a replay as evidence, with its walk-forward folds, its stresses and what was tried beside it.
 
-    Each stress, each variant and each trial that was ever recorded of its strategies is replayed now, so that
-    it takes as long as so many replays: a small grid hides no earlier sweep. What came of it is filed
-    whatever it is. Without anything tried, the probability of overfitting is no data.
+    Each stress, each variant and each trial that was ever recorded on its book is replayed now, so that it
+    takes as long as so many replays: a small grid hides no earlier sweep, a new name or a removed folder no
+    trial. What came of it is filed whatever it is. Without anything tried of its strategies, the probability
+    of overfitting is no data.
 
     trading evidence file NAME --book us_five --grid momentum.lookback=63,126,252
     Exit codes: 0 filed, 2 no such replay, or it is light, unfinished or of other rules, data or code.
@@ -167,13 +168,19 @@ def _filed_replay(view: FiledView) -> str:
     return (
         f"{view.run} of {view.strategy} in {view.book}: {counted(view.rows, 'row')} filed, {parts}"
         f"\nluck is told of {counted(view.counted, 'trial')} that {'was' if view.counted == 1 else 'were'}"
-        f" ever recorded{_lost(view.not_again)}"
+        f" ever recorded: {view.counted - view.others:,} of this strategy, {view.others:,} of others on"
+        f" {view.book} or its data{_lost(view.not_again)}"
         f"\n\nnext:\n  trading promote STRATEGY --book {view.book}"
     )
 
 
 def _lost(not_again: int) -> str:
-    return f"; {not_again:,} of them cannot be made again by the rules of now" if not_again else ""
+    if not not_again:
+        return ""
+    return (
+        f"\n{not_again:,} of them count without being made again: of other rules or another deposit, or of a"
+        " strategy whose file was edited or is gone"
+    )
 
 
 def _judged(view: PromotionView) -> str:

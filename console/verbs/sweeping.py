@@ -81,8 +81,8 @@ def sweep(
     The best of many looks better than it is. So the whole sweep is judged together: what Sharpe ratio luck
     alone gives the best of so many, and how often the best on half of the sessions was no better than the
     median on the other half. What was tried is kept: a sweep that was interrupted goes on, an edited rule
-    is tried anew. Each trial is recorded in the evidence ledger too, and counts whenever evidence of one of
-    its strategies is filed.
+    is tried anew. Each trial is recorded in the evidence ledger too, and counts whenever evidence is filed
+    on its book.
 
     trading sweep 2011..2012 --book us_five --grid momentum.lookback=63,126
     trading sweep 2011..2012 --book us_five --against momentum --against momentum+mean_reversion

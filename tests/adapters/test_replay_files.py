@@ -82,6 +82,7 @@ class House:
             data_sets=self.profiled.data_sets["us_five"],
             calendar=self.profiled.calendars["us_five"],
             store=self.profiled.replay_stores["us_five"],
+            trials=None,
             tell=tell or self.told.append,
             clock=perf_counter,
         )
@@ -265,7 +266,7 @@ def test_a_name_is_one_requests(tmp_path):
 
 def test_a_name_is_free_while_nothing_is_kept_of_the_request_that_had_it(tmp_path):
     house = House(tmp_path)
-    mistyped = replace(ASKED, strategies=("momentum:lookback=abc",))
+    mistyped = replace(ASKED, strategies=("momentum:full=0",))
     with pytest.raises(BadSetting, match="give another value there"):
         house.run(asked=mistyped)
 
@@ -304,6 +305,7 @@ done = run_replay(
     data_sets=profiled.data_sets["us_five"],
     calendar=profiled.calendars["us_five"],
     store=profiled.replay_stores["us_five"],
+    trials=None,
     tell=lambda _: None,
     clock=perf_counter,
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
+import sys
 from datetime import date
 from pathlib import Path
 from time import perf_counter
@@ -14,9 +16,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+import trading.strategies
 from console.cli import main
 from resources.lake.store import Lake
 from resources.profiles import Profiled
+from resources.replay_trials import replay_trials_of
 from resources.settings import load_settings
 from trading.errors import BadSetting
 from trading.replay import Asked, request_of
@@ -36,17 +40,19 @@ class Spoken(NamedTuple):
         return json.loads(self.out)
 
 
-def keep_replay(name, **asked):
-    """Replay and keep a range as a run of the graph does."""
+def keep_replay(name, *, is_recorded=True, **asked):
+    """Replay, record and keep a range as a run of the graph does."""
     profiled = Profiled(load_settings())
     config = profiled.books["us_five"]
-    request = request_of(Asked(first_session=FIRST, last_session=LAST, **asked), config, name=name)
+    window = {"first_session": FIRST, "last_session": LAST}
+    request = request_of(Asked(**{**window, **asked}), config, name=name)
     finished = run_replay(
         config,
         request,
         data_sets=profiled.data_sets["us_five"],
         calendar=profiled.calendars["us_five"],
         store=profiled.replay_stores["us_five"],
+        trials=replay_trials_of(profiled)["us_five"] if is_recorded else None,
         tell=lambda _: None,
         clock=perf_counter,
     )
@@ -154,8 +160,14 @@ def test_a_smaller_grid_hides_no_earlier_sweep_and_says_what_it_counted(speak):
     assert first["deflated_sharpe"] != second["deflated_sharpe"]
 
 
-def chosen_parts(speak):
+def filed_runs(speak):
+    """Give the runs that were filed as evidence, without those that record what was tried."""
     runs = speak("evidence", "list", "--json").json["runs"]
+    return [run for run in runs if not run["name"].startswith(("replay ", "sweep "))]
+
+
+def chosen_parts(speak):
+    runs = filed_runs(speak)
     shown = [speak("evidence", "show", run["run_id"], "--json").json for run in runs]
     return [part for one in shown for part in one["parts"] if part["name"].endswith("(chosen)")]
 
@@ -168,9 +180,97 @@ def test_a_kept_replay_of_other_parameters_is_a_trial_too(speak):
     assert (filed["counted"], filed["trials"]) == (3, 2)
 
 
+def folder_of(state, name):
+    return state / "simulated" / "lake" / "us_five" / "replays" / name
+
+
+def test_a_trial_counts_though_its_folder_is_removed(speak, state):
+    keep_replay("alone", strategies=("momentum:lookback=20",))
+    shutil.rmtree(folder_of(state, "alone"))
+
+    filed = speak("evidence", "file", "autumn", "--json").json
+
+    assert (filed["counted"], filed["trials"], filed["others"]) == (3, 2, 0)
+    assert speak("evidence", "check", "--json").json["verdict"].startswith("INCOMPLETE")
+
+
+def test_a_replay_that_was_recorded_nowhere_counts_as_long_as_it_is_kept_and_never_twice(speak):
+    """As one does that was made before replays were recorded, or whose process was killed."""
+    keep_replay("alone", is_recorded=False, strategies=("momentum:lookback=20",))
+    assert speak("evidence", "file", "autumn", "--json").json["counted"] == 3
+
+    keep_replay("alone", strategies=("momentum:lookback=20",))
+    assert speak("evidence", "file", "autumn", "--json").json["counted"] == 3
+
+
+@pytest.fixture
+def own_strategies(tmp_path, monkeypatch):
+    """Give a folder that strategies are looked for in too, and what writes one anew as an edit does."""
+    folder = tmp_path / "strategies"
+    folder.mkdir()
+    monkeypatch.setattr(trading.strategies, "__path__", [*trading.strategies.__path__, str(folder)])
+    source = (ROOT / "trading" / "strategies" / "momentum.py").read_text("utf-8") + "\n# our own\n"
+    written = set()
+
+    def write(name, edit=""):
+        forget(name)
+        written.add(name)
+        (folder / f"{name}.py").write_text(source + edit, encoding="utf-8")
+        importlib.invalidate_caches()
+        return folder / f"{name}.py"
+
+    def forget(name):
+        sys.modules.pop(f"trading.strategies.{name}", None)
+        vars(trading.strategies).pop(name, None)
+
+    yield write
+    for name in written:
+        forget(name)
+
+
+def test_each_edit_that_was_replayed_under_one_version_is_a_trial(speak, own_strategies):
+    own_strategies("mine")
+    keep_replay("first", strategies=("mine:lookback=50,skip=5,full=0.1",), last_session=date(2012, 10, 31))
+    own_strategies("mine", "# edited\n")
+    keep_replay("second", strategies=("mine:lookback=50,skip=5,full=0.1",), last_session=date(2012, 11, 1))
+
+    filed = speak("evidence", "file", "autumn", "--json").json
+
+    assert (filed["counted"], filed["others"], filed["trials"]) == (4, 2, 1)
+    assert filed["not_again"] == 1
+
+
+def test_a_strategy_that_was_renamed_is_told_of_what_was_tried_under_its_first_name(speak, own_strategies):
+    first = own_strategies("mine")
+    keep_replay("first", strategies=("mine:lookback=50,skip=5,full=0.1",), last_session=date(2012, 10, 31))
+    own_strategies("yours")
+    first.unlink()
+    del sys.modules["trading.strategies.mine"]
+    keep_replay("second", strategies=("yours:lookback=60,skip=5,full=0.1",))
+
+    filed = speak("evidence", "file", "second", "--json").json
+    spoken = speak("evidence", "file", "second").out
+
+    assert (filed["counted"], filed["others"], filed["not_again"]) == (4, 2, 1)
+    assert (
+        "4 trials that were ever recorded: 2 of this strategy, 2 of others on us_five or its data" in spoken
+    )
+    assert "1 of them count without being made again" in spoken
+
+
+def test_the_same_rules_at_other_costs_are_no_other_trial(speak):
+    keep_replay("dear", slippage_bps=50)
+
+    filed = speak("evidence", "file", "autumn", "--json").json
+    dear = speak("evidence", "file", "dear", "--json").json
+
+    assert (filed["counted"], filed["not_again"]) == (2, 0)
+    assert (dear["counted"], dear["not_again"]) == (2, 0)
+
+
 def test_a_replay_that_failed_before_its_first_year_stands_in_no_filings_way(speak):
     with pytest.raises(BadSetting, match="give another value there"):
-        keep_replay("mistyped", strategies=("momentum:lookback=abc",))
+        keep_replay("mistyped", strategies=("momentum:full=0",))
 
     filed = speak("evidence", "file", "autumn", "--json")
 
@@ -180,10 +280,10 @@ def test_a_replay_that_failed_before_its_first_year_stands_in_no_filings_way(spe
 
 def test_a_replay_that_is_filed_with_other_trials_is_judged_and_listed_all_the_same(speak):
     assert speak("evidence", "file", "autumn").code == 0
-    assert len(speak("evidence", "list", "--json").json["runs"]) == 1
+    assert len(filed_runs(speak)) == 1
     assert speak("evidence", "file", "autumn", "--grid", "momentum.lookback=100,126").code == 0
 
-    assert [run["name"] for run in speak("evidence", "list", "--json").json["runs"]] == ["autumn", "autumn"]
+    assert [run["name"] for run in filed_runs(speak)] == ["autumn", "autumn"]
     assert speak("promote", "council", "--book", "us_five").code == 4
 
 
@@ -198,9 +298,8 @@ def test_a_replay_with_another_deposit_is_evidence_of_another_book(speak):
     keep_replay("small", deposit_micros=50_000 * 10**6)
     assert speak("evidence", "file", "small").code == 0
 
-    runs = speak("evidence", "list", "--json").json["runs"]
     judged = speak("promote", "council", "--book", "us_five", "--json").json
-    assert len(runs) == 2
+    assert [run["name"] for run in filed_runs(speak)] == ["autumn", "small"]
     assert judged["run"] == "autumn"
 
 

@@ -17,10 +17,12 @@ from resources.live_capability import LiveRefused, live_capability
 from resources.panels import data_set_of
 from tests.graph.desk import CALENDAR, CONFIG, QUIET, Desk, failure_of
 from trading.actions import CorporateAction
+from trading.evidence_ledger import Role, missing_evidence, runs_with_rows
 from trading.quotes import Panel, Quote
 from trading.replay_checks import CHECKS
 from trading.replaying import ReplayFile
 from trading.scores import Score
+from trading.trials import unrecorded
 
 NAME = "two_years"
 RANGE = {"first_session": "2012-12-03", "last_session": "2013-01-31"}
@@ -170,7 +172,22 @@ def test_a_scorecard_of_data_that_changed_since_is_refused(replay_desk):
     assert "its data is other now than it was replayed on" in failure_of(result)[1]
 
 
-def test_a_replay_sends_nothing_and_leaves_no_trace_in_the_journal(replayed):
+def test_a_replay_is_recorded_as_a_trial_of_exactly_what_was_replayed(replayed):
+    desk, _ = replayed
+    ledger = desk.profiled.evidence.read()
+    ((_, run),) = runs_with_rows(ledger.rows)
+    (tried,) = run.candidates
+    pointer = desk.lake.require(("us_five", "replays"), NAME)
+
+    assert (run.name, tried.role, tried.sessions) == (f"replay {NAME}", Role.TRIAL, 41)
+    assert tried.bound.replay_sha == pointer.inputs_sha
+    assert [len(sha) for sha in tried.bound.subject.strategy_sha.split("+")] == [64, 64]
+    assert tried.parameters["strategies"].startswith("mean_reversion:")
+    assert missing_evidence(ledger) == ()
+    assert unrecorded("us_five", desk.profiled.replay_stores["us_five"].whole(), ledger.rows) == ()
+
+
+def test_a_replay_sends_nothing_and_leaves_no_order_in_the_journal(replayed):
     desk, _ = replayed
 
     assert desk.sent() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -18,6 +19,7 @@ from trading.evidence_ledger import (
     Role,
     RunStatus,
     Window,
+    digest_of,
     draft_of_promotion,
     drafts_of_run,
     missing_evidence,
@@ -145,6 +147,67 @@ def test_a_run_that_contradicts_itself_is_named_and_nothing_is_judged_by_it():
     assert judge(ledger).outcome is not Outcome.PROMOTED
 
 
+def with_content(draft, change):
+    """Return a draft that says something else, as whoever files it could have written it."""
+    content = json.loads(draft.content)
+    change(content)
+    written = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return draft._replace(content=written, digest=digest_of(draft.kind, written))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "told"),
+    [
+        ("run", lambda content: content.pop("status"), "has no status"),
+        ("run", lambda content: content.pop("holds"), "has no holds"),
+        ("run", lambda content: content.update(first=20130301), "TypeError"),
+        ("candidate", lambda content: content.pop("data_set_sha"), "has no data_set_sha"),
+        ("candidate", lambda content: content.pop("role"), "has no role"),
+        ("candidate", lambda content: content.pop("fold_count"), "has no fold_count"),
+        ("candidate", lambda content: content.update(parameters=["lookback"]), "values by name"),
+        ("candidate", lambda content: content.update(strategy=7), "strategy is 7: a text"),
+        ("fold", lambda content: content.pop("train_last"), "has no train_last"),
+        ("stress", lambda content: content.update(metrics={"sharpe": "high"}), "ValueError"),
+        ("promotion", lambda content: content.pop("evidence"), "has no evidence"),
+        ("promotion", lambda content: content.update(gates=[["sessions"]]), "ValueError"),
+    ],
+)
+def test_a_row_that_says_nothing_of_its_kind_is_named_by_what_it_lacks_and_refuses(kind, change, told):
+    promoted = judge(ledger_of(example_run())).signed(actor="ann", reason="read it", decided_at=AS_OF)
+    drafts = [*drafts_of_run(example_run()), draft_of_promotion(promoted)]
+    place = next(number for number, draft in enumerate(drafts) if draft.kind == kind)
+    ledger = ledger_of(drafts=[*drafts[:place], with_content(drafts[place], change), *drafts[place + 1 :]])
+
+    named = [one for one in missing_evidence(ledger) if one.code == "row_unreadable"]
+    assert [(one.about.partition(" ")[2].split()[0], told in one.detail) for one in named] == [
+        (str(place + 1), True)
+    ], named
+    decision = judge(ledger)
+    assert ("ledger_whole", "refused") in reasons(decision)
+    assert promotion_in_force(SUBJECT, ledger) is None or kind != "promotion"
+
+
+@pytest.mark.parametrize("written", ["", "[]", "7", "{"])
+def test_a_row_that_is_no_record_at_all_is_named_too(written):
+    (run, *parts) = drafts_of_run(example_run())
+    torn = run._replace(content=written, digest=digest_of(run.kind, written))
+
+    found = missing_evidence(ledger_of(drafts=[torn, *parts]))
+
+    assert [one.about.split()[1] for one in found if one.code == "row_unreadable"] == ["1"]
+
+
+def test_what_was_filed_before_files_were_digested_is_read_as_of_no_file():
+    drafts = [
+        with_content(draft, lambda one: one.pop("strategy_sha")) for draft in drafts_of_run(example_run())
+    ]
+    ledger = ledger_of(drafts=drafts)
+
+    assert [run.bound.subject.strategy_sha for run in runs_of(ledger.rows)] == [""]
+    assert not [one for one in missing_evidence(ledger) if one.code == "row_unreadable"]
+    assert {reason for reason, _ in reasons(judge(ledger))} >= {"same_strategy_file"}
+
+
 def test_every_gate_says_what_it_asks_observed_and_needed():
     decision = judge(ledger_of(example_run()))
     shown = {gate.gate: (gate.observed, gate.needed) for gate in decision.gates}
@@ -162,7 +225,7 @@ def test_every_gate_says_what_it_asks_observed_and_needed():
         (with_metrics(total_return=0.0), Gate.NET_RETURN, "0"),
         (with_metrics(deflated_sharpe=0.9499), Gate.DEFLATED_SHARPE, "0.9499"),
         (with_metrics(pbo=0.21), Gate.OVERFITTING, "0.21"),
-        (with_metrics(trials=9.0), Gate.TRIALS, "9"),
+        (with_metrics(overfitting_trials=9.0), Gate.TRIALS, "9"),
         (with_metrics(max_drawdown=-0.2501), Gate.DRAWDOWN, "0.2501"),
         (example_run(sessions=503), Gate.SESSIONS, "503"),
         (example_run(fills=99), Gate.FILLS, "99"),
@@ -260,6 +323,7 @@ def test_a_completed_run_without_candidates_is_refused():
     ("changed", "gate"),
     [
         ("strategy_version", Gate.SAME_STRATEGY_VERSION),
+        ("strategy_sha", Gate.SAME_STRATEGY_FILE),
         ("data_set_sha", Gate.SAME_DATA_SET),
         ("costs_sha", Gate.SAME_COSTS),
         ("rules_sha", Gate.RULES_UNCHANGED),

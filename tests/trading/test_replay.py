@@ -484,7 +484,8 @@ def test_scores_are_every_number_of_a_scorecard_once(data, replayed):
 
 
 def test_every_measure_that_a_sweep_may_be_ranked_by_is_one_of_a_real_replay(data, replayed):
-    assert set(MEASURES) == set(measures_of(scorecard_of(replayed, actions=data.actions)))
+    card = scorecard_of(replayed, actions=data.actions)
+    assert set(MEASURES) == set(measures_of(card.performance, card.trading))
 
 
 def test_a_replay_without_sessions_is_told_without_a_year():

@@ -12,6 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import numpy as np
 from trading.errors import BadSetting
 from trading.features import clamped, rounded
 from trading.quotes import Window
-from trading.values import Symbol
+from trading.values import Symbol, digest_of_text
 
 
 class Signal(NamedTuple):
@@ -43,7 +44,8 @@ class Strategy:
     """Hold one configured strategy: its function, version, parameters, and weight in the council.
 
     `asked` is what a person named in place of its configured parameters, e.g. `momentum:lookback=60`, so that
-    an error blames that and no file; empty where nobody did.
+    an error blames that and no file; empty where nobody did. `file_sha` is the digest of the file that it was
+    loaded from, empty of none: an edit under the same version has another one (trials.py).
     """
 
     name: str
@@ -52,6 +54,7 @@ class Strategy:
     parameters: tuple[tuple[str, Parameter], ...]
     signals: Signals
     asked: str = field(default="", compare=False)
+    file_sha: str = field(default="", compare=False, repr=False)
 
     def opinions(self, window: Window, symbols: Sequence[Symbol]) -> Mapping[Symbol, Signal]:
         """Return the strategy's signals over a window, confidences held to [0, 1] and rounded to 1e-9.
@@ -123,6 +126,7 @@ def load_strategy(
         parameters=tuple(sorted(parameters.items())),
         signals=signals,
         asked=asked,
+        file_sha=_file_sha(module),
     )
 
 
@@ -198,6 +202,12 @@ def _kind_missed(value: Parameter, known: Parameter) -> str:
     if isinstance(known, float):
         return "" if isinstance(value, int | float) and not is_truth else "a number"
     return ""
+
+
+@lru_cache
+def _file_sha(module: ModuleType) -> str:
+    """Return the digest of the source that a module was imported from, asked for once a module."""
+    return digest_of_text(inspect.getsource(module))
 
 
 def _broken_rule(symbol: object, signal: object, window: Window) -> str:

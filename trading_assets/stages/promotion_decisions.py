@@ -16,6 +16,7 @@ from trading.evidence_ledger import (
     EvidenceStore,
     Ledger,
     Missing,
+    books_filed,
     broken_evidence,
     missing_evidence,
     windows_of,
@@ -24,6 +25,7 @@ from trading.journal import Journal
 from trading.promotion import PromotionRow, PromotionRules, fallen
 from trading.replay_evidence import promotion_rows
 from trading.replaying import ReplayStore
+from trading.trials import unrecorded
 from trading_assets.stage import SUPERVISOR, BookGraph, column_schema, session_of, table_of
 
 EVIDENCE_WHOLE = "evidence_is_whole"
@@ -34,7 +36,7 @@ BLOCKING = (EVIDENCE_WHOLE, PROMOTIONS_STAND)
 CHECKS = {
     EVIDENCE_WHOLE: "Names each row of the evidence ledger that is gone, changed, or put in by nobody.",
     PROMOTIONS_STAND: "Names each strategy that is promoted, and would not be on the evidence of today.",
-    EVIDENCE_COMPLETE: "Names runs without candidates, folds or stresses, and windows that nobody recorded.",
+    EVIDENCE_COMPLETE: "Names runs that lack their parts, and windows and replays that nothing records.",
 }
 
 
@@ -93,7 +95,9 @@ def promotion_decisions_stage(graph: BookGraph) -> list[Any]:
         )
         yield _result(EVIDENCE_WHOLE, broken_evidence(ledger))
         yield _result(PROMOTIONS_STAND, fallen(rows))
-        yield _result(EVIDENCE_COMPLETE, _incomplete(graph, session, ledger, rules, journal))
+        incomplete = _incomplete(graph, session, ledger, rules, journal)
+        kept = replay_stores[graph.name].whole()
+        yield _result(EVIDENCE_COMPLETE, (*incomplete, *unrecorded(graph.name, kept, ledger.rows)))
 
     return [promotion_decisions]
 
@@ -108,7 +112,7 @@ def _incomplete(
         record = journal.session_record(**graph.where(day))
         if record is not None and record.settled_at is not None:
             settled.append(day)
-    is_filed = any(row.book == graph.name for row in ledger.rows)
+    is_filed = graph.name in books_filed(ledger.rows)
     windows = windows_of(graph.name, settled, rules.recording) if is_filed else ()
     broken = set(broken_evidence(ledger))
     return tuple(one for one in missing_evidence(ledger, windows=windows) if one not in broken)

@@ -19,7 +19,7 @@ from trading.errors import BadInput, TradingError
 from trading.replay import Asked, request_of
 from trading.replay_checks import CHECKS, ReplayCheck
 from trading.replay_summary import Year, reasons_of, years_of
-from trading.replaying import DataSets, Finished, ReplayFile, ReplayStore, run_replay
+from trading.replaying import DataSets, Finished, ReplayFile, ReplayStore, TrialRecorder, run_replay
 from trading.reporting import sparkline_svg
 from trading.values import Money, micros_from_text
 from trading_assets.stage import INPUTS_SHA, REFUSED_BY, REPORTER, BookGraph, column_schema, table_of
@@ -62,11 +62,13 @@ def replays_stage(graph: BookGraph) -> list[Any]:
         config: ReplayConfig,
         data_sets: dg.ResourceParam[Mapping[str, DataSets]],
         replay_stores: dg.ResourceParam[Mapping[str, ReplayStore]],
+        replay_trials: dg.ResourceParam[Mapping[str, TrialRecorder]],
     ) -> Iterator[dg.Output[Any] | dg.AssetCheckResult]:
         """One row is one file of a replay: a table of one year, with its hash.
 
         The tables hold every session, intent, verdict, refusal, fill, position and mark of the range, decided
-        by the same functions that trade. Scorecards and promotion read them.
+        by the same functions that trade. Scorecards and promotion read them. That it was tried is recorded in
+        the evidence ledger, whatever came of it.
         """
 
         def tell(line: str) -> None:
@@ -81,6 +83,7 @@ def replays_stage(graph: BookGraph) -> list[Any]:
                 data_sets=data_sets[graph.name],
                 calendar=graph.calendar,
                 store=replay_stores[graph.name],
+                trials=replay_trials[graph.name],
                 tell=tell,
                 clock=perf_counter,
             )
