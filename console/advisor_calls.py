@@ -44,7 +44,7 @@ class SpentLine:
 class CallsView:
     """Hold questions in sum, and by session, week, model, prompt and how they ended, empty where well.
 
-    `budget` are the figures of the error budget, by the defaults of its file.
+    `budget` are the figures of the reviewed error budget, by its defaults where no advisor is configured.
     """
 
     calls: tuple[AdvisorCall, ...]
@@ -98,14 +98,25 @@ def calls_of(desk: Desk, *, book: str | None, session: date | None, last: int) -
         desk.chosen(book)
     found = desk.journal.advisor_calls(last=last)
     return calls_view(
-        call
-        for call in found
-        if (book is None or call.book == book) and (session is None or call.session == session)
+        (
+            call
+            for call in found
+            if (book is None or call.book == book) and (session is None or call.session == session)
+        ),
+        budget=error_budget(desk),
     )
 
 
-def calls_view(calls: Iterable[AdvisorCall]) -> CallsView:
-    """Return the view of calls."""
+def error_budget(desk: Desk) -> ErrorBudget:
+    """Return the reviewed error budget, the default without an advisor's file; raises `BadSetting`."""
+    from resources.advisor_file import read_advisor
+
+    config = read_advisor(desk.settings.config_dir)
+    return ErrorBudget() if config is None else config.budget
+
+
+def calls_view(calls: Iterable[AdvisorCall], *, budget: ErrorBudget) -> CallsView:
+    """Return the view of calls, judged by an error budget."""
     listed = tuple(calls)
     return CallsView(
         calls=listed,
@@ -118,7 +129,7 @@ def calls_view(calls: Iterable[AdvisorCall]) -> CallsView:
             listed, lambda call: f"{call.prompt_name} {call.prompt_version} {call.schema_version}"
         ),
         by_error=_lines(listed, lambda call: call.error_type),
-        budget=budget_figures(listed, budget=ErrorBudget()),
+        budget=budget_figures(listed, budget=budget),
     )
 
 

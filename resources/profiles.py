@@ -785,6 +785,11 @@ class Profiled:
         )
 
     @cached_property
+    def call_log(self) -> JournalCallLog:
+        """Return what models were asked, as the journal has it."""
+        return JournalCallLog(self.journal)
+
+    @cached_property
     def advisor(self) -> Advisor:
         """Return who advises: nobody without the advisor's file, or without an address to ask."""
         return self.advisor_for(Purpose.ADVICE)
@@ -798,7 +803,7 @@ class Profiled:
         return ModelAdvisor(
             config,
             completions,
-            log=JournalCallLog(self.journal),
+            log=self.call_log,
             replies=replies if purpose is Purpose.ADVICE else None,
             purpose=purpose,
         )
@@ -821,7 +826,7 @@ class Profiled:
             configs,
             [self._asked_in(book, key) for key in self.lake.partitions((book, "intents"))[-last:]],
             completions,
-            log=JournalCallLog(self.journal),
+            log=self.call_log,
         )
 
     def _asked_in(self, book: str, key: str) -> Asked:

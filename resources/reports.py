@@ -98,6 +98,7 @@ def render_html(report: DailyReport) -> str:
     environment.filters |= {
         "money": lambda micros: "–" if micros is None else money_text(micros, report.currency),
         "signed": lambda micros: "–" if micros is None else _signed(micros, report.currency),
+        "usd": lambda micros: "–" if micros is None else f"{micros / 1e6:.6f} USD",
         "percent": lambda ratio: "–" if ratio is None else f"{ratio:.2%}",
         "instant": _instant,
         "words": lambda name: name.replace("_", " "),

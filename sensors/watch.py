@@ -1,6 +1,7 @@
 """The watch: one sensor that looks at what ended and what did not happen, and tells people by the policy.
 
-Failed runs and checks (blocking or not), failing ticks, sessions nobody decided or settled, a full disk. Each
+Failed runs and checks (blocking or not), failing ticks, sessions nobody decided or settled, a full disk, and
+what the advisor's model costs. Each
 look leaves a sign of life, so that Prometheus misses a watch that has stopped. It also delivers what waits in
 the outbox: at least once to the channel, once to the person.
 """
@@ -14,6 +15,7 @@ import dagster as dg
 from dagster._core.scheduler.instigation import TickStatus
 
 from jobs.session_jobs import BOOK_TAG
+from trading.advisor_calls import CallLog
 from trading.alerts import (
     AlertKeeper,
     AlertPolicy,
@@ -31,6 +33,7 @@ from trading.watching import (
     TickSeen,
     Watched,
     sighting_of_disk,
+    sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
     sightings_of_ticks,
@@ -44,6 +47,9 @@ INTERVAL_S = 60
 
 OVERLAP = timedelta(seconds=30)
 """How far behind the newest run that was seen it looks again: two may end within one clock's error."""
+
+ASKED_WITHIN = timedelta(days=8)
+"""How far back it looks for what the advisor's model was asked: a week, and what began in it."""
 
 RUNS_AT_ONCE = 500
 """More than can end within the overlap, so that it always gets on."""
@@ -71,6 +77,7 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
         alert_keeper: dg.ResourceParam[AlertKeeper],
         notifier: dg.ResourceParam[Deliverer],
         watched: dg.ResourceParam[Watched],
+        call_log: dg.ResourceParam[CallLog],
     ) -> dg.SensorResult:
         today = {
             name: clocks[name].today(graph.calendar, graph.config.last_session)
@@ -89,6 +96,11 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
             *sightings_of_ticks(_last_ticks(context.instance), on=on),
             sighting_of_disk(watched.disk_free_ratio(), on=on),
         ]
+        now = max(
+            clocks[name].now(_last_session(graph, today[name]), Phase.SETTLE)
+            for name, graph in by_name.items()
+        )
+        found += sightings_of_costs(call_log.calls_of(since=now - ASKED_WITHIN), on=on)
         if not is_simulated:
             for name, graph in by_name.items():
                 found += sightings_of_sessions(
@@ -97,10 +109,6 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
                     record_of=lambda session, graph=graph: journal.session_record(**graph.where(session)),  # type: ignore[misc]
                     now=clocks[name].now(today[name], Phase.SETTLE),
                 )
-        now = max(
-            clocks[name].now(_last_session(graph, today[name]), Phase.SETTLE)
-            for name, graph in by_name.items()
-        )
         mended = [
             Sighting(metric, book, about, date.fromisoformat(session), 0.0, "")
             for metric, book, about, session in cursor["mended"]

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from trading.breakers import BreakerReason
 from trading.values import MICROS, IntentKey
+from trading.weeks import week_of_date
 
 PERCENTILE_95 = 95
 BPS_PER_ONE = 10_000
@@ -205,8 +206,12 @@ def spent_by(calls: Iterable[AdvisorCall], key: Callable[[AdvisorCall], By]) -> 
 
 def week_of(call: AdvisorCall) -> str:
     """Return the ISO 8601 week of a call's session, as `2013-W09`."""
-    year, week, _ = call.session.isocalendar()
-    return f"{year}-W{week:02d}"
+    return week_of_date(call.session).name
+
+
+def week_of_asking(call: AdvisorCall) -> str:
+    """Return the ISO 8601 week in which a call was asked, in UTC, whatever day its session was."""
+    return week_of_date(call.at.date()).name
 
 
 def intents_of(call: AdvisorCall) -> tuple[IntentKey, ...]:

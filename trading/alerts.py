@@ -35,6 +35,9 @@ CHECKS_FAILED = "checks.failed"
 TICKS_FAILED = "ticks.failed"
 MISSED = "schedules.missed"
 DISK_FREE = "disk.free_ratio"
+SESSION_COST = "advisor.session_cost"
+DAY_COST = "advisor.day_cost"
+WEEK_COST = "advisor.week_cost"
 WATCHED = {
     FINDINGS: "findings",
     STUCK: "intents",
@@ -45,11 +48,14 @@ WATCHED = {
     TICKS_FAILED: "ticks",
     MISSED: "sessions",
     DISK_FREE: "ratio",
+    SESSION_COST: "USD",
+    DAY_COST: "USD",
+    WEEK_COST: "USD",
 }
 """What is judged beside a session's metrics, each with its unit: when journal and broker were brought
 together, when sessions were replayed, when quotes were looked for, and by the watch over runs, checks, ticks,
-sessions and the disk. A session with an order that is not proven has no metrics yet: it cannot be settled
-before that is known.
+sessions, the disk and what the advisor's model costs. A session with an order that is not proven has no
+metrics yet: it cannot be settled before that is known.
 """
 
 DOUBLINGS_MAX = 30

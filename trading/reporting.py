@@ -11,6 +11,9 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple, Protocol
 
+from trading.advice import Advice, AdviceVerdict, Ladder, ladder_of
+from trading.advice_ladder import STEP_NAMES
+from trading.advisor_calls import AdvisorCall, BudgetFigures, Spent, cost_by_intent, spent
 from trading.alerts import AlertRow
 from trading.decisions import DecisionRow, Outcome
 from trading.guards import (
@@ -111,6 +114,38 @@ class InputLine(NamedTuple):
     why: str
 
 
+class AdviceLine(NamedTuple):
+    """Hold what the advisor said of one intent, and what asking cost: micro-dollars, `None` if unasked."""
+
+    symbol: str
+    verdict: str
+    factor_bps: int
+    confidence_bps: int | None
+    applied: bool
+    error: str
+    rationale: str
+    cost_usd_micros: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvicePart:
+    """Hold what the advisor had to say in a session and what it took; `step` is the ladder's then.
+
+    `disagreement` is the share of intents with a word on which the model did not say keep, `None` where it
+    said nothing. `errors` counts questions by how they failed. `spent` is `None` where nobody was asked, and
+    `budget` are the figures of the reviewed error budget over the last sessions with this one.
+    """
+
+    step: str
+    lines: tuple[AdviceLine, ...]
+    applied: int
+    disagreement: float | None
+    models: tuple[str, ...]
+    spent: Spent | None
+    errors: tuple[tuple[str, int], ...]
+    budget: BudgetFigures
+
+
 class MoneyLine(NamedTuple):
     """Hold one total of the book in micro-units; `None` until the session is settled."""
 
@@ -160,7 +195,7 @@ class ReportFacts:
     `mode` is the lane (`simulated`, `paper`, `live`); `unfit_reason` says why the session's quotes cannot
     be decided on, empty where they can. `equities` are the closes of the book's sessions, this one last.
     `pending_ids` are the intents that still wait for a person; what was decided to wait may have been
-    approved since.
+    approved since. `advice` is `None` where the session has none stored; `budget` are the advisor's figures.
     """
 
     book: str
@@ -171,6 +206,9 @@ class ReportFacts:
     currency: str
     unfit_reason: str
     inputs: tuple[InputRow, ...]
+    advice: tuple[Advice, ...] | None
+    advisor_calls: tuple[AdvisorCall, ...]
+    budget: BudgetFigures
     metrics: tuple[MetricRow, ...]
     quarantined: tuple[Quarantined, ...]
     verdicts: tuple[Verdict, ...]
@@ -198,6 +236,7 @@ class DailyReport:
     why_none: str
     funnel: tuple[StageCount, ...]
     inputs: tuple[InputLine, ...]
+    advice: AdvicePart | None
     pnl: tuple[MoneyLine, ...]
     blocked: tuple[BlockedLine, ...]
     quarantined: tuple[tuple[str, int], ...]
@@ -229,6 +268,9 @@ def build_report(facts: ReportFacts) -> DailyReport:
         why_none=_why_none(facts, funnel),
         funnel=funnel,
         inputs=_inputs(facts.inputs),
+        advice=None
+        if facts.advice is None
+        else advice_part(facts.advice, facts.advisor_calls, budget=facts.budget),
         pnl=_pnl(facts),
         blocked=_blocked(facts),
         quarantined=_by_reason(facts.quarantined),
@@ -380,6 +422,52 @@ def _inputs(rows: Iterable[InputRow]) -> tuple[InputLine, ...]:
     )
 
 
+SAID = frozenset({AdviceVerdict.KEEP, AdviceVerdict.SHRINK, AdviceVerdict.VETO})
+"""The words by which a model takes a side; to abstain or to call for a person is none."""
+
+
+def advice_part(
+    advice: Sequence[Advice], calls: Sequence[AdvisorCall], *, budget: BudgetFigures
+) -> AdvicePart:
+    """Return what advice on a session's intents said and took; `BadInput` where it is of several steps."""
+    costs = cost_by_intent(calls)
+    return AdvicePart(
+        step=STEP_NAMES[ladder_of(advice)],
+        lines=tuple(
+            AdviceLine(
+                symbol=row.symbol,
+                verdict=row.verdict.value,
+                factor_bps=row.factor_bps,
+                confidence_bps=row.confidence_bps,
+                applied=row.applied,
+                error=row.error_type,
+                rationale=row.rationale,
+                cost_usd_micros=costs.get(row.intent_key),
+            )
+            for row in advice
+            if row.ladder > Ladder.OFF
+        ),
+        applied=sum(row.applied for row in advice),
+        disagreement=disagreement_of(advice),
+        models=tuple(dict.fromkeys(call.model for call in calls)),
+        spent=spent(calls) if calls else None,
+        errors=tuple(
+            (error, sum(call.error_type == error for call in calls))
+            for error in sorted({call.error_type for call in calls if call.error_type})
+        ),
+        budget=budget,
+    )
+
+
+def disagreement_of(advice: Iterable[Advice]) -> float | None:
+    """Return the share of intents that a model spoke of and would not leave as the rules made them.
+
+    `None` where it spoke of none: a question that failed, or a model that abstains, is no agreement.
+    """
+    said = [row for row in advice if row.ladder > Ladder.OFF and not row.error_type and row.verdict in SAID]
+    return sum(row.verdict is not AdviceVerdict.KEEP for row in said) / len(said) if said else None
+
+
 def _pnl(facts: ReportFacts) -> tuple[MoneyLine, ...]:
     totals = {row.item: row.value_micros for row in facts.positions if row.item is not Item.POSITION}
     lines = [
@@ -526,6 +614,7 @@ def _payload(report: DailyReport) -> dict[str, Any]:
         "why_none": report.why_none,
         "funnel": dict(report.funnel),
         "inputs": [_plain(line) for line in report.inputs],
+        "advice": None if report.advice is None else _advice_payload(report.advice),
         "pnl": {line.name: None if line.micros is None else exact_text(line.micros) for line in report.pnl},
         "blocked": [_plain(line) for line in report.blocked],
         "quarantined": dict(report.quarantined),
@@ -542,6 +631,22 @@ def _payload(report: DailyReport) -> dict[str, Any]:
     }
 
 
+def _advice_payload(part: AdvicePart) -> dict[str, Any]:
+    return {
+        "step": part.step,
+        "applied": part.applied,
+        "disagreement": part.disagreement,
+        "models": list(part.models),
+        "spent": None
+        if part.spent is None
+        else {"cost_usd": exact_text(part.spent.cost_micros), "tokens": part.spent.tokens}
+        | {name: value for name, value in part.spent._asdict().items() if not name.endswith(MICROS_SUFFIX)},
+        "errors": dict(part.errors),
+        "error_budget": _plain(part.budget),
+        "intents": [_plain(line) for line in part.lines],
+    }
+
+
 MICROS_SUFFIX = "_micros"
 
 
@@ -550,7 +655,7 @@ def _plain(line: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for name, value in line._asdict().items():
         if name.endswith(MICROS_SUFFIX):
-            plain[name.removesuffix(MICROS_SUFFIX)] = exact_text(value)
+            plain[name.removesuffix(MICROS_SUFFIX)] = None if value is None else exact_text(value)
         elif isinstance(value, datetime):
             plain[name] = _instant(value)
         elif isinstance(value, date):

@@ -1,4 +1,4 @@
-"""What watches the runs: failed checks and runs, missed sessions, failing ticks, a full disk.
+"""What watches the runs: failed checks and runs, missed sessions, failing ticks, a full disk, a dear model.
 
 Pure: what was seen comes in, what is to be judged by the policy goes out. Who looks is sensors/watch.py; that
 it still looks is told by its heartbeat, which Prometheus watches (deploy/prometheus/rules.yml).
@@ -10,10 +10,21 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
-from trading.alerts import CHECKS_FAILED, DISK_FREE, MISSED, RUNS_FAILED, TICKS_FAILED
+from trading.advisor_calls import AdvisorCall, Purpose, spent, week_of_asking
+from trading.alerts import (
+    CHECKS_FAILED,
+    DAY_COST,
+    DISK_FREE,
+    MISSED,
+    RUNS_FAILED,
+    SESSION_COST,
+    TICKS_FAILED,
+    WEEK_COST,
+)
 from trading.journal import SessionRecord
 from trading.sessions import Calendar
 from trading.timetable import SETTLE_AFTER_CLOSE
+from trading.values import MICROS
 
 RECENT_SESSIONS = 5
 """How many sessions back a run or check still is news; what repeats history is told to nobody."""
@@ -140,6 +151,44 @@ def sightings_of_ticks(ticks: Iterable[TickSeen], *, on: date) -> tuple[Sighting
 def sighting_of_disk(free_ratio: float, *, on: date) -> Sighting:
     """Return what the free share of the disk with the desk's state says."""
     return Sighting(DISK_FREE, "", "state folder", on, free_ratio, "")
+
+
+def sightings_of_costs(calls: Iterable[AdvisorCall], *, on: date) -> tuple[Sighting, ...]:
+    """Return what the advisor's model cost: of each book's last session, and of the last day and week.
+
+    The last ones are those of the newest question. Day and week are in UTC, all books and purposes together;
+    a session counts its advice alone. Where nothing was asked there is nothing to judge: no data is no alert,
+    and no end of one either.
+    """
+    listed = sorted(calls, key=lambda call: call.at)
+    if not listed:
+        return ()
+    newest = listed[-1]
+    of_day = [call for call in listed if call.at.date() == newest.at.date()]
+    of_week = [call for call in listed if week_of_asking(call) == week_of_asking(newest)]
+    last_of = {call.book: call.session for call in listed if call.purpose is Purpose.ADVICE}
+    of_session = (
+        _cost(SESSION_COST, book, _advice_on(listed, book, session), period=session, on=on)
+        for book, session in last_of.items()
+    )
+    return (
+        *of_session,
+        _cost(DAY_COST, "", of_day, period=newest.at.date(), on=on),
+        _cost(WEEK_COST, "", of_week, period=week_of_asking(newest), on=on),
+    )
+
+
+def _advice_on(calls: Iterable[AdvisorCall], book: str, session: date) -> list[AdvisorCall]:
+    return [
+        call
+        for call in calls
+        if call.purpose is Purpose.ADVICE and (call.book, call.session) == (book, session)
+    ]
+
+
+def _cost(metric: str, book: str, calls: Sequence[AdvisorCall], *, period: date | str, on: date) -> Sighting:
+    total = spent(calls)
+    return Sighting(metric, book, "", on, total.cost_micros / MICROS, f"{period}, {total.calls} questions")
 
 
 def sightings_of_sessions(

@@ -102,6 +102,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "notifier": lambda: profiled.notifier,
         "book_history": lambda: profiled.book_history,
         "call_history": lambda: profiled.call_history,
+        "call_log": lambda: profiled.call_log,
         "broker_history": lambda: profiled.broker_history,
         "input_history": lambda: profiled.input_history,
         "action_history": lambda: profiled.action_history,

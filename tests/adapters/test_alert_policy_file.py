@@ -47,6 +47,9 @@ def test_the_file_in_the_box_holds_the_promised_rules() -> None:
         "session_missed": ("critical", "above", 0),
         "disk_low": ("critical", "below", 0.05),
         "slippage_high": ("warning", "above", 300),
+        "advisor_session_cost_high": ("warning", "above", 0.25),
+        "advisor_day_cost_high": ("warning", "above", 0.75),
+        "advisor_week_cost_high": ("warning", "above", 2.5),
     }
     assert policy.fail_on is FailOn.CRITICAL
     assert policy.delivery.channels == ("stdout", "webhook")

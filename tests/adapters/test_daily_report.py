@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resources.reports import ReportWriter, render_html, render_json
+from trading.advice import AdviceVerdict, Ladder, no_advice
+from trading.advisor_calls import ErrorBudget, budget_figures
 from trading.alerts import AlertRow, Severity, fingerprint_of
 from trading.decisions import DecisionRow, Outcome
 from trading.inputs import InputRow, InputSource, InputStatus
@@ -29,6 +31,7 @@ from trading.reporting import (
     build_report,
     sparkline_svg,
 )
+from trading.testing import example_call, example_intent
 from trading.values import IntentId, IntentKey, Side, Symbol
 from trading.verdicts import Verdict
 
@@ -107,7 +110,24 @@ def left_for(reason: str) -> InputRow:
 
 
 def report(held: str = "AAPL", blocked: str = "IBM") -> DailyReport:
-    """Return a session: one fill, one blocked, one waiting, one row quarantined, one alert."""
+    """Return a session: one fill, one blocked, one waiting, one row quarantined, one alert.
+
+    A model in the shadow would have shrunk the fill and said nothing of what waits.
+    """
+    asked = [example_intent(symbol, session=SESSION) for symbol in (held, "GOOG")]
+    shrunk, unsaid = (
+        no_advice(intent, source="small-1")._replace(ladder=Ladder.SHADOW.value) for intent in asked
+    )
+    advice = (
+        shrunk._replace(
+            verdict=AdviceVerdict.SHRINK, factor_bps=5_000, confidence_bps=8_000, rationale=f"half of {held}"
+        ),
+        unsaid._replace(error_type="http_5xx"),
+    )
+    calls = (
+        example_call(intents=asked[0].intent_key, session=SESSION),
+        example_call(intents=asked[1].intent_key, session=SESSION, ok=False, error_type="http_5xx"),
+    )
     decisions = (
         decision(held, Outcome.APPROVED, "within_policy", 10),
         decision(blocked, Outcome.BLOCKED, "symbol_notional_cap_exceeded", 0),
@@ -204,6 +224,9 @@ def report(held: str = "AAPL", blocked: str = "IBM") -> DailyReport:
             currency="USD",
             unfit_reason="",
             inputs=(left_for(f"account.orders:read_broker:{held}"),),
+            advice=advice,
+            advisor_calls=calls,
+            budget=budget_figures(calls, budget=ErrorBudget()),
             metrics=metrics,
             quarantined=(quarantined,),
             verdicts=(verdict,),
@@ -252,6 +275,10 @@ def test_the_page_shows_what_happened() -> None:
         "account.orders by fallback: account.orders:read_broker:AAPL",
         "account.orders journal 2 1 1 account.orders:read_broker:AAPL",
         "warning drawdown_high watch AAPL",
+        "Step of the ladder shadow Applied 0 Disagreed with the rules 100.00%",
+        "Questions (failed) 2 (1) Tokens 2,000 Cost 0.000240 USD Error budget no data",
+        "Asked: small-1. http_5xx: 1.",
+        "AAPL shrink 5000 8000 no 0.000120 USD half of AAPL",
         "2 sessions: 100,000.00 USD on 2013-02-28, 100,004.00 USD on 2013-03-01.",
     ):
         assert shown in text
@@ -326,6 +353,11 @@ def test_money_in_json_is_exact_text_and_no_data_is_null() -> None:
             "why": "account.orders:read_broker:AAPL",
         }
     ]
+    assert document["advice"]["disagreement"] == 1.0
+    assert document["advice"]["spent"]["cost_usd"] == "0.00024"
+    assert document["advice"]["errors"] == {"http_5xx": 1}
+    assert [row["cost_usd"] for row in document["advice"]["intents"]] == ["0.00012", "0.00012"]
+    assert document["advice"]["error_budget"]["state"] == "no_data"
     assert document["metrics"]["schema_version"] == "metrics.v1"
     assert document["lineage"] == [
         {"asset": "us_five/market_quotes", "partition": "2013-02-28", "sha": "ab" * 32}
@@ -360,6 +392,9 @@ def test_a_session_with_nothing_says_so_and_names_the_next_command() -> None:
             currency="USD",
             unfit_reason="",
             inputs=(),
+            advice=None,
+            advisor_calls=(),
+            budget=budget_figures((), budget=ErrorBudget()),
             metrics=empty,
             quarantined=(),
             verdicts=(),

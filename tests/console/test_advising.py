@@ -17,7 +17,7 @@ from console.verbs.advising import remedy_of
 from resources.advisors.call_log import JournalCallLog
 from resources.journal.store import SqlJournal
 from tests.adapters.misbehaving import http, misbehaving
-from trading.advisor_calls import BudgetState, CallError
+from trading.advisor_calls import BudgetState, CallError, ErrorBudget
 from trading.testing import example_call
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def whole():
 def test_calls_are_summed_by_session_week_model_and_how_they_ended():
     late = example_call(call_id="b", model="large-1", cost_micros=2_000, run_id="run-2")
     failed = example_call(call_id="c", ok=False, error_type="time_out", attempts=2)
-    view = calls_view([example_call(), late, failed])
+    view = calls_view([example_call(), late, failed], budget=ErrorBudget())
 
     assert view.total.calls == 3
     assert [(line.of, line.spent.cost_micros) for line in view.by_session] == [("us_five 2013-02-28", 2_240)]
@@ -65,6 +65,19 @@ def test_calls_are_summed_by_session_week_model_and_how_they_ended():
     assert [line.of for line in view.by_prompt] == ["advice 1@tttttttttttt advice.v1"]
     assert [(line.of, line.spent.calls) for line in view.by_error] == [("", 2), ("time_out", 1)]
     assert view.budget.state is BudgetState.NO_DATA
+
+
+def test_the_verb_judges_by_the_reviewed_error_budget(desk, capsys, monkeypatch, tmp_path):
+    config = tmp_path / "reviewed"
+    shutil.copytree(ROOT / "config", config)
+    path = config / "advisor.toml"
+    path.write_text(path.read_text("utf-8").replace("calls_min = 10 ", "calls_min = 1 "), "utf-8")
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(config))
+    with SqlJournal(f"sqlite:///{journal_of(desk)}") as journal:
+        JournalCallLog(journal).record(example_call(ok=False, error_type="time_out"))
+
+    assert main(["advisor", "calls", "--json"]) == 0
+    assert said_by(capsys)["budget"]["state"] == "error_rate_breached"
 
 
 def test_the_verb_shows_a_sessions_calls(desk, capsys):

@@ -32,6 +32,7 @@ from tests.graph.desk import CALENDAR, QUIET, SESSIONS, Desk
 from trading.clock import Phase
 from trading.positions import opened_book
 from trading.sessions import Calendar
+from trading.testing import example_call
 from trading_assets.definitions import graph_of
 
 LAST, BEFORE = SESSIONS[-1], SESSIONS[-2]
@@ -84,6 +85,7 @@ class Watch:
             alert_keeper=profiled.alert_keeper,
             notifier=profiled.notifier,
             watched=self,
+            call_log=profiled.call_log,
         )
         self.cursor = said.cursor
         return said.skip_reason.skip_message
@@ -280,3 +282,24 @@ def test_a_session_that_nobody_decided_is_told_on_real_days_only_once_the_book_i
         ("session_missed", "decide", "firing"),
         ("session_missed", "settle", "firing"),
     ]
+
+
+def test_a_dear_day_of_the_advisor_is_told_once_and_over_with_the_next_cheap_one(watch):
+    log = watch.desk.profiled.call_log
+    watch.tick()
+    assert watch.told() == []
+
+    dear = example_call(cost_micros=1_000_000)
+    log.record(dear)
+    watch.tick()
+    watch.tick()
+    fired = [("advisor_day_cost_high", "", "firing"), ("advisor_session_cost_high", "", "firing")]
+    assert sorted(watch.told()) == fired
+
+    later = dear.at + timedelta(days=1)
+    log.record(dear._replace(call_id="call-2", at=later, session=later.date(), cost_micros=10))
+    watch.tick()
+    watch.tick()
+    assert sorted(watch.told()) == sorted(
+        (code, about, status) for code, about, _ in fired for status in ("firing", "resolved")
+    )

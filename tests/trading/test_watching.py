@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from resources.calendars import load_calendar
-from trading.alerts import CHECKS_FAILED, MISSED, RUNS_FAILED
+from trading.advisor_calls import Purpose
+from trading.alerts import CHECKS_FAILED, DAY_COST, MISSED, RUNS_FAILED, SESSION_COST, WEEK_COST
 from trading.journal import SessionRecord
+from trading.testing import example_call
 from trading.timetable import DECIDE_BEFORE_OPEN, SETTLE_AFTER_CLOSE
 from trading.watching import (
     CheckSeen,
     RunSeen,
     TickSeen,
     sighting_of_disk,
+    sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
     sightings_of_ticks,
@@ -153,3 +156,48 @@ def test_a_tick_is_about_its_sensor_and_the_disk_about_its_free_share():
         201,
     )
     assert sighting_of_disk(0.04, on=TODAY).observed == 0.04
+
+
+MONDAY = datetime(2013, 2, 25, 14, tzinfo=UTC)
+
+
+def asked(days: int, cost_micros: int, *, book: str = "five", purpose: Purpose = Purpose.ADVICE):
+    at = MONDAY + timedelta(days=days)
+    return example_call(
+        call_id=f"{book} {days}",
+        at=at,
+        session=at.date(),
+        book=book,
+        cost_micros=cost_micros,
+        purpose=purpose,
+    )
+
+
+def test_what_models_cost_is_told_of_the_last_session_day_and_week_and_not_of_those_before():
+    calls = [
+        asked(3, 100_000),
+        asked(-1, 9_000_000),
+        asked(0, 500_000),
+        asked(3, 30_000, book="wide"),
+        asked(3, 7_000, purpose=Purpose.COMPARE),
+    ]
+
+    found = {(one.metric, one.book): one for one in sightings_of_costs(calls, on=TODAY)}
+
+    assert {key: one.observed for key, one in found.items()} == {
+        (SESSION_COST, "five"): 0.1,
+        (SESSION_COST, "wide"): 0.03,
+        (DAY_COST, ""): 0.137,
+        (WEEK_COST, ""): 0.637,
+    }
+    assert found[WEEK_COST, ""].detail == "2013-W09, 4 questions"
+
+
+def test_where_no_model_was_asked_there_is_no_cost_to_judge():
+    assert sightings_of_costs([], on=TODAY) == ()
+
+
+def test_a_trial_of_a_prompt_is_no_sessions_advice():
+    found = sightings_of_costs([asked(0, 1, purpose=Purpose.SMOKE)], on=TODAY)
+
+    assert [one.metric for one in found] == [DAY_COST, WEEK_COST]

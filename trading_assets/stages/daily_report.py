@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
 
+from trading.advice_ladder import AdvisorLadder
+from trading.advisor_calls import AdvisorCall
 from trading.audit import AuditLog
 from trading.clock import Clock, Phase
 from trading.journal import Journal
@@ -26,6 +29,14 @@ from trading.reporting import (
 from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of
 
 
+class EarlierCalls(Protocol):
+    """Know the calls of earlier sessions of a book."""
+
+    def calls_before(self, session: date) -> Sequence[AdvisorCall]:
+        """Return the calls of the sessions before one, as far back as an error budget looks."""
+        ...
+
+
 class Reports(Protocol):
     """Write reports where people find them."""
 
@@ -38,7 +49,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
     """Return the asset of one book."""
     optional = {"metadata": {"optional": True}}
     read = ("metrics", "alerts", "positions")
-    maybe = ("verdicts", "decisions", "executions", "quarantined_quotes")
+    maybe = ("verdicts", "advice", "advisor_calls", "decisions", "executions", "quarantined_quotes")
 
     @dg.asset(
         **graph.asset_arguments("daily_report", group=REPORTER, kinds={"html"}),
@@ -55,12 +66,16 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         alerts: Any,
         positions: Any,
         verdicts: Any,
+        advice: Any,
+        advisor_calls: Any,
         decisions: Any,
         executions: Any,
         quarantined_quotes: Any,
         input_envelopes: Any,
         book_history: dg.ResourceParam[Mapping[str, BookHistory]],
         accepted_quotes: dg.ResourceParam[Mapping[str, AcceptedQuotes]],
+        advice_records: dg.ResourceParam[Mapping[str, EarlierCalls]],
+        advisor_ladder: dg.ResourceParam[AdvisorLadder],
         report_writer: dg.ResourceParam[Reports],
         tables: dg.ResourceParam[Tables],
         journal: dg.ResourceParam[Journal],
@@ -70,6 +85,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         """One row is one file of the session's report. The HTML opens in any browser, without a server."""
         session = session_of(context)
         intents = journal.intents(book=graph.name, lane=graph.lane, session=session)
+        calls = tuple(advisor_calls or ())
         equities = [*book_history[graph.name].equities_before(session), (session, _equity(positions))]
         report = build_report(
             ReportFacts(
@@ -81,6 +97,11 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
                 currency=graph.config.currency,
                 unfit_reason=accepted_quotes[graph.name].unfit_reason(session),
                 inputs=input_envelopes or (),
+                advice=advice,
+                advisor_calls=calls,
+                budget=advisor_ladder.budget_figures(
+                    [*advice_records[graph.name].calls_before(session), *calls]
+                ),
                 metrics=metrics,
                 quarantined=quarantined_quotes or (),
                 verdicts=verdicts or (),
