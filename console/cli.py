@@ -31,6 +31,7 @@ from console.verbs import (
     promoting,
     reading,
     replaying,
+    reporting,
     running,
     stopping,
     storing,
@@ -67,6 +68,7 @@ def make_app() -> typer.Typer:
     app.callback()(_root)
     for verbs in (
         reading,
+        reporting,
         ordering,
         alerting,
         telling,

@@ -101,7 +101,11 @@ class Desk:
 
 def open_desk() -> Desk:
     """Return the desk of this machine's settings; raises `BadSetting` where one is wrong."""
-    settings = load_settings()
+    return desk_of(load_settings())
+
+
+def desk_of(settings: Settings) -> Desk:
+    """Return the desk of settings."""
     return Desk(
         settings=settings,
         books=read_book_outlines(Path(settings.books_file)),

@@ -60,7 +60,7 @@ def headline_of(desk: Desk, book: BookOutline, session: date) -> Headline:
     equity = equity_at_close(desk, book, session)
     before = desk.calendar(book).before(session, 1)
     equity_before = equity_at_close(desk, book, before[-1]) if before else None
-    content = _content(desk, book, session)
+    content = content_of(desk, book, session)
     return Headline(
         equity_micros=equity,
         session_pnl_micros=equity - equity_before
@@ -82,7 +82,7 @@ def equity_at_close(desk: Desk, book: BookOutline, session: date) -> int | None:
 
 def report_of(desk: Desk, book: BookOutline, session: date) -> ReportFound:
     """Return the report of a session; raises `UnknownId` naming the command that writes it."""
-    content = _content(desk, book, session)
+    content = content_of(desk, book, session)
     if content is None:
         raise UnknownId(
             f"{book.name} {session}: no report yet; "
@@ -113,11 +113,12 @@ def latest_report(desk: Desk, book: BookOutline) -> ReportFound:
 
 def marks_of(desk: Desk, book: BookOutline, session: date) -> dict[str, int]:
     """Return what a session's report values each position at, micro-units a share; empty without a report."""
-    content = _content(desk, book, session) or {}
+    content = content_of(desk, book, session) or {}
     return {row["symbol"]: micros_from_text(row["mark"]) for row in content.get("positions", ())}
 
 
-def _content(desk: Desk, book: BookOutline, session: date) -> dict[str, Any] | None:
+def content_of(desk: Desk, book: BookOutline, session: date) -> dict[str, Any] | None:
+    """Return what a session's report says, `None` where there is none; raises `LakeError` if unreadable."""
     path = _folder(desk, book, session) / REPORT_JSON
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

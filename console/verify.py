@@ -409,10 +409,10 @@ def _links(desk: Desk, evidence: Evidence, books: set[str]) -> Links:
         elif row is not None:
             of = (row.intent.book, row.intent.session.isoformat())
             if of not in made_from:
-                made_from[of] = _lake_inputs_sha(desk, row)
+                made_from[of] = lake_inputs_sha(desk, row)
             record = sessions.get((row.intent.book, row.lane, row.intent.session))
             is_decided = record is not None and bool(record.decisions_sha) and row.intent_id in registered
-            why = _missing_link(
+            why = missing_link(
                 row, is_decided=is_decided, verdicts=judged.get(row.intent_id, []), made_from=made_from[of]
             )
         if why:
@@ -420,9 +420,7 @@ def _links(desk: Desk, evidence: Evidence, books: set[str]) -> Links:
     return Links(orders=count, linked=count - len(unlinked), unlinked=tuple(unlinked[:SHOWN]))
 
 
-def _missing_link(
-    row: JournalIntent, *, is_decided: bool, verdicts: Sequence[Verdict], made_from: str
-) -> str:
+def missing_link(row: JournalIntent, *, is_decided: bool, verdicts: Sequence[Verdict], made_from: str) -> str:
     """Return the first step at which the way back from an intent ends, empty where it does not."""
     if not is_decided:
         return "no decision is registered for it"
@@ -480,7 +478,7 @@ class _Flattens:
         return ""
 
 
-def _lake_inputs_sha(desk: Desk, row: JournalIntent) -> str:
+def lake_inputs_sha(desk: Desk, row: JournalIntent) -> str:
     """Return the digest of what a session's decisions in the lake were made from, empty without a table."""
     state = desk.lake.state(row.intent.book, "decisions", row.intent.session.isoformat())
     return "" if state is None else state.inputs_sha

@@ -23,7 +23,7 @@ from resources.calendars import load_calendar
 from resources.market_data.bokeh_stocks import BokehStocks
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.reviewed_config import book_config, read_books
-from trading.alert_log import AlertEvent, AlertLog, alert_log_of, messages_due, observed
+from trading.alert_log import AlertEvent, AlertLog, alert_log_of, is_needed, messages_due, observed
 from trading.alerts import (
     SIGNALS_LATCHED,
     AlertPolicy,
@@ -251,11 +251,12 @@ class _Told:
         for message in messages_due(self._log, policy, now=at):
             self.messages += 1
             group = tuple(sorted(message.event.body["group"].items()))
-            last = before.get(group)
-            is_news = last is None or set(message.event.body["firing"]) != set(last.firing)
-            is_repeat = last is not None and at - last.at >= timedelta(seconds=policy.route.repeat_interval_s)
-            is_end = bool(message.event.body["resolved"])
-            self.duplicates += not (is_news or is_repeat or is_end)
+            self.duplicates += not is_needed(
+                message.event.body,
+                before.get(group),
+                at=at,
+                repeat_interval_s=policy.route.repeat_interval_s,
+            )
             self._store([message.event], at)
 
     def _store(self, events: Iterable[AlertEvent], at: datetime) -> None:

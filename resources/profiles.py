@@ -92,6 +92,7 @@ from resources.settings import Profile, Settings, load_secrets
 from resources.signal_keeper import JournalSignals
 from resources.tear_sheets import TearSheets
 from resources.watch_signs import WatchSigns
+from resources.week_pages import WeekWriter
 from trading.advice import AdviceContext, Advisor, Ladder, NoAdvisor
 from trading.advice_items import cut_off_of, items_of
 from trading.advice_ladder import LadderRules
@@ -943,6 +944,11 @@ class Profiled:
             },
             policy=self.alert_policy.delivery,
         )
+
+    @cached_property
+    def week_writer(self) -> WeekWriter:
+        """Return the writer of what was found of weeks, beside the daily reports."""
+        return WeekWriter(self.settings.profile_dir / "reports")
 
     @cached_property
     def report_writer(self) -> ReportWriter:

@@ -73,8 +73,8 @@ class ReportWriter:
         """Write both files, each whole or not at all; a report of the session before is replaced."""
         paths = self.paths_of(book=report.book, session=report.session.isoformat())
         paths.html.parent.mkdir(parents=True, exist_ok=True)
-        _replace(paths.html, render_html(report))
-        _replace(paths.json, render_json(report))
+        replace_file(paths.html, render_html(report))
+        replace_file(paths.json, render_json(report))
         return paths
 
 
@@ -236,7 +236,7 @@ def _with_own_ids(svg: str, name: str) -> str:
 # ------------------------------------------------------------------------------------------------- the files
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Put a text in a file's place, on disk before it gets the name; nothing else is ever seen there."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -367,6 +367,16 @@ def messages_due(log: AlertLog, policy: AlertPolicy, *, now: datetime) -> tuple[
     return tuple(messages)
 
 
+def is_needed(told: Mapping[str, Any], last: Told | None, *, at: datetime, repeat_interval_s: int) -> bool:
+    """Say whether a message says something: `told` is the body of its event, `last` what its group was told.
+
+    It is news where other alerts fire or one has ended, and a repetition where the interval has passed.
+    """
+    if last is None or set(told["firing"]) != set(last.firing) or told["resolved"]:
+        return True
+    return at - last.at >= timedelta(seconds=repeat_interval_s)
+
+
 def _firing(log: AlertLog) -> tuple[Labels, ...]:
     return tuple(one.labels for one in log.alerts.values() if one.ends_at is None)
 

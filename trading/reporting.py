@@ -6,7 +6,7 @@ Pure. What the numbers mean is metrics.py; the page and the files are resources/
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple, Protocol
@@ -652,17 +652,32 @@ MICROS_SUFFIX = "_micros"
 
 def _plain(line: Any) -> dict[str, Any]:
     """Return a row as JSON values; `…_micros` becomes an exact decimal under the name without it."""
+    return _plain_items(line._asdict().items())
+
+
+def _plain_items(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
-    for name, value in line._asdict().items():
+    for name, value in items:
         if name.endswith(MICROS_SUFFIX):
             plain[name.removesuffix(MICROS_SUFFIX)] = None if value is None else exact_text(value)
-        elif isinstance(value, datetime):
-            plain[name] = _instant(value)
-        elif isinstance(value, date):
-            plain[name] = value.isoformat()
         else:
-            plain[name] = value
+            plain[name] = plain_value(value)
     return plain
+
+
+def plain_value(value: Any) -> Any:
+    """Return what a report holds as JSON values, rows and reports within it as objects."""
+    if isinstance(value, datetime):
+        return _instant(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain_items((field.name, getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, tuple):
+        return [plain_value(one) for one in value]
+    return value
 
 
 def _instant(at: datetime) -> str:

@@ -13,6 +13,7 @@ from trading.sessions import Calendar
 
 DECIDE_BEFORE_OPEN = timedelta(minutes=45)
 SETTLE_AFTER_CLOSE = timedelta(minutes=30)
+LOOK_BACK_BEFORE_DECISION = timedelta(hours=2)
 
 
 class Tick(NamedTuple):
@@ -31,6 +32,12 @@ def settle_crons(calendar: Calendar) -> list[str]:
     """Return the cron lines of settlement: weekdays, 30 minutes after the close and each early close."""
     closes = sorted({calendar.close_time, *calendar.early_closes.values()})
     return [_cron(_shifted(close, SETTLE_AFTER_CLOSE)) for close in closes]
+
+
+def week_cron(calendar: Calendar) -> str:
+    """Return the cron line of looking back on a week: Mondays, two hours before the first decision is due."""
+    at = _shifted(calendar.open_time, -DECIDE_BEFORE_OPEN - LOOK_BACK_BEFORE_DECISION)
+    return f"{at.minute} {at.hour} * * 1"
 
 
 def decide_tick(calendar: Calendar, at: datetime) -> Tick:

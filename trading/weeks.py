@@ -17,6 +17,9 @@ from trading.sessions import Calendar
 
 DAYS = 7
 
+YEARS = range(1970, 2200)
+"""The years of weeks that may be asked for: no calendar reaches further."""
+
 _NAME = re.compile(r"([0-9]{4})-W([0-9]{2})", re.ASCII)
 
 
@@ -63,6 +66,8 @@ def week_of_date(on: date) -> Week:
 def week_from_text(text: str) -> Week:
     """Return the week of a name; raises `BadInput` where it is none, or its year has no such week."""
     found = _NAME.fullmatch(text)
+    if found is not None and int(found[1]) not in YEARS:
+        found = None
     refusal = f"week {text[:40]!a}: write it as 2013-W09, by ISO 8601"
     if found is None:
         raise BadInput(refusal)

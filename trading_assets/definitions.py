@@ -9,12 +9,14 @@ from typing import Any
 
 import dagster as dg
 
+from console.weeks import DeskWeeks
 from jobs.evidence_job import evidence_job
 from jobs.flatten_job import flatten_job
 from jobs.reconcile_job import reconcile_job
 from jobs.replay_job import replay_job
 from jobs.session_jobs import book_jobs
 from jobs.sweep_job import sweep_job
+from jobs.week_job import week_job
 from resources.journal.store import SqlJournal
 from resources.lake.io_manager import LakeIOManager
 from resources.logs import configure_logging
@@ -26,6 +28,7 @@ from sensors.approvals import approvals_sensor
 from sensors.reconciliation import reconciliation_sensor
 from sensors.schedules import book_schedules
 from sensors.watch import watch_sensor
+from sensors.weeks import week_schedule
 from trading_assets.session_graph import book_graph, session_graph
 from trading_assets.stage import POINTER_EXTRAS, BookGraph
 from trading_assets.tables import OF_SESSIONS, REMEDIES, ROW_TYPES
@@ -51,9 +54,17 @@ def definitions_of(settings: Settings) -> dg.Definitions:
                 replay_job(graph),
                 sweep_job(graph),
                 evidence_job(graph),
+                week_job(graph),
             )
         ],
-        schedules=[one for graph in graphs for one in book_schedules(graph, is_simulated=is_simulated)],
+        schedules=[
+            one
+            for graph in graphs
+            for one in (
+                *book_schedules(graph, is_simulated=is_simulated),
+                week_schedule(graph, is_simulated=is_simulated),
+            )
+        ],
         sensors=[
             sensor
             for graph in graphs
@@ -102,11 +113,13 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "notifier": lambda: profiled.notifier,
         "book_history": lambda: profiled.book_history,
         "call_history": lambda: profiled.call_history,
+        "week_records": lambda: DeskWeeks(profiled.settings),
         "call_log": lambda: profiled.call_log,
         "broker_history": lambda: profiled.broker_history,
         "input_history": lambda: profiled.input_history,
         "action_history": lambda: profiled.action_history,
         "report_writer": lambda: profiled.report_writer,
+        "week_writer": lambda: profiled.week_writer,
         "tables": lambda: profiled.lineage,
         "data_sets": lambda: profiled.data_sets,
         "replay_stores": lambda: profiled.replay_stores,

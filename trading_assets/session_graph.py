@@ -31,6 +31,7 @@ from trading_assets.stages.replays import replays_stage
 from trading_assets.stages.scorecards import scorecards_stage
 from trading_assets.stages.sweeps import sweeps_stage
 from trading_assets.stages.verdicts import verdicts_stage
+from trading_assets.stages.weeks import weeks_stage
 
 STAGES = (
     corporate_actions_stage,
@@ -53,6 +54,7 @@ STAGES = (
     scorecards_stage,
     sweeps_stage,
     promotion_decisions_stage,
+    weeks_stage,
 )
 """Every stage, in the order in which a session passes them; what goes over many sessions stands last."""
 

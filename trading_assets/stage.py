@@ -4,11 +4,13 @@ The stages themselves are in stages/, one file each, in the order of the flow; w
 session_graph.py.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from pathlib import Path
 from types import NoneType
 from typing import Any, TypedDict, get_args, get_type_hints
 
@@ -20,6 +22,7 @@ from trading.errors import JournalBehindLog, JournalUnavailable, TradingError
 from trading.journal import Journal
 from trading.positions import Book, opened_book
 from trading.protocol import WATCHED_SESSIONS
+from trading.reporting import ReportFile
 from trading.sessions import Calendar
 
 COMMANDER = "commander"
@@ -98,6 +101,11 @@ class BookGraph:
     def sweep_names(self) -> dg.DynamicPartitionsDefinition:
         """Return the partitions of sweeps: one a name, added when somebody asks for it."""
         return dg.DynamicPartitionsDefinition(name=f"{self.config.name}__sweeps")
+
+    @property
+    def week_names(self) -> dg.DynamicPartitionsDefinition:
+        """Return the partitions of weeks, as `2013-W09`: each added when it is over."""
+        return dg.DynamicPartitionsDefinition(name=f"{self.config.name}__weeks")
 
     def key(self, asset: str) -> dg.AssetKey:
         """Return the key of one of the book's assets."""
@@ -206,6 +214,12 @@ def table_of(rows: Sequence[Mapping[str, Any]], *, limit: int = 50) -> dg.TableM
         records=[dg.TableRecord(row) for row in shown],
         schema=dg.TableSchema(columns=[dg.TableColumn(name=name, type="string") for name in columns]),
     )
+
+
+def file_row(path: Path) -> ReportFile:
+    """Return a report's file as a row; its path starts at the book: the row is the same on every machine."""
+    place = "/".join(path.parts[-3:])
+    return ReportFile(kind=path.suffix[1:], path=place, sha=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def column_schema(row_type: type) -> dg.TableSchema:

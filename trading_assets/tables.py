@@ -8,6 +8,7 @@ from trading.advisor_calls import AdvisorCall
 from trading.alerts import AlertRow
 from trading.broker_positions import BrokerPositionRow
 from trading.candidates import Candidate
+from trading.compliance import Finding
 from trading.decisions import DecisionRow
 from trading.inputs import InputRow
 from trading.intents import Intent
@@ -45,7 +46,12 @@ ROW_TYPES: dict[str, type[Any]] = {
     "scorecards": Score,
     "sweeps": SweepRow,
     "promotion_decisions": PromotionRow,
+    "weekly_health": ReportFile,
+    "weekly_audit": Finding,
 }
+
+OF_WEEKS = ("weekly_health", "weekly_audit")
+"""The tables of which a partition is a week."""
 
 OF_OTHER_JOBS = frozenset(
     {
@@ -56,12 +62,15 @@ OF_OTHER_JOBS = frozenset(
         "scorecards",
         "sweeps",
         "promotion_decisions",
+        *OF_WEEKS,
     }
 )
 """The tables that no run of a session makes."""
 
 OF_SESSIONS = tuple(
-    name for name in ROW_TYPES if name not in {"replays", "scorecards", "sweeps", "promotion_decisions"}
+    name
+    for name in ROW_TYPES
+    if name not in {"replays", "scorecards", "sweeps", "promotion_decisions", *OF_WEEKS}
 )
 """The tables that a session comes from or leaves behind; replays and what is made of them are of none."""
 

@@ -26,6 +26,7 @@ PAGES = (
     ("/positions", "Positions"),
     ("/orders", "Orders"),
     ("/incidents", "Incidents"),
+    ("/weeks", "Weeks"),
     ("/replays", "Replays"),
     ("/settings", "Settings"),
 )

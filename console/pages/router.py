@@ -36,6 +36,7 @@ from console.pages.reviewed_limits import limits_shown
 from console.pages.searching import search
 from console.pages.sessions import session_lines
 from console.pages.templating import page
+from console.pages.weeks import weeks_shown
 from console.replays import replay_of, tear_sheet_of
 from console.sweeps import page_of, sweep_of
 from console.web.answering import needs_approver
@@ -43,14 +44,19 @@ from console.web.gate import DOCUMENT_POLICY
 from console.web.identities import Role
 from console.web.permission import actor_of, csrf_token, needs, require_resume
 from console.web.problems import Problem
+from console.weeks import AUDIT, AUDIT_HTML, HEALTH, HEALTH_HTML, page_of_week
 from console.why import why
 from trading.approvals import Role as ApproverRole
+from trading.errors import UnknownId
 from trading.journal import JournalIntent, RunControlAction
 from trading.values import IntentId
 
 TEXT_MAX = 500
 PENDING_SHOWN = 200
 INCIDENT_MAX = 2**31
+
+PAGES_OF_WEEKS = {HEALTH: HEALTH_HTML, AUDIT: AUDIT_HTML}
+"""The two pages of a week, by the assets that they are of."""
 
 SeenForm = Annotated[str, Form(max_length=64)]
 ReasonForm = Annotated[str, Form(max_length=TEXT_MAX)]
@@ -69,6 +75,7 @@ def pages_router() -> APIRouter:
     _intent_routes(router)
     _incident_routes(router)
     _replay_routes(router)
+    _week_routes(router)
     _approval_routes(router)
     _control_routes(router)
     _lifting_routes(router)
@@ -230,6 +237,22 @@ def _replay_routes(router: APIRouter) -> None:
     @router.get("/sweeps/{book}/{name}/page", dependencies=[needs(Role.VIEWER)])
     def sweep_page(request: Request, book: str, name: str) -> Response:
         return _document(page_of(sweep_of(_desk(request), book, name)))
+
+
+def _week_routes(router: APIRouter) -> None:
+    @router.get("/weeks", dependencies=[needs(Role.VIEWER)])
+    def weeks(request: Request) -> str:
+        with _look(request, "/weeks") as (desk, frame):
+            return page("weeks.html", {"frame": frame, "view": weeks_shown(desk, frame.dagster)})
+
+    @router.get("/weeks/{book}/{week}/{look}", dependencies=[needs(Role.VIEWER)])
+    def week(request: Request, book: str, week: str, look: str) -> Response:
+        desk = _desk(request)
+        outline, file = require_book(desk.books, book), PAGES_OF_WEEKS.get(look)
+        content = None if file is None else page_of_week(desk, outline, week, file)
+        if content is None:
+            raise UnknownId(f"week {week}: nothing is written of it; `trading report week` looks back on it")
+        return _document(content)
 
 
 def _document(content: bytes) -> Response:

@@ -17,7 +17,6 @@ from console.verbs.options import (
     READING,
     BookOption,
     JsonOption,
-    OneBookOption,
     SessionOption,
     day_or_none,
     show,
@@ -36,7 +35,7 @@ IdArgument = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this module to the command line."""
-    for verb in (status, why, positions, trace, explain, report):
+    for verb in (status, why, positions, trace, explain):
         app.command(help=help_of(verb), rich_help_panel=READING)(verb)
     app.command("doctor", help=help_of(doctor), rich_help_panel=READING)(doctor)
     config = typer.Typer(help="What is in force here: settings, limits, books.", no_args_is_help=True)
@@ -112,21 +111,6 @@ def explain(*, identity: IdArgument, as_json: JsonOption = False) -> None:
     from console.explain import explain as explain_intent
 
     show(explain_intent(open_desk(), identity), texts.explain, as_json=as_json)
-
-
-def report(*, book: OneBookOption = None, session: SessionOption = None, as_json: JsonOption = False) -> None:
-    """Say where a session's report lies, and show its headline numbers.
-
-    trading report --book us_five
-    Exit codes: 0 done, 2 no report yet.
-    """
-    from console.reports import latest_report, report_of
-
-    desk = open_desk()
-    outline = desk.one(book)
-    asked = day_or_none(session)
-    found = latest_report(desk, outline) if asked is None else report_of(desk, outline, asked)
-    show(found, texts.report, as_json=as_json)
 
 
 def config_show(*, as_json: JsonOption = False) -> None:

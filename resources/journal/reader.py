@@ -337,6 +337,11 @@ class JournalReader:
         rows = self._rows("find_last_advisor_calls", last=last)
         return [records.advisor_call_of(row) for row in reversed(rows)]
 
+    def advisor_calls_of(self, *, book: str, session: date) -> list[AdvisorCall]:
+        """Return the questions to the advisor's model about a session of a book, in the order recorded."""
+        rows = self._rows("find_advisor_calls", book=book, session=session.isoformat(), since="")
+        return [records.advisor_call_of(row) for row in rows]
+
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
         with self._sight() as sight:

@@ -120,6 +120,7 @@ BAD = {
     "book": NO_NAMES,
     "session": NO_DATES,
     "through": NO_DATES,
+    "week": ("", "2013", "2013-W54", "2013-W00", "9999-W52", "0001-W01", "2013-02-28", "a\0b", LONG),
     "identity": NO_IDS,
     "row_id": NO_IDS,
     "reason": NO_WORDS,

@@ -1,6 +1,5 @@
 """The daily report: a session on one page, HTML with plots and JSON beside it."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -26,7 +25,7 @@ from trading.reporting import (
     build_report,
     sparkline_svg,
 )
-from trading_assets.stage import REPORTER, BookGraph, column_schema, session_of
+from trading_assets.stage import REPORTER, BookGraph, column_schema, file_row, session_of
 
 
 class EarlierCalls(Protocol):
@@ -119,7 +118,7 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         audit_log.project()
         html, json = report_writer.write(report)
         return dg.Output(
-            tuple(_file_row(path) for path in (html, json)),
+            tuple(file_row(path) for path in (html, json)),
             metadata={
                 "verdict": report.verdict,
                 "html": dg.MetadataValue.path(str(html)),
@@ -128,12 +127,6 @@ def daily_report_stage(graph: BookGraph) -> list[Any]:
         )
 
     return [daily_report]
-
-
-def _file_row(path: Path) -> ReportFile:
-    """Return a file as a row; its path starts at the book, so that the row is the same on every machine."""
-    place = "/".join(path.parts[-3:])
-    return ReportFile(kind=path.suffix[1:], path=place, sha=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _read_for_report(lineage: Sequence[Lineage]) -> tuple[Lineage, ...]:

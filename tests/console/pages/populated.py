@@ -83,11 +83,24 @@ def populate(state_dir: Path, texts: Texts | None = None) -> Path:
             now=NOW,
         )
     _report(settings.profile_dir, texts)
+    week_kept(settings.profile_dir, texts)
     replay_kept(lake, settings, "winter", texts)
     replay_begun(settings, texts.unfinished, texts)
     for name, done in (("lookbacks", 4), (texts.unfinished, 3)):
         sweep_kept(settings.profile_dir, name, texts, done=done)
     return state_dir
+
+
+def week_kept(profile_dir: Path, texts: Texts) -> None:
+    """Leave what the looks back on a week leave."""
+    folder = profile_dir / "reports" / "us_five" / "2013-W08"
+    folder.mkdir(parents=True)
+    health = {"outcome": "attention", "run": 3, "expected": 4, "attention": [texts.finding]}
+    finding = {"grade": "critical", "subject": texts.held, "detail": texts.reason}
+    audit = {"outcome": "1 critical, 0 warnings", "findings": [finding]}
+    for name, content in (("health", health), ("audit", audit)):
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        (folder / f"{name}.html").write_text(texts.tear_sheet, encoding="utf-8")
 
 
 def replay_kept(lake: Lake, settings: Settings, name: str, texts: Texts) -> None:

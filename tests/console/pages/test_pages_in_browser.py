@@ -187,6 +187,7 @@ def pages_of(console: Console) -> list[str]:
         "/settings",
         "/why",
         "/replays",
+        "/weeks",
     ]
     lists += [
         "/resume",

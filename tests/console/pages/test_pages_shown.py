@@ -153,6 +153,13 @@ SHOWN = [
             "lookbacks us_five page all data lookback=63 ✓ whole lookback=63 0.87 0.51 63.4% no data",
         ],
     ),
+    (
+        "/weeks",
+        [
+            "2013-W08 attention , 3 of 4 sessions run health summary the broker holds 7 shares more",
+            "1 critical, 0 warnings compliance audit critical GOOG: prices look odd",
+        ],
+    ),
     ("/replays?name=winter", ["Replays and sweeps called winter", "Replays: 1", "None is called so"]),
 ]
 
@@ -174,6 +181,7 @@ EMPTY = [
     ("/why", "trading run-once --book us_five"),
     ("/resume", "trading status"),
     ("/settings", "Limits"),
+    ("/weeks", "trading report week --book us_five"),
     ("/replays", "trading replay --book us_five"),
     ("/replays", "trading sweep --book us_five --grid momentum.lookback=63,126 --name lookbacks"),
     ("/search?q=2013-02-28", ""),
@@ -280,6 +288,10 @@ def test_search_finds_an_intent_by_the_beginning_of_its_own_id_and_by_its_key(si
         ("/sweeps/us_five/none/page", 404, "has none of that name"),
         ("/sweeps/other/lookbacks/page", 400, "no such book"),
         ("/replays?page=0", 422, "does not fit"),
+        ("/weeks/us_five/2013-W01/weekly_health", 404, "nothing is written of it"),
+        ("/weeks/us_five/2013-W08/positions", 404, "nothing is written of it"),
+        ("/weeks/us_five/%2e%2e/weekly_health", 400, "write it as 2013-W09"),
+        ("/weeks/other/2013-W08/weekly_audit", 400, "no such book"),
     ],
 )
 def test_what_is_not_there_is_a_page_that_says_so(site, path, status, words):
@@ -289,7 +301,15 @@ def test_what_is_not_there_is_a_page_that_says_so(site, path, status, words):
     assert "<script>" not in page
 
 
-@pytest.mark.parametrize("path", ["/replays/us_five/winter/page", "/sweeps/us_five/lookbacks/page"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/replays/us_five/winter/page",
+        "/sweeps/us_five/lookbacks/page",
+        "/weeks/us_five/2013-W08/weekly_health",
+        "/weeks/us_five/2013-W08/weekly_audit",
+    ],
+)
 def test_a_page_that_a_run_left_is_shown_as_it_is_and_may_do_nothing(site, path):
     reply = site.console.ask("GET", path, headers=site.headers)
     page = site.console.ask("GET", "/replays", headers=site.headers)
