@@ -254,7 +254,7 @@ def sessions_seen(desk: Desk, outline: BookOutline, week: Week) -> tuple[Session
         return ()
     is_first_week = not desk.journal.sessions(**where, last=1, before=week.monday)
     counts = desk.journal.intent_counts(**where, first=week.monday, last=week.sunday)
-    found = []
+    found: list[SessionSeen] = []
     for session in week.sessions(calendar):
         record = desk.journal.session_record(**where, session=session)
         if is_first_week and not found and (record is None or not record.opening_sha):

@@ -243,10 +243,12 @@ def _book_of(run: dg.DagsterRun, graphs: Mapping[str, BookGraph]) -> str:
 
 
 def _session_of(partition: str) -> date | None:
+    """Return the session of a partition; a week or a name is none, though `2013-W09` reads as a Monday."""
     try:
-        return date.fromisoformat(partition)
+        found = date.fromisoformat(partition)
     except ValueError:
         return None
+    return found if found.isoformat() == partition else None
 
 
 def _last_ticks(instance: dg.DagsterInstance) -> list[TickSeen]:

@@ -25,6 +25,8 @@ from console.verbs.teaching import help_of
 from trading.weeks import week_from_text
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from console.book_outlines import BookOutline
     from console.weeks import AuditFound, HealthFound
     from resources.week_pages import WeekWriter
@@ -191,13 +193,12 @@ def _numbers(health: WeekHealth) -> dict[str, object]:
 
 
 def _sessions(health: WeekHealth) -> str:
-    rows = [
-        (row.session, row.kept, row.orders, row.blocked, money(row.pnl_micros), row.why)
+    rows: dict[date, tuple[object, ...]] = {
+        row.session: (row.session, row.kept, row.orders, row.blocked, money(row.pnl_micros), row.why)
         for row in health.sessions
-    ]
-    closed = [(day, "closed", None, None, None, why) for day, why in health.closed]
-    headers = ("session", "went", "sent", "blocked", "P&L", "why")
-    return table(headers, sorted((*rows, *closed), key=lambda row: row[0]))
+    }
+    rows |= {day: (day, "closed", None, None, None, why) for day, why in health.closed}
+    return table(("session", "went", "sent", "blocked", "P&L", "why"), [rows[day] for day in sorted(rows)])
 
 
 def _ratio(value: float | None, written: str) -> str:

@@ -88,13 +88,22 @@ def test_every_role_has_an_asset(nodes):
     assert {node.group_name for node in nodes.values()} == ROLES
 
 
-def test_every_asset_but_the_actions_and_the_replays_has_one_partition_a_session(nodes):
+NAMED = {
+    "replays": "replays",
+    "scorecards": "replays",
+    "sweeps": "sweeps",
+    "weekly_health": "weeks",
+    "weekly_audit": "weeks",
+}
+"""The assets whose partitions are names, and of what."""
+
+
+def test_every_asset_but_the_actions_replays_and_weeks_has_one_partition_a_session(nodes):
     for name, node in nodes.items():
         if name.endswith("/corporate_actions"):
             assert node.partitions_def is None
-        elif name.endswith(("/replays", "/scorecards", "/sweeps")):
-            book, asset = name.split("/")
-            of = "sweeps" if asset == "sweeps" else "replays"
+        elif (of := NAMED.get(name.split("/")[1])) is not None:
+            book = name.split("/")[0]
             assert node.partitions_def == dg.DynamicPartitionsDefinition(name=f"{book}__{of}")
         else:
             keys = node.partitions_def.get_partition_keys()
@@ -164,7 +173,7 @@ def test_a_job_selects_its_stages_and_their_checks_in_one_process(definitions, b
 
 
 def test_the_session_job_passes_every_stage_of_a_session(definitions):
-    over_many = {"corporate_actions", "replays", "scorecards", "sweeps", "promotion_decisions"}
+    over_many = {"corporate_actions", "promotion_decisions", *NAMED}
 
     assert assets_of(job_of(definitions, "us_five", "session")) == set(FLOW) - over_many
 
@@ -212,7 +221,9 @@ def test_schedules_and_sensors_run_by_default_where_nothing_is_at_stake_only(tmp
 
     wanted = "RUNNING" if is_running else "STOPPED"
     assert schedules == {
-        f"{book}__{what}_schedule": wanted for book in BOOKS for what in ("decide", "settle", "evidence")
+        f"{book}__{what}_schedule": wanted
+        for book in BOOKS
+        for what in ("decide", "settle", "evidence", "week")
     }
     # What sends nothing watches where there is something to watch.
     watching = "STOPPED" if is_running else "RUNNING"

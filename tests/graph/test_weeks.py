@@ -92,6 +92,7 @@ def test_the_health_summary_names_every_session_and_adds_up_what_was_run(week):
     assert health["attention"] == [
         "2013-02-21 missed: nobody ran it",
         "2013-02-22 missed: carried by ann: nothing was decided",
+        "availability has spent its error budget",
     ]
     assert (health["expected"], health["run"], health["missed"]) == (3, 1, 2)
     assert health["sessions"][0]["orders"] == health["orders"] > 0
