@@ -51,6 +51,13 @@ Every verb takes --json. Exit codes: 0 done, 1 failed, 2 usage or configuration,
 
 TRACEBACK = "--traceback"
 
+KEPT = {
+    "replay": "each year that was whole is kept, and the same command goes on from there",
+    "sweep": "each variant that was tried is kept, and the same command goes on from there",
+    "detect": "nothing was changed and nothing is kept: the same command begins anew",
+}
+"""What stays of a verb that the keyboard ended, where more can be told than that what was recorded does."""
+
 LINE_CHARACTERS_MAX = 1_000
 """The longest refusal: an argument of any length is repeated in it, and what to do stands at its end."""
 
@@ -116,6 +123,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     try:
         code = _command().main(args=words, prog_name="trading", standalone_mode=False)
+    except KeyboardInterrupt:
+        # While the command line is built; what comes later, it tells by its code.
+        code = ExitCode.INTERRUPTED
     except typer.Abort:
         return _refuse(
             "not confirmed: nothing was changed; --yes answers for scripts", ExitCode.FAILED, as_json=as_json
@@ -131,11 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _refuse(_defect(error, words), ExitCode.FAILED, as_json=as_json)
     if code == ExitCode.INTERRUPTED:
-        return _refuse(
-            "interrupted: what was recorded stays, and the same command goes on from there",
-            ExitCode.INTERRUPTED,
-            as_json=as_json,
-        )
+        verb = next((word for word in words if not word.startswith("-")), "")
+        kept = KEPT.get(verb, "what was recorded stays, and the same command goes on from there")
+        return _refuse(f"interrupted: {kept}", ExitCode.INTERRUPTED, as_json=as_json)
     return int(code or 0)
 
 

@@ -11,12 +11,13 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import dagster as dg
+from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeLogManager
 from sqlalchemy.exc import DatabaseError
 
 from console.serving import address, dagster_home, launch_job, serving_port
@@ -24,6 +25,7 @@ from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
 from resources.advisors.comparing import Compared
 from resources.clocks import system_now
+from resources.keyboard import keyboard_held
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
 from resources.sweeping import BookSweeper
@@ -121,7 +123,9 @@ class Launcher:
     @cached_property
     def instance(self) -> dg.DagsterInstance:
         """Return Dagster's own storage, inside the profile's state folder."""
-        return dg.DagsterInstance.from_config(str(dagster_home(self.settings)))
+        instance = dg.DagsterInstance.from_config(str(dagster_home(self.settings)))
+        _begin_out_of_reach(instance.compute_log_manager)
+        return instance
 
     def run_sessions(
         self, book: str, sessions: Sequence[date], phases: Sequence[str], progress: Progress
@@ -541,6 +545,23 @@ ALL_PHASES = ("decide", "execute", "settle")
 def open_launcher() -> Launcher:
     """Return the launcher of this machine's settings."""
     return Launcher(load_settings())
+
+
+def _begin_out_of_reach(manager: ComputeLogManager) -> None:
+    """Let what Dagster starts to copy a run's output to the terminal begin out of the keyboard's reach.
+
+    It ends with the run. An interrupt would reach it too, and the watcher among it would print a trace.
+    """
+    capture = manager.capture_logs
+
+    @contextlib.contextmanager
+    def capture_held(log_key: Sequence[str]) -> Generator[CapturedLogContext, None, None]:
+        with contextlib.ExitStack() as captured:
+            with keyboard_held():
+                context = captured.enter_context(capture(log_key))
+            yield context
+
+    manager.capture_logs = capture_held  # type: ignore[method-assign] # of this instance alone
 
 
 def _jobs_of(phases: Sequence[str]) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ from trading.replay_evidence import (
 from trading.replaying import rules_sha, run_replay
 from trading.simulation import FillModel
 from trading.stress import usual_scenarios
-from trading.sweeps import axis_of, variants_of
+from trading.sweeps import Variant, axis_of, variants_of
 from trading.trials import Tried, identity_of, replays_recorded, trials_of
 
 CODES = {
@@ -175,11 +175,21 @@ def file_replay(
         f"{counted(len(recorded), 'trial')} recorded, {len(again):,} of them made again;"
         f" {len(variants):,} in the grid"
     )
+    lost: set[int] = set()
+
+    def ended(variant: Variant, error: BadSetting) -> None:
+        if variant.number > len(again):
+            raise error  # of the grid that was named just now: who names it corrects it
+        lost.add(variant.number)
+        tell(f"trial {variant.label}: counted, and cannot be made again: {error}")
+
     trials = tried_anew(
         [*again, *variants],
         SweptBook(config=config, calendar=calendar, data=data),
         tell=lambda done, one: tell(f"trial {done} of {len(again) + len(variants)}: {one.variant.label}"),
+        ended=ended,
     )
+    again = [one for number, one in enumerate(again, start=1) if number not in lost]
     tell(f"stresses: {len(usual_scenarios())} worse worlds")
     now = _now(desk, view.book)
     run = run_of_replay(

@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from resources.craft import craft_sha
+from resources.keyboard import end_without_a_word, keyboard_held
 from resources.profiles import PerBook, Profiled
 from resources.replay_trials import data_set_sha_of
 from resources.settings import load_settings
 from resources.sweep_pages import sweep_page
 from trading.books import BookConfig
 from trading.clock import Phase
-from trading.errors import BadInput
+from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import Bound
 from trading.replay import DataSet, config_of, request_in_full, sessions_of
 from trading.replay_evidence import run_of_sweep, subject_of
@@ -41,6 +42,9 @@ from trading.sweeps import Outcome, Variant, try_variant
 
 NAMED, PROGRESS, WHOLE, PAGE = "named", "progress.json", "sweep.json", "sweep.html"
 """The folder of sweeps that have a name, and the files of one: how far it is, what it says, and its page."""
+
+Ended = Callable[[Variant, BadSetting], None]
+"""Hears of a variant that its own rule ended, and why."""
 
 FEW = 8
 """Variants that a process of their own is worth."""
@@ -122,7 +126,7 @@ def run_variants(
         tell(len(found), found[max(found)])
     missing = [variant for variant in variants if variant.number not in found]
     try:
-        for outcome in _tried(missing, book, shas, workers=min(workers, len(missing))):
+        for outcome in _tried(missing, book, shas, workers=min(workers, len(missing)), ended=_raised):
             files.keep(outcome)
             found[outcome.variant.number] = outcome
             tell(len(found), outcome)
@@ -201,12 +205,17 @@ def _write(place: Path, content: str) -> None:
 
 
 def tried_anew(
-    variants: Sequence[Variant], book: SweptBook, *, tell: Callable[[int, Outcome], None]
+    variants: Sequence[Variant],
+    book: SweptBook,
+    *,
+    tell: Callable[[int, Outcome], None],
+    ended: Ended,
 ) -> tuple[Outcome, ...]:
     """Return how variants come out now, in their order; nothing that is kept of them is believed.
 
-    Each with its strategies in full, so that one variant has one digest, however it was asked for. Few run in
-    this process: to begin another takes as long as some of them.
+    Each with its strategies in full, so that one variant has one digest, however it was asked for; numbered
+    from 1 as they are given. One whose rule raises is left out, and `ended` hears of it, who may raise as
+    well. Few run in this process: to begin another takes as long as some of them.
     """
     numbered = [
         replace(variant, number=number, request=request_in_full(variant.request, book.config))
@@ -215,10 +224,10 @@ def tried_anew(
     shas = {variant.number: _replay_sha(variant, book) for variant in numbered}
     workers = min(os.cpu_count() or 1, 1 + len(variants) // FEW)
     found: dict[int, Outcome] = {}
-    for outcome in _tried(numbered, book, shas, workers=workers):
+    for outcome in _tried(numbered, book, shas, workers=workers, ended=ended):
         found[outcome.variant.number] = outcome
         tell(len(found), outcome)
-    return tuple(found[variant.number] for variant in numbered)
+    return tuple(found[variant.number] for variant in numbered if variant.number in found)
 
 
 def _replay_sha(variant: Variant, book: SweptBook) -> str:
@@ -228,22 +237,37 @@ def _replay_sha(variant: Variant, book: SweptBook) -> str:
     )
 
 
+def _raised(_: Variant, error: BadSetting) -> None:
+    raise error
+
+
 def _tried(
-    variants: Sequence[Variant], book: SweptBook, shas: dict[int, str], *, workers: int
+    variants: Sequence[Variant], book: SweptBook, shas: dict[int, str], *, workers: int, ended: Ended
 ) -> Iterator[Outcome]:
     if workers <= 1:
         for variant in variants:
-            yield _try(variant, book, shas[variant.number])
+            try:
+                outcome = _try(variant, book, shas[variant.number])
+            except BadSetting as error:
+                ended(variant, error)
+                continue
+            yield outcome
         return
     # Not forked: a process that has threads of Arrow or of a server cannot be.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=_begin, initargs=(variants[0],)
     ) as pool:
-        waiting = [pool.submit(_try_here, variant, shas[variant.number]) for variant in variants]
+        with keyboard_held():
+            waiting = {pool.submit(_try_here, variant, shas[variant.number]): variant for variant in variants}
         try:
             for done in as_completed(waiting):
-                yield done.result()
+                try:
+                    outcome = done.result()
+                except BadSetting as error:
+                    ended(waiting[done], error)
+                    continue
+                yield outcome
         finally:
             for each in waiting:
                 each.cancel()
@@ -258,6 +282,7 @@ _of_this_process: list[SweptBook] = []
 
 def _begin(variant: Variant) -> None:
     """Read once in a process what each of its variants reads; the panel is mapped, so it is there once."""
+    end_without_a_word()
     _of_this_process[:] = [swept_book(Profiled(load_settings()), [variant])]
 
 

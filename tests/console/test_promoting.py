@@ -22,9 +22,12 @@ from resources.lake.store import Lake
 from resources.profiles import Profiled
 from resources.replay_trials import replay_trials_of
 from resources.settings import load_settings
+from tests.console.test_replaying import brittle
 from trading.errors import BadSetting
 from trading.replay import Asked, request_of
 from trading.replaying import ReplayFile, run_replay
+
+__all__ = ["brittle"]
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST, LAST = date(2012, 10, 1), date(2013, 3, 1)
@@ -108,6 +111,20 @@ def test_a_replay_is_filed_with_what_was_tried_and_with_worse_worlds(speak):
     assert 0 <= chosen["pbo"] <= 1
     worlds = {part["name"]: part["metrics"]["total_return"] for part in shown["parts"]}
     assert worlds["costs"] < chosen["total_return"]
+
+
+@pytest.mark.usefixtures("brittle")
+def test_a_rule_that_raised_after_its_first_year_stands_in_the_way_of_no_filing(speak):
+    """Its replay kept a year, so that it was seen and counts; that it cannot be made again is told."""
+    with pytest.raises(BadSetting, match="before the session of 2013-01-02: no year like this"):
+        keep_replay("brittle", strategies=("momentum", "brittle"))
+
+    filed = speak("evidence", "file", "autumn", "--grid", "momentum.lookback=63,126", "--json")
+
+    assert filed.code == 0, filed.err
+    assert (filed.json["counted"], filed.json["not_again"]) == (3, 1)
+    assert "counted, and cannot be made again: strategy 'brittle'" in filed.err
+    assert "before the session of 2013-01-02: no year like this" in filed.err
 
 
 @pytest.mark.parametrize(

@@ -159,14 +159,19 @@ def test_a_sweep_that_cannot_be_ranked_or_tried_is_refused_before_anything_runs(
     assert not (tmp_path / "state" / "simulated" / "sweeps").exists()
 
 
-def test_a_rule_that_raises_in_a_later_year_ends_its_replay_alone_and_names_the_session(
-    speak, tmp_path, monkeypatch
-):
-    (tmp_path / "brittle.py").write_text(BRITTLE, encoding="utf-8")
+@pytest.fixture
+def brittle(tmp_path_factory, monkeypatch):
+    """Add a strategy that raises in every session after 2012."""
+    folder = tmp_path_factory.mktemp("strategies")
+    (folder / "brittle.py").write_text(BRITTLE, encoding="utf-8")
     package = importlib.import_module("trading.strategies")
-    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "trading.strategies.brittle", raising=False)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    yield
+    sys.modules.pop("trading.strategies.brittle", None)
 
+
+@pytest.mark.usefixtures("brittle")
+def test_a_rule_that_raises_in_a_later_year_ends_its_replay_alone_and_names_the_session(speak):
     ended = speak("replay", "2012-12..2013-01", "--strategy", "brittle", "--name", "brittle")
 
     assert ended.code == 2

@@ -1,0 +1,66 @@
+"""Ctrl-C in the middle of something long: one sentence, the documented code, and no trace of anybody's.
+
+By a real process and a real signal, sent as a terminal sends it: to every process in front of it. The sweep
+is in the graph and over two processes, so that all that is ever started is there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console import cli
+from console.exit_codes import ExitCode
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = ("sweep", "2012", "--book", "us_five", "--grid", "momentum.lookback=40,60,80", "--workers", "2")
+
+
+def test_a_sweep_that_the_keyboard_ends_says_one_sentence_and_leaves_no_process(tmp_path):
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("TRADING_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "console", *WORDS, "--name", "ended"],
+        cwd=ROOT,
+        env={**settings, "TRADING_STATE_DIR": str(tmp_path), "DAGSTER_DISABLE_TELEMETRY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    begun = process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    # Read to the end: whoever was started and still ran would hold it open.
+    out, err = process.communicate()
+
+    assert begun == "us_five: 3 variants of 2012-01-01..2012-12-31\n"
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.splitlines()[-1] == (
+        "trading: interrupted: each variant that was tried is kept, and the same command goes on from there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["detect"], "nothing was changed and nothing is kept: the same command begins anew"),
+        (["replay", "2012"], "each year that was whole is kept, and the same command goes on from there"),
+        (["--traceback", "status"], "what was recorded stays, and the same command goes on from there"),
+    ],
+)
+def test_what_is_kept_is_told_by_what_was_asked(monkeypatch, capsys, words, told):
+    """Also where the keyboard comes before the command line is built."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_command", interrupted)
+
+    assert cli.main(words) == ExitCode.INTERRUPTED
+    assert capsys.readouterr() == ("", f"trading: interrupted: {told}\n")
