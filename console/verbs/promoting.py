@@ -113,7 +113,8 @@ def evidence_file(
     of overfitting is no data.
 
     trading evidence file NAME --book us_five --grid momentum.lookback=63,126,252
-    Exit codes: 0 filed, 2 no such replay, or it is light, unfinished or of other rules, data or code.
+    Exit codes: 0 filed, 2 no such replay, or it is light, unfinished or of other rules, data or code,
+    4 a check does not hold, or its tables are not what it replays to, 130 interrupted.
     """
     from console.promoting import file_replay
 
@@ -144,7 +145,8 @@ def promote(
 
     trading promote council --book us_five
     trading promote council --book us_five --confirm --reason "thirteen years, read the scorecard"
-    Exit codes: 0 promoted, or it would be, 2 not configured, 3 no data, 4 refused by a gate.
+    Exit codes: 0 promoted, or it would be, 2 not configured, or no name or reason to file it, 3 no data,
+    4 refused by a gate.
     """
     from console.actions import require_actor
     from console.promoting import file_decision, judge_strategy, view_of

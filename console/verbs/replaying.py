@@ -72,18 +72,30 @@ def replay(
     ] = None,
     deposit: Annotated[
         str,
-        typer.Option("--deposit", metavar="AMOUNT", help="What the book opens with; its own if left out."),
+        typer.Option(
+            "--deposit",
+            metavar="AMOUNT",
+            help="What the book opens with, in its currency; its own deposit if left out.",
+        ),
     ] = "",
     slippage_bps: Annotated[
-        int | None, typer.Option("--slippage-bps", metavar="N", help="Basis points that a price is worse.")
+        int | None,
+        typer.Option(
+            "--slippage-bps", metavar="N", help="Basis points that a price is worse; the book's if left out."
+        ),
     ] = None,
     commission_bps: Annotated[
-        int | None, typer.Option("--commission-bps", metavar="N", help="Basis points of the notional.")
+        int | None,
+        typer.Option(
+            "--commission-bps", metavar="N", help="Basis points of the notional; the book's if left out."
+        ),
     ] = None,
     participation_bps: Annotated[
         int | None,
         typer.Option(
-            "--participation-bps", metavar="N", help="The share of a session's volume that may fill."
+            "--participation-bps",
+            metavar="N",
+            help="The share of a session's volume that may fill, in basis points; the book's if left out.",
         ),
     ] = None,
     approve: Annotated[

@@ -60,7 +60,12 @@ def sweep(
         ),
     ] = None,
     by: Annotated[
-        str, typer.Option("--by", metavar="MEASURE", help="The measure that ranks them.")
+        str,
+        typer.Option(
+            "--by",
+            metavar="MEASURE",
+            help="The measure that ranks them, the largest first, e.g. cagr, sortino.",
+        ),
     ] = "sharpe",
     workers: Annotated[
         int | None,
