@@ -194,7 +194,8 @@ def _of_messages(counts: Mapping[str, Rows]) -> Iterator[Any]:
 
 
 def _of_incidents(desk: Desk, rows: Rows) -> Iterator[Any]:
-    accounts = sorted({outline.account for outline in desk.books.values()})
+    # What is of no book, such as a full disk, is of no account.
+    accounts = ["", *sorted({outline.account for outline in desk.books.values()})]
     yield _counter(
         "trading_incidents",
         "Incidents that were recorded.",

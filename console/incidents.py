@@ -19,6 +19,7 @@ from resources.journal import records
 from trading.audit import instant_from_text, instant_text
 from trading.errors import Refused, UnknownId
 from trading.findings import findings_named, remedy_of
+from trading.incident_ladder import charge_of, step_of
 from trading.incident_log import CONTROL, IncidentTold, incidents_told
 from trading.journal import Halt, Incident, JournalEvent, RunControl
 from trading.values import IntentId
@@ -33,7 +34,8 @@ class IncidentLine:
 
     `acknowledged_by`, `acknowledged_at` and `acknowledgement` say who took it on last, when, and in which
     words; empty where nobody did. `answered_by`, `answered_at` and `answer` say who ended it, when and how;
-    empty while it `is_open`.
+    empty while it `is_open`. `severity` is the step of the ladder, `owner` who acts; `alert` is the
+    fingerprint of the alert that opened it, empty where none did.
     """
 
     incident_id: int
@@ -42,6 +44,9 @@ class IncidentLine:
     account: str
     intent_id: str
     detail: str
+    severity: str
+    owner: str
+    alert: str
     halts: str
     is_open: bool
     acknowledged_by: str
@@ -147,6 +152,9 @@ def _line(
     # A halt that was lifted and set again for the same finding names it still.
     stands = (row.account, said) in named or ("", said) in named
     answered = None if stands else _answered(desk, row, told, settlements)
+    body = told.incident.body
+    halts = _what(told.halt) if told.halt else ""
+    charge = charge_of(row.kind, body)
     return IncidentLine(
         incident_id=row.incident_id,
         at=row.at,
@@ -154,7 +162,10 @@ def _line(
         account=row.account,
         intent_id=row.intent_id,
         detail=row.detail,
-        halts=_what(told.halt) if told.halt else "",
+        severity=step_of(halts, charge.severity),
+        owner=charge.owner.value,
+        alert=str(body.get("fingerprint", "")),
+        halts=halts,
         is_open=answered is None,
         acknowledged_by=told.acknowledged.actor if told.acknowledged else "",
         acknowledged_at=told.acknowledged.at if told.acknowledged else None,
@@ -162,7 +173,7 @@ def _line(
         answered_by=answered.by if answered else "",
         answered_at=answered.at if answered else None,
         answer=answered.what if answered else "",
-        remedy=remedy_of(row.kind),
+        remedy=f"read {body['runbook']}" if "runbook" in body else remedy_of(row.kind),
     )
 
 
@@ -177,7 +188,11 @@ def _answered(desk: Desk, row: Incident, told: IncidentTold, settlements: _Settl
     if told.halt is not None:
         lift = told.lift
         return None if lift is None else _Answer(by=lift.actor, at=lift.at, what=f"lifted: {lift.reason}")
-    answered = _intent_ended(desk, row) if row.intent_id else settlements.first_since(row)
+    answered = None
+    if row.intent_id:
+        answered = _intent_ended(desk, row)
+    elif "fingerprint" not in told.incident.body:
+        answered = settlements.first_since(row)
     if told.resolved is not None and (answered is None or told.resolved.at < answered.at):
         by_word = told.resolved
         return _Answer(by=by_word.actor, at=by_word.at, what=f"resolved: {by_word.reason}")

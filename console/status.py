@@ -113,7 +113,8 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         *torn,
         *(line for halt in halts for line in _halted(halt, incidents)),
         *_attention(books, stuck),
-        *(_incident(row) for row in incidents if not is_named(row, halts, control)),
+        # A critical alert speaks for the incident that it opened.
+        *(_incident(row) for row in incidents if not (row.alert or is_named(row, halts, control))),
         *([_degraded(control)] if control.is_degraded else []),
         *(_firing(row) for row in alerts_of(desk, book=book) if _is_urgent(row)),
     )

@@ -6,7 +6,7 @@ what is trading/alert_log.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from resources.journal import records, schema
 from resources.journal.drafts import Draft
+from resources.journal.incidents import open_alerted, resolve_alerted
 from resources.journal.messages import put_message
 from resources.journal.store import SqlJournal
 from trading.alert_log import (
@@ -37,8 +38,10 @@ REASON_CHARACTERS_MAX = 500
 class JournalAlerts:
     """Keep what is known of alerts in a journal; the port is `trading.alerts.AlertKeeper`."""
 
-    def __init__(self, journal: SqlJournal) -> None:
+    def __init__(self, journal: SqlJournal, *, accounts: Mapping[str, str] | None = None) -> None:
+        """Take the journal; `accounts` says which account each book trades in, for an incident is of one."""
         self._journal = journal
+        self._accounts = accounts or {}
 
     def observe(
         self,
@@ -51,12 +54,20 @@ class JournalAlerts:
         now: datetime,
         about: str = "",
     ) -> None:
-        """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`."""
-        with self._at(now) as (log, append, _):
+        """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`.
+
+        An alert that begins opens an incident where the policy says so, one that ends ends it.
+        """
+        with self._at(now) as (log, append, conn):
             events = observed(
                 log, alerts, codes=codes, policy=policy, book=book, session=session, about=about
             )
             _append_all(append, events)
+            ended = {event.body["fingerprint"] for event in events if not event.body["is_firing"]}
+            resolve_alerted(conn, append, ended)
+            for event in events:
+                if event.body["is_firing"] and event.body["labels"]["severity"] in policy.opens_incident:
+                    open_alerted(conn, append, event, account=self._accounts.get(book, ""), now=now)
 
     def firing(self) -> frozenset[Subject]:
         """Return what fires, by code, book and subject."""

@@ -30,6 +30,7 @@ from trading.alerts import (
     is_looser,
 )
 from trading.errors import BadSetting
+from trading.incident_ladder import Owner
 from trading.metrics import METRICS
 
 OVERRIDES = f"{PREFIX}ALERT_OVERRIDES"
@@ -45,7 +46,7 @@ class _Section(BaseModel):
 class _Rule(_Section):
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     severity: Severity
-    owner: Literal["trader", "risk", "data", "platform"]
+    owner: Owner
     metric: str
     comparison: Comparison
     threshold: float = Field(strict=True)
@@ -102,6 +103,7 @@ _AN_OVERRIDE, _SEVERAL = TypeAdapter(_Override), TypeAdapter(tuple[Any, ...])
 
 class _Policy(_Section):
     fail_on: FailOn
+    opens_incident: tuple[Severity, ...]
     route: _Route
     inhibit: tuple[_Inhibit, ...]
     changes: tuple[_Change, ...] = ()
@@ -127,6 +129,7 @@ def load_alert_policy(path: Path, *, profile: str = "", overrides: str = "") -> 
     return AlertPolicy(
         rules=tuple(_overridden(in_profile.get(profile, rules), by_person, profile=profile).values()),
         fail_on=policy.fail_on,
+        opens_incident=policy.opens_incident,
         route=Route(**policy.route.model_dump()),
         inhibit=tuple(_inhibit(path, number, rule) for number, rule in enumerate(policy.inhibit, start=1)),
         delivery=DeliveryPolicy(**policy.delivery.model_dump()),

@@ -914,7 +914,7 @@ class Profiled:
     @cached_property
     def alert_keeper(self) -> JournalAlerts:
         """Return what is known of alerts, in the journal."""
-        return JournalAlerts(self.journal)
+        return JournalAlerts(self.journal, accounts={book: line.account for book, line in self.lines.items()})
 
     @cached_property
     def watch_signs(self) -> WatchSigns:

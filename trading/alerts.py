@@ -162,12 +162,15 @@ class PolicyOverride(NamedTuple):
 class AlertPolicy:
     """Hold the whole reviewed file: rules, from when on an evaluation fails, and how people are told.
 
+    An alert of a severity of `opens_incident` opens an incident when it begins to fire.
+
     `route` says which alerts are told together and how often, `inhibit` which keep others from being told.
     The rules are those in force: what the profile and `overrides` change stands in them.
     """
 
     rules: tuple[AlertRule, ...]
     fail_on: FailOn
+    opens_incident: tuple[Severity, ...]
     route: Route
     inhibit: tuple[InhibitRule, ...]
     delivery: DeliveryPolicy

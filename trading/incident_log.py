@@ -59,7 +59,7 @@ def incidents_told(events: Iterable[JournalEvent]) -> dict[int, IncidentTold]:
                 if _lifts(event):
                     for lifted in standing.pop(_halted_by(event), []):
                         told[lifted] = told[lifted]._replace(lift=event)
-                elif _halts(event) and told and told[number].incident.seq + 1 == event.seq:
+                elif _halts(event) and told and _is_halt_of(told[number].incident, event):
                     told[number] = told[number]._replace(halt=event)
                     standing[_halted_by(event)].append(number)
             case "incident_acknowledged" | "incident_resolved":
@@ -89,6 +89,12 @@ def said_again(detail: str, last: Incident) -> str:
     No two incidents say the same, so that whoever ends one has not ended another.
     """
     return f"{detail}; again after incident {last.incident_id}"
+
+
+def _is_halt_of(incident: JournalEvent, event: JournalEvent) -> bool:
+    """Say whether a halt is an incident's: it follows at once, and names it last."""
+    said = f"{incident.body['incident']}: {incident.reason}"
+    return incident.seq + 1 == event.seq and event.reason.endswith(said)
 
 
 def _halts(event: JournalEvent) -> bool:

@@ -14,12 +14,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from trading.alert_log import KINDS as ALERT_KINDS
-from trading.findings import PARKED
+from trading.incident_ladder import Owner, charge_of, step_of
 from trading.incident_log import ACKNOWLEDGED, ACTED, INCIDENT, RESOLVED, WORDS
 from trading.journal import JournalEvent
 from trading.lifecycle import Step
-from trading.protocol import FindingKind
-from trading.slos import CONDUCT, Level
 
 RECONCILED = "reconciled"
 
@@ -41,13 +39,6 @@ class Part(StrEnum):
     INCIDENT = "incident"
     RUN = "run"
     OPERATOR = "operator"
-
-
-class Owner(StrEnum):
-    """Name who acts on an incident."""
-
-    TRADER = "trader"
-    PLATFORM = "platform"
 
 
 class Moment(NamedTuple):
@@ -100,35 +91,19 @@ class Review:
     timeline: tuple[Moment, ...]
 
 
-def severity_of(halts: str) -> str:
-    """Return the step of the ladder that an incident is on, by what it halts: SEV-1, SEV-2 or SEV-3.
-
-    All trading or a whole account is an incident of the first step, one instrument of the second; what halts
-    nothing can wait for the morning.
-    """
-    if not halts:
-        return CONDUCT[Level.NORMAL].severity
-    is_instrument = " " in halts and not halts.startswith("all ")
-    return CONDUCT[Level.WATCH if is_instrument else Level.INCIDENT].severity
-
-
-def owner_of(kind: str) -> Owner:
-    """Return who acts on an incident of a kind: the trader on what concerns orders and holdings."""
-    of_trader = {PARKED, *(one.value for one in FindingKind)}
-    return Owner.TRADER if kind in of_trader else Owner.PLATFORM
-
-
 def reviewed(facts: IncidentFacts, events: Sequence[JournalEvent]) -> Review:
     """Return an incident looked back on, from the events around it, ascending."""
     own = [event for event in events if _is_word(event, facts)]
     taken_on = next((event for event in own if event.kind == ACKNOWLEDGED), None)
-    began_at = _began_at(facts, events)
+    told = event_of_incident(facts, events)
+    charge = charge_of(facts.kind, {} if told is None else told.body)
+    began_at = _began_at(facts, told, events)
     timeline = tuple(_moment(event) for event in events if _concerns(event, facts))
     acted = [event for event in own if event.kind in {ACTED, RESOLVED}]
     return Review(
         facts=facts,
-        severity=severity_of(facts.halts),
-        owner=owner_of(facts.kind),
+        severity=step_of(facts.halts, charge.severity),
+        owner=charge.owner,
         began_at=began_at,
         acknowledged_at=taken_on.at if taken_on else None,
         acknowledged_by=taken_on.actor if taken_on else "",
@@ -158,9 +133,11 @@ def event_of_incident(facts: IncidentFacts, events: Iterable[JournalEvent]) -> J
     return None
 
 
-def _began_at(facts: IncidentFacts, events: Sequence[JournalEvent]) -> datetime | None:
-    told = event_of_incident(facts, events)
-    if told is None:
+def _began_at(
+    facts: IncidentFacts, told: JournalEvent | None, events: Sequence[JournalEvent]
+) -> datetime | None:
+    if told is None or "fingerprint" in told.body:
+        # When what an alert saw began, nothing stored tells.
         return None
     # By their place: the comparison that found it ends at the same instant, and proves nothing of before.
     before = [event for event in events if event.seq < told.seq]

@@ -269,7 +269,8 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
                     pairs(
                         {
                             "  at": instant(row.at),
-                            "  about": about,
+                            "  about": about or "the desk",
+                            "  severity": f"{row.severity}, {row.owner}",
                             "  halts" if row.is_open else "  halted": row.halts or "nothing",
                             "  acknowledged": in_one_line(taken_on) if row.acknowledged_by else "by nobody",
                             "  do" if row.is_open else "  answer": row.remedy if row.is_open else ended,
@@ -288,8 +289,6 @@ def incident_review(view: IncidentReview) -> str:
     head = incidents([view.incident]).split("\n\nnext:", maxsplit=1)[0]
     took = pairs(
         {
-            "severity": view.severity,
-            "owner": view.owner,
             "went wrong": instant(view.began_at),
             "to detect": _seconds(view.detect_s),
             "to acknowledge": _seconds(view.acknowledge_s),

@@ -1,8 +1,8 @@
-"""An incident on its way into the journal, in the transaction of what it tells."""
+"""An incident on its way into the journal, in the transaction of what it tells, and the end of an alert's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -11,9 +11,16 @@ import sqlalchemy as sa
 from resources.journal import records, schema
 from resources.journal.drafts import Draft
 from resources.journal.queries import next_number
-from resources.journal.statements import asked, insert, rows_of
+from resources.journal.statements import asked, insert, row_of, rows_of
+from trading.alert_log import AlertEvent
+from trading.alerts import ALERTNAME
 from trading.audit import instant_text
-from trading.incident_log import incidents_told, last_alike, said_again
+from trading.incident_ladder import RULES
+from trading.incident_log import RESOLVED, IncidentTold, incidents_told, last_alike, said_again
+from trading.lifecycle import IntentState
+
+ALERTS = "alerts"
+"""Who ends an incident that an alert opened."""
 
 
 class Put(NamedTuple):
@@ -64,6 +71,67 @@ def put_incident(
     return Put(detail, is_new=True)
 
 
+def open_alerted(
+    conn: sa.Connection,
+    append: Callable[[Draft], None],
+    event: AlertEvent,
+    *,
+    account: str,
+    now: datetime,
+) -> None:
+    """Store the incident of an alert that begins to fire, unless what was found of its facts is one."""
+    labels = event.body["labels"]
+    code = labels[ALERTNAME]
+    if code in RULES.values() and _is_found(conn, code, account=account):
+        return
+    put_incident(
+        conn,
+        append,
+        kind=code,
+        account=account,
+        intent_id="",
+        detail=" ".join(filter(None, [event.book, f"{event.session}:", event.body["message"]])),
+        is_standing=True,
+        now=now,
+        told={
+            "fingerprint": event.body["fingerprint"],
+            "severity": labels["severity"],
+            "owner": event.body["owner"],
+            "runbook": event.body["runbook"],
+        },
+    )
+
+
+def resolve_alerted(
+    conn: sa.Connection, append: Callable[[Draft], None], fingerprints: Collection[str]
+) -> None:
+    """Store the end of the incidents whose alerts are over, unless a person has ended them before."""
+    if not fingerprints:
+        return
+    for number, told in _told(conn).items():
+        body = told.incident.body
+        if told.resolved is None and body.get("fingerprint") in fingerprints:
+            ended = {"incident_id": number, "account": body["account"]}
+            append(Draft(RESOLVED, actor=ALERTS, reason="the alert is over", body=ended))
+
+
+def _is_found(conn: sa.Connection, code: str, *, account: str) -> bool:
+    """Say whether an incident of the facts that a rule sees is open: its halt stands, or its intent is."""
+    for told in _told(conn).values():
+        kind, intent_id = told.incident.body["incident"], told.incident.intent_id
+        if RULES.get(kind) != code or told.incident.body["account"] != account or told.is_over:
+            continue
+        if told.halt is not None:
+            return True
+        intent = row_of(conn, schema.intents, intent_id=intent_id) if intent_id else None
+        if intent is not None and IntentState(intent["state"]).is_open:
+            return True
+    return False
+
+
 def _is_over(conn: sa.Connection, incident_id: int) -> bool:
-    events = asked(conn, "find_answers_to_incidents")
-    return incidents_told(map(records.event_of, events))[incident_id].is_over
+    return _told(conn)[incident_id].is_over
+
+
+def _told(conn: sa.Connection) -> dict[int, IncidentTold]:
+    return incidents_told(map(records.event_of, asked(conn, "find_answers_to_incidents")))

@@ -1,20 +1,31 @@
-"""Incidents on both engines: told once while they last, told again when they come back, and found in time."""
+"""Incidents on both engines: told once while they last, told again when they come back, opened by alerts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from resources.alert_keeper import JournalAlerts
+from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
+from trading.alerts import AlertRow, AlertRule, Severity, fingerprint_of
+from trading.incident_ladder import RULES
+from trading.incident_log import incidents_told
 from trading.journal import RunControlAction
+from trading.rebuild import rebuild
 from trading.testing import reconciled_term
 
 ACCOUNT, OTHER = "SIM_FIVE", "SIMXFIVE"
 """Two names of which the one is like the other, were `_` any letter."""
 
 NOW = datetime(2013, 2, 28, 14, 0, tzinfo=UTC)
+SESSION = date(2013, 2, 28)
+POLICY = load_alert_policy(Path(__file__).resolve().parents[2] / "config" / "alerts.toml")
+CRITICAL = [rule for rule in POLICY.rules if rule.severity is Severity.CRITICAL]
+WARNINGS = [rule for rule in POLICY.rules if rule.severity is Severity.WARNING]
 
 
 @pytest.fixture
@@ -99,3 +110,99 @@ def test_when_an_account_was_last_compared_is_known_however_long_ago_it_was(data
     assert (agreed.kind, agreed.body["account"]) == ("reconciled", ACCOUNT)
     assert reader.last_reconciled(account=ACCOUNT, before=agreed.seq) is None
     assert reader.last_reconciled(account=OTHER, before=last + 5).seq == last
+
+
+# ------------------------------------------------------------------------------------- opened by an alert
+
+
+def looked(journal, *rules: AlertRule, found: bool, minutes=0):
+    """Look once, as a sensor does, at what some rules watch; of the account's book."""
+    keeper = JournalAlerts(journal, accounts={"us_five": ACCOUNT})
+    alerts = [
+        AlertRow(
+            session=SESSION,
+            book="us_five",
+            code=rule.code,
+            severity=rule.severity,
+            metric=rule.metric,
+            observed=0.5,
+            threshold=rule.threshold,
+            message=f"{rule.metric} is wrong",
+            runbook=rule.runbook,
+            fingerprint=fingerprint_of(book="us_five", code=rule.code, severity=rule.severity),
+        )
+        for rule in rules
+    ]
+    keeper.observe(
+        alerts if found else [],
+        codes=[rule.code for rule in rules],
+        policy=POLICY,
+        book="us_five",
+        session=SESSION,
+        now=NOW + timedelta(minutes=minutes),
+    )
+
+
+def told_of(journal):
+    return incidents_told(journal.events(after=0, limit=10_000))
+
+
+def test_each_critical_rule_opens_one_incident_however_often_and_by_whom_it_is_seen(database, journal):
+    with database.open() as another:
+        for minute in range(10):
+            for looking in (journal, another):
+                looked(looking, *CRITICAL, *WARNINGS, found=True, minutes=minute)
+
+    rows = journal.incidents()
+    assert sorted(row.kind for row in rows) == sorted(rule.code for rule in CRITICAL)
+    assert {(row.account, row.at) for row in rows} == {(ACCOUNT, NOW)}
+    owners = {rule.code: (rule.owner, rule.severity) for rule in CRITICAL}
+    for one in told_of(journal).values():
+        body = one.incident.body
+        assert (body["owner"], body["severity"]) == owners[body["incident"]]
+
+
+def test_the_end_of_an_alert_ends_its_incident_and_its_return_is_another(journal):
+    rule = CRITICAL[0]
+    looked(journal, rule, found=True)
+    looked(journal, rule, found=False, minutes=5)
+    looked(journal, rule, found=False, minutes=6)
+    looked(journal, rule, found=True, minutes=30)
+
+    first, second = told_of(journal).values()
+    assert (first.resolved.actor, first.resolved.at) == ("alerts", NOW + timedelta(minutes=5))
+    assert second.resolved is None
+    assert journal.incidents()[1].detail.endswith("; again after incident 1")
+
+
+def test_what_a_person_ended_before_its_alert_was_over_stays_as_they_ended_it(journal):
+    rule = CRITICAL[0]
+    looked(journal, rule, found=True)
+    journal.act_on_incident(incident_id=1, is_end=True, actor="ben", reason="known", now=NOW)
+    looked(journal, rule, found=True, minutes=1)
+    looked(journal, rule, found=False, minutes=2)
+
+    (only,) = told_of(journal).values()
+    assert (only.resolved.actor, only.resolved.reason) == ("ben", "known")
+
+
+def test_what_was_found_at_the_broker_is_no_second_incident_by_its_alert(journal):
+    rule = next(rule for rule in CRITICAL if rule.code == RULES["cash_mismatch"])
+    found(journal)
+    looked(journal, rule, found=True, minutes=1)
+    of_finding = [row.kind for row in journal.incidents()]
+    lifted(journal)
+    looked(journal, rule, found=False, minutes=2)
+    looked(journal, rule, found=True, minutes=3)
+
+    assert of_finding == ["cash_mismatch"]
+    assert [row.kind for row in journal.incidents()] == ["cash_mismatch", rule.code]
+
+
+def test_the_rows_of_incidents_are_those_that_the_events_tell(journal):
+    looked(journal, *CRITICAL, found=True)
+    looked(journal, *CRITICAL, found=False, minutes=1)
+    looked(journal, *CRITICAL, found=True, minutes=2)
+
+    made = rebuild(journal.events(after=0, limit=10_000))["incidents"]
+    assert [row["detail"] for row in made] == [row.detail for row in journal.incidents()]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from resources.alert_keeper import JournalAlerts
+from resources.alert_policy import load_alert_policy
 from tests.console.states import CLOSE, NOW, OF, OPEN, OPENED, SESSION
 from tests.console.test_command_line import empty_journal, journal, speak, state
+from tests.graph.desk import CONFIG
+from trading.alerts import MISSED, evaluate_watched, judged_watched
 from trading.testing import reconciled_term
 
 __all__ = ["empty_journal", "journal", "speak", "state"]
@@ -84,3 +88,35 @@ def test_what_is_found_on_monday_went_wrong_since_friday_at_the_earliest(speak, 
     shown = speak("incidents", "show", "1", "--json").json
     assert shown["detect_s"] == int((MONDAY - agreed_at).total_seconds())
     assert (shown["timeline"][0]["what"], shown["timeline"][0]["part"]) == ("reconciled", "run")
+
+
+def missed(journal, sessions, *, at):
+    policy, observed = load_alert_policy(CONFIG / "alerts.toml"), {MISSED: sessions}
+    JournalAlerts(journal, accounts={"us_five": ACCOUNT}).observe(
+        evaluate_watched(observed, policy.rules, book="us_five", session=SESSION),
+        codes=judged_watched(observed, policy.rules),
+        policy=policy,
+        book="us_five",
+        session=SESSION,
+        now=at,
+    )
+
+
+def test_an_incident_that_an_alert_opened_is_open_until_the_alert_is_over(speak, journal):
+    missed(journal, 1, at=OPEN)
+    (listed,) = speak("incidents", "--json").json["items"]
+    attention = speak("status", "--json").json["attention"]
+    settled(journal, SESSION, previous=SESSION - timedelta(days=1), at=CLOSE)
+    (after_settlement,) = speak("incidents", "--json").json["items"]
+    missed(journal, 0, at=CLOSE)
+    (over,) = speak("incidents", "--json").json["items"]
+    shown = speak("incidents", "show", "1", "--json").json
+
+    assert (listed["kind"], listed["account"], listed["is_open"]) == ("session_missed", ACCOUNT, True)
+    assert (listed["severity"], listed["owner"]) == ("SEV-2", "platform")
+    assert listed["remedy"] == "read docs/runbooks/session_missed.md"
+    assert len([line for line in attention if "schedules.missed" in line]) == 1
+    assert after_settlement["is_open"]
+    assert (over["is_open"], over["answer"]) == (False, "resolved: the alert is over")
+    assert (shown["severity"], shown["owner"], shown["detect_s"]) == ("SEV-2", "platform", None)
+    assert shown["recover_s"] == int((CLOSE - OPEN).total_seconds())

@@ -58,6 +58,7 @@ POLICY = AlertPolicy(
         for code, severity in CODES.items()
     ),
     fail_on=FailOn.CRITICAL,
+    opens_incident=(),
     route=Route(group_by=("book", "severity"), group_wait_s=0, group_interval_s=60, repeat_interval_s=86400),
     inhibit=(
         InhibitRule(

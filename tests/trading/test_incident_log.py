@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,16 +27,16 @@ def test_one_lift_ends_every_halt_of_its_account_and_none_of_another():
     of_account, of_symbol = {"account": "A", "symbol": ""}, {"account": "A", "symbol": "IBM"}
     told = incidents_told(
         [
-            event(1, "incident", account="A"),
-            event(2, "halted", **of_account),
-            event(3, "incident", account="A"),
-            event(4, "halted", **of_account),
-            event(5, "incident", account="A"),
-            event(6, "halted", **of_symbol),
-            event(7, "incident", account="A"),
+            event(1, "incident", reason="2 there", incident="cash", account="A"),
+            event(2, "halted", reason="zombie: it | cash: 2 there", **of_account),
+            event(3, "incident", reason="2 there", incident="cash", account="A"),
+            event(4, "halted", reason="zombie: it | cash: 2 there", **of_account),
+            event(5, "incident", reason="2 there", incident="cash", account="A"),
+            event(6, "halted", reason="zombie: it | cash: 2 there", **of_symbol),
+            event(7, "incident", reason="2 there", incident="cash", account="A"),
             event(8, "halt_lifted", **of_account),
-            event(9, "incident", account="A"),
-            event(10, "halted", **of_account),
+            event(9, "incident", reason="2 there", incident="cash", account="A"),
+            event(10, "halted", reason="zombie: it | cash: 2 there", **of_account),
         ]
     )
 
@@ -52,10 +53,10 @@ def test_one_lift_ends_every_halt_of_its_account_and_none_of_another():
 def test_a_resume_ends_what_halted_all_trading_and_no_account():
     told = incidents_told(
         [
-            event(1, "incident", account="A"),
-            event(2, "run_control", action="halt"),
-            event(3, "incident", account="A"),
-            event(4, "halted", account="A", symbol=""),
+            event(1, "incident", reason="2 there", incident="cash", account="A"),
+            event(2, "run_control", reason="cash: 2 there", action="halt"),
+            event(3, "incident", reason="2 there", incident="cash", account="A"),
+            event(4, "halted", reason="cash: 2 there", account="A", symbol=""),
             event(5, "run_control", action="pause"),
             event(6, "run_control", action="resume"),
         ]
@@ -65,17 +66,24 @@ def test_a_resume_ends_what_halted_all_trading_and_no_account():
     assert told[1].lift.seq == 6
 
 
-def test_a_halt_that_a_person_set_is_no_incident_s():
-    told = incidents_told([event(1, "incident", account="A"), event(5, "halted", account="A", symbol="")])
+@pytest.mark.parametrize(
+    "halt",
+    [
+        event(5, "halted", reason="cash: 2 there", account="A", symbol=""),
+        event(2, "run_control", reason="a drill", action="halt"),
+    ],
+)
+def test_a_halt_that_somebody_else_set_is_no_incident_s(halt):
+    incident = event(1, "incident", reason="2 there", incident="cash", account="A")
 
-    assert told[1].halt is None
+    assert incidents_told([incident, halt])[1].halt is None
 
 
 def test_words_are_of_the_incident_that_they_name():
     told = incidents_told(
         [
-            event(1, "incident", account="A"),
-            event(2, "incident", account="A"),
+            event(1, "incident", reason="2 there", incident="cash", account="A"),
+            event(2, "incident", reason="2 there", incident="cash", account="A"),
             event(3, "incident_acknowledged", incident_id=2),
             event(4, "incident_acted", incident_id=2),
             event(5, "incident_resolved", incident_id=1),

@@ -5,17 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
+from trading.incident_ladder import Owner
 from trading.incident_review import (
     IncidentFacts,
-    Owner,
     Part,
-    owner_of,
     percentile_s,
     postmortem_text,
     reviewed,
-    severity_of,
 )
 from trading.journal import JournalEvent
 
@@ -77,7 +73,7 @@ def test_times_are_counted_from_the_last_send_to_the_incident_and_from_there_to_
 
     assert (found.detect_s, found.acknowledge_s, found.recover_s) == (60, 120, 600)
     assert found.acknowledged_by == "anna"
-    assert (found.severity, found.owner) == ("SEV-3", Owner.TRADER)
+    assert (found.severity, found.owner) == ("SEV-2", Owner.TRADER)
 
 
 def test_without_an_intent_it_began_at_the_latest_when_all_agreed_last():
@@ -108,19 +104,6 @@ def test_the_timeline_has_every_part_and_nothing_of_other_intents_or_incidents()
     }
     assert [one.seq for one in found.actions] == [10]
     assert found.timeline[5].what == "alert intents_stuck fires"
-
-
-@pytest.mark.parametrize(
-    ("halts", "severity"),
-    [("all trading", "SEV-1"), ("SIM-FIVE", "SEV-1"), ("SIM-FIVE IBM", "SEV-2"), ("", "SEV-3")],
-)
-def test_the_more_is_halted_the_higher_it_stands(halts, severity):
-    assert severity_of(halts) == severity
-
-
-def test_what_is_about_orders_is_the_trader_s_and_all_else_the_platform_s():
-    assert owner_of("position_mismatch") is Owner.TRADER
-    assert owner_of("log_altered") is Owner.PLATFORM
 
 
 def test_a_post_mortem_has_what_is_known_and_asks_for_the_rest():

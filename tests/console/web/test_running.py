@@ -104,7 +104,7 @@ def test_one_incident_is_told_with_its_timeline_and_what_people_do_about_it(trad
 
     assert (asked.status, refused.status) == (200, 409)
     assert "is over when intent" in refused.json["detail"]
-    assert review["severity"] == "SEV-3"
+    assert review["severity"] == "SEV-2"
     assert review["owner"] == "trader"
     assert [one["reason"] for one in review["actions"]] == ["asked the broker"]
     assert {"order", "incident", "operator"} <= {one["part"] for one in review["timeline"]}
