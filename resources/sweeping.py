@@ -269,8 +269,8 @@ def _tried(
                     continue
                 yield outcome
         finally:
-            for each in waiting:
-                each.cancel()
+            # Not one by one: where a worker was ended, the pool's own thread fails on what is cancelled.
+            pool.shutdown(cancel_futures=True)
 
 
 def _try(variant: Variant, book: SweptBook, replay_sha: str) -> Outcome:

@@ -18,7 +18,9 @@ from console import cli
 from console.exit_codes import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = ("sweep", "2012", "--book", "us_five", "--grid", "momentum.lookback=40,60,80", "--workers", "2")
+GRID = "momentum.lookback=20,30,40,50,60,70,80,90"
+"""More than two processes have before them, so that some wait when it ends."""
+WORDS = ("sweep", "2012", "--book", "us_five", "--grid", GRID, "--workers", "2")
 
 
 def test_a_sweep_that_the_keyboard_ends_says_one_sentence_and_leaves_no_process(tmp_path):
@@ -32,12 +34,13 @@ def test_a_sweep_that_the_keyboard_ends_says_one_sentence_and_leaves_no_process(
         text=True,
         start_new_session=True,
     )
-    begun = process.stderr.readline()
+    begun, first = process.stderr.readline(), process.stderr.readline()
     os.killpg(process.pid, signal.SIGINT)
     # Read to the end: whoever was started and still ran would hold it open.
     out, err = process.communicate()
 
-    assert begun == "us_five: 3 variants of 2012-01-01..2012-12-31\n"
+    assert begun == "us_five: 8 variants of 2012-01-01..2012-12-31\n"
+    assert first.startswith("1 of 8: momentum.lookback=")
     assert process.returncode == ExitCode.INTERRUPTED
     assert out == ""
     assert "Traceback" not in err
