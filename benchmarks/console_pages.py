@@ -34,8 +34,9 @@ from trading.decisions import Outcome
 from trading.guards import NO_LIMIT
 from trading.intents import Intent
 from trading.positions import Book, Position
+from trading.quotes import Quarantined, Quote
 from trading.testing import example_decision, example_intent
-from trading.values import Symbol, canonical_json
+from trading.values import Symbol, canonical_json, digest
 from trading.verdicts import Verdict
 
 ANSWER_MS_MAX = 100
@@ -59,7 +60,9 @@ CANDIDATE = {
     "close_micros": 100_000_000,
     "quoted_on": SESSION,
 }
-ASSETS = ("market_quotes", "candidates", "decisions", "positions")
+ASSETS = ("market_quotes", "quarantined_quotes", "candidates", "decisions", "positions")
+HELD_BACK = 5
+"""How many rows of a session are quarantined."""
 
 
 def measure(count: int = MILLION) -> list[Figure]:
@@ -233,13 +236,53 @@ def _tables(root: Path, sessions: Sequence[date], symbols: Sequence[str]) -> Non
     rows = pa.Table.from_pylist([{**CANDIDATE, "symbol": symbol} for symbol in symbols])
     extra = {"selected": "5", "equity_micros": str(10**12)}
     for asset in ASSETS:
-        lake.write(("us_five", asset), str(SESSION), rows, extra=extra)
+        if asset == "market_quotes":
+            lake.write_rows(("us_five", asset), str(SESSION), Quote, map(_quote, symbols))
+        elif asset == "quarantined_quotes":
+            lake.write_rows(
+                ("us_five", asset), str(SESSION), Quarantined, map(_quarantined, symbols[:HELD_BACK])
+            )
+        else:
+            lake.write(("us_five", asset), str(SESSION), rows, extra=extra)
         first = root / "us_five" / asset / str(SESSION)
         for session in sessions:
             folder = first.parent / str(session)
             folder.mkdir()
             for file in first.iterdir():
                 os.link(file, folder / file.name)
+
+
+def _quote(symbol: str) -> Quote:
+    return Quote(
+        symbol=Symbol(symbol),
+        session=SESSION,
+        open_micros=100_000_000,
+        high_micros=102_000_000,
+        low_micros=99_000_000,
+        close_micros=101_000_000,
+        volume=1_000_000,
+        source="bench",
+        source_sha="a" * 64,
+        known_at=CLOSE,
+    )
+
+
+def _quarantined(symbol: str) -> Quarantined:
+    return Quarantined(
+        row_id=digest([symbol]),
+        symbol=symbol,
+        session=SESSION,
+        open="1",
+        high="0.5",
+        low="1",
+        close="1",
+        volume="1",
+        source="bench",
+        line=1,
+        reason="inconsistent_range",
+        detail="high 0.5 is below low 1",
+        releasable=False,
+    )
 
 
 if __name__ == "__main__":

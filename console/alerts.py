@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from console.actions import require_actor
 from console.desk import Desk
 from resources.clocks import system_now
-from resources.journal import records
 from resources.settings import Profile
 from trading.alert_groups import InhibitRule, Silence, matcher_of
-from trading.alert_log import AlertLog, AlertState, KnownAlert, alert_log_of, find_alert, state_of
+from trading.alert_log import AlertLog, AlertState, KnownAlert, find_alert, state_of
 from trading.alerts import FailOn, Severity, fails
 from trading.errors import BadSetting
 
 if TYPE_CHECKING:
     from resources.alert_keeper import JournalAlerts
-
-QUESTION = "find_alert_events"
 
 Part = TypeVar("Part")
 
@@ -35,7 +32,8 @@ Part = TypeVar("Part")
 class AlertLine:
     """Hold one alert; `about` names the one job or check where its rule is of many.
 
-    `ends_at` is empty while it fires, `acknowledged_by` while nobody has said so.
+    `ends_at` is empty while it fires, `acknowledged_by` while nobody has said so, `run_id` where it was seen
+    in no run.
     """
 
     code: str
@@ -53,6 +51,7 @@ class AlertLine:
     acknowledged_by: str
     acknowledged_at: datetime | None
     comment: str
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +106,7 @@ def silences_of(desk: Desk) -> tuple[SilenceLine, ...]:
 
 def alert_log(desk: Desk) -> AlertLog:
     """Return what the journal tells of alerts."""
-    rows = desk.journal.answers((QUESTION,))[QUESTION]
-    return alert_log_of(records.event_of(row) for row in rows)
+    return desk.alerts.of(desk.journal)
 
 
 def acting_at(desk: Desk, log: AlertLog) -> datetime:
@@ -245,6 +243,7 @@ def _line(known: KnownAlert, state: AlertState) -> AlertLine:
         acknowledged_by=known.acknowledged_by,
         acknowledged_at=known.acknowledged_at,
         comment=known.comment,
+        run_id=known.run_id,
     )
 
 

@@ -6,6 +6,7 @@ trading/slos.py, signal_continuity.py and profitability.py; how each book stands
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -197,7 +198,8 @@ def runtime_profit_of(desk: Desk, outline: BookOutline) -> RuntimeProfit:
     end = desk.clock(outline).now(latest.session, Phase.SETTLE) if simulated and latest else system_now()
     start, end = window_at(end)
     sessions = _sessions_in(desk, outline, start, end)
-    found = profit_of([_rows_of(desk, outline, session) for session in sessions])
+    bars = _bars_of(desk, outline, sessions)
+    found = profit_of([_rows_of(desk, outline, session, bars.get(session, {})) for session in sessions])
     return RuntimeProfit(
         schema_version=SCHEMA_VERSION,
         generated_at=system_now(),
@@ -245,16 +247,25 @@ def _sessions_in(desk: Desk, outline: BookOutline, start: datetime, end: datetim
     return [row.session for row in records if start < calendar.closes_at(row.session) <= end]
 
 
-def _rows_of(desk: Desk, outline: BookOutline, session: date) -> SessionRows:
+def _bars_of(desk: Desk, outline: BookOutline, sessions: Sequence[date]) -> dict[date, dict[Symbol, Bar]]:
+    """Return the range of each symbol in sessions, by one question of all their quotes."""
+    partitions = [session.isoformat() for session in sessions]
+    states = [desk.lake.state(outline.name, "market_quotes", partition) for partition in partitions]
+    found: dict[date, dict[Symbol, Bar]] = {}
+    for row in rows_found(desk.lake, [state for state in states if state is not None], "find_ranges"):
+        bar = Bar(row["high_micros"], row["low_micros"])
+        found.setdefault(row["session"], {})[Symbol(row["symbol"])] = bar
+    return found
+
+
+def _rows_of(desk: Desk, outline: BookOutline, session: date, bars: Mapping[Symbol, Bar]) -> SessionRows:
     where = {"book": outline.name, "lane": desk.lane}
-    state = desk.lake.state(outline.name, "market_quotes", session.isoformat())
-    ranges = rows_found(desk.lake, [state], "find_ranges") if state is not None else []
     return SessionRows(
         opening=desk.journal.opening_of(**where, session=session),
         intents=desk.journal.intents(**where, session=session),
         orders=desk.journal.orders(**where, session=session),
         fills=desk.journal.fills(**where, session=session),
-        bars={Symbol(row["symbol"]): Bar(row["high_micros"], row["low_micros"]) for row in ranges},
+        bars=bars,
     )
 
 

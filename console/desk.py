@@ -7,10 +7,11 @@ launcher.py; the views made from a desk are status.py, why.py, trace.py and thei
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+from console.alert_fold import AlertFold
 from console.book_outlines import BookOutline, read_book_outlines, require_book
 from console.lake_pointers import LakePointers
 from resources.calendars import load_calendar
@@ -25,12 +26,16 @@ from trading.sessions import Calendar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Hold what the operator looks at; one profile never reads another's rows (`lane` is its name)."""
+    """Hold what the operator looks at; one profile never reads another's rows (`lane` is its name).
+
+    `alerts` remembers what was read of alerts, so that who looks again reads what is new.
+    """
 
     settings: Settings
     books: dict[str, BookOutline]
     journal: JournalReader
     lake: LakePointers
+    alerts: AlertFold = field(default_factory=AlertFold, compare=False)
 
     @property
     def lane(self) -> str:

@@ -29,7 +29,6 @@ from console.slo import standings_of
 from console.verify import Tell, lake_inputs_sha, missing_link, verify
 from resources.clocks import system_now
 from resources.evidence import stored_verdicts
-from resources.journal import records
 from resources.settings import Profile, Settings
 from trading.advisor_calls import AdvisorCall, spent
 from trading.audit import instant_from_text
@@ -66,8 +65,6 @@ from trading.weeks import Week, missing_weeks, week_from_text, week_of_date
 HEALTH, AUDIT = "weekly_health", "weekly_audit"
 HEALTH_HTML, HEALTH_JSON = "health.html", "health.json"
 AUDIT_HTML, AUDIT_JSON = "audit.html", "audit.json"
-
-ALERT_EVENTS = "find_alert_events"
 
 TOP_REASON = "execution.blocked_reason_top."
 """How the metrics are called that count what was blocked, by reason."""
@@ -345,8 +342,7 @@ def _calls(desk: Desk, outline: BookOutline, session: date) -> list[AdvisorCall]
 
 def _alerts(desk: Desk, outline: BookOutline, *, first: datetime, past: datetime) -> AlertFigures:
     """Return the figures of a book's alerts, and of those that are of no book."""
-    rows = desk.journal.answers((ALERT_EVENTS,))[ALERT_EVENTS]
-    events = [event for event in map(records.event_of, rows) if event.at < past]
+    events = [event for event in desk.journal.alert_events(first=0) if event.at < past]
     policy = tomllib.loads((desk.settings.config_dir / "alerts.toml").read_text(encoding="utf-8"))
     return alert_figures(
         [event for event in events if event.book in {"", outline.name}],

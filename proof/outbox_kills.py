@@ -223,8 +223,8 @@ def _alert(code: str, severity: Severity) -> AlertRow:
 
 
 def _known(folder: Path) -> set[str]:
-    rows = JournalReader(_url(folder)).answers(("find_alert_events",))["find_alert_events"]
-    bodies: list[Mapping[str, Any]] = [json.loads(row["body"]) for row in rows if row["kind"] == "alert"]
+    events = JournalReader(_url(folder)).alert_events(first=0)
+    bodies: list[Mapping[str, Any]] = [event.body for event in events if event.kind == "alert"]
     return {body["labels"]["alertname"] for body in bodies if body["is_firing"]}
 
 

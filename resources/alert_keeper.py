@@ -53,6 +53,7 @@ class JournalAlerts:
         session: date,
         now: datetime,
         about: str = "",
+        run_id: str = "",
     ) -> None:
         """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`.
 
@@ -60,7 +61,14 @@ class JournalAlerts:
         """
         with self._at(now) as (log, append, conn):
             events = observed(
-                log, alerts, codes=codes, policy=policy, book=book, session=session, about=about
+                log,
+                alerts,
+                codes=codes,
+                policy=policy,
+                book=book,
+                session=session,
+                about=about,
+                run_id=run_id,
             )
             _append_all(append, events)
             ended = {event.body["fingerprint"] for event in events if not event.body["is_firing"]}

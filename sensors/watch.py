@@ -147,6 +147,7 @@ def judge(found: Iterable[Sighting], *, keeper: AlertKeeper, policy: AlertPolicy
                 book=one.book,
                 session=one.session,
                 about=one.about,
+                run_id=one.run_id,
                 now=now,
             )
     return keeper.tell(policy, now=now)

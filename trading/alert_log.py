@@ -69,7 +69,8 @@ class AlertState(StrEnum):
 class KnownAlert(NamedTuple):
     """Hold what is known of one alert; `ends_at` is `None` while it fires.
 
-    `session` is the one in which it was seen last, `acknowledged_by` is empty while nobody has.
+    `session` is the one in which it was seen last, `acknowledged_by` is empty while nobody has. `run_id` is
+    the run in which it was seen first, empty where it was in none.
     """
 
     fingerprint: str
@@ -83,6 +84,7 @@ class KnownAlert(NamedTuple):
     acknowledged_by: str
     acknowledged_at: datetime | None
     comment: str
+    run_id: str = ""
 
     @property
     def code(self) -> str:
@@ -125,11 +127,12 @@ class AlertLog:
     told: Mapping[Labels, Told] = field(default_factory=dict)
 
 
-def alert_log_of(events: Iterable[JournalEvent]) -> AlertLog:
-    """Return what events tell of alerts; other kinds are passed over."""
-    alerts: dict[str, KnownAlert] = {}
-    silences: dict[str, Silence] = {}
-    told: dict[Labels, Told] = {}
+def alert_log_of(events: Iterable[JournalEvent], before: AlertLog | None = None) -> AlertLog:
+    """Return what events tell of alerts, after what was known `before`; other kinds are passed over."""
+    known = before or AlertLog()
+    alerts = dict(known.alerts)
+    silences = {one.silence_id: one for one in known.silences}
+    told = dict(known.told)
     for event in events:
         body = event.body
         match event.kind:
@@ -185,6 +188,8 @@ def _take_alert(alerts: dict[str, KnownAlert], told: dict[Labels, Told], event: 
         acknowledged_by="",
         acknowledged_at=None,
         comment="",
+        # Alerts of the first journals name no run.
+        run_id=body.get("run_id", ""),
     )
 
 
@@ -200,10 +205,12 @@ def observed(
     book: str,
     session: date,
     about: str = "",
+    run_id: str = "",
 ) -> tuple[AlertEvent, ...]:
     """Return what changes by a look at a book that judged the rules of `codes` and found `alerts`.
 
-    Where a rule is of many things, `about` names the one that was looked at. What fires already is no news,
+    Where a rule is of many things, `about` names the one that was looked at, and `run_id` the run in which
+    it was seen. What fires already is no news,
     and what was judged and not found is over. A look at an earlier session than the last one is history: it
     changes nothing that was judged later.
     """
@@ -228,6 +235,7 @@ def observed(
             "message": alert.message,
             "owner": owners[alert.code],
             "runbook": alert.runbook,
+            "run_id": run_id,
         }
         events.append(AlertEvent(ALERT, body, book=book, session=session.isoformat()))
     return tuple(events)

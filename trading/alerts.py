@@ -281,10 +281,12 @@ class AlertKeeper(Protocol):
         session: date,
         now: datetime,
         about: str = "",
+        run_id: str = "",
     ) -> None:
         """Store what changed by a look at a book that judged the rules of `codes` and found `alerts`.
 
-        `about` names the one thing that was looked at, where a rule is of many: a job, a check.
+        `about` names the one thing that was looked at, where a rule is of many: a job, a check; `run_id` the
+        run that it was seen in.
         """
         ...
 

@@ -42,7 +42,10 @@ class Part(StrEnum):
 
 
 class Moment(NamedTuple):
-    """Hold one line of a timeline; `seq` is the event's place in the journal."""
+    """Hold one line of a timeline; `seq` is the event's place in the journal.
+
+    `fingerprint` names the alert that it tells of, `run_id` the run that it was seen in; empty without one.
+    """
 
     at: datetime
     seq: int
@@ -51,6 +54,8 @@ class Moment(NamedTuple):
     about: str
     actor: str
     reason: str
+    fingerprint: str = ""
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +182,10 @@ _OF_ORDERS = SENDING | {
 
 def _moment(event: JournalEvent) -> Moment:
     about = " ".join(filter(None, [event.book, event.session, event.intent_id[:16], _about(event.body)]))
-    return Moment(event.at, event.seq, _part(event), _what(event), about, event.actor, event.reason)
+    fingerprint, run_id = (str(event.body.get(name, "")) for name in ("fingerprint", "run_id"))
+    return Moment(
+        event.at, event.seq, _part(event), _what(event), about, event.actor, event.reason, fingerprint, run_id
+    )
 
 
 def _part(event: JournalEvent) -> Part:

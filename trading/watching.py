@@ -72,7 +72,8 @@ class Sighting(NamedTuple):
     """Hold one thing that the policy judges: a metric of `alerts.WATCHED`, of a book, about a subject.
 
     `observed` is in the metric's unit; `session` is the one that it was seen in. `mended`: a later look of
-    the same batch was good, so that it is over once it was told.
+    the same batch was good, so that it is over once it was told. `run_id` is the run that it was seen in,
+    empty where it was in none.
     """
 
     metric: str
@@ -82,6 +83,7 @@ class Sighting(NamedTuple):
     observed: float
     detail: str
     mended: bool = False
+    run_id: str = ""
 
 
 class Watched(Protocol):
@@ -123,7 +125,13 @@ def sightings_of_runs(
 
 def _of_run(run: RunSeen, today: date) -> Iterable[Sighting]:
     yield Sighting(
-        RUNS_FAILED, run.book, run.job, run.session or today, float(run.failed), _detail(run.detail)
+        RUNS_FAILED,
+        run.book,
+        run.job,
+        run.session or today,
+        float(run.failed),
+        _detail(run.detail),
+        run_id=run.run_id,
     )
     for seen in run.checks:
         if seen.check not in TOLD_OTHERWISE:
@@ -134,6 +142,7 @@ def _of_run(run: RunSeen, today: date) -> Iterable[Sighting]:
                 seen.session or run.session or today,
                 float(not seen.passed),
                 _detail(seen.detail),
+                run_id=run.run_id,
             )
 
 

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import AwareDatetime
 
+from console import alerts as console_alerts
 from console import doing
 from console.actions import Answer, Shown
 from console.approvals import pending_of, preview
@@ -28,9 +29,11 @@ from console.history import SESSIONS_SHOWN
 from console.holdings import holdings_of
 from console.lookup import find_intent
 from console.order_trace import Happened, trace_of_intent
+from console.pages.alerts import alert_shown, deliveries_shown
 from console.pages.frame import Frame, Visitor, frame_of, link_to, session_link
 from console.pages.incidents import cooling_down, incident_shown, incidents_of, lifted
 from console.pages.overview import overview_of
+from console.pages.quarantined import quarantine_shown
 from console.pages.replays import replays_shown
 from console.pages.reviewed_limits import limits_shown
 from console.pages.searching import search
@@ -62,6 +65,7 @@ SeenForm = Annotated[str, Form(max_length=64)]
 ReasonForm = Annotated[str, Form(max_length=TEXT_MAX)]
 NameForm = Annotated[str, Form(max_length=TEXT_MAX)]
 NameQuery = Annotated[str, Query(max_length=TEXT_MAX)]
+FingerprintPath = Annotated[str, Path(max_length=64)]
 IncidentPath = Annotated[int, Path(ge=1, le=INCIDENT_MAX)]
 BookQuery = Annotated[str | None, Query(max_length=TEXT_MAX)]
 SessionQuery = Annotated[date | None, Query()]
@@ -74,6 +78,7 @@ def pages_router() -> APIRouter:
     _session_routes(router)
     _intent_routes(router)
     _incident_routes(router)
+    _alert_routes(router)
     _replay_routes(router)
     _week_routes(router)
     _approval_routes(router)
@@ -215,6 +220,35 @@ def _incident_routes(router: APIRouter) -> None:
     def acknowledged(request: Request, incident_id: IncidentPath, reason: ReasonForm) -> Response:
         doing.acknowledge(_desk(request), incident_id, by=_by(request, reason))
         return _led_to(f"/incidents/{incident_id}")
+
+
+def _alert_routes(router: APIRouter) -> None:
+    @router.get("/alerts/{fingerprint}", dependencies=[needs(Role.VIEWER)])
+    def alert(request: Request, fingerprint: FingerprintPath) -> str:
+        with _look(request, "/incidents") as (desk, frame):
+            view = alert_shown(desk, fingerprint, frame.dagster)
+            return page("alert.html", {"frame": frame, "view": view})
+
+    @router.post("/alerts/{fingerprint}/acknowledge", dependencies=[needs(Role.TRADER)])
+    def acknowledged(request: Request, fingerprint: FingerprintPath, reason: ReasonForm) -> Response:
+        actor = actor_of(request).name
+        done = console_alerts.acknowledge(_desk(request), fingerprint, actor=actor, reason=reason)
+        return _led_to(f"/alerts/{done.fingerprint}")
+
+    @router.get("/deliveries", dependencies=[needs(Role.VIEWER)])
+    def deliveries(request: Request, channel: NameQuery = "", reason: NameQuery = "") -> str:
+        with _look(request, "/incidents") as (desk, frame):
+            view = deliveries_shown(desk, channel=channel, reason=reason)
+            return page("deliveries.html", {"frame": frame, "view": view})
+
+    @router.get("/quarantine", dependencies=[needs(Role.VIEWER)])
+    def quarantine(
+        request: Request, book: BookQuery = None, session: SessionQuery = None, row: NameQuery = ""
+    ) -> str:
+        with _look(request, "/quarantine") as (desk, frame):
+            outline = require_book(desk.books, book) if book else _first_book(desk)
+            view = quarantine_shown(desk, outline, session, row)
+            return page("quarantine.html", {"frame": frame, "view": view})
 
 
 def _replay_routes(router: APIRouter) -> None:

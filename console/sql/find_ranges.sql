@@ -1,4 +1,5 @@
 select
+    session,
     symbol,
     high_micros,
     low_micros

@@ -233,6 +233,7 @@ def alert(view: AlertLine) -> str:
         "until": instant(view.ends_at) if view.ends_at else NONE,
         "owner": view.owner,
         "runbook": view.runbook,
+        "run": view.run_id or NONE,
         "known to": in_one_line(known) if view.acknowledged_by else NONE,
         "fingerprint": view.fingerprint,
     }

@@ -319,6 +319,10 @@ class JournalReader:
         """Return all attempts to deliver messages, in the order made."""
         return [records.delivery_of(row) for row in self._rows("find_deliveries")]
 
+    def alert_events(self, *, first: int) -> list[JournalEvent]:
+        """Return the events that tell of alerts from a sequence number on, ascending."""
+        return [records.event_of(row) for row in self._rows("find_alert_events_since", first=first)]
+
     def quote_releases(self) -> list[QuoteRelease]:
         """Return all released rows, in the order released."""
         return [records.release_of(row) for row in self._rows("find_quote_releases")]

@@ -9,13 +9,24 @@ import warnings
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
 
 from console.launcher import Launcher
+from console.web.identities import Role
+from console.web.sign_in import Links
+from console.web.tokens import console_folder
+from resources.alert_keeper import JournalAlerts
+from resources.alert_policy import load_alert_policy
+from resources.clocks import system_now
+from resources.journal.store import SqlJournal
+from resources.settings import Settings
 from tests.graph.desk import settings_in
 from tests.served import Served, served
+from trading.alert_log import alert_log_of
+from trading.alerts import CHECKS_FAILED, TICKS_FAILED, evaluate_watched
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -169,3 +180,70 @@ def test_the_console_is_served_beside_the_graph_and_lets_nobody_in_without_its_l
     connection.close()
 
     assert reply.status == 401
+
+
+class Led(NamedTuple):
+    """Hold an alert's metric and subject, the link to click on it (none: its run), and what is there."""
+
+    metric: str
+    about: str
+    link: str
+    at: str
+    shown: str
+
+
+@pytest.mark.parametrize(
+    "led",
+    [
+        Led(CHECKS_FAILED, "decisions:no_intent_is_blocked", "", "/runs/", "Success"),
+        Led(
+            CHECKS_FAILED,
+            "decisions:no_intent_is_blocked",
+            "no_intent_is_blocked of decisions",
+            "checkDetail=no_intent_is_blocked",
+            "non-blocking",
+        ),
+        Led(TICKS_FAILED, f"{BOOK}__decide_schedule", f"{BOOK}__decide_schedule", "/schedules/", "Tick"),
+        Led(TICKS_FAILED, "watch", "watch", "/sensors/watch", "Tick"),
+    ],
+    ids=["run", "check", "schedule", "sensor"],
+)
+def test_an_alert_leads_to_what_dagster_knows_of_it_in_three_clicks(desk, page, tmp_path_factory, led):
+    settings = settings_in(next(Path(tmp_path_factory.getbasetemp()).glob("served*")))
+    run_id = fired(desk, settings, led)
+    code = Links(console_folder(settings)).issue(name="anna", role=Role.VIEWER, now=system_now())
+    page.goto(f"http://127.0.0.1:{desk.console_port}/sign-in?code={code}")
+    for name in ("Incidents", f"{CODES[led.metric]}: {led.about}", led.link or run_id):
+        page.get_by_role("link", name=name).first.click()
+
+    page.wait_for_url(re.compile(f"^{desk.url}.*{re.escape(led.at)}"), wait_until="commit")
+    for text in (led.shown, led.about.rpartition(":")[2] if led.link else run_id[:8]):
+        page.get_by_text(text).first.wait_for()
+    assert led.link or page.url.endswith(f"/runs/{run_id}")
+    assert page.raised == []
+
+
+CODES = {CHECKS_FAILED: "check failed", TICKS_FAILED: "tick failed"}
+
+
+def fired(desk: Served, settings: Settings, led: Led) -> str:
+    """Have a rule fire as the watch does when it looks at a run of this desk; give the run that it names."""
+    policy = load_alert_policy(settings.config_dir / "alerts.toml")
+    is_of_a_run = led.metric == CHECKS_FAILED
+    book = BOOK if is_of_a_run else ""
+    found = evaluate_watched({led.metric: 1}, policy.rules, book=book, session=SESSION, about=led.about)
+    runs = desk.ask("{ runsOrError { ... on Runs { results { runId } } } }")["runsOrError"]["results"]
+    with SqlJournal(settings.journal_url) as journal:
+        JournalAlerts(journal).observe(
+            found,
+            codes={one.code for one in found},
+            policy=policy,
+            book=book,
+            session=SESSION,
+            now=system_now(),
+            about=led.about,
+            run_id=runs[0]["runId"] if is_of_a_run else "",
+        )
+        # The desk's own watch may have seen the check fail before.
+        log = alert_log_of(journal.events(after=0, limit=10_000))
+    return log.alerts[found[0].fingerprint].run_id

@@ -29,6 +29,7 @@ from resources.settings import Profile
 from resources.watch_signs import last_beat
 from sensors.watch import watch_sensor
 from tests.graph.desk import CALENDAR, QUIET, SESSIONS, Desk
+from trading.alert_log import alert_log_of, find_alert
 from trading.clock import Phase
 from trading.positions import opened_book
 from trading.sessions import Calendar
@@ -180,6 +181,8 @@ def test_a_failed_run_is_told_with_its_own_words_and_is_over_with_the_next_good_
     (alert,) = json.loads(message.body)["alerts"]
     assert (alert["code"], alert["owner"]) == ("run_failed", "platform")
     assert alert["message"].endswith("the source is out of reach")
+    log = alert_log_of(watch.desk.journal.events(after=0, limit=10_000))
+    assert watch.instance.get_run_by_id(find_alert(log, "run_failed").run_id).is_failure
     checked(watch, session=LAST, passed=True)
     watch.tick()
     assert [status for _, _, status in watch.told()] == ["firing", "resolved"]

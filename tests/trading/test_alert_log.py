@@ -222,6 +222,23 @@ def test_a_silence_that_is_ended_early_holds_nothing_back(desk):
         unsilencing(desk.log, event.body["silence_id"], actor="bob", reason="again", now=NOW + 2 * MINUTE)
 
 
+def test_the_run_in_which_an_alert_began_stays_known_while_it_goes_on(desk):
+    found = [alert("drawdown_high")]
+    where = {"codes": CODES, "policy": POLICY, "book": "us_five", "session": SESSION}
+    for run_id in ("first", "second"):
+        desk.take(*observed(desk.log, found, **where, run_id=run_id))
+
+    assert find_alert(desk.log, "drawdown_high").run_id == "first"
+
+
+def test_an_alert_of_a_journal_that_names_no_runs_is_known_without_one(desk):
+    desk.look("drawdown_high")
+    (event,) = desk.events
+    body = {name: value for name, value in event.body.items() if name != "run_id"}
+
+    assert find_alert(alert_log_of([event._replace(body=body)]), "drawdown_high").run_id == ""
+
+
 def test_what_another_alert_explains_is_listed_and_not_told(desk):
     desk.look("intents_stuck", "quarantined_ratio_high")
 
@@ -283,3 +300,18 @@ def test_nobody_is_told_twice_within_a_window_and_no_critical_is_kept(looks):
         if known is not None:
             told = desk.log.told[(("book", "us_five"), ("severity", "critical"))]
             assert known.fingerprint in told.firing
+
+
+@settings(max_examples=60)
+@given(LOOKS, st.integers(0, 60))
+def test_what_is_read_on_from_what_was_known_is_what_reading_all_of_it_says(looks, place):
+    desk, at = Desk(), NOW
+    for codes, minutes in looks:
+        at += minutes * MINUTE
+        desk.look(*codes, at=at)
+        desk.tell(at)
+        if codes and minutes % 2:
+            desk.take(acknowledgement(desk.log, min(codes), actor="ada", reason="known"), at=at)
+    first, then = desk.events[:place], desk.events[place:]
+
+    assert alert_log_of(then, alert_log_of(first)) == desk.log

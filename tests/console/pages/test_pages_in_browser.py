@@ -15,12 +15,15 @@ import pytest
 
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
+from resources.lake.store import Lake
 from tests.console.pages.populated import Texts, populate
 from tests.console.states import OPEN, SESSION, a_cooling_account, flattening, parked_after_approval
 from tests.console.web.serving import Console, console_on
 from trading.alerts import STUCK, evaluate_watched
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
+from trading.quotes import Quarantined
+from trading.values import digest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -188,6 +191,8 @@ def pages_of(console: Console) -> list[str]:
         "/why",
         "/replays",
         "/weeks",
+        "/quarantine",
+        "/deliveries",
     ]
     lists += [
         "/resume",
@@ -288,16 +293,32 @@ def test_a_finding_is_taken_on_and_its_halt_lifted_in_three_clicks_each(acting):
     assert walker.page.complaints == []
 
 
-def fire(console: Console, metric: str, observed: float) -> None:
-    """Have a rule of the reviewed policy fire in the latest session, as a look at it does."""
+def fire(
+    console: Console,
+    metric: str,
+    observed: float,
+    *,
+    about: str = "",
+    run_id: str = "",
+    book: str = "us_five",
+) -> str:
+    """Have a rule of the reviewed policy fire in the latest session, as a look at it does; give its name."""
     policy = load_alert_policy(console.desk.settings.config_dir / "alerts.toml")
     (rule,) = [rule for rule in policy.rules if rule.metric == metric]
     judged = replace(rule, metric=STUCK)
-    (found,) = evaluate_watched({STUCK: observed}, [judged], book="us_five", session=SESSION)
+    (found,) = evaluate_watched({STUCK: observed}, [judged], book=book, session=SESSION, about=about)
     with console.desk.open_journal() as journal:
         JournalAlerts(journal).observe(
-            [found], codes={rule.code}, policy=policy, book="us_five", session=SESSION, now=OPEN
+            [found],
+            codes={rule.code},
+            policy=policy,
+            book=book,
+            session=SESSION,
+            about=about,
+            run_id=run_id,
+            now=OPEN,
         )
+    return found.fingerprint
 
 
 def test_an_alert_leads_to_the_intent_and_the_limit_behind_it_in_three_clicks(acting):
@@ -329,6 +350,98 @@ def test_an_alert_of_an_order_that_is_not_proven_leads_to_its_trace_in_two_click
 
     assert walker.clicks <= CLICKS_MAX
     assert walker.page.url.endswith(f"/trace/{row.intent_id}")
+    assert walker.page.complaints == []
+
+
+RUN = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+
+
+def test_without_dagster_an_alert_names_its_run_and_what_opens_it(acting):
+    walker = acting
+    fire(walker.console, "runs.failed", 1, about="decide", run_id=RUN)
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.clicks_on("link", "run failed")
+    walker.reads(RUN)
+    walker.reads("trading ui --port 3000")
+    walker.reads(f"http://127.0.0.1:3000/runs/{RUN}")
+
+    assert walker.clicks <= CLICKS_MAX
+    assert walker.page.complaints == []
+
+
+def test_an_alert_on_data_leads_to_its_quarantined_row_in_three_clicks(acting):
+    walker = acting
+    held = quarantine(walker.console)
+    fire(walker.console, "quotes.quarantined_ratio", 0.4)
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.clicks_on("link", "quarantined ratio high")
+    walker.clicks_on("link", "AAPL: inconsistent range")
+    marked = walker.page.locator("tr[aria-current=true]")
+    marked.wait_for()
+
+    assert walker.clicks <= CLICKS_MAX
+    assert held[0].row_id[:12] in marked.inner_text()
+    assert "high 9 is below low 10" in marked.inner_text()
+    assert walker.page.get_by_role("row").count() == 1 + len(held)
+    assert walker.page.complaints == []
+
+
+def quarantine(console: Console) -> list[Quarantined]:
+    """Hold back two rows of the latest session."""
+    rows = [
+        Quarantined(
+            row_id=digest([symbol]),
+            symbol=symbol,
+            session=SESSION,
+            open="10",
+            high="9",
+            low="10",
+            close="10",
+            volume="100",
+            source="bars.csv",
+            line=line,
+            reason="inconsistent_range",
+            detail="high 9 is below low 10",
+            releasable=False,
+        )
+        for line, symbol in enumerate(("AAPL", "IBM"), start=7)
+    ]
+    Lake(console.desk.settings.lake_root).write_rows(
+        ("us_five", "quarantined_quotes"), str(SESSION), Quarantined, rows
+    )
+    return rows
+
+
+def test_an_alert_is_taken_on_and_how_people_were_told_is_seen_in_three_clicks_each(acting):
+    walker = acting
+    fire(walker.console, "pnl.drawdown", 0.2)
+    with walker.console.desk.open_journal() as journal:
+        (message,) = journal.lease(now=OPEN, lease_s=60, limit=1)
+        journal.mark(
+            message.outbox_id,
+            attempt=message.attempts,
+            is_delivered=False,
+            reason="non_2xx",
+            retry_at=OPEN,
+            now=OPEN,
+        )
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.clicks_on("link", "drawdown high")
+    walker.writes("What you do about it", "reducing since ten")
+    walker.clicks_on("button", "Acknowledge: I look after it")
+    walker.reads("anna, ")
+    taking_on = walker.clicks
+
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.clicks_on("link", "Delivery log")
+    walker.clicks_on("link", "stdout non 2xx 1")
+    walker.reads("drawdown 11 % is over 10 %")
+
+    assert max(taking_on, walker.clicks) <= CLICKS_MAX
     assert walker.page.complaints == []
 
 

@@ -15,11 +15,13 @@ from console.pages.replays import LINES_A_PAGE
 from console.pages.templating import environment
 from console.web.identities import Role
 from resources.journal.store import SqlJournal
+from resources.lake.store import Lake
 from tests.console.pages.populated import Texts, populate, replay_begun
 from tests.console.states import NOW, OPEN, SESSION, a_cooling_account, flattening
 from tests.console.web.serving import Console, console_on
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
+from trading.quotes import Quarantined
 
 
 class Site:
@@ -182,6 +184,8 @@ EMPTY = [
     ("/resume", "trading status"),
     ("/settings", "Limits"),
     ("/weeks", "trading report week --book us_five"),
+    ("/quarantine", "trading quotes import --book us_five"),
+    ("/deliveries", "trading alerts"),
     ("/replays", "trading replay --book us_five"),
     ("/replays", "trading sweep --book us_five --grid momentum.lookback=63,126 --name lookbacks"),
     ("/search?q=2013-02-28", ""),
@@ -292,6 +296,9 @@ def test_search_finds_an_intent_by_the_beginning_of_its_own_id_and_by_its_key(si
         ("/weeks/us_five/2013-W08/positions", 404, "nothing is written of it"),
         ("/weeks/us_five/%2e%2e/weekly_health", 400, "write it as 2013-W09"),
         ("/weeks/other/2013-W08/weekly_audit", 400, "no such book"),
+        ("/alerts/drawdown", 404, "none has this code or fingerprint"),
+        ("/quarantine?row=abc", 404, "nothing is quarantined under this id"),
+        ("/quarantine?book=other", 400, "no such book"),
     ],
 )
 def test_what_is_not_there_is_a_page_that_says_so(site, path, status, words):
@@ -541,6 +548,37 @@ def test_a_trader_acknowledges_and_takes_an_admin_to_lift_flatten_or_end_a_coold
     assert "To flatten takes the role admin" in words_of(trader.page("/flatten"))
     assert (lifted.status, taken_on.status, flattened.status, cooled.status) == (403, 303, 403, 403)
     assert len(changing.console.desk.journal.halts()) == 1
+
+
+def test_a_session_without_quarantined_rows_is_not_one_whose_quotes_nobody_judged(changing):
+    lake = Lake(changing.console.desk.settings.lake_root)
+    lake.write_rows(("us_five", "quarantined_quotes"), str(SESSION), Quarantined, [])
+
+    judged = words_of(changing.page("/quarantine"))
+    other = words_of(changing.page("/quarantine?session=2013-02-27"))
+
+    assert f"No row of us_five {SESSION} is quarantined." in judged
+    assert "were not judged yet: nothing is known of them" in other
+
+
+def test_a_delivery_log_without_an_attempt_of_a_kind_says_so(changing):
+    with SqlJournal(changing.console.desk.settings.journal_url) as journal:
+        (message,) = journal.lease(now=NOW, lease_s=60, limit=1)
+        journal.mark(
+            message.outbox_id,
+            attempt=message.attempts,
+            is_delivered=True,
+            reason="sent",
+            retry_at=None,
+            now=NOW,
+        )
+
+    every = words_of(changing.page("/deliveries"))
+    none = words_of(changing.page("/deliveries?channel=webhook&reason=non_2xx"))
+
+    assert "stdout sent 1" in every
+    assert "✓ sent 1 warning drawdown 11 % is over 10 %" in every
+    assert "No attempt through webhook ended as non 2xx." in none
 
 
 def test_a_pause_shows_and_ends(changing):

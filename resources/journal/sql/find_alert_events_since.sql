@@ -13,4 +13,5 @@ select
   hash
 from events
 where kind in ('alert', 'alert_acknowledged', 'silence_set', 'silence_ended', 'alerts_told')
+  and seq >= :first
 order by seq

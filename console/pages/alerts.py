@@ -1,0 +1,208 @@
+"""One alert with its causes: the run, the order or the row behind it, each one click away; and who was told.
+
+What is known of alerts is console/alerts.py, of deliveries deliveries.py. What a rule's code asks to be shown
+is said here alone; what to do about it is its runbook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import quote, urlencode
+
+from console.alerts import AlertLine, alert_of
+from console.deliveries import DeliveryCount, DeliveryFilter, DeliveryLine, deliveries_of, delivery_counts
+from console.desk import Desk
+from console.incidents import incidents_of
+from console.pages.frame import link_to
+from console.quarantine import quarantined_rows
+from console.render import counted
+from console.signals import why_held
+from console.stuck import stuck_of
+from trading.alerts import Reason
+from trading.errors import BadInput, LakeError
+
+SHOWN = 10
+"""How many orders, rows or incidents an alert lists; all stand on the page that it leads to."""
+
+DELIVERIES_SHOWN = 100
+NAME_SHOWN = 60
+
+UI_PORT = 3000
+"""Where `trading ui` serves the graph's pages unless it is told otherwise."""
+
+LOCATION = "trading_assets"
+"""The graph's name in Dagster's addresses, as workspace.yaml says it."""
+
+CHECK_FAILED, TICK_FAILED, SESSION_MISSED = "check_failed", "tick_failed", "session_missed"
+SIGNALS_LATCHED, BROKER_DISAGREES = "signals_latched", "broker_disagrees"
+ON_ROWS = {"quarantined_ratio_high", SIGNALS_LATCHED}
+ON_ORDERS = {"execution_unknown_intents", "intents_stuck", "execution_approved_executed_gap_high"}
+ON_QUOTES = {"market_quotes", "quarantined_quotes"}
+"""The tables whose checks are about rows."""
+
+LISTED = {
+    "execution_blocked_rate_high": ("/intents", "blocked"),
+    "portfolio_guard_blocked_ratio_high": ("/intents", "blocked"),
+    "portfolio_guard_strategy_budget_exceeded_high": ("/intents", "blocked"),
+    "slippage_high": ("/orders", ""),
+}
+"""Where the session's lines of a code are listed, and which of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Hold one thing behind an alert: what kind of thing, which one, and the page that shows it.
+
+    A page of Dagster's is at `path` below it; `link` is empty while it is not up, and `opens` is then what
+    opens it.
+    """
+
+    kind: str
+    what: str
+    link: str
+    path: str = ""
+    opens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertShown:
+    """Hold one alert with what is behind it; `ack` is its page's address without the last word."""
+
+    alert: AlertLine
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliveries:
+    """Hold the delivery log: its last attempts, of one channel or reason where they were asked for."""
+
+    channel: str
+    reason: str
+    counts: tuple[DeliveryCount, ...]
+    rows: tuple[DeliveryLine, ...]
+
+
+def alert_shown(desk: Desk, fingerprint: str, dagster: str) -> AlertShown:
+    """Return one alert by its fingerprint; raises `UnknownId`."""
+    alert = alert_of(desk, fingerprint)
+    causes = (*_in_dagster(alert, dagster), *_orders(desk, alert), *_rows(desk, alert), *_listed(desk, alert))
+    return AlertShown(alert=alert, causes=causes)
+
+
+def deliveries_shown(desk: Desk, *, channel: str, reason: str) -> Deliveries:
+    """Return the delivery log; raises `BadInput` for a channel or a reason that there is not."""
+    if reason and reason not in set(Reason):
+        raise BadInput(f"reason {reason[:NAME_SHOWN]!a}: reasons are {', '.join(Reason)}")
+    wanted = DeliveryFilter(channel=channel or None, reason=Reason(reason) if reason else None)
+    return Deliveries(
+        channel=channel,
+        reason=reason,
+        counts=delivery_counts(desk, DeliveryFilter()),
+        rows=deliveries_of(desk, wanted, last=DELIVERIES_SHOWN),
+    )
+
+
+def row_link(book: str, session: date | str, row_id: str = "") -> str:
+    """Return where the quarantined rows of a session are shown, one of them marked."""
+    return link_to("/quarantine", book=book, session=session, row=row_id) + ("#marked" if row_id else "")
+
+
+# ------------------------------------------------------------------------------------------ in Dagster
+
+
+def _in_dagster(alert: AlertLine, dagster: str) -> Iterator[Cause]:
+    if alert.run_id:
+        yield _page("run", alert.run_id, f"/runs/{quote(alert.run_id, safe='')}", dagster)
+    if alert.code == CHECK_FAILED:
+        asset, _, check = alert.about.partition(":")
+        asked = urlencode({"view": "checks", "checkDetail": check})
+        yield _page("check", f"{check} of {asset}", f"{_asset(alert.book, asset)}?{asked}", dagster)
+    if alert.code == TICK_FAILED:
+        kind = "schedule" if alert.about.endswith("_schedule") else "sensor"
+        yield _page(kind, alert.about, _automation(kind, alert.about), dagster)
+    if alert.code == SESSION_MISSED:
+        name = f"{alert.book}__{alert.about}_schedule"
+        yield _page("schedule", name, _automation("schedule", name), dagster)
+        asset = "decisions" if alert.about == "decide" else "positions"
+        asked = urlencode({"view": "partitions", "partition": alert.session})
+        yield _page(
+            "partition", f"{asset} of {alert.session}", f"{_asset(alert.book, asset)}?{asked}", dagster
+        )
+
+
+def _asset(book: str, asset: str) -> str:
+    return f"/assets/{quote(book, safe='')}/{quote(asset, safe='')}"
+
+
+def _automation(kind: str, name: str) -> str:
+    return f"/locations/{LOCATION}/{kind}s/{quote(name, safe='')}"
+
+
+def _page(kind: str, what: str, path: str, dagster: str) -> Cause:
+    """Return a page of Dagster's; while it is not up, the command that serves it and the address to open."""
+    if dagster:
+        return Cause(kind=kind, what=what, link=f"{dagster}{path}", path=path)
+    opens = (f"trading ui --port {UI_PORT}", f"http://127.0.0.1:{UI_PORT}{path}")
+    return Cause(kind=kind, what=what, link="", path=path, opens=opens)
+
+
+# ------------------------------------------------------------------------------------------ in the console
+
+
+def _orders(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
+    if alert.code in ON_ORDERS and alert.book in desk.books:
+        for row in stuck_of(desk, book=alert.book, older_than_s=0)[:SHOWN]:
+            yield Cause(
+                kind="order",
+                what=f"{row.side} {row.quantity:,} {row.symbol}, {row.state.replace('_', ' ')}",
+                link=f"/trace/{quote(row.intent_id, safe='')}",
+            )
+
+
+def _rows(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
+    """Give the quarantined rows of the sessions that an alert on data is about."""
+    is_on_quotes = alert.code == CHECK_FAILED and alert.about.partition(":")[0] in ON_QUOTES
+    if not (alert.code in ON_ROWS or is_on_quotes) or alert.book not in desk.books or not alert.session:
+        return
+    session = date.fromisoformat(alert.session)
+    if alert.code == SIGNALS_LATCHED:
+        # A decision reads the quotes of the session before it.
+        session = desk.calendar(desk.books[alert.book]).previous(session)
+    try:
+        rows = quarantined_rows(desk.lake, alert.book, [session])
+    except LakeError as error:
+        yield Cause(kind="row", what=str(error), link="")
+        return
+    for row in rows[:SHOWN]:
+        yield Cause(
+            kind="row",
+            what=f"{row.symbol}: {row.reason.replace('_', ' ')}, {row.detail}",
+            link=row_link(alert.book, session, row.row_id),
+        )
+    yield Cause(
+        kind="rows",
+        what=f"{counted(len(rows), 'quarantined row')} of {session}",
+        link=row_link(alert.book, session),
+    )
+
+
+def _listed(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
+    if alert.book not in desk.books:
+        return
+    if alert.code == SIGNALS_LATCHED and (held := why_held(desk, alert.book)):
+        yield Cause(kind="window", what=held, link=link_to("/why", book=alert.book, session=alert.session))
+    if alert.code == BROKER_DISAGREES:
+        found = [row for row in incidents_of(desk, book=alert.book) if row.is_open]
+        for row in found[:SHOWN]:
+            yield Cause(
+                kind="incident", what=f"{row.incident_id}: {row.said}", link=f"/incidents/{row.incident_id}"
+            )
+    if alert.session:
+        path, show = LISTED.get(alert.code, ("/intents", ""))
+        yield Cause(
+            kind="session",
+            what=f"{path.strip('/')} of {alert.session}",
+            link=link_to(path, book=alert.book, session=alert.session, show=show),
+        )
