@@ -14,9 +14,11 @@ from pathlib import Path
 from console.alert_fold import AlertFold
 from console.book_outlines import BookOutline, read_book_outlines, require_book
 from console.lake_pointers import LakePointers
+from console.totals import AdvisorTotals
 from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
 from resources.journal.reader import JournalReader
+from resources.service_levels import ServiceCounts
 from resources.settings import Profile, Settings, load_settings
 from trading.clock import Clock, Phase
 from trading.errors import BadInput
@@ -29,6 +31,7 @@ class Desk:
     """Hold what the operator looks at; one profile never reads another's rows (`lane` is its name).
 
     `alerts` remembers what was read of alerts, so that who looks again reads what is new.
+    `service_counts` and `advisor_totals` keep what was counted, from one look to the next.
     """
 
     settings: Settings
@@ -36,6 +39,8 @@ class Desk:
     journal: JournalReader
     lake: LakePointers
     alerts: AlertFold = field(default_factory=AlertFold, compare=False)
+    service_counts: ServiceCounts = field(default_factory=ServiceCounts, compare=False, repr=False)
+    advisor_totals: AdvisorTotals = field(default_factory=AdvisorTotals, compare=False, repr=False)
 
     @property
     def lane(self) -> str:
@@ -110,7 +115,7 @@ def open_desk() -> Desk:
 
 
 def desk_of(settings: Settings) -> Desk:
-    """Return the desk of settings."""
+    """Return the desk of settings; raises `BadSetting` where the file of books is wrong."""
     return Desk(
         settings=settings,
         books=read_book_outlines(Path(settings.books_file)),

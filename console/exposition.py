@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from console.alerts import AlertLine, alerts_of
 from console.desk import Desk
-from console.incidents import incidents_of
+from console.incidents import IncidentLine, incidents_of
 from console.signals import last_signals_of
+from console.slo import counted_of, judgement_of, windows_of
 from console.stuck import stuck_of
-from console.totals import Totals
+from console.totals import AskedFor, Totals
 from resources.journal import records
 from resources.watch_signs import last_beat
+from trading.advisor_calls import Purpose
 from trading.alerts import Reason
 from trading.clock import Phase
 from trading.errors import BadInput
 from trading.findings import STUCK_AFTER
 from trading.lifecycle import IntentState
+from trading.slos import Level, Objective, Tally, burn_of
 from trading.values import MICROS, Side
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -37,6 +40,9 @@ COUNTS = (
     "count_deliveries_by_reason",
     "count_incidents_by_kind",
 )
+
+BUDGET = "budget"
+"""The window of an error budget: the last sessions (trading/slos.py), beside those of minutes and hours."""
 
 Rows = Sequence[records.Row]
 
@@ -51,6 +57,28 @@ def exposition_of(desk: Desk, totals: Totals) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(desk, totals))
     return bytes(generate_latest(registry))
+
+
+class Family(NamedTuple):
+    """Hold one family that a scraper is told of: `kind` is counter or gauge, `name` as in its samples."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    says: str
+
+
+def families_of(desk: Desk) -> tuple[Family, ...]:
+    """Return every family that a scraper is told of, in its order."""
+    return tuple(
+        Family(
+            name=family.name + ("_total" if family.type == "counter" else ""),
+            kind=family.type,
+            labels=tuple(family._labelnames),  # noqa: SLF001 - prometheus-client tells them nowhere else
+            says=family.documentation,
+        )
+        for family in _Collector(desk, Totals()).collect()
+    )
 
 
 class _Collector:
@@ -80,10 +108,13 @@ class _Collector:
         yield from _of_intents(desk, totals)
         yield from _of_alerts(alerts)
         yield from _of_messages(counts)
-        yield from _of_incidents(desk, counts["count_incidents_by_kind"])
+        incidents = incidents_of(desk)
+        yield from _of_incidents(desk, counts["count_incidents_by_kind"], incidents)
         yield from _of_sessions(desk)
         yield from _of_watch(desk)
         yield from _of_signals(desk)
+        yield from _of_service_levels(desk, incidents)
+        yield from _of_advisor(desk)
 
 
 def _of_control(desk: Desk) -> Iterator[Any]:
@@ -193,7 +224,7 @@ def _of_messages(counts: Mapping[str, Rows]) -> Iterator[Any]:
     )
 
 
-def _of_incidents(desk: Desk, rows: Rows) -> Iterator[Any]:
+def _of_incidents(desk: Desk, rows: Rows, incidents: Iterable[IncidentLine]) -> Iterator[Any]:
     # What is of no book, such as a full disk, is of no account.
     accounts = ["", *sorted({outline.account for outline in desk.books.values()})]
     yield _counter(
@@ -206,7 +237,7 @@ def _of_incidents(desk: Desk, rows: Rows) -> Iterator[Any]:
             if row["account"] in accounts
         ],
     )
-    is_open = [row.account for row in incidents_of(desk) if row.is_open]
+    is_open = [row.account for row in incidents if row.is_open]
     yield _gauge(
         "trading_incidents_open",
         "Incidents that nobody has answered.",
@@ -282,6 +313,102 @@ def _of_signals(desk: Desk) -> Iterator[Any]:
         "For how long quotes were due at the last look; nothing before the first one.",
         ("book",),
         [((one.book,), float(one.last.lag_s)) for one in books if one.last is not None],
+    )
+
+
+def _of_service_levels(desk: Desk, incidents: Sequence[IncidentLine]) -> Iterator[Any]:
+    counted = counted_of(desk)
+    standings = counted.standings()
+    level = judgement_of(standings, incidents).level
+    yield _gauge(
+        "trading_level",
+        "Which level is in force, of normal, watch and incident: 1 or 0.",
+        ("level",),
+        [((one.name.lower(),), float(one is level)) for one in Level],
+    )
+    yield _gauge(
+        "trading_slo_target_ratio",
+        "Which share of what an objective counts is promised to be good.",
+        ("objective",),
+        [((one.objective.value,), one.target) for one in standings],
+    )
+    windows = {
+        one.objective.value: (
+            *((row.window, Tally(row.good, row.total)) for row in windows_of(one, counted)),
+            (BUDGET, Tally(one.good, one.total)),
+        )
+        for one in standings
+    }
+    yield _gauge(
+        "trading_slo_events",
+        "What an objective counted within a window, by whether it was good.",
+        ("objective", "window", "outcome"),
+        [
+            ((objective, window, outcome), float(count))
+            for objective, tallies in windows.items()
+            for window, tally in tallies
+            for outcome, count in (("good", tally.good), ("bad", tally.bad))
+        ],
+    )
+    yield _gauge(
+        "trading_slo_burn_rate",
+        "How many times as fast as it may an error budget burned over a window; nothing without data.",
+        ("objective", "window"),
+        [
+            ((objective, window), burn)
+            for objective, tallies in windows.items()
+            for window, tally in tallies
+            if (burn := burn_of(tally, Objective(objective))) is not None
+        ],
+    )
+    yield _gauge(
+        "trading_slo_error_budget_left_ratio",
+        "The unspent share of an error budget, below 0 where it is overspent; nothing without data.",
+        ("objective",),
+        [((one.objective.value,), one.budget_left) for one in standings if one.budget_left is not None],
+    )
+
+
+def _of_advisor(desk: Desk) -> Iterator[Any]:
+    counted = desk.advisor_totals.counted(desk.journal, lane=desk.lane)
+    asked = [AskedFor(book, purpose.value) for book in desk.books for purpose in Purpose]
+
+    def told(*parts: tuple[str, str]) -> list[tuple[tuple[str, ...], float]]:
+        return [
+            ((*of, label) if label else tuple(of), float(counted.get(of, {}).get(name, 0)))
+            for of in asked
+            for label, name in parts
+        ]
+
+    yield _counter(
+        "trading_advisor_calls",
+        "Questions to models, by whether one was answered, or failed; others were held back.",
+        ("book", "purpose", "outcome"),
+        told(("answered", "answered"), ("failed", "failed"), ("held_back", "held_back")),
+    )
+    yield _counter(
+        "trading_advisor_tokens",
+        "Tokens that models read and wrote.",
+        ("book", "purpose", "kind"),
+        told(("prompt", "prompt_tokens"), ("completion", "completion_tokens")),
+    )
+    yield _counter(
+        "trading_advisor_cost_usd",
+        "What questions to models cost, by the configured prices.",
+        ("book", "purpose"),
+        [(labels, micros / MICROS) for labels, micros in told(("", "cost_micros"))],
+    )
+    yield _counter(
+        "trading_advisor_intents",
+        "Intents that models were asked about, each as often as a question was.",
+        ("book", "purpose"),
+        told(("", "intents")),
+    )
+    yield _counter(
+        "trading_advisor_runs",
+        "Runs that asked a model.",
+        ("book", "purpose"),
+        told(("", "runs")),
     )
 
 

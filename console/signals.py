@@ -78,11 +78,6 @@ def why_held(desk: Desk, book: str) -> str:
     return blocks(_last_windows(desk).get(book))
 
 
-def windows_since(desk: Desk, first: date) -> tuple[Window, ...]:
-    """Return the windows of all books' sessions from one on, in the order stored."""
-    return _of_lane(desk, desk.journal.signal_windows_since(first))
-
-
 def _last_windows(desk: Desk) -> dict[str, Window]:
     return {one.book: one for one in _of_lane(desk, desk.journal.last_signal_windows())}
 

@@ -1,37 +1,32 @@
 """Service levels of the desk: what was promised, what was kept, and how careful that asks people to be.
 
-Counted from the journal alone, session by session. What the numbers mean is trading/slos.py.
+What is counted is resources/service_levels.py, what the numbers mean trading/slos.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 
-from console.book_outlines import BookOutline
 from console.desk import Desk
-from console.incidents import incidents_of
-from console.signals import windows_since
+from console.incidents import IncidentLine, incidents_of
+from resources.clocks import system_now
+from resources.service_levels import Counted
 from resources.settings import Profile
-from trading.audit import instant_from_text
-from trading.clock import Phase
 from trading.incident_review import RECOVERY_S_MAX, percentile_s
-from trading.journal import SessionRecord
-from trading.sessions import Calendar
-from trading.signal_continuity import LIMITS, due_at
 from trading.slos import (
-    LATENCY_S_MAX,
     PROMISES,
     WINDOW_SESSIONS,
-    Count,
+    WINDOWS,
     Judgement,
-    Objective,
+    PairBurn,
     Standing,
+    Tally,
+    burn_of,
     judged,
-    standing_of,
+    tallied,
 )
-from trading.timetable import SETTLE_AFTER_CLOSE
 
 BURNS_SHOWN = 20
 
@@ -45,11 +40,22 @@ class SessionBurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WindowBurn:
+    """Hold what was counted within a window of time, as `1h`; `burn` is null where nothing was."""
+
+    window: str
+    good: int
+    total: int
+    burn: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SloLine:
     """Hold one objective over the last sessions. Ratios are null where nothing was counted.
 
     `budget_left` is the unspent share of the error budget, below 0 where it is overspent; `alert` says which
-    burn fires, empty where none does; `burns` are the last sessions', the latest first.
+    burn fires, empty where none does; `burns` are the last sessions', the latest first; `windows` are of
+    the last minutes, hours and days, the shortest first.
     """
 
     objective: str
@@ -63,6 +69,7 @@ class SloLine:
     level: str
     alert: str
     burns: tuple[SessionBurn, ...]
+    windows: tuple[WindowBurn, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +95,10 @@ class Slo:
 
 def slo_of(desk: Desk, *, book: str | None = None) -> Slo:
     """Return how the desk, or one book of it, stands; raises `BadInput` for a book that there is not."""
-    standings = standings_of(desk, book=book)
+    counted = counted_of(desk, book=book)
+    standings = counted.standings()
     incidents = incidents_of(desk, book=book)
-    judgement = judged(standings, incidents_open=sum(1 for row in incidents if row.is_open))
+    judgement = judgement_of(standings, incidents)
     conduct = judgement.conduct
     return Slo(
         level=judgement.level.name.lower(),
@@ -107,99 +115,54 @@ def slo_of(desk: Desk, *, book: str | None = None) -> Slo:
             if row.answered_at is not None and row.answered_at >= row.at
         ),
         recovery_s_max=RECOVERY_S_MAX,
-        objectives=tuple(_line(one) for one in standings),
+        objectives=tuple(_line(one, counted) for one in standings),
     )
 
 
 def level_of(desk: Desk) -> Judgement:
     """Return the level in force with its reasons: what everybody asks who wants to know how careful to be."""
-    open_count = sum(1 for row in incidents_of(desk) if row.is_open)
-    return judged(standings_of(desk), incidents_open=open_count)
+    return judgement_of(standings_of(desk), incidents_of(desk))
+
+
+def judgement_of(standings: Iterable[Standing], incidents: Iterable[IncidentLine]) -> Judgement:
+    """Return the level that standings and incidents ask for."""
+    return judged(standings, incidents_open=sum(1 for row in incidents if row.is_open))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskLevels:
+    """Tell a desk's level and burns to who is no part of the console; a `trading.slos.Levels`."""
+
+    desk: Desk
+
+    def judgement(self) -> Judgement:
+        """Return the level in force with its reasons."""
+        with self.desk.journal.at_one_moment() as journal:
+            return level_of(replace(self.desk, journal=journal))
+
+    def burns(self) -> Sequence[PairBurn]:
+        """Return the burn of each objective over each pair of windows."""
+        return counted_of(self.desk).burns()
 
 
 def standings_of(desk: Desk, *, book: str | None = None) -> tuple[Standing, ...]:
     """Return how each objective stands over the last sessions, in the order of objectives."""
-    chosen = desk.chosen(book)
-    names = {outline.name for outline in chosen}
-    first = min((_first_of(desk, outline) for outline in chosen), default=date.max)
-    counts = {
-        Objective.AVAILABILITY: [one for outline in chosen for one in _availability(desk, outline)],
-        Objective.LATENCY: list(_latency(desk, names, first)),
-        Objective.FRESHNESS: list(_freshness(desk, names, first)),
-        Objective.EXECUTION: [
-            Count(date.fromisoformat(row["session"]), row["executed"], row["sent"])
-            for row in desk.journal.sent_by_session(lane=desk.lane, first=first)
-            if row["book"] in names
-        ],
-    }
-    return tuple(standing_of(objective, counts[objective]) for objective in Objective)
+    return counted_of(desk, book=book).standings()
 
 
-def _first_of(desk: Desk, outline: BookOutline) -> date:
-    """Return the first session that counts of a book: so many before its last one."""
-    found = desk.journal.sessions(book=outline.name, lane=desk.lane, last=WINDOW_SESSIONS)
-    return found[0].session if found else date.max
+def counted_of(desk: Desk, *, book: str | None = None) -> Counted:
+    """Return what service levels count, of the desk or one book of it."""
+    is_simulated = desk.settings.profile is Profile.SIMULATED
+    with desk.journal.at_one_moment() as journal:
+        return desk.service_counts.look(
+            journal,
+            calendars={outline.name: desk.calendar(outline) for outline in desk.chosen(book)},
+            lane=desk.lane,
+            now=None if is_simulated else system_now(),
+        )
 
 
-def _availability(desk: Desk, outline: BookOutline) -> Iterator[Count]:
-    """Give one count a session that a book should have had: from its first one to the last that was due."""
-    found = desk.journal.sessions(book=outline.name, lane=desk.lane, last=WINDOW_SESSIONS)
-    known = {record.session: record for record in found if record.opening_sha}
-    if not known:
-        return
-    calendar = desk.calendar(outline)
-    for session in calendar.between(min(known), _last_due(desk, outline, calendar, max(known))):
-        if (
-            (record := known.get(session)) is None
-            or record.settled_at is not None
-            or _is_over(desk, outline, calendar, session)
-        ):
-            yield Count(session, int(record is not None and _in_time(calendar, record)), 1)
-
-
-def _last_due(desk: Desk, outline: BookOutline, calendar: Calendar, latest: date) -> date:
-    """Return the last session that is due to be settled; in simulated time none is due before it is run."""
-    if desk.settings.profile is Profile.SIMULATED:
-        return latest
-    due = due_at(calendar, _now(desk, outline) - SETTLE_AFTER_CLOSE)
-    return latest if due is None else max(due[0], latest)
-
-
-def _is_over(desk: Desk, outline: BookOutline, calendar: Calendar, session: date) -> bool:
-    if desk.settings.profile is Profile.SIMULATED:
-        return False
-    return calendar.closes_at(session) + 2 * SETTLE_AFTER_CLOSE <= _now(desk, outline)
-
-
-def _now(desk: Desk, outline: BookOutline) -> datetime:
-    """Return the real time; a simulated clock is not asked, since its days are those that were run."""
-    return desk.clock(outline).now(date.min, Phase.SETTLE)
-
-
-def _in_time(calendar: Calendar, record: SessionRecord) -> bool:
-    return (
-        record.decided_at is not None
-        and record.decided_at <= calendar.opens_at(record.session)
-        and record.settled_at is not None
-        and record.settled_at <= calendar.closes_at(record.session) + 2 * SETTLE_AFTER_CLOSE
-    )
-
-
-def _latency(desk: Desk, books: Iterable[str], first: date) -> Iterator[Count]:
-    for row in desk.journal.answers_to_sends(lane=desk.lane, first=first):
-        if row["book"] in books and row["answered_at"] is not None:
-            took = instant_from_text(row["answered_at"]) - instant_from_text(row["sent_at"])
-            is_good = took <= timedelta(seconds=LATENCY_S_MAX)
-            yield Count(date.fromisoformat(row["session"]), int(is_good), 1)
-
-
-def _freshness(desk: Desk, books: Iterable[str], first: date) -> Iterator[Count]:
-    for window in windows_since(desk, first):
-        if window.book in books and not window.looked.is_silent:
-            yield Count(window.session, int(window.looked.is_healthy(LIMITS)), 1)
-
-
-def _line(standing: Standing) -> SloLine:
+def _line(standing: Standing, counted: Counted) -> SloLine:
     promise, burn = PROMISES[standing.objective], standing.alert
     return SloLine(
         objective=standing.objective.value,
@@ -218,4 +181,16 @@ def _line(standing: Standing) -> SloLine:
             SessionBurn(session=session, burn=rate)
             for session, rate in reversed(standing.burn_by_session[-BURNS_SHOWN:])
         ),
+        windows=windows_of(standing, counted),
     )
+
+
+def windows_of(standing: Standing, counted: Counted) -> tuple[WindowBurn, ...]:
+    """Return what was counted of an objective within each window of time, the shortest first."""
+    recent, now = counted.recent[standing.objective], counted.now
+    found = []
+    for window in WINDOWS:
+        tally = Tally(0, 0) if now is None else tallied(recent, now=now, window=window)
+        burn = burn_of(tally, standing.objective)
+        found.append(WindowBurn(window=window, good=tally.good, total=tally.total, burn=burn))
+    return tuple(found)

@@ -20,6 +20,7 @@ from console.funnel import Funnel, funnel_of
 from console.incidents import IncidentLine, incidents_of, is_named
 from console.render import instant
 from console.reports import NOTHING_REPORTED, headline_of
+from console.slo import level_of
 from console.stuck import Stuck, stuck_of
 from console.unsent import Unsent, unsent_of
 from trading.alert_log import AlertState
@@ -82,7 +83,8 @@ class Status:
     """Hold the whole desk in one look. `verdict` is one sentence; `attention` says what needs a person.
 
     `stuck` is what `trading stuck` lists; `incidents` counts those that are open. `waiting_alerts` and
-    `given_up_alerts` count messages to people by channel and what came of the last try.
+    `given_up_alerts` count messages to people by channel and what came of the last try. `level` is the
+    desk's, with its severity and what asks for it: normal, watch or incident (`trading slo`).
     """
 
     verdict: str
@@ -98,6 +100,9 @@ class Status:
     incidents: int
     halts: tuple[Halt, ...]
     next: tuple[str, ...]
+    level: str
+    severity: str
+    level_because: tuple[str, ...]
 
 
 def status_of(desk: Desk, *, book: str | None = None, session: date | None = None) -> Status:
@@ -119,6 +124,7 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         *(_firing(row) for row in alerts_of(desk, book=book) if _is_urgent(row)),
     )
     verdict, code = _verdict(control, books, attention)
+    judgement = level_of(desk)
     return Status(
         verdict=verdict,
         exit_code=code,
@@ -133,6 +139,9 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         incidents=len(incidents),
         halts=halts,
         next=_next(control, books, halts, stuck, _Urgent(is_torn=bool(torn), has_incidents=bool(incidents))),
+        level=judgement.level.name.lower(),
+        severity=judgement.conduct.severity,
+        level_because=judgement.reasons,
     )
 
 

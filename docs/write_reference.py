@@ -19,17 +19,15 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from console import reference
-from console.book_outlines import read_book_outlines
 from console.console_site import build_site
-from console.desk import Desk
+from console.desk import Desk, desk_of
 from console.exit_codes import MEANINGS, ExitCode
-from console.lake_pointers import LakePointers
+from console.exposition import families_of
 from console.verify import REMEDIES
 from console.web.described import ABOUT, describe
 from console.web.gate import Access
 from console.web.problems import CODES, STATUS_OF_ERROR, code_of, problem, problem_of
 from resources.alert_policy import load_alert_policy
-from resources.journal.reader import JournalReader
 from resources.settings import describe_settings, load_settings
 from trading.attribution import MEASURES_OF_ROUND_TRIPS
 from trading.guards import CODES as GUARD_CODES
@@ -275,16 +273,14 @@ def _told_before(keys: Sequence[ConfigKey], name: str) -> str:
 # ---------------------------------------------------------------------------------------------- REST API
 
 
+def _a_desk() -> Desk:
+    """Return a desk that has not run."""
+    return desk_of(load_settings())
+
+
 def rest_page() -> str:
     """Return the page of the REST API: its routes, what changes take, and every problem with its codes."""
-    settings = load_settings()
-    desk = Desk(
-        settings=settings,
-        books=read_book_outlines(settings.books_file),
-        journal=JournalReader(settings.journal_url),
-        lake=LakePointers(settings.lake_root),
-    )
-    app = build_site(desk, access=Access(origins=("http://127.0.0.1:3001",)))
+    app = build_site(_a_desk(), access=Access(origins=("http://127.0.0.1:3001",)))
     described, roles = describe(app), app.state.roles
     routes, changes = [], []
     for path, methods in described["paths"].items():
@@ -477,8 +473,16 @@ def quarantine_page() -> str:
 # ---------------------------------------------------------------------------------------- metrics, alerts
 
 
+def families_told() -> list[tuple[str, str, str, str]]:
+    """Return every family of `/metrics`: its name, type, labels and what it says."""
+    return [
+        (f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels) or "–", one.says)
+        for one in families_of(_a_desk())
+    ]
+
+
 def metrics_page() -> str:
-    """Return the page of every metric of the frozen schema."""
+    """Return the page of every metric of the frozen schema, and of every family that Prometheus is told."""
     rows = [(f"`{one.name}`", one.unit, one.formula, one.no_data_when) for one in METRICS]
     return page(
         "Metrics",
@@ -491,6 +495,11 @@ def metrics_page() -> str:
         "Four families add rows of their own: "
         f"`{BLOCKED_REASON}<reason>` (intents), `{FALLBACKS}<reason>` (orders)"
         f", `{API_ERRORS}<endpoint>` (errors) and `{INPUT_FALLBACKS}<reason>` (sources).",
+        "## What Prometheus is told\n\n"
+        "The console's `/metrics` ([how to](../how-to/watch_with_prometheus.md)).\n"
+        "Names, types and labels are frozen in `config/exposition_v1.json`.\n"
+        "What has not happened is zero; what is not known, or has nothing to be a share of, is absent.",
+        table(("family", "type", "labels", "what it says"), families_told()),
     )
 
 

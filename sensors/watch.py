@@ -1,9 +1,9 @@
 """The watch: one sensor that looks at what ended and what did not happen, and tells people by the policy.
 
-Failed runs and checks (blocking or not), failing ticks, sessions nobody decided or settled, a full disk, and
-what the advisor's model costs. Each
-look leaves a sign of life, so that Prometheus misses a watch that has stopped. It also delivers what waits in
-the outbox: at least once to the channel, once to the person.
+Failed runs and checks (blocking or not), failing ticks, sessions nobody decided or settled, a full disk, what
+the advisor's model costs and error budgets that burn. Each look leaves a sign of life, so that Prometheus
+misses a watch that has stopped. It also delivers what waits in the outbox: at least once to the channel, once
+to the person; and where the level rises to watch or incident it degrades trading, which a person ends.
 """
 
 import json
@@ -25,7 +25,8 @@ from trading.alerts import (
     judged_watched,
 )
 from trading.clock import Clock, Phase
-from trading.journal import Journal
+from trading.journal import Journal, RunControlAction
+from trading.slos import RAISED_BY, Level, Levels, degrading
 from trading.watching import (
     CheckSeen,
     RunSeen,
@@ -33,6 +34,7 @@ from trading.watching import (
     TickSeen,
     Watched,
     sighting_of_disk,
+    sightings_of_burns,
     sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
@@ -78,6 +80,7 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
         notifier: dg.ResourceParam[Deliverer],
         watched: dg.ResourceParam[Watched],
         call_log: dg.ResourceParam[CallLog],
+        levels: dg.ResourceParam[Levels],
     ) -> dg.SensorResult:
         today = {
             name: clocks[name].today(graph.calendar, graph.config.last_session)
@@ -102,6 +105,8 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
         )
         found += sightings_of_costs(call_log.calls_of(since=now - ASKED_WITHIN), on=on)
         if not is_simulated:
+            # A simulated day has no minutes over which anything could burn.
+            found += sightings_of_burns(levels.burns(), on=on)
             for name, graph in by_name.items():
                 found += sightings_of_sessions(
                     name,
@@ -118,10 +123,11 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
         over = [one for one in mended if (one.metric, one.book, one.about) not in failing]
         told += judge([*over, *found], keeper=alert_keeper, policy=alert_policy, now=now)
         sent = notifier.deliver(now)
+        level = Level.NORMAL if is_simulated else _conducted(journal, levels, cursor, now=now)
         watched.beat()
         return dg.SensorResult(
             skip_reason=f"{len(records)} ended runs looked at, {told} messages stored, {len(sent)} sends",
-            cursor=_cursor_after(cursor, records, found),
+            cursor=_cursor_after(cursor, records, found, level=level),
         )
 
     return sensor
@@ -153,6 +159,16 @@ def judge(found: Iterable[Sighting], *, keeper: AlertKeeper, policy: AlertPolicy
     return keeper.tell(policy, now=now)
 
 
+def _conducted(journal: Journal, levels: Levels, cursor: Mapping[str, Any], *, now: datetime) -> Level:
+    """Degrade trading where the level rose since the look before; returns the level in force."""
+    judgement = levels.judgement()
+    before = Level[cursor.get("level", Level.NORMAL.name)]
+    why = degrading(judgement, before=before, is_degraded=journal.run_control().is_degraded)
+    if why:
+        journal.set_run_control(RunControlAction.DEGRADE, actor=RAISED_BY, reason=why, now=now)
+    return judgement.level
+
+
 def _last_session(graph: BookGraph, today: date) -> date:
     """Return the session to ask a simulated clock for; a real one answers any."""
     return today if today in graph.calendar else graph.calendar.previous(today)
@@ -166,7 +182,7 @@ def _cursor_of(text: str | None) -> dict[str, Any]:
 
 
 def _cursor_after(
-    cursor: Mapping[str, Any], records: Sequence[dg.RunRecord], found: Iterable[Sighting]
+    cursor: Mapping[str, Any], records: Sequence[dg.RunRecord], found: Iterable[Sighting], *, level: Level
 ) -> str:
     """Return where the next look begins; what was looked at within the overlap is not looked at twice."""
     newest = max((record.update_timestamp for record in records), default=None)
@@ -178,7 +194,12 @@ def _cursor_after(
     ]
     mended = [[one.metric, one.book, one.about, one.session.isoformat()] for one in found if one.mended]
     return json.dumps(
-        {"after": after, "seen": [*cursor["seen"], *near][-2 * RUNS_AT_ONCE :], "mended": mended}
+        {
+            "after": after,
+            "seen": [*cursor["seen"], *near][-2 * RUNS_AT_ONCE :],
+            "mended": mended,
+            "level": level.name,
+        }
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, assert_never
 
 from trading.alert_groups import InhibitRule, Route, fingerprint_of_labels, labels_of
 from trading.journal import Delivery, OutboxMessage
+from trading.slos import BURN_1H, BURN_3D, BURN_6H
 
 if TYPE_CHECKING:
     # What measures takes numpy, which alone takes longer to import than the verb that lists alerts may.
@@ -51,11 +52,14 @@ WATCHED = {
     SESSION_COST: "USD",
     DAY_COST: "USD",
     WEEK_COST: "USD",
+    BURN_1H: "rate",
+    BURN_6H: "rate",
+    BURN_3D: "rate",
 }
 """What is judged beside a session's metrics, each with its unit: when journal and broker were brought
 together, when sessions were replayed, when quotes were looked for, and by the watch over runs, checks, ticks,
-sessions, the disk and what the advisor's model costs. A session with an order that is not proven has no
-metrics yet: it cannot be settled before that is known.
+sessions, the disk, what the advisor's model costs and error budgets. A session with an order that is not
+proven has no metrics yet: it cannot be settled before that is known.
 """
 
 DOUBLINGS_MAX = 30

@@ -1,17 +1,22 @@
 """Service levels: what share of what should go well did, how fast its error budget burns, and what follows.
 
 Pure: counts by session in, a standing an objective and one level out: normal, watch or incident. Whoever asks
-how careful to be asks this level. Where the counts come from is console/slo.py; what is judged within a
-session is alerts.py.
+how careful to be asks this level. Beside that, how fast a budget burned over minutes and hours, which the
+alert policy judges. Where counts come from is resources/service_levels.py; what is judged within a session is
+alerts.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from trading.sessions import Calendar
+from trading.signal_continuity import due_at
+from trading.timetable import SETTLE_AFTER_CLOSE
 
 WINDOW_SESSIONS = 250
 """Over how many sessions a budget is: about a year, so that 99 % allows two and a half bad sessions."""
@@ -101,13 +106,82 @@ class Burn(NamedTuple):
 BURNS = (Burn(5, 1, 6.0, Level.INCIDENT), Burn(20, 5, 1.0, Level.WATCH))
 """The worst first. At a rate of 1 a budget lasts just its window."""
 
+WINDOWS: Mapping[str, timedelta] = {
+    "5m": timedelta(minutes=5),
+    "30m": timedelta(minutes=30),
+    "1h": timedelta(hours=1),
+    "6h": timedelta(hours=6),
+    "3d": timedelta(days=3),
+}
+"""The windows of time that a burn is told over, by the name that Prometheus would give them."""
+
+
+class BurnPair(NamedTuple):
+    """Hold two of `WINDOWS` over which a budget must burn too fast before somebody is told, and its metric.
+
+    How fast is too fast stands in `config/alerts.toml`, in the rule on the metric.
+    """
+
+    metric: str
+    long: str
+    short: str
+
+
+BURN_1H, BURN_6H, BURN_3D = "slo.burn_1h", "slo.burn_6h", "slo.burn_3d"
+
+PAIRS = (BurnPair(BURN_1H, "1h", "5m"), BurnPair(BURN_6H, "6h", "30m"), BurnPair(BURN_3D, "3d", "6h"))
+"""The usual three pairs: The Site Reliability Workbook (2018), chapter 5, "Alerting on SLOs", table 5-8."""
+
+BAD_MIN = 2
+"""From how many bad ones on there is a rate: a desk that counts a few a day would call its every slip a burn,
+and what a single one means has a rule of its own (a missed session, an order that is not proven)."""
+
+
+class Judged(NamedTuple):
+    """Hold one thing that an objective counts: when it was known how it went, and whether it was good."""
+
+    at: datetime
+    is_good: bool
+
+
+class SessionTimes(NamedTuple):
+    """Hold when a session whose book was opened was decided and settled; `None` where it was not yet."""
+
+    session: date
+    decided_at: datetime | None
+    settled_at: datetime | None
+
+
+class Tally(NamedTuple):
+    """Hold how many of what was counted were good."""
+
+    good: int
+    total: int
+
+    @property
+    def bad(self) -> int:
+        """Return how many were not."""
+        return self.total - self.good
+
+
+class PairBurn(NamedTuple):
+    """Hold how fast an objective burns over both windows of a pair: the slower of the two.
+
+    `None` where one of them has nothing to count, or the long one fewer than `BAD_MIN` bad ones.
+    """
+
+    objective: Objective
+    pair: BurnPair
+    burn: float | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Hold how an objective stands. Ratios are `None` where nothing was counted: no data is no success.
 
     `budget_left` is the unspent share of the budget, below 0 where it is overspent; `burn_by_session` holds
-    each session's burn rate, ascending; `alert` is the burn that fires, `None` where none does.
+    each session's burn rate, ascending, `left_by_session` what was left of today's budget after each; `alert`
+    is the burn that fires, `None` where none does.
     """
 
     objective: Objective
@@ -118,6 +192,7 @@ class Standing:
     ratio: float | None
     budget_left: float | None
     burn_by_session: tuple[tuple[date, float | None], ...]
+    left_by_session: tuple[tuple[date, float | None], ...]
     alert: Burn | None
 
     @property
@@ -141,6 +216,18 @@ class Judgement:
         return CONDUCT[self.level]
 
 
+class Levels(Protocol):
+    """Tell how careful to be now, and how fast error budgets burn: the same to everybody who asks."""
+
+    def judgement(self) -> Judgement:
+        """Return the level in force with its reasons."""
+        ...
+
+    def burns(self) -> Sequence[PairBurn]:
+        """Return the burn of each objective over each of `PAIRS`."""
+        ...
+
+
 def standing_of(objective: Objective, counts: Iterable[Count]) -> Standing:
     """Return how an objective stands over its last sessions; counts of one session are added up.
 
@@ -159,6 +246,7 @@ def standing_of(objective: Objective, counts: Iterable[Count]) -> Standing:
         ratio=good / total if total else None,
         budget_left=1 - (total - good) / allowed if total else None,
         burn_by_session=tuple((one.session, _burn([one], promise.target)) for one in sessions),
+        left_by_session=tuple(_left(sessions, allowed)),
         alert=_alert(sessions, promise.target),
     )
 
@@ -176,6 +264,73 @@ def judged(standings: Iterable[Standing], *, incidents_open: int, violations: in
     )
 
 
+def available(
+    known: Mapping[date, SessionTimes], calendar: Calendar, *, now: datetime | None
+) -> dict[date, Judged]:
+    """Return each session that a book should have had, from its first one to the last that was due.
+
+    `now` is `None` where time is simulated: none is due there before it is run, and none is late.
+    """
+    if not known:
+        return {}
+    first, latest = min(known), max(known)
+    last = None if now is None else due_at(calendar, now - SETTLE_AFTER_CLOSE)
+    found = {}
+    for session in calendar.between(first, latest if last is None else max(last[0], latest)):
+        times = known.get(session)
+        over_at = calendar.closes_at(session) + 2 * SETTLE_AFTER_CLOSE
+        if times is None:
+            found[session] = Judged(over_at, is_good=False)
+        elif times.settled_at is not None:
+            is_decided = times.decided_at is not None and times.decided_at <= calendar.opens_at(session)
+            is_good = is_decided and times.settled_at <= over_at
+            found[session] = Judged(min(times.settled_at, over_at), is_good=is_good)
+        elif now is not None and over_at <= now:
+            found[session] = Judged(over_at, is_good=False)
+    return found
+
+
+def answered(sent_at: datetime, answered_at: datetime) -> Judged:
+    """Return how long a broker took to answer a send, as latency counts it."""
+    return Judged(answered_at, is_good=answered_at - sent_at <= timedelta(seconds=LATENCY_S_MAX))
+
+
+def tallied(judged: Iterable[Judged], *, now: datetime, window: str) -> Tally:
+    """Return what was counted within one of `WINDOWS` before an instant."""
+    since = now - WINDOWS[window]
+    found = [one.is_good for one in judged if since < one.at <= now]
+    return Tally(sum(found), len(found))
+
+
+def burn_of(tally: Tally, objective: Objective) -> float | None:
+    """Return how many times as fast as it may a budget burned, `None` where nothing was counted."""
+    return _rate(tally.bad, tally.total, PROMISES[objective].target)
+
+
+def pair_burn(judged: Sequence[Judged], *, objective: Objective, pair: BurnPair, now: datetime) -> PairBurn:
+    """Return how fast an objective burns over both windows of a pair."""
+    long = tallied(judged, now=now, window=pair.long)
+    rates = [burn_of(long, objective), burn_of(tallied(judged, now=now, window=pair.short), objective)]
+    known = [rate for rate in rates if rate is not None]
+    is_rate = len(known) == len(rates) and long.bad >= BAD_MIN
+    return PairBurn(objective, pair, min(known) if is_rate else None)
+
+
+RAISED_BY = "levels"
+"""Who degrades trading when the level rises: no person."""
+
+
+def degrading(judgement: Judgement, *, before: Level, is_degraded: bool) -> str:
+    """Return why trading is to be degraded now, empty where it is not.
+
+    Only a level that has risen since the look before degrades: what a person restored stays restored while it
+    stands. Nothing here ever restores, which is a person's to do.
+    """
+    if judgement.level <= before or is_degraded:
+        return ""
+    return f"level {judgement.level.name.lower()}: {'; '.join(judgement.reasons)}"
+
+
 def _by_session(counts: Iterable[Count]) -> list[Count]:
     added: dict[date, Count] = {}
     for one in counts:
@@ -189,10 +344,19 @@ def _by_session(counts: Iterable[Count]) -> list[Count]:
 def _burn(counts: Sequence[Count], target: float) -> float | None:
     """Return how many times as fast as it may a budget burns over some sessions, `None` without data."""
     total = sum(one.total for one in counts)
-    if not total:
-        return None
-    bad = total - sum(one.good for one in counts)
-    return round(bad / total / (1 - target), 9)
+    return _rate(total - sum(one.good for one in counts), total, target)
+
+
+def _left(sessions: Iterable[Count], allowed: float) -> Iterator[tuple[date, float | None]]:
+    """Give what was left after each session of a budget of so many bad ones, `None` where it allows none."""
+    bad = 0
+    for one in sessions:
+        bad += one.total - one.good
+        yield one.session, 1 - bad / allowed if allowed else None
+
+
+def _rate(bad: int, total: int, target: float) -> float | None:
+    return round(bad / total / (1 - target), 9) if total else None
 
 
 def _alert(sessions: Sequence[Count], target: float) -> Burn | None:

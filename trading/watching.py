@@ -1,4 +1,4 @@
-"""What watches the runs: failed checks and runs, missed sessions, failing ticks, a full disk, a dear model.
+"""What watches the runs: failed runs and checks, missed sessions, failing ticks, full disks, costs, burns.
 
 Pure: what was seen comes in, what is to be judged by the policy goes out. Who looks is sensors/watch.py; that
 it still looks is told by its heartbeat, which Prometheus watches (deploy/prometheus/rules.yml).
@@ -23,6 +23,7 @@ from trading.alerts import (
 )
 from trading.journal import SessionRecord
 from trading.sessions import Calendar
+from trading.slos import PairBurn
 from trading.timetable import SETTLE_AFTER_CLOSE
 from trading.values import MICROS
 
@@ -198,6 +199,21 @@ def _advice_on(calls: Iterable[AdvisorCall], book: str, session: date) -> list[A
 def _cost(metric: str, book: str, calls: Sequence[AdvisorCall], *, period: date | str, on: date) -> Sighting:
     total = spent(calls)
     return Sighting(metric, book, "", on, total.cost_micros / MICROS, f"{period}, {total.calls} questions")
+
+
+def sightings_of_burns(burns: Iterable[PairBurn], *, on: date) -> tuple[Sighting, ...]:
+    """Return how fast each error budget burns; where there is no rate, none does, and what fired is over."""
+    return tuple(
+        Sighting(
+            one.pair.metric,
+            "",
+            one.objective.value,
+            on,
+            one.burn or 0.0,
+            f"over {one.pair.long} and over {one.pair.short}" if one.burn else "",
+        )
+        for one in burns
+    )
 
 
 def sightings_of_sessions(

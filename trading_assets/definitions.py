@@ -3,12 +3,15 @@
 The only module that knows both the graph and which adapter is real.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
+from console.desk import desk_of
+from console.slo import DeskLevels
 from console.weeks import DeskWeeks
 from jobs.evidence_job import evidence_job
 from jobs.flatten_job import flatten_job
@@ -92,6 +95,7 @@ def graph_of(profiled: Profiled, book: str) -> BookGraph:
 
 def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
     """Return the adapter behind each port that stages ask for; each opens in the run that first needs it."""
+    levels = functools.cache(lambda: DeskLevels(desk=desk_of(profiled.settings)))
     adapters: dict[str, Callable[[], Any]] = {
         "alert_keeper": lambda: profiled.alert_keeper,
         "signal_keeper": lambda: profiled.signal_keeper,
@@ -131,6 +135,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "tear_sheets": lambda: profiled.tear_sheets,
         "session_records": lambda: profiled.session_records,
         "watched": lambda: profiled.watch_signs,
+        "levels": levels,
     }
     return {
         "io_manager": dg.IOManagerDefinition(

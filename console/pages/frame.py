@@ -27,6 +27,8 @@ PAGES = (
     ("/orders", "Orders"),
     ("/incidents", "Incidents"),
     ("/weeks", "Weeks"),
+    ("/slo", "Service levels"),
+    ("/costs", "Costs"),
     ("/replays", "Replays"),
     ("/settings", "Settings"),
 )

@@ -73,11 +73,11 @@ def plots_of(points: Sequence[SessionPoint], currency: str) -> tuple[Plot, ...]:
         return money(int(micros), currency)
 
     drawn = (
-        _plot("Equity", sessions, [_series("equity", points, "equity_micros")], in_money),
-        _plot(
+        plot_of("Equity", sessions, [_series("equity", points, "equity_micros")], in_money),
+        plot_of(
             "Exposure", sessions, [_series("exposure", points, "exposure_micros")], in_money, from_zero=True
         ),
-        _plot(
+        plot_of(
             "From intents to fills",
             sessions,
             [_series(name, points, name) for name in ("intents", "blocked", "filled")],
@@ -92,7 +92,7 @@ def _series(name: str, points: Sequence[SessionPoint], field: str) -> Series:
     return Series(name=name, numbers=tuple(getattr(point, field) for point in points))
 
 
-def _plot(
+def plot_of(
     title: str,
     sessions: Sequence[date],
     series: Sequence[Series],
@@ -100,6 +100,10 @@ def _plot(
     *,
     from_zero: bool = False,
 ) -> Plot | None:
+    """Return lines over sessions, `None` where no session has a value.
+
+    `say` puts a number into words; `from_zero` begins the scale at zero where no value is below it.
+    """
     known = [number for one in series for number in one.numbers if number is not None]
     if not known:
         return None

@@ -30,8 +30,10 @@ from console.holdings import holdings_of
 from console.lookup import find_intent
 from console.order_trace import Happened, trace_of_intent
 from console.pages.alerts import alert_shown, deliveries_shown
+from console.pages.costs import costs_shown
 from console.pages.frame import Frame, Visitor, frame_of, link_to, session_link
 from console.pages.incidents import cooling_down, incident_shown, incidents_of, lifted
+from console.pages.levels import levels_of
 from console.pages.overview import overview_of
 from console.pages.quarantined import quarantine_shown
 from console.pages.replays import replays_shown
@@ -79,6 +81,7 @@ def pages_router() -> APIRouter:
     _intent_routes(router)
     _incident_routes(router)
     _alert_routes(router)
+    _watching_routes(router)
     _replay_routes(router)
     _week_routes(router)
     _approval_routes(router)
@@ -249,6 +252,19 @@ def _alert_routes(router: APIRouter) -> None:
             outline = require_book(desk.books, book) if book else _first_book(desk)
             view = quarantine_shown(desk, outline, session, row)
             return page("quarantine.html", {"frame": frame, "view": view})
+
+
+def _watching_routes(router: APIRouter) -> None:
+    @router.get("/slo", dependencies=[needs(Role.VIEWER)])
+    def slo(request: Request) -> str:
+        with _look(request, "/slo") as (desk, frame):
+            values = {"frame": frame, "view": levels_of(desk), "book": _first_book(desk).name}
+            return page("levels.html", values)
+
+    @router.get("/costs", dependencies=[needs(Role.VIEWER)])
+    def costs(request: Request) -> str:
+        with _look(request, "/costs") as (desk, frame):
+            return page("costs.html", {"frame": frame, "shown": costs_shown(desk)})
 
 
 def _replay_routes(router: APIRouter) -> None:

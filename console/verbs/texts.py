@@ -46,6 +46,8 @@ def status(view: Status) -> str:
     """Return the morning check: the verdict first, then a block a book, then what comes next."""
     lines = [f"{in_one_line(view.verdict)}   [{view.mode.upper()}]"]
     lines += [f"  ! {in_one_line(line)}" for line in view.attention]
+    if view.level_because:
+        lines.append(f"  level {view.level.upper()} ({view.severity}): {'; '.join(view.level_because)}")
     for row in view.books:
         lines += ["", _book_status(row)]
     lines.append("")

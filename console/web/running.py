@@ -18,6 +18,7 @@ from console.autonomy import (
     metrics_of,
     runtime_profit_of,
 )
+from console.costs import Costs, costs_of
 from console.incident_reviews import IncidentReview, review_of
 from console.signals import BookSignals, signals_of
 from console.slo import Slo, slo_of
@@ -47,6 +48,14 @@ def slo(request: Request, book: BookQuery = None) -> dict[str, Any]:
     """Return what is promised and what was kept, how fast error budgets burn, and the level in force."""
     desk, fresh = look(request, book)
     return one(slo_of(desk, book=book), fresh)
+
+
+@router.get("/costs", tags=["look"], response_model=one_of(Costs))
+@at_one_moment
+def costs(request: Request, book: BookQuery = None) -> dict[str, Any]:
+    """Return what questions to models cost: in all, a run and an intent, by week, session, run and model."""
+    desk, fresh = look(request, book)
+    return one(costs_of(desk, book=book), fresh)
 
 
 @router.get("/incidents/{incident_id}", tags=["incidents"], response_model=one_of(IncidentReview))

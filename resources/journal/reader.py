@@ -243,13 +243,30 @@ class JournalReader:
         """Return events with a sequence number above `after`, ascending, at most `limit`."""
         return [records.event_of(row) for row in self._rows("find_events", after=after, limit=limit)]
 
-    def sent_by_session(self, *, lane: str, first: date) -> Sequence[records.Row]:
-        """Return `sent` and `executed` of each book and session from one on in which something was sent."""
-        return self._rows("count_sent_by_session", lane=lane, first=first.isoformat())
+    def session_times(self, *, book: str, lane: str, first: str) -> Sequence[records.Row]:
+        """Return `session`, `decided_at` and `settled_at` of a book's opened sessions from `first` on."""
+        return self._rows("find_session_times", book=book, lane=lane, first=first)
 
-    def answers_to_sends(self, *, lane: str, first: date) -> Sequence[records.Row]:
-        """Return `sent_at` and `answered_at` (none yet: null) of each send of sessions from one on."""
-        return self._rows("find_answers_to_sends", lane=lane, first=first.isoformat())
+    def concluded_sends(self, *, book: str, lane: str, first: str) -> Sequence[records.Row]:
+        """Return `session`, `state` and `changed_at` of intents that were sent and are no longer working."""
+        return self._rows("find_concluded_sends", book=book, lane=lane, first=first)
+
+    def answers_to_sends(self, *, book: str, lane: str, first: str) -> Sequence[records.Row]:
+        """Return `session`, `sent_at` and `answered_at` (none yet: null) of each send from `first` on."""
+        return self._rows("find_answers_to_sends", book=book, lane=lane, first=first)
+
+    def advisor_call_counts(self, *, lane: str, after: int) -> Sequence[records.Row]:
+        """Return what questions to models numbered above `after` came to, by book, purpose and run."""
+        return self._rows("count_advisor_calls", lane=lane, after=after)
+
+    def signal_windows(self, *, lane: str, after: int) -> Sequence[records.Row]:
+        """Return the events of windows of signals numbered above `after`, ascending."""
+        return self._rows("find_signal_windows_after", lane=lane, after=after)
+
+    def first_changed_sessions(self, *, after: int) -> dict[tuple[str, str], str]:
+        """Return by book and lane the first session that an event numbered above `after` is of."""
+        rows = self._rows("find_first_changed_sessions", after=after)
+        return {(row["book"], row["lane"]): str(row["first_session"]) for row in rows}
 
     def events_around(self, *, first: datetime, past: datetime, intent_id: str) -> list[JournalEvent]:
         """Return an intent's events, and between two instants those of no intent, ascending."""
@@ -276,12 +293,6 @@ class JournalReader:
         """Return by book and lane the first session whose intents have an event numbered above `after`."""
         rows = self._rows("find_changed_sessions", after=after)
         return {(row["book"], row["lane"]): str(row["first_session"]) for row in rows}
-
-    def signal_windows_since(self, first: date) -> list[JournalEvent]:
-        """Return the windows of signals of sessions from one on, of all books and lanes, ascending."""
-        return [
-            records.event_of(row) for row in self._rows("find_signal_windows_since", first=first.isoformat())
-        ]
 
     def last_signal_windows(self) -> list[JournalEvent]:
         """Return the last window of signals of each book and lane, ascending."""

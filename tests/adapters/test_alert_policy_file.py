@@ -50,6 +50,9 @@ def test_the_file_in_the_box_holds_the_promised_rules() -> None:
         "advisor_session_cost_high": ("warning", "above", 0.25),
         "advisor_day_cost_high": ("warning", "above", 0.75),
         "advisor_week_cost_high": ("warning", "above", 2.5),
+        "error_budget_burn_1h_high": ("critical", "above", 14.4),
+        "error_budget_burn_6h_high": ("critical", "above", 6),
+        "error_budget_burn_3d_high": ("warning", "above", 1),
     }
     assert policy.fail_on is FailOn.CRITICAL
     assert policy.delivery.channels == ("stdout", "webhook")

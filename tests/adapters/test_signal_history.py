@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.lake_pointers import LakePointers
-from console.signals import QUIET_MAX, last_signals_of, signals_of, why_held, windows_since
+from console.signals import QUIET_MAX, last_signals_of, signals_of, why_held
 from resources.journal.drafts import Draft
 from tests.graph.desk import settings_in
 from tests.trading.test_signal_continuity import GOOD, polls
@@ -88,10 +88,6 @@ def test_what_is_asked_by_sql_is_what_folding_every_window_says(database, tmp_pa
         for name in names:
             of_book = [one for one in stored if one.book == name]
             assert why_held(mine, name) == blocks(of_book[-1] if of_book else None)
-        since = FIRST + timedelta(days=2)
-        assert [one for one in windows_since(mine, since) if one.book in names] == [
-            one for one in stored if one.session >= since
-        ]
 
     check()
 

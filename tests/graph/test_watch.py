@@ -31,8 +31,10 @@ from sensors.watch import watch_sensor
 from tests.graph.desk import CALENDAR, QUIET, SESSIONS, Desk
 from trading.alert_log import alert_log_of, find_alert
 from trading.clock import Phase
+from trading.journal import RunControlAction
 from trading.positions import opened_book
 from trading.sessions import Calendar
+from trading.slos import PAIRS, RAISED_BY, Judgement, Objective, PairBurn, judged
 from trading.testing import example_call
 from trading_assets.definitions import graph_of
 
@@ -62,6 +64,8 @@ class Watch:
         self.instance = dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
         self.cursor: str | None = None
         self.free_ratio = 0.5
+        self.burning: list[PairBurn] = []
+        self.incidents_open = 0
         self.clock = Passing()
         graphs = [graph_of(desk.profiled, book) for book in desk.profiled.lines]
         self.sensor = watch_sensor(graphs, is_simulated=desk.settings.profile is Profile.SIMULATED)
@@ -71,6 +75,12 @@ class Watch:
 
     def disk_free_ratio(self) -> float:
         return self.free_ratio
+
+    def burns(self) -> list[PairBurn]:
+        return self.burning
+
+    def judgement(self) -> Judgement:
+        return judged([], incidents_open=self.incidents_open)
 
     def tick(self) -> str:
         """Look once; returns what it says of itself."""
@@ -87,6 +97,7 @@ class Watch:
             notifier=profiled.notifier,
             watched=self,
             call_log=profiled.call_log,
+            levels=self,
         )
         self.cursor = said.cursor
         return said.skip_reason.skip_message
@@ -306,3 +317,49 @@ def test_a_dear_day_of_the_advisor_is_told_once_and_over_with_the_next_cheap_one
     assert sorted(watch.told()) == sorted(
         (code, about, status) for code, about, _ in fired for status in ("firing", "resolved")
     )
+
+
+def test_a_budget_that_burns_is_told_of_its_objective_and_is_over_when_it_does_not(watch_on):
+    paper = watch_on(profile=Profile.PAPER)
+    pair = PAIRS[0]
+    paper.burning = [PairBurn(Objective.LATENCY, pair, 20.0), PairBurn(Objective.FRESHNESS, pair, 14.4)]
+    paper.tick()
+    paper.tick()
+    fires = {(one.code, one.about) for one in paper.desk.profiled.alert_keeper.firing()}
+    paper.burning = [PairBurn(Objective.LATENCY, pair, None)]
+    paper.tick()
+
+    assert paper.told() == [("error_budget_burn_1h_high", "latency", "firing")]
+    assert fires == {("error_budget_burn_1h_high", "latency")}
+    assert paper.desk.profiled.alert_keeper.firing() == set()
+
+
+def test_a_level_that_rises_degrades_trading_once_and_what_a_person_restores_stays_restored(watch_on):
+    paper = watch_on(profile=Profile.PAPER)
+    paper.tick()
+    assert paper.desk.journal.run_control().is_degraded is False
+
+    paper.incidents_open = 1
+    paper.tick()
+    degraded = paper.desk.journal.run_control()
+    paper.desk.journal.set_run_control(
+        RunControlAction.RESTORE, actor="anna", reason="looked", now=paper.clock.at
+    )
+    paper.tick()
+    restored = paper.desk.journal.run_control()
+    paper.incidents_open = 0
+    paper.tick()
+    paper.incidents_open = 1
+    paper.tick()
+
+    assert (degraded.is_degraded, degraded.degraded_by) == (True, RAISED_BY)
+    assert degraded.degraded_reason == "level watch: 1 incidents are open"
+    assert restored.is_degraded is False
+    assert paper.desk.journal.run_control().is_degraded is True
+
+
+def test_on_simulated_days_no_level_degrades_anything(watch):
+    watch.incidents_open = 1
+    watch.tick()
+
+    assert watch.desk.journal.run_control().is_degraded is False

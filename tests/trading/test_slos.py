@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resources.calendars import load_calendar
 from trading.slos import (
     BURNS,
     CONDUCT,
+    PAIRS,
     PROMISES,
     WINDOW_SESSIONS,
+    WINDOWS,
     Count,
+    Judged,
     Level,
     Objective,
+    SessionTimes,
+    available,
+    degrading,
     judged,
+    pair_burn,
     standing_of,
 )
 
+ROOT = Path(__file__).parents[2]
 FIRST = date(2012, 1, 2)
 
 
@@ -129,3 +139,87 @@ def test_each_level_says_what_it_asks_and_each_objective_what_it_promises():
     ]
     assert set(PROMISES) == set(Objective)
     assert [burn.level for burn in BURNS] == [Level.INCIDENT, Level.WATCH]
+
+
+NOON = datetime(2013, 2, 28, 12, 0, tzinfo=UTC)
+HOUR = PAIRS[0]
+
+
+def ago(minutes: int, *, good: int = 0, bad: int = 0) -> list[Judged]:
+    """Return so many judgements of an instant before noon."""
+    at = NOON - timedelta(minutes=minutes)
+    return [Judged(at, is_good=True)] * good + [Judged(at, is_good=False)] * bad
+
+
+@pytest.mark.parametrize(
+    ("judgements", "burn"),
+    [
+        ([], None),
+        (ago(2, good=9), None),
+        (ago(2, bad=1), None),
+        (ago(2, good=98, bad=2), 2.0),
+        (ago(40, good=98, bad=2), None),
+        (ago(40, good=90, bad=10) + ago(2, good=100), 0.0),
+        (ago(40, good=100) + ago(2, good=90, bad=10), 5.0),
+        (ago(40, bad=50) + ago(2, good=99, bad=1), 1.0),
+        (ago(70, bad=50) + ago(2, good=98, bad=2), 2.0),
+        (ago(-1, bad=50) + ago(2, good=98, bad=2), 2.0),
+    ],
+)
+def test_a_pair_burns_as_fast_as_the_slower_of_its_windows_and_one_slip_is_no_rate(judgements, burn):
+    found = pair_burn(judgements, objective=Objective.LATENCY, pair=HOUR, now=NOON)
+
+    assert found.burn == burn
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.booleans()), max_size=60))
+def test_a_pair_fires_only_where_both_of_its_windows_would(minutes):
+    judgements = [one for ago_min, is_good in minutes for one in ago(ago_min, good=is_good, bad=not is_good)]
+    for pair in PAIRS:
+        found = pair_burn(judgements, objective=Objective.EXECUTION, pair=pair, now=NOON)
+        if found.burn is None:
+            continue
+        for window in (pair.long, pair.short):
+            since = NOON - WINDOWS[window]
+            inside = [one for one in judgements if since < one.at <= NOON]
+            bad = sum(not one.is_good for one in inside)
+
+            assert bad / len(inside) / 0.01 >= found.burn - 1e-6
+
+
+def test_a_session_that_nobody_ran_is_missed_on_real_days_and_unknown_on_simulated_ones():
+    calendar = load_calendar("XNYS", ROOT / "config" / "calendars")
+    first, second = date(2013, 2, 26), date(2013, 2, 27)
+    times = {
+        first: SessionTimes(
+            first, calendar.opens_at(first) - timedelta(minutes=45), calendar.closes_at(first)
+        )
+    }
+    late = calendar.closes_at(second) + timedelta(hours=2)
+
+    assert [one.is_good for one in available(times, calendar, now=None).values()] == [True]
+    assert {on: one.is_good for on, one in available(times, calendar, now=late).items()} == {
+        first: True,
+        second: False,
+    }
+    assert available({}, calendar, now=late) == {}
+
+
+def test_what_is_left_after_the_last_session_is_what_is_left():
+    standing = standing_of(Objective.LATENCY, counts((99, 100), (98, 100), (100, 100)))
+
+    assert [round(left, 9) for _, left in standing.left_by_session] == [
+        round(1 - bad / 3, 9) for bad in (1, 3, 3)
+    ]
+    assert standing.left_by_session[-1][1] == pytest.approx(standing.budget_left)
+
+
+def test_only_a_level_that_rises_degrades_and_what_is_degraded_is_left_alone():
+    watch, incident = judged([], incidents_open=1), judged([], incidents_open=0, violations=1)
+
+    assert degrading(watch, before=Level.NORMAL, is_degraded=False).startswith("level watch: 1 incidents")
+    assert degrading(incident, before=Level.WATCH, is_degraded=False).startswith("level incident: ")
+    assert degrading(watch, before=Level.WATCH, is_degraded=False) == ""
+    assert degrading(watch, before=Level.INCIDENT, is_degraded=False) == ""
+    assert degrading(incident, before=Level.NORMAL, is_degraded=True) == ""

@@ -1,6 +1,6 @@
+-- A cross join, so that SQLite begins with the intents of the sessions and not with every send there was.
 select
-  sent.book,
-  sent.session,
+  intents.session as session,
   sent.at as sent_at,
   (
     select min(answered.at)
@@ -9,8 +9,11 @@ select
       and answered.seq > sent.seq
       and answered.kind in ('acknowledged', 'refused_by_broker', 'outcome_unknown')
   ) as answered_at
-from events as sent
-where sent.kind in ('prepared', 'prepared_again')
-  and sent.lane = :lane
-  and sent.session >= :first
+from intents
+cross join events as sent
+where intents.book = :book
+  and intents.lane = :lane
+  and intents.session >= :first
+  and sent.intent_id = intents.intent_id
+  and sent.kind in ('prepared', 'prepared_again')
 order by sent.seq

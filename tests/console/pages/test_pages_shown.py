@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ import pytest
 from console.pages.replays import LINES_A_PAGE
 from console.pages.templating import environment
 from console.web.identities import Role
+from resources.advisors.call_log import JournalCallLog
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
 from tests.console.pages.populated import Texts, populate, replay_begun
@@ -22,6 +24,7 @@ from tests.console.web.serving import Console, console_on
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 from trading.quotes import Quarantined
+from trading.testing import example_call
 
 
 class Site:
@@ -132,6 +135,11 @@ SHOWN = [
     ),
     ("/flatten", ["Trading is not halted, so that orders would go on while you look"]),
     ("/incidents", ["run control resume", "ben", "prices look odd", "Pause trading", "drawdown 11 %"]),
+    (
+        "/slo",
+        ["■ incident SEV-1", "1 incidents are open", "none until it is over", "99.0 %", "answered by"],
+    ),
+    ("/costs", ["In all no data", "Per run no data", "No model was asked anything yet"]),
     ("/settings", ["order_notional_max", "a fat finger stops here", "TRADING_WEBHOOK_URL", "****"]),
     ("/settings", ["drawdown_sessions", 'what "of late" means, a quarter of a year']),
     ("/why", ["us_five 2013-02-28", "1 intent filled: something was traded", "passed the guards"]),
@@ -180,6 +188,8 @@ EMPTY = [
     ("/orders", "trading run-once --book us_five"),
     ("/positions", "trading run-once --book us_five"),
     ("/incidents", "trading verify"),
+    ("/slo", "trading run-once --book us_five"),
+    ("/costs", "trading advisor calls"),
     ("/why", "trading run-once --book us_five"),
     ("/resume", "trading status"),
     ("/settings", "Limits"),
@@ -199,6 +209,29 @@ def test_an_empty_page_names_the_next_command(empty, path, command):
         return
 
     assert command in words_of(empty.page(path))
+
+
+def test_before_anything_was_counted_no_promise_is_kept_or_broken(empty):
+    text = words_of(empty.page("/slo"))
+
+    assert "✓ normal SEV-3" in text
+    assert "No data yet" in text
+    assert text.count("0 of 0") == 4
+    assert "100.00 %" not in text
+
+
+def test_what_models_cost_is_told_in_all_and_by_week_session_run_and_model(changing):
+    with SqlJournal(changing.console.desk.settings.journal_url) as journal:
+        for day in (27, 28):
+            log = JournalCallLog(journal)
+            log.record(example_call(call_id=f"call-{day}", run_id=f"run-{day}", session=date(2013, 2, day)))
+
+    text = words_of(changing.page("/costs"))
+
+    assert "In all 0.000240 USD Questions 2 Tokens 2,000 Per run 0.000120 USD Per intent 0.000120 USD" in text
+    assert "2013-W09 2 2,000 0.000240 USD 2 0.000120 USD" in text
+    assert "run-28 1 1,000 0.000120 USD 1 0.000120 USD" in text
+    assert "Model cost over 2 sessions, 2013-02-27 to 2013-02-28" in text
 
 
 PAGES = sorted({path for path, _ in SHOWN})

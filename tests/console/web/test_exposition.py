@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
+from console.exposition import families_of
 from console.web.identities import Role
+from resources.advisors.call_log import JournalCallLog
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
@@ -26,6 +33,8 @@ from tests.console.states import a_parked_intent
 from tests.console.web.serving import console_on
 from trading.alerts import STUCK, evaluate_watched, judged_watched, tell
 from trading.signal_continuity import Poll, SessionState, window_of
+from trading.slos import BAD_MIN, PAIRS
+from trading.testing import example_call
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
@@ -37,6 +46,7 @@ needs_prometheus = pytest.mark.skipif(
 SESSION = date(2013, 2, 28)
 NOW = datetime(2013, 2, 28, 21, 30, tzinfo=UTC)
 SCRAPED_S_MAX = 120
+GRID_WIDTH = 24
 NO_QUOTES = Poll(
     looked_at=NOW,
     session_state=SessionState.PRE_OPEN,
@@ -66,8 +76,11 @@ def traded(tmp_path_factory):
         with SqlJournal(console.desk.settings.journal_url) as journal:
             a_parked_intent(journal)
             WatchSigns(console.desk.settings.profile_dir).beat()
-            window = window_of(NO_QUOTES, book="us_five", session=SESSION, earlier=None)
-            JournalSignals(journal).keep(window, lane="simulated", now=NOW)
+            for minutes in (1, 0):
+                poll = replace(NO_QUOTES, looked_at=NOW - timedelta(minutes=minutes))
+                window = window_of(poll, book="us_five", session=SESSION, earlier=None)
+                JournalSignals(journal).keep(window, lane="simulated", now=NOW)
+            JournalCallLog(journal).record(example_call())
             watched = {STUCK: 1}
             tell(
                 evaluate_watched(watched, policy.rules, book="us_five", session=SESSION),
@@ -137,8 +150,54 @@ def test_no_label_names_an_order_an_intent_or_a_person(traded):
 
     assert labels <= {
         "mode", "account", "book", "state", "status", "side", "channel", "severity", "reason", "kind",
-        "alertname", "currency", "about",
+        "alertname", "currency", "about", "level", "objective", "window", "outcome", "purpose",
     }  # fmt: skip
+
+
+def test_before_the_first_session_no_service_level_claims_anything(empty):
+    told = scraped(empty)
+
+    assert told["trading_level{level=normal}"] == 1
+    assert told["trading_slo_target_ratio{objective=latency}"] == 0.99
+    assert told["trading_slo_events{objective=latency,outcome=good,window=budget}"] == 0
+    assert told["trading_advisor_cost_usd_total{book=us_five,purpose=advice}"] == 0
+    assert [
+        name for name in told if name.startswith(("trading_slo_burn_rate", "trading_slo_error_budget_left"))
+    ] == []
+
+
+def test_service_levels_are_told_as_the_desk_itself_tells_them(traded):
+    told = scraped(traded)
+    slo = traded.ask("GET", "/api/v1/slo", role=Role.VIEWER).json["item"]
+
+    assert told[f"trading_level{{level={slo['level']}}}"] == 1
+    for one in slo["objectives"]:
+        named = f"objective={one['objective']}"
+        assert told.get(f"trading_slo_error_budget_left_ratio{{{named}}}") == one["budget_left"]
+        assert told[f"trading_slo_events{{{named},outcome=good,window=budget}}"] == one["good"]
+        for row in one["windows"]:
+            assert told.get(f"trading_slo_burn_rate{{{named},window={row['window']}}}") == row["burn"]
+    assert told["trading_slo_burn_rate{objective=freshness,window=1h}"] == pytest.approx(100)
+
+
+def test_what_models_cost_is_told_with_what_they_were_asked_about(traded):
+    told, of = scraped(traded), "book=us_five"
+
+    assert told[f"trading_advisor_cost_usd_total{{{of},purpose=advice}}"] == pytest.approx(0.00012)
+    assert told[f"trading_advisor_calls_total{{{of},outcome=answered,purpose=advice}}"] == 1
+    assert told[f"trading_advisor_tokens_total{{{of},kind=prompt,purpose=advice}}"] == 900
+    assert told[f"trading_advisor_intents_total{{{of},purpose=advice}}"] == 1
+    assert told[f"trading_advisor_runs_total{{{of},purpose=advice}}"] == 1
+
+
+FROZEN = json.loads((ROOT / "config" / "exposition_v1.json").read_text("utf-8"))
+
+
+def test_no_family_is_removed_renamed_or_told_otherwise_than_it_was_frozen(empty):
+    told = {one.name: {"type": one.kind, "labels": list(one.labels)} for one in families_of(empty.desk)}
+
+    assert FROZEN["schema_version"] == "exposition.v1"
+    assert told == FROZEN["families"]
 
 
 @needs_promtool
@@ -176,21 +235,127 @@ def test_a_rule_that_says_otherwise_fails_its_test(tmp_path):
     assert done.returncode != 0
 
 
+DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+SCHEMA = json.loads((Path(__file__).parent / "dashboard.schema.json").read_text("utf-8"))
+
+
+def dashboard_of(path: Path) -> dict[str, Any]:
+    """Give one dashboard."""
+    return json.loads(path.read_text("utf-8"))
+
+
 def panels() -> list[tuple[str, str]]:
-    dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "desk.json").read_text("utf-8"))
-    return [(panel["title"], target["expr"]) for panel in dashboard["panels"] for target in panel["targets"]]
+    """Give each question of each panel of each dashboard, under a name of its own."""
+    return [
+        (f"{panel['title']} {target['refId']}", target["expr"])
+        for path in DASHBOARDS
+        for panel in dashboard_of(path)["panels"]
+        for target in panel["targets"]
+    ]
 
 
-def test_a_dashboards_panels_have_ids_of_their_own_and_say_what_they_show():
-    dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "desk.json").read_text("utf-8"))
+def mistakes_of(dashboard: dict[str, Any]) -> list[str]:
+    """Give what is wrong with a dashboard: by the schema, then what no schema can say."""
+    found = [
+        f"{error.json_path}: {error.message}" for error in Draft202012Validator(SCHEMA).iter_errors(dashboard)
+    ]
+    if found:
+        return found
+    panels = dashboard["panels"]
+    ids = [panel["id"] for panel in panels]
+    found += [f"id {one} stands twice" for one in set(ids) if ids.count(one) > 1]
+    provisioned = (DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8")
+    for panel in panels:
+        place, letters = panel["gridPos"], [target["refId"] for target in panel["targets"]]
+        found += [f"{panel['title']}: out of the grid"] * (place["x"] + place["w"] > GRID_WIDTH)
+        found += [f"{panel['title']}: a letter stands twice"] * (len(letters) != len(set(letters)))
+        found += [
+            f"{panel['title']}: {source['uid']} is not provisioned"
+            for source in (panel["datasource"], *(target["datasource"] for target in panel["targets"]))
+            if f"uid: {source['uid']}" not in provisioned
+        ]
+    for one, other in itertools.combinations(panels, 2):
+        if covers(one["gridPos"], other["gridPos"]):
+            found.append(f"{one['title']} lies over {other['title']}")
+    return found
 
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
-    assert [panel["title"] for panel in dashboard["panels"] if not panel["description"]] == []
-    source = (DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text("utf-8")
-    assert all(f"uid: {panel['datasource']['uid']}" in source for panel in dashboard["panels"])
+
+def covers(one: dict[str, int], other: dict[str, int]) -> bool:
+    """Say whether two places of a grid have a cell in common."""
+    return (
+        one["x"] < other["x"] + other["w"]
+        and other["x"] < one["x"] + one["w"]
+        and one["y"] < other["y"] + other["h"]
+        and other["y"] < one["y"] + one["h"]
+    )
 
 
-NOT_BEFORE_A_SETTLED_SESSION = {"Since the last settled close", "Cash", "Realised P&L", "Sessions behind"}
+def test_a_schema_is_a_schema():
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_is_as_grafana_takes_it(path):
+    assert mistakes_of(dashboard_of(path)) == []
+
+
+def test_no_two_dashboards_are_one():
+    uids = [dashboard_of(path)["uid"] for path in DASHBOARDS]
+
+    assert len(uids) == len(set(uids)) >= 2
+
+
+def broken(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    dashboard = dashboard_of(DASHBOARDS[0])
+    change(dashboard)
+    return dashboard
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda board: board["panels"][0].pop("title"),
+        lambda board: board["panels"][1].update(id=board["panels"][0]["id"]),
+        lambda board: board["panels"][1].update(gridPos=board["panels"][0]["gridPos"]),
+        lambda board: board["panels"][0]["gridPos"].update(x=22),
+        lambda board: board["panels"][0]["datasource"].update(uid="somebody-elses"),
+        lambda board: board["panels"][0]["targets"][0].pop("expr"),
+        lambda board: board["panels"][0].update(type="graf"),
+        lambda board: board.update(schemaVersion="36"),
+    ],
+)
+def test_a_dashboard_that_grafana_would_not_show_is_found(change):
+    assert mistakes_of(broken(change)) != []
+
+
+@needs_promtool
+def test_every_question_of_a_panel_is_one_that_prometheus_can_parse(tmp_path):
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, (_, expr) in enumerate(panels())]
+    file = tmp_path / "panels.yml"
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+
+    done = subprocess.run([PROMTOOL, "check", "rules", file], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_desk_and_prometheus_judge_a_burn_by_the_same_numbers():
+    rules = (DEPLOY / "prometheus" / "rules.yml").read_text("utf-8")
+    written = dict(re.findall(r"expr: objective:trading_slo_burn_rate:(\w+) > ([\d.]+) ", rules))
+    policy = {rule.metric: rule.threshold for rule in load_alert_policy(ROOT / "config/alerts.toml").rules}
+
+    assert {name: float(rate) for name, rate in written.items()} == {
+        f"{pair.long}_{pair.short}": policy[pair.metric] for pair in PAIRS
+    }
+    assert rules.count(f'outcome="bad"}} >= {BAD_MIN}') == len(PAIRS)
+
+
+NOT_BEFORE_A_SETTLED_SESSION = {
+    "Since the last settled close A",
+    "Cash A",
+    "Realised P&L A",
+    "Sessions behind A",
+}
 """Panels about what a settled session leaves: absent until there is one, as `/metrics` says of it."""
 
 

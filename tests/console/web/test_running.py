@@ -6,12 +6,15 @@ from datetime import timedelta
 
 import pytest
 
+from console.slo import DeskLevels
+from console.status import status_of
 from console.web.identities import Role
 from resources.journal.store import SqlJournal
 from resources.signal_keeper import JournalSignals
 from tests.console.states import NOW, SESSION, a_parked_intent
 from tests.console.web.serving import console_on
 from trading.signal_continuity import Poll, SessionState, window_of
+from trading.slos import Judgement, Level
 
 VIEWER = Role.VIEWER
 
@@ -83,6 +86,31 @@ def test_what_holds_the_desk_back_is_told_with_its_reason(traded):
         "freshness": (0, 1),
         "execution": (0, 1),
     }
+
+
+def test_one_set_of_facts_gives_one_level_at_every_surface(traded):
+    desk = traded.desk
+    slo, autonomy = item(traded, "/slo"), item(traded, "/trading/autonomy")
+    status, told = status_of(desk), item(traded, "/status")
+    scraped = traded.ask("GET", "/metrics", role=VIEWER).body.decode()
+    pages = [traded.ask("GET", path, headers=traded.signed_in()).body.decode() for path in ("/", "/slo")]
+    because = tuple(slo["reasons"])
+
+    assert slo["level"] == "incident"
+    assert because
+    assert (autonomy["level"], tuple(autonomy["level_because"])) == ("incident", because)
+    assert (status.level, status.level_because, status.severity) == ("incident", because, slo["severity"])
+    assert (told["level"], tuple(told["level_because"])) == ("incident", because)
+    assert 'trading_level{level="incident"} 1.0' in scraped
+    assert DeskLevels(desk=desk).judgement() == Judgement(level=Level.INCIDENT, reasons=because)
+    assert [page.count("■ incident") > 0 for page in pages] == [True, True]
+
+
+def test_before_a_model_was_asked_its_cost_for_each_intent_is_not_known(empty):
+    costs = item(empty, "/costs")
+
+    assert (costs["calls"], costs["per_run"], costs["per_intent"]) == (0, None, None)
+    assert costs["sessions"] == []
 
 
 def test_one_incident_is_told_with_its_timeline_and_what_people_do_about_it(traded):

@@ -13,5 +13,6 @@ select
   hash
 from events
 where kind = 'signal_window'
-  and session >= :first
+  and lane = :lane
+  and seq > :after
 order by seq
