@@ -98,7 +98,6 @@ def build_app(
     if pages.static is not None:
         app.mount("/static", RoleGuarded(StaticFiles(directory=pages.static), Role.VIEWER), name="static")
     _answer_errors(app, pages.error_page)
-    app.openapi_schema = describe(app)
     app.state.roles = dict(roles_of(app.routes))
     return app
 
@@ -123,9 +122,10 @@ def _own_routes() -> APIRouter:
 
     @router.get(f"{API}/openapi.json", dependencies=[needs(Role.VIEWER)], include_in_schema=False)
     def openapi(request: Request) -> dict[str, Any]:
-        """Return the description of the API."""
-        described: dict[str, Any] = request.app.openapi()
-        return described
+        """Return the description of the API, made when it is first asked for: it takes its time."""
+        app: FastAPI = request.app
+        app.openapi_schema = app.openapi_schema or describe(app)
+        return app.openapi_schema
 
     @router.get("/metrics", dependencies=[needs(Role.VIEWER)], include_in_schema=False)
     def metrics(request: Request) -> Response:
