@@ -64,7 +64,7 @@ def measure() -> list[Figure]:
 
 
 def _session() -> list[Figure]:
-    facts, policy = _facts(), load_alert_policy(PROJECT / "config" / "alerts.toml")
+    facts, policy = session_facts(), load_alert_policy(PROJECT / "config" / "alerts.toml")
     rows = session_metrics(facts)
     with TemporaryDirectory(prefix="monitoring-bench-") as folder:
         lake = Lake(folder)
@@ -92,7 +92,7 @@ def _told(what: str, act: Callable[[], object]) -> Figure:
     )
 
 
-def _facts() -> SessionFacts:
+def session_facts() -> SessionFacts:
     """Give a session of 10,000 intents, each judged by thirty guards, half of them filled."""
     worked = worked_by_hand()
     symbols = [f"S{number}" for number in range(INTENTS)]
@@ -180,7 +180,7 @@ def _lived(state: Path, sessions: Sequence[date]) -> None:
             retry_at=None,
             now=NOW,
         )
-    rows = session_metrics(_facts())
+    rows = session_metrics(session_facts())
     Lake(settings.lake_root).write_rows(("us_five", "metrics"), str(SESSION), MetricRow, rows)
     with closing(sqlite3.connect(settings.profile_dir / "journal.db")) as connection:
         connection.execute(

@@ -31,6 +31,7 @@ import paper_exchange
 import replay
 import session_graph
 import session_step
+import telling
 from measuring import PROJECT, Figure, Table, machine
 from panels import SIZES
 
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[], Sequence[Figure | Table]]] = {
     "advisor": advisor.measure,
     "detectors": detectors.measure,
     "monitoring": monitoring.measure,
+    "telling": telling.measure,
 }
 TITLES = {
     "step": "The session step",
@@ -68,6 +70,7 @@ TITLES = {
     "advisor": "The advisor's tokens",
     "detectors": "The detectors, on every session",
     "monitoring": "Metrics, alerts and ten years looked at",
+    "telling": "People told, and ten years of alerts looked at",
 }
 HEAD = """\
 # Figures

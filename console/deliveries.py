@@ -1,6 +1,7 @@
-"""The delivery log: each attempt to tell people, by what came of it and over which channel, the latest first.
+"""The delivery log: each attempt to tell people, by what came of it and over which channel.
 
-What the reasons mean is trading/alerts.py; resources/notifier.py makes the attempts.
+The latest message stands first, its last attempt before the earlier ones. What the reasons mean is
+trading/alerts.py; resources/notifier.py makes the attempts.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from trading.alerts import Reason
 from trading.audit import instant_from_text
 from trading.errors import BadInput
 
-Place = tuple[str, int, int]
-"""Where an attempt stands in the log: its instant as stored, its message and its number."""
+Place = tuple[int, int]
+"""Where an attempt stands in the log: its message and its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ class DeliveryFilter:
 def deliveries_of(
     desk: Desk, wanted: DeliveryFilter, *, last: int, before: Place | None = None
 ) -> tuple[DeliveryLine, ...]:
-    """Return the last attempts, the latest first, or the last ones before a place in the log."""
+    """Return the last attempts, or the last ones before a place in the log."""
     rows = desk.journal.last_deliveries(**wanted.bound, before=before, last=last)
     return tuple(_line(row) for row in rows)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from console.alert_fold import AlertFold
 from console.book_outlines import BookOutline, read_book_outlines, require_book
 from console.lake_pointers import LakePointers
 from console.totals import AdvisorTotals
+from resources.alert_fold import AlertFold
 from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
 from resources.journal.reader import JournalReader

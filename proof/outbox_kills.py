@@ -38,7 +38,12 @@ from trading.journal import OutboxMessage
 
 FOLDER = Path(resources.__file__).parent
 WATCHED = watched(
-    (FOLDER / "alert_keeper.py", FOLDER / "notifier.py", *(FOLDER / "journal").glob("*.py")),
+    (
+        FOLDER / "alert_fold.py",
+        FOLDER / "alert_keeper.py",
+        FOLDER / "notifier.py",
+        *(FOLDER / "journal").glob("*.py"),
+    ),
     once_a_call=frozenset({"records.py", "queries.py"}),
 )
 """The files whose lines are points: what stores alerts and messages, and what sends them."""

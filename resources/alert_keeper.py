@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from resources.alert_fold import AlertFold
 from resources.journal import records, schema
 from resources.journal.drafts import Draft
 from resources.journal.incidents import open_alerted, resolve_alerted
@@ -22,7 +24,6 @@ from trading.alert_log import (
     AlertEvent,
     AlertLog,
     acknowledgement,
-    alert_log_of,
     messages_due,
     observed,
     silencing,
@@ -31,6 +32,7 @@ from trading.alert_log import (
 )
 from trading.alerts import AlertPolicy, AlertRow, Subject
 from trading.errors import BadInput
+from trading.journal import JournalEvent
 
 REASON_CHARACTERS_MAX = 500
 
@@ -42,6 +44,7 @@ class JournalAlerts:
         """Take the journal; `accounts` says which account each book trades in, for an incident is of one."""
         self._journal = journal
         self._accounts = accounts or {}
+        self._fold = AlertFold()
 
     def observe(
         self,
@@ -80,7 +83,7 @@ class JournalAlerts:
     def firing(self) -> frozenset[Subject]:
         """Return what fires, by code, book and subject."""
         with self._journal.looking() as conn:
-            return subjects_firing(_known(conn))
+            return subjects_firing(self._fold.of(_Transaction(conn)))
 
     def tell(self, policy: AlertPolicy, *, now: datetime) -> int:
         """Store the messages that are due, one a group and channel; returns how many groups were told."""
@@ -132,13 +135,19 @@ class JournalAlerts:
     def _at(self, now: datetime) -> Iterator[tuple[AlertLog, Callable[[Draft], None], sa.Connection]]:
         """Give what is known, what appends an event, and the transaction of both."""
         with self._journal.appending(now) as (conn, append):
-            yield _known(conn), append, conn
+            yield self._fold.of(_Transaction(conn)), append, conn
 
 
-def _known(conn: sa.Connection) -> AlertLog:
-    events = schema.events
-    told = sa.select(events).where(events.c.kind.in_(KINDS)).order_by(events.c.seq)
-    return alert_log_of(records.event_of(row) for row in conn.execute(told).mappings())
+class _Transaction(NamedTuple):
+    """Read the events of alerts in a transaction."""
+
+    conn: sa.Connection
+
+    def alert_events(self, *, first: int) -> list[JournalEvent]:
+        events = schema.events
+        told = sa.select(events).where(events.c.kind.in_(KINDS), events.c.seq >= first)
+        rows = self.conn.execute(told.order_by(events.c.seq)).mappings()
+        return [records.event_of(row) for row in rows]
 
 
 def _append_all(append: Callable[[Draft], None], events: Iterable[AlertEvent]) -> None:

@@ -40,7 +40,6 @@ from console.web.shapes import list_of, listed, one, one_of
 from console.why import WhyNot, why
 from resources.setting_names import CHANNELS
 from trading.alerts import Reason
-from trading.audit import instant_from_text, instant_text
 from trading.errors import BadInput
 from trading.findings import STUCK_AFTER
 from trading.journal import Cooldown, Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
@@ -362,7 +361,7 @@ def deliveries(
     cursor: CursorQuery = None,
     limit: LimitQuery = LIMIT_DEFAULT,
 ) -> dict[str, Any]:
-    """Return the attempts to tell people, by what came of them and over which channel, the latest first."""
+    """Return the attempts to tell people by what came of each and by channel, the latest message first."""
     desk, fresh = look(request, None)
     wanted = DeliveryFilter(reason=reason, channel=channel, since=since)
     before = None if cursor is None else _place_of(named_by(cursor))
@@ -373,19 +372,18 @@ def deliveries(
 
 
 def _name_of(row: DeliveryLine) -> list[str]:
-    return [instant_text(row.at), str(row.outbox_id), str(row.attempt)]
+    return [str(row.outbox_id), str(row.attempt)]
 
 
 def _place_of(name: list[str]) -> Place:
     """Return where a page of the delivery log begins; raises `BadInput`."""
     try:
-        at, outbox_id, attempt = name
-        place = instant_text(instant_from_text(at)), int(outbox_id), int(attempt)
+        outbox_id, attempt = map(int, name)
     except ValueError as error:
         raise BadInput("cursor: names no row of this list; begin without one") from error
-    if not all(0 <= number <= NUMBER_MAX for number in place[1:]):
+    if not (0 <= outbox_id <= NUMBER_MAX and 0 <= attempt <= NUMBER_MAX):
         raise BadInput("cursor: names no row of this list; begin without one")
-    return place
+    return outbox_id, attempt
 
 
 @router.get("/control", tags=["control"], response_model=one_of(ControlInForce))

@@ -45,6 +45,8 @@ from trading.verdicts import Verdict
 _PAST_ALL = "\U0010ffff"
 """Sorts behind everything that ids are written in."""
 
+_PAST_ALL_NUMBERS = 2**62
+
 
 class _Held:
     """Hold a look that somebody else has open, and will close."""
@@ -217,19 +219,19 @@ class JournalReader:
         return records.executor_term_of(rows[0]) if rows else None
 
     def last_deliveries(
-        self, *, reason: str, channel: str, since: str, before: tuple[str, int, int] | None, last: int
+        self, *, reason: str, channel: str, since: str, before: tuple[int, int] | None, last: int
     ) -> Sequence[records.Row]:
-        """Return attempts to deliver messages with their message, the latest first.
+        """Return attempts to deliver messages, of the latest message first, and its last attempt first.
 
-        An empty reason, channel or `since` (ISO) is for all; `before` is the last row of the page before.
+        An empty reason, channel or `since` (ISO) is for all; `before` is the message and the attempt that the
+        page before ended with.
         """
-        at, outbox_id, attempt = before or (_PAST_ALL, 0, 0)
+        outbox_id, attempt = before or (_PAST_ALL_NUMBERS, 0)
         return self._rows(
             "find_last_deliveries",
             reason=reason,
             channel=channel,
             since=since,
-            at=at,
             outbox_id=outbox_id,
             attempt=attempt,
             last=last,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from console.alert_fold import AlertFold
+from resources.alert_fold import AlertFold
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from trading.alert_log import alert_log_of

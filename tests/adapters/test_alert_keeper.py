@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
@@ -10,9 +11,10 @@ import pytest
 
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
+from resources.journal.drafts import Draft
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
-from trading.alert_log import alert_log_of
+from trading.alert_log import alert_log_of, observed
 from trading.alerts import AlertRow, Severity, fingerprint_of, tell
 from trading.errors import BadInput
 from trading.rebuild import rebuild
@@ -109,3 +111,74 @@ def test_nobody_silences_namelessly_or_without_a_reason(url, actor, reason):
         JournalAlerts(journal).silence(
             ["book=us_five"], lasts=timedelta(hours=1), actor=actor, reason=reason, now=NOW
         )
+
+
+def events_folded(monkeypatch) -> list[int]:
+    """Count the events that each fold is given."""
+    counts: list[int] = []
+
+    def counting(events, before=None):
+        counts.append(len(events))
+        return alert_log_of(events, before)
+
+    monkeypatch.setattr("resources.alert_fold.alert_log_of", counting)
+    return counts
+
+
+def test_a_look_reads_what_is_new_since_the_last_one_and_knows_what_all_events_tell(url, monkeypatch):
+    counts = events_folded(monkeypatch)
+    with SqlJournal(url) as journal:
+        keeper = JournalAlerts(journal)
+        for minute in range(20):
+            told(url, [ALERT] if minute % 2 == 0 else [], at=NOW + timedelta(minutes=2 * minute))
+            if minute == 10:
+                JournalAlerts(journal).silence(
+                    ["book=us_wide"], lasts=timedelta(hours=1), actor="ada", reason="known", now=NOW
+                )
+            counts.clear()
+            firing = keeper.firing()
+
+            events = JournalReader(url).events(after=0, limit=1000)
+            assert keeper._fold._last.log == alert_log_of(events)
+            assert bool(firing) is (minute % 2 == 0)
+            assert sum(counts) <= 3
+    counts.clear()
+    with SqlJournal(url) as journal:
+        keeper = JournalAlerts(journal)
+        keeper.firing()
+        keeper.firing()
+    assert len(counts) == 1
+
+
+def test_a_journal_that_was_put_back_to_an_earlier_day_is_read_anew(url, tmp_path):
+    path, kept = tmp_path / "journal.db", tmp_path / "kept.db"
+    told(url, [ALERT])
+    shutil.copy(path, kept)
+    with SqlJournal(url) as journal:
+        keeper = JournalAlerts(journal)
+        assert keeper.firing()
+    told(url, [], at=NOW + timedelta(minutes=5))
+    with SqlJournal(url) as journal:
+        keeper._journal = journal
+        assert not keeper.firing()
+    shutil.copy(kept, path)
+    with SqlJournal(url) as journal:
+        keeper._journal = journal
+        assert keeper.firing()
+
+
+def test_what_a_transaction_took_back_is_not_known(url):
+    def cut_off(keeper: JournalAlerts) -> None:
+        with keeper._at(NOW) as (log, append, _):
+            for event in observed(
+                log, [ALERT], codes=["drawdown_high"], policy=POLICY, book="us_five", session=SESSION
+            ):
+                append(Draft(event.kind, body=event.body))
+            raise RuntimeError("power")
+
+    with SqlJournal(url) as journal:
+        keeper = JournalAlerts(journal)
+        with pytest.raises(RuntimeError, match="power"):
+            cut_off(keeper)
+
+        assert keeper.firing() == frozenset()

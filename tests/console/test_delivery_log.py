@@ -14,6 +14,7 @@ import pytest
 
 from console.web.app import API
 from console.web.identities import Role
+from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from tests.console.test_command_line import Spoken, main
 from tests.console.web.serving import console_on
@@ -146,12 +147,49 @@ def test_the_log_is_paged_and_every_attempt_is_seen_once(console, limit):
 
 
 @pytest.mark.parametrize(
-    "query", ["reason=nosuch", "channel=nosuch", "since=yesterday", "cursor=x", "cursor=WyJhIiwiYiIsImMiXQ"]
+    "query",
+    [
+        "reason=nosuch",
+        "channel=nosuch",
+        "since=yesterday",
+        "cursor=x",
+        "cursor=WyJhIiwiYiJd",
+        "cursor=WyItMSIsIjEiXQ",
+    ],
 )
 def test_what_no_attempt_can_be_asked_by_is_refused(console, query):
     reply = console.ask("GET", f"{API}/deliveries?{query}", role=Role.VIEWER)
 
     assert reply.status in {400, 422}
+
+
+def test_attempts_of_one_message_stand_together_the_last_one_first(tmp_path):
+    with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
+        for key in ("first", "second"):
+            journal.enqueue(
+                dedup_key=key, channel="stdout", severity="critical", subject=key, body="", now=FIRST
+            )
+        for hour in range(3):
+            at = FIRST + timedelta(hours=hour)
+            for message in journal.lease(now=at, lease_s=60, limit=9):
+                journal.mark(
+                    message.outbox_id,
+                    attempt=message.attempts,
+                    is_delivered=False,
+                    reason="http_error",
+                    retry_at=at,
+                    now=at,
+                )
+    reader = JournalReader(tmp_path / "journal.db")
+
+    found = reader.last_deliveries(reason="", channel="", since="", before=None, last=9)
+    since = reader.last_deliveries(reason="", channel="", since="2013-02-25T13", before=(2, 3), last=2)
+
+    assert [(row["subject"], row["attempt"]) for row in found] == [
+        *(("second", number) for number in (3, 2, 1)),
+        *(("first", number) for number in (3, 2, 1)),
+    ]
+    assert [(row["subject"], row["attempt"]) for row in since] == [("second", 2), ("first", 3)]
 
 
 def test_the_verb_reads_as_a_table_and_says_so_where_there_is_nothing(speak):

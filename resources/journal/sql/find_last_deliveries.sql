@@ -13,6 +13,6 @@ join outbox
 where (:reason = '' or deliveries.reason = :reason)
   and (:channel = '' or outbox.channel = :channel)
   and deliveries.at >= :since
-  and (deliveries.at, deliveries.outbox_id, deliveries.attempt) < (:at, :outbox_id, :attempt)
-order by deliveries.at desc, deliveries.outbox_id desc, deliveries.attempt desc
+  and (deliveries.outbox_id, deliveries.attempt) < (:outbox_id, :attempt)
+order by deliveries.outbox_id desc, deliveries.attempt desc
 limit :last

@@ -1,16 +1,25 @@
 """What is known of alerts, folded from the journal's events once and then only from what came after.
 
-A server that answers for years reads each event a single time. What follows from an event is
-trading/alert_log.py alone.
+A server that answers for years, and a watch that looks each minute of them, read each event a single time.
+What follows from an event is trading/alert_log.py alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from resources.journal.reader import JournalReader
 from trading.alert_log import AlertLog, alert_log_of
+from trading.journal import JournalEvent
+
+
+class AlertEvents(Protocol):
+    """Be where a journal's events of alerts are read: a reader, or a transaction."""
+
+    def alert_events(self, *, first: int) -> Sequence[JournalEvent]:
+        """Return the events that tell of alerts from a sequence number on, ascending."""
+        ...
 
 
 class _Folded(NamedTuple):
@@ -27,7 +36,7 @@ class AlertFold:
 
     _last: _Folded | None = field(default=None)
 
-    def of(self, journal: JournalReader) -> AlertLog:
+    def of(self, journal: AlertEvents) -> AlertLog:
         """Return what a journal tells of alerts; where it is another one than before, all of it is read."""
         before = self._last
         events = journal.alert_events(first=before.seq if before is not None else 0)
