@@ -32,7 +32,7 @@ from resources.sweeping import BookSweeper
 from trading.advice import AdviceContext, AdviceGiven, Ladder
 from trading.advisor_calls import Purpose
 from trading.clock import Phase
-from trading.control import state_of, transition
+from trading.control import cooldown_refusal, state_of, transition
 from trading.errors import (
     ApprovalRefused,
     BadInput,
@@ -142,10 +142,29 @@ class Launcher:
         for number, session in enumerate(sessions, start=1):
             for what in _jobs_of(phases):
                 progress(f"{book} {session} {what} ({number} of {len(sessions)})")
-                results.append(self.run_job(book, what, session))
+                results.append(self._cooling_down(book, what, session) or self.run_job(book, what, session))
                 if not results[-1].success:
                     return results
         return results
+
+    def _cooling_down(self, book: str, what: str, session: date) -> RunResult | None:
+        """Return that a session is not decided since its account cools down; what was decided goes on."""
+        if what not in {"session", Phase.DECIDE}:
+            return None
+        graph, journal = graph_of(self.profiled, book), self.profiled.journal
+        record = journal.session_record(**graph.where(session))
+        if record is not None and record.decided_at is not None:
+            return None
+        held = journal.cool_down(
+            account=graph.config.account,
+            lane=graph.lane,
+            rules=graph.config.rules.cooldown,
+            now=self.profiled.clocks[book].now(session, Phase.DECIDE),
+        )
+        if held is None:
+            return None
+        message = ": ".join(cooldown_refusal(held))
+        return RunResult(session, "", False, Phase.DECIDE, message, refused=True, refused_by="GateClosed")
 
     def run_job(
         self, book: str, what: str, session: date, *, tags: dict[str, str] | None = None

@@ -196,6 +196,8 @@ class _Control(_Line):
     failures_max: int = Field(gt=0)
     failures_window_s: int = Field(gt=0)
     cooldown_s: int = Field(gt=0)
+    incidents_max: int = Field(gt=0)
+    incidents_window_s: int = Field(gt=0)
 
 
 class _Promotion(_Line):
@@ -421,7 +423,11 @@ def read_control(book: str, path: Path) -> tuple[ApprovalPolicy, CooldownRules]:
         person_expires_s=line.person_expires_s,
     )
     cooldown = CooldownRules(
-        failures_max=line.failures_max, window_s=line.failures_window_s, cooldown_s=line.cooldown_s
+        failures_max=line.failures_max,
+        window_s=line.failures_window_s,
+        cooldown_s=line.cooldown_s,
+        incidents_max=line.incidents_max,
+        incidents_window_s=line.incidents_window_s,
     )
     return policy, cooldown
 

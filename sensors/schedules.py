@@ -1,15 +1,18 @@
 """The schedules of one book: decide before the open, settle after the close, in exchange time.
 
+While the book's account cools down nothing is decided; what is on its way is executed and settled as ever.
 Which session a tick is for is trading/timetable.py. When simulated, today is the data's last session.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from jobs.session_jobs import BOOK_TAG, job_name
+from trading.clock import Clock, Phase
+from trading.control import cooldown_refusal
 from trading.journal import Journal, SessionRecord, is_finished
 from trading.reporting import Tables
 from trading.timetable import Tick, decide_cron, decide_tick, settle_crons, settle_tick
@@ -78,6 +81,7 @@ def _schedule(
         context: dg.ScheduleEvaluationContext,
         journal: dg.ResourceParam[Journal],
         tables: dg.ResourceParam[Tables],
+        clocks: dg.ResourceParam[Mapping[str, Clock]],
     ) -> dg.RunRequest | dg.SkipReason:
         tick = tick_at(context.scheduled_execution_time)
         if tick.session is None:
@@ -86,6 +90,15 @@ def _schedule(
         told = any(row.asset == "daily_report" for row in tables.lineage(graph.name, tick.session))
         if record is not None and is_done(record, told):
             return dg.SkipReason(f"{graph.name} {tick.session}: {what} is done already")
+        if what == Phase.DECIDE:
+            held = journal.cool_down(
+                account=graph.config.account,
+                lane=graph.lane,
+                rules=graph.config.rules.cooldown,
+                now=clocks[graph.name].now(tick.session, Phase.DECIDE),
+            )
+            if held is not None:
+                return dg.SkipReason(f"{graph.name} {tick.session}: {' '.join(cooldown_refusal(held))}")
         key = tick.session.isoformat()
         return dg.RunRequest(
             run_key=f"{graph.name}:{key}:{what}", partition_key=key, tags={BOOK_TAG: graph.name}

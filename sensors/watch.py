@@ -114,6 +114,13 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
                     record_of=lambda session, graph=graph: journal.session_record(**graph.where(session)),  # type: ignore[misc]
                     now=clocks[name].now(today[name], Phase.SETTLE),
                 )
+                # At once: an hour later the incidents that ask for it may be out of its window.
+                journal.cool_down(
+                    account=graph.config.account,
+                    lane=graph.lane,
+                    rules=graph.config.rules.cooldown,
+                    now=clocks[name].now(today[name], Phase.SETTLE),
+                )
         mended = [
             Sighting(metric, book, about, date.fromisoformat(session), 0.0, "")
             for metric, book, about, session in cursor["mended"]

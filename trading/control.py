@@ -51,6 +51,7 @@ class Resolved(NamedTuple):
 KILL_SWITCH_ON = "kill_switch_on"
 TRADING_PAUSED = "trading_paused"
 COOLDOWN_ACTIVE = "cooldown_active"
+INCIDENT_THRESHOLD = "incident_threshold_cooldown"
 NOT_HALTED = "not_halted"
 NOT_DEGRADED = "not_degraded"
 
@@ -160,19 +161,52 @@ CHANGING = frozenset(
 # -------------------------------------------------------------------------------- cooling down
 
 
+class CooldownDue(NamedTuple):
+    """Hold until when an account has to cool down, after how many failures or incidents, and why."""
+
+    until: datetime
+    times: int
+    reason: str
+
+
 def cooldown_due(
-    failed_at: Sequence[datetime], last: Cooldown | None, rules: CooldownRules, *, now: datetime
-) -> datetime | None:
+    failed_at: Sequence[datetime],
+    incidents_at: Sequence[datetime],
+    last: Cooldown | None,
+    rules: CooldownRules,
+    *,
+    now: datetime,
+) -> CooldownDue | None:
     """Return until when an account has to cool down now, `None` where it has not to.
 
-    `failed_at` are its failed executions since its last cooldown began or was ended, in any order; those
-    older than the window do not count. While it cools down nothing is added to it.
+    `failed_at` are its failed executions, `incidents_at` its incidents since its last cooldown began or was
+    ended, in any order; those older than their window do not count. While it cools down nothing is added.
     """
     if last is not None and last.is_active(now):
         return None
-    since = now - timedelta(seconds=rules.window_s)
-    recent = sum(1 for at in failed_at if at >= since)
-    return now + timedelta(seconds=rules.cooldown_s) if recent >= rules.failures_max else None
+    until = now + timedelta(seconds=rules.cooldown_s)
+    if _recent(failed_at, rules.window_s, now=now) >= rules.failures_max:
+        what = f"{rules.failures_max} failed executions within {rules.window_s} s"
+        return CooldownDue(until, rules.failures_max, what)
+    if _recent(incidents_at, rules.incidents_window_s, now=now) >= rules.incidents_max:
+        what = f"{rules.incidents_max} incidents within {rules.incidents_window_s} s"
+        return CooldownDue(until, rules.incidents_max, f"{INCIDENT_THRESHOLD}: {what}")
+    return None
+
+
+def _recent(instants: Sequence[datetime], window_s: int, *, now: datetime) -> int:
+    since = now - timedelta(seconds=window_s)
+    return sum(1 for at in instants if at >= since)
+
+
+def cooldown_refusal(cooldown: Cooldown) -> Refusal:
+    """Return why no session is decided while an account cools down, and what to do."""
+    return Refusal(
+        COOLDOWN_ACTIVE,
+        f"account {cooldown.account} cools down until {cooldown.until:%Y-%m-%d %H:%M:%S} UTC"
+        f" ({cooldown.reason}): only what lowers risk goes on; wait, or"
+        f" `trading resume --account {cooldown.account} --reason TEXT`",
+    )
 
 
 def cooling(cooldowns: Iterable[Cooldown], *, account: str, lane: str, now: datetime) -> Cooldown | None:

@@ -175,13 +175,15 @@ def execute_session(
             if halted := reconcile(run, since=since, expected=expected):
                 return run.outcomes(halted=halted)
             resume(run, means, slots=slots)
+            # Also where nothing failed here: incidents that others found count as well.
             _cool_down(run, desk.cooldown)
             for row in desk.journal.intents(book=book, lane=desk.lane, session=session):
                 if row.account != desk.account or row.intent.slot not in slots:
                     continue
                 if row.state is IntentState.APPROVED:
                     _execute(run, sending, row)
-                    _cool_down(run, desk.cooldown)
+                    if run.failed or run.unknown:
+                        _cool_down(run, desk.cooldown)
         except BrokerUnavailable as error:
             # Exposure that cannot be seen is not flat: nothing more goes out before a run that can see.
             return run.outcomes(halted=_unanswered(error))
@@ -418,8 +420,8 @@ def _taken_over(run: Run, error: JournalError) -> str:
 
 
 def _cool_down(run: Run, rules: CooldownRules | None) -> None:
-    """Let the account cool down where enough of its executions have failed, before the next is begun."""
-    if rules is not None and (run.failed or run.unknown):
+    """Let the account cool down where enough has failed or come about, before the next order is begun."""
+    if rules is not None:
         run.journal.cool_down(account=run.account, lane=run.lane, rules=rules, now=run.now)
 
 

@@ -69,24 +69,29 @@ class RunControl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CooldownRules:
-    """Hold when an account cools down: so many failed executions within so many seconds, for how long."""
+    """Hold when an account cools down, and for how long (seconds).
+
+    So many failed executions within `window_s`, or so many incidents within `incidents_window_s`.
+    """
 
     failures_max: int = 3
     window_s: int = 900
     cooldown_s: int = 900
+    incidents_max: int = 3
+    incidents_window_s: int = 3600
 
     def __post_init__(self) -> None:
         """Refuse rules by which nothing would ever cool down."""
-        for name in ("failures_max", "window_s", "cooldown_s"):
+        for name in ("failures_max", "window_s", "cooldown_s", "incidents_max", "incidents_window_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} {getattr(self, name)}: must be positive; to stop trading use halt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cooldown:
-    """Hold that an account cools down after failed executions: until then it may only reduce risk.
+    """Hold that an account cools down after failures or incidents: until then it may only reduce risk.
 
-    It ends by its time, or earlier by a named person; `failures` of its executions brought it about.
+    It ends by its time, or earlier by a named person; so many `failures`, or incidents, brought it about.
     """
 
     account: str
@@ -744,7 +749,10 @@ class Journal(Protocol):
         ...
 
     def cool_down(self, *, account: str, lane: str, rules: CooldownRules, now: datetime) -> Cooldown | None:
-        """Begin a cooldown where enough executions of an account failed; return the one that is active."""
+        """Begin a cooldown where enough executions of an account failed, or incidents came about.
+
+        Returns the one that is active. Incidents of no account are of every one.
+        """
         ...
 
     def end_cooldown(self, *, account: str, lane: str, actor: str, reason: str, now: datetime) -> Cooldown:

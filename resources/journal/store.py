@@ -89,7 +89,7 @@ from trading.approvals import (
 )
 from trading.audit import GENESIS, chained_text, content_text, instant_from_text, instant_text
 from trading.brokers import differences, request_payload
-from trading.control import CHANGING, controlled, cooldown_due, state_of
+from trading.control import CHANGING, CooldownDue, controlled, cooldown_due, state_of
 from trading.control import transition as control_transition
 from trading.decisions import Decision, sent_payload_hash
 from trading.errors import (
@@ -1111,30 +1111,29 @@ class SqlJournal:
             self._append(conn, now, Draft("retried", *of, actor=actor, reason=reason, body=body))
 
     def cool_down(self, *, account: str, lane: str, rules: CooldownRules, now: datetime) -> Cooldown | None:
-        """Begin a cooldown where enough executions of an account have failed."""
+        """Begin a cooldown where enough executions of an account have failed, or incidents have come."""
         with self._reading() as conn:
             known = row_of(conn, schema.cooldowns, account=account, lane=lane)
-            until = _cooldown_until(conn, known, account=account, lane=lane, rules=rules, now=now)
-        if until is None:
+            due = _cooldown_due(conn, known, account=account, lane=lane, rules=rules, now=now)
+        if due is None:
             last = None if known is None else records.cooldown_of(known)
             return last if last is not None and last.is_active(now) else None
         with self._writing() as conn:
             known = row_of(conn, schema.cooldowns, account=account, lane=lane)
-            until = _cooldown_until(conn, known, account=account, lane=lane, rules=rules, now=now)
-            if until is not None:
-                reason = f"{rules.failures_max} failed executions within {rules.window_s} s"
+            due = _cooldown_due(conn, known, account=account, lane=lane, rules=rules, now=now)
+            if due is not None:
                 self._put_cooldown(
                     conn,
                     "cooldown_began",
                     {
                         "account": account,
                         "lane": lane,
-                        "failures": rules.failures_max,
+                        "failures": due.times,
                         "began_at": instant_text(now),
-                        "until": instant_text(until),
+                        "until": instant_text(due.until),
                     },
                     actor=EXECUTOR,
-                    reason=reason,
+                    reason=due.reason,
                     now=now,
                 )
             row = row_of(conn, schema.cooldowns, account=account, lane=lane)
@@ -2374,7 +2373,7 @@ def _check_fill(fill: Fill, row: JournalIntent, order: JournalOrder) -> None:
         raise IllegalTransition(f"fill {fill.execution_id}: is not of the order of {named(row)}")
 
 
-def _cooldown_until(
+def _cooldown_due(
     conn: sa.Connection,
     known: records.Row | None,
     *,
@@ -2382,18 +2381,19 @@ def _cooldown_until(
     lane: str,
     rules: CooldownRules,
     now: datetime,
-) -> datetime | None:
-    """Return until when an account has to cool down now; failures before its last one began count no more."""
-    failed = asked(
-        conn,
-        "find_failures",
-        account=account,
-        lane=lane,
-        after=0 if known is None else known["changed_seq"],
-        most=rules.failures_max,
+) -> CooldownDue | None:
+    """Return whether an account has to cool down now; what was before its last one began counts no more."""
+    after = 0 if known is None else known["changed_seq"]
+    failed = asked(conn, "find_failures", account=account, lane=lane, after=after, most=rules.failures_max)
+    since = instant_text(now - timedelta(seconds=rules.incidents_window_s))
+    incidents = map(records.event_of, asked(conn, "find_recent_incidents", after=after, since=since))
+    return cooldown_due(
+        [instant_from_text(row["at"]) for row in failed],
+        [event.at for event in incidents if event.body["account"] in {account, ""}],
+        None if known is None else records.cooldown_of(known),
+        rules,
+        now=now,
     )
-    last = None if known is None else records.cooldown_of(known)
-    return cooldown_due([instant_from_text(row["at"]) for row in failed], last, rules, now=now)
 
 
 def _asked_of(row: JournalIntent) -> Asked:

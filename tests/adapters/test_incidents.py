@@ -14,7 +14,7 @@ from resources.journal.store import SqlJournal
 from trading.alerts import AlertRow, AlertRule, Severity, fingerprint_of
 from trading.incident_ladder import RULES
 from trading.incident_log import incidents_told
-from trading.journal import RunControlAction
+from trading.journal import CooldownRules, RunControlAction
 from trading.rebuild import rebuild
 from trading.testing import reconciled_term
 
@@ -115,13 +115,13 @@ def test_when_an_account_was_last_compared_is_known_however_long_ago_it_was(data
 # ------------------------------------------------------------------------------------- opened by an alert
 
 
-def looked(journal, *rules: AlertRule, found: bool, minutes=0):
-    """Look once, as a sensor does, at what some rules watch; of the account's book."""
+def looked(journal, *rules: AlertRule, found: bool, minutes=0, book="us_five"):
+    """Look once, as a sensor does, at what some rules watch: of the account's book, or of none."""
     keeper = JournalAlerts(journal, accounts={"us_five": ACCOUNT})
     alerts = [
         AlertRow(
             session=SESSION,
-            book="us_five",
+            book=book,
             code=rule.code,
             severity=rule.severity,
             metric=rule.metric,
@@ -129,7 +129,7 @@ def looked(journal, *rules: AlertRule, found: bool, minutes=0):
             threshold=rule.threshold,
             message=f"{rule.metric} is wrong",
             runbook=rule.runbook,
-            fingerprint=fingerprint_of(book="us_five", code=rule.code, severity=rule.severity),
+            fingerprint=fingerprint_of(book=book, code=rule.code, severity=rule.severity),
         )
         for rule in rules
     ]
@@ -137,7 +137,7 @@ def looked(journal, *rules: AlertRule, found: bool, minutes=0):
         alerts if found else [],
         codes=[rule.code for rule in rules],
         policy=POLICY,
-        book="us_five",
+        book=book,
         session=SESSION,
         now=NOW + timedelta(minutes=minutes),
     )
@@ -206,3 +206,45 @@ def test_the_rows_of_incidents_are_those_that_the_events_tell(journal):
 
     made = rebuild(journal.events(after=0, limit=10_000))["incidents"]
     assert [row["detail"] for row in made] == [row.detail for row in journal.incidents()]
+
+
+# ------------------------------------------------------------------------------------- too many of them
+
+COOLING = CooldownRules(incidents_max=3, incidents_window_s=3600, cooldown_s=900)
+
+
+def cooled(journal, *, account=ACCOUNT, minutes=0):
+    now = NOW + timedelta(minutes=minutes)
+    return journal.cool_down(account=account, lane="paper", rules=COOLING, now=now)
+
+
+def foreign(journal, number, *, account=ACCOUNT):
+    journal.record_incident(
+        kind="foreign_order", account=account, intent_id="", detail=f"{number}", is_halting=False, now=NOW
+    )
+
+
+def test_so_many_incidents_of_an_account_or_of_the_desk_bring_a_cooldown_of_it_alone(journal):
+    foreign(journal, 1)
+    looked(journal, CRITICAL[0], found=True, book="")
+    foreign(journal, 3, account=OTHER)
+    before = cooled(journal)
+    foreign(journal, 4)
+    held = cooled(journal, minutes=1)
+
+    assert before is None
+    assert (held.failures, held.until) == (3, NOW + timedelta(minutes=16))
+    assert held.reason == "incident_threshold_cooldown: 3 incidents within 3600 s"
+    assert cooled(journal, minutes=2) == held
+    assert cooled(journal, account=OTHER) is None
+
+
+def test_incidents_before_a_cooldown_that_is_over_and_those_long_ago_count_no_more(journal):
+    for number in range(3):
+        foreign(journal, number)
+
+    assert cooled(journal, minutes=61) is None
+    assert cooled(journal, minutes=30) is not None
+    for number in range(3, 5):
+        foreign(journal, number)
+    assert cooled(journal, minutes=45) is None

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from console.cli import main
 from resources.evidence import gather
-from tests.graph.desk import CALENDAR, CONFIG, FIRST, Desk, copied, failure_of
+from tests.graph.desk import CALENDAR, CONFIG, FIRST, SESSIONS, Desk, copied, failure_of
 from trading.invariants import violations
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 from trading.values import Side, Slot
 
+SECOND = SESSIONS[1]
 STOP = {"actor": "ann", "reason": "fire", "now": CALENDAR.opens_at(FIRST)}
 
 
@@ -102,6 +104,35 @@ def test_a_flatten_sells_all_that_is_held_in_two_named_steps_and_the_session_goe
     links = speak("verify").json["links"]
     assert (links["orders"], links["unlinked"]) == (len(desk.sent()), [])
     assert links["linked"] == links["orders"]
+
+
+def test_a_cooldown_after_incidents_lets_no_session_begin_and_a_flatten_through(holding, desk_on, speak):
+    desk = desk_on(holding)
+    now = CALENDAR.opens_at(FIRST)
+    config = desk.profiled.books[desk.book]
+    for number in range(config.rules.cooldown.incidents_max):
+        desk.journal.record_incident(
+            kind="foreign_order", account=config.account, intent_id="", detail=f"{number}", is_halting=False,
+            now=now,
+        )  # fmt: skip
+    run_once = ("run-once", "--book", desk.book, "--session", str(SECOND), "--phase", "decide")
+    of = {"account": config.account, "lane": desk.where(FIRST)["lane"]}
+    # The clock of a simulated day is at its morning: the cooldown of the day before is over by then.
+    lasting = replace(config.rules.cooldown, incidents_window_s=10**7, cooldown_s=10**7)
+    held = desk.journal.cool_down(**of, rules=lasting, now=now)
+    begun = speak(*run_once)
+    desk.journal.set_run_control(RunControlAction.HALT, **STOP)
+    shown = flatten(speak)
+    done = flatten(speak, "--yes", "--confirm", shown.json["confirm"])
+
+    assert held is not None
+    (told,) = begun.json["runs"]
+    assert (begun.code, told["run_id"], told["refused_by"]) == (4, "", "GateClosed")
+    assert "incident_threshold_cooldown" in told["message"]
+    assert f"trading resume --account {config.account}" in told["message"]
+    assert done.code in {0, 3}, done.out
+    (row,) = [row for row in desk.journal.intents(**desk.where(FIRST)) if row.intent.slot is Slot.FLATTEN]
+    assert (row.intent.side, row.state) == (Side.SELL, IntentState.EXECUTED)
 
 
 def test_what_waits_is_cancelled_by_a_flatten_so_that_a_resume_does_not_buy_it(imported, desk_on, speak):

@@ -14,6 +14,7 @@ from dagster._utils.schedules import cron_string_iterator
 from resources.settings import Profile
 from sensors.reconciliation import SESSIONS_BACK, not_due
 from tests.graph.desk import CALENDAR, FIRST, Desk
+from trading.clock import Phase
 from trading.decisions import Outcome
 from trading.positions import opened_book
 from trading.testing import example_decision, example_intent, reconciled_term
@@ -213,6 +214,32 @@ def test_a_decided_session_is_not_decided_by_a_later_tick(simulated):
 
     assert isinstance(answer, dg.SkipReason)
     assert "decide is done already" in answer.skip_message
+
+
+def too_many_incidents(desk, now):
+    account = desk.profiled.books[desk.book].account
+    for number in range(desk.profiled.books[desk.book].rules.cooldown.incidents_max):
+        desk.journal.record_incident(
+            kind="foreign_order", account=account, intent_id="", detail=f"{number}", is_halting=False, now=now
+        )
+    return account
+
+
+def test_while_an_account_cools_down_after_incidents_no_session_is_decided_and_all_else_goes_on(paper):
+    desk, at = paper.desk, datetime(2012, 6, 1, 8, 45, tzinfo=NEW_YORK)
+    now = desk.profiled.clocks[desk.book].now(date(2012, 6, 1), Phase.DECIDE)
+    account = too_many_incidents(desk, now)
+
+    held = paper.tick("decide", at)
+    settling = paper.tick("settle", datetime(2012, 6, 1, 16, 30, tzinfo=NEW_YORK))
+    (began,) = desk.journal.cooldowns()
+    desk.journal.end_cooldown(account=account, lane=began.lane, actor="ben", reason="seen to", now=now)
+    afterwards = paper.tick("decide", at)
+
+    assert isinstance(held, dg.SkipReason)
+    assert "2012-06-01: cooldown_active account" in held.skip_message
+    assert "incident_threshold_cooldown: 3 incidents within 3600 s" in held.skip_message
+    assert session_of(settling) == session_of(afterwards) == date(2012, 6, 1)
 
 
 def test_an_approved_intent_gets_a_run_and_the_same_sweep_again_the_same_one(simulated):

@@ -114,6 +114,8 @@ compliance_expires_s = 28800
 person_expires_s = 28800
 failures_max = 3
 failures_window_s = 900
+incidents_max = 4
+incidents_window_s = 7200
 cooldown_s = 600
 
 [mine]
@@ -176,7 +178,9 @@ def test_who_approves_and_when_it_cools_down_is_a_books_own(folder):
 
     assert (mine.approvals.mode, other.approvals.mode) == (ApprovalMode.MANUAL, ApprovalMode.AUTO)
     assert mine.approvals.four_eyes_micros == 90_000_000_000
-    assert mine.cooldown == CooldownRules(failures_max=3, window_s=900, cooldown_s=600)
+    assert mine.cooldown == CooldownRules(
+        failures_max=3, window_s=900, cooldown_s=600, incidents_max=4, incidents_window_s=7200
+    )
     assert mine.sha() != replace(mine, approvals=other.approvals).sha()
 
 

@@ -163,7 +163,8 @@ def test_an_account_that_cools_down_shows_between_paused_and_degraded():
 
 # -------------------------------------------------------------------------------- cooling down
 
-RULES = CooldownRules(failures_max=3, window_s=60, cooldown_s=300)
+RULES = CooldownRules(failures_max=3, window_s=60, cooldown_s=300, incidents_max=2, incidents_window_s=120)
+UNTIL = NOW + timedelta(seconds=300)
 
 
 def seconds_ago(*ages):
@@ -175,9 +176,19 @@ def seconds_ago(*ages):
     [((), False), ((0, 0), False), ((0, 0, 0), True), ((0, 30, 60), True), ((0, 30, 61), False)],
 )
 def test_so_many_failures_within_the_window_and_no_fewer_begin_a_cooldown(ages, is_due):
-    due = cooldown_due(seconds_ago(*ages), None, RULES, now=NOW)
+    due = cooldown_due(seconds_ago(*ages), [], None, RULES, now=NOW)
 
-    assert due == (NOW + timedelta(seconds=300) if is_due else None)
+    assert due == ((UNTIL, 3, "3 failed executions within 60 s") if is_due else None)
+
+
+@pytest.mark.parametrize(
+    ("ages", "is_due"), [((), False), ((0,), False), ((0, 0), True), ((0, 120), True), ((0, 121), False)]
+)
+def test_so_many_incidents_within_their_window_and_no_fewer_begin_one_as_well(ages, is_due):
+    due = cooldown_due(seconds_ago(0, 0), seconds_ago(*ages), None, RULES, now=NOW)
+
+    said = "incident_threshold_cooldown: 2 incidents within 120 s"
+    assert due == ((UNTIL, 2, said) if is_due else None)
 
 
 def cooldown(until):
@@ -190,15 +201,17 @@ def test_a_cooldown_is_not_prolonged_while_it_lasts_and_ends_by_its_time():
     active = cooldown(NOW + timedelta(seconds=1))
     over = cooldown(NOW)
 
-    assert cooldown_due(seconds_ago(0, 0, 0), active, RULES, now=NOW) is None
-    assert cooldown_due(seconds_ago(0, 0, 0), over, RULES, now=NOW) is not None
+    assert cooldown_due(seconds_ago(0, 0, 0), seconds_ago(0, 0), active, RULES, now=NOW) is None
+    assert cooldown_due(seconds_ago(0, 0, 0), [], over, RULES, now=NOW) is not None
     assert cooling([active], account="A", lane="paper", now=NOW) is active
     assert cooling([over], account="A", lane="paper", now=NOW) is None
     assert cooling([active], account="B", lane="paper", now=NOW) is None
     assert cooling([active], account="A", lane="live", now=NOW) is None
 
 
-@pytest.mark.parametrize("name", ["failures_max", "window_s", "cooldown_s"])
+@pytest.mark.parametrize(
+    "name", ["failures_max", "window_s", "cooldown_s", "incidents_max", "incidents_window_s"]
+)
 def test_rules_by_which_nothing_would_cool_down_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} 0: must be positive"):
         CooldownRules(**{name: 0})
