@@ -182,16 +182,16 @@ def _now(desk: Desk, outline: BookOutline, latest: date) -> datetime:
 
 
 def _as_of(desk: Desk, outline: BookOutline, week: Week) -> datetime:
-    """Return the instant of a look: now, or on simulated days after the last session that was run by then."""
+    """Return the instant of a look: now, or on simulated days that of the last session that was run.
+
+    What stands, as what is left of a budget, stands then: a look at an earlier week is no look back in time.
+    """
     if desk.settings.profile is not Profile.SIMULATED:
         return system_now()
-    calendar = desk.calendar(outline)
-    known = desk.journal.sessions(
-        book=outline.name, lane=desk.lane, last=1, before=week.sunday + timedelta(days=1)
-    )
-    if not known:
-        return week.span(calendar)[0]
-    return desk.clock(outline).now(known[-1].session, Phase.SETTLE)
+    latest = desk.latest(outline)
+    if latest is None:
+        return week.span(desk.calendar(outline))[0]
+    return desk.clock(outline).now(latest.session, Phase.SETTLE)
 
 
 # ---------------------------------------------------------------------------------------------- health

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from trading.advisor_calls import AdvisorCall, Spent, cost_by_intent, spent, spent_by
 from trading.alert_groups import Labels, Told, labels_of
 from trading.alert_log import ACKNOWLEDGED, ALERT, TOLD, is_needed
-from trading.alerts import ALERTNAME
+from trading.alerts import ALERTNAME, Reason
 from trading.incident_review import percentile_s
 from trading.journal import Delivery, JournalEvent
 from trading.reporting import plain_value
@@ -118,7 +118,8 @@ class AlertFigures:
     """Hold the alerts of a week. Rates are `None` where there was nothing to have a share of.
 
     `begun` counts alerts that began to fire, `messages` what people were to be told, `sent` what arrived and
-    `failed` sends that did not. A duplicate is a message without news, or one that arrived twice.
+    `failed` sends that did not; `unaddressed` counts messages with nobody to send to. A duplicate is a
+    message without news, or one that arrived twice.
     `ended` counts alerts that ended; false positives are those of them that nobody acknowledged and during
     which nobody did anything: they were over by themselves.
     """
@@ -128,6 +129,7 @@ class AlertFigures:
     messages: int
     sent: int
     failed: int
+    unaddressed: int
     duplicates: int
     duplicate_rate: float | None
     ended: int
@@ -309,7 +311,10 @@ def alert_figures(
         by_code=_counts(codes),
         messages=messages,
         sent=len(sent),
-        failed=sum(1 for one in tries if not one.is_delivered),
+        failed=sum(Reason(one.reason).is_failed_send for one in tries),
+        unaddressed=len(
+            {(one.channel, one.outbox_id) for one in tries if Reason(one.reason).is_without_address}
+        ),
         duplicates=duplicates,
         duplicate_rate=duplicates / of if of else None,
         ended=ended,

@@ -178,7 +178,8 @@ def _numbers(health: WeekHealth) -> dict[str, object]:
         "exposure": _ratio(health.exposure_max, ".2%"),
         "slippage, bps": _ratio(health.slippage_bps_max, ".2f"),
         "orders": health.orders,
-        "alerts": f"{alerts.begun} begun, {alerts.sent} sent, {alerts.failed} sends failed",
+        "alerts": f"{alerts.begun} begun, {alerts.sent} sent, {alerts.failed} sends failed, "
+        f"{alerts.unaddressed} without an address",
         "duplicates": _ratio(alerts.duplicate_rate, ".1%"),
         "over by themselves": _ratio(alerts.false_positive_rate, ".1%"),
         "incidents": len(health.incidents),

@@ -32,6 +32,7 @@ QUIET = AlertFigures(
     messages=0,
     sent=0,
     failed=0,
+    unaddressed=0,
     duplicates=0,
     duplicate_rate=None,
     ended=0,
@@ -205,7 +206,15 @@ def test_a_message_that_arrived_twice_is_a_duplicate():
         told(1, ["f"]), deliveries=[*sends, Delivery(2, 1, "webhook", False, "http_error", FIRST)]
     )
 
-    assert (found.sent, found.failed, found.duplicates) == (2, 1, 1)
+    assert (found.sent, found.failed, found.unaddressed, found.duplicates) == (2, 1, 0, 1)
+
+
+def test_a_message_with_nobody_to_send_to_is_no_send_that_failed():
+    tries = [Delivery(1, number, "webhook", False, "missing_webhook_url", FIRST) for number in (1, 2)]
+
+    found = figures(told(1, ["f"]), deliveries=tries)
+
+    assert (found.failed, found.unaddressed) == (0, 1)
 
 
 @pytest.mark.parametrize(
