@@ -15,6 +15,7 @@ import pytest
 from console.pages.replays import LINES_A_PAGE
 from console.pages.templating import environment
 from console.web.identities import Role
+from console.web.rates import Rate
 from resources.advisors.call_log import JournalCallLog
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
@@ -67,8 +68,9 @@ def words_of(page: str) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Site]:
-    """Serve a populated desk that no test of this module changes."""
-    with console_on(populate(tmp_path_factory.mktemp("populated"))) as console:
+    """Serve a populated desk that no test of this module changes, as often as all of them together ask."""
+    state = populate(tmp_path_factory.mktemp("populated"))
+    with console_on(state, requests=Rate(burst=10**6, per_s=10**6)) as console:
         yield Site(console)
 
 
