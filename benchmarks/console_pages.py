@@ -95,6 +95,8 @@ def _timed(console: Console, lived: str, sessions: Sequence[date], count: int) -
         ("a trace", f"/trace/S0@{SESSION}"),
         ("a trace of years ago", f"/trace/{one}"),
         ("Incidents and alerts", "/incidents"),
+        ("Service levels", "/slo"),
+        ("Costs", "/costs"),
         ("Replays and sweeps", "/replays"),
         ("a replay's page", "/replays/us_five/replay-00/page"),
         ("a sweep's page", "/sweeps/us_five/sweep-00/page"),
@@ -118,6 +120,8 @@ def _timed(console: Console, lived: str, sessions: Sequence[date], count: int) -
         ("REST sessions", f"{API}/sessions?book=us_five"),
         ("REST stuck", f"{API}/stuck"),
         ("REST run control", f"{API}/control"),
+        ("REST service levels", f"{API}/slo"),
+        ("REST costs", f"{API}/costs"),
         ("metrics for Prometheus", "/metrics"),
     ):
         took, cpu = [], time.process_time()
