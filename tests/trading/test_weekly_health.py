@@ -99,6 +99,13 @@ def test_a_missed_day_is_named_and_adds_nothing():
     assert [row.session for row in health.sessions] == DAYS
 
 
+def test_a_week_of_which_nobody_ran_anything_has_no_data_and_not_nothing():
+    health = health_of(facts(*(SessionSeen(session=day, kept=Kept.MISSED, why="nobody") for day in DAYS)))
+
+    assert (health.missed, health.run) == (5, 0)
+    assert (health.orders, health.pnl_micros, health.drawdown_max) == (None, None, None)
+
+
 def test_a_week_without_a_session_is_its_own_outcome():
     health = health_of(facts())
 
