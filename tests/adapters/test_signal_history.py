@@ -162,7 +162,8 @@ def test_of_many_empty_windows_the_latest_of_each_book_are_told(database, tmp_pa
         for place in range(QUIET_MAX + 5)
     ]
     number = next(NUMBERS)
-    stored = kept(database, [*looks, ("two", "simulated", EMPTY, True)], number)
+    of_another_lane = [("one", "paper", poll, True) for _, _, poll, _ in looks]
+    stored = kept(database, [*looks, *of_another_lane, ("two", "simulated", EMPTY, True)], number)
     names = [f"{book}-{number}" for book in ("one", "two")]
     desk = Desk(
         settings=settings_in(tmp_path),
