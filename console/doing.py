@@ -261,6 +261,29 @@ def act_on(desk: Desk, incident_id: int, *, by: By, is_end: bool) -> IncidentLin
     return replace(row, is_open=False, answered_by=by.actor, answered_at=now, answer=f"resolved: {by.reason}")
 
 
+def plan_action(desk: Desk, incident_id: int, *, owner: str, due_on: date, by: By) -> int:
+    """Keep what somebody is to do so that an incident does not happen again; returns its number in it.
+
+    Raises `UnknownId`, or `BadInput` for an owner without a name.
+    """
+    actions.require_actor(owner, by.reason)
+    incident_of(desk, incident_id)
+    with _journal(desk, by) as journal:
+        return journal.plan_action(
+            incident_id=incident_id, owner=owner, due_on=due_on, actor=by.actor, reason=by.reason,
+            now=system_now(),
+        )  # fmt: skip
+
+
+def finish_action(desk: Desk, incident_id: int, action: int, *, by: By) -> None:
+    """Keep that an action is done, and what came of it; raises `UnknownId`, `IllegalTransition`."""
+    incident_of(desk, incident_id)
+    with _journal(desk, by) as journal:
+        journal.finish_action(
+            incident_id=incident_id, action=action, actor=by.actor, reason=by.reason, now=system_now()
+        )
+
+
 def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By) -> HaltLifted:
     """End the halt of an account or an instrument that was seen; raises `UnknownId`, `StaleVersion`."""
     found = halt_of(desk, account, symbol)

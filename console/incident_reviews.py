@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from console.desk import Desk
-from console.incidents import IncidentLine, incident_of
+from console.incidents import IncidentLine, incident_of, planned_actions
 from resources.clocks import system_now
+from trading.errors import BadInput, BadSetting
+from trading.incident_log import Action
 from trading.incident_review import (
     IncidentFacts,
     Moment,
@@ -27,6 +29,9 @@ BEFORE, AFTER = timedelta(days=1), timedelta(hours=1)
 """How far before an incident, and behind its answer, its timeline reaches; of its intent it has all."""
 
 FOLDER = "postmortems"
+
+TEMPLATE = "postmortem.md"
+"""The reviewed file that a post-mortem is made from, beside the other reviewed files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class IncidentReview:
     acknowledge_s: int | None
     recover_s: int | None
     actions: tuple[Moment, ...]
+    planned: tuple[Action, ...]
     timeline: tuple[Moment, ...]
 
 
@@ -69,13 +75,22 @@ def review_of(desk: Desk, incident_id: int) -> IncidentReview:
         acknowledge_s=found.acknowledge_s,
         recover_s=found.recover_s,
         actions=found.actions,
+        planned=found.planned,
         timeline=found.timeline,
     )
 
 
 def write_postmortem(desk: Desk, incident_id: int) -> Postmortem:
-    """Write an incident's post-mortem below the profile's folder, unless it is there; raises `UnknownId`."""
-    text = postmortem_text(_reviewed(desk, incident_of(desk, incident_id)))
+    """Write an incident's post-mortem below the profile's folder, unless it is there.
+
+    Raises `UnknownId`, or `BadSetting` where the template cannot be used.
+    """
+    file = desk.settings.config_dir / TEMPLATE
+    review = _reviewed(desk, incident_of(desk, incident_id))
+    try:
+        text = postmortem_text(review, file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, BadInput) as error:
+        raise BadSetting(f"{file}: {error}") from error
     folder = desk.settings.profile_dir / FOLDER
     path = folder / f"incident-{incident_id}.md"
     return Postmortem(incident_id=incident_id, path=str(path), is_new=_put(path, text))
@@ -107,7 +122,8 @@ def _reviewed(desk: Desk, row: IncidentLine) -> Review:
     events = desk.journal.events_around(
         first=row.at - BEFORE, past=(row.answered_at or system_now()) + AFTER, intent_id=row.intent_id
     )
-    return reviewed(facts, [*_agreed_before(desk, facts, events), *events])
+    planned = [one for one in planned_actions(desk) if one.incident_id == row.incident_id]
+    return reviewed(facts, [*_agreed_before(desk, facts, events), *events], planned=planned)
 
 
 def _agreed_before(desk: Desk, facts: IncidentFacts, events: Sequence[JournalEvent]) -> list[JournalEvent]:

@@ -20,7 +20,7 @@ from trading.audit import instant_from_text, instant_text
 from trading.errors import Refused, UnknownId
 from trading.findings import findings_named, remedy_of
 from trading.incident_ladder import charge_of, step_of
-from trading.incident_log import CONTROL, IncidentTold, incidents_told
+from trading.incident_log import CONTROL, Action, IncidentTold, actions_told, incidents_told
 from trading.journal import Halt, Incident, JournalEvent, RunControl
 from trading.values import IntentId
 
@@ -102,9 +102,7 @@ class _Settlements:
 
 def incidents_of(desk: Desk, *, book: str | None = None) -> tuple[IncidentLine, ...]:
     """Return the incidents of a book's account, or all of them, the latest first; raises `BadInput`."""
-    accounts = {outline.account for outline in desk.chosen(book)}
-    others = {outline.account for outline in desk.books.values()} - accounts
-    incidents = [row for row in desk.journal.incidents() if row.account not in others]
+    incidents = _recorded(desk, book)
     if not incidents:
         return ()
     question = "find_answers_to_incidents"
@@ -115,12 +113,27 @@ def incidents_of(desk: Desk, *, book: str | None = None) -> tuple[IncidentLine, 
     return tuple(reversed(lines))
 
 
+def planned_actions(desk: Desk, *, book: str | None = None) -> tuple[Action, ...]:
+    """Return what is to be done about incidents of a book, or of all: the open first, by day and number."""
+    wanted = {row.incident_id for row in _recorded(desk, book)}
+    question = "find_answers_to_incidents"
+    events = [records.event_of(row) for row in desk.journal.answers((question,))[question]] if wanted else []
+    found = [one for one in actions_told(events).values() if one.incident_id in wanted]
+    return tuple(sorted(found, key=lambda one: (one.done_at is not None, one.due_on, one.number)))
+
+
 def incident_of(desk: Desk, incident_id: int) -> IncidentLine:
     """Return one incident; raises `UnknownId` where there is none of that number."""
     for row in incidents_of(desk):
         if row.incident_id == incident_id:
             return row
     raise UnknownId(f"incident {incident_id}: there is none; `trading incidents` lists them")
+
+
+def _recorded(desk: Desk, book: str | None) -> list[Incident]:
+    accounts = {outline.account for outline in desk.chosen(book)}
+    others = {outline.account for outline in desk.books.values()} - accounts
+    return [row for row in desk.journal.incidents() if row.account not in others]
 
 
 def require_open(row: IncidentLine) -> None:

@@ -17,15 +17,17 @@ from console.book_outlines import BookOutline
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.funnel import Funnel, funnel_of
-from console.incidents import IncidentLine, incidents_of, is_named
+from console.incidents import IncidentLine, incidents_of, is_named, planned_actions
 from console.render import instant
 from console.reports import NOTHING_REPORTED, headline_of
 from console.slo import level_of
 from console.stuck import Stuck, stuck_of
 from console.unsent import Unsent, unsent_of
+from resources.clocks import system_now
 from trading.alert_log import AlertState
 from trading.alerts import Severity
 from trading.findings import STUCK_AFTER, findings_named
+from trading.incident_log import Action
 from trading.journal import Halt, JournalIntent, RunControl, SessionRecord
 from trading.lifecycle import IntentState, Stage
 
@@ -114,12 +116,14 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
     torn = disagreements(desk)
     halts = _halts(desk, book)
     incidents = tuple(row for row in incidents_of(desk, book=book) if row.is_open)
+    today = system_now().date()
     attention = (
         *torn,
         *(line for halt in halts for line in _halted(halt, incidents)),
         *_attention(books, stuck),
         # A critical alert speaks for the incident that it opened.
         *(_incident(row) for row in incidents if not (row.alert or is_named(row, halts, control))),
+        *(_overdue(row) for row in planned_actions(desk, book=book) if row.is_overdue(today)),
         *([_degraded(control)] if control.is_degraded else []),
         *(_firing(row) for row in alerts_of(desk, book=book) if _is_urgent(row)),
     )
@@ -256,6 +260,13 @@ def _closed_because(desk: Desk, outline: BookOutline, session: date | None) -> s
 def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
     latest = desk.lake.latest_partition(outline.name, "market_quotes")
     return date.fromisoformat(latest) if latest else None
+
+
+def _overdue(row: Action) -> str:
+    return (
+        f"incident {row.incident_id}: {row.owner} was to do by {row.due_on}: {row.what}, "
+        "see `trading incidents actions`"
+    )
 
 
 def _is_urgent(row: AlertLine) -> bool:

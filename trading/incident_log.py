@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
+from datetime import date, datetime
 from typing import NamedTuple
 
 from trading.journal import Incident, JournalEvent, RunControlAction
@@ -17,7 +18,10 @@ INCIDENT, HALTED, LIFTED, CONTROL = "incident", "halted", "halt_lifted", "run_co
 ACKNOWLEDGED, ACTED, RESOLVED = "incident_acknowledged", "incident_acted", "incident_resolved"
 """The kinds of events that tell of an incident, its halt, who took it on, what they did, and its end."""
 
-WORDS = (ACKNOWLEDGED, ACTED, RESOLVED)
+PLANNED, DONE = "incident_action_planned", "incident_action_done"
+"""The kinds of events that tell of an action so that it does not happen again, and of its end."""
+
+WORDS = (ACKNOWLEDGED, ACTED, RESOLVED, PLANNED, DONE)
 """The kinds of events by which people speak of one incident; each names it in its body."""
 
 _AGAIN = re.compile(r"; again after incident \d+\Z")
@@ -68,6 +72,43 @@ def incidents_told(events: Iterable[JournalEvent]) -> dict[int, IncidentTold]:
                 told[number] = told[number]._replace(**{name: event})
             case _:
                 continue
+    return told
+
+
+class Action(NamedTuple):
+    """Hold what somebody is to do so that an incident does not happen again, numbered from 1 in its incident.
+
+    `owner` is who does it, `due_on` by when; `done_by` is empty, and `done_at` `None`, while it is open.
+    """
+
+    incident_id: int
+    number: int
+    what: str
+    owner: str
+    due_on: date
+    planned_by: str
+    planned_at: datetime
+    done_by: str
+    done_at: datetime | None
+    outcome: str
+
+    def is_overdue(self, today: date) -> bool:
+        """Say whether its day is over and it is not done."""
+        return self.done_at is None and self.due_on < today
+
+
+def actions_told(events: Iterable[JournalEvent]) -> dict[tuple[int, int], Action]:
+    """Return every action by its incident and number, in the order planned, from all events of the kinds."""
+    told: dict[tuple[int, int], Action] = {}
+    for event in events:
+        if event.kind == PLANNED:
+            body = event.body
+            key = (body["incident_id"], body["action"])
+            due_on = date.fromisoformat(body["due_on"])
+            told[key] = Action(*key, event.reason, body["owner"], due_on, event.actor, event.at, "", None, "")
+        elif event.kind == DONE:
+            key = (event.body["incident_id"], event.body["action"])
+            told[key] = told[key]._replace(done_by=event.actor, done_at=event.at, outcome=event.reason)
     return told
 
 

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from string import Template
 from typing import Any, NamedTuple
 
 from trading.alert_log import KINDS as ALERT_KINDS
+from trading.errors import BadInput
 from trading.incident_ladder import Owner, charge_of, step_of
-from trading.incident_log import ACKNOWLEDGED, ACTED, INCIDENT, RESOLVED, WORDS
+from trading.incident_log import ACKNOWLEDGED, ACTED, INCIDENT, RESOLVED, WORDS, Action
 from trading.journal import JournalEvent
 from trading.lifecycle import Step
 
@@ -80,7 +82,8 @@ class Review:
 
     `began_at` is when it went wrong at the earliest: the last send of its intent, else the last time that
     journal and broker agreed. `detect_s` is from then to the incident, `recover_s` from the incident to its
-    answer. `actions` are what people said they did.
+    answer. `actions` are what people said they did, `planned` what is to be done so
+    that it does not happen again.
     """
 
     facts: IncidentFacts
@@ -93,11 +96,14 @@ class Review:
     acknowledge_s: int | None
     recover_s: int | None
     actions: tuple[Moment, ...]
+    planned: tuple[Action, ...]
     timeline: tuple[Moment, ...]
 
 
-def reviewed(facts: IncidentFacts, events: Sequence[JournalEvent]) -> Review:
-    """Return an incident looked back on, from the events around it, ascending."""
+def reviewed(
+    facts: IncidentFacts, events: Sequence[JournalEvent], *, planned: Sequence[Action] = ()
+) -> Review:
+    """Return an incident looked back on, from the events around it, ascending, and what is planned since."""
     own = [event for event in events if _is_word(event, facts)]
     taken_on = next((event for event in own if event.kind == ACKNOWLEDGED), None)
     told = event_of_incident(facts, events)
@@ -116,6 +122,7 @@ def reviewed(facts: IncidentFacts, events: Sequence[JournalEvent]) -> Review:
         acknowledge_s=_seconds(facts.at, taken_on.at if taken_on else None),
         recover_s=_seconds(facts.at, facts.answered_at),
         actions=tuple(_moment(event) for event in acted),
+        planned=tuple(planned),
         timeline=timeline,
     )
 
@@ -223,8 +230,11 @@ def _seconds(start: datetime | None, end: datetime | None) -> int | None:
 # ------------------------------------------------------------------------------------------ the post-mortem
 
 
-def postmortem_text(review: Review) -> str:
-    """Return the post-mortem of an incident as Markdown: what is known filled in, the rest asked."""
+def postmortem_text(review: Review, template: str) -> str:
+    """Return the post-mortem of an incident as Markdown: a template with what is known filled in.
+
+    Raises `BadInput` where the template lacks a part of `PARTS`, or names one that there is not.
+    """
     facts = review.facts
     known = [
         ("severity", review.severity),
@@ -238,41 +248,31 @@ def postmortem_text(review: Review) -> str:
         ("time to acknowledge", _duration(review.acknowledge_s)),
         ("time to recover", _duration(review.recover_s)),
     ]
-    lines = [
-        f"# Incident {facts.incident_id}: {facts.kind}",
-        "",
-        facts.detail,
-        "",
-        *_table(("", ""), known),
-        "",
-        "## What happened",
-        "",
-        *_table(
-            ("when", "part", "what", "about", "who", "why"),
-            [
-                (_instant(one.at), one.part.value, one.what, one.about, one.actor, one.reason)
-                for one in review.timeline
-            ],
-        ),
-        "",
-        "## What was done",
-        "",
-        *([f"- {_instant(one.at)} {one.actor}: {one.reason}" for one in review.actions] or ["- nothing yet"]),
-        "",
+    happened = [
+        (_instant(one.at), one.part.value, one.what, one.about, one.actor, one.reason)
+        for one in review.timeline
     ]
-    for title, question in QUESTIONS:
-        lines += [f"## {title}", "", f"_{question}_", ""]
-    lines += ["## Actions", "", *_table(("what", "who", "until", "done"), []), ""]
-    return "\n".join(lines)
+    done = [f"- {_instant(one.at)} {one.actor}: {one.reason}" for one in review.actions]
+    planned = [
+        (one.what, one.owner, f"{one.due_on}", _said(one.done_at, one.done_by)) for one in review.planned
+    ]
+    values = (
+        f"{facts.incident_id}: {facts.kind}",
+        facts.detail,
+        "\n".join(_table(("", ""), known)),
+        "\n".join(_table(("when", "part", "what", "about", "who", "why"), happened)),
+        "\n".join(done or ["- nothing yet"]),
+        "\n".join(_table(("what", "who", "until", "done"), planned)),
+    )
+    text = Template(template)
+    if not text.is_valid() or set(text.get_identifiers()) != set(PARTS):
+        named = ", ".join(f"${part}" for part in PARTS)
+        raise BadInput(f"a post-mortem's template has each of {named}, no other, and $$ for a dollar")
+    return text.substitute(dict(zip(PARTS, values, strict=True)))
 
 
-QUESTIONS = (
-    ("Impact", "Which orders, how much money, which sessions? What would have been otherwise?"),
-    ("Cause", "Why could it happen? Ask why five times, and stop at something that can be changed."),
-    ("Detection", "What told us, and what could have told us sooner?"),
-    ("What went well", "What held, and should hold again?"),
-)
-"""What a person has to answer: no event knows it."""
+PARTS = ("incident", "detail", "facts", "timeline", "done", "actions")
+"""What of an incident a template names; the rest of it is for a person to answer."""
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -831,6 +831,19 @@ class Journal(Protocol):
         """
         ...
 
+    def plan_action(
+        self, *, incident_id: int, owner: str, due_on: date, actor: str, reason: str, now: datetime
+    ) -> int:
+        """Store what (`reason`) `owner` is to do by a day so that an incident does not happen again.
+
+        Returns its number in the incident; raises `UnknownId` where there is none of that number.
+        """
+        ...
+
+    def finish_action(self, *, incident_id: int, action: int, actor: str, reason: str, now: datetime) -> None:
+        """Store that an action is done; raises `UnknownId`, `IllegalTransition` where it is done already."""
+        ...
+
     def act_on_incident(
         self, *, incident_id: int, is_end: bool, actor: str, reason: str, now: datetime
     ) -> None:

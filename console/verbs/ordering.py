@@ -25,7 +25,9 @@ from console.verbs.options import (
     ReasonOption,
     SessionOption,
     YesOption,
+    answer,
     confirm,
+    day,
     day_or_none,
     show,
     tell,
@@ -73,6 +75,9 @@ def add_to(app: typer.Typer) -> None:
         ("act", incidents_act),
         ("resolve", incidents_resolve),
         ("postmortem", incidents_postmortem),
+        ("plan", incidents_plan),
+        ("done", incidents_done),
+        ("actions", incidents_actions),
     ):
         found.command(name, help=help_of(verb))(verb)
     app.add_typer(found, name="incidents", rich_help_panel=READING)
@@ -271,6 +276,68 @@ def incidents_postmortem(*, number: IncidentArgument, as_json: JsonOption = Fals
     view = write_postmortem(open_desk(), number)
     told = f"{view.path}\n{'written' if view.is_new else 'is there already: nothing was written'}"
     show(view, lambda _: told, as_json=as_json)
+
+
+def incidents_plan(
+    *,
+    number: IncidentArgument,
+    owner: Annotated[str, typer.Option("--owner", metavar="NAME", help="Who does it.")],
+    until: Annotated[str, typer.Option("--until", metavar="YYYY-MM-DD", help="By which day.")],
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep what somebody is to do, by when, so that an incident does not happen again.
+
+    `status` asks for it once the day is over; `done` ends it.
+
+    trading incidents plan 1 --owner ben --until 2026-12-18 --reason "compare the ledgers before the open"
+    Exit codes: 0 kept, 2 no such incident.
+    """
+    from console.doing import By, plan_action
+
+    desk = open_desk()
+    by = By(actor=actor_of(desk, as_name), reason=reason)
+    action = plan_action(desk, number, owner=owner, due_on=day(until), by=by)
+    told = f"action {action} of incident {number}: {owner} until {until}: {reason}"
+    show(answer(incident_id=number, action=action), lambda _: told, as_json=as_json)
+
+
+def incidents_done(
+    *,
+    number: IncidentArgument,
+    action: Annotated[int, typer.Argument(metavar="ACTION", min=1, max=INCIDENTS_MAX, help="Its number.")],
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that an action is done, and what came of it.
+
+    trading incidents done 1 1 --reason "runs since Monday"
+    Exit codes: 0 kept, 2 no such incident or action, 4 it is done already.
+    """
+    from console.doing import By, finish_action
+
+    desk = open_desk()
+    finish_action(desk, number, action, by=By(actor=actor_of(desk, as_name), reason=reason))
+    told = f"action {action} of incident {number}: done: {reason}"
+    show(answer(incident_id=number, action=action), lambda _: told, as_json=as_json)
+
+
+def incidents_actions(*, book: BookOption = None, as_json: JsonOption = False) -> None:
+    """List what is to be done so that incidents do not happen again: by whom, until when, and what is done.
+
+    trading incidents actions
+    Exit codes: 0 nothing is overdue, 3 something is.
+    """
+    from console.incidents import planned_actions
+    from resources.clocks import system_now
+
+    today = system_now().date()
+    rows = planned_actions(open_desk(), book=book)
+    code = ExitCode.ATTENTION if any(row.is_overdue(today) for row in rows) else ExitCode.DONE
+    items = [row._asdict() for row in rows]
+    show({"items": items}, lambda _: texts.planned_actions(rows, today), as_json=as_json, code=code)
 
 
 def _act(number: int, reason: str, as_name: str | None, *, is_end: bool, as_json: bool) -> None:

@@ -19,6 +19,8 @@ from trading.guards import BPS, REASONS
 from trading.lifecycle import IntentState
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from console.alerts import AlertLine, SilenceLine
     from console.approvals import Pending, Preview
     from console.concerns import Concerns
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from console.summary import Summary
     from console.unsent import Unsent
     from console.why import WhyNot
+    from trading.incident_log import Action
     from trading.journal import JournalIntent
 
 
@@ -285,6 +288,24 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
     first = next((row.incident_id for row in rows if row.is_open and not row.acknowledged_by), None)
     taking_on = () if first is None else (f"trading incidents ack {first} --reason TEXT",)
     return "\n".join([*blocks, _next((*taking_on, "trading status"))])
+
+
+def planned_actions(rows: Sequence[Action], today: date) -> str:
+    """Return what is to be done about incidents, what is open first."""
+    if not rows:
+        return "nothing is planned"
+    lines = [
+        (
+            f"{row.incident_id} {row.number}",
+            "OVERDUE" if row.is_overdue(today) else "open" if row.done_at is None else "done",
+            row.owner,
+            f"{row.due_on}",
+            in_one_line(row.what),
+            in_one_line(row.outcome),
+        )
+        for row in rows
+    ]
+    return table(("incident action", "state", "owner", "until", "what", "outcome"), lines)
 
 
 def incident_review(view: IncidentReview) -> str:

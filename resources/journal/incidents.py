@@ -16,7 +16,15 @@ from trading.alert_log import AlertEvent
 from trading.alerts import ALERTNAME
 from trading.audit import instant_text
 from trading.incident_ladder import RULES
-from trading.incident_log import RESOLVED, IncidentTold, incidents_told, last_alike, said_again
+from trading.incident_log import (
+    RESOLVED,
+    Action,
+    IncidentTold,
+    actions_told,
+    incidents_told,
+    last_alike,
+    said_again,
+)
 from trading.lifecycle import IntentState
 
 ALERTS = "alerts"
@@ -127,6 +135,11 @@ def _is_found(conn: sa.Connection, code: str, *, account: str) -> bool:
         if intent is not None and IntentState(intent["state"]).is_open:
             return True
     return False
+
+
+def actions_known(conn: sa.Connection) -> dict[tuple[int, int], Action]:
+    """Return every action by its incident and number."""
+    return actions_told(map(records.event_of, asked(conn, "find_answers_to_incidents")))
 
 
 def _is_over(conn: sa.Connection, incident_id: int) -> bool:

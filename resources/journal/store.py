@@ -46,7 +46,7 @@ from resources.journal.database import (
     turns_for,
 )
 from resources.journal.drafts import Draft, draft_of, step_body
-from resources.journal.incidents import Put, put_incident
+from resources.journal.incidents import Put, actions_known, put_incident
 from resources.journal.messages import put_message
 from resources.journal.queries import (
     EXECUTION_ORDER,
@@ -106,7 +106,7 @@ from trading.errors import (
     UnknownId,
 )
 from trading.guards import PASS, REASONS, Why, first_reason
-from trading.incident_log import ACKNOWLEDGED, ACTED, RESOLVED
+from trading.incident_log import ACKNOWLEDGED, ACTED, DONE, PLANNED, RESOLVED
 from trading.journal import (
     PREPARED,
     CancelKind,
@@ -1291,15 +1291,45 @@ class SqlJournal:
         kind = RESOLVED if is_end else ACTED
         self._say_of_incident(kind, incident_id, actor=actor, reason=reason, now=now)
 
+    def plan_action(
+        self, *, incident_id: int, owner: str, due_on: date, actor: str, reason: str, now: datetime
+    ) -> int:
+        """Store what somebody is to do about an incident; returns the action's number in it."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            account = _account_of_incident(conn, incident_id)
+            number = 1 + sum(1 for of, _ in actions_known(conn) if of == incident_id)
+            body = {
+                "incident_id": incident_id,
+                "account": account,
+                "action": number,
+                "owner": owner,
+                "due_on": due_on.isoformat(),
+            }
+            self._append(conn, now, Draft(PLANNED, actor=actor, reason=reason, body=body))
+            return number
+
+    def finish_action(self, *, incident_id: int, action: int, actor: str, reason: str, now: datetime) -> None:
+        """Store that an action is done, and what came of it."""
+        _check_person(actor, reason)
+        with self._writing() as conn:
+            account = _account_of_incident(conn, incident_id)
+            known = actions_known(conn).get((incident_id, action))
+            if known is None:
+                raise UnknownId(f"action {action} of incident {incident_id}: there is none")
+            if known.done_at is not None:
+                raise IllegalTransition(
+                    f"action {action} of incident {incident_id}: {known.done_by} has done it already"
+                )
+            body = {"incident_id": incident_id, "account": account, "action": action}
+            self._append(conn, now, Draft(DONE, actor=actor, reason=reason, body=body))
+
     def _say_of_incident(
         self, kind: str, incident_id: int, *, actor: str, reason: str, now: datetime
     ) -> None:
         _check_person(actor, reason)
         with self._writing() as conn:
-            known = row_of(conn, schema.incidents, incident_id=incident_id)
-            if known is None:
-                raise UnknownId(f"incident {incident_id}: there is none; `trading incidents` lists them")
-            body = {"incident_id": incident_id, "account": known["account"]}
+            body = {"incident_id": incident_id, "account": _account_of_incident(conn, incident_id)}
             self._append(conn, now, Draft(kind, actor=actor, reason=reason, body=body))
 
     def release_quote(self, *, row_id: str, actor: str, reason: str, now: datetime) -> bool:
@@ -2371,6 +2401,13 @@ def _check_fill(fill: Fill, row: JournalIntent, order: JournalOrder) -> None:
     expected = (order.client_order_id, sent.symbol, sent.side, row.intent.session)
     if (fill.client_order_id, fill.symbol, fill.side, fill.session) != expected:
         raise IllegalTransition(f"fill {fill.execution_id}: is not of the order of {named(row)}")
+
+
+def _account_of_incident(conn: sa.Connection, incident_id: int) -> str:
+    known = row_of(conn, schema.incidents, incident_id=incident_id)
+    if known is None:
+        raise UnknownId(f"incident {incident_id}: there is none; `trading incidents` lists them")
+    return str(known["account"])
 
 
 def _cooldown_due(

@@ -74,6 +74,7 @@ class Stocked:
         journal.lease(now=NOW, lease_s=5, limit=1)
         finding = {"account": ACCOUNT, "symbol": "ZZZ", "intent_id": "", "detail": "d", "is_standing": True}
         journal.record_finding(kind="position_mismatch", **finding, now=NOW)
+        journal.plan_action(incident_id=1, owner="ben", due_on=date(2013, 3, 8), **PERSON, now=NOW)
 
     def _live(self):
         """Bring each intent as far as its stage says."""
@@ -240,6 +241,10 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "chain": lambda s: {"intent_id": s.ids["approved"]},
     "halts": lambda _: {},
     "acknowledge_incident": lambda _: {"incident_id": 1, **PERSON, "now": NOW},
+    "plan_action": lambda _: {
+        "incident_id": 1, "owner": "ben", "due_on": date(2013, 3, 8), **PERSON, "now": NOW
+    },
+    "finish_action": lambda _: {"incident_id": 1, "action": 1, **PERSON, "now": NOW},
     "act_on_incident": lambda _: {"incident_id": 1, "is_end": True, **PERSON, "now": NOW},
     "lift_halt": lambda s: {
         "account": ACCOUNT, "symbol": "ZZZ", **PERSON, "now": NOW, "expected": s.journal.halts()[0]
@@ -400,7 +405,7 @@ def _refusal_of(call: Callable[[], Any]) -> str:
 
 
 NO_ID = {"intent_id": IntentId("int-none"), "outbox_id": 99}
-ANSWERS_NOTHING = {"order_of", "events_of"}
+ANSWERS_NOTHING = {"order_of", "events_of", "deliveries_of"}
 """Questions to which nothing is an answer as well."""
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from console.desk import open_desk
+from console.incident_reviews import write_postmortem
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
-from tests.console.states import CLOSE, NOW, OF, OPEN, OPENED, SESSION
+from tests.console.states import CLOSE, NOW, OF, OPEN, OPENED, SESSION, a_filled_intent
 from tests.console.test_command_line import empty_journal, journal, speak, state
 from tests.graph.desk import CONFIG
 from trading.alerts import MISSED, evaluate_watched, judged_watched
@@ -120,3 +124,82 @@ def test_an_incident_that_an_alert_opened_is_open_until_the_alert_is_over(speak,
     assert (over["is_open"], over["answer"]) == (False, "resolved: the alert is over")
     assert (shown["severity"], shown["owner"], shown["detect_s"]) == ("SEV-2", "platform", None)
     assert shown["recover_s"] == int((CLOSE - OPEN).total_seconds())
+
+
+# ------------------------------------------------------------------------------------- what is learned
+
+
+def test_a_post_mortem_is_written_once_and_what_a_person_wrote_into_it_stays(speak, journal):
+    a_finding(journal)
+    first = speak("incidents", "postmortem", "1", "--json").json
+    path = Path(first["path"])
+    written = path.read_text("utf-8")
+    path.write_text(written.replace("_Why could it happen?", "The fee was booked late. _Why?"), "utf-8")
+    second = speak("incidents", "postmortem", "1", "--json").json
+
+    assert (first["is_new"], second["is_new"], second["path"]) == (True, False, first["path"])
+    assert written.startswith("# Incident 1: cash_mismatch\n\n2 USD there\n")
+    assert "The fee was booked late." in path.read_text("utf-8")
+    assert speak("incidents", "postmortem", "9").code == 2
+
+
+def test_of_two_who_write_a_post_mortem_at_once_one_does_and_the_file_is_whole(speak, journal):
+    a_finding(journal)
+    desks = [open_desk() for _ in range(4)]
+    with ThreadPoolExecutor(len(desks)) as pool:
+        done = list(pool.map(lambda desk: write_postmortem(desk, 1), desks))
+
+    assert sorted(one.is_new for one in done) == [False, False, False, True]
+    assert (
+        Path(done[0].path)
+        .read_text("utf-8")
+        .rstrip()
+        .endswith("| what | who | until | done |\n|---|---|---|---|")
+    )
+
+
+def test_a_template_that_cannot_be_used_is_named_and_nothing_is_written(
+    speak, journal, tmp_path, monkeypatch
+):
+    a_finding(journal)
+    config = tmp_path / "config"
+    config.mkdir()
+    for file in CONFIG.iterdir():
+        if file.name != "postmortem.md":
+            (config / file.name).symlink_to(file)
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(config))
+    missing = speak("incidents", "postmortem", "1")
+    (config / "postmortem.md").write_text("# $incident")
+    wrong = speak("incidents", "postmortem", "1")
+
+    assert (missing.code, wrong.code) == (2, 2)
+    assert "config/postmortem.md" in missing.err
+    assert "$timeline" in wrong.err
+    assert list((tmp_path / "state").rglob("incident-*.md")) == []
+
+
+def test_an_action_that_is_overdue_asks_for_a_person_until_it_is_done(speak, journal):
+    a_filled_intent(journal)
+    a_finding(journal)
+    journal.lift_halt(account=ACCOUNT, symbol="", actor="ben", reason="booked", now=OPEN)
+    plan = ("incidents", "plan", "1", "--owner", "ben", "--reason", "compare before the open")
+    in_time = speak(*plan, "--until", "2999-01-01")
+    calm = speak("status")
+    late = speak(*plan, "--until", "2013-03-08", "--json").json
+    asked, listed = speak("status"), speak("incidents", "actions")
+    planned = speak("incidents", "show", "1", "--json").json["planned"]
+    done = speak("incidents", "done", "1", "2", "--reason", "runs since Monday")
+    again = speak("incidents", "done", "1", "2", "--reason", "twice")
+
+    assert (in_time.code, calm.code, late) == (0, 0, {"incident_id": 1, "action": 2})
+    assert (asked.code, listed.code) == (3, 3)
+    assert "incident 1: ben was to do by 2013-03-08: compare before the open" in asked.out
+    assert "OVERDUE" in listed.out
+    assert [(one["number"], one["owner"], one["due_on"]) for one in planned] == [
+        (2, "ben", "2013-03-08"),
+        (1, "ben", "2999-01-01"),
+    ]
+    assert (done.code, again.code, speak("status").code) == (0, 4, 0)
+    assert speak("incidents", "actions", "--json").json["items"][-1]["outcome"] == "runs since Monday"
+    assert speak("incidents", "done", "1", "7", "--reason", "x").code == 2
+    assert speak(*plan, "--until", "soon").code == 2

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.incident_log import incidents_told, last_alike, said_again
+from trading.incident_log import actions_told, incidents_told, last_alike, said_again
 from trading.journal import Incident, JournalEvent
 
 AT = datetime(2013, 2, 28, 15, 0, tzinfo=UTC)
@@ -105,3 +105,20 @@ def test_however_often_something_comes_back_the_last_one_is_found_and_no_two_say
     assert last_alike(rows, **OF, detail=detail) == rows[-1]
     assert len({row.detail for row in rows}) == times
     assert last_alike(rows, **OF | {"account": "B"}, detail=detail) is None
+
+
+def test_an_action_is_overdue_when_its_day_is_over_and_nobody_has_done_it():
+    planned = {"owner": "ben", "due_on": "2013-03-08"}
+    told = actions_told(
+        [
+            event(1, "incident_action_planned", incident_id=1, action=1, **planned),
+            event(2, "incident_action_planned", incident_id=1, action=2, **planned),
+            event(3, "incident_action_done", reason="runs", incident_id=1, action=2),
+        ]
+    )
+
+    assert [(key, one.outcome) for key, one in told.items()] == [((1, 1), ""), ((1, 2), "runs")]
+    overdue = {
+        day: [one.number for one in told.values() if one.is_overdue(date(2013, 3, day))] for day in (8, 9)
+    }
+    assert overdue == {8: [], 9: [1]}

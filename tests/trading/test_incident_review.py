@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from trading.errors import BadInput
 from trading.incident_ladder import Owner
+from trading.incident_log import Action
 from trading.incident_review import (
     IncidentFacts,
     Part,
@@ -106,9 +111,15 @@ def test_the_timeline_has_every_part_and_nothing_of_other_intents_or_incidents()
     assert found.timeline[5].what == "alert intents_stuck fires"
 
 
+TEMPLATE = (Path(__file__).resolve().parents[2] / "config" / "postmortem.md").read_text("utf-8")
+
+
 def test_a_post_mortem_has_what_is_known_and_asks_for_the_rest():
+    planned = Action(
+        7, 1, "compare | first", "ben", date(2013, 3, 8), "anna", AT, "ben", AT + timedelta(days=8), "runs"
+    )
     told = [one._replace(reason="a | b") if one.kind == "incident" else one for one in EVENTS]
-    text = postmortem_text(reviewed(facts(detail="a | b"), told))
+    text = postmortem_text(reviewed(facts(detail="a | b"), told, planned=[planned]), TEMPLATE)
 
     assert text.startswith("# Incident 7: parked\n\na | b\n")
     assert "| time to detect | 60 s |" in text
@@ -122,6 +133,15 @@ def test_a_post_mortem_has_what_is_known_and_asks_for_the_rest():
         "## What went well",
         "## Actions",
     ]
+    assert text.endswith("| compare \\| first | ben | 2013-03-08 | 2013-03-08 15:00:00 UTC, ben |\n")
+
+
+@pytest.mark.parametrize(
+    "template", [TEMPLATE.replace("$timeline", ""), TEMPLATE + "$severity", TEMPLATE + "$ 5"]
+)
+def test_a_template_that_lacks_a_part_or_names_another_is_refused(template):
+    with pytest.raises(BadInput, match=r"has each of \$incident, .*, no other"):
+        postmortem_text(reviewed(facts(), EVENTS), template)
 
 
 def test_the_95th_percentile_leaves_out_what_is_not_known():

@@ -12,5 +12,14 @@ select
   prev_hash,
   hash
 from events
-where kind in ('incident', 'halted', 'halt_lifted', 'run_control', 'incident_acknowledged', 'incident_resolved')
+where kind in (
+  'incident',
+  'halted',
+  'halt_lifted',
+  'run_control',
+  'incident_acknowledged',
+  'incident_resolved',
+  'incident_action_planned',
+  'incident_action_done'
+)
 order by seq
