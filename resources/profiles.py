@@ -86,6 +86,7 @@ from resources.route_file import (
     read_routes,
 )
 from resources.routes import AccountRouter, Doors, RouteBreakers, RoutedBroker
+from resources.session_courses import JournalCourses
 from resources.session_records import LakeSessionRecords
 from resources.setting_names import ADDRESSES
 from resources.settings import Profile, Settings, load_secrets
@@ -332,6 +333,19 @@ class Profiled:
             self.lines,
             lambda book: JournalCallHistory(
                 JournalCalls(self.journal), account=self.lines[book].account, calendar=self.calendars[book]
+            ),
+        )
+
+    @cached_property
+    def course_history(self) -> PerBook[JournalCourses]:
+        """Return the course of each book's sessions."""
+        return PerBook(
+            self.lines,
+            lambda book: JournalCourses(
+                self.journal,
+                book=book,
+                lane=self.settings.profile.value,
+                account=self.lines[book].account,
             ),
         )
 

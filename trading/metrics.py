@@ -17,6 +17,7 @@ from typing import NamedTuple
 from trading.advice import Advice
 from trading.advisor_calls import AdvisorCall, latency_ms_p95, spent, was_held_back
 from trading.advisor_calls import went_out as was_asked
+from trading.broker_positions import BrokerPositionRow
 from trading.candidates import Candidate
 from trading.decisions import DecisionRow, Outcome, outcomes_by_reason
 from trading.features import rounded
@@ -27,6 +28,7 @@ from trading.outbound import OutboundCall, went_out
 from trading.positions import BookRow, Item
 from trading.risk import drawdown, exposures
 from trading.routing import NOT_RECORDED
+from trading.session_course import SessionCourse, StageOutcome, stage_outcomes, waits_s
 from trading.values import MICROS
 from trading.verdicts import Verdict
 
@@ -40,7 +42,10 @@ BLOCKED_REASON = "execution.blocked_reason_top."
 FALLBACKS = "execution.fallback_total_by_reason."
 API_ERRORS = "broker_api.api_error_total_by_api_id."
 INPUT_FALLBACKS = "input_hydration.fallback_total_by_reason."
-"""Rows of these families are named by the prefix and a reason, or the id of a broker's endpoint."""
+STAGE_SUCCESS = "stage.success."
+STAGE_FAILURES = "stage.failure_total."
+STAGE_RETRIES = "stage.retry_total."
+"""Rows of these families are named by the prefix and a reason, the id of a broker's endpoint, or a stage."""
 
 PORTFOLIO_GUARDS = frozenset(
     {
@@ -62,6 +67,8 @@ PORTFOLIO_GUARDS = frozenset(
 """The guards that look at the account and the whole book, not at the order alone."""
 
 STRATEGY_BUDGET = "strategy_budget"
+
+MEDIAN, PERCENTILE_95 = 50, 95
 
 HTTP_ERRORS_FROM = 400
 HTTP_TOO_MANY_REQUESTS = 429
@@ -98,7 +105,9 @@ class SessionFacts:
     A count is `None` where its stage did not run. `previous_equities_micros` are the equities at the close
     of the book's earlier sessions, ascending. `deposits_micros` is what the book was opened with.
     `positions` is empty until the session is settled. Nobody asked a model or a broker's API: no calls.
-    `inputs` are how the decision's sources were hydrated, empty where that was not kept.
+    `inputs` are how the decision's sources were hydrated, empty where that was not kept; `broker_positions`
+    is `None` where the broker was not asked. `course` is `None` until the session is settled; `stored` names
+    the session's tables that stand.
     """
 
     session: date
@@ -117,6 +126,9 @@ class SessionFacts:
     advisor_calls: tuple[AdvisorCall, ...] = ()
     broker_calls: tuple[BrokerCall, ...] = ()
     inputs: tuple[InputRow, ...] = ()
+    broker_positions: tuple[BrokerPositionRow, ...] | None = None
+    course: SessionCourse | None = None
+    stored: tuple[str, ...] = ()
 
 
 class Metric(NamedTuple):
@@ -163,6 +175,7 @@ def session_metrics(facts: SessionFacts) -> tuple[MetricRow, ...]:
         _row(facts.session, INPUT_FALLBACKS + reason, float(count), "sources")
         for reason, count in _input_fallbacks_by_reason(facts).items()
     ]
+    rows += _rows_of_stages(facts)
     return tuple(rows)
 
 
@@ -175,6 +188,19 @@ def _row(session: date, name: str, value: float | None, unit: str) -> MetricRow:
     if value is None:
         return MetricRow(session, name, None, unit, MetricStatus.NO_DATA)
     return MetricRow(session, name, rounded(value), unit, MetricStatus.OK)
+
+
+def _rows_of_stages(facts: SessionFacts) -> list[MetricRow]:
+    """Return three rows a stage; one that never ran has no data, and is no failure."""
+    rows = []
+    for stage, ended in _stages(facts).items():
+        for prefix, value, unit in (
+            (STAGE_SUCCESS, None if ended is None else float(ended.passed), "ratio"),
+            (STAGE_FAILURES, None if ended is None else float(ended.failures), "refusals"),
+            (STAGE_RETRIES, None if ended is None else float(ended.retries), "retries"),
+        ):
+            rows.append(_row(facts.session, prefix + stage, value, unit))
+    return rows
 
 
 # ------------------------------------------------------------------------------------------------- the funnel
@@ -463,6 +489,99 @@ def _input_fallbacks_by_reason(facts: SessionFacts) -> dict[str, int]:
     return dict(sorted(Counter(row.fallback_reason for row in facts.inputs if row.fallback_reason).items()))
 
 
+# --------------------------------------------------------------------------- course of the session, monitor
+
+
+def _latency_s_p50(facts: SessionFacts) -> float | None:
+    return _percentile(_waits(facts), MEDIAN)
+
+
+def _latency_s_p95(facts: SessionFacts) -> float | None:
+    return _percentile(_waits(facts), PERCENTILE_95)
+
+
+def _latency_s_max(facts: SessionFacts) -> float | None:
+    return max(_waits(facts), default=None)
+
+
+def _circuits_opened(facts: SessionFacts) -> float | None:
+    return None if facts.course is None else float(facts.course.circuits_opened)
+
+
+def _cooldowns(facts: SessionFacts) -> float | None:
+    return None if facts.course is None else float(facts.course.cooldowns)
+
+
+def _incidents(facts: SessionFacts) -> float | None:
+    return None if facts.course is None else float(facts.course.incidents)
+
+
+def _person_retries(facts: SessionFacts) -> float | None:
+    return None if facts.course is None else float(facts.course.retries)
+
+
+def _halts(facts: SessionFacts) -> float | None:
+    return None if facts.course is None else float(facts.course.halts)
+
+
+def _pauses(facts: SessionFacts) -> float | None:
+    return None if facts.course is None else float(facts.course.pauses)
+
+
+def _resumptions(facts: SessionFacts) -> float | None:
+    return None if facts.course is None else float(facts.course.resumptions)
+
+
+def _stages_passed(facts: SessionFacts) -> float | None:
+    ended = _stages_that_ran(facts)
+    return _ratio(sum(1 for stage in ended if stage.passed), len(ended))
+
+
+def _stage_failures(facts: SessionFacts) -> float | None:
+    ended = _stages_that_ran(facts)
+    return float(sum(stage.failures for stage in ended)) if ended else None
+
+
+def _stage_retries(facts: SessionFacts) -> float | None:
+    ended = _stages_that_ran(facts)
+    return float(sum(stage.retries for stage in ended)) if ended else None
+
+
+def _orders_watched(facts: SessionFacts) -> float | None:
+    return _ended(facts, lambda row: bool(row.client_order_id))
+
+
+def _orders_open(facts: SessionFacts) -> float | None:
+    return _ended(facts, lambda row: bool(row.client_order_id) and not row.terminal)
+
+
+def _lines_compared(facts: SessionFacts) -> float | None:
+    return None if facts.broker_positions is None else float(len(facts.broker_positions))
+
+
+def _lines_differing(facts: SessionFacts) -> float | None:
+    if facts.broker_positions is None:
+        return None
+    return float(sum(1 for row in facts.broker_positions if not row.agrees))
+
+
+def _waits(facts: SessionFacts) -> tuple[float, ...]:
+    return () if facts.course is None else waits_s(facts.course)
+
+
+def _stages(facts: SessionFacts) -> dict[str, StageOutcome | None]:
+    return {} if facts.course is None else stage_outcomes(facts.course, stored=facts.stored)
+
+
+def _stages_that_ran(facts: SessionFacts) -> list[StageOutcome]:
+    return [ended for ended in _stages(facts).values() if ended is not None]
+
+
+def _percentile(ascending: tuple[float, ...], percent: int) -> float | None:
+    """Return a percentile by nearest rank, `None` of nothing."""
+    return ascending[-(-percent * len(ascending) // 100) - 1] if ascending else None
+
+
 # --------------------------------------------------------------------------------------------- shared by them
 
 
@@ -525,6 +644,8 @@ NOTHING_SENT = "nothing was sent"
 NOT_ASKED = "no model was asked"
 NO_CALLS = "no call to a broker's API was made"
 NOT_HYDRATED = "the inputs of the decision were not kept"
+NOT_TIMED = "no send was answered, or in simulated time, whose clock stands still"
+BROKER_NOT_ASKED = "the broker was not asked for its account"
 
 METRICS: tuple[Metric, ...] = (
     Metric("funnel.quotes", "quotes", "accepted quotes", "no quotes were imported", _quotes),
@@ -708,6 +829,121 @@ METRICS: tuple[Metric, ...] = (
         "input_hydration.fallback_total_by_reason.<reason> (sources)",
         NOT_HYDRATED,
         _input_fallbacks,
+    ),
+    Metric(
+        "execution_latency_seconds.p50",
+        "s",
+        "median of the time from sending an order to its broker's answer, nearest rank",
+        NOT_TIMED,
+        _latency_s_p50,
+    ),
+    Metric(
+        "execution_latency_seconds.p95",
+        "s",
+        "95th percentile of the time from sending an order to its broker's answer, nearest rank",
+        NOT_TIMED,
+        _latency_s_p95,
+    ),
+    Metric(
+        "execution_latency_seconds.max",
+        "s",
+        "longest time from sending an order to its broker's answer",
+        NOT_TIMED,
+        _latency_s_max,
+    ),
+    Metric(
+        "commander_resilience.circuit_opened_total",
+        "openings",
+        "openings of the desk's breakers since the session before was settled",
+        NOT_SETTLED,
+        _circuits_opened,
+    ),
+    Metric(
+        "commander_resilience.cooldown_total",
+        "cooldowns",
+        "cooldowns of the account that began since the session before was settled",
+        NOT_SETTLED,
+        _cooldowns,
+    ),
+    Metric(
+        "commander_resilience.incident_total",
+        "incidents",
+        "incidents of the account since the session before was settled",
+        NOT_SETTLED,
+        _incidents,
+    ),
+    Metric(
+        "commander_resilience.retry_total",
+        "retries",
+        "times that a person had the session's execution tried again",
+        NOT_SETTLED,
+        _person_retries,
+    ),
+    Metric(
+        "commander_resilience.halt_total",
+        "halts",
+        "times that the desk was halted since the session before was settled",
+        NOT_SETTLED,
+        _halts,
+    ),
+    Metric(
+        "commander_resilience.pause_total",
+        "pauses",
+        "times that the desk was paused since the session before was settled",
+        NOT_SETTLED,
+        _pauses,
+    ),
+    Metric(
+        "commander_resilience.resume_total",
+        "resumptions",
+        "times that the desk was resumed since the session before was settled",
+        NOT_SETTLED,
+        _resumptions,
+    ),
+    Metric(
+        "monitor.orders_watched",
+        "orders",
+        "orders sent, looked at after the close",
+        NOT_SETTLED,
+        _orders_watched,
+    ),
+    Metric("monitor.orders_open", "orders", "orders that had not ended then", NOT_SETTLED, _orders_open),
+    Metric(
+        "monitor.lines_compared",
+        "lines",
+        "lines of the broker's account compared with the book",
+        BROKER_NOT_ASKED,
+        _lines_compared,
+    ),
+    Metric(
+        "monitor.lines_differing",
+        "lines",
+        "lines in which broker and book differ",
+        BROKER_NOT_ASKED,
+        _lines_differing,
+    ),
+    Metric(
+        "stage.success_rate",
+        "ratio",
+        "stages whose table stands / stages that ran; each stage has a row: stage.success.<stage> (ratio, "
+        "1 or 0)",
+        NOT_SETTLED,
+        _stages_passed,
+    ),
+    Metric(
+        "stage.failure_total",
+        "refusals",
+        "refusals of stages, the same one again counted once; each stage has a row: "
+        "stage.failure_total.<stage> (refusals)",
+        NOT_SETTLED,
+        _stage_failures,
+    ),
+    Metric(
+        "stage.retry_total",
+        "retries",
+        "runs of stages after one that refused; each stage has a row: stage.retry_total.<stage> (retries)",
+        NOT_SETTLED,
+        _stage_retries,
     ),
 )
 """Every metric of v1, in the order in which it is reported."""

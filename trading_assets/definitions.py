@@ -117,6 +117,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "notifier": lambda: profiled.notifier,
         "book_history": lambda: profiled.book_history,
         "call_history": lambda: profiled.call_history,
+        "course_history": lambda: profiled.course_history,
         "week_records": lambda: DeskWeeks(profiled.settings),
         "call_log": lambda: profiled.call_log,
         "broker_history": lambda: profiled.broker_history,

@@ -255,7 +255,8 @@ class JournalReader:
 
     def answers_to_sends(self, *, book: str, lane: str, first: str) -> Sequence[records.Row]:
         """Return `session`, `sent_at` and `answered_at` (none yet: null) of each send from `first` on."""
-        return self._rows("find_answers_to_sends", book=book, lane=lane, first=first)
+        last = date.max.isoformat()
+        return self._rows("find_answers_to_sends", book=book, lane=lane, first=first, last=last)
 
     def advisor_call_counts(self, *, lane: str, after: int) -> Sequence[records.Row]:
         """Return what questions to models numbered above `after` came to, by book, purpose and run."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.advice import Ladder
+from trading.broker_positions import BrokerItem, BrokerPositionRow
 from trading.candidates import Candidate, Chosen
 from trading.decisions import DecisionRow, Outcome
 from trading.inputs import InputRow, InputSource, InputStatus
+from trading.journal import JournalEvent
 from trading.metrics import (
     METRICS,
     SCHEMA_VERSION,
@@ -27,6 +30,7 @@ from trading.metrics import (
 )
 from trading.orders import ExecutionRow, OrderStatusRow
 from trading.positions import Book, Mark, Position, book_rows
+from trading.session_course import STAGES, SendTimes, SessionCourse, session_course
 from trading.testing import example_call
 from trading.values import IntentId, IntentKey, Side, Symbol
 from trading.verdicts import Verdict
@@ -36,7 +40,8 @@ SESSION = date(2013, 3, 1)
 NOT_AFTER = datetime(2013, 3, 1, 21, 0, tzinfo=UTC)
 NO_TOKENS = {"prompt_tokens": 0, "completion_tokens": 0, "cost_micros": 0}
 
-# Promised to whoever reads our metrics from outside: these names and no others.
+# Promised to whoever reads our metrics from outside: these names and no others. Written out here, so that
+# neither the frozen file nor the code alone can take one away.
 REQUIRED = {
     "strategist_llm.success_rate",
     "strategist_llm.latency_ms.p95",
@@ -51,6 +56,48 @@ REQUIRED = {
     "input_hydration.attempted",
     "input_hydration.ready",
     "input_hydration.error",
+    "input_hydration.fallback_total_by_reason",
+    "execution.blocked_rate",
+    "execution.approved_executed_gap",
+    "execution.fallback_total_by_reason",
+    "execution.slippage_bps",
+    "execution_latency_seconds.p50",
+    "execution_latency_seconds.p95",
+    "execution_latency_seconds.max",
+    "token_usage.prompt",
+    "token_usage.completion",
+    "token_usage.total",
+    "token_usage.cost_usd",
+    "commander_resilience.circuit_opened_total",
+    "commander_resilience.cooldown_total",
+    "commander_resilience.incident_total",
+    "commander_resilience.retry_total",
+    "commander_resilience.halt_total",
+    "commander_resilience.pause_total",
+    "commander_resilience.resume_total",
+    "portfolio_guard.blocked_ratio",
+    "portfolio_guard.strategy_budget_exceeded_total",
+    "monitor.orders_watched",
+    "monitor.orders_open",
+    "monitor.lines_compared",
+    "monitor.lines_differing",
+    "stage.success_rate",
+    "stage.failure_total",
+    "stage.retry_total",
+    "pnl.realised",
+    "pnl.unrealised",
+    "pnl.session",
+    "exposure.gross",
+}
+
+REQUIRED_FAMILIES = {
+    "execution.blocked_reason_top.<reason>",
+    "execution.fallback_total_by_reason.<reason>",
+    "broker_api.api_error_total_by_api_id.<api_id>",
+    "input_hydration.fallback_total_by_reason.<reason>",
+    "stage.success.<stage>",
+    "stage.failure_total.<stage>",
+    "stage.retry_total.<stage>",
 }
 
 
@@ -154,6 +201,11 @@ def verdict(symbol: str, guard: str, *, passed: bool) -> Verdict:
     return Verdict(IntentKey(f"key-{symbol}"), Symbol(symbol), SESSION, guard, passed, reason, 0, 0, 0, "l")
 
 
+def broker_line(symbol: str, *, agrees: bool) -> BrokerPositionRow:
+    item = BrokerItem.POSITION if symbol else BrokerItem.CASH
+    return BrokerPositionRow(SESSION, item, symbol, 1, 1, 0, 0, agrees, "USD")
+
+
 def hydrated(source: InputSource, used: str, *, left_for: str = "") -> InputRow:
     errors = 1 if left_for else 0
     return InputRow(
@@ -174,6 +226,70 @@ def hydrated(source: InputSource, used: str, *, left_for: str = "") -> InputRow:
         hydrated_at=NOT_AFTER,
         remark=left_for,
     )
+
+
+def told(seq: int, kind: str, **body: object) -> JournalEvent:
+    return JournalEvent(seq, NOT_AFTER, kind, "us_five", "simulated", str(SESSION), "", "", "", body, "", "")
+
+
+def course() -> SessionCourse:
+    """Give a session whose candidates refused twice and then passed, and whose advice refused for good.
+
+    Of three orders sent one was answered after 0.2 s, one after 1.4 s, one not at all.
+    """
+    sent = NOT_AFTER - timedelta(hours=6)
+    return session_course(
+        (
+            told(2, "stage_refused", stage="candidates"),
+            told(3, "stage_refused", stage="candidates"),
+            told(5, "stage_refused", stage="advice"),
+            told(6, "breaker_changed", name="a", state="open"),
+            told(7, "breaker_changed", name="a", state="half_open"),
+            told(8, "breaker_changed", name="a", state="open"),
+            told(9, "breaker_changed", name="a", state="closed"),
+            told(10, "cooldown_began", account="a"),
+            told(11, "cooldown_began", account="b"),
+            told(12, "incident", account="a", incident="cash_mismatch"),
+            told(13, "incident", account="b", incident="cash_mismatch"),
+            told(14, "run_control", action="halt"),
+            told(15, "run_control", action="resume"),
+            told(16, "run_control", action="pause"),
+            told(17, "run_control", action="resume"),
+            told(18, "retried", state="trading"),
+        ),
+        (
+            SendTimes(sent, sent + timedelta(seconds=0.2)),
+            SendTimes(sent, sent + timedelta(seconds=1.4)),
+            SendTimes(sent, None),
+        ),
+        account="a",
+    )
+
+
+STORED = (
+    "market_quotes",
+    "opening_book",
+    "input_envelopes",
+    "candidates",
+    "intents",
+    "verdicts",
+    "decisions",
+    "executions",
+    "order_status",
+    "positions",
+)
+"""The tables of that session: there is none of advice, nor of the broker's positions."""
+
+OF_STAGES = {
+    f"stage.{what}.{stage}": value
+    for stage, values in {
+        **dict.fromkeys(STORED[1:], (1, 0, 0)),
+        "candidates": (1, 2, 2),
+        "advice": (0, 1, 0),
+        "broker_positions": (None, None, None),
+    }.items()
+    for what, value in zip(("success", "failure_total", "retry_total"), values, strict=True)
+}
 
 
 def worked_by_hand() -> SessionFacts:
@@ -266,6 +382,13 @@ def worked_by_hand() -> SessionFacts:
             hydrated(InputSource.ACCOUNT_ORDERS, "journal", left_for="account.orders:read_broker:time_out"),
             hydrated(InputSource.ORDER_STATUS, "journal"),
         ),
+        broker_positions=(
+            broker_line("", agrees=True),
+            broker_line("A", agrees=True),
+            broker_line("B", agrees=False),
+        ),
+        course=course(),
+        stored=STORED,
     )
 
 
@@ -327,6 +450,24 @@ EXPECTED = {
     "input_hydration.error": 1,
     "input_hydration.fallback_total_by_reason": 1,
     "input_hydration.fallback_total_by_reason.account.orders:read_broker:time_out": 1,
+    "execution_latency_seconds.p50": 0.2,  # of 0.2 and 1.4; the third was never answered
+    "execution_latency_seconds.p95": 1.4,
+    "execution_latency_seconds.max": 1.4,
+    "commander_resilience.circuit_opened_total": 2,
+    "commander_resilience.cooldown_total": 1,
+    "commander_resilience.incident_total": 1,
+    "commander_resilience.retry_total": 1,
+    "commander_resilience.halt_total": 1,
+    "commander_resilience.pause_total": 1,
+    "commander_resilience.resume_total": 2,
+    "monitor.orders_watched": 4,
+    "monitor.orders_open": 0,
+    "monitor.lines_compared": 3,
+    "monitor.lines_differing": 1,
+    "stage.success_rate": 0.9,  # 9 of 10: advice never passed, the broker was never asked
+    "stage.failure_total": 3,
+    "stage.retry_total": 2,
+    **OF_STAGES,
 }
 
 
@@ -386,6 +527,40 @@ def test_an_advisor_that_is_off_is_no_data_and_not_a_failure() -> None:
     assert measured["strategist_llm.circuit_open_rate"].status is MetricStatus.NO_DATA
     assert measured["token_usage.total"].status is MetricStatus.NO_DATA
     assert measured["token_usage.cost_usd"].status is MetricStatus.NO_DATA
+
+
+def test_a_stage_that_never_ran_is_no_data_and_no_failure() -> None:
+    carried = replace(worked_by_hand(), course=SessionCourse(), stored=("opening_book", "positions"))
+
+    measured = by_name(session_metrics(carried))
+
+    assert measured["stage.success.opening_book"].value == 1
+    assert measured["stage.success.decisions"].status is MetricStatus.NO_DATA
+    assert measured["stage.retry_total.decisions"].status is MetricStatus.NO_DATA
+    assert measured["stage.success_rate"].value == 1
+    assert measured["stage.failure_total"].value == 0
+
+
+def test_a_clock_that_stands_still_measures_no_latency() -> None:
+    at_once = SendTimes(NOT_AFTER, NOT_AFTER)
+    simulated = replace(worked_by_hand(), course=SessionCourse(sends=(at_once, at_once)))
+
+    measured = by_name(session_metrics(simulated))
+
+    assert measured["execution_latency_seconds.p50"].status is MetricStatus.NO_DATA
+    assert measured["execution_latency_seconds.max"].status is MetricStatus.NO_DATA
+    assert measured["commander_resilience.incident_total"].value == 0
+
+
+def test_every_stage_that_keeps_its_refusals_is_measured() -> None:
+    folder = Path(__file__).parents[2] / "trading_assets" / "stages"
+    kept = [
+        name
+        for path in sorted(folder.glob("*.py"))
+        for name in re.findall(r'refusals_kept\(\s*journal, graph, session, "(\w+)"', path.read_text("utf-8"))
+    ]
+
+    assert set(kept) == set(STAGES)
 
 
 def test_an_approved_intent_without_any_trace_after_the_close_is_a_gap() -> None:
@@ -474,7 +649,8 @@ def test_v1_is_frozen_none_of_its_metrics_is_gone_renamed_or_of_another_unit() -
 
     assert FROZEN["schema_version"] == SCHEMA_VERSION
     assert {name: ours.get(name) for name in FROZEN["metrics"]} == FROZEN["metrics"]
-    assert set(FROZEN["metrics"]) >= REQUIRED
+    assert REQUIRED - set(FROZEN["metrics"]) == set()
+    assert set(FROZEN["families"]) == REQUIRED_FAMILIES
 
 
 def test_a_new_metric_is_recorded_in_the_frozen_file_too() -> None:

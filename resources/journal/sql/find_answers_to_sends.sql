@@ -14,6 +14,7 @@ cross join events as sent
 where intents.book = :book
   and intents.lane = :lane
   and intents.session >= :first
+  and intents.session <= :last
   and sent.intent_id = intents.intent_id
   and sent.kind in ('prepared', 'prepared_again')
 order by sent.seq
