@@ -303,6 +303,16 @@ def overfitting_of(trials: Floats, *, blocks: int = BLOCKS) -> Overfitting | Non
     )
 
 
+def told_apart(trials: Floats) -> Floats:
+    """Return trials without those that are equal to an earlier one, in their order; shape (sessions, trials).
+
+    A choice among copies is none: with enough of them, whatever was copied beats the median of all, and the
+    trials seem to differ little. Those that merely resemble each other stay.
+    """
+    first = {trials[:, column].tobytes(): column for column in reversed(range(trials.shape[1]))}
+    return trials[:, sorted(first.values())]
+
+
 SPLITS_AT_ONCE = 1_024
 """Splits that are judged together: memory is this times the trials."""
 

@@ -327,8 +327,8 @@ def chosen_strategy(text: str, configured: Sequence[Strategy]) -> Strategy:
 def parameters_told(told: str, *, of: str) -> dict[str, Parameter]:
     """Return the parameters that a text tells, `lookback=60,skip=5`; of one told twice the last holds.
 
-    `of` is what a person wrote, and an error names. Raises `BadInput` for a part that is no key=value, and
-    for a number that is not finite.
+    `of` is what a person wrote, and an error names. Raises `BadInput` for a part that is no key=value, for a
+    number that is not finite, and for a text with the sign that joins strategies.
     """
     parameters = {}
     for pair in filter(None, told.split(",")):
@@ -353,7 +353,10 @@ def texts_of(strategies: Iterable[Strategy]) -> tuple[str, ...]:
 
 
 def _written(value: Parameter) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    # 1e+22 would be read as two strategies where several stand together.
+    return str(value).replace("e+", "e") if isinstance(value, float) else str(value)
 
 
 def sessions_remembered(limits: Limits) -> int:
@@ -381,6 +384,8 @@ def _parameter(text: str, *, of: str) -> Parameter:
         if not math.isfinite(found):
             raise BadInput(f"strategy {of!r}: {text} is no finite number")
         return found
+    if "+" in text:
+        raise BadInput(f"strategy {of!r}: {text!r} holds a +, which joins strategies")
     return text
 
 

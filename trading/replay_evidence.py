@@ -27,7 +27,7 @@ from trading.evidence_ledger import (
     Stress,
     Subject,
 )
-from trading.honest import honesty_of, overfitting_of, sharpe_deviation, walk_forward
+from trading.honest import honesty_of, overfitting_of, sharpe_deviation, told_apart, walk_forward
 from trading.performance import Floats, Performance, performance_of
 from trading.promotion import (
     DEFLATED_SHARPE,
@@ -192,7 +192,8 @@ def run_of_replay(
     all variants that were tried beside it, and those of the recorded ones that were tried again, whatever
     came of them, over the same sessions: luck is measured by how they all differ. What choosing costs is
     told of those that are of its own strategies: bad ones of another would make a poor choice look good.
-    Without any there is no probability of overfitting. Each scenario is replayed anew.
+    Copies, and those that had no data, count and are compared with nothing. Without any other there is no
+    probability of overfitting. Each scenario is replayed anew.
     """
     own = config_of(request, config)
     sessions = sessions_of(request, own, calendar)
@@ -202,6 +203,7 @@ def run_of_replay(
     own_others = {subject: one for subject, one in others.items() if identity_of(subject) in of_own}
     card = scorecard_of(replayed, actions=data.actions)
     returns = returns_of(replayed)
+    compared = _compared(returns, own_others)
     # What stands in for another strategy's trial by the rules of now was looked at by nobody.
     counted = {*(one.identity for one in recorded), *map(identity_of, (bound.subject, *own_others))}
     measured = {
@@ -210,15 +212,15 @@ def run_of_replay(
         OVERFITTING: None,
         TRIALS: float(len(counted)),
         OTHER_TRIALS: float(len(counted - of_own)),
-        OVERFITTING_TRIALS: float(1 + len(own_others)),
+        OVERFITTING_TRIALS: float(compared.shape[1]),
     }
     folds: tuple[Fold, ...] = ()
     if returns.size:
-        overfitting = overfitting_of(_side_by_side(returns, own_others))
+        overfitting = overfitting_of(compared)
         honest = honesty_of(
             returns,
             trials=len(counted),
-            deviation=sharpe_deviation(_side_by_side(returns, others)) if others else None,
+            deviation=sharpe_deviation(_compared(returns, others)),
             seed=INTERVALS_SEED,
         )
         measured |= {
@@ -357,9 +359,9 @@ def variants_again(recorded: Iterable[Tried], request: ReplayRequest, config: Bo
     return found
 
 
-def _side_by_side(returns: Floats, others: Mapping[Subject, Outcome]) -> Floats:
-    """Return a replay's returns and those of others, of shape (sessions, trials)."""
-    return np.column_stack([returns, *(trial.returns for trial in others.values())])
+def _compared(returns: Floats, others: Mapping[Subject, Outcome]) -> Floats:
+    """Return a replay's returns and those of others to be compared with it, of shape (sessions, trials)."""
+    return told_apart(np.column_stack([returns, *(one.returns for one in others.values() if one.has_data)]))
 
 
 def _parameters(config: BookConfig) -> dict[str, str]:

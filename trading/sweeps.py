@@ -16,7 +16,7 @@ import numpy as np
 
 from trading.books import BookConfig
 from trading.errors import BadInput
-from trading.honest import Honesty, Overfitting, honesty_of, overfitting_of, sharpe_deviation
+from trading.honest import Honesty, Overfitting, honesty_of, overfitting_of, sharpe_deviation, told_apart
 from trading.performance import Floats, Performance
 from trading.replay import NAME, DataSet, ReplayRequest, config_of, opening_state, replay_chunk, sessions_of
 from trading.scorecard import COUNTED, Trading, returns_of, scorecard_of
@@ -182,7 +182,8 @@ class Together:
     """Hold what a sweep says as a whole; `None` is *no data*.
 
     `honesty` is of the best variant by Sharpe ratio, as one chosen from all of them; `overfitting` is what
-    becomes of such a choice on sessions that it was not made on, among the variants that have data.
+    becomes of such a choice on sessions that it was not made on, among the variants that have data. Copies
+    are counted, and compared with nothing.
     """
 
     variants: int
@@ -220,8 +221,13 @@ def together(outcomes: Sequence[Outcome], *, seed: int) -> Together:
     return Together(
         variants=len(outcomes),
         best=best,
-        honesty=honesty_of(best.returns, trials=len(outcomes), deviation=sharpe_deviation(trials), seed=seed),
-        overfitting=overfitting_of(trials[:, has_data]),
+        honesty=honesty_of(
+            best.returns,
+            trials=len(outcomes),
+            deviation=sharpe_deviation(told_apart(trials)),
+            seed=seed,
+        ),
+        overfitting=overfitting_of(told_apart(trials[:, has_data])),
     )
 
 

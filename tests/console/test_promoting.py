@@ -26,6 +26,7 @@ from tests.console.test_replaying import brittle
 from trading.errors import BadSetting
 from trading.replay import Asked, request_of
 from trading.replaying import ReplayFile, run_replay
+from trading.strategies.plugin import load_strategy
 
 __all__ = ["brittle"]
 
@@ -177,6 +178,24 @@ def test_a_smaller_grid_hides_no_earlier_sweep_and_says_what_it_counted(speak):
     assert first["deflated_sharpe"] != second["deflated_sharpe"]
 
 
+@pytest.mark.parametrize(
+    ("padding", "counted"),
+    [
+        (("--grid", "momentum.lookback=63,126,5001,5002,5003"), 5),
+        (("--grid", "momentum.lookback=63,126", "--grid", "momentum.full=0.1,0.1000000000001"), 4),
+    ],
+    ids=["mute", "copies"],
+)
+def test_trials_that_are_none_count_for_luck_and_make_no_choice_look_good(speak, padding, counted):
+    """One that never had an opinion loses to whatever gained; copies of one trial stand above the median."""
+    assert speak("evidence", "file", "autumn", *padding, "--json").json["counted"] == counted
+
+    plain, padded = (part["metrics"] for part in chosen_parts(speak))
+    assert (plain["overfitting_trials"], padded["overfitting_trials"]) == (2.0, 2.0)
+    assert padded["pbo"] == plain["pbo"]
+    assert padded["deflated_sharpe"] <= plain["deflated_sharpe"]
+
+
 def filed_runs(speak):
     """Give the runs that were filed as evidence, without those that record what was tried."""
     runs = speak("evidence", "list", "--json").json["runs"]
@@ -255,6 +274,27 @@ def test_each_edit_that_was_replayed_under_one_version_is_a_trial(speak, own_str
 
     assert (filed["counted"], filed["others"], filed["trials"]) == (4, 2, 1)
     assert filed["not_again"] == 1
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "from trading.strategies.beside import signals",
+        "from trading.strategies import beside\nsignals = beside.signals",
+        "import trading.strategies.beside as beside\nsignals = beside.signals",
+        "from .beside import signals",
+        "from . import beside\nsignals = beside.signals",
+    ],
+)
+def test_an_edit_in_a_file_that_a_strategy_imports_is_another_strategy(own_strategies, imported):
+    parameters = {"lookback": 50, "skip": 5, "full": 0.1}
+    shas = []
+    for edit in ("", "# edited\n", ""):
+        own_strategies("beside", edit)
+        own_strategies("mine", f"\n{imported}\n")
+        shas.append(load_strategy("mine", weight=1.0, parameters=parameters).file_sha)
+
+    assert shas[0] == shas[2] != shas[1]
 
 
 def test_a_strategy_that_was_renamed_is_told_of_what_was_tried_under_its_first_name(speak, own_strategies):

@@ -25,6 +25,7 @@ from trading.honest import (
     probabilistic_sharpe,
     purged_folds,
     sharpe_deviation,
+    told_apart,
     track_record_sessions_min,
     walk_forward,
 )
@@ -288,6 +289,13 @@ def test_equal_trials_share_their_rank_and_idle_ones_earn_nothing():
 
     assert same.pbo == 1.0
     assert idle.pbo == 0.0
+
+
+@given(copies=st.lists(st.integers(0, 3), max_size=12))
+def test_copies_of_trials_tell_nothing_that_one_of_each_does_not(copies):
+    trials = noise(64, 4, 3)
+
+    assert np.array_equal(told_apart(np.column_stack([trials, trials[:, copies]])), trials)
 
 
 @pytest.mark.parametrize("trials", [noise(64, 1, 0), noise(63, 5, 0), noise(0, 5, 0)])

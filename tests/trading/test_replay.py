@@ -22,6 +22,7 @@ from trading.positions import opened_book
 from trading.quotes import Panel, Quote
 from trading.replay import (
     Asked,
+    chosen_strategy,
     chunks_of,
     config_of,
     joined,
@@ -32,6 +33,7 @@ from trading.replay import (
     sessions_of,
     sessions_remembered,
     state_from_payload,
+    texts_of,
 )
 from trading.replay_checks import CHECKS, replay_checks
 from trading.replay_summary import months_of, reasons_of, summary_of, years_of
@@ -41,6 +43,7 @@ from trading.scores import scores_of
 from trading.session import run_sessions
 from trading.simulation import FillModel
 from trading.sweeps import MEASURES, measures_of
+from trading.trials import AND
 from trading.values import Symbol, canonical_json, micros_from_text
 
 FIRST, LAST = date(2012, 11, 1), date(2013, 2, 1)
@@ -52,6 +55,22 @@ def config(xnys, config_dir):
     """Give `us_five` as it is configured."""
     line = read_books(config_dir / "books.toml")["us_five"]
     return book_config("us_five", line, config_dir=config_dir, source=BokehStocks(), calendar=xnys)
+
+
+@pytest.mark.parametrize("told", ["1e22", "+1e+22", "1e-22", "-0.0", "1", "1.0", "0.1"])
+def test_strategies_that_were_written_together_are_read_apart_again(config, told):
+    asked = tuple(
+        chosen_strategy(text, config.rules.strategies)
+        for text in (f"momentum:full={told}", "mean_reversion:sessions=+7")
+    )
+    texts = AND.join(texts_of(asked)).split(AND)
+
+    assert tuple(chosen_strategy(text, config.rules.strategies) for text in texts) == asked
+
+
+def test_a_text_that_would_be_read_as_two_strategies_is_refused(config):
+    with pytest.raises(BadInput, match=r"'up\+momentum' holds a \+, which joins strategies"):
+        chosen_strategy("momentum:full=up+momentum", config.rules.strategies)
 
 
 @pytest.fixture(scope="module")

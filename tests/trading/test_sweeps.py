@@ -186,6 +186,16 @@ def test_a_variant_without_data_is_counted_and_can_be_no_choice():
     assert replace(mute, measures={"sharpe": None, "intents": 3}).has_data
 
 
+def test_copies_of_variants_are_counted_and_compared_with_nothing():
+    noise = np.random.default_rng(3).normal(0.001, 0.01, (512, 4))
+    plain = together(outcomes_of(noise), seed=1)
+    padded = together(outcomes_of(np.column_stack([noise, *[noise[:, 0]] * 20])), seed=1)
+
+    assert padded.variants == 24
+    assert padded.overfitting == plain.overfitting
+    assert padded.honesty.luck_sharpe > plain.honesty.luck_sharpe
+
+
 def test_variants_of_other_sessions_are_not_compared():
     first, second = outcomes_of(np.ones((20, 2)))
     with pytest.raises(BadInput, match="variants of 19 and 20 sessions"):

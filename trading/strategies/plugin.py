@@ -7,12 +7,14 @@ How several opinions become one is council.py.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import NamedTuple
 
@@ -21,7 +23,7 @@ import numpy as np
 from trading.errors import BadSetting
 from trading.features import clamped, rounded
 from trading.quotes import Window
-from trading.values import Symbol, digest_of_text
+from trading.values import Symbol, digest, digest_of_text
 
 
 class Signal(NamedTuple):
@@ -45,7 +47,8 @@ class Strategy:
 
     `asked` is what a person named in place of its configured parameters, e.g. `momentum:lookback=60`, so that
     an error blames that and no file; empty where nobody did. `file_sha` is the digest of the file that it was
-    loaded from, empty of none: an edit under the same version has another one (trials.py).
+    loaded from, and of those beside it that it imports, empty of none: an edit under the same version has
+    another one (trials.py).
     """
 
     name: str
@@ -206,8 +209,33 @@ def _kind_missed(value: Parameter, known: Parameter) -> str:
 
 @lru_cache
 def _file_sha(module: ModuleType) -> str:
-    """Return the digest of the source that a module was imported from, asked for once a module."""
-    return digest_of_text(inspect.getsource(module))
+    """Return the digest of the source that a module was imported from, asked for once a module.
+
+    Where it imports others from beside it, it is of all of them: what decides may stand in any.
+    """
+    sources, waiting = {module.__name__: inspect.getsource(module)}, [module.__name__]
+    while waiting:
+        for name in _imported_beside(sources[waiting.pop()]):
+            if name not in sources:
+                sources[name] = inspect.getsource(importlib.import_module(name))
+                waiting.append(name)
+    own = sources.pop(module.__name__)
+    return digest([own, sources]) if sources else digest_of_text(own)
+
+
+def _imported_beside(source: str) -> Iterator[str]:
+    """Yield the modules beside this one that a source imports, in whatever way it writes it."""
+    package = __name__.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        told: list[str] = []
+        if isinstance(node, ast.Import):
+            told = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            where = ".".join(filter(None, (package if node.level == 1 else "", node.module)))
+            told = [where, *(f"{where}.{each.name}" for each in node.names)]
+        for name in told:
+            if name.rpartition(".")[0] == package and name != __name__ and find_spec(name) is not None:
+                yield name
 
 
 def _broken_rule(symbol: object, signal: object, window: Window) -> str:
