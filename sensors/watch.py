@@ -1,18 +1,20 @@
 """The watch: one sensor that looks at what ended and what did not happen, and tells people by the policy.
 
-Failed runs and checks (blocking or not), failing ticks, sessions nobody decided or settled, a full disk, what
-the advisor's model costs and error budgets that burn. Each look leaves a sign of life, so that Prometheus
-misses a watch that has stopped. It also delivers what waits in the outbox: at least once to the channel, once
-to the person; and where the level rises to watch or incident it degrades trading, which a person ends.
+Failed runs and checks (blocking or not), ticks that fail or hang, schedules and sensors that are stopped,
+sessions nobody decided or settled, a full disk, what the advisor's model costs and error budgets that burn.
+Each look leaves a sign of life, so that Prometheus misses a watch that has stopped. It also delivers what
+waits in the outbox: at least once to the channel, once to the person; and where the level rises to watch or
+incident it degrades trading, which a person ends. What it tells nobody is docs/how-to/answer_an_alert.md.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
 
 from jobs.session_jobs import BOOK_TAG
 from trading.advisor_calls import CallLog
@@ -32,12 +34,15 @@ from trading.watching import (
     RunSeen,
     Sighting,
     TickSeen,
+    Wanted,
     Watched,
+    sessions_begun,
     sighting_of_disk,
     sightings_of_burns,
     sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
+    sightings_of_stopped,
     sightings_of_ticks,
 )
 from trading_assets.stage import BookGraph
@@ -60,15 +65,23 @@ ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 
 
-def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
-    """Return the sensor of all books of a desk."""
+TICKED = [TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED]
+
+
+def watch_sensor(
+    graphs: Sequence[BookGraph], *, automations: Mapping[str, Sequence[Any]], is_simulated: bool
+) -> Any:
+    """Return the sensor of all books of a desk.
+
+    `automations` are each book's schedules and sensors.
+    """
     by_name = {graph.name: graph for graph in graphs}
 
     @dg.sensor(
         name=NAME,
         minimum_interval_seconds=INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells people of failed runs and checks, failing ticks, missed sessions and a full disk.",
+        description="Tells people of failed runs and checks, of ticks that fail or hang, of what is missed.",
     )
     def sensor(
         context: dg.SensorEvaluationContext,
@@ -89,14 +102,16 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
         # Runs that ended while it looks are found by the next look.
         cursor = _cursor_of(context.cursor)
         records = _ended_since(context.instance, cursor)
+        states = context.instance.all_instigator_state()
+        under_way, ticks = _last_ticks(context.instance, states, cursor.get("under_way", {}))
         on = max(today.values())
         found = [
             *sightings_of_runs(
                 (_run_seen(context.instance, record, by_name) for record in records),
                 today=lambda book: today.get(book, on),
-                calendar=lambda book: by_name[book].calendar,
+                calendar=lambda book: by_name.get(book, graphs[0]).calendar,
             ),
-            *sightings_of_ticks(_last_ticks(context.instance), on=on),
+            *sightings_of_ticks(ticks, on=on),
             sighting_of_disk(watched.disk_free_ratio(), on=on),
         ]
         now = max(
@@ -108,11 +123,18 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
             # A simulated day has no minutes over which anything could burn.
             found += sightings_of_burns(levels.burns(), on=on)
             for name, graph in by_name.items():
-                found += sightings_of_sessions(
+                asked: dict[str, Any] = {
+                    "record_of": functools.cache(
+                        lambda session, graph=graph: journal.session_record(**graph.where(session))
+                    ),
+                    "now": clocks[name].now(today[name], Phase.SETTLE),
+                }
+                found += sightings_of_sessions(name, graph.calendar, **asked)
+                found += sightings_of_stopped(
                     name,
-                    graph.calendar,
-                    record_of=lambda session, graph=graph: journal.session_record(**graph.where(session)),  # type: ignore[misc]
-                    now=clocks[name].now(today[name], Phase.SETTLE),
+                    _wanted(automations[name], states),
+                    is_begun=bool(sessions_begun(graph.calendar, **asked)),
+                    on=on,
                 )
                 # At once: an hour later the incidents that ask for it may be out of its window.
                 journal.cool_down(
@@ -134,7 +156,7 @@ def watch_sensor(graphs: Sequence[BookGraph], *, is_simulated: bool) -> Any:
         watched.beat()
         return dg.SensorResult(
             skip_reason=f"{len(records)} ended runs looked at, {told} messages stored, {len(sent)} sends",
-            cursor=_cursor_after(cursor, records, found, level=level),
+            cursor=_cursor_after(cursor, records, found, under_way=under_way, level=level),
         )
 
     return sensor
@@ -189,7 +211,12 @@ def _cursor_of(text: str | None) -> dict[str, Any]:
 
 
 def _cursor_after(
-    cursor: Mapping[str, Any], records: Sequence[dg.RunRecord], found: Iterable[Sighting], *, level: Level
+    cursor: Mapping[str, Any],
+    records: Sequence[dg.RunRecord],
+    found: Iterable[Sighting],
+    *,
+    under_way: Mapping[str, tuple[str, int]],
+    level: Level,
 ) -> str:
     """Return where the next look begins; what was looked at within the overlap is not looked at twice."""
     newest = max((record.update_timestamp for record in records), default=None)
@@ -205,6 +232,7 @@ def _cursor_after(
             "after": after,
             "seen": [*cursor["seen"], *near][-2 * RUNS_AT_ONCE :],
             "mended": mended,
+            "under_way": under_way,
             "level": level.name,
         }
     )
@@ -227,6 +255,7 @@ def _ended_since(instance: dg.DagsterInstance, cursor: Mapping[str, Any]) -> lis
 
 def _run_seen(instance: dg.DagsterInstance, record: dg.RunRecord, graphs: Mapping[str, BookGraph]) -> RunSeen:
     run = record.dagster_run
+    book = _book_of(run, graphs)
     checks, why = [], ""
     for one in instance.all_logs(
         run.run_id,
@@ -243,6 +272,7 @@ def _run_seen(instance: dg.DagsterInstance, record: dg.RunRecord, graphs: Mappin
         seen = event.asset_check_evaluation_data
         checks.append(
             CheckSeen(
+                book=seen.asset_key.path[0] if seen.asset_key.path[0] in graphs else book,
                 asset=seen.asset_key.path[-1],
                 check=seen.check_name,
                 session=_session_of(seen.partition or run.tags.get("dagster/partition", "")),
@@ -250,7 +280,6 @@ def _run_seen(instance: dg.DagsterInstance, record: dg.RunRecord, graphs: Mappin
                 detail=seen.description or "",
             )
         )
-    book = _book_of(run, graphs)
     return RunSeen(
         run_id=run.run_id,
         job=run.job_name.removeprefix(f"{book}__") or run.job_name,
@@ -263,12 +292,16 @@ def _run_seen(instance: dg.DagsterInstance, record: dg.RunRecord, graphs: Mappin
 
 
 def _book_of(run: dg.DagsterRun, graphs: Mapping[str, BookGraph]) -> str:
-    """Return the book of a run: by its tag, its job's name or the assets that somebody chose in the UI."""
+    """Return the book of a run: by its tag, its job's name or what somebody chose in the UI, be it a check.
+
+    Empty where that is of no book, or of several.
+    """
     named = run.tags.get(BOOK_TAG) or run.job_name.split("__", maxsplit=1)[0]
     if named in graphs:
         return named
-    chosen = {key.path[0] for key in run.asset_selection or ()} & set(graphs)
-    return next(iter(sorted(chosen)), "")
+    assets = {*(run.asset_selection or ()), *(one.asset_key for one in run.asset_check_selection or ())}
+    chosen = {key.path[0] for key in assets} & set(graphs)
+    return chosen.pop() if len(chosen) == 1 else ""
 
 
 def _session_of(partition: str) -> date | None:
@@ -280,25 +313,61 @@ def _session_of(partition: str) -> date | None:
     return found if found.isoformat() == partition else None
 
 
-def _last_ticks(instance: dg.DagsterInstance) -> list[TickSeen]:
-    """Return how the last tick of each schedule and sensor that runs has ended, this one's aside."""
+def _last_ticks(
+    instance: dg.DagsterInstance,
+    states: Iterable[InstigatorState],
+    before: Mapping[str, Sequence[Any]],
+) -> tuple[dict[str, tuple[str, int]], list[TickSeen]]:
+    """Return the ticks under way, and how the last tick of each other schedule and sensor has ended.
+
+    Of one under way: its id, and for how many looks in a row it has been; `before` is what the last look saw.
+    """
+    under_way: dict[str, tuple[str, int]] = {}
     found = []
-    for state in instance.all_instigator_state():
+    for state in states:
         if state.instigator_name == NAME or not state.is_running:
             continue
-        ticks = instance.get_ticks(
-            state.instigator_origin_id,
-            state.selector_id,
-            limit=1,
-            statuses=[TickStatus.FAILURE, TickStatus.SUCCESS, TickStatus.SKIPPED],
-        )
-        for tick in ticks:
-            error = tick.error
-            found.append(
-                TickSeen(
-                    name=state.instigator_name,
-                    failed=tick.status is TickStatus.FAILURE,
-                    detail=error.message if error is not None else "",
-                )
+        name, latest, looks = state.instigator_name, _last_tick(instance, state, None), 0
+        ended = latest
+        if latest is not None and latest.status is TickStatus.STARTED:
+            tick_id, looks_before = before.get(name, ("", 0))
+            looks = looks_before + 1 if tick_id == str(latest.tick_id) else 1
+            under_way[name] = (str(latest.tick_id), looks)
+            ended = _last_tick(instance, state, TICKED)
+        if latest is None:
+            continue
+        error = ended.error if ended is not None else None
+        found.append(
+            TickSeen(
+                name=name,
+                failed=ended is not None and ended.status is TickStatus.FAILURE,
+                detail=error.message if error is not None else "",
+                under_way_looks=looks,
             )
-    return found
+        )
+    return under_way, found
+
+
+def _last_tick(
+    instance: dg.DagsterInstance, state: InstigatorState, statuses: Sequence[TickStatus] | None
+) -> InstigatorTick | None:
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1, statuses=statuses)
+    return next(iter(ticks), None)
+
+
+def _wanted(declared: Sequence[Any], states: Iterable[InstigatorState]) -> list[Wanted]:
+    """Return a book's schedules and sensors as they are declared and as a person has left them."""
+    left: dict[str, bool] = {}
+    for state in states:
+        if state.status in {InstigatorStatus.RUNNING, InstigatorStatus.STOPPED}:
+            # A graph that was moved leaves a second state of the same name.
+            name = state.instigator_name
+            left[name] = left.get(name, False) or state.is_running
+    return [
+        Wanted(
+            one.name,
+            runs_by_default=one.default_status.value == InstigatorStatus.RUNNING.value,
+            is_running=left.get(one.name),
+        )
+        for one in declared
+    ]

@@ -34,6 +34,8 @@ SIGNALS_LATCHED = "signals.latched"
 RUNS_FAILED = "runs.failed"
 CHECKS_FAILED = "checks.failed"
 TICKS_FAILED = "ticks.failed"
+TICKS_UNDER_WAY = "ticks.under_way"
+STOPPED = "schedules.stopped"
 MISSED = "schedules.missed"
 DISK_FREE = "disk.free_ratio"
 SESSION_COST = "advisor.session_cost"
@@ -47,6 +49,8 @@ WATCHED = {
     RUNS_FAILED: "runs",
     CHECKS_FAILED: "checks",
     TICKS_FAILED: "ticks",
+    TICKS_UNDER_WAY: "looks",
+    STOPPED: "schedules",
     MISSED: "sessions",
     DISK_FREE: "ratio",
     SESSION_COST: "USD",

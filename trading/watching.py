@@ -1,4 +1,6 @@
-"""What watches the runs: failed runs and checks, missed sessions, failing ticks, full disks, costs, burns.
+"""What watches the runs: failed runs and checks, missed sessions, ticks that fail or hang, what is stopped.
+
+Full disks, costs and error budgets as well.
 
 Pure: what was seen comes in, what is to be judged by the policy goes out. Who looks is sensors/watch.py; that
 it still looks is told by its heartbeat, which Prometheus watches (deploy/prometheus/rules.yml).
@@ -18,7 +20,9 @@ from trading.alerts import (
     MISSED,
     RUNS_FAILED,
     SESSION_COST,
+    STOPPED,
     TICKS_FAILED,
+    TICKS_UNDER_WAY,
     WEEK_COST,
 )
 from trading.journal import SessionRecord
@@ -40,8 +44,12 @@ TOLD_OTHERWISE = frozenset({"session_raised_no_critical_alert"})
 
 
 class CheckSeen(NamedTuple):
-    """Hold one evaluation of a check; `session` is `None` where the check is of none."""
+    """Hold one evaluation of a check; `session` is `None` where the check is of none.
 
+    `book` is the one whose asset was checked: a run that somebody put together may be of several.
+    """
+
+    book: str
     asset: str
     check: str
     session: date | None
@@ -50,7 +58,10 @@ class CheckSeen(NamedTuple):
 
 
 class RunSeen(NamedTuple):
-    """Hold one run that has ended, with the checks that it evaluated, in their order."""
+    """Hold one run that has ended, with the checks that it evaluated, in their order.
+
+    `book` is empty where the run is of none, or of several.
+    """
 
     run_id: str
     job: str
@@ -62,11 +73,27 @@ class RunSeen(NamedTuple):
 
 
 class TickSeen(NamedTuple):
-    """Hold how the last tick of a schedule or a sensor ended."""
+    """Hold how the last tick of a schedule or a sensor ended.
+
+    `under_way_looks` is for how many looks in a row a later one has been under way, zero where none is. A
+    tick says when it was due, not when it began: one that is caught up with would look a night old.
+    """
 
     name: str
     failed: bool
     detail: str
+    under_way_looks: int
+
+
+class Wanted(NamedTuple):
+    """Hold a schedule or a sensor of a book, as it is declared and as a person has left it.
+
+    `is_running` is `None` where no person has started or stopped it: then it does what it is declared to.
+    """
+
+    name: str
+    runs_by_default: bool
+    is_running: bool | None
 
 
 class Sighting(NamedTuple):
@@ -105,14 +132,13 @@ def sightings_of_runs(
     """Return what ended runs say of jobs and checks, one sighting a subject.
 
     Of several looks at one subject in a batch the worst counts, so that a failure between two good ones is
-    told; `today` and `calendar` are those of a book. A run of a session long past is no news.
+    told; `today` and `calendar` are those of a book, or of the desk for a run without one. A run of a
+    session long past is no news.
     """
     found: dict[tuple[str, str, str], Sighting] = {}
     for run in runs:
-        if not run.book:
-            continue
-        for sighting in _of_run(run, today(run.book)):
-            since = _recent_since(calendar(run.book), today(run.book))
+        for sighting in _of_run(run, today):
+            since = _recent_since(calendar(sighting.book), today(sighting.book))
             key = (sighting.metric, sighting.book, sighting.about)
             worst = found.get(key)
             if sighting.session < since:
@@ -124,12 +150,12 @@ def sightings_of_runs(
     return tuple(found.values())
 
 
-def _of_run(run: RunSeen, today: date) -> Iterable[Sighting]:
+def _of_run(run: RunSeen, today: Callable[[str], date]) -> Iterable[Sighting]:
     yield Sighting(
         RUNS_FAILED,
         run.book,
         run.job,
-        run.session or today,
+        run.session or today(run.book),
         float(run.failed),
         _detail(run.detail),
         run_id=run.run_id,
@@ -138,9 +164,9 @@ def _of_run(run: RunSeen, today: date) -> Iterable[Sighting]:
         if seen.check not in TOLD_OTHERWISE:
             yield Sighting(
                 CHECKS_FAILED,
-                run.book,
+                seen.book,
                 f"{seen.asset}:{seen.check}",
-                seen.session or run.session or today,
+                seen.session or run.session or today(seen.book),
                 float(not seen.passed),
                 _detail(seen.detail),
                 run_id=run.run_id,
@@ -154,8 +180,32 @@ def _recent_since(calendar: Calendar, today: date) -> date:
 def sightings_of_ticks(ticks: Iterable[TickSeen], *, on: date) -> tuple[Sighting, ...]:
     """Return what the last ticks of schedules and sensors say of them; `on` is the date of the look."""
     return tuple(
-        Sighting(TICKS_FAILED, "", tick.name, on, float(tick.failed), _detail(tick.detail)) for tick in ticks
+        sighting
+        for tick in ticks
+        for sighting in (
+            Sighting(TICKS_FAILED, "", tick.name, on, float(tick.failed), _detail(tick.detail)),
+            Sighting(TICKS_UNDER_WAY, "", tick.name, on, float(tick.under_way_looks), ""),
+        )
     )
+
+
+def sightings_of_stopped(
+    book: str, wanted: Sequence[Wanted], *, is_begun: bool, on: date
+) -> tuple[Sighting, ...]:
+    """Return which schedules and sensors of a book are stopped though the desk needs them.
+
+    A book that nobody has begun needs none. What a person has stopped is told; what nobody has started is
+    told once somebody has started another one of the book: a desk that is run by hand starts none of them.
+    """
+    is_started = any(one.is_running and not one.runs_by_default for one in wanted)
+    stopped = {one.name for one in wanted if is_begun and _is_stopped(one, is_another_started=is_started)}
+    return tuple(Sighting(STOPPED, book, one.name, on, float(one.name in stopped), "") for one in wanted)
+
+
+def _is_stopped(one: Wanted, *, is_another_started: bool) -> bool:
+    if one.is_running is None:
+        return is_another_started and not one.runs_by_default
+    return not one.is_running
 
 
 def sighting_of_disk(free_ratio: float, *, on: date) -> Sighting:
@@ -228,14 +278,9 @@ def sightings_of_sessions(
     A session is to be decided by its open and settled an hour after its close, on half days too. A book that
     nobody has begun misses nothing, nor does one while its sessions are only those before it began.
     """
-    sessions = calendar.before(now.date(), LOOKED_BACK_SESSIONS)
-    if now.date() in calendar:
-        sessions = (*sessions, now.date())
-    records = [(session, record_of(session)) for session in sessions]
-    begun = next((place for place, (_, record) in enumerate(records) if _is_begun(record)), None)
-    if begun is None:
+    asked = sessions_begun(calendar, record_of=record_of, now=now)
+    if not asked:
         return ()
-    asked = records[begun:]
     undecided = [
         session
         for session, record in asked
@@ -247,6 +292,21 @@ def sightings_of_sessions(
         if now >= calendar.closes_at(session) + 2 * SETTLE_AFTER_CLOSE and not _is_settled(record)
     ]
     return (_missed(book, "decide", undecided, asked), _missed(book, "settle", unsettled, asked))
+
+
+def sessions_begun(
+    calendar: Calendar, *, record_of: Callable[[date], SessionRecord | None], now: datetime
+) -> Sequence[tuple[date, SessionRecord | None]]:
+    """Return the last sessions of a book up to today, ascending, from the first that was begun among them.
+
+    None where nobody has begun any of them: the book is not in use.
+    """
+    sessions = calendar.before(now.date(), LOOKED_BACK_SESSIONS)
+    if now.date() in calendar:
+        sessions = (*sessions, now.date())
+    records = [(session, record_of(session)) for session in sessions]
+    begun = next((place for place, (_, record) in enumerate(records) if _is_begun(record)), None)
+    return () if begun is None else records[begun:]
 
 
 def _missed(

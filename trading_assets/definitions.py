@@ -43,6 +43,8 @@ def definitions_of(settings: Settings) -> dg.Definitions:
     profiled = Profiled(settings, assets=OF_SESSIONS)
     is_simulated = settings.profile is Profile.SIMULATED
     graphs = [graph_of(profiled, book) for book in profiled.lines]
+    automations = {graph.name: automations_of(graph, is_simulated=is_simulated) for graph in graphs}
+    own = [one for automation in automations.values() for one in automation]
     everything = [definition for graph in graphs for definition in session_graph(graph)]
     return dg.Definitions(
         assets=[one for one in everything if not isinstance(one, dg.AssetChecksDefinition)],
@@ -60,23 +62,11 @@ def definitions_of(settings: Settings) -> dg.Definitions:
                 week_job(graph),
             )
         ],
-        schedules=[
-            one
-            for graph in graphs
-            for one in (
-                *book_schedules(graph, is_simulated=is_simulated),
-                week_schedule(graph, is_simulated=is_simulated),
-            )
-        ],
+        schedules=[one for one in own if isinstance(one, dg.ScheduleDefinition)],
         sensors=[
-            sensor
-            for graph in graphs
-            for sensor in (
-                approvals_sensor(graph, is_simulated=is_simulated),
-                reconciliation_sensor(graph, is_simulated=is_simulated),
-            )
-        ]
-        + [watch_sensor(graphs, is_simulated=is_simulated)],
+            *(one for one in own if isinstance(one, dg.SensorDefinition)),
+            watch_sensor(graphs, automations=automations, is_simulated=is_simulated),
+        ],
         resources=resources_of(profiled),
         executor=dg.in_process_executor,
     )
@@ -91,6 +81,16 @@ def graph_of(profiled: Profiled, book: str) -> BookGraph:
         lane=settings.profile.value,
         is_open_ended=settings.profile is not Profile.SIMULATED,
     )
+
+
+def automations_of(graph: BookGraph, *, is_simulated: bool) -> list[Any]:
+    """Return the schedules of a book, then its sensors."""
+    return [
+        *book_schedules(graph, is_simulated=is_simulated),
+        week_schedule(graph, is_simulated=is_simulated),
+        approvals_sensor(graph, is_simulated=is_simulated),
+        reconciliation_sensor(graph, is_simulated=is_simulated),
+    ]
 
 
 def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:

@@ -35,7 +35,10 @@ UI_PORT = 3000
 LOCATION = "trading_assets"
 """The graph's name in Dagster's addresses, as workspace.yaml says it."""
 
-CHECK_FAILED, TICK_FAILED, SESSION_MISSED = "check_failed", "tick_failed", "session_missed"
+CHECK_FAILED, SESSION_MISSED = "check_failed", "session_missed"
+ON_AUTOMATION = {"tick_failed", "tick_hangs", "schedule_stopped"}
+"""The alerts that are about a schedule or a sensor."""
+
 SIGNALS_LATCHED, BROKER_DISAGREES = "signals_latched", "broker_disagrees"
 ON_ROWS = {"quarantined_ratio_high", SIGNALS_LATCHED}
 ON_ORDERS = {"execution_unknown_intents", "intents_stuck", "execution_approved_executed_gap_high"}
@@ -119,7 +122,7 @@ def _in_dagster(alert: AlertLine, dagster: str) -> Iterator[Cause]:
         asset, _, check = alert.about.partition(":")
         asked = urlencode({"view": "checks", "checkDetail": check})
         yield _page("check", f"{check} of {asset}", f"{_asset(alert.book, asset)}?{asked}", dagster)
-    if alert.code == TICK_FAILED:
+    if alert.code in ON_AUTOMATION:
         kind = "schedule" if alert.about.endswith("_schedule") else "sensor"
         yield _page(kind, alert.about, _automation(kind, alert.about), dagster)
     if alert.code == SESSION_MISSED:

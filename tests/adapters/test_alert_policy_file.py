@@ -44,6 +44,8 @@ def test_the_file_in_the_box_holds_the_promised_rules() -> None:
         "run_failed": ("warning", "above", 0),
         "check_failed": ("warning", "above", 0),
         "tick_failed": ("critical", "above", 0),
+        "tick_hangs": ("critical", "above", 10),
+        "schedule_stopped": ("warning", "above", 0),
         "session_missed": ("critical", "above", 0),
         "disk_low": ("critical", "below", 0.05),
         "slippage_high": ("warning", "above", 300),

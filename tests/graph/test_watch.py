@@ -8,8 +8,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.sensor_definition import SensorType
+from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteInstigatorOrigin,
@@ -18,6 +20,7 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
+    InstigatorTick,
     SensorInstigatorData,
     TickData,
     TickStatus,
@@ -36,7 +39,7 @@ from trading.positions import opened_book
 from trading.sessions import Calendar
 from trading.slos import PAIRS, RAISED_BY, Judgement, Objective, PairBurn, judged
 from trading.testing import example_call
-from trading_assets.definitions import graph_of
+from trading_assets.definitions import automations_of, graph_of
 
 LAST, BEFORE = SESSIONS[-1], SESSIONS[-2]
 
@@ -68,7 +71,9 @@ class Watch:
         self.incidents_open = 0
         self.clock = Passing()
         graphs = [graph_of(desk.profiled, book) for book in desk.profiled.lines]
-        self.sensor = watch_sensor(graphs, is_simulated=desk.settings.profile is Profile.SIMULATED)
+        is_simulated = desk.settings.profile is Profile.SIMULATED
+        automations = {graph.name: automations_of(graph, is_simulated=is_simulated) for graph in graphs}
+        self.sensor = watch_sensor(graphs, automations=automations, is_simulated=is_simulated)
 
     def beat(self) -> None:
         self.desk.profiled.watch_signs.beat()
@@ -241,40 +246,179 @@ def test_a_look_that_fails_leaves_no_sign_of_life(watch):
     assert last_beat(watch.desk.settings.profile_dir) is None
 
 
-def test_a_sensor_whose_last_tick_failed_is_told_until_one_succeeds(watch):
-    instance = watch.instance
-    origin = RemoteInstigatorOrigin(
-        RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "desk"), "us_five__approvals_sensor"
-    )
-    state = InstigatorState(
-        origin,
-        InstigatorType.SENSOR,
-        InstigatorStatus.RUNNING,
-        SensorInstigatorData(sensor_type=SensorType.STANDARD),
-    )
-    instance.add_instigator_state(state)
+class Starter:
+    """Keep the state and ticks of one schedule or sensor in an instance, as its daemon would."""
 
-    def ended(status: TickStatus, at: float, *, error: SerializableErrorInfo | None = None) -> None:
-        instance.create_tick(
+    def __init__(self, instance: dg.DagsterInstance, name: str, status: InstigatorStatus) -> None:
+        self.instance = instance
+        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "desk")
+        data = SensorInstigatorData(sensor_type=SensorType.STANDARD)
+        self.state = InstigatorState(
+            RemoteInstigatorOrigin(repository, name), InstigatorType.SENSOR, status, data
+        )
+        instance.add_instigator_state(self.state)
+
+    def becomes(self, status: InstigatorStatus) -> None:
+        self.state = self.state.with_status(status)
+        self.instance.update_instigator_state(self.state)
+
+    def ticks(self, status: TickStatus, at: float, *, error: str = "") -> InstigatorTick:
+        told = {"error": SerializableErrorInfo(error, [], None)} if error else {}
+        return self.instance.create_tick(
             TickData(
-                state.instigator_origin_id,
-                state.instigator_name,
+                self.state.instigator_origin_id,
+                self.state.instigator_name,
                 InstigatorType.SENSOR,
                 status,
                 at,
-                selector_id=state.selector_id,
-                **({} if error is None else {"error": error}),
+                selector_id=self.state.selector_id,
+                **told,
             )
         )
 
-    ended(TickStatus.FAILURE, 1.0, error=SerializableErrorInfo("no such file", [], None))
+
+SENSOR = "us_five__approvals_sensor"
+
+
+def test_a_sensor_whose_last_tick_failed_is_told_until_one_succeeds(watch):
+    sensor = Starter(watch.instance, SENSOR, InstigatorStatus.RUNNING)
+    sensor.ticks(TickStatus.FAILURE, 1.0, error="no such file")
     watch.tick()
     watch.tick()
-    assert watch.told() == [("tick_failed", "us_five__approvals_sensor", "firing")]
-    ended(TickStatus.SKIPPED, 2.0)
+    assert watch.told() == [("tick_failed", SENSOR, "firing")]
+    sensor.ticks(TickStatus.SKIPPED, 2.0)
     watch.tick()
 
-    assert watch.told()[-1] == ("tick_failed", "us_five__approvals_sensor", "resolved")
+    assert watch.told()[-1] == ("tick_failed", SENSOR, "resolved")
+
+
+def test_a_tick_that_is_still_under_way_after_ten_looks_is_told_once_until_it_ends(watch):
+    sensor = Starter(watch.instance, SENSOR, InstigatorStatus.RUNNING)
+    for at in range(1, 12):
+        # One tick after the other is seen at its work: none of them hangs.
+        tick = sensor.ticks(TickStatus.STARTED, float(at))
+        watch.tick()
+    for _ in range(9):
+        watch.tick()
+    assert watch.told() == []
+
+    for _ in range(3):
+        watch.tick()
+    assert watch.told() == [("tick_hangs", SENSOR, "firing")]
+    watch.instance.update_tick(tick.with_status(TickStatus.SKIPPED))
+    watch.tick()
+
+    assert watch.told() == [("tick_hangs", SENSOR, "firing"), ("tick_hangs", SENSOR, "resolved")]
+
+
+def test_a_tick_that_hangs_hides_no_failure_before_it(watch):
+    sensor = Starter(watch.instance, SENSOR, InstigatorStatus.RUNNING)
+    sensor.ticks(TickStatus.FAILURE, 1.0, error="no such file")
+    sensor.ticks(TickStatus.STARTED, 2.0)
+    watch.tick()
+
+    assert watch.told() == [("tick_failed", SENSOR, "firing")]
+
+
+def test_a_sensor_that_is_stopped_is_told_once_of_a_book_in_use_until_it_runs(watch_on):
+    paper = watch_on(profile=Profile.PAPER)
+    sensor = Starter(paper.instance, "us_five__reconciliation_sensor", InstigatorStatus.STOPPED)
+    paper.tick()
+    assert paper.told() == []
+
+    begin(paper)
+    for _ in range(3):
+        paper.tick()
+    assert stopped_of(paper) == [(sensor.state.instigator_name, "firing")]
+    sensor.becomes(InstigatorStatus.RUNNING)
+    paper.clock.at += timedelta(minutes=2)
+    paper.tick()
+
+    assert {about for _, about in firing(paper) if about.endswith("_sensor")} == set()
+
+
+def test_what_nobody_started_is_told_once_somebody_started_another_schedule_of_the_book(watch_on):
+    paper = watch_on(profile=Profile.PAPER)
+    begin(paper)
+    paper.tick()
+    assert stopped_of(paper) == []
+
+    for what in ("decide", "settle", "evidence"):
+        Starter(paper.instance, f"us_five__{what}_schedule", InstigatorStatus.RUNNING)
+    paper.tick()
+    paper.tick()
+
+    lacking = {("schedule_stopped", name) for name in (SENSOR, "us_five__week_schedule")}
+    assert {one for one in firing(paper) if one[0] == "schedule_stopped"} == lacking
+
+
+def test_on_a_simulated_desk_what_is_stopped_is_told_to_nobody(watch):
+    begin(watch, lane="simulated", today=LAST)
+    Starter(watch.instance, "us_five__decide_schedule", InstigatorStatus.STOPPED)
+    Starter(watch.instance, "us_five__settle_schedule", InstigatorStatus.RUNNING)
+    watch.tick()
+
+    assert watch.told() == []
+
+
+def stopped_of(watch: Watch) -> list[tuple[str, str]]:
+    return [(about, status) for code, about, status in watch.told() if code == "schedule_stopped"]
+
+
+def firing(watch: Watch) -> set[tuple[str, str]]:
+    return {(one.code, one.about) for one in watch.desk.profiled.alert_keeper.firing()}
+
+
+def begin(watch: Watch, *, lane: str = "paper", today: date | None = None) -> None:
+    """Begin the book three sessions ago, and come no more."""
+    on = today or watch.desk.profiled.clocks["us_five"].today(CALENDAR, LAST)
+    begun = CALENDAR.before(on, 3)[0]
+    opened = opened_book(currency="USD", deposit_micros=10**12)
+    where: dict[str, Any] = {"book": "us_five", "lane": lane, "session": begun}
+    watch.desk.journal.opening_book(**where, previous=None, opened=opened, now=CALENDAR.opens_at(begun))
+
+
+def test_a_check_that_somebody_runs_alone_is_told_once_though_its_run_names_no_book(watch):
+    key = dg.AssetKey(["us_five", "market_quotes"])
+
+    @dg.asset_check(asset=key, blocking=True)
+    def quotes_are_fresh() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False, description="2 rows late")
+
+    checks = frozenset({dg.AssetCheckKey(key, "quotes_are_fresh")})
+    job = (
+        dg.Definitions(
+            assets=[dg.AssetSpec(key)], asset_checks=[quotes_are_fresh], executor=dg.in_process_executor
+        )
+        .resolve_implicit_global_asset_job_def()
+        .get_subset(asset_selection=set(), asset_check_selection=set(checks))
+    )
+    run = watch.instance.add_run(
+        dg.DagsterRun(job_name=job.name, run_config=QUIET, asset_check_selection=checks)
+    )
+    execute_run(InMemoryJob(job), run, watch.instance)
+    for _ in range(3):
+        watch.tick()
+
+    assert run.asset_selection is None
+    assert sorted(watch.told()) == [("check_failed", CHECK, "firing"), ("run_failed", job.name, "firing")]
+    assert {one.book for one in watch.desk.profiled.alert_keeper.firing()} == {"us_five"}
+
+
+def test_a_failed_run_of_no_book_is_told_of_the_desk(watch):
+    @dg.op
+    def breaks() -> None:
+        raise dg.Failure("nothing to do")
+
+    @dg.job
+    def somebodys() -> None:
+        breaks()
+
+    somebodys.execute_in_process(instance=watch.instance, raise_on_error=False, run_config=QUIET)
+    watch.tick()
+    watch.tick()
+
+    assert watch.told() == [("run_failed", "somebodys", "firing")]
 
 
 def test_a_session_that_nobody_decided_is_told_on_real_days_only_once_the_book_is_begun(watch_on):
@@ -283,12 +427,7 @@ def test_a_session_that_nobody_decided_is_told_on_real_days_only_once_the_book_i
     paper.tick()
     assert paper.told() == []
 
-    clock = paper.desk.profiled.clocks["us_five"]
-    today = clock.today(CALENDAR, LAST)
-    begun = CALENDAR.before(today, 3)[0]
-    opened = opened_book(currency="USD", deposit_micros=10**12)
-    where: dict[str, Any] = {"book": "us_five", "lane": "paper", "session": begun}
-    paper.desk.journal.opening_book(**where, previous=None, opened=opened, now=CALENDAR.opens_at(begun))
+    begin(paper)
     paper.tick()
     paper.tick()
 

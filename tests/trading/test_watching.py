@@ -9,7 +9,16 @@ import pytest
 
 from resources.calendars import load_calendar
 from trading.advisor_calls import Purpose
-from trading.alerts import CHECKS_FAILED, DAY_COST, MISSED, RUNS_FAILED, SESSION_COST, WEEK_COST
+from trading.alerts import (
+    CHECKS_FAILED,
+    DAY_COST,
+    MISSED,
+    RUNS_FAILED,
+    SESSION_COST,
+    TICKS_FAILED,
+    TICKS_UNDER_WAY,
+    WEEK_COST,
+)
 from trading.journal import SessionRecord
 from trading.testing import example_call
 from trading.timetable import DECIDE_BEFORE_OPEN, SETTLE_AFTER_CLOSE
@@ -17,10 +26,12 @@ from trading.watching import (
     CheckSeen,
     RunSeen,
     TickSeen,
+    Wanted,
     sighting_of_disk,
     sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
+    sightings_of_stopped,
     sightings_of_ticks,
 )
 
@@ -35,7 +46,7 @@ def run(*checks: CheckSeen, session: date | None = LAST, failed: bool = False, b
 
 
 def check(passed: bool, *, session: date | None = LAST, name: str = "quotes_are_fresh") -> CheckSeen:
-    return CheckSeen("market_quotes", name, session, passed, "")
+    return CheckSeen("five", "market_quotes", name, session, passed, "")
 
 
 def seen(*runs: RunSeen):
@@ -71,7 +82,7 @@ def test_what_repeats_history_is_told_to_nobody():
     old = date(2012, 3, 1)
 
     assert seen(run(check(False, session=old), session=old, failed=True)) == {}
-    assert seen(run(failed=True, book="")) == {}
+    assert seen(run(failed=True, session=old, book="")) == {}
     assert seen(run(session=None, failed=True))[RUNS_FAILED, "decide"].session == TODAY
 
 
@@ -145,8 +156,8 @@ def test_a_book_that_nobody_has_begun_misses_nothing():
 
 
 def test_a_tick_is_about_its_sensor_and_the_disk_about_its_free_share():
-    (tick,) = sightings_of_ticks(
-        [TickSeen("five__decide_schedule", True, "no  such\nfile " + "x" * 300)], on=TODAY
+    tick, _ = sightings_of_ticks(
+        [TickSeen("five__decide_schedule", True, "no  such\nfile " + "x" * 300, 0)], on=TODAY
     )
 
     assert (tick.about, tick.observed, tick.detail[:12], len(tick.detail)) == (
@@ -156,6 +167,49 @@ def test_a_tick_is_about_its_sensor_and_the_disk_about_its_free_share():
         201,
     )
     assert sighting_of_disk(0.04, on=TODAY).observed == 0.04
+
+
+def test_a_tick_under_way_is_told_beside_how_the_one_before_it_ended():
+    found = sightings_of_ticks([TickSeen("five__decide_schedule", True, "no file", 7)], on=TODAY)
+
+    assert [(one.metric, one.observed) for one in found] == [(TICKS_FAILED, 1.0), (TICKS_UNDER_WAY, 7.0)]
+
+
+def stopped(*wanted: tuple[bool, bool | None], is_begun: bool = True) -> list[bool]:
+    listed = [Wanted(str(place), *one) for place, one in enumerate(wanted)]
+    found = sightings_of_stopped("five", listed, is_begun=is_begun, on=TODAY)
+
+    assert [one.about for one in found] == [one.name for one in listed]
+    return [bool(one.observed) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ([(False, None), (False, None), (True, None)], [False, False, False]),
+        ([(False, None), (False, None), (True, True)], [False, False, False]),
+        ([(False, True), (False, None), (True, None)], [False, True, False]),
+        ([(False, True), (False, False), (True, False)], [False, True, True]),
+        ([(False, None), (False, None), (True, False)], [False, False, True]),
+        ([(False, False), (False, None), (True, None)], [True, False, False]),
+    ],
+)
+def test_a_book_lacks_what_a_person_stopped_and_what_nobody_started_beside_what_somebody_did(
+    wanted, expected
+):
+    assert stopped(*wanted) == expected
+    assert stopped(*wanted, is_begun=False) == [False] * len(wanted)
+
+
+def test_a_run_of_no_book_is_told_of_the_desk_and_its_checks_of_their_own_books():
+    found = sightings_of_runs(
+        [run(check(False), failed=True, book="")], today=lambda _: TODAY, calendar=lambda _: CALENDAR
+    )
+
+    assert [(one.metric, one.book, one.observed) for one in found] == [
+        (RUNS_FAILED, "", 1.0),
+        (CHECKS_FAILED, "five", 1.0),
+    ]
 
 
 MONDAY = datetime(2013, 2, 25, 14, tzinfo=UTC)
