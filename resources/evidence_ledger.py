@@ -9,7 +9,7 @@ trading/evidence_ledger.py. Imports no database until something is filed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -87,13 +87,12 @@ class EvidenceLedger:
     def file(self, drafts: Sequence[Draft], *, actor: str, now: datetime) -> int:
         """File rows behind what is there, all or none; return how many were new.
 
-        What is there already under its digest is not filed again. Raises `BadInput` for more rows than an
-        event of the journal may tell of, or without an actor.
+        What is there already under its digest is not filed again. So many that one event of the journal may
+        not tell of them are told by several, in the same transaction: whoever tried much can still file.
+        Raises `BadInput` without an actor.
         """
         if not actor.strip():
             raise BadInput(f"actor {actor!r}: needed, so that people can ask who filed it")
-        if len(drafts) > ROWS_MAX:
-            raise BadInput(f"{len(drafts)} rows of evidence: at most {ROWS_MAX} at once; file the runs apart")
         # SQLAlchemy takes longer to import than a verb that only reads may.
         import sqlalchemy as sa  # noqa: PLC0415
 
@@ -102,19 +101,27 @@ class EvidenceLedger:
         from resources.journal.statements import insert_all, last_of  # noqa: PLC0415
 
         with self._journal.appending(now) as (conn, append):
-            known = set(
-                conn.execute(
-                    sa.select(evidence.c.digest).where(evidence.c.digest.in_([one.digest for one in drafts]))
-                ).scalars()
-            )
+            known: set[str] = set()
+            for part in _parts(drafts):
+                asked = sa.select(evidence.c.digest).where(
+                    evidence.c.digest.in_([draft.digest for draft in part])
+                )
+                known.update(conn.execute(asked).scalars())
             new = list({draft.digest: draft for draft in drafts if draft.digest not in known}.values())
             if not new:
                 return 0
             end = last_of(conn, evidence, "seq", names=("seq", "hash"))
             after = None if end is None else (int(end[0]), str(end[1]))
-            rows = list(placed(new, after=after, actor=actor, at=instant_text(now)))
-            insert_all(conn, evidence, [row._asdict() for row in rows])
-            prev_hash = GENESIS if after is None else after[1]
-            body = {"after": prev_hash, "rows": [list(row[:8]) for row in rows]}
-            append(EventDraft(EVIDENCE_FILED, book=rows[0].book, actor=actor, body=body))
-        return len(rows)
+            for part in _parts(new):
+                rows = list(placed(part, after=after, actor=actor, at=instant_text(now)))
+                insert_all(conn, evidence, [row._asdict() for row in rows])
+                prev_hash = GENESIS if after is None else after[1]
+                body = {"after": prev_hash, "rows": [list(row[:8]) for row in rows]}
+                append(EventDraft(EVIDENCE_FILED, book=rows[0].book, actor=actor, body=body))
+                after = rows[-1].seq, rows[-1].hash
+        return len(new)
+
+
+def _parts(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
+    """Yield drafts in their order, as many at once as one event tells of."""
+    return (drafts[first : first + ROWS_MAX] for first in range(0, len(drafts), ROWS_MAX))

@@ -28,7 +28,7 @@ EVIDENCE_FILED = "evidence_filed"
 """The kind of the journal's event that tells which rows were filed."""
 
 ROWS_MAX = 5_000
-"""The most rows of one filing: its event is one line of the audit log."""
+"""The most rows that one event tells of, being one line of the audit log: a filing of more has several."""
 
 STRATEGY_SHA = "strategy_sha"
 """The only part of a subject that a row may lack: earlier ones were filed without."""

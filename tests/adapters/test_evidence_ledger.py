@@ -19,7 +19,13 @@ from resources.journal.rehearsal import RehearsedJournal
 from resources.journal.store import SqlJournal
 from resources.reviewed_config import read_promotion
 from trading.errors import BadInput
-from trading.evidence_ledger import ROWS_MAX, RunStatus, draft_of_promotion, drafts_of_run, missing_evidence
+from trading.evidence_ledger import (
+    EVIDENCE_FILED,
+    RunStatus,
+    draft_of_promotion,
+    drafts_of_run,
+    missing_evidence,
+)
 from trading.invariants import violations
 from trading.promotion import promotion_of
 from trading.testing import example_run, example_subject
@@ -115,12 +121,26 @@ def test_a_journal_that_is_not_there_yet_has_no_evidence(tmp_path):
     assert read_ledger(JournalReader(tmp_path / "none.db")) == ((), ())
 
 
-def test_nobody_files_too_much_at_once_or_without_a_name(journal):
-    ledger = EvidenceLedger(journal)
+def test_nobody_files_without_a_name(journal):
     with pytest.raises(BadInput, match="who filed it"):
-        ledger.file(drafts_of_run(QUIET), actor=" ", now=NOW)
-    with pytest.raises(BadInput, match="at most 5000 at once"):
-        ledger.file(drafts_of_run(QUIET) * (ROWS_MAX + 1), actor="ann", now=NOW)
+        EvidenceLedger(journal).file(drafts_of_run(QUIET), actor=" ", now=NOW)
+
+
+def test_a_filing_of_more_rows_than_an_event_may_tell_of_is_told_by_several(
+    journal, tmp_path, thresholds, monkeypatch
+):
+    """Whoever has tried so much that its trials fill an event would never file again."""
+    monkeypatch.setattr("resources.evidence_ledger.ROWS_MAX", 4)
+    file_all(journal, thresholds)
+
+    filed = [event for event in journal.events(after=0, limit=99) if event.kind == EVIDENCE_FILED]
+    found = EvidenceLedger(journal).read()
+    assert [len(event.body["rows"]) for event in filed] == [4, 4, 4, 1, 1, 1]
+    assert missing_evidence(found) == ()
+    assert EvidenceLedger(journal).file(drafts_of_run(example_run()), actor="bob", now=LATER) == 0
+    log = tmp_path / "audit.jsonl"
+    project(journal, log)
+    assert violations(gather(journal, audit_path=log)) == ()
 
 
 @pytest.mark.parametrize("deed", ["delete from evidence where seq = 1", "update evidence set content = '{}'"])
