@@ -26,6 +26,7 @@ from resources.lake.store import Lake
 from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings
+from trading.metrics import MetricRow
 from trading_assets.definitions import definitions_of, resources_of
 from trading_assets.tables import OF_SESSIONS, ROW_TYPES
 
@@ -46,6 +47,9 @@ FIRST = SESSIONS[0]
 
 WIDE_SESSIONS = CALENDAR.between(date(2010, 8, 19), date(2010, 8, 20))
 """The last sessions of `us_wide`; the one before them, 2010-08-18, is missing for all."""
+
+TELL_OF_THE_COURSE = frozenset({"metrics", "daily_report"})
+"""Tables that tell how a session went as well: refusals, and stages that were run again."""
 
 WINDOW = 130
 """Sessions that a decision reads."""
@@ -174,6 +178,18 @@ class Desk:
             for asset in ROW_TYPES
             for partition in self.lake.partitions((self.book, asset))
         }
+
+    def outcome(self) -> tuple[dict[str, str], list[MetricRow]]:
+        """Return what stands whatever it took to get there: refusals and further runs are told in metrics."""
+        told = self.current().items()
+        stands = {place: sha for place, sha in told if place.split("/")[0] not in TELL_OF_THE_COURSE}
+        measured = [
+            row
+            for session in self.lake.partitions((self.book, "metrics"))
+            for row in self.rows("metrics", date.fromisoformat(session))
+            if not row.name.startswith("stage.")
+        ]
+        return stands, measured
 
     def sent(self) -> list[tuple[str, str, int]]:
         """Return what is in the paper broker's ledger: client order id, symbol and quantity, as accepted."""
