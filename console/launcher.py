@@ -26,6 +26,7 @@ from jobs.session_jobs import BOOK_TAG, job_name
 from resources.advisors.comparing import Compared
 from resources.clocks import system_now
 from resources.keyboard import keyboard_held
+from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
 from resources.sweeping import BookSweeper
@@ -272,6 +273,7 @@ class Launcher:
         Raises `ExecutorBusy` while another process executes for the account.
         """
         profiled = self.profiled
+        configure_logging(self.settings.log_file, level=self.settings.log_level)
         graph = graph_of(profiled, book)
         ports = self._ports(book)
         done = reconcile_book(graph, session, ports, holder=f"reconcile {os.getpid()}")

@@ -22,7 +22,7 @@ from trading.journal import Journal
 from trading.positions import BookHistory
 from trading.quotes import AcceptedQuotes, LiveQuotes, WindowReader
 from trading.values import Slot
-from trading_assets.executor import opened_day, shown_finding, told_of_run
+from trading_assets.executor import log_run, opened_day, shown_finding, told_of_run
 from trading_assets.stage import BookGraph, opening_in_journal, table_of
 from trading_assets.stages.executions import Senders, send_approved
 
@@ -89,6 +89,7 @@ def flatten_job(graph: BookGraph) -> Any:
             began_at=clock(),
             slots=frozenset({Slot.FLATTEN}),
         )
+        log_run(graph, session, outcomes)
         audit_log.project()
         context.log_event(
             dg.AssetObservation(

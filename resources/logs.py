@@ -1,17 +1,20 @@
 """Logs: one JSON object a line, events rather than prose, with the ids that were bound around them.
 
 Logs explain, tables prove: nothing is known only from a log. Secrets are starred out by the name of their
-key. structlog takes a fifth of a second to import, so only whoever logs imports it.
+key. A process that was never told where its log is says nothing, so that no line lands on a terminal.
+structlog takes a fifth of a second to import, so only whoever logs imports it.
 Not here: the audit log, which is a projection of the journal.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, MutableMapping
-from contextlib import AbstractContextManager
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +34,16 @@ _SECRET_WORDS = frozenset(
 _SECRET_KEYS = ("api_key", "apikey", "app_key", "access_key", "private_key", "signing_key", "email_url")
 
 
-def configure_logging(
-    path: Path, *, level: str = "INFO", now: Callable[[], datetime] = system_now
-) -> Callable[[], None]:
-    """Log from here on to a file, rotated by size, as JSON lines of at least a level; return what closes it.
+def configure_logging(path: Path, *, level: str = "INFO", now: Callable[[], datetime] = system_now) -> None:
+    """Log from here on to a file, rotated by size, as JSON lines of at least a level.
 
-    Makes the folder. Two processes may write the same file: a line is one write, but around a rotation
-    lines of the other process may land in the file before.
+    Makes the folder. Several processes may write the same file. A line that cannot be written is told on
+    stderr: no order is lost for it.
     """
     import structlog  # noqa: PLC0415 - slow to import, see the module's docstring
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = _LogFile(
-        RotatingFileHandler(
-            path, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8", delay=True
-        )
-    )
+    lines = _Lines(path, bytes_max=FILE_BYTES_MAX)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -57,21 +54,27 @@ def configure_logging(
             structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(file),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
-    return file.close
 
 
 def with_ids(**ids: object) -> AbstractContextManager[None]:
-    """Bind ids (book, session, run_id, intent_id) to every line logged inside the context."""
+    """Bind ids (book, session, run_id, client_order_id) to every line logged inside the context."""
+    if not _is_configured():
+        return nullcontext()
     import structlog  # noqa: PLC0415 - slow to import, see the module's docstring
 
     return structlog.contextvars.bound_contextvars(**{name: str(value) for name, value in ids.items()})
 
 
 def log_of(part: str) -> Any:
-    """Return the logger of a part of the product: `log_of("executor").info("order_submitted", symbol=…)`."""
+    """Return the logger of a part of the product: `log_of("notifier").info("delivered", channel=…)`.
+
+    One that says nothing where this process was never told where its log is.
+    """
+    if not _is_configured():
+        return _SILENT
     import structlog  # noqa: PLC0415 - slow to import, see the module's docstring
 
     return structlog.get_logger(part=part)
@@ -82,33 +85,83 @@ def starred(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     return {key: _starred_value(str(key), value) for key, value in event.items()}
 
 
-class _LogFile:
-    """Write lines through a file handler; a line that comes after the end leaves no file open."""
+def _is_configured() -> bool:
+    """Say whether a log was configured, without importing what would say so where nobody did."""
+    structlog = sys.modules.get("structlog")
+    return structlog is not None and structlog.is_configured()
 
-    def __init__(self, handler: logging.Handler) -> None:
-        self._handler = handler
-        self._is_closed = False
 
-    def write(self, line: str) -> None:
-        self._handler.handle(logging.makeLogRecord({"msg": line}))
-        if self._is_closed:
-            self._handler.close()
+class _Silent:
+    """Be a logger that says nothing."""
 
-    def close(self) -> None:
-        self._is_closed = True
-        self._handler.close()
+    def msg(self, event: str, **values: object) -> None:
+        """Say nothing."""
+
+    debug = info = warning = error = critical = exception = fatal = msg
+
+
+_SILENT = _Silent()
 
 
 class _Lines:
-    """Hand rendered lines to a file, under the names by which structlog calls."""
+    """Append lines to a file, under the names by which structlog calls, and make room when it is full.
 
-    def __init__(self, file: _LogFile) -> None:
-        self._file = file
+    Whoever writes holds the lock of the folder, and opens the file anew: threads, forked children and other
+    processes write one after the other, and nobody goes on writing to a file that another one has put away.
+    """
+
+    def __init__(self, path: Path, *, bytes_max: int) -> None:
+        self._path = path
+        self._bytes_max = bytes_max
 
     def msg(self, line: str) -> None:
-        self._file.write(line)
+        """Append one line, whole or not at all."""
+        written = (line + "\n").encode(errors="backslashreplace")
+        try:
+            with _held(self._path.parent):
+                if self._size() + len(written) > self._bytes_max:
+                    self._make_room()
+                _append(self._path, written)
+        except OSError as error:
+            sys.stderr.write(f"a line of the log was not written to {self._path}: {error}\n")
 
     debug = info = warning = error = critical = exception = fatal = msg
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _make_room(self) -> None:
+        """Put the file away as the youngest of those that are kept; the oldest gives way."""
+        kept = [self._path, *(Path(f"{self._path}.{number}") for number in range(1, FILES_KEPT + 1))]
+        for older, newer in zip(kept[:0:-1], kept[-2::-1], strict=True):
+            if newer.exists():
+                newer.replace(older)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; it ends with the process that held it."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def _append(path: Path, written: bytes) -> None:
+    """Append to a file; what a full disk took only in part is taken back."""
+    opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        before = os.fstat(opened).st_size
+        if os.write(opened, written) != len(written):
+            os.ftruncate(opened, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(opened)
 
 
 def _stamped_by(now: Callable[[], datetime]) -> Callable[..., MutableMapping[str, Any]]:

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TextIO
 
+from resources.logs import log_of
 from trading.alert_log import text_of_body
 from trading.alerts import (
     Attempt,
@@ -94,7 +95,9 @@ class Notifier:
                 if message.channel in silent:
                     continue
                 outcome = self._outcome(message, history, now)
-                if not self._mark(message, outcome, now):
+                is_ours = self._mark(message, outcome, now)
+                _log(message, outcome, is_ours=is_ours)
+                if not is_ours:
                     continue
                 notified.append(outcome)
                 history.append(_as_delivery(message, outcome, now))
@@ -297,6 +300,22 @@ def _told_by_apprise() -> Iterator[list[logging.LogRecord]]:
         logger.removeHandler(collector)
         logger.propagate = propagated
         logger.setLevel(level)
+
+
+def _log(message: OutboxMessage, outcome: Notified, *, is_ours: bool) -> None:
+    """Log what came of a message. The address is a secret; what is told to people is in the journal."""
+    log = log_of("notifier")
+    is_well = is_ours and (outcome.reason.is_delivered or outcome.reason is Reason.DRY_RUN)
+    (log.info if is_well else log.warning)(
+        "delivery" if is_ours else "delivery_of_another",
+        outbox_id=message.outbox_id,
+        channel=message.channel,
+        severity=message.severity,
+        subject=message.subject,
+        attempt=message.attempts,
+        reason=outcome.reason.value,
+        retry_at=outcome.retry_at.isoformat() if outcome.retry_at else None,
+    )
 
 
 def _finished(message: OutboxMessage, reason: Reason) -> Notified:

@@ -58,6 +58,7 @@ from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
 from resources.market_data.translated import Translated
 from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
+from resources.order_lines import log_step
 from resources.outbound.client import Endpoint, OutboundClient
 from resources.outbound.kept import JournalBreakers, JournalCallHistory, JournalCalls
 from resources.outbound.limits import RateLimits
@@ -293,7 +294,7 @@ class Profiled:
     @cached_property
     def journal(self) -> SqlJournal:
         """Return the journal."""
-        return SqlJournal(self.settings.journal_url)
+        return SqlJournal(self.settings.journal_url, heard=log_step)
 
     @cached_property
     def lake(self) -> Lake:

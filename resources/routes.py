@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from resources.logs import log_of
+from resources.logs import log_of, with_ids
 from trading.breakers import (
     FAILURE_WORDS,
     BreakerRules,
@@ -129,11 +129,16 @@ class RoutedBroker:
 
     def submit(self, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         """Send one order to the adapter that it was prepared for, in exactly one attempt."""
-        name = self._of(request.client_order_id)
-        if name is None:
+        order = self._stored.order(request.client_order_id)
+        if order is None:
             raise BrokerRejected(
                 f"not_prepared: {request.client_order_id} has no stored order; nothing was sent"
             )
+        # What an adapter logs on the way is of this order.
+        with with_ids(intent_id=order.intent_id, client_order_id=order.client_order_id):
+            return self._submit(order.route.actual or EMBEDDED_PAPER, request, now=now)
+
+    def _submit(self, name: str, request: OrderRequest, *, now: datetime) -> BrokerOrder:
         self._refuse_what_adds(name, request, now=now)
         try:
             answer = self._adapter(name).submit(request, now=now)

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import structlog
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
 
 from jobs.session_jobs import BOOK_TAG
@@ -168,12 +169,25 @@ def judge(found: Iterable[Sighting], *, keeper: AlertKeeper, policy: AlertPolicy
     What is well and did not fire is not stored: nothing changed.
     """
     firing = keeper.firing()
+    log = structlog.get_logger(part="watch")
     for one in found:
         observed = {one.metric: one.observed}
         alerts = evaluate_watched(
             observed, policy.rules, book=one.book, session=one.session, about=one.about, detail=one.detail
         )
         codes = judged_watched(observed, policy.rules)
+        if alerts:
+            log.warning(
+                "found",
+                metric=one.metric,
+                book=one.book,
+                session=one.session.isoformat(),
+                about=one.about,
+                observed=one.observed,
+                detail=one.detail,
+                alerts=sorted(alert.code for alert in alerts),
+                **({"run_id": one.run_id} if one.run_id else {}),
+            )
         if alerts or any(Subject(code, one.book, one.about) in firing for code in codes):
             keeper.observe(
                 alerts,

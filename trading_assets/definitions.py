@@ -17,12 +17,12 @@ from jobs.evidence_job import evidence_job
 from jobs.flatten_job import flatten_job
 from jobs.reconcile_job import reconcile_job
 from jobs.replay_job import replay_job
-from jobs.session_jobs import book_jobs
+from jobs.session_jobs import BOOK_TAG, book_jobs
 from jobs.sweep_job import sweep_job
 from jobs.week_job import week_job
 from resources.journal.store import SqlJournal
 from resources.lake.io_manager import LakeIOManager
-from resources.logs import configure_logging
+from resources.logs import configure_logging, with_ids
 from resources.profiles import Profiled
 from resources.replay_trials import replay_trials_of
 from resources.settings import Profile, Settings, load_settings
@@ -142,7 +142,7 @@ def resources_of(profiled: Profiled) -> dict[str, dg.ResourceDefinition]:
         "io_manager": dg.IOManagerDefinition(
             lambda _: LakeIOManager(profiled.lake, ROW_TYPES, extras=POINTER_EXTRAS, remedies=REMEDIES)
         ),
-        "journal": dg.ResourceDefinition(lambda _: _logged_journal(profiled)),
+        "journal": dg.ResourceDefinition(lambda context: _logged_journal(profiled, context)),
         "brokers": dg.ResourceDefinition(lambda context: profiled.brokers_in(_tags_of(context))),
         "routers": dg.ResourceDefinition(lambda context: profiled.routers_in(_tags_of(context))),
         **{name: _resource(build) for name, build in adapters.items()},
@@ -162,13 +162,23 @@ def _accept_pinned_previews() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, message=".*varying BackfillPolicies")
 
 
-def _logged_journal(profiled: Profiled) -> Iterator[SqlJournal]:
-    """Give the journal to a run, and log what the run does with it to the profile's file."""
-    stop = configure_logging(profiled.settings.log_file, level=profiled.settings.log_level)
-    try:
+def _logged_journal(profiled: Profiled, context: dg.InitResourceContext) -> Iterator[SqlJournal]:
+    """Give the journal to a run, and log what the run does to the profile's file, under its ids.
+
+    Each step of an order's life is a line, for the journal tells of it (resources/order_lines.py).
+    """
+    configure_logging(profiled.settings.log_file, level=profiled.settings.log_level)
+    with with_ids(**_ids_of(context)):
         yield profiled.journal
-    finally:
-        stop()
+
+
+def _ids_of(context: dg.InitResourceContext) -> dict[str, str]:
+    """Return what names the run that a resource is made for; a sensor has none."""
+    tags = _tags_of(context)
+    named = {"book": tags.get(BOOK_TAG), "session": tags.get("dagster/partition")}
+    if context.run:
+        named["run_id"] = context.run.run_id
+    return {name: value for name, value in named.items() if value}
 
 
 def _tags_of(context: dg.InitResourceContext) -> Mapping[str, str]:

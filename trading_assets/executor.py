@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+import structlog
+
 from trading.actions import ActionHistory, CorporateAction, effective_in
 from trading.alerts import (
     FINDINGS,
@@ -164,6 +166,7 @@ def tell_people(
     now: datetime,
 ) -> tuple[AlertRow, ...]:
     """Tell of a run with the broker: what disagrees, what is not proven, and what is over of either."""
+    log_run(graph, session, outcomes)
     stuck = [
         row
         for row in journal.open_intents(account=graph.config.account, lane=graph.lane)
@@ -183,6 +186,25 @@ def tell_people(
     if told:
         notifier.deliver(now)
     return alerts
+
+
+def log_run(graph: BookGraph, session: date, outcomes: Outcomes) -> None:
+    """Log what a run with the broker did, with a line for each thing on which journal and broker disagree."""
+    log = structlog.get_logger(part="reconciler", book=graph.name, session=str(session))
+    for finding in outcomes.findings:
+        log.warning(
+            "finding",
+            finding=finding.kind.value,
+            symbol=finding.symbol,
+            intent_id=finding.intent_id,
+            client_order_id=finding.client_order_id or "",
+            detail=finding.detail,
+            halts_account=finding.halts_account,
+            halts_instrument=finding.halts_instrument,
+        )
+    if outcomes.halted:
+        log.warning("stopped_before_its_end", reason=outcomes.halted)
+    log.info("brought_together", **told_of_run(outcomes))
 
 
 def told_of_run(outcomes: Outcomes) -> dict[str, int]:

@@ -93,22 +93,19 @@ def console(
     if served is not None:
         tell(_link(desk, served["address"], name, wanted))
         return
-    close = configure_logging(desk.settings.log_file, level=desk.settings.log_level)
-    try:
-        app = gated(build_site(desk, access=bind.access))
-        raise typer.Exit(
-            serve(
-                app,
-                bind=bind,
-                settings=desk.settings,
-                ready=lambda: tell(
-                    f"{_link(desk, bind.access.origins[0], name, wanted)}\nCtrl-C stops it; "
-                    "`trading console` once more prints another link"
-                ),
-            )
+    configure_logging(desk.settings.log_file, level=desk.settings.log_level)
+    app = gated(build_site(desk, access=bind.access))
+    raise typer.Exit(
+        serve(
+            app,
+            bind=bind,
+            settings=desk.settings,
+            ready=lambda: tell(
+                f"{_link(desk, bind.access.origins[0], name, wanted)}\nCtrl-C stops it; "
+                "`trading console` once more prints another link"
+            ),
         )
-    finally:
-        close()
+    )
 
 
 def tokens_make(

@@ -170,6 +170,13 @@ PAYLOAD_MISMATCH = "payload_mismatch"
 """Why an intent ends whose stored row is not what its hash was taken over."""
 
 
+Heard = Callable[[Step, JournalIntent, str], None]
+"""Is told a step, the intent as it is then, and the reason, which may be empty."""
+
+STEPS = "steps"
+"""Where a connection keeps the steps of its transaction until they are stored."""
+
+
 @checks_arguments
 class SqlJournal:
     """Keep the live state in a SQL database.
@@ -177,11 +184,13 @@ class SqlJournal:
     `url` is `sqlite:////absolute/path/journal.db` (an empty or missing file becomes a journal) or
     `postgresql://…`. Waits at most `busy_timeout_s` for another writer. Raises
     `JournalUnavailable` where the database cannot be trusted with an order: not reachable, not ours, of
-    a newer schema, or not syncing every commit to disk.
+    a newer schema, or not syncing every commit to disk. `heard` is told each step of an intent once it is
+    stored, and must not raise: nobody could tell that from a step that was not stored.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float = 5.0) -> None:
+    def __init__(self, url: str, *, busy_timeout_s: float = 5.0, heard: Heard | None = None) -> None:
         at = parsed(url)
+        self._heard = heard
         self._name = name_of(at)
         self._is_checked = False
         self._engine = engine_for(at, busy_timeout_s)
@@ -1863,6 +1872,7 @@ class SqlJournal:
         )
         told = step_body(place, step, quantity) | dict(body or {})
         self._append(conn, now, draft_of(row, step[0].value, actor=actor, reason=reason, body=told))
+        conn.info[STEPS].append((step[0], moved, reason))
         return moved
 
     def _put_prepared(
@@ -2241,8 +2251,14 @@ class SqlJournal:
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
         # The connection is had before one's turn and given back after it, so that others wait the less.
-        with self._explained(), self._writer.connect() as conn, self._turns.next(), conn.begin():
-            yield conn
+        steps: list[tuple[Step, JournalIntent, str]] = []
+        with self._explained(), self._writer.connect() as conn:
+            conn.info[STEPS] = steps
+            with self._turns.next(), conn.begin():
+                yield conn
+        if self._heard is not None:
+            for step, row, reason in steps:
+                self._heard(step, row, reason)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -1,6 +1,9 @@
 """Logs: JSON lines with ids, and no secret in any."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,17 +12,38 @@ import structlog
 from pydantic import SecretStr
 
 from resources import logs
-from resources.logs import configure_logging, log_of, with_ids
+from resources.logs import FILES_KEPT, configure_logging, log_of, with_ids
 
 AT = datetime(2013, 2, 28, 14, tzinfo=UTC)
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+LINES = 3_000
+"""What one of two processes writes: about a megabyte in all."""
+
+FILES_AT_LEAST = 10
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from resources import logs
+
+logs.FILE_BYTES_MAX, logs.FILES_KEPT = 40_000, 100
+path, name, count = sys.argv[1:]
+logs.configure_logging(Path(path))
+log = logs.log_of("executor")
+for number in range(int(count)):
+    log.info("event", writer=name, number=number, padding="x" * (number % 150))
+"""
 
 
 @pytest.fixture
 def lines(tmp_path):
     path = tmp_path / "simulated" / "logs" / "trading.jsonl"
-    close = configure_logging(path, now=lambda: AT)
+    configure_logging(path, now=lambda: AT)
     yield lambda: [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    close()
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
@@ -103,10 +127,9 @@ def test_an_error_is_logged_with_its_trace_and_without_local_values(lines):
 
 
 def test_lines_under_the_level_are_not_written(tmp_path, lines):
-    close = configure_logging(tmp_path / "quiet.jsonl", level="WARNING", now=lambda: AT)
+    configure_logging(tmp_path / "quiet.jsonl", level="WARNING", now=lambda: AT)
     log_of("executor").info("unheard")
     log_of("executor").warning("heard")
-    close()
 
     assert [json.loads(line)["event"] for line in (tmp_path / "quiet.jsonl").read_text().splitlines()] == [
         "heard"
@@ -115,10 +138,9 @@ def test_lines_under_the_level_are_not_written(tmp_path, lines):
 
 def test_a_full_file_makes_room_for_the_next_and_loses_no_line(tmp_path, lines, monkeypatch):
     monkeypatch.setattr(logs, "FILE_BYTES_MAX", 400)
-    close = configure_logging(tmp_path / "small.jsonl", now=lambda: AT)
+    configure_logging(tmp_path / "small.jsonl", now=lambda: AT)
     for number in range(12):
         log_of("executor").info("event", number=number)
-    close()
 
     files = sorted(tmp_path.glob("small.jsonl*"))
     assert len(files) > 2
@@ -127,14 +149,73 @@ def test_a_full_file_makes_room_for_the_next_and_loses_no_line(tmp_path, lines, 
     )
 
 
-def test_a_line_after_the_end_is_kept_and_leaves_no_file_open(tmp_path):
-    path = tmp_path / "trading.jsonl"
-    close = configure_logging(path, now=lambda: AT)
-    log_of("graph").info("within")
-    close()
-    log_of("graph").info("after")
-    structlog.reset_defaults()
+def test_only_so_many_full_files_are_kept_and_the_oldest_gives_way(tmp_path, lines, monkeypatch):
+    monkeypatch.setattr(logs, "FILE_BYTES_MAX", 200)
+    configure_logging(tmp_path / "small.jsonl", now=lambda: AT)
+    for number in range(40):
+        log_of("executor").info("event", number=number)
+
+    kept = ["small.jsonl", *(f"small.jsonl.{place}" for place in range(1, FILES_KEPT + 1))]
+    numbers = [
+        json.loads(line)["number"]
+        for name in reversed(kept)
+        for line in (tmp_path / name).read_text().splitlines()
+    ]
+    assert sorted(path.name for path in tmp_path.glob("small.jsonl*")) == kept
+    assert numbers == list(range(numbers[0], 40))
+
+
+def test_no_line_leaves_a_file_open(lines, tmp_path):
+    log_of("graph").info("event")
     opened = [file.readlink() for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
 
-    assert [json.loads(line)["event"] for line in path.read_text("utf-8").splitlines()] == ["within", "after"]
-    assert path not in opened
+    assert len(lines()) == 1
+    assert not [path for path in opened if path.is_relative_to(tmp_path)]
+
+
+def test_two_processes_that_fill_one_file_many_times_lose_no_line_and_tear_none(tmp_path):
+    """Each writes so much that both make room many times; the files kept hold all of it."""
+    path = tmp_path / "shared.jsonl"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name, str(LINES)], cwd=PROJECT)
+        for name in ("one", "two")
+    ]
+
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    files = list(tmp_path.glob("shared.jsonl*"))
+    found = [[json.loads(line) for line in file.read_text("utf-8").splitlines()] for file in files]
+    assert sorted((line["writer"], line["number"]) for lines in found for line in lines) == [
+        (name, number) for name in ("one", "two") for number in range(LINES)
+    ]
+    # Both were at it at once, and room was made often enough that they met there.
+    assert len(files) > FILES_AT_LEAST
+    assert any(len({line["writer"] for line in lines}) == len(writers) for lines in found)
+
+
+def test_a_line_that_cannot_be_written_is_told_of_and_stops_nobody(tmp_path, lines, capfd):
+    folder = tmp_path / "gone"
+    configure_logging(folder / "trading.jsonl", now=lambda: AT)
+    folder.rmdir()
+    log_of("executor").info("event")
+
+    assert "a line of the log was not written" in capfd.readouterr().err
+
+
+def test_a_line_that_a_full_disk_took_in_part_is_taken_back(lines, monkeypatch, capfd):
+    log_of("executor").info("whole")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda opened, content: write(opened, content[:20]))
+    log_of("executor").info("torn")
+    monkeypatch.undo()
+    log_of("executor").info("after")
+
+    assert [line["event"] for line in lines()] == ["whole", "after"]
+    assert "No space left" in capfd.readouterr().err
+
+
+def test_a_process_that_was_given_no_log_says_nothing(capfd):
+    structlog.reset_defaults()
+    with with_ids(book="us_five"):
+        log_of("executor").warning("event")
+
+    assert capfd.readouterr() == ("", "")

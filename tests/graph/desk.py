@@ -95,7 +95,7 @@ class Desk:
         self._ports = dict(ports or {})
         DESKS[id(self.instance)] = self
         # A desk whose journal is replaced would go on writing to the log of the desk before it.
-        self._stop_logging = configure_logging(self.settings.log_file)
+        configure_logging(self.settings.log_file)
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -203,7 +203,6 @@ class Desk:
 
     def close(self) -> None:
         """Let go of the journal and of Dagster's storage."""
-        self._stop_logging()
         self.journal.close()
         self.instance.dispose()
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import pytest
 
+from resources.notifier import Notifier, StdoutChannel, WebhookChannel
 from tests.graph.desk import CALENDAR, FIRST, SESSIONS, Desk, copied, failure_of
 from trading.broker_positions import BrokerItem
 from trading.brokers import DedupScope
-from trading.errors import OutcomeUnknown
+from trading.errors import BrokerRejected, OutcomeUnknown
 from trading.executions import conclude_parked
 from trading.lifecycle import IntentState, Stage
 
@@ -18,13 +20,15 @@ from trading.lifecycle import IntentState, Stage
 class Deaf:
     """Stand in front of a broker that takes orders, and whose answers to sends are never heard.
 
-    `loses`: the orders do not arrive either; `forgets`: it is not known to refuse a repeated id.
+    `loses`: the orders do not arrive either; `forgets`: it is not known to refuse a repeated id; `refuses`:
+    it says no, and is heard.
     """
 
-    def __init__(self, real, *, loses, forgets):
+    def __init__(self, real, *, loses, forgets, refuses):
         self._real = real
         self._loses = loses
         self._forgets = forgets
+        self._refuses = refuses
 
     @property
     def capabilities(self):
@@ -35,15 +39,17 @@ class Deaf:
         return getattr(self._real, name)
 
     def submit(self, request, *, now):
+        if self._refuses:
+            raise BrokerRejected("not today")
         if not self._loses:
             self._real.submit(request, now=now)
         raise OutcomeUnknown("the line went dead")
 
 
-def deaf(*, loses=False, forgets=False):
+def deaf(*, loses=False, forgets=False, refuses=False):
     return {
         "brokers": lambda profiled: {
-            "us_five": Deaf(profiled.brokers["us_five"], loses=loses, forgets=forgets)
+            "us_five": Deaf(profiled.brokers["us_five"], loses=loses, forgets=forgets, refuses=refuses)
         }
     }
 
@@ -271,3 +277,80 @@ def test_a_session_that_was_never_opened_is_reconciled_without_comparing_and_say
     told = seen.event_specific_data.asset_observation.metadata["not compared"].value
     assert told == f"the book was not opened for {FIRST}"
     assert desk.journal.session_record(**desk.where(FIRST)) is None
+
+
+def logged(desk, *runs):
+    """Return the lines that runs left in a desk's log."""
+    lines = map(json.loads, desk.settings.log_file.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line.get("run_id") in {run.run_id for run in runs}]
+
+
+def steps_of_orders(lines):
+    """Return each step of an order in the log, once it has every id to look it up by."""
+    ids = ("book", "session", "run_id", "intent_id", "client_order_id")
+    steps = [line for line in lines if line["event"].startswith("order_")]
+    assert [(line["event"], name) for line in steps for name in ids if not line.get(name)] == []
+    return [(line["event"].removeprefix("order_"), line["level"]) for line in steps]
+
+
+def test_the_log_follows_an_order_whose_answer_was_not_heard_until_its_end(decided, desk_on):
+    dead = desk_on(decided, ports=deaf())
+    executed = dead.run("execute", FIRST)
+    desk = desk_on(name="desk")
+    found = desk.run("reconcile", FIRST)
+    lines = logged(desk, executed, found)
+
+    assert steps_of_orders(lines) == [
+        ("prepared", "info"),
+        ("outcome_unknown", "warning"),
+        ("found", "info"),
+        ("filled", "info"),
+        ("closed", "info"),
+    ]
+    assert {line["client_order_id"] for line in lines if "client_order_id" in line} == {
+        order.client_order_id for order in desk.journal.orders(**desk.where(FIRST))
+    }
+    (reason,) = [line["reason"] for line in lines if line["event"] == "order_outcome_unknown"]
+    assert "the line went dead" in reason
+
+
+# Apprise's e-mail plug-in imports a module that Python 3.11 deprecated.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_the_log_tells_of_a_refused_order_of_what_disagrees_and_of_a_message_that_did_not_arrive(
+    decided, desk_on
+):
+    hidden = "hu" + "sh"
+
+    def channels(profiled):
+        # Nobody listens on port 9.
+        webhook = WebhookChannel(f"http://{hidden}:{hidden}@127.0.0.1:9/{hidden}")
+        return Notifier(
+            profiled.journal,
+            {"stdout": StdoutChannel(io.StringIO()), "webhook": webhook},
+            policy=profiled.alert_policy.delivery,
+            sleep=lambda _: None,
+        )
+
+    desk = desk_on(decided, ports={**deaf(refuses=True), "notifier": channels})
+    refused = desk.run("execute", FIRST)
+    stray(desk)
+    compared = desk.run("reconcile", FIRST)
+    lines = logged(desk, refused, compared)
+
+    assert (failure_of(refused), failure_of(compared)) == (("", ""), ("", ""))
+    assert steps_of_orders(lines) == [("prepared", "info"), ("refused_by_broker", "warning")]
+    found = [line for line in lines if line["event"] == "finding"]
+    assert "orphan" in {line["finding"] for line in found}
+    assert {(line["part"], line["book"], line["run_id"]) for line in found} == {
+        ("reconciler", desk.book, compared.run_id)
+    }
+    sent = [
+        (line["outbox_id"], line["channel"], line["attempt"], line["reason"])
+        for line in lines
+        if line["event"] == "delivery"
+    ]
+    assert sent == [
+        (row.outbox_id, row.channel, row.attempt, row.reason) for row in desk.journal.deliveries()
+    ]
+    assert ("webhook", "http_error") in {(channel, reason) for _, channel, _, reason in sent}
+    assert hidden not in desk.settings.log_file.read_text(encoding="utf-8")

@@ -235,6 +235,21 @@ def test_a_full_disk_is_told_and_each_look_leaves_a_sign_of_life(watch):
     assert first < last_beat(folder)
 
 
+def test_a_look_that_finds_something_is_a_line_of_the_log_and_one_that_finds_nothing_is_none(watch):
+    watch.tick()
+    watch.free_ratio = 0.04
+    watch.tick()
+    watch.free_ratio = 0.5
+    watch.tick()
+
+    lines = map(json.loads, watch.desk.settings.log_file.read_text(encoding="utf-8").splitlines())
+    assert [
+        (line["metric"], line["about"], line["observed"], line["alerts"], line["level"])
+        for line in lines
+        if (line["part"], line["event"]) == ("watch", "found")
+    ] == [("disk.free_ratio", "state folder", 0.04, ["disk_low"], "warning")]
+
+
 def test_a_look_that_fails_leaves_no_sign_of_life(watch):
     def broken() -> float:
         raise OSError("no such disk")
