@@ -123,7 +123,7 @@ class ServiceCounts:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._newest = 0
+        self._newest: dict[tuple[str, str], int] = {}
         self._kept: dict[tuple[str, str], _Book] = {}
 
     def look(
@@ -155,27 +155,26 @@ class ServiceCounts:
 
     def _count(self, journal: JournalReader, books: Sequence[str], lane: str) -> None:
         newest = journal.newest_event()
-        if newest < self._newest:
+        if any(newest < counted for counted in self._newest.values()):
             # Another journal lies in the place of the one that was counted.
-            self._newest, self._kept = 0, {}
-        new = [name for name in books if (name, lane) not in self._kept]
-        changed = journal.first_changed_sessions(after=self._newest) if newest > self._newest else {}
-        begin = {name: changed[name, lane] for name in books if (name, lane) in changed}
-        begin |= dict.fromkeys(new, EARLIEST)
+            self._newest, self._kept = {}, {}
+        # Each book has its own: a look at one of them counts nothing of the others.
+        counted = {name: self._newest[name, lane] for name in books if (name, lane) in self._kept}
+        after = min(counted.values(), default=newest)
+        changed = journal.first_changed_sessions(after=after) if newest > after else {}
+        begin = {name: changed[name, lane] for name in counted if (name, lane) in changed}
+        begin |= {name: EARLIEST for name in books if name not in counted}
         for name, first in begin.items():
             book = self._kept.setdefault((name, lane), _Book())
             _count_book(journal, book, name=name, lane=lane, first=first)
         if begin:
-            self._count_windows(journal, books, new, lane)
-        self._newest = newest
+            self._count_windows(journal, {name: counted.get(name, 0) for name in books}, lane)
+        self._newest |= {(name, lane): newest for name in books}
 
-    def _count_windows(
-        self, journal: JournalReader, books: Sequence[str], new: Sequence[str], lane: str
-    ) -> None:
-        """Count the looks for quotes since the look before; they are only ever added."""
-        rows = journal.signal_windows(lane=lane, after=0 if new else self._newest)
-        seen = {name: 0 if name in new else self._newest for name in books}
-        first = {name: self._kept[name, lane].begin.isoformat() for name in books}
+    def _count_windows(self, journal: JournalReader, seen: Mapping[str, int], lane: str) -> None:
+        """Count the looks for quotes of books after those that were `seen`; they are only ever added."""
+        rows = journal.signal_windows(lane=lane, after=min(seen.values()))
+        first = {name: self._kept[name, lane].begin.isoformat() for name in seen}
         # By the columns first: years of windows before what counts need not be read.
         told = [
             row

@@ -138,3 +138,15 @@ def test_a_journal_put_in_the_place_of_another_is_counted_from_the_start(url, tm
 
     counts, _, _ = looked(kept, other)
     assert counts[Objective.LATENCY] == []
+
+
+def test_a_look_at_one_book_hides_nothing_from_a_later_look_at_all(url):
+    kept = ServiceCounts()
+    with SqlJournal(url) as journal:
+        looked(kept, url)
+        JournalSignals(journal).keep(a_window(NOW), lane="simulated", now=NOW)
+        a_parked_intent(journal)
+        with JournalReader(url).at_one_moment() as reader:
+            kept.look(reader, **{**LOOKED_AT, "calendars": {"us_wide": CALENDAR}})
+
+    assert looked(kept, url) == looked(ServiceCounts(), url)
