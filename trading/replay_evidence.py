@@ -294,7 +294,8 @@ def run_of_replay(
 def run_of_seen(seen: Seen, *, bound: Bound) -> Run:
     """Return the run that records a replay as a trial, to be filed: nothing in it is ever promoted.
 
-    `bound` is of the replay. It counts however its checks came out, and also where nothing was traded.
+    `bound` is of the replay. It counts however its checks came out, and also where nothing was traded; one
+    that was stopped says so in its name, since its window is what was asked for.
     """
     replayed, request = seen.replayed, seen.request
     sessions = replayed["sessions"]
@@ -313,7 +314,7 @@ def run_of_seen(seen: Seen, *, bound: Bound) -> Run:
         role=Role.TRIAL,
     )
     return Run(
-        name=f"replay {request.name}",
+        name=f"replay {request.name}{'' if seen.is_whole else ' (stopped)'}",
         bound=replace(bound, replay_sha=""),
         first=request.first_session,
         last=request.last_session,

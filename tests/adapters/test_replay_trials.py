@@ -111,8 +111,8 @@ def test_a_replay_counts_once_and_stays_when_its_folder_is_removed_and_it_is_mad
 def test_a_replay_that_was_stopped_after_a_year_is_recorded_with_what_could_be_seen_and_counts_once(house):
     with pytest.raises(KeyboardInterrupt):
         house.replay(tell=stop_after_a_year)
-    ((_, seen),) = house.tried()
-    assert (seen.sessions, seen.parameters[IS_WHOLE]) == (7, False)
+    ((name, seen),) = house.tried()
+    assert (name, seen.sessions, seen.parameters[IS_WHOLE]) == ("replay turn (stopped)", 7, False)
 
     house.replay()
     assert [(one.sessions, one.parameters[IS_WHOLE]) for _, one in house.tried()] == [(7, False), (10, True)]
