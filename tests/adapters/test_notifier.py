@@ -514,19 +514,19 @@ def test_a_mail_server_that_refuses_for_a_while_gets_the_message_once_it_takes_i
 
 
 FAULTS = {
-    "signals.latched": 1.0,  # a stale feed
-    "strategist_llm.circuit_open_rate": 0.5,  # an open breaker
-    "execution.blocked_rate": 0.9,  # a spike of blocked intents
-    "reconciliation.intents_stuck": 1.0,  # an order that nobody can prove
-    "schedules.missed": 1.0,  # a schedule that did not run
-    "ticks.failed": 1.0,  # a sensor that fails
+    "signals.latched": 1.0,
+    "strategist_llm.circuit_open_rate": 0.5,
+    "execution.blocked_rate": 0.9,
+    "reconciliation.intents_stuck": 1.0,
+    "schedules.missed": 1.0,
+    "ticks.failed": 1.0,
 }
 
 
-def test_a_day_of_faults_is_heard_once_everywhere_though_nobody_could_hear_for_ten_minutes(
+def test_faults_of_one_moment_are_one_message_a_severity_everywhere_though_servers_err_for_ten_minutes(
     outbox, sink, mailbox
 ):
-    """Looked at every minute for half an hour, while web server, Slack and mailbox are down for ten."""
+    """As the shipped policy groups them; days on which each fault really happens are in tests/graph."""
     file = load_alert_policy(Path(__file__).resolve().parents[2] / "config" / "alerts.toml")
     delivery = replace(file.delivery, channels=("webhook", "slack", "email"), retry_wait_s=0.0)
     policy = replace(file, delivery=delivery)
@@ -539,7 +539,7 @@ def test_a_day_of_faults_is_heard_once_everywhere_though_nobody_could_hear_for_t
     keeper = JournalAlerts(outbox)
     codes = [rule.code for rule in policy.rules if rule.metric in FAULTS]
     try:
-        for minute in range(31):
+        for minute in (0, 3, 9, 10, 15, 30):
             now = NOW + timedelta(minutes=minute)
             sink.is_down = slack.is_down = minute < 10
             box.refusals = 10**6 if minute < 10 else 0
