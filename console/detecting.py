@@ -28,8 +28,8 @@ class Detected:
 
     @property
     def is_clean(self) -> bool:
-        """Say whether nobody is accused in any book."""
-        return all(book.is_clean for book in self.books)
+        """Say whether in every book each strategy had an opinion, and nobody is accused."""
+        return all(book.is_clean and not book.silent for book in self.books)
 
 
 def detected(

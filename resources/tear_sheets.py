@@ -17,6 +17,7 @@ from trading.replay_summary import months_of, reasons_of, years_of
 from trading.replayed import Replayed
 from trading.reporting import money_text
 from trading.scorecard import Scorecard
+from trading.verdicts import SOFT_REASONS
 
 PERCENTS = (
     "total_return",
@@ -76,6 +77,7 @@ class TearSheets:
             months=_month_table(replayed),
             years=years_of(replayed),
             reasons=reasons_of(replayed),
+            soft_reasons=SOFT_REASONS,
         )
 
 

@@ -150,6 +150,15 @@ class Detection:
         """Say whether nobody is accused."""
         return not self.accusations
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Return the strategies that had no opinion in any session: nothing could be found in them.
+
+        What is accused is not among them: it spoke on a false future alone.
+        """
+        accused = {row.suspect for row in self.accusations}
+        return tuple(name for name, count in self.opinions.items() if not count and name not in accused)
+
     def biases_of(self, suspect: str) -> frozenset[Bias]:
         """Return what a rule is accused of."""
         return frozenset(row.bias for row in self.accusations if row.suspect == suspect)

@@ -144,8 +144,10 @@ class Outcome:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what has to be known before the measures are believed, as sentences."""
-        head = "" if self.has_data else "no data: "
-        return tuple(f"{head}{silence.told}" for silence in self.silences)
+        return tuple(
+            f"no data: {silence.told}" if silence.is_whole and not self.has_data else silence.told
+            for silence in self.silences
+        )
 
     def payload(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without its returns."""

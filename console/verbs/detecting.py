@@ -55,8 +55,8 @@ def detect(
     trading detect
     trading detect --book us_five --strategy momentum:lookback=60,skip=5
     trading detect --book us_five --strategy examples/strategies/biased/own_close.py --sessions 5
-    Exit codes: 0 clean, 2 a strategy or a parameter is wrong, or it raises, 3 a rule is biased,
-    130 interrupted.
+    Exit codes: 0 clean, 2 a strategy or a parameter is wrong, or it raises, 3 a rule is biased, or had no
+    opinion in any session, 130 interrupted.
     """
     from console.detecting import detected
 
@@ -73,7 +73,10 @@ def told(view: Detected) -> str:
 def _book(found: Detection) -> str:
     looked_at = f"{counted(len(found.sessions), 'session')}, {found.rows:,} rows compared"
     verdict = "clean" if found.is_clean else f"{counted(len(found.accusations), 'accusation')}"
+    if found.is_clean and found.silent:
+        verdict = "no data"
     lines = [f"{found.book}: {verdict}   ({looked_at})"]
+    lines += [f"! {name} had no opinion in these sessions: no data; look at more" for name in found.silent]
     for accusation in found.accusations:
         lines += ["", *_accusation(accusation)]
     if found.following:

@@ -172,7 +172,7 @@ def _filed_replay(view: FiledView) -> str:
         f"\nluck is told of {counted(view.counted, 'trial')} that {'was' if view.counted == 1 else 'were'}"
         f" ever recorded: {view.counted - view.others:,} of this strategy, {view.others:,} of others on"
         f" {view.book} or its data{_lost(view.not_again)}"
-        f"\n\nnext:\n  trading promote STRATEGY --book {view.book}"
+        f"\n\nnext:\n  trading promote {view.strategy} --book {view.book}"
     )
 
 

@@ -21,6 +21,7 @@ from console.verbs.teaching import help_of
 from console.verbs.verifying import compared
 from trading.errors import BadInput
 from trading.values import micros_from_text
+from trading.verdicts import SOFT_REASONS
 
 if TYPE_CHECKING:
     from console.book_outlines import BookOutline
@@ -31,6 +32,9 @@ BARS = "▁▂▃▄▅▆▇█"
 RANGE_RULE = "write FIRST..LAST, each as YYYY, YYYY-MM or YYYY-MM-DD, e.g. 2003-01..2012-12"
 
 LIVE = "live"
+
+SHARES = frozenset({"cagr", "max_drawdown"})
+"""Measures that are told in per cent: a drawdown of 0.49 % is not one of -0.00."""
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of a replay.")]
 
@@ -169,9 +173,11 @@ def replay(
         beside = beside_live(desk, book=outline.name, replay=run.name, first=first, last=last)
         live = parity_in(desk, book=outline.name, first=first, last=last)
         view |= {"beside_live": beside, "live": live}
-        text += f"\n{_beside_text(beside, found)}\ndecided live, and again: {compared([live])}"
+        again = compared([live]) if live.sessions else "no data; nothing was decided live in these sessions"
+        text += f"\n{_beside_text(beside, found)}\ndecided live, and again: {again}"
         if code is ExitCode.DONE and live.differing:
             code = ExitCode.ATTENTION
+    text += f"\nnext:\n  trading replays show {found.name}"
     show(view, lambda _: text, as_json=as_json, code=code)
 
 
@@ -322,13 +328,16 @@ def _replay_text(view: ReplayView) -> str:
     failed = [name for name, passed in summary["checks"].items() if not passed]
     rows_kept = sum(summary["rows"].values())
     reasons = sorted(summary["reasons"].items(), key=lambda pair: (-pair[1], pair[0]))
+    refused = [(reason, count) for reason, count in reasons if reason not in SOFT_REASONS]
+    soft = [(reason, count) for reason, count in reasons if reason in SOFT_REASONS]
     heads = {
         "replay": f"{view.name}: {asked}, {summary['sessions']:,} sessions",
         "strategies": ", ".join(request["strategies"]) or "as configured",
         "assumed": _assumed_text(request),
         "equity": f"{money(summary['opening_micros'])} → {money(summary['closing_micros'], currency)}",
         "": _bars([micros for _, micros in summary["equity"]]),
-        "refused": _refused_text(reasons, view.scorecard),
+        "refused": _refused_text(refused, view.scorecard),
+        **({"asked": _asked_text(soft, is_given=request["approve"])} if soft else {}),
         "worth": _worth_text(view.scorecard),
         "checks": _checks_text(summary["checks"], failed, is_light=request["light"]),
         "tables": f"{rows_kept:,} rows in {view.folder}",
@@ -352,7 +361,17 @@ def _refused_text(reasons: list[tuple[str, int]], card: Mapping[str, Any]) -> st
             "nothing, since nothing was intended; a look-back longer than `window_sessions` of "
             "config/rules.toml never has enough closes"
         )
-    return "; ".join(f"{count} {reason}" for reason, count in reasons) or "nothing"
+    return _counts_text(reasons) or "nothing"
+
+
+def _asked_text(reasons: list[tuple[str, int]], *, is_given: bool) -> str:
+    """Return what a person would have been asked for, which is no refusal, and what the replay took it as."""
+    taken = "approved" if is_given else "not approved"
+    return f"{_counts_text(reasons)}; taken as {taken} where nothing else stood against it"
+
+
+def _counts_text(reasons: list[tuple[str, int]]) -> str:
+    return "; ".join(f"{count} {reason}" for reason, count in reasons)
 
 
 def _worth_text(card: Mapping[str, Any]) -> str:
@@ -360,9 +379,11 @@ def _worth_text(card: Mapping[str, Any]) -> str:
         return "no scorecard yet"
     measures = {**card["trading"], **card["performance"]}
     told = {name: measures[name] for name in ("cagr", "sharpe", "sortino", "max_drawdown", "turnover")}
-    return ", ".join(
-        f"{name} {'no data' if value is None else format(value, '.2f')}" for name, value in told.items()
-    )
+    shown = {
+        name: "no data" if value is None else format(value, ".2%" if name in SHARES else ".2f")
+        for name, value in told.items()
+    }
+    return ", ".join(f"{name} {text}" for name, text in shown.items())
 
 
 def _checks_text(checks: dict[str, bool], failed: list[str], *, is_light: bool) -> str:
@@ -381,4 +402,4 @@ def _bars(micros: list[int]) -> str:
 
 def _seconds_text(seconds: dict[str, Any]) -> str:
     told = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "whole")
-    return f"\n{seconds['whole']:.1f} seconds in all: {told}\nnext:\n  trading replays"
+    return f"\n{seconds['whole']:.1f} seconds in all: {told}"

@@ -51,6 +51,16 @@ def test_a_biased_file_ends_with_three_and_the_row_that_changed_is_named(speak):
     assert "(later bars removed)" in out
 
 
+def test_a_strategy_without_an_opinion_is_no_data_and_not_clean(speak):
+    code, out, _ = speak(
+        "detect", "--book", "us_five", "--strategy", "momentum:lookback=6000", "--sessions", "1"
+    )
+
+    assert code == 3
+    assert out.startswith("us_five: no data   (1 session, ")
+    assert "! momentum had no opinion in these sessions: no data; look at more" in out
+
+
 def test_parameters_are_given_as_a_replay_takes_them(speak):
     asked = ("--strategy", "momentum:lookback=60,skip=5")
     code, out, _ = speak("detect", "--book", "us_five", *asked, "--sessions", "2")

@@ -114,6 +114,25 @@ def test_a_replay_tells_what_it_assumed_and_why_nothing_was_intended(speak):
     assert "nothing was intended; a look-back longer than `window_sessions`" in ran.out
 
 
+def test_what_a_person_would_have_been_asked_for_is_not_told_as_refused(speak):
+    ran = speak("replay", "2012-12..2013-01", "--deposit", "4000000", "--name", "rich")
+
+    assert ran.code == 0, ran.err
+    assert "soft" not in re.search(r"^refused .*$", ran.out, flags=re.MULTILINE)[0]
+    assert re.search(r"^asked +\d+ fat_finger_soft; taken as approved ", ran.out, flags=re.MULTILINE)
+    page = re.search(r"^page +(\S+)$", ran.out, flags=re.MULTILINE)[1]
+    assert "<td>fat finger soft</td><td>a person asked</td>" in Path(page).read_text(encoding="utf-8")
+
+
+def test_a_replay_ends_with_the_command_that_shows_it_and_compares_with_no_data(speak):
+    ran = speak("replay", "2013-01", "--diff", "live", "--name", "january")
+
+    assert ran.code == 0, ran.err
+    assert "decided live, and again: no data; nothing was decided live in these sessions" in ran.out
+    assert ran.out.endswith("\nnext:\n  trading replays show january\n")
+    assert re.search(r"cagr -?[\d.]+%, sharpe -?[\d.]+, .*max_drawdown -[\d.]+%", ran.out)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -134,7 +134,7 @@ def _told(finished: Finished) -> dict[str, Any]:
         "equity": round(equities[-1] / 1e6, 2),
         "equity over the range": dg.MetadataValue.md(sparkline_svg([equity / 1e6 for equity in equities])),
         "years": table_of([_year(year, currency) for year in years_of(replayed)], limit=100),
-        "refused by reason": table_of(
+        "refused, or a person asked, by reason": table_of(
             [{"reason": reason, "times": times} for reason, times in reasons_of(replayed)]
         ),
         "rows by table": table_of(
