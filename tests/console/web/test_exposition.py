@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,9 +30,10 @@ from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
 from resources.signal_keeper import JournalSignals
 from resources.watch_signs import WatchSigns
-from tests.console.states import a_parked_intent
+from tests.console.states import OPENED, a_parked_intent
 from tests.console.web.serving import console_on
-from trading.alerts import STUCK, evaluate_watched, judged_watched, tell
+from trading.alert_groups import Matcher, Route
+from trading.alerts import ALERTNAME, STUCK, evaluate_watched, judged_watched, tell
 from trading.signal_continuity import Poll, SessionState, window_of
 from trading.slos import BAD_MIN, PAIRS
 from trading.testing import example_call
@@ -39,11 +41,15 @@ from trading.testing import example_call
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
 PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
+AMTOOL = shutil.which("amtool")
+needs_amtool = pytest.mark.skipif(
+    AMTOOL is None, reason="amtool checks a configuration (Debian: prometheus-alertmanager)"
+)
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool checks rules (Debian: prometheus)")
 needs_prometheus = pytest.mark.skipif(
     PROMETHEUS is None, reason="Prometheus answers panels (Debian: prometheus)"
 )
-SESSION = date(2013, 2, 28)
+SESSION, SETTLED = date(2013, 2, 28), date(2013, 2, 27)
 NOW = datetime(2013, 2, 28, 21, 30, tzinfo=UTC)
 SCRAPED_S_MAX = 120
 GRID_WIDTH = 24
@@ -70,10 +76,14 @@ def empty(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def traded(tmp_path_factory):
-    """Serve a desk that was looked at, with a window without quotes, and an intent that is not proven."""
+    """Serve a desk with a settled session, then a window without quotes and an intent that is not proven."""
     with console_on(tmp_path_factory.mktemp("traded") / "state") as console:
         policy = load_alert_policy(ROOT / "config" / "alerts.toml")
         with SqlJournal(console.desk.settings.journal_url) as journal:
+            settled = {"book": "us_five", "lane": "simulated", "session": SETTLED}
+            journal.opening_book(**settled, previous=None, opened=OPENED, now=NOW)
+            journal.register(**settled, decisions=(), verdicts=(), decisions_sha="sha", now=NOW)
+            journal.settle(**settled, closing=OPENED, carried_by="", now=NOW)
             a_parked_intent(journal)
             WatchSigns(console.desk.settings.profile_dir).beat()
             for minutes in (1, 0):
@@ -209,6 +219,15 @@ def test_the_exposition_passes_promtools_lint(desk, request):
     assert (done.returncode, done.stderr.decode()) == (0, "")
 
 
+RULE_FILES = (DEPLOY / "prometheus" / "rules.yml",)
+CASE_FILES = tuple(sorted((DEPLOY / "prometheus").glob("*_test.yml")))
+
+
+def written(path: Path) -> dict[str, Any]:
+    """Give what stands in a file of Prometheus or Alertmanager."""
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
 @needs_promtool
 def test_the_rules_and_their_tests_pass(tmp_path):
     folder = shutil.copytree(DEPLOY / "prometheus", tmp_path / "prometheus")
@@ -216,10 +235,27 @@ def test_the_rules_and_their_tests_pass(tmp_path):
     for words in (
         ["check", "config", "prometheus.yml"],
         ["check", "rules", "--lint-fatal", "rules.yml"],
-        ["test", "rules", "rules_test.yml"],
+        ["test", "rules", *(file.name for file in CASE_FILES)],
     ):
         done = subprocess.run([PROMTOOL, *words], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_rule_has_a_case_in_which_it_finds_something():
+    rules = [rule for file in RULE_FILES for group in written(file)["groups"] for rule in group["rules"]]
+    cases = [case for file in CASE_FILES for case in written(file)["tests"]]
+    fired = {
+        one["alertname"] for case in cases for one in case.get("alert_rule_test", ()) if one["exp_alerts"]
+    }
+    recorded = {
+        one["expr"] for case in cases for one in case.get("promql_expr_test", ()) if one["exp_samples"]
+    }
+
+    assert {rule["alert"] for rule in rules if "alert" in rule} == fired
+    assert {rule["record"] for rule in rules if "record" in rule} == recorded
+    assert set(written(DEPLOY / "prometheus" / "prometheus.yml")["rule_files"]) == {
+        file.name for file in RULE_FILES
+    }
 
 
 @needs_promtool
@@ -233,6 +269,101 @@ def test_a_rule_that_says_otherwise_fails_its_test(tmp_path):
     )
 
     assert done.returncode != 0
+
+
+FOR_TRADING_DESKS = ' and on () trading_desk_info{mode!="simulated"}'
+CONDITIONS = [
+    (rule["alert"], condition)
+    for file in RULE_FILES
+    for group in written(file)["groups"]
+    for rule in group["rules"]
+    for condition in ("for", FOR_TRADING_DESKS)
+    if condition in rule or condition in rule["expr"]
+]
+
+
+@needs_promtool
+@pytest.mark.parametrize(("alert", "condition"), CONDITIONS, ids=lambda one: one.strip().partition(" ")[0])
+def test_a_rule_that_no_longer_waits_or_spares_simulated_desks_fails_a_case(alert, condition, tmp_path):
+    (file,) = RULE_FILES
+    rules = written(file)
+    (rule,) = (one for group in rules["groups"] for one in group["rules"] if one.get("alert") == alert)
+    if condition == "for":
+        del rule["for"]
+    else:
+        rule["expr"] = rule["expr"].replace(condition, "")
+    (tmp_path / file.name).write_text(yaml.safe_dump(rules))
+    cases = written(DEPLOY / "prometheus" / "rules_test.yml")
+    cases["tests"] = [
+        case
+        for case in cases["tests"]
+        if any(one["alertname"] == alert for one in case.get("alert_rule_test", ()))
+    ]
+    (tmp_path / "cases.yml").write_text(yaml.safe_dump(cases))
+
+    done = subprocess.run(
+        [PROMTOOL, "test", "rules", "cases.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert "FAILED" in done.stdout + done.stderr, f"no case of {alert} needs {condition}"
+
+
+@needs_amtool
+def test_alertmanager_takes_its_configuration():
+    file = DEPLOY / "alertmanager" / "alertmanager.yml"
+    done = subprocess.run([AMTOOL, "check-config", file], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_amtool
+def test_a_configuration_that_alertmanager_does_not_take_is_found(tmp_path):
+    file = tmp_path / "alertmanager.yml"
+    text = (DEPLOY / "alertmanager" / "alertmanager.yml").read_text("utf-8")
+    file.write_text(text.replace("receiver: dead_man", "receiver: dead_woman"))
+
+    done = subprocess.run([AMTOOL, "check-config", file], capture_output=True, check=False)
+
+    assert done.returncode != 0
+
+
+def test_an_alertmanager_groups_waits_repeats_and_holds_back_as_the_desk_itself_does():
+    config, policy = (
+        written(DEPLOY / "alertmanager" / "alertmanager.yml"),
+        load_alert_policy(ROOT / "config" / "alerts.toml"),
+    )
+    route = config["route"]
+    told = Route(
+        group_by=tuple(route["group_by"]),
+        group_wait_s=seconds(route["group_wait"]),
+        group_interval_s=seconds(route["group_interval"]),
+        repeat_interval_s=seconds(route["repeat_interval"]),
+    )
+    inhibitions = [
+        (set(rule["source_matchers"]), set(rule["target_matchers"]), tuple(rule.get("equal", ())))
+        for rule in config["inhibit_rules"]
+    ]
+    ours = [(carried(rule.source), carried(rule.target), rule.equal) for rule in policy.inhibit]
+
+    assert told == policy.route
+    assert [rule for rule in inhibitions if rule not in ours] == [
+        ({'alertname="TradingDoesNotAnswer"'}, {'alertname="TradingIsGone"'}, ())
+    ]
+    assert [rule for rule in ours if rule not in inhibitions] == []
+
+
+def seconds(text: str) -> int:
+    """Give the length of a span as Prometheus writes it, of one unit."""
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[text[-1]]
+
+
+def carried(matchers: tuple[Matcher, ...]) -> set[str]:
+    """Give what matches in Alertmanager an alert of the desk, which Prometheus carries on under its code."""
+    told = {
+        f'{"code" if one.name == ALERTNAME else one.name}{one.matching.value}"{one.value}"'
+        for one in matchers
+    }
+    return {'alertname="TradingAlertFires"', *told}
 
 
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
@@ -350,15 +481,6 @@ def test_the_desk_and_prometheus_judge_a_burn_by_the_same_numbers():
     assert rules.count(f'outcome="bad"}} >= {BAD_MIN}') == len(PAIRS)
 
 
-NOT_BEFORE_A_SETTLED_SESSION = {
-    "Since the last settled close A",
-    "Cash A",
-    "Realised P&L A",
-    "Sessions behind A",
-}
-"""Panels about what a settled session leaves: absent until there is one, as `/metrics` says of it."""
-
-
 @needs_prometheus
 def test_a_real_prometheus_with_a_token_file_answers_every_panel(traded, tmp_path):
     folder = shutil.copytree(DEPLOY / "prometheus", tmp_path / "prometheus")
@@ -368,7 +490,7 @@ def test_a_real_prometheus_with_a_token_file_answers_every_panel(traded, tmp_pat
     config.write_text(text.replace("interval: 15s", "interval: 1s").replace("127.0.0.1:9093", "127.0.0.1:1"))
 
     with prometheus(folder) as client:
-        unanswered = {title: expr for title, expr in panels() if title not in NOT_BEFORE_A_SETTLED_SESSION}
+        unanswered = dict(panels())
         until = time.monotonic() + SCRAPED_S_MAX
         while unanswered and time.monotonic() < until:
             unanswered = {title: expr for title, expr in unanswered.items() if not answer(client, expr)}
