@@ -6,6 +6,7 @@ told is read from `config/alerts.toml` here, without what takes long to import.
 
 from __future__ import annotations
 
+import heapq
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,9 @@ from console.actions import require_actor
 from console.desk import Desk
 from resources.clocks import system_now
 from resources.settings import Profile
-from trading.alert_groups import InhibitRule, Silence, matcher_of
+from trading.alert_groups import InhibitRule, Silence, is_silenced, matcher_of
 from trading.alert_log import AlertLog, AlertState, KnownAlert, find_alert, state_of
-from trading.alerts import FailOn, Severity, fails
+from trading.alerts import ALERTNAME, FailOn, Severity, fails
 from trading.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -90,6 +91,13 @@ def alerts_of(desk: Desk, *, book: str | None = None, is_all: bool = False) -> t
     )
 
 
+def ended_alerts(desk: Desk, *, last: int) -> tuple[tuple[AlertLine, ...], int]:
+    """Return the last alerts that are over, the latest first, and how many of all there are."""
+    over = [(one.ends_at, one) for one in alert_log(desk).alerts.values() if one.ends_at is not None]
+    latest = heapq.nlargest(last, over, key=lambda found: (found[0], found[1].fingerprint))
+    return tuple(_line(one, AlertState.RESOLVED) for _, one in latest), len(over)
+
+
 def alert_of(desk: Desk, wanted: str) -> AlertLine:
     """Return one alert by code or fingerprint; raises `UnknownId` or `BadInput`."""
     log = alert_log(desk)
@@ -102,6 +110,13 @@ def silences_of(desk: Desk) -> tuple[SilenceLine, ...]:
     log = alert_log(desk)
     now = acting_at(desk, log)
     return tuple(_silence(one, now) for one in reversed(log.silences))
+
+
+def silences_over(desk: Desk, wanted: str) -> tuple[SilenceLine, ...]:
+    """Return the silences in force over one alert, the latest first; raises `UnknownId` or `BadInput`."""
+    log = alert_log(desk)
+    labels, now = find_alert(log, wanted).labels, acting_at(desk, log)
+    return tuple(_silence(one, now) for one in reversed(log.silences) if is_silenced(labels, [one], now=now))
 
 
 def alert_log(desk: Desk) -> AlertLog:
@@ -156,6 +171,23 @@ def silence(
         comment=reason,
         is_in_force=True,
     )
+
+
+def silence_alert(desk: Desk, wanted: str, *, until: datetime, actor: str, reason: str) -> SilenceLine:
+    """Keep people from being told of one alert until an instant, and of no other one.
+
+    Raises `UnknownId` or `BadInput`.
+    """
+    found = alert_of(desk, wanted)
+    lasts = until - acting_at(desk, alert_log(desk))
+    labels = {
+        ALERTNAME: found.code,
+        "book": found.book,
+        "severity": found.severity.value,
+        "about": found.about,
+    }
+    matchers = [f"{label}={value}" for label, value in labels.items()]
+    return silence(desk, matchers, lasts=lasts, actor=actor, reason=reason)
 
 
 def end_silence(

@@ -13,7 +13,7 @@ from pathlib import Path
 from console.desk import Desk
 from console.incidents import IncidentLine, incident_of, planned_actions
 from resources.clocks import system_now
-from trading.errors import BadInput, BadSetting
+from trading.errors import BadInput, BadSetting, UnknownId
 from trading.incident_log import Action
 from trading.incident_review import (
     IncidentFacts,
@@ -91,9 +91,27 @@ def write_postmortem(desk: Desk, incident_id: int) -> Postmortem:
         text = postmortem_text(review, file.read_text(encoding="utf-8"))
     except (OSError, ValueError, BadInput) as error:
         raise BadSetting(f"{file}: {error}") from error
-    folder = desk.settings.profile_dir / FOLDER
-    path = folder / f"incident-{incident_id}.md"
+    path = _file_of(desk, incident_id)
     return Postmortem(incident_id=incident_id, path=str(path), is_new=_put(path, text))
+
+
+def has_postmortem(desk: Desk, incident_id: int) -> bool:
+    """Say whether an incident's post-mortem was written."""
+    return _file_of(desk, incident_id).is_file()
+
+
+def read_postmortem(desk: Desk, incident_id: int) -> tuple[Path, str]:
+    """Return where an incident's post-mortem lies and what it says now; raises `UnknownId`."""
+    path = _file_of(desk, incident_of(desk, incident_id).incident_id)
+    try:
+        return path, path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        write = f"`trading incidents postmortem {incident_id}` writes it"
+        raise UnknownId(f"post-mortem of incident {incident_id}: there is none yet; {write}") from error
+
+
+def _file_of(desk: Desk, incident_id: int) -> Path:
+    return desk.settings.profile_dir / FOLDER / f"incident-{incident_id}.md"
 
 
 def _put(path: Path, text: str) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from urllib.parse import quote, urlencode
 
-from console.alerts import AlertLine, alert_of
+from console.alerts import AlertLine, SilenceLine, acting_at, alert_log, alert_of, silences_over
 from console.deliveries import DeliveryCount, DeliveryFilter, DeliveryLine, deliveries_of, delivery_counts
 from console.desk import Desk
 from console.incidents import incidents_of
@@ -34,6 +34,15 @@ UI_PORT = 3000
 
 LOCATION = "trading_assets"
 """The graph's name in Dagster's addresses, as workspace.yaml says it."""
+
+SILENCE_FOR = (
+    ("2 hours", timedelta(hours=2)),
+    ("30 minutes", timedelta(minutes=30)),
+    ("8 hours", timedelta(hours=8)),
+    ("a day", timedelta(days=1)),
+    ("a week", timedelta(days=7)),
+)
+"""How long a silence may be asked for by a form, the usual one first."""
 
 CHECK_FAILED, SESSION_MISSED = "check_failed", "session_missed"
 ON_AUTOMATION = {"tick_failed", "tick_hangs", "schedule_stopped"}
@@ -71,9 +80,14 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertShown:
-    """Hold one alert with what is behind it; `ack` is its page's address without the last word."""
+    """Hold one alert with what is behind it and the silences in force over it.
+
+    `untils` are the instants that a new silence may last to, with how long that is in words.
+    """
 
     alert: AlertLine
+    silences: tuple[SilenceLine, ...]
+    untils: tuple[tuple[str, datetime], ...]
     causes: tuple[Cause, ...]
 
 
@@ -91,7 +105,13 @@ def alert_shown(desk: Desk, fingerprint: str, dagster: str) -> AlertShown:
     """Return one alert by its fingerprint; raises `UnknownId`."""
     alert = alert_of(desk, fingerprint)
     causes = (*_in_dagster(alert, dagster), *_orders(desk, alert), *_rows(desk, alert), *_listed(desk, alert))
-    return AlertShown(alert=alert, causes=causes)
+    now = acting_at(desk, alert_log(desk)).replace(second=0, microsecond=0)
+    return AlertShown(
+        alert=alert,
+        silences=silences_over(desk, alert.fingerprint),
+        untils=tuple((said, now + lasts) for said, lasts in SILENCE_FOR),
+        causes=causes,
+    )
 
 
 def deliveries_shown(desk: Desk, *, channel: str, reason: str) -> Deliveries:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from console.alerts import AlertLine, SilenceLine, alerts_of, silences_of
+from console.alerts import AlertLine, SilenceLine, alerts_of, ended_alerts, silences_of
 from console.desk import Desk
 from console.doing import cooldown_of, halt_of
-from console.incident_reviews import IncidentReview, review_of
+from console.incident_reviews import IncidentReview, has_postmortem, review_of
 from console.incidents import IncidentLine, incident_of
 from console.incidents import incidents_of as incident_lines
 from console.pages.frame import link_to
@@ -23,6 +23,8 @@ from trading.journal import Cooldown, Halt, JournalEvent, OutboxMessage
 FINDINGS_SHOWN = 50
 MESSAGES_SHOWN = 20
 EVENTS_SHOWN = 50
+ENDED_SHOWN = 20
+"""How many of the alerts that are over are listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +50,27 @@ class CooldownShown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentShown:
-    """Hold one incident looked back on, and the halt in force that names it, `None` where there is none."""
+    """Hold one incident looked back on, and the halt in force that names it, `None` where there is none.
+
+    `has_postmortem` says whether its post-mortem was written.
+    """
 
     incident: IncidentLine
     halt: HaltShown | None
     review: IncidentReview
+    has_postmortem: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incidents:
-    """Hold the page, the latest first; `finding_count` is of all, `cooldowns` are those over as well."""
+    """Hold the page, the latest first; `cooldowns` are those over as well.
+
+    `ended` are the last alerts that are over; `ended_count` and `finding_count` are of all.
+    """
 
     alerts: tuple[AlertLine, ...]
+    ended: tuple[AlertLine, ...]
+    ended_count: int
     silences: tuple[SilenceLine, ...]
     halts: tuple[HaltShown, ...]
     cooldowns: tuple[CooldownShown, ...]
@@ -73,8 +84,11 @@ class Incidents:
 def incidents_of(desk: Desk) -> Incidents:
     """Return the page."""
     incidents = incident_lines(desk)
+    ended, ended_count = ended_alerts(desk, last=ENDED_SHOWN)
     return Incidents(
         alerts=alerts_of(desk),
+        ended=ended,
+        ended_count=ended_count,
         silences=tuple(one for one in silences_of(desk) if one.is_in_force),
         halts=tuple(halt_shown(halt) for halt in desk.journal.halts()),
         cooldowns=tuple(
@@ -98,7 +112,12 @@ def incident_shown(desk: Desk, incident_id: int) -> IncidentShown:
         for halt in desk.journal.halts()
         if halt.account == row.account and row.said in findings_named(halt.reason)
     )
-    return IncidentShown(incident=row, halt=next(naming, None), review=review_of(desk, incident_id))
+    return IncidentShown(
+        incident=row,
+        halt=next(naming, None),
+        review=review_of(desk, incident_id),
+        has_postmortem=has_postmortem(desk, incident_id),
+    )
 
 
 def lifted(desk: Desk, account: str, symbol: str) -> HaltShown:

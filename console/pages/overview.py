@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from console.alerts import AlertLine, alerts_of
 from console.approvals import Pending, pending_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
@@ -51,9 +52,14 @@ class BookCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """Hold the page; `pending` are the first that expire of `pending_count`."""
+    """Hold the page; `pending` are the first that expire of `pending_count`.
+
+    `alerts` are the worst that fire of `alert_count`.
+    """
 
     status: Status
+    alerts: tuple[AlertLine, ...]
+    alert_count: int
     books: tuple[BookCard, ...]
     pending: tuple[Pending, ...]
     pending_count: int
@@ -62,9 +68,11 @@ class Overview:
 def overview_of(desk: Desk, dagster: str) -> Overview:
     """Return the page."""
     status = status_of(desk)
-    pending = pending_of(desk)
+    alerts, pending = alerts_of(desk), pending_of(desk)
     return Overview(
         status=status,
+        alerts=alerts[:ALERTS_SHOWN],
+        alert_count=len(alerts),
         books=tuple(_card(desk, desk.books[row.book], row, dagster) for row in status.books),
         pending=pending[:PENDING_SHOWN],
         pending_count=len(pending),

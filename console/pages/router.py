@@ -27,6 +27,7 @@ from console.effective import effective
 from console.explain import explained
 from console.history import SESSIONS_SHOWN
 from console.holdings import holdings_of
+from console.incident_reviews import read_postmortem, write_postmortem
 from console.lookup import find_intent
 from console.order_trace import Happened, trace_of_intent
 from console.pages.alerts import alert_shown, deliveries_shown
@@ -38,6 +39,7 @@ from console.pages.overview import overview_of
 from console.pages.quarantined import quarantine_shown
 from console.pages.replays import replays_shown
 from console.pages.reviewed_limits import limits_shown
+from console.pages.runbooks import NAME, runbook_shown
 from console.pages.searching import search
 from console.pages.sessions import session_lines
 from console.pages.templating import page
@@ -68,6 +70,9 @@ ReasonForm = Annotated[str, Form(max_length=TEXT_MAX)]
 NameForm = Annotated[str, Form(max_length=TEXT_MAX)]
 NameQuery = Annotated[str, Query(max_length=TEXT_MAX)]
 FingerprintPath = Annotated[str, Path(max_length=64)]
+FingerprintForm = Annotated[str, Form(pattern="^[0-9a-f]{0,64}$")]
+RunbookPath = Annotated[str, Path(pattern=f"^{NAME}$")]
+SilencePath = Annotated[str, Path(max_length=64)]
 IncidentPath = Annotated[int, Path(ge=1, le=INCIDENT_MAX)]
 BookQuery = Annotated[str | None, Query(max_length=TEXT_MAX)]
 SessionQuery = Annotated[date | None, Query()]
@@ -224,6 +229,18 @@ def _incident_routes(router: APIRouter) -> None:
         doing.acknowledge(_desk(request), incident_id, by=_by(request, reason))
         return _led_to(f"/incidents/{incident_id}")
 
+    @router.get("/incidents/{incident_id}/postmortem", dependencies=[needs(Role.VIEWER)])
+    def postmortem(request: Request, incident_id: IncidentPath) -> str:
+        with _look(request, "/incidents") as (desk, frame):
+            path, text = read_postmortem(desk, incident_id)
+            values = {"frame": frame, "incident_id": incident_id, "path": path, "text": text}
+            return page("postmortem.html", values)
+
+    @router.post("/incidents/{incident_id}/postmortem", dependencies=[needs(Role.TRADER)])
+    def postmortem_written(request: Request, incident_id: IncidentPath) -> Response:
+        write_postmortem(_desk(request), incident_id)
+        return _led_to(f"/incidents/{incident_id}/postmortem")
+
 
 def _alert_routes(router: APIRouter) -> None:
     @router.get("/alerts/{fingerprint}", dependencies=[needs(Role.VIEWER)])
@@ -237,6 +254,31 @@ def _alert_routes(router: APIRouter) -> None:
         actor = actor_of(request).name
         done = console_alerts.acknowledge(_desk(request), fingerprint, actor=actor, reason=reason)
         return _led_to(f"/alerts/{done.fingerprint}")
+
+    @router.post("/alerts/{fingerprint}/silence", dependencies=[needs(Role.TRADER)])
+    def silenced(
+        request: Request,
+        fingerprint: FingerprintPath,
+        until: Annotated[AwareDatetime, Form()],
+        reason: ReasonForm,
+    ) -> Response:
+        desk, actor = _desk(request), actor_of(request).name
+        found = console_alerts.alert_of(desk, fingerprint).fingerprint
+        console_alerts.silence_alert(desk, found, until=until, actor=actor, reason=reason)
+        return _led_to(f"/alerts/{found}")
+
+    @router.post("/silences/{silence_id}/end", dependencies=[needs(Role.TRADER)])
+    def unsilenced(
+        request: Request, silence_id: SilencePath, reason: ReasonForm, alert: FingerprintForm = ""
+    ) -> Response:
+        actor = actor_of(request).name
+        console_alerts.end_silence(_desk(request), silence_id, actor=actor, reason=reason)
+        return _led_to(f"/alerts/{alert}" if alert else "/incidents")
+
+    @router.get("/runbooks/{name}", dependencies=[needs(Role.VIEWER)])
+    def runbook(request: Request, name: RunbookPath) -> str:
+        with _look(request, "/incidents") as (_, frame):
+            return page("runbook.html", {"frame": frame, "view": runbook_shown(name)})
 
     @router.get("/deliveries", dependencies=[needs(Role.VIEWER)])
     def deliveries(request: Request, channel: NameQuery = "", reason: NameQuery = "") -> str:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from console.pages.runbooks import runbook_link
 from console.render import NONE, money
 
 FOLDER = Path(__file__).parent
@@ -43,6 +44,7 @@ def environment() -> Environment:
         "percent": percent,
         "words": words,
         "short": short,
+        "runbook": runbook_link,
     }
     return made
 

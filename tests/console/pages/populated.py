@@ -5,19 +5,22 @@ Made by the journal's and the lake's own calls. With `Texts` of another kind the
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
+from console.desk import Desk
+from resources.alert_keeper import JournalAlerts
+from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
 from resources.settings import Settings
-from tests.console.states import BEFORE, CLOSE, NOW, OF, OPENED, SESSION, filled, prepared, verdicts_on
+from tests.console.states import BEFORE, CLOSE, NOW, OF, OPEN, OPENED, SESSION, filled, prepared, verdicts_on
 from tests.graph.desk import settings_in
+from trading.alerts import STUCK, evaluate_watched, fingerprint_of
 from trading.decisions import Outcome
 from trading.journal import RunControlAction
 from trading.positions import Book, Position
@@ -89,6 +92,37 @@ def populate(state_dir: Path, texts: Texts | None = None) -> Path:
     for name, done in (("lookbacks", 4), (texts.unfinished, 3)):
         sweep_kept(settings.profile_dir, name, texts, done=done)
     return state_dir
+
+
+def fire(
+    desk: Desk,
+    metric: str,
+    observed: float,
+    *,
+    about: str = "",
+    run_id: str = "",
+    book: str = "us_five",
+) -> str:
+    """Have a rule of the reviewed policy judge the latest session, as the watch does; give its alert's name.
+
+    What is not above or below the rule's threshold ends the alert.
+    """
+    policy = load_alert_policy(desk.settings.config_dir / "alerts.toml")
+    (rule,) = [rule for rule in policy.rules if rule.metric == metric]
+    judged = replace(rule, metric=STUCK)
+    found = evaluate_watched({STUCK: observed}, [judged], book=book, session=SESSION, about=about)
+    with desk.open_journal() as journal:
+        JournalAlerts(journal).observe(
+            found,
+            codes={rule.code},
+            policy=policy,
+            book=book,
+            session=SESSION,
+            about=about,
+            run_id=run_id,
+            now=OPEN,
+        )
+    return fingerprint_of(book=book, code=rule.code, severity=rule.severity, about=about)
 
 
 def week_kept(profile_dir: Path, texts: Texts) -> None:
@@ -172,7 +206,7 @@ def _sessions(journal: SqlJournal, lake: Lake, closing: Book) -> None:
 def _latest(journal: SqlJournal, lake: Lake, texts: Texts, opened: Book) -> None:
     def wish(symbol: str, quantity: int, outcome: Outcome):
         wished = example_intent(symbol, quantity=quantity)
-        wished = dataclasses.replace(wished, rationale=texts.rationale)
+        wished = replace(wished, rationale=texts.rationale)
         return wished, example_decision(wished, outcome=outcome, not_after=CLOSE)
 
     waits, waits_decided = wish(texts.pending, 700, Outcome.PENDING_APPROVAL)

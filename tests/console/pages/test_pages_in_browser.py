@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from resources.alert_keeper import JournalAlerts
-from resources.alert_policy import load_alert_policy
+from console.alerts import acknowledge, alerts_of, silence_alert
+from console.incident_reviews import write_postmortem
 from resources.lake.store import Lake
-from tests.console.pages.populated import Texts, populate
+from tests.console.pages.populated import Texts, fire, populate
 from tests.console.states import OPEN, SESSION, a_cooling_account, flattening, parked_after_approval
 from tests.console.web.serving import Console, console_on
-from trading.alerts import STUCK, evaluate_watched
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 from trading.quotes import Quarantined
@@ -112,6 +111,7 @@ def browser():
 def populated(tmp_path_factory) -> Iterator[Console]:
     """Serve a desk to look at."""
     with console_on(populate(tmp_path_factory.mktemp("looked at"))) as console:
+        answered(console, texts=Texts())
         yield console
 
 
@@ -125,6 +125,7 @@ def changing(tmp_path) -> Iterator[Console]:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Iterator[Console]:
     with console_on(populate(tmp_path_factory.mktemp("hostile"), HOSTILE)) as console:
+        answered(console, texts=HOSTILE)
         yield console
 
 
@@ -200,7 +201,22 @@ def pages_of(console: Console) -> list[str]:
         "/incidents/1",
         f"/halts/lift?account=SIM-FIVE&symbol={halted_in(console)}",
     ]
+    lists += [f"/alerts/{row.fingerprint}" for row in alerts_of(console.desk)]
+    lists += ["/runbooks/error_budget_burn_1h_high", "/incidents/1/postmortem"]
     return [*lists, "/search?q=AAPL", "/search?q=nothing-here", *one_each]
+
+
+def answered(console: Console, *, texts: Texts) -> None:
+    """Have an alert fire that somebody took on and silenced, one that is over, and a post-mortem written."""
+    desk = console.desk
+    over = fire(desk, "checks.failed", 1, about=texts.unfinished)
+    fire(desk, "checks.failed", 0, about=texts.unfinished)
+    fires = fire(desk, "checks.failed", 1, about=texts.held[:190])
+    assert over != fires
+    acknowledge(desk, fires, actor="anna", reason=texts.finding)
+    until = OPEN + timedelta(hours=1)
+    silence_alert(desk, fires, until=until, actor="anna", reason=texts.rationale)
+    write_postmortem(desk, 1)
 
 
 def halted_in(console: Console) -> str:
@@ -293,37 +309,9 @@ def test_a_finding_is_taken_on_and_its_halt_lifted_in_three_clicks_each(acting):
     assert walker.page.complaints == []
 
 
-def fire(
-    console: Console,
-    metric: str,
-    observed: float,
-    *,
-    about: str = "",
-    run_id: str = "",
-    book: str = "us_five",
-) -> str:
-    """Have a rule of the reviewed policy fire in the latest session, as a look at it does; give its name."""
-    policy = load_alert_policy(console.desk.settings.config_dir / "alerts.toml")
-    (rule,) = [rule for rule in policy.rules if rule.metric == metric]
-    judged = replace(rule, metric=STUCK)
-    (found,) = evaluate_watched({STUCK: observed}, [judged], book=book, session=SESSION, about=about)
-    with console.desk.open_journal() as journal:
-        JournalAlerts(journal).observe(
-            [found],
-            codes={rule.code},
-            policy=policy,
-            book=book,
-            session=SESSION,
-            about=about,
-            run_id=run_id,
-            now=OPEN,
-        )
-    return found.fingerprint
-
-
 def test_an_alert_leads_to_the_intent_and_the_limit_behind_it_in_three_clicks(acting):
     walker = acting
-    fire(walker.console, "execution.blocked_rate", 0.9)
+    fire(walker.console.desk, "execution.blocked_rate", 0.9)
     walker.opens("/")
     walker.clicks_on("link", "Incidents")
     walker.reads("execution blocked rate high")
@@ -341,7 +329,7 @@ def test_an_alert_of_an_order_that_is_not_proven_leads_to_its_trace_in_two_click
     row = intent_of(walker.console, "AAPL")
     with walker.console.desk.open_journal() as journal:
         parked_after_approval(journal, row)
-    fire(walker.console, "reconciliation.intents_stuck", 1)
+    fire(walker.console.desk, "reconciliation.intents_stuck", 1)
     walker.opens("/")
     walker.clicks_on("link", "Incidents")
     walker.reads("intents stuck")
@@ -358,7 +346,7 @@ RUN = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 
 def test_without_dagster_an_alert_names_its_run_and_what_opens_it(acting):
     walker = acting
-    fire(walker.console, "runs.failed", 1, about="decide", run_id=RUN)
+    fire(walker.console.desk, "runs.failed", 1, about="decide", run_id=RUN)
     walker.opens("/")
     walker.clicks_on("link", "Incidents")
     walker.clicks_on("link", "run failed")
@@ -373,7 +361,7 @@ def test_without_dagster_an_alert_names_its_run_and_what_opens_it(acting):
 def test_an_alert_on_data_leads_to_its_quarantined_row_in_three_clicks(acting):
     walker = acting
     held = quarantine(walker.console)
-    fire(walker.console, "quotes.quarantined_ratio", 0.4)
+    fire(walker.console.desk, "quotes.quarantined_ratio", 0.4)
     walker.opens("/")
     walker.clicks_on("link", "Incidents")
     walker.clicks_on("link", "quarantined ratio high")
@@ -416,7 +404,7 @@ def quarantine(console: Console) -> list[Quarantined]:
 
 def test_an_alert_is_taken_on_and_how_people_were_told_is_seen_in_three_clicks_each(acting):
     walker = acting
-    fire(walker.console, "pnl.drawdown", 0.2)
+    fire(walker.console.desk, "pnl.drawdown", 0.2)
     with walker.console.desk.open_journal() as journal:
         (message,) = journal.lease(now=OPEN, lease_s=60, limit=1)
         journal.mark(
@@ -428,7 +416,6 @@ def test_an_alert_is_taken_on_and_how_people_were_told_is_seen_in_three_clicks_e
             now=OPEN,
         )
     walker.opens("/")
-    walker.clicks_on("link", "Incidents")
     walker.clicks_on("link", "drawdown high")
     walker.writes("What you do about it", "reducing since ten")
     walker.clicks_on("button", "Acknowledge: I look after it")
@@ -441,7 +428,55 @@ def test_an_alert_is_taken_on_and_how_people_were_told_is_seen_in_three_clicks_e
     walker.clicks_on("link", "stdout non 2xx 1")
     walker.reads("drawdown 11 % is over 10 %")
 
-    assert max(taking_on, walker.clicks) <= CLICKS_MAX
+    assert taking_on == 2
+    assert walker.clicks <= CLICKS_MAX
+    assert walker.page.complaints == []
+
+
+def test_an_alert_is_silenced_and_unsilenced_in_three_clicks_each_without_script(without_script):
+    walker = without_script
+    desk = walker.console.desk
+    fire(desk, "pnl.drawdown", 0.2)
+    walker.opens("/incidents")
+    walker.clicks_on("link", "drawdown high")
+    walker.page.get_by_label("For how long").select_option(index=2)
+    walker.writes("Why nobody needs to hear of it", "known since the gap")
+    walker.clicks_on("button", "Silence it")
+    walker.reads("known since the gap")
+    silencing = walker.clicks
+    (set_by,) = [event for event in desk.journal.alert_events(first=0) if event.kind == "silence_set"]
+
+    walker.opens("/")
+    walker.clicks_on("link", "drawdown high")
+    walker.reads("▲ silenced")
+    walker.writes("Why people should hear of it again", "the gap is closed")
+    walker.clicks_on("button", "End this silence")
+    walker.reads("▲ firing")
+    (ended_by,) = [event for event in desk.journal.alert_events(first=0) if event.kind == "silence_ended"]
+
+    assert max(silencing, walker.clicks) <= CLICKS_MAX
+    assert (set_by.actor, set_by.reason) == ("anna", "known since the gap")
+    assert set_by.body["ends_at"].startswith("2013-02-28T22:30")
+    assert (ended_by.actor, ended_by.reason) == ("anna", "the gap is closed")
+
+
+def test_a_runbook_and_a_post_mortem_are_read_in_three_clicks_each(acting):
+    walker = acting
+    fire(walker.console.desk, "execution.intents_unknown", 1)
+    walker.opens("/")
+    walker.clicks_on("link", "execution unknown intents")
+    walker.clicks_on("link", "docs/runbooks/execution_unknown_intents.md")
+    walker.reads("What to do")
+    runbook = walker.clicks
+
+    walker.opens("/")
+    walker.clicks_on("link", "Incidents")
+    walker.clicks_on("link", "1 position mismatch")
+    walker.clicks_on("button", "Write the post-mortem")
+    walker.reads("What you write into the file is shown here")
+    walker.reads("the broker holds 7 shares more")
+
+    assert max(runbook, walker.clicks) <= CLICKS_MAX
     assert walker.page.complaints == []
 
 

@@ -6,9 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import date
-from html import unescape
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
@@ -19,51 +17,14 @@ from console.web.rates import Rate
 from resources.advisors.call_log import JournalCallLog
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
+from tests.console.pages.looking import Site, hidden_in, words_of
 from tests.console.pages.populated import Texts, populate, replay_begun
-from tests.console.states import NOW, OPEN, SESSION, a_cooling_account, flattening
-from tests.console.web.serving import Console, console_on
+from tests.console.states import CLOSE, NOW, OPEN, SESSION, a_cooling_account, flattening
+from tests.console.web.serving import console_on
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 from trading.quotes import Quarantined
 from trading.testing import example_call
-
-
-class Site:
-    """Look at a served console as somebody who is signed in."""
-
-    def __init__(self, console: Console, role: Role = Role.ADMIN) -> None:
-        self.console = console
-        self.headers = console.signed_in(role)
-
-    def page(self, path: str, *, status: int = 200, headers=None) -> str:
-        """Give a page as text."""
-        reply = self.console.ask("GET", path, headers=headers or self.headers)
-        assert reply.status == status, reply.body.decode()
-        assert reply.headers["content-type"].startswith("text/html")
-        return reply.body.decode()
-
-    def led_to(self, path: str) -> str:
-        """Give where a page leads on to."""
-        reply = self.console.ask("GET", path, headers=self.headers)
-        assert reply.status == 303, reply.body.decode()
-        return reply.headers["location"]
-
-    def post(self, path: str, headers=None, **fields: str):
-        """Give the answer to a form, with the token of its page."""
-        headers = headers or self.headers
-        given = {"csrf_token": self.console.csrf_of(headers), **fields}
-        form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
-        return self.console.ask("POST", path, body=urlencode(given).encode(), headers=form)
-
-    def intent(self, symbol: str):
-        """Give an intent of the latest session."""
-        rows = self.console.desk.journal.intents(book="us_five", lane="simulated", session=SESSION)
-        return next(row for row in rows if row.intent.symbol == symbol)
-
-
-def words_of(page: str) -> str:
-    """Give what a reader reads of a page, on one line."""
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page))).replace(" .", ".").replace(" :", ":")
 
 
 @pytest.fixture(scope="module")
@@ -493,12 +454,6 @@ def test_what_to_do_shows_its_commands_as_such_and_all_else_as_text(text, shown)
     assert told(text).strip() == shown
 
 
-def hidden_in(page: str) -> dict[str, str]:
-    """Give what a page's form carries beside what a person writes."""
-    found = re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page)
-    return {name: unescape(value) for name, value in found if name != "csrf_token"}
-
-
 def test_a_finding_is_taken_on_and_its_halt_lifted_as_it_was_shown(changing):
     path = "/halts/lift?account=SIM-FIVE&symbol=GOOG"
     seen = hidden_in(changing.page(path))
@@ -640,7 +595,8 @@ def test_a_trader_ends_a_pause_and_takes_an_admin_to_end_a_halt(changing):
 
 
 ACTS = ["/halt", "/pause", "/resume", "/approvals/in-1/approve", "/approvals/in-1/reject"]
-ACTS += ["/incidents/1/acknowledge", "/halts/lift", "/cooldowns/end", "/flatten"]
+ACTS += ["/incidents/1/acknowledge", "/incidents/1/postmortem", "/halts/lift", "/cooldowns/end", "/flatten"]
+ACTS += ["/alerts/a1/acknowledge", "/alerts/a1/silence", "/silences/b2/end"]
 
 
 LIFTING = "/halts/lift?account=SIM-FIVE&symbol=GOOG"
@@ -650,6 +606,7 @@ FIELDS |= {
     "symbol": "GOOG",
     "changed_at": NOW.isoformat(),
     "began_at": NOW.isoformat(),
+    "until": CLOSE.isoformat(),
 }
 
 
