@@ -56,7 +56,7 @@ from trading.replayed import COLUMNS, Replayed
 from trading.replaying import Seen, rules_sha
 from trading.scorecard import returns_of, scorecard_of, trading_of
 from trading.sessions import Calendar
-from trading.stress import Scenario, World, stressed
+from trading.stress import Scenario, World, participation_max, stressed
 from trading.sweeps import Outcome, Variant, measures_of
 from trading.trials import (
     AND,
@@ -83,6 +83,12 @@ INTERVALS_SEED = 0
 
 TOLD_OF_PARTS = ("total_return", "sharpe", "max_drawdown")
 """The measures of a fold and of a stress; of the candidate all are filed."""
+
+PARTICIPATION = "participation_max"
+"""The metric of a candidate and of each stress: the largest share of a volume that a fill took (stress.py).
+
+Without it a thin market changes nothing that is filed of a small book, and passes for one that was not run.
+"""
 
 
 def strategy_of(config: BookConfig) -> str:
@@ -213,6 +219,7 @@ def run_of_replay(
         TRIALS: float(len(counted)),
         OTHER_TRIALS: float(len(counted - of_own)),
         OVERFITTING_TRIALS: float(compared.shape[1]),
+        PARTICIPATION: participation_max(replayed, data.panel),
     }
     folds: tuple[Fold, ...] = ()
     if returns.size:
@@ -263,7 +270,7 @@ def run_of_replay(
         Stress(
             name=one.scenario.name,
             bound=replace(bound, replay_sha=_stressed_sha(bound.replay_sha, one.scenario)),
-            metrics=_told(one.scorecard.performance),
+            metrics={**_told(one.scorecard.performance), PARTICIPATION: one.participation_max},
         )
         for one in stressed(world, scenarios, run=again)
     )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from trading.actions import ORDER_OF_KINDS, ActionKind, CorporateAction
+from trading.attribution import whole_numbers
 from trading.books import BookConfig
 from trading.performance import Floats
 from trading.quotes import Micros, Panel, Window
@@ -53,10 +54,11 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stressed:
-    """Hold a scenario and the scorecard of the replay that was run in it."""
+    """Hold a scenario, the scorecard of the replay that was run in it, and its `participation_max`."""
 
     scenario: Scenario
     scorecard: Scorecard
+    participation_max: float | None
 
     def payload(self) -> dict[str, Any]:
         """Return both as plain JSON values."""
@@ -64,6 +66,7 @@ class Stressed:
             "name": self.scenario.name,
             "reason": self.scenario.reason,
             "amounts": dict(self.scenario.amounts),
+            "participation_max": self.participation_max,
             "scorecard": self.scorecard.payload(),
         }
 
@@ -79,8 +82,31 @@ def stressed(
     made = []
     for scenario in scenarios:
         worse = scenario.change(world)
-        made.append(Stressed(scenario=scenario, scorecard=scorecard_of(run(worse), actions=worse.actions)))
+        replayed = run(worse)
+        made.append(
+            Stressed(
+                scenario=scenario,
+                scorecard=scorecard_of(replayed, actions=worse.actions),
+                participation_max=participation_max(replayed, worse.panel),
+            )
+        )
     return tuple(made)
+
+
+def participation_max(replayed: Replayed, panel: Panel) -> float | None:
+    """Return the largest share of a session's volume that one fill took: max(quantity / volume).
+
+    Sampling: every fill of a session with a volume in `panel`. No data: none. It says of a thin market that a
+    small book was in it, since each fill takes more of it at the same price.
+    """
+    fills = replayed["fills"]
+    days = np.array(panel.sessions, dtype="datetime64[D]")
+    columns = {symbol: column for column, symbol in enumerate(panel.symbols)}
+    rows = np.searchsorted(days, fills["session"].astype("datetime64[D]"))
+    at = np.array([columns[symbol] for symbol in fills["symbol"].tolist()], dtype=np.int64)
+    volumes, quantities = panel.volume[rows, at], whole_numbers(fills, "quantity")
+    traded = volumes > 0
+    return float(np.max(quantities[traded] / volumes[traded])) if traded.any() else None
 
 
 # ----------------------------------------------------------------------------------------------- scenarios

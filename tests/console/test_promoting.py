@@ -374,6 +374,9 @@ def test_a_strategy_is_judged_gate_by_gate_and_nothing_is_filed_by_looking(speak
     assert {standing[name] for name in ("same_data_set", "rules_unchanged", "code_unchanged")} == {"passed"}
     assert {standing[name] for name in ("sessions", "folds", "fold_wins")} == {"refused"}
     assert judged.json["gates"][0]["standing"] == "refused"
+    # A tenth of the volume binds no order of so small a book; it was run all the same.
+    details = {gate["gate"]: gate["detail"] for gate in judged.json["gates"]}
+    assert "liquidity" not in details["stresses_differ"]
     assert speak("evidence", "list", "--json").json["promotions"] == []
 
 

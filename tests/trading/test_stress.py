@@ -32,6 +32,7 @@ from trading.stress import (
     halt,
     liquidity,
     market,
+    participation_max,
     spread,
     stressed,
     usual_scenarios,
@@ -141,6 +142,31 @@ def test_every_usual_scenario_changes_what_the_replay_made(world, run, plain):
 
     assert [row.scenario.name for row in made if row.scorecard.closing_micros == own.closing_micros] == []
     assert len({row.scorecard.closing_micros for row in made}) == len(SCENARIOS) - 1
+
+
+def test_a_thin_market_in_which_a_small_book_fills_the_same_is_told_by_its_share_of_the_volume(
+    world, run, plain
+):
+    thin = stressed(world, [liquidity(volume_bps=1_000)], run=run)[0]
+    share = participation_max(plain, world.panel)
+
+    assert thin.scorecard.closing_micros == scorecard_of(plain, actions=world.actions).closing_micros
+    assert thin.participation_max == pytest.approx(10 * share, rel=1e-4)
+    assert 0 < share < 0.05
+    volumes = volumes_of(world.panel)
+    fills = plain["fills"]
+    assert share == max(
+        quantity / volumes[symbol, session]
+        for symbol, session, quantity in zip(
+            *(fills[name].tolist() for name in ("symbol", "session", "quantity")), strict=True
+        )
+    )
+
+
+def test_where_nothing_was_filled_no_share_of_a_volume_is_told(world, plain):
+    nothing = {name: column[:0] for name, column in plain["fills"].items()}
+
+    assert participation_max(replace(plain, tables={**plain.tables, "fills": nothing}), world.panel) is None
 
 
 def test_every_scenario_that_promotion_asks_for_is_there(config_dir):
