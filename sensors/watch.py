@@ -1,10 +1,11 @@
 """The watch: one sensor that looks at what ended and what did not happen, and tells people by the policy.
 
 Failed runs and checks (blocking or not), ticks that fail or hang, schedules and sensors that are stopped,
-sessions nobody decided or settled, a full disk, what the advisor's model costs and error budgets that burn.
-Each look leaves a sign of life, so that Prometheus misses a watch that has stopped. It also delivers what
-waits in the outbox: at least once to the channel, once to the person; and where the level rises to watch or
-incident it degrades trading, which a person ends. What it tells nobody is docs/how-to/answer_an_alert.md.
+sessions nobody decided or settled, tables that are late, a full disk, what the advisor's model costs and
+error budgets that burn. Each look leaves a sign of life, so that Prometheus misses a watch that has stopped.
+It also delivers what waits in the outbox: at least once to the channel, once to the person; and where the
+level rises to watch or incident it degrades trading, which a person ends. What it tells nobody is in
+docs/how-to/answer_an_alert.md.
 """
 
 import functools
@@ -15,7 +16,13 @@ from typing import Any
 
 import dagster as dg
 import structlog
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    ScheduleInstigatorData,
+    TickStatus,
+)
 
 from jobs.session_jobs import BOOK_TAG
 from trading.advisor_calls import CallLog
@@ -29,6 +36,7 @@ from trading.alerts import (
 )
 from trading.clock import Clock, Phase
 from trading.journal import Journal, RunControlAction
+from trading.reporting import Tables
 from trading.slos import RAISED_BY, Level, Levels, degrading
 from trading.watching import (
     CheckSeen,
@@ -43,6 +51,7 @@ from trading.watching import (
     sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
+    sightings_of_stale,
     sightings_of_stopped,
     sightings_of_ticks,
 )
@@ -95,6 +104,7 @@ def watch_sensor(
         watched: dg.ResourceParam[Watched],
         call_log: dg.ResourceParam[CallLog],
         levels: dg.ResourceParam[Levels],
+        tables: dg.ResourceParam[Tables],
     ) -> dg.SensorResult:
         today = {
             name: clocks[name].today(graph.calendar, graph.config.last_session)
@@ -131,11 +141,18 @@ def watch_sensor(
                     "now": clocks[name].now(today[name], Phase.SETTLE),
                 }
                 found += sightings_of_sessions(name, graph.calendar, **asked)
+                begun = sessions_begun(graph.calendar, **asked)
                 found += sightings_of_stopped(
+                    name, _wanted(automations[name], states), is_begun=bool(begun), on=on
+                )
+                found += sightings_of_stale(
                     name,
-                    _wanted(automations[name], states),
-                    is_begun=bool(sessions_begun(graph.calendar, **asked)),
-                    on=on,
+                    graph.calendar,
+                    begun,
+                    is_made=functools.partial(tables.is_made, name),
+                    evidence_since=_started_at(f"{name}__evidence_schedule", states),
+                    weeks_since=_started_at(f"{name}__week_schedule", states),
+                    now=asked["now"],
                 )
                 # At once: an hour later the incidents that ask for it may be out of its window.
                 journal.cool_down(
@@ -385,3 +402,15 @@ def _wanted(declared: Sequence[Any], states: Iterable[InstigatorState]) -> list[
         )
         for one in declared
     ]
+
+
+def _started_at(name: str, states: Iterable[InstigatorState]) -> datetime | None:
+    """Return when a schedule was started that runs, `None` where it does not run."""
+    found = [
+        datetime.fromtimestamp(state.instigator_data.start_timestamp or 0.0, tz=UTC)
+        for state in states
+        if state.instigator_name == name
+        and state.is_running
+        and isinstance(state.instigator_data, ScheduleInstigatorData)
+    ]
+    return max(found, default=None)

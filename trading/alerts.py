@@ -36,6 +36,7 @@ CHECKS_FAILED = "checks.failed"
 TICKS_FAILED = "ticks.failed"
 TICKS_UNDER_WAY = "ticks.under_way"
 STOPPED = "schedules.stopped"
+STALE = "assets.stale"
 MISSED = "schedules.missed"
 DISK_FREE = "disk.free_ratio"
 SESSION_COST = "advisor.session_cost"
@@ -51,6 +52,7 @@ WATCHED = {
     TICKS_FAILED: "ticks",
     TICKS_UNDER_WAY: "looks",
     STOPPED: "schedules",
+    STALE: "partitions",
     MISSED: "sessions",
     DISK_FREE: "ratio",
     SESSION_COST: "USD",

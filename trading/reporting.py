@@ -183,6 +183,10 @@ class Tables(Protocol):
         """Return asset, partition and content hash of every table of a session, in the order of the flow."""
         ...
 
+    def is_made(self, book: str, asset: str, partition: str) -> bool:
+        """Say whether a table of a session, or of a week, is stored and can be found."""
+        ...
+
     def inputs_of(self, book: str, asset: str, session: date) -> str:
         """Return the digest of what a table was made from, empty where there is none."""
         ...

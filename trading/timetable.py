@@ -40,6 +40,14 @@ def week_cron(calendar: Calendar) -> str:
     return f"{at.minute} {at.hour} * * 1"
 
 
+def last_week_tick(calendar: Calendar, at: datetime) -> datetime:
+    """Return the last tick of looking back on a week that is not after an instant, in exchange time."""
+    on = _exchange_date(calendar, at)
+    due = _shifted(calendar.open_time, -DECIDE_BEFORE_OPEN - LOOK_BACK_BEFORE_DECISION)
+    tick = datetime.combine(on - timedelta(days=on.weekday()), due, tzinfo=ZoneInfo(calendar.timezone))
+    return tick if tick <= at else tick - timedelta(days=7)
+
+
 def decide_tick(calendar: Calendar, at: datetime) -> Tick:
     """Return the session to decide at a tick, an aware instant; a day without one says why."""
     on = _exchange_date(calendar, at)

@@ -1,6 +1,6 @@
 """What watches the runs: failed runs and checks, missed sessions, ticks that fail or hang, what is stopped.
 
-Full disks, costs and error budgets as well.
+Tables that are late, full disks, costs and error budgets as well.
 
 Pure: what was seen comes in, what is to be judged by the policy goes out. Who looks is sensors/watch.py; that
 it still looks is told by its heartbeat, which Prometheus watches (deploy/prometheus/rules.yml).
@@ -20,6 +20,7 @@ from trading.alerts import (
     MISSED,
     RUNS_FAILED,
     SESSION_COST,
+    STALE,
     STOPPED,
     TICKS_FAILED,
     TICKS_UNDER_WAY,
@@ -28,8 +29,9 @@ from trading.alerts import (
 from trading.journal import SessionRecord
 from trading.sessions import Calendar
 from trading.slos import PairBurn
-from trading.timetable import SETTLE_AFTER_CLOSE
+from trading.timetable import LOOK_BACK_BEFORE_DECISION, SETTLE_AFTER_CLOSE, last_week_tick
 from trading.values import MICROS
+from trading.weeks import is_over, week_of_date
 
 RECENT_SESSIONS = 5
 """How many sessions back a run or check still is news; what repeats history is told to nobody."""
@@ -38,6 +40,15 @@ LOOKED_BACK_SESSIONS = 10
 """How far back it is looked whether a book is in use."""
 
 DETAIL_CHARACTERS_MAX = 200
+
+OF_SETTLED = ("positions", "daily_report")
+"""What a settled session has to have: where the book stands, and what people read of it."""
+
+OF_EVIDENCE = ("promotion_decisions",)
+"""What the evidence run of a session leaves."""
+
+OF_WEEKS = ("weekly_health", "weekly_audit")
+"""What looking back on a week leaves."""
 
 TOLD_OTHERWISE = frozenset({"session_raised_no_critical_alert"})
 """Checks that only show what is an alert already."""
@@ -307,6 +318,57 @@ def sessions_begun(
     records = [(session, record_of(session)) for session in sessions]
     begun = next((place for place, (_, record) in enumerate(records) if _is_begun(record)), None)
     return () if begun is None else records[begun:]
+
+
+def sightings_of_stale(
+    book: str,
+    calendar: Calendar,
+    begun: Sequence[tuple[date, SessionRecord | None]],
+    *,
+    is_made: Callable[[str, str], bool],
+    evidence_since: datetime | None,
+    weeks_since: datetime | None,
+    now: datetime,
+) -> tuple[Sighting, ...]:
+    """Return of how many sessions or weeks of a book each table is missing though its deadline is over.
+
+    A session is due an hour after its close, or half an hour after a settlement that came later; one that
+    is not settled is told as missed and owes no table yet. A week is due two hours after the tick that looks
+    back on it. `begun` is what `sessions_begun` gives, `is_made` answers for an asset and a partition;
+    `evidence_since` and `weeks_since` are when those schedules were started, `None` where one does not run:
+    a tick before never came.
+    """
+    if not begun:
+        return ()
+    settled = [
+        session
+        for session, record in begun[-RECENT_SESSIONS:]
+        if record is not None
+        and record.settled_at is not None
+        and now
+        >= max(calendar.closes_at(session) + SETTLE_AFTER_CLOSE, record.settled_at) + SETTLE_AFTER_CLOSE
+    ]
+    looked_at = [
+        session
+        for session in settled
+        if evidence_since is not None and evidence_since <= calendar.closes_at(session) + SETTLE_AFTER_CLOSE
+    ]
+    tick = last_week_tick(calendar, now - LOOK_BACK_BEFORE_DECISION)
+    weeks = {
+        week.name
+        for week in (week_of_date(session) for session, _ in begun)
+        if weeks_since is not None and weeks_since <= tick and is_over(week, calendar, now=tick)
+    }
+    owed = (
+        *((asset, [str(session) for session in settled]) for asset in OF_SETTLED),
+        *((asset, [str(session) for session in looked_at]) for asset in OF_EVIDENCE),
+        *((asset, sorted(weeks)) for asset in OF_WEEKS),
+    )
+    found = []
+    for asset, partitions in owed:
+        missing = [partition for partition in partitions if not is_made(asset, partition)]
+        found.append(Sighting(STALE, book, asset, begun[-1][0], float(len(missing)), ", ".join(missing)))
+    return tuple(found)
 
 
 def _missed(

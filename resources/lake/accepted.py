@@ -12,6 +12,7 @@ from resources.lake.store import Lake
 from resources.lake.window import MARKET_QUOTES, LakeQuotes
 from trading.actions import CorporateAction
 from trading.broker_positions import BrokerPositionRow
+from trading.errors import LakeError
 from trading.inputs import InputRow
 from trading.positions import BookRow, Item, Mark
 from trading.quotes import Quote
@@ -148,6 +149,14 @@ class LakeLineage:
             if pointer is not None:
                 rows.append(Lineage(asset, session.isoformat() if dated else "", pointer.sha))
         return tuple(rows)
+
+    def is_made(self, book: str, asset: str, partition: str) -> bool:
+        """Say whether a table of a session, or of a week, is stored and can be found."""
+        try:
+            return self._lake.pointer((book, asset), partition) is not None
+        except LakeError:
+            # A pointer that nobody can read leads to no table; whoever asks has to be told, not stopped.
+            return False
 
     def inputs_of(self, book: str, asset: str, session: date) -> str:
         """Return the digest of what a table was made from, empty where there is none."""

@@ -46,6 +46,7 @@ def test_the_file_in_the_box_holds_the_promised_rules() -> None:
         "tick_failed": ("critical", "above", 0),
         "tick_hangs": ("critical", "above", 10),
         "schedule_stopped": ("warning", "above", 0),
+        "asset_stale": ("warning", "above", 0),
         "session_missed": ("critical", "above", 0),
         "disk_low": ("critical", "below", 0.05),
         "slippage_high": ("warning", "above", 300),

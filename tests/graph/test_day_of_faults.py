@@ -346,6 +346,7 @@ class Days:
             watched=self,
             call_log=profiled.call_log,
             levels=self,
+            tables=profiled.lineage,
         )
         self.cursor = said.cursor
 

@@ -31,7 +31,7 @@ from resources.journal.reader import JournalReader
 from resources.settings import Profile
 from resources.watch_signs import last_beat
 from sensors.watch import watch_sensor
-from tests.graph.desk import CALENDAR, QUIET, SESSIONS, Desk
+from tests.graph.desk import CALENDAR, FIRST, QUIET, SESSIONS, Desk
 from trading.alert_log import alert_log_of, find_alert
 from trading.clock import Phase
 from trading.journal import RunControlAction
@@ -60,7 +60,7 @@ class Passing:
 class Watch:
     """Evaluate the sensor of one desk, as the daemon would: with the cursor of the tick before."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, *, is_on_real_days: bool = False) -> None:
         self.desk = desk
         home = desk.settings.profile_dir / "dagster"
         home.mkdir()
@@ -71,7 +71,7 @@ class Watch:
         self.incidents_open = 0
         self.clock = Passing()
         graphs = [graph_of(desk.profiled, book) for book in desk.profiled.lines]
-        is_simulated = desk.settings.profile is Profile.SIMULATED
+        is_simulated = desk.settings.profile is Profile.SIMULATED and not is_on_real_days
         automations = {graph.name: automations_of(graph, is_simulated=is_simulated) for graph in graphs}
         self.sensor = watch_sensor(graphs, automations=automations, is_simulated=is_simulated)
 
@@ -103,6 +103,7 @@ class Watch:
             watched=self,
             call_log=profiled.call_log,
             levels=self,
+            tables=profiled.lineage,
         )
         self.cursor = said.cursor
         return said.skip_reason.skip_message
@@ -123,8 +124,8 @@ def watch_on(desk_on):
     """Give what opens a watch on a desk of this test, with an instance whose ticks are kept."""
     opened: list[Watch] = []
 
-    def open_watch(**options: Any) -> Watch:
-        opened.append(Watch(desk_on(**options)))
+    def open_watch(*, is_on_real_days: bool = False, **options: Any) -> Watch:
+        opened.append(Watch(desk_on(**options), is_on_real_days=is_on_real_days))
         return opened[-1]
 
     yield open_watch
@@ -450,6 +451,25 @@ def test_a_session_that_nobody_decided_is_told_on_real_days_only_once_the_book_i
         ("session_missed", "decide", "firing"),
         ("session_missed", "settle", "firing"),
     ]
+
+
+def test_a_settled_session_without_its_report_is_told_once_until_the_report_is_made(watch_on, imported):
+    """As where the run died behind its settlement: the journal has the session, nobody can read of it."""
+    watch = watch_on(is_on_real_days=True, state=imported[0])
+    watch.clock.at = CALENDAR.closes_at(FIRST) + timedelta(hours=1)
+    desk = watch.desk
+    for phase in ("decide", "execute"):
+        assert desk.run(phase, FIRST).success
+    settle = ("market_quotes", "quarantined_quotes", "order_status", "broker_positions", "positions")
+    assert desk.materialize(*settle, session=FIRST).success
+    for _ in range(3):
+        watch.tick()
+    assert watch.told() == [("asset_stale", "daily_report", "firing")]
+
+    assert desk.run("settle", FIRST).success
+    for _ in range(3):
+        watch.tick()
+    assert watch.told()[1:] == [("asset_stale", "daily_report", "resolved")]
 
 
 def test_a_dear_day_of_the_advisor_is_told_once_and_over_with_the_next_cheap_one(watch):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +18,7 @@ from trading.alerts import (
     MISSED,
     RUNS_FAILED,
     SESSION_COST,
+    STALE,
     TICKS_FAILED,
     TICKS_UNDER_WAY,
     WEEK_COST,
@@ -27,13 +31,16 @@ from trading.watching import (
     RunSeen,
     TickSeen,
     Wanted,
+    sessions_begun,
     sighting_of_disk,
     sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
+    sightings_of_stale,
     sightings_of_stopped,
     sightings_of_ticks,
 )
+from trading.weeks import week_of_date
 
 CALENDAR = load_calendar("XNYS", Path(__file__).resolve().parents[2] / "config" / "calendars")
 TODAY = date(2013, 3, 1)
@@ -153,6 +160,113 @@ def test_a_session_that_nobody_decides_or_settles_is_missed_at_its_hour_and_not_
 
 def test_a_book_that_nobody_has_begun_misses_nothing():
     assert missed({}, CALENDAR.closes_at(LAST) + timedelta(hours=5)) == {}
+
+
+def settled(session: date, *, after: timedelta = SETTLE_AFTER_CLOSE) -> SessionRecord:
+    return replace(record(session), settled_at=CALENDAR.closes_at(session) + after)
+
+
+def late(
+    records: dict[date, SessionRecord],
+    now: datetime,
+    *,
+    made: Collection[str] = (),
+    evidence_since: datetime | None = None,
+    weeks_since: datetime | None = None,
+) -> dict[str, str]:
+    """Give what each table that is late is late with, with the subjects asked about in one order."""
+    found = sightings_of_stale(
+        "five",
+        CALENDAR,
+        sessions_begun(CALENDAR, record_of=records.get, now=now),
+        is_made=lambda asset, partition: f"{asset} {partition}" in made,
+        evidence_since=evidence_since,
+        weeks_since=weeks_since,
+        now=now,
+    )
+    assert {one.metric for one in found} <= {STALE}
+    assert [one.about for one in found] in ([], [*TABLES, "weekly_health", "weekly_audit"])
+    assert all(one.observed == len(one.detail.split(", ")) for one in found if one.detail)
+    return {one.about: one.detail for one in found if one.observed}
+
+
+TABLES = ("positions", "daily_report", "promotion_decisions")
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def test_no_table_of_a_year_is_late_that_is_made_in_time():
+    """Settled late, and each week looked back on: over holidays, half days and changes of the clock."""
+    records: dict[date, SessionRecord] = {}
+    made: set[str] = set()
+    told, asked = [], 0
+    for session in YEAR:
+        closes_at, week = CALENDAR.closes_at(session), week_of_date(session)
+        records[session] = settled(session, after=timedelta(minutes=50))
+        looks = [closes_at + timedelta(minutes=minutes) for minutes in (0, 30, 60, 79)]
+        told += [late(records, at, made=made, evidence_since=LONG_AGO) for at in looks]
+        made |= {f"{asset} {session}" for asset in TABLES}
+        if CALENDAR.next(session) > week.sunday:
+            looks += [closes_at + timedelta(hours=hours) for hours in (5, 24, 48)]
+            looks += [CALENDAR.opens_at(CALENDAR.next(session)) - DECIDE_BEFORE_OPEN - timedelta(hours=1)]
+            told += [
+                late(records, at, made=made, evidence_since=LONG_AGO, weeks_since=LONG_AGO)
+                for at in looks[-4:-1]
+            ]
+            made |= {f"{asset} {week.name}" for asset in ("weekly_health", "weekly_audit")}
+            told += [late(records, looks[-1], made=made, evidence_since=LONG_AGO, weeks_since=LONG_AGO)]
+        asked += len(looks)
+
+    assert [one for one in told if one] == []
+    assert asked > 1_000
+
+
+@pytest.mark.parametrize("session", [date(2012, 7, 3), date(2012, 3, 9), date(2012, 7, 2)])
+def test_a_settled_session_without_its_tables_is_late_at_its_hour_and_not_before(session):
+    records, closes_at = {session: settled(session)}, CALENDAR.closes_at(session)
+    hour = closes_at + timedelta(hours=1)
+
+    assert late(records, hour - timedelta(seconds=1), evidence_since=LONG_AGO) == {}
+    assert late(records, hour, evidence_since=LONG_AGO) == dict.fromkeys(TABLES, str(session))
+    assert late(records, hour, made=[f"daily_report {session}"]) == {"positions": str(session)}
+    records[session] = settled(session, after=timedelta(hours=3))
+    assert late(records, closes_at + timedelta(hours=3, minutes=29)) == {}
+    assert late(records, closes_at + timedelta(hours=3, minutes=30)).keys() == {"positions", "daily_report"}
+    records[session] = record(session, settled=False)
+    assert late(records, hour + timedelta(days=3), evidence_since=LONG_AGO) == {}
+
+
+def test_a_table_of_one_of_the_last_five_sessions_is_late_and_of_one_before_no_more():
+    records = {session: settled(session) for session in YEAR[:8]}
+
+    told = late(records, CALENDAR.closes_at(YEAR[7]) + timedelta(hours=2))["positions"]
+
+    assert told == ", ".join(str(session) for session in YEAR[3:8])
+
+
+def test_evidence_and_weeks_are_late_only_where_their_schedule_ran_when_they_were_due():
+    friday = date(2012, 3, 9)
+    records = {friday: settled(friday)}
+    evidence_tick = CALENDAR.closes_at(friday) + SETTLE_AFTER_CLOSE
+    # The clock changes on the Sunday between.
+    week_tick = datetime(2012, 3, 12, 6, 45, tzinfo=ZoneInfo("America/New_York"))
+    made = [f"positions {friday}", f"daily_report {friday}"]
+    due = week_tick + timedelta(hours=2)
+    second = timedelta(seconds=1)
+
+    def of(now: datetime, **since: datetime) -> set[str]:
+        return set(late(records, now, made=made, **since))
+
+    assert of(due) == set()
+    assert of(due, evidence_since=evidence_tick) == {"promotion_decisions"}
+    assert of(due, evidence_since=evidence_tick + second) == set()
+    assert of(due - second, weeks_since=LONG_AGO) == set()
+    assert of(due, weeks_since=week_tick) == {"weekly_health", "weekly_audit"}
+    assert of(due, weeks_since=week_tick + second) == set()
+    assert late(records, due, made=made, weeks_since=week_tick)["weekly_audit"] == "2012-W10"
+
+
+def test_a_book_that_nobody_has_begun_lacks_no_table():
+    assert late({}, CALENDAR.closes_at(LAST), evidence_since=LONG_AGO, weeks_since=LONG_AGO) == {}
 
 
 def test_a_tick_is_about_its_sensor_and_the_disk_about_its_free_share():
