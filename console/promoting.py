@@ -22,7 +22,7 @@ from resources.evidence_ledger import EvidenceLedger, read_ledger
 from resources.profiles import Profiled
 from resources.replay_files import ReplayFiles
 from resources.reviewed_config import read_promotion
-from resources.sweeping import SweptBook, tried_anew
+from resources.sweeping import SweptBook, VariantFiles, sweeps_folder, tried_anew
 from trading.books import BookConfig
 from trading.clock import Phase
 from trading.errors import BadInput, BadSetting, Refused
@@ -168,6 +168,7 @@ def file_replay(
         *trials_of(subject, rows),
         *_kept(desk, subject, rows, config=config, store=profiled.replay_stores[view.book]),
     )
+    recorded = (*recorded, *_kept_of_sweeps(profiled, view.book, recorded))
     of = {"data_set_sha": subject.data_set_sha, "code_sha": code_sha}
     new = {identity_of(subject), *(identity_of(subject_of(one, **of)) for one in asked)}
     again = variants_again([one for one in recorded if one.identity not in new], request, config)
@@ -307,6 +308,18 @@ def _kept(
             continue
         found = subject_of(own, data_set_sha=subject.data_set_sha, code_sha=subject.code_sha)
         yield Tried(identity_of(found), view.name, texts_of(own.rules.strategies))
+
+
+def _kept_of_sweeps(profiled: Profiled, book: str, recorded: Iterable[Tried]) -> Iterator[Tried]:
+    """Yield what sweeps of a book tried and kept, and no row tells: each is shown as it comes.
+
+    Such a sweep is running, or its process was killed or its terminal closed before it recorded anything.
+    """
+    known = {one.identity for one in recorded}
+    for tried in VariantFiles(sweeps_folder(profiled)).tried_on(book):
+        if tried.identity not in known:
+            known.add(tried.identity)
+            yield tried
 
 
 def _request(name: str, told: Mapping[str, Any]) -> ReplayRequest:

@@ -1,6 +1,6 @@
 """Run the variants of a sweep over processes, and keep what each came to.
 
-    <folder>/<replay digest>.json     measures of one variant, and how many equities its closes have
+    <folder>/<replay digest>.json     measures of one variant, its count of equities, and its trial
     <folder>/<replay digest>.npy      its returns, float64, one a session
 
     <folder>/named/<book>/<name>/…    how far a named sweep is, what all of it says, and its page
@@ -32,16 +32,20 @@ from trading.books import BookConfig
 from trading.clock import Phase
 from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import Bound
-from trading.replay import DataSet, config_of, request_in_full, sessions_of
+from trading.replay import DataSet, config_of, request_in_full, sessions_of, texts_of
 from trading.replay_evidence import run_of_sweep, subject_of
 from trading.replaying import rules_sha
 from trading.sessions import Calendar
 from trading.silences import Silence
 from trading.sweeping import AskedSweep, Swept
 from trading.sweeps import Outcome, Variant, try_variant
+from trading.trials import Identity, Tried, identity_of
 
 NAMED, PROGRESS, WHOLE, PAGE = "named", "progress.json", "sweep.json", "sweep.html"
 """The folder of sweeps that have a name, and the files of one: how far it is, what it says, and its page."""
+
+TRIED = "tried"
+"""What a kept outcome says of the trial that it is: its book, identity, name and strategies in full."""
 
 Ended = Callable[[Variant, BadSetting], None]
 """Hears of a variant that its own rule ended, and why."""
@@ -79,13 +83,30 @@ class VariantFiles:
         try:
             told = json.loads((self._folder / f"{replay_sha}.json").read_bytes())
             told["silences"] = tuple(Silence(*one) for one in told["silences"])
+            del told[TRIED]
             returns = np.load(self._folder / f"{replay_sha}.npy", allow_pickle=False)
             return Outcome(variant=variant, replay_sha=replay_sha, returns=returns, **told)
         except (OSError, ValueError, TypeError, KeyError, EOFError):
             return None
 
-    def keep(self, outcome: Outcome) -> None:
-        """Keep an outcome, whole or not at all: the measures come last."""
+    def tried_on(self, book: str) -> tuple[Tried, ...]:
+        """Return the trials of a book that are kept here, whether or not anything records them.
+
+        An outcome that does not tell its trial is none: `outcome` gives it to nobody either.
+        """
+        found = []
+        for place in sorted(self._folder.glob("*.json")):
+            try:
+                told = json.loads(place.read_bytes())[TRIED]
+                if told["book"] == book:
+                    identity = Identity(*told["identity"])
+                    found.append(Tried(identity, told["name"], tuple(told["strategies"])))
+            except (OSError, ValueError, TypeError, KeyError):
+                continue
+        return tuple(found)
+
+    def keep(self, outcome: Outcome, *, book: str, tried: Tried) -> None:
+        """Keep an outcome, whole or not at all: the measures come last, with which trial of a book it is."""
         self._folder.mkdir(parents=True, exist_ok=True)
         place = self._folder / f"{outcome.replay_sha}.npy"
         making = place.with_suffix(f".{os.getpid()}")
@@ -96,6 +117,12 @@ class VariantFiles:
             "measures": dict(outcome.measures),
             "equity_levels": outcome.equity_levels,
             "silences": outcome.silences,
+            TRIED: {
+                "book": book,
+                "identity": tried.identity,
+                "name": tried.name,
+                "strategies": tried.strategies,
+            },
         }
         making.write_text(json.dumps(told, sort_keys=True), encoding="utf-8")
         making.replace(place.with_suffix(".json"))
@@ -127,7 +154,7 @@ def run_variants(
     missing = [variant for variant in variants if variant.number not in found]
     try:
         for outcome in _tried(missing, book, shas, workers=min(workers, len(missing)), ended=_raised):
-            files.keep(outcome)
+            files.keep(outcome, book=book.config.name, tried=_trial_of(outcome.variant, book))
             found[outcome.variant.number] = outcome
             tell(len(found), outcome)
     finally:
@@ -157,7 +184,7 @@ class BookSweeper:
     def __init__(self, profiled: Profiled, book: str) -> None:
         """Keep what is tried in the profile's folder, recorded by the name of its operator."""
         self._profiled = profiled
-        self._folder = profiled.settings.profile_dir / "sweeps"
+        self._folder = sweeps_folder(profiled)
         self._named = self._folder / NAMED / book
 
     def outcomes(
@@ -190,6 +217,11 @@ class BookSweeper:
         _write(place / PAGE, sweep_page(swept))
         _write(place / WHOLE, json.dumps(swept.payload(), sort_keys=True))
         return str(place / PAGE)
+
+
+def sweeps_folder(profiled: Profiled) -> Path:
+    """Return where outcomes of the profile's variants are kept."""
+    return profiled.settings.profile_dir / "sweeps"
 
 
 def sweepers_of(profiled: Profiled) -> PerBook[BookSweeper]:
@@ -235,6 +267,12 @@ def _replay_sha(variant: Variant, book: SweptBook) -> str:
     return variant.request.replay_sha(
         data_sha=book.data.sha, rules_sha=rules_sha(rules), code_sha=craft_sha()
     )
+
+
+def _trial_of(variant: Variant, book: SweptBook) -> Tried:
+    own = config_of(variant.request, book.config)
+    subject = subject_of(own, data_set_sha=book.data.sha, code_sha=craft_sha())
+    return Tried(identity_of(subject), variant.label, texts_of(own.rules.strategies))
 
 
 def _raised(_: Variant, error: BadSetting) -> None:

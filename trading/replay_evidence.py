@@ -353,16 +353,20 @@ def variants_again(recorded: Iterable[Tried], request: ReplayRequest, config: Bo
     """Return recorded trials as light variants of a request, by the rules of now.
 
     One that cannot be tried any more, since its strategy or a parameter is gone or was not told, or since the
-    strategy's file was edited, is left out.
+    strategy's file was edited, is left out; so is one that an earlier one is by now, as after an edit of the
+    rules: each edit would double what a filing replays.
     """
-    found = []
+    found: list[Variant] = []
+    known: set[tuple[str, ...]] = set()
     for number, tried in enumerate(recorded, start=1):
         again = replace(request, name=f"again-{number:04}", strategies=tried.strategies, light=True)
         try:
-            files = strategy_sha_of(config_of(again, config))
+            own = config_of(again, config)
         except (BadInput, BadSetting):
             continue
-        if tried.strategies and tried.identity.strategy_sha in {"", files}:
+        in_full, files = texts_of(own.rules.strategies), strategy_sha_of(own)
+        if tried.strategies and tried.identity.strategy_sha in {"", files} and in_full not in known:
+            known.add(in_full)
             found.append(Variant(number=number, council=tried.name, settings={}, request=again))
     return found
 

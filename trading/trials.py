@@ -45,7 +45,7 @@ class Tried(NamedTuple):
     """Hold one trial as it was recorded: what it is, how it was called, and its strategies in full.
 
     `strategies` is empty where the record does not tell them: it counts, and cannot be tried again. `runs`
-    are those that it was recorded in, empty for a replay that is kept and was recorded in none.
+    are those that it was recorded in, empty for what is kept of a replay or a sweep and was recorded in none.
     """
 
     identity: Identity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date
 
@@ -14,9 +15,9 @@ from resources.sweeping import VariantFiles, recording, run_variants, swept_book
 from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import missing_evidence
 from trading.replay import Asked, request_of
-from trading.replay_evidence import subject_of
+from trading.replay_evidence import subject_of, variants_again
 from trading.sweeps import Outcome, axis_of, ranked, variants_of
-from trading.trials import trials_of
+from trading.trials import Identity, Tried, trials_of
 
 
 class StopAfterOne:
@@ -123,6 +124,37 @@ def test_every_trial_is_recorded_once_also_of_a_sweep_that_was_stopped(profiled,
     assert sorted(recorded()) == ["momentum.lookback=40", "momentum.lookback=80"]
     assert len(profiled.evidence.read().rows) == rows
     assert missing_evidence(profiled.evidence.read()) == ()
+
+
+def test_a_trial_that_was_recorded_under_each_edit_of_the_rules_is_made_again_once(profiled):
+    """A filing would replay twice as much after each edit otherwise: what it makes again is recorded too."""
+    config = profiled.books["us_five"]
+    (base, *_) = variants_with(profiled, "momentum.lookback=40,80")
+    recorded = [
+        Tried(Identity("momentum", "momentum@1", rules, ""), told, (told,))
+        for rules in ("first", "edited", "edited again")
+        for told in ("momentum:lookback=40", "momentum:lookback=80")
+    ]
+
+    again = variants_again(recorded, base.request, config)
+    assert [one.request.strategies for one in again] == [("momentum:lookback=40",), ("momentum:lookback=80",)]
+
+
+def test_a_kept_outcome_tells_which_trial_it_is_and_one_that_does_not_is_tried_anew(profiled, tmp_path):
+    variants = variants_with(profiled, "momentum.lookback=40,80")
+    (outcome, _), _ = run(profiled, variants, tmp_path)
+    files, place = VariantFiles(tmp_path), tmp_path / f"{outcome.replay_sha}.json"
+    names = {tried.name for tried in files.tried_on("us_five")}
+
+    assert names == {"momentum.lookback=40", "momentum.lookback=80"}
+    assert files.tried_on("us_wide") == ()
+
+    told = json.loads(place.read_bytes())
+    del told["tried"]
+    place.write_text(json.dumps(told), encoding="utf-8")
+    assert [tried.name for tried in files.tried_on("us_five")] == ["momentum.lookback=80"]
+    assert run(profiled, variants, tmp_path)[1] == [2, 1]
+    assert {tried.name for tried in files.tried_on("us_five")} == names
 
 
 def test_a_variant_that_had_too_little_history_is_no_data_and_says_what_it_needs(profiled, tmp_path):

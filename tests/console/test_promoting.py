@@ -22,11 +22,13 @@ from resources.lake.store import Lake
 from resources.profiles import Profiled
 from resources.replay_trials import replay_trials_of
 from resources.settings import load_settings
+from resources.sweeping import VariantFiles, run_variants, sweeps_folder, swept_book
 from tests.console.test_replaying import brittle
 from trading.errors import BadSetting
 from trading.replay import Asked, request_of
 from trading.replaying import ReplayFile, run_replay
 from trading.strategies.plugin import load_strategy
+from trading.sweeping import AskedSweep, variants_asked
 
 __all__ = ["brittle"]
 
@@ -237,6 +239,31 @@ def test_a_replay_that_was_recorded_nowhere_counts_as_long_as_it_is_kept_and_nev
 
     keep_replay("alone", strategies=("momentum:lookback=20",))
     assert speak("evidence", "file", "autumn", "--json").json["counted"] == 3
+
+
+def sweep_unrecorded(grid):
+    """Try and keep variants as a sweep does whose terminal was closed before it recorded them."""
+    profiled = Profiled(load_settings())
+    asked = AskedSweep(first_session=FIRST, last_session=LAST, grids=(grid,), against=(), by="sharpe")
+    variants = variants_asked(asked, profiled.books["us_five"])
+    run_variants(
+        variants,
+        swept_book(profiled, variants),
+        files=VariantFiles(sweeps_folder(profiled)),
+        workers=1,
+        tell=lambda *_: None,
+        record=lambda _: None,
+    )
+
+
+def test_what_a_sweep_showed_before_it_was_killed_counts_as_long_as_it_is_kept_and_never_twice(speak):
+    sweep_unrecorded("momentum.lookback=40,80")
+    assert speak("evidence", "file", "autumn", "--json").json["counted"] == 4
+
+    again = ("--grid", "momentum.lookback=40,80", "--book", "us_five", "--workers", "1")
+    assert speak("sweep", "2012-10-01..2013-03-01", *again).code == 0
+    filed = speak("evidence", "file", "autumn", "--json").json
+    assert (filed["counted"], filed["trials"], filed["others"]) == (4, 3, 0)
 
 
 @pytest.fixture
