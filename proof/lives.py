@@ -22,7 +22,7 @@ from trading.errors import TradingError
 from trading.evidence_ledger import drafts_of_run
 from trading.guards import BPS, GUARDS, NO_LIMIT, PASS, QUOTE_STALE, SYMBOL_CAP_EXCEEDED, Why
 from trading.intents import Intent
-from trading.journal import CancelKind, CooldownRules, JournalIntent, JournalOrder, RunControlAction
+from trading.journal import CancelKind, CooldownRules, JournalIntent, JournalOrder, RunControlAction, StageRun
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book, Position, opened_book
@@ -45,7 +45,7 @@ DEEDS_BETWEEN_FILINGS = 150
 """How often evidence is filed; every second filing is of a run that is there already."""
 
 DEEDS_BETWEEN_CALLS = 20
-"""How often a call to somebody outside changes a breaker."""
+"""How often a call to somebody outside changes a breaker, and a stage ends that was timed."""
 
 WORDS = ("", "wie besprochen", "“quoted” \\ and\n\tbroken", "日本", "\x7f\x00", "🙂 \u2028", "=1+1")
 """Texts that people write: each must come back as it was."""
@@ -80,6 +80,7 @@ class Life:
             self._file_evidence()
         if self.deeds % DEEDS_BETWEEN_CALLS == 0:
             self._use_a_breaker()
+            self._time_a_stage()
         self.now += timedelta(seconds=self.rng.choice([0, 1, 1, 60]), microseconds=self.rng.choice([0, 7]))
         deeds = [self._an_intent, self._a_person, self._a_message, self._a_session]
         deed = self.rng.choices(deeds, [14, 1, 2, 2])[0]
@@ -248,6 +249,11 @@ class Life:
         )
         if after is not None:
             kept.change(after, actor="ann", reason=self.calls_rng.choice(["", "日本"]), now=self.now)
+
+    def _time_a_stage(self) -> None:
+        took = timedelta(seconds=self.calls_rng.choice([1, 3600]))
+        run = StageRun("intents", "run", self.now - took, self.now, passed=self.calls_rng.random() < 0.5)
+        self.journal.record_stage_run(**self.of, run=run)
 
     def _cool(self) -> None:
         where = {"account": ACCOUNT, "lane": LANE}

@@ -24,6 +24,9 @@ from trading.routing import UNRECORDED, RouteChoice
 from trading.values import ClientOrderId, IntentId, Symbol
 from trading.verdicts import Verdict
 
+STAGE_RAN = "stage_ran"
+"""The kind of the event that tells of one run of a stage."""
+
 PREPARED = "prepared"
 """The status of an order row from T2 until the broker's answer; afterwards it is an `OrderStatus`."""
 
@@ -372,6 +375,16 @@ class Incident(NamedTuple):
     at: datetime
 
 
+class StageRun(NamedTuple):
+    """Hold one run of a stage: from when to when, in which run of the orchestrator, and whether it passed."""
+
+    stage: str
+    run_id: str
+    began_at: datetime
+    ended_at: datetime
+    passed: bool
+
+
 def is_finished(record: SessionRecord | None, *, has_report: bool) -> bool:
     """Say whether nothing of a session is left to run: it is settled, and its report tells of it.
 
@@ -407,6 +420,10 @@ class Journal(Protocol):
 
     def clear_refusal(self, *, book: str, lane: str, session: date, stage: str, now: datetime) -> None:
         """Store that a stage passed after it had refused; nothing happens where it had not."""
+        ...
+
+    def record_stage_run(self, *, book: str, lane: str, session: date, run: StageRun) -> None:
+        """Store how long a stage took; of a session that was settled before it began, nothing is."""
         ...
 
     def settle(

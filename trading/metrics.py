@@ -28,7 +28,15 @@ from trading.outbound import OutboundCall, went_out
 from trading.positions import BookRow, Item
 from trading.risk import drawdown, exposures
 from trading.routing import NOT_RECORDED
-from trading.session_course import SessionCourse, StageOutcome, stage_outcomes, waits_s
+from trading.session_course import (
+    RunOutcome,
+    SessionCourse,
+    StageOutcome,
+    run_outcomes,
+    stage_outcomes,
+    stage_seconds,
+    waits_s,
+)
 from trading.values import MICROS
 from trading.verdicts import Verdict
 
@@ -45,7 +53,10 @@ INPUT_FALLBACKS = "input_hydration.fallback_total_by_reason."
 STAGE_SUCCESS = "stage.success."
 STAGE_FAILURES = "stage.failure_total."
 STAGE_RETRIES = "stage.retry_total."
-"""Rows of these families are named by the prefix and a reason, the id of a broker's endpoint, or a stage."""
+STAGE_LATENCY = "stage.latency_seconds."
+RUN_SUCCESS = "run.success."
+RUN_LATENCY = "run.latency_seconds."
+"""Rows of these families are named by the prefix and a reason, an endpoint, a stage, or a run's id."""
 
 PORTFOLIO_GUARDS = frozenset(
     {
@@ -191,15 +202,20 @@ def _row(session: date, name: str, value: float | None, unit: str) -> MetricRow:
 
 
 def _rows_of_stages(facts: SessionFacts) -> list[MetricRow]:
-    """Return three rows a stage; one that never ran has no data, and is no failure."""
+    """Return four rows a stage, then two a run; a stage that never ran has no data, and is no failure."""
     rows = []
+    seconds = _stage_seconds(facts)
     for stage, ended in _stages(facts).items():
         for prefix, value, unit in (
             (STAGE_SUCCESS, None if ended is None else float(ended.passed), "ratio"),
             (STAGE_FAILURES, None if ended is None else float(ended.failures), "refusals"),
             (STAGE_RETRIES, None if ended is None else float(ended.retries), "retries"),
+            (STAGE_LATENCY, seconds.get(stage), "s"),
         ):
             rows.append(_row(facts.session, prefix + stage, value, unit))
+    for run_id, run in _runs(facts).items():
+        rows.append(_row(facts.session, RUN_SUCCESS + run_id, float(run.passed), "ratio"))
+        rows.append(_row(facts.session, RUN_LATENCY + run_id, run.took_s, "s"))
     return rows
 
 
@@ -547,6 +563,33 @@ def _stage_retries(facts: SessionFacts) -> float | None:
     return float(sum(stage.retries for stage in ended)) if ended else None
 
 
+def _stage_latency_s_max(facts: SessionFacts) -> float | None:
+    return max(_stage_seconds(facts).values(), default=None)
+
+
+def _runs_total(facts: SessionFacts) -> float | None:
+    return _count(len(_runs(facts)) or None)
+
+
+def _runs_passed(facts: SessionFacts) -> float | None:
+    runs = _runs(facts).values()
+    return _ratio(sum(1 for run in runs if run.passed), len(runs))
+
+
+def _run_failures(facts: SessionFacts) -> float | None:
+    runs = _runs(facts).values()
+    return float(sum(1 for run in runs if not run.passed)) if runs else None
+
+
+def _run_retries(facts: SessionFacts) -> float | None:
+    runs = _runs(facts).values()
+    return float(sum(1 for run in runs if run.is_retry)) if runs else None
+
+
+def _run_latency_s_max(facts: SessionFacts) -> float | None:
+    return max((run.took_s for run in _runs(facts).values()), default=None)
+
+
 def _orders_watched(facts: SessionFacts) -> float | None:
     return _ended(facts, lambda row: bool(row.client_order_id))
 
@@ -563,6 +606,14 @@ def _lines_differing(facts: SessionFacts) -> float | None:
     if facts.broker_positions is None:
         return None
     return float(sum(1 for row in facts.broker_positions if not row.agrees))
+
+
+def _stage_seconds(facts: SessionFacts) -> dict[str, float]:
+    return {} if facts.course is None else stage_seconds(facts.course)
+
+
+def _runs(facts: SessionFacts) -> dict[str, RunOutcome]:
+    return {} if facts.course is None else run_outcomes(facts.course)
 
 
 def _waits(facts: SessionFacts) -> tuple[float, ...]:
@@ -645,6 +696,7 @@ NOT_ASKED = "no model was asked"
 NO_CALLS = "no call to a broker's API was made"
 NOT_HYDRATED = "the inputs of the decision were not kept"
 NOT_TIMED = "no send was answered, or in simulated time, whose clock stands still"
+NO_CLOCK = "no run was timed: in simulated time the clock stands still"
 BROKER_NOT_ASKED = "the broker was not asked for its account"
 
 METRICS: tuple[Metric, ...] = (
@@ -944,6 +996,33 @@ METRICS: tuple[Metric, ...] = (
         "runs of stages after one that refused; each stage has a row: stage.retry_total.<stage> (retries)",
         NOT_SETTLED,
         _stage_retries,
+    ),
+    Metric(
+        "stage.latency_seconds.max",
+        "s",
+        "longest last run of a stage; each stage has a row: stage.latency_seconds.<stage> (s)",
+        NO_CLOCK,
+        _stage_latency_s_max,
+    ),
+    Metric("run.total", "runs", "runs that did a stage of the session", NO_CLOCK, _runs_total),
+    Metric(
+        "run.success_rate",
+        "ratio",
+        "runs whose stages all passed / runs; each run has a row: run.success.<run_id> (ratio, 1 or 0)",
+        NO_CLOCK,
+        _runs_passed,
+    ),
+    Metric("run.failure_total", "runs", "runs of which a stage refused", NO_CLOCK, _run_failures),
+    Metric(
+        "run.retry_total", "runs", "runs that did a stage which an earlier one did", NO_CLOCK, _run_retries
+    ),
+    Metric(
+        "run.latency_seconds.max",
+        "s",
+        "longest run, from its first stage's begin to its last one's end; each run has a row: "
+        "run.latency_seconds.<run_id> (s)",
+        NO_CLOCK,
+        _run_latency_s_max,
     ),
 )
 """Every metric of v1, in the order in which it is reported."""

@@ -20,7 +20,7 @@ from trading.audit import instant_text
 from trading.errors import BadInput
 from trading.evidence_ledger import rows_of_filing
 from trading.incident_log import WORDS as INCIDENT_WORDS
-from trading.journal import PREPARED, JournalEvent
+from trading.journal import PREPARED, STAGE_RAN, JournalEvent
 from trading.lifecycle import Event, IntentState, Place, Refusal, Step, transition
 from trading.orders import OrderStatus
 from trading.signal_continuity import WINDOW as SIGNAL_WINDOW
@@ -91,7 +91,7 @@ _ANSWERED_AS = {
 
 _WITHOUT_ROWS = frozenset(
     {
-        *("answer_refused", "conflict", "retried", SIGNAL_WINDOW),
+        *("answer_refused", "conflict", "retried", SIGNAL_WINDOW, STAGE_RAN),
         *(*INCIDENT_WORDS, *ALERT_KINDS, *LADDER_KINDS),
     }
 )

@@ -6,14 +6,15 @@ it is the same whenever it is asked for. What it is measured by is metrics.py.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
+from trading.audit import instant_from_text
 from trading.breakers import BreakerState
-from trading.journal import JournalEvent, RunControlAction
+from trading.journal import STAGE_RAN, JournalEvent, RunControlAction, StageRun
 
 STAGES = (
     "opening_book",
@@ -44,7 +45,8 @@ class SessionCourse:
 
     `refused` names the stage of each refusal, in their order; the same refusal again is none. Openings of
     breakers, halts, pauses and resumptions are the whole desk's, cooldowns and incidents the account's,
-    retries the session's own.
+    retries the session's own. `runs` are those of stages by a clock that goes, in the order in which they
+    ended.
     """
 
     refused: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ class SessionCourse:
     circuits_opened: int = 0
     cooldowns: int = 0
     incidents: int = 0
+    runs: tuple[StageRun, ...] = ()
     retries: int = 0
     halts: int = 0
     pauses: int = 0
@@ -74,16 +77,27 @@ class StageOutcome(NamedTuple):
     retries: int
 
 
+class RunOutcome(NamedTuple):
+    """Hold how a run went: whether its stages passed, whether it repeats one, and how long it took."""
+
+    passed: bool
+    is_retry: bool
+    took_s: float
+
+
 def session_course(
     events: Iterable[JournalEvent], sends: Iterable[SendTimes], *, account: str
 ) -> SessionCourse:
     """Return the course that the events of a session tell; those of other accounts are left out."""
     refused: list[str] = []
+    runs: list[StageRun] = []
     seen: Counter[str] = Counter()
     for event in events:
         match event.kind:
             case "stage_refused":
                 refused.append(event.body["stage"])
+            case kind if kind == STAGE_RAN:
+                runs.append(_stage_run(event))
             case "cooldown_began" | "incident":
                 seen[event.kind] += event.body["account"] == account
             case "breaker_changed":
@@ -95,6 +109,7 @@ def session_course(
     return SessionCourse(
         refused=tuple(refused),
         sends=tuple(sends),
+        runs=tuple(runs),
         circuits_opened=seen["opened"],
         cooldowns=seen["cooldown_began"],
         incidents=seen["incident"],
@@ -103,6 +118,39 @@ def session_course(
         pauses=seen[RunControlAction.PAUSE],
         resumptions=seen[RunControlAction.RESUME],
     )
+
+
+def _stage_run(event: JournalEvent) -> StageRun:
+    told = event.body
+    return StageRun(
+        told["stage"], told["run_id"], instant_from_text(told["began_at"]), event.at, told["passed"]
+    )
+
+
+def stage_seconds(course: SessionCourse) -> dict[str, float]:
+    """Return how long each stage took when it ran last, in seconds, in the order of the flow."""
+    last = {run.stage: (run.ended_at - run.began_at).total_seconds() for run in course.runs}
+    return {stage: last[stage] for stage in STAGES if stage in last}
+
+
+def run_outcomes(course: SessionCourse) -> dict[str, RunOutcome]:
+    """Return how each run of the orchestrator went, by its id, in the order in which they began.
+
+    A run that does a stage which an earlier one did already is a retry.
+    """
+    stages: defaultdict[str, list[StageRun]] = defaultdict(list)
+    for run in sorted(course.runs, key=lambda run: (run.began_at, run.ended_at)):
+        stages[run.run_id].append(run)
+    outcomes: dict[str, RunOutcome] = {}
+    done: set[str] = set()
+    for run_id, runs in stages.items():
+        took = max(run.ended_at for run in runs) - runs[0].began_at
+        names = {run.stage for run in runs}
+        outcomes[run_id] = RunOutcome(
+            all(run.passed for run in runs), bool(names & done), took.total_seconds()
+        )
+        done |= names
+    return outcomes
 
 
 def waits_s(course: SessionCourse) -> tuple[float, ...]:

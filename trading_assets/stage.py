@@ -5,7 +5,7 @@ session_graph.py.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,7 +19,7 @@ import structlog
 
 from trading.books import BookConfig
 from trading.errors import JournalBehindLog, JournalUnavailable, TradingError
-from trading.journal import Journal
+from trading.journal import Journal, StageRun
 from trading.positions import Book, opened_book
 from trading.protocol import WATCHED_SESSIONS
 from trading.reporting import ReportFile
@@ -165,14 +165,16 @@ def session_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> dat
 
 @contextmanager
 def refusals_kept(
-    journal: Journal, graph: BookGraph, session: date, stage: str, *, now: datetime
+    journal: Journal, graph: BookGraph, session: date, stage: str, *, clock: Callable[[], datetime]
 ) -> Iterator[None]:
     """Store a refusal of a stage in the journal and end the step with its one line, retries off.
 
     A stage that passes clears the refusal that it left before. Either way one line is logged, and every
-    line logged meanwhile carries book, session, stage and run.
+    line logged meanwhile carries book, session, stage and run; and how long it took is kept, unless the
+    clock stood still, as a simulated one does.
     """
     where = graph.where(session)
+    now = clock()
     run_id = dg.AssetExecutionContext.get().run.run_id
     ids = {"book": graph.name, "session": str(session), "stage": stage, "run_id": run_id}
     with structlog.contextvars.bound_contextvars(**ids):
@@ -184,13 +186,20 @@ def refusals_kept(
             # Of a journal that is not the one of its log, nothing more is made.
             if not isinstance(error, JournalUnavailable | JournalBehindLog):
                 journal.record_refusal(**where, stage=stage, reason=str(error), now=now)
+                _keep_run(journal, where, StageRun(stage, run_id, now, clock(), passed=False))
             raise dg.Failure(
                 description=f"{graph.name} {session} {stage}: {error}",
                 metadata={REFUSED_BY: type(error).__name__},
                 allow_retries=False,
             ) from error
         journal.clear_refusal(**where, stage=stage, now=now)
+        _keep_run(journal, where, StageRun(stage, run_id, now, clock(), passed=True))
         log.info("stage_passed")
+
+
+def _keep_run(journal: Journal, where: Where, run: StageRun) -> None:
+    if run.ended_at > run.began_at:
+        journal.record_stage_run(**where, run=run)
 
 
 def opening_in_journal(journal: Journal, graph: BookGraph, session: date, *, now: datetime) -> Book:

@@ -109,6 +109,7 @@ from trading.guards import PASS, REASONS, Why, first_reason
 from trading.incident_log import ACKNOWLEDGED, ACTED, DONE, PLANNED, RESOLVED
 from trading.journal import (
     PREPARED,
+    STAGE_RAN,
     CancelKind,
     Cooldown,
     CooldownRules,
@@ -127,6 +128,7 @@ from trading.journal import (
     RunControl,
     RunControlAction,
     SessionRecord,
+    StageRun,
 )
 from trading.lifecycle import (
     STALE_EPOCH,
@@ -295,6 +297,17 @@ class SqlJournal:
                 return
             _put_book_session(conn, of, known, {"refused_stage": "", "refused_reason": ""})
             self._append(conn, now, Draft("stage_passed", *of, body={"stage": stage}))
+
+    def record_stage_run(self, *, book: str, lane: str, session: date, run: StageRun) -> None:
+        """Store how long a stage took; an event alone, since nothing is decided from it."""
+        of = Of(book, lane, session.isoformat())
+        began_at = instant_text(run.began_at)
+        body = {"stage": run.stage, "run_id": run.run_id, "began_at": began_at, "passed": run.passed}
+        with self._writing() as conn:
+            known = book_session(conn, of)
+            if known is not None and known["settled_at"] is not None and known["settled_at"] < began_at:
+                return
+            self._append(conn, run.ended_at, Draft(STAGE_RAN, *of, body=body))
 
     def settle(
         self, *, book: str, lane: str, session: date, closing: Book, carried_by: str, now: datetime

@@ -25,7 +25,7 @@ from trading.approvals import ApprovalMode, Role
 from trading.decisions import Outcome
 from trading.errors import StaleVersion, TradingError, UnknownId
 from trading.guards import NO_LIMIT, PASS, Why
-from trading.journal import CancelKind, CooldownRules, Journal, RunControlAction
+from trading.journal import CancelKind, CooldownRules, Journal, RunControlAction, StageRun
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
 from trading.routing import RouteChoice
@@ -155,6 +155,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "session_record": lambda _: OF,
     "record_refusal": lambda _: {**OF, "stage": "quotes", "reason": PERSON["reason"], "now": NOW},
     "clear_refusal": lambda _: {**OF, "stage": "quotes", "now": NOW},
+    "record_stage_run": lambda _: {**OF, "run": StageRun("quotes", "run", NOW, CLOSE, passed=True)},
     "settle": lambda _: {
         **OF, "book": "carried", "closing": OPENED, "carried_by": "ann", "now": NOW
     },

@@ -53,7 +53,7 @@ def test_the_log_alone_gives_every_row_of_every_table_again(tmp_path):
         *("absent_at_broker", "present_at_broker", "incident", "messages_leased", "message_tried"),
         *("bust", "halted", "halt_lifted", "executor_began", "reconciled", "run_control", "mode_set"),
         *("cooldown_began", "cooldown_ended", "retried", "flatten_previewed", "flatten_ordered"),
-        *("answer_refused", "breaker_changed"),
+        *("answer_refused", "breaker_changed", "stage_ran"),
     }
 
 

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from resources.journal.store import SqlJournal
 from resources.session_courses import JournalCourses
 from tests.console.states import BEFORE, CLOSE, NOW, OF, OPENED, SESSION
-from trading.journal import RunControlAction
+from trading.journal import RunControlAction, StageRun
 from trading.session_course import SessionCourse
 
 BY = {"actor": "ann", "reason": "drill"}
@@ -17,8 +16,8 @@ ACCOUNT = "SIM-FIVE"
 
 
 @pytest.fixture
-def journal(tmp_path):
-    with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as opened:
+def journal(database):
+    with database.open() as opened:
         yield opened
 
 
@@ -36,6 +35,21 @@ def test_a_session_that_is_not_settled_has_no_course(journal):
     journal.record_refusal(**OF, stage="intents", reason="stale", now=NOW)
 
     assert course_of(journal) is None
+
+
+def test_a_run_of_a_stage_is_the_sessions_until_the_stage_ends_that_settled_it(journal):
+    def ran(stage, began_at):
+        run = StageRun(stage, "r1", began_at, began_at + timedelta(seconds=2), passed=True)
+        journal.record_stage_run(**OF, run=run)
+        return run
+
+    first = ran("intents", NOW)
+    settled(journal, OF)
+    last = ran("positions", CLOSE)
+    ran("intents", CLOSE + timedelta(seconds=9))  # began behind the settlement
+    ran("broker_positions", NOW)  # began before it, and ends behind the session's last stage
+
+    assert course_of(journal).runs == (first, last)
 
 
 def test_a_course_has_what_happened_since_the_settlement_before_and_until_its_own(journal):

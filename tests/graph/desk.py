@@ -187,7 +187,7 @@ class Desk:
             row
             for session in self.lake.partitions((self.book, "metrics"))
             for row in self.rows("metrics", date.fromisoformat(session))
-            if not row.name.startswith("stage.")
+            if not row.name.startswith(("stage.", "run."))
         ]
         return stands, measured
 

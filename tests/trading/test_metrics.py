@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.advice import Ladder
+from trading.audit import instant_text
 from trading.broker_positions import BrokerItem, BrokerPositionRow
 from trading.candidates import Candidate, Chosen
 from trading.decisions import DecisionRow, Outcome
@@ -84,6 +85,12 @@ REQUIRED = {
     "stage.success_rate",
     "stage.failure_total",
     "stage.retry_total",
+    "stage.latency_seconds.max",
+    "run.total",
+    "run.success_rate",
+    "run.failure_total",
+    "run.retry_total",
+    "run.latency_seconds.max",
     "pnl.realised",
     "pnl.unrealised",
     "pnl.session",
@@ -98,6 +105,9 @@ REQUIRED_FAMILIES = {
     "stage.success.<stage>",
     "stage.failure_total.<stage>",
     "stage.retry_total.<stage>",
+    "stage.latency_seconds.<stage>",
+    "run.success.<run_id>",
+    "run.latency_seconds.<run_id>",
 }
 
 
@@ -232,6 +242,12 @@ def told(seq: int, kind: str, **body: object) -> JournalEvent:
     return JournalEvent(seq, NOT_AFTER, kind, "us_five", "simulated", str(SESSION), "", "", "", body, "", "")
 
 
+def ran(seq: int, stage: str, *, run_id: str, began_s: float, passed: bool, took_s: float) -> JournalEvent:
+    began_at = NOT_AFTER + timedelta(seconds=began_s)
+    body = {"stage": stage, "run_id": run_id, "began_at": instant_text(began_at), "passed": passed}
+    return told(seq, "stage_ran", **body)._replace(at=began_at + timedelta(seconds=took_s))
+
+
 def course() -> SessionCourse:
     """Give a session whose candidates refused twice and then passed, and whose advice refused for good.
 
@@ -256,6 +272,10 @@ def course() -> SessionCourse:
             told(16, "run_control", action="pause"),
             told(17, "run_control", action="resume"),
             told(18, "retried", state="trading"),
+            ran(19, "candidates", run_id="r1", began_s=0, passed=False, took_s=2),
+            ran(20, "candidates", run_id="r2", began_s=10, passed=True, took_s=3),
+            ran(21, "intents", run_id="r2", began_s=14, passed=True, took_s=1),
+            ran(22, "positions", run_id="r3", began_s=20, passed=True, took_s=0.5),
         ),
         (
             SendTimes(sent, sent + timedelta(seconds=0.2)),
@@ -289,7 +309,7 @@ OF_STAGES = {
         "broker_positions": (None, None, None),
     }.items()
     for what, value in zip(("success", "failure_total", "retry_total"), values, strict=True)
-}
+} | {f"stage.latency_seconds.{stage}": None for stage in STAGES}
 
 
 def worked_by_hand() -> SessionFacts:
@@ -468,6 +488,21 @@ EXPECTED = {
     "stage.failure_total": 3,
     "stage.retry_total": 2,
     **OF_STAGES,
+    "stage.latency_seconds.max": 3,
+    "stage.latency_seconds.candidates": 3,  # of its last run
+    "stage.latency_seconds.intents": 1,
+    "stage.latency_seconds.positions": 0.5,
+    "run.total": 3,
+    "run.success_rate": 0.666666667,
+    "run.success.r1": 0,
+    "run.success.r2": 1,
+    "run.success.r3": 1,
+    "run.failure_total": 1,  # r1
+    "run.retry_total": 1,  # r2, which did candidates again
+    "run.latency_seconds.max": 5,
+    "run.latency_seconds.r1": 2,
+    "run.latency_seconds.r2": 5,  # from 10 s to 15 s
+    "run.latency_seconds.r3": 0.5,
 }
 
 
@@ -557,7 +592,9 @@ def test_every_stage_that_keeps_its_refusals_is_measured() -> None:
     kept = [
         name
         for path in sorted(folder.glob("*.py"))
-        for name in re.findall(r'refusals_kept\(\s*journal, graph, session, "(\w+)"', path.read_text("utf-8"))
+        for name in re.findall(
+            r'refusals_kept\(\s*journal,\s*graph,\s*session,\s*"(\w+)"', path.read_text("utf-8")
+        )
     ]
 
     assert set(kept) == set(STAGES)

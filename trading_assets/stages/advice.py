@@ -6,6 +6,7 @@ again: its record is read, so that whoever makes it anew gets the same and calls
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Protocol
 
 import dagster as dg
@@ -99,7 +100,9 @@ def advice_stage(graph: BookGraph) -> list[Any]:
         now = clocks[graph.name].now(session, Phase.DECIDE)
         passed = passing(intents, verdicts)
         fell = ""
-        with refusals_kept(journal, graph, session, "advice", now=now):
+        with refusals_kept(
+            journal, graph, session, "advice", clock=partial(clocks[graph.name].now, session, Phase.DECIDE)
+        ):
             decided = journal.session_record(**graph.where(session))
             if decided is not None and decided.decided_at is not None:
                 given = _recorded(records, graph.name, session)

@@ -5,6 +5,7 @@ again from the table that was stored then. What halts an instrument is the compa
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -71,7 +72,13 @@ def broker_positions_stage(graph: BookGraph) -> list[Any]:
         if record is not None and record.settled_at is not None:
             rows = broker_history[graph.name].broker_positions_of(session) or ()
         else:
-            with refusals_kept(journal, graph, session, "broker_positions", now=now):
+            with refusals_kept(
+                journal,
+                graph,
+                session,
+                "broker_positions",
+                clock=partial(clocks[graph.name].now, session, Phase.SETTLE),
+            ):
                 opening = opening_in_journal(journal, graph, session, now=now)
                 at_open, _ = opened_day(
                     graph,

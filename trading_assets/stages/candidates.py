@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -79,7 +80,13 @@ def candidates_stage(graph: BookGraph) -> list[Any]:
             ).looked
             return f"{looked.state}{f': {looked.reason}' if looked.reason else ''}"
 
-        with refusals_kept(journal, graph, session, "candidates", now=now):
+        with refusals_kept(
+            journal,
+            graph,
+            session,
+            "candidates",
+            clock=partial(clocks[graph.name].now, session, Phase.DECIDE),
+        ):
             try:
                 window = windows[graph.name].window_before(session, rules.window_sessions)
                 envelope = envelope_of(input_envelopes)

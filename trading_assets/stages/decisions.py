@@ -6,6 +6,7 @@ execute job runs them again, and the executor asks the same functions itself.
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -72,7 +73,9 @@ def decisions_stage(graph: BookGraph) -> list[Any]:
         session = session_of(context)
         rules = graph.config.rules
         now = clocks[graph.name].now(session, Phase.DECIDE)
-        with refusals_kept(journal, graph, session, "decisions", now=now):
+        with refusals_kept(
+            journal, graph, session, "decisions", clock=partial(clocks[graph.name].now, session, Phase.DECIDE)
+        ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             inputs_sha = decision_inputs_sha(
                 window=window,

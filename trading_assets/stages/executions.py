@@ -88,7 +88,7 @@ def executions_stage(graph: BookGraph) -> list[Any]:
         did: dict[str, int] = {}
         found: list[Mapping[str, Any]] = []
         if record is None or record.settled_at is None:
-            with refusals_kept(journal, graph, session, "executions", now=now):
+            with refusals_kept(journal, graph, session, "executions", clock=clock):
                 gates = batch_gates(
                     graph,
                     session,

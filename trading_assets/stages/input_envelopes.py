@@ -5,6 +5,7 @@ on stands: the stored rows are given again, and nobody is asked. Who is asked wh
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -50,7 +51,13 @@ def input_envelopes_stage(graph: BookGraph) -> list[Any]:
         """
         session = session_of(context)
         now = clocks[graph.name].now(session, Phase.DECIDE)
-        with refusals_kept(journal, graph, session, "input_envelopes", now=now):
+        with refusals_kept(
+            journal,
+            graph,
+            session,
+            "input_envelopes",
+            clock=partial(clocks[graph.name].now, session, Phase.DECIDE),
+        ):
             record = journal.session_record(**graph.where(session))
             if record is not None and record.decided_at is not None:
                 rows = input_history[graph.name].inputs_of(session) or ()

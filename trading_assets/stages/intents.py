@@ -1,6 +1,7 @@
 """Intents: what the strategies want of the candidates and of what is held, sized on the opening book."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -54,7 +55,7 @@ def intents_stage(graph: BookGraph) -> list[Any]:
         rules = graph.config.rules
         opening = book_from_rows(opening_book)
         with refusals_kept(
-            journal, graph, session, "intents", now=clocks[graph.name].now(session, Phase.DECIDE)
+            journal, graph, session, "intents", clock=partial(clocks[graph.name].now, session, Phase.DECIDE)
         ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             proposed = propose(

@@ -6,6 +6,7 @@ a journal that its own audit log does not know: nothing is decided on a history 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -46,7 +47,13 @@ def opening_book_stage(graph: BookGraph) -> list[Any]:
         """
         session = session_of(context)
         now = clocks[graph.name].now(session, Phase.DECIDE)
-        with refusals_kept(journal, graph, session, "opening_book", now=now):
+        with refusals_kept(
+            journal,
+            graph,
+            session,
+            "opening_book",
+            clock=partial(clocks[graph.name].now, session, Phase.DECIDE),
+        ):
             _check_history(audit_log)
             book = opening_in_journal(journal, graph, session, now=now)
         previous = graph.session_before(session)

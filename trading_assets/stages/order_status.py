@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -81,7 +82,13 @@ def order_status_stage(graph: BookGraph) -> list[Any]:
         found: list[Mapping[str, Any]] = []
         did: dict[str, int] = {}
         if record is None or record.settled_at is None:
-            with refusals_kept(journal, graph, session, "order_status", now=now):
+            with refusals_kept(
+                journal,
+                graph,
+                session,
+                "order_status",
+                clock=partial(clocks[graph.name].now, session, Phase.SETTLE),
+            ):
                 _refuse_unexecuted(graph, journal, where)
                 at_open, _ = opened_day(
                     graph,

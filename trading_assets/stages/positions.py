@@ -5,6 +5,7 @@ itself, so no stale or missing yesterday can be read by accident.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -68,10 +69,12 @@ def positions_stage(graph: BookGraph) -> list[Any]:
         The next session opens with it.
         """
         session = session_of(context)
-        now = clocks[graph.name].now(session, Phase.SETTLE)
         where = graph.where(session)
         carried_by = context.run.tags.get(CARRIED_BY_TAG, "")
-        with refusals_kept(journal, graph, session, "positions", now=now):
+        with refusals_kept(
+            journal, graph, session, "positions", clock=partial(clocks[graph.name].now, session, Phase.SETTLE)
+        ):
+            now = clocks[graph.name].now(session, Phase.SETTLE)
             opening = opening_in_journal(journal, graph, session, now=now)
             if book_from_rows(opening_book) != opening:
                 raise Refused(

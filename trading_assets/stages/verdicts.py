@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -51,7 +52,9 @@ def verdicts_stage(graph: BookGraph) -> list[Any]:
         session = session_of(context)
         rules = graph.config.rules
         now = clocks[graph.name].now(session, Phase.DECIDE)
-        with refusals_kept(journal, graph, session, "verdicts", now=now):
+        with refusals_kept(
+            journal, graph, session, "verdicts", clock=partial(clocks[graph.name].now, session, Phase.DECIDE)
+        ):
             window = windows[graph.name].window_before(session, rules.window_sessions)
             at_open = book_at_open(
                 book_from_rows(opening_book),

@@ -18,6 +18,35 @@ where kind in ('stage_refused', 'retried')
   and session = :session
   and seq <= :until
 union all
+-- The stage that settles a session ends just behind its settlement; no later end is its own, by any clock.
+select
+  seq,
+  at,
+  kind,
+  book,
+  lane,
+  session,
+  intent_id,
+  actor,
+  reason,
+  body,
+  prev_hash,
+  hash
+from events
+where kind = 'stage_ran'
+  and book = :book
+  and lane = :lane
+  and session = :session
+  and seq <= (
+    select coalesce(min(last.seq), :until)
+    from events as last
+    where last.kind = 'stage_ran'
+      and last.book = :book
+      and last.lane = :lane
+      and last.session = :session
+      and last.seq > :until
+  )
+union all
 select
   seq,
   at,

@@ -1,0 +1,47 @@
+"""By a clock that goes, the metrics tell how long each stage and each run of a session took."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from resources.clocks import SimulatedClock
+from tests.graph.desk import CALENDAR, FIRST, Desk, copied, failure_of
+from trading.session_course import STAGES
+
+
+class GoingClock:
+    """Tell the session's time, or a hundredth of a second more than at the look before where that is later."""
+
+    def __init__(self):
+        self._still = SimulatedClock(calendar=CALENDAR)
+        self._last = CALENDAR.opens_at(FIRST) - timedelta(days=1)
+
+    def now(self, session, phase):
+        self._last = max(self._last + timedelta(milliseconds=10), self._still.now(session, phase))
+        return self._last
+
+    def today(self, calendar, last_data_session):
+        return self._still.today(calendar, last_data_session)
+
+
+def test_each_stage_and_run_of_a_session_has_its_time_which_running_it_again_leaves(imported, tmp_path):
+    clock = GoingClock()
+    desk = Desk(
+        copied(imported[0], tmp_path / "desk"),
+        ports={"clocks": lambda profiled: dict.fromkeys(profiled.books, clock)},
+    )
+    try:
+        run = desk.run("session", FIRST)
+        rows = desk.rows("metrics", FIRST)
+        again = desk.run("session", FIRST)
+
+        assert (failure_of(run), failure_of(again)) == (("", ""), ("", ""))
+        assert desk.rows("metrics", FIRST) == rows
+        measured = {row.name: row.value for row in rows}
+        times = {stage: measured[f"stage.latency_seconds.{stage}"] for stage in STAGES}
+        assert [stage for stage, took in times.items() if not took] == []
+        assert measured["run.total"] == 1
+        assert measured[f"run.success.{run.run_id}"] == 1
+        assert measured["run.latency_seconds.max"] > sum(times.values())
+    finally:
+        desk.close()
