@@ -27,7 +27,6 @@ from resources.clocks import system_now
 from trading.alert_log import AlertState
 from trading.alerts import Severity
 from trading.findings import STUCK_AFTER, findings_named
-from trading.incident_log import Action
 from trading.journal import Halt, JournalIntent, RunControl, SessionRecord
 from trading.lifecycle import IntentState, Stage
 
@@ -123,7 +122,11 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         *_attention(books, stuck),
         # A critical alert speaks for the incident that it opened.
         *(_incident(row) for row in incidents if not (row.alert or is_named(row, halts, control))),
-        *(_overdue(row) for row in planned_actions(desk, book=book) if row.is_overdue(today)),
+        *(
+            f"{row.owed}, see `trading incidents actions`"
+            for row in planned_actions(desk, book=book)
+            if row.is_overdue(today)
+        ),
         *([_degraded(control)] if control.is_degraded else []),
         *(_firing(row) for row in alerts_of(desk, book=book) if _is_urgent(row)),
     )
@@ -260,13 +263,6 @@ def _closed_because(desk: Desk, outline: BookOutline, session: date | None) -> s
 def _quoted_until(desk: Desk, outline: BookOutline) -> date | None:
     latest = desk.lake.latest_partition(outline.name, "market_quotes")
     return date.fromisoformat(latest) if latest else None
-
-
-def _overdue(row: Action) -> str:
-    return (
-        f"incident {row.incident_id}: {row.owner} was to do by {row.due_on}: {row.what}, "
-        "see `trading incidents actions`"
-    )
 
 
 def _is_urgent(row: AlertLine) -> bool:

@@ -23,7 +23,7 @@ from console.desk import Desk, desk_of
 from console.exit_codes import ExitCode
 from console.filed_evidence import check_evidence
 from console.incident_reviews import review_of
-from console.incidents import incidents_of
+from console.incidents import incidents_of, planned_actions
 from console.reports import REPORTS, content_of
 from console.slo import standings_of
 from console.verify import Tell, lake_inputs_sha, missing_link, verify
@@ -79,6 +79,8 @@ NOT_CONTROL = frozenset(
         "incident_acknowledged",
         "incident_acted",
         "incident_resolved",
+        "incident_action_planned",
+        "incident_action_done",
     }
 )
 """The kinds of events that bear a name and change nothing of what may be traded."""
@@ -233,6 +235,7 @@ def week_health(desk: Desk, outline: BookOutline, week: Week) -> WeekHealth:
             quarantined=_added(content.get("quarantined", {}) for content in contents),
             alerts=_alerts(desk, outline, first=first, past=past),
             incidents=incidents_in(desk, outline, first=first, past=past),
+            planned=planned_actions(desk, book=outline.name),
             standings=standings,
             calls=tuple(calls),
             advisor_step=next(

@@ -188,11 +188,13 @@ class AlertPolicy:
 
 
 class Reason(StrEnum):
-    """Say what became of a message on one channel."""
+    """Say what became of a message on one channel.
+
+    No reason says that it was told before: what is known already makes no message.
+    """
 
     SENT = "sent"
     SENT_AFTER_RETRY = "sent_after_retry"
-    DEDUP_SUPPRESSED = "dedup_suppressed"
     RATE_LIMITED = "rate_limited"
     NON_2XX = "non_2xx"
     HTTP_ERROR = "http_error"

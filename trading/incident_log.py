@@ -96,6 +96,11 @@ class Action(NamedTuple):
         """Say whether its day is over and it is not done."""
         return self.done_at is None and self.due_on < today
 
+    @property
+    def owed(self) -> str:
+        """Return who was to do what by when."""
+        return f"incident {self.incident_id}: {self.owner} was to do by {self.due_on}: {self.what}"
+
 
 def actions_told(events: Iterable[JournalEvent]) -> dict[tuple[int, int], Action]:
     """Return every action by its incident and number, in the order planned, from all events of the kinds."""

@@ -17,6 +17,7 @@ from trading.advisor_calls import AdvisorCall, Spent, cost_by_intent, spent, spe
 from trading.alert_groups import Labels, Told, labels_of
 from trading.alert_log import ACKNOWLEDGED, ALERT, TOLD, is_needed
 from trading.alerts import ALERTNAME, Reason
+from trading.incident_log import Action
 from trading.incident_review import percentile_s
 from trading.journal import Delivery, JournalEvent
 from trading.reporting import plain_value
@@ -153,7 +154,8 @@ class WeekFacts:
     """Hold what a week's summary is made from. `as_of` is the UTC instant at which it was gathered.
 
     `closed` are the weekdays without a session and why; `advisor_step` is the ladder's of the last decided
-    session, empty where none is known. `quarantined` counts rows by reason.
+    session, empty where none is known. `quarantined` counts rows by reason. `planned` is what somebody is to
+    do so that an incident, of any week, does not happen again.
     """
 
     book: str
@@ -168,6 +170,7 @@ class WeekFacts:
     quarantined: Mapping[str, int]
     alerts: AlertFigures
     incidents: tuple[IncidentSeen, ...]
+    planned: tuple[Action, ...]
     standings: tuple[Standing, ...]
     calls: tuple[AdvisorCall, ...]
     advisor_step: str
@@ -347,6 +350,9 @@ def _attention(facts: WeekFacts, budgets: Iterable[BudgetSeen]) -> Iterable[str]
     for incident in facts.incidents:
         if incident.is_open:
             yield f"incident {incident.incident_id} {incident.kind} is open"
+    for action in facts.planned:
+        if action.is_overdue(facts.as_of.date()):
+            yield action.owed
     for row in facts.sessions:
         if row.kept in RUN and not row.has_report:
             yield f"{row.session} has no daily report: its numbers are not in the sums"

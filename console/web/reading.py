@@ -26,7 +26,7 @@ from console.doctor import Diagnosis, diagnose
 from console.explain import Explained, explain
 from console.freshness import Freshness, freshness_of
 from console.holdings import Holdings, holdings_of
-from console.incidents import IncidentLine, incidents_of
+from console.incidents import IncidentLine, incidents_of, planned_actions
 from console.lookup import find_intent
 from console.order_trace import Trace, trace
 from console.orders import OrderLine, orders_of
@@ -42,6 +42,7 @@ from resources.setting_names import CHANNELS
 from trading.alerts import Reason
 from trading.errors import BadInput
 from trading.findings import STUCK_AFTER
+from trading.incident_log import Action
 from trading.journal import Cooldown, Halt, JournalIntent, OutboxMessage, RunControl, SessionRecord
 from trading.lifecycle import IntentState
 
@@ -284,6 +285,24 @@ def incidents(
     desk, fresh = look(request, None)
     rows = incidents_of(desk)
     page, following = page_of(rows, lambda row: [str(row.incident_id)], cursor=cursor, limit=limit)
+    return listed(page, fresh, following=following)
+
+
+@router.get("/incidents/actions", tags=["incidents"], response_model=list_of(Action))
+@at_one_moment
+def incident_actions(
+    request: Request,
+    *,
+    book: BookQuery = None,
+    cursor: CursorQuery = None,
+    limit: LimitQuery = LIMIT_DEFAULT,
+) -> dict[str, Any]:
+    """Return who is to do what by when so that incidents do not happen again, what is open first."""
+    desk, fresh = look(request, book)
+    rows = planned_actions(desk, book=book)
+    page, following = page_of(
+        rows, lambda row: [str(row.incident_id), str(row.number)], cursor=cursor, limit=limit
+    )
     return listed(page, fresh, following=following)
 
 

@@ -55,8 +55,8 @@ def looked(counts, url):
 
 
 @pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'journal.db'}"
+def url(database):
+    return database.url
 
 
 def test_after_every_step_what_is_kept_is_what_a_count_of_everything_says(url):
@@ -127,12 +127,10 @@ def test_only_sessions_that_something_happened_to_are_counted_again(url):
     assert asked == []
 
 
-def test_a_journal_put_in_the_place_of_another_is_counted_from_the_start(url, tmp_path):
-    other = f"sqlite:///{tmp_path / 'other.db'}"
+def test_a_journal_put_in_the_place_of_another_is_counted_from_the_start(url, new_database):
+    other = new_database().url
     with SqlJournal(url) as journal:
         a_parked_intent(journal)
-    with SqlJournal(other):
-        pass
     kept = ServiceCounts()
     looked(kept, url)
 

@@ -10,7 +10,7 @@ from trading.session_course import STAGES
 
 
 class GoingClock:
-    """Tell the session's time, or a hundredth of a second more than at the look before where that is later."""
+    """Tell the session's time, or where it was told before, a hundredth of a second more."""
 
     def __init__(self):
         self._still = SimulatedClock(calendar=CALENDAR)

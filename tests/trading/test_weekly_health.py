@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from trading.incident_log import Action
 from trading.journal import Delivery, JournalEvent
 from trading.slos import Count, Objective, standing_of
 from trading.testing import example_call
@@ -71,6 +72,7 @@ def facts(*sessions: SessionSeen, **told) -> WeekFacts:
         "quarantined": {},
         "alerts": QUIET,
         "incidents": (),
+        "planned": (),
         "standings": (),
         "calls": (),
         "advisor_step": "",
@@ -133,6 +135,19 @@ def test_what_asks_for_a_person_is_said(told, line):
 
     assert health.outcome is Outcome.ATTENTION
     assert any(one.startswith(line) for one in health.attention)
+
+
+def test_an_action_whose_day_is_over_asks_for_a_person_in_any_week_until_it_is_done():
+    def planned(number, *, due_on, done_at=None):
+        return Action(3, number, "compare", "ben", due_on, "ann", FIRST, "", done_at, "")
+
+    late, today = planned(1, due_on=PAST.date() - timedelta(days=1)), planned(2, due_on=PAST.date())
+    done = planned(3, due_on=MONDAY, done_at=FIRST)
+
+    health = health_of(facts(seen(DAYS[0]), planned=(late, today, done)))
+
+    assert health.attention == ("incident 3: ben was to do by 2013-03-03: compare",)
+    assert health.outcome is Outcome.ATTENTION
 
 
 def test_budgets_burn_by_the_sessions_of_the_week_alone():

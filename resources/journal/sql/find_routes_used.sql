@@ -2,8 +2,7 @@ select
   account,
   lane,
   actual_adapter,
-  min(session) as since,
-  max(broker_order_id <> '') as is_acknowledged
+  min(session) as since
 from orders
 group by account, lane, actual_adapter
 order by account, lane, actual_adapter

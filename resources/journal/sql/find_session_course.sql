@@ -38,13 +38,13 @@ where kind = 'stage_ran'
   and lane = :lane
   and session = :session
   and seq <= (
-    select coalesce(min(last.seq), :until)
-    from events as last
-    where last.kind = 'stage_ran'
-      and last.book = :book
-      and last.lane = :lane
-      and last.session = :session
-      and last.seq > :until
+    select coalesce(min(later.seq), :until)
+    from events as later
+    where later.kind = 'stage_ran'
+      and later.book = :book
+      and later.lane = :lane
+      and later.session = :session
+      and later.seq > :until
   )
 union all
 select

@@ -36,6 +36,7 @@ LOOKS = [
     "/orders",
     "/stuck",
     "/incidents",
+    "/incidents/actions",
     "/halts",
 ]
 LOOKS += [
@@ -539,6 +540,24 @@ def test_an_incident_is_taken_on_by_a_named_person_and_stays_open_until_it_is_an
     assert (unknown.status, unknown.json["code"]) == (404, "unknown_id")
     kept = [row for row in journal.events(after=0, limit=1000) if row.kind == "incident_acknowledged"]
     assert [row.body for row in kept] == [{"incident_id": 1, "account": "SIM-FIVE"}]
+
+
+def test_what_is_to_be_done_about_incidents_is_read_the_open_first(console, journal):
+    finding = {"kind": "position_mismatch", "account": "SIM-FIVE", "symbol": "IBM", "intent_id": ""}
+    journal.record_finding(**finding, detail="7 there", is_standing=True, now=states.NOW)
+    planned = {"incident_id": 1, "actor": "ann", "now": states.NOW, "owner": "ben"}
+    journal.plan_action(**planned, due_on=states.SESSION, reason="book it")
+    journal.plan_action(**planned, due_on=states.SESSION, reason="compare before the open")
+    journal.finish_action(incident_id=1, action=1, actor="ben", reason="booked", now=states.NOW)
+
+    first = look(console, "/incidents/actions?limit=1")
+    then = look(console, f"/incidents/actions?limit=1&cursor={first['next']}")
+
+    (opened,), (done,) = first["items"], then["items"]
+    assert (opened["number"], opened["owner"], opened["due_on"]) == (2, "ben", f"{states.SESSION}")
+    assert (opened["what"], opened["done_at"]) == ("compare before the open", None)
+    assert (done["number"], done["done_by"], done["outcome"]) == (1, "ben", "booked")
+    assert look(console, "/incidents/actions?book=us_wide")["items"] == []
 
 
 def test_a_cooldown_is_ended_as_it_was_seen_by_an_admin(tmp_path):
