@@ -21,6 +21,7 @@ from dagster._core.scheduler.instigation import (
     InstigatorState,
     InstigatorStatus,
     InstigatorTick,
+    ScheduleInstigatorData,
     SensorInstigatorData,
     TickData,
     TickStatus,
@@ -39,6 +40,7 @@ from trading.positions import opened_book
 from trading.sessions import Calendar
 from trading.slos import PAIRS, RAISED_BY, Judgement, Objective, PairBurn, judged
 from trading.testing import example_call
+from trading.timetable import DECIDE_BEFORE_OPEN
 from trading_assets.definitions import automations_of, graph_of
 
 LAST, BEFORE = SESSIONS[-1], SESSIONS[-2]
@@ -263,15 +265,28 @@ def test_a_look_that_fails_leaves_no_sign_of_life(watch):
 
 
 class Starter:
-    """Keep the state and ticks of one schedule or sensor in an instance, as its daemon would."""
+    """Keep the state and ticks of one schedule or sensor in an instance, as its daemon would.
 
-    def __init__(self, instance: dg.DagsterInstance, name: str, status: InstigatorStatus) -> None:
+    `since` is when a schedule was started, in seconds since 1970; what has none is a sensor.
+    """
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        name: str,
+        status: InstigatorStatus,
+        *,
+        since: float | None = None,
+    ) -> None:
         self.instance = instance
         repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "desk")
-        data = SensorInstigatorData(sensor_type=SensorType.STANDARD)
-        self.state = InstigatorState(
-            RemoteInstigatorOrigin(repository, name), InstigatorType.SENSOR, status, data
-        )
+        origin = RemoteInstigatorOrigin(repository, name)
+        if since is None:
+            data = SensorInstigatorData(sensor_type=SensorType.STANDARD)
+            self.state = InstigatorState(origin, InstigatorType.SENSOR, status, data)
+        else:
+            schedule = ScheduleInstigatorData("0 0 * * *", start_timestamp=since)
+            self.state = InstigatorState(origin, InstigatorType.SCHEDULE, status, schedule)
         instance.add_instigator_state(self.state)
 
     def becomes(self, status: InstigatorStatus) -> None:
@@ -453,23 +468,48 @@ def test_a_session_that_nobody_decided_is_told_on_real_days_only_once_the_book_i
     ]
 
 
-def test_a_settled_session_without_its_report_is_told_once_until_the_report_is_made(watch_on, imported):
-    """As where the run died behind its settlement: the journal has the session, nobody can read of it."""
+def test_what_a_settled_session_and_its_week_lack_is_told_once_until_it_is_made(watch_on, imported):
+    """Nobody looks at the evidence, nor back on the week, and the run died right after its settlement."""
     watch = watch_on(is_on_real_days=True, state=imported[0])
-    watch.clock.at = CALENDAR.closes_at(FIRST) + timedelta(hours=1)
-    desk = watch.desk
+    desk, week = watch.desk, "2013-W08"
+    for what in ("evidence", "week"):
+        Starter(watch.instance, f"us_five__{what}_schedule", InstigatorStatus.RUNNING, since=0.0)
     for phase in ("decide", "execute"):
         assert desk.run(phase, FIRST).success
     settle = ("market_quotes", "quarantined_quotes", "order_status", "broker_positions", "positions")
     assert desk.materialize(*settle, session=FIRST).success
+    watch.clock.at = CALENDAR.closes_at(FIRST) + timedelta(minutes=58)
+    watch.tick()
+    assert stale_of(watch) == []
     for _ in range(3):
         watch.tick()
-    assert watch.told() == [("asset_stale", "daily_report", "firing")]
+    lacked = [("daily_report", "firing"), ("promotion_decisions", "firing")]
+    assert stale_of(watch) == lacked
+    for what in ("settle", "evidence"):
+        assert desk.run(what, FIRST).success
+    for _ in range(3):
+        watch.tick()
+    ended = [*lacked, ("daily_report", "resolved"), ("promotion_decisions", "resolved")]
+    assert stale_of(watch) == ended
 
-    assert desk.run("settle", FIRST).success
+    # The first decision of the next week.
+    watch.clock.at = CALENDAR.opens_at(date(2013, 2, 25)) - DECIDE_BEFORE_OPEN
     for _ in range(3):
         watch.tick()
-    assert watch.told()[1:] == [("asset_stale", "daily_report", "resolved")]
+    missed = [*ended, ("weekly_audit", "firing"), ("weekly_health", "firing")]
+    assert stale_of(watch) == missed
+    desk.instance.add_dynamic_partitions("us_five__weeks", [week])
+    looked_back = desk.definitions.resolve_job_def("us_five__week").execute_in_process(
+        partition_key=week, instance=desk.instance, run_config=QUIET
+    )
+    assert looked_back.success
+    for _ in range(3):
+        watch.tick()
+    assert stale_of(watch) == [*missed, ("weekly_audit", "resolved"), ("weekly_health", "resolved")]
+
+
+def stale_of(watch: Watch) -> list[tuple[str, str]]:
+    return [(about, status) for code, about, status in watch.told() if code == "asset_stale"]
 
 
 def test_a_dear_day_of_the_advisor_is_told_once_and_over_with_the_next_cheap_one(watch):
