@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from console.alerts import AlertLine, alerts_of
@@ -27,6 +27,7 @@ from trading.clock import Phase
 from trading.errors import BadInput
 from trading.findings import STUCK_AFTER
 from trading.lifecycle import IntentState
+from trading.sessions import Calendar
 from trading.slos import Level, Objective, Tally, burn_of
 from trading.values import MICROS, Side
 
@@ -423,11 +424,20 @@ def _behind(desk: Desk, book: str, settled: date | None) -> int | None:
     if first is None:
         return None
     calendar = desk.calendar(outline)
+    # A simulated clock is asked for a session; a real one answers any day.
+    asked = today if today in calendar else calendar.previous(today)
+    now = desk.clock(outline).now(asked, Phase.SETTLE)
+    return closed_since_settled(calendar, first=first, settled=settled, today=today, now=now)
+
+
+def closed_since_settled(
+    calendar: Calendar, *, first: date, settled: date | None, today: date, now: datetime
+) -> int:
+    """Return how many sessions from `first` up to `today` have closed since the last `settled` one."""
     return sum(
         1
         for session in calendar.between(first, today)
-        if (settled is None or session > settled)
-        and calendar.closes_at(session) <= desk.clock(outline).now(today, Phase.SETTLE)
+        if (settled is None or session > settled) and calendar.closes_at(session) <= now
     )
 
 

@@ -99,7 +99,7 @@ SUITES: dict[str, Suite] = {
         "proof.alertmanager", "run", 1_000, "histories", "alerts told by ours and by a real Alertmanager"
     ),
     "alert_noise": Suite(
-        "proof.alert_noise", "run", 250, "sessions", "a replayed year in which nobody is told for nothing"
+        "proof.alert_noise", "run", 490, "sessions", "replayed years in which nobody is told for nothing"
     ),
     "advisor": Suite(
         "proof.hostile", "run", 20_000, "answers", "a hostile model: nothing but smaller orders may follow"
@@ -371,7 +371,10 @@ def page(outcomes: list[Outcome]) -> str:
     lines += ["", "## Of which", ""]
     for outcome in outcomes:
         if outcome.told is not None and outcome.told.parts:
-            parts = ", ".join(f"{name} {count:,}" for name, count in outcome.told.parts.items())
+            parts = ", ".join(
+                f"{name} {count if isinstance(count, str) else f'{count:,}'}"
+                for name, count in outcome.told.parts.items()
+            )
             lines.append(f"- {outcome.name}: {parts}.")
     return "\n".join(lines) + "\n"
 

@@ -21,7 +21,7 @@ class Told:
 
     `points` were covered in `seconds`; `violations` are sentences, none of them where the promise held.
     `is_planted_bug_caught` says that the same harness found the bug described by `planted_bug`. `parts` are
-    further counts by name, as points by scenario.
+    further counts by name, as points by scenario, or fractions as text.
     """
 
     points: int
@@ -30,7 +30,7 @@ class Told:
     planted_bug: str
     is_planted_bug_caught: bool
     violations: tuple[str, ...] = ()
-    parts: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, int | str] = field(default_factory=dict)
 
 
 Progress = Callable[[int], None]

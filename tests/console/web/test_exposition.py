@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -22,11 +23,12 @@ import yaml
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from console.exposition import families_of
+from console.exposition import closed_since_settled, families_of
 from console.web.identities import Role
 from resources.advisors.call_log import JournalCallLog
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
+from resources.calendars import load_calendar
 from resources.journal.store import SqlJournal
 from resources.signal_keeper import JournalSignals
 from resources.watch_signs import WatchSigns
@@ -34,9 +36,11 @@ from tests.console.states import OPENED, a_parked_intent
 from tests.console.web.serving import console_on
 from trading.alert_groups import Matcher, Route
 from trading.alerts import ALERTNAME, STUCK, evaluate_watched, judged_watched, tell
+from trading.sessions import Calendar
 from trading.signal_continuity import Poll, SessionState, window_of
 from trading.slos import BAD_MIN, PAIRS
 from trading.testing import example_call
+from trading.timetable import SETTLE_AFTER_CLOSE
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
@@ -269,6 +273,91 @@ def test_a_rule_that_says_otherwise_fails_its_test(tmp_path):
     )
 
     assert done.returncode != 0
+
+
+ODD_DAYS = {
+    "the beginning of summer time": (date(2012, 3, 9), date(2012, 3, 13)),
+    "a storm and the end of summer time": (date(2012, 10, 26), date(2012, 11, 6)),
+    "a holiday and a half day": (date(2012, 11, 21), date(2012, 11, 27)),
+}
+EVERY = timedelta(minutes=30)
+NEW_YORK = ZoneInfo("America/New_York")
+XNYS = load_calendar("XNYS", ROOT / "config" / "calendars")
+WEEKDAYS = replace(
+    XNYS,
+    sessions=tuple(
+        XNYS.sessions[0] + timedelta(days=day)
+        for day in range((XNYS.sessions[-1] - XNYS.sessions[0]).days)
+        if (XNYS.sessions[0] + timedelta(days=day)).weekday() < 5
+    ),
+)
+
+
+def what_fires(folder: Path, days: tuple[date, date], counted_by: Calendar) -> str:
+    """Give what promtool says of a desk that runs well over some days: each alert that fires at any time.
+
+    Sessions are settled by the exchange's calendar; which are behind is counted by another one.
+    """
+    began = XNYS.closes_at(days[0])
+    times = [began + number * EVERY for number in range((days[1] - days[0]) // EVERY)]
+    settled = [
+        max(day for day in XNYS.between(days[0], days[1]) if settled_at(day) <= max(at, settled_at(days[0])))
+        for at in times
+    ]
+    behind = [
+        closed_since_settled(
+            counted_by, first=days[0], settled=last, today=at.astimezone(NEW_YORK).date(), now=at
+        )
+        for at, last in zip(times, settled, strict=True)
+    ]
+    told = {
+        'up{job="trading", instance="desk"}': [1] * len(times),
+        'trading_desk_info{mode="paper"}': [1] * len(times),
+        'trading_sessions_behind{book="us_five"}': behind,
+        'trading_settled_close_timestamp_seconds{book="us_five"}': [
+            (XNYS.closes_at(day) - began).total_seconds() for day in settled
+        ],
+        "trading_watch_timestamp_seconds": [(at - began).total_seconds() - 60 for at in times],
+        'trading_intents_stuck{book="us_five"}': [0] * len(times),
+        'trading_messages{channel="webhook", severity="critical", status="waiting"}': [0] * len(times),
+        'trading_messages{channel="webhook", severity="critical", status="dead"}': [0] * len(times),
+    }
+    found = f'count_over_time(ALERTS{{alertstate="firing", alertname!="TradingWatchdog"}}[{len(times)}h])'
+    case = {
+        "interval": f"{EVERY.seconds}s",
+        "input_series": [
+            {"series": name, "values": " ".join(f"{value:.0f}" for value in values)}
+            for name, values in told.items()
+        ],
+        "promql_expr_test": [
+            {"expr": found, "eval_time": f"{(len(times) - 1) * EVERY.seconds}s", "exp_samples": []}
+        ],
+    }
+    cases = {"rule_files": [RULE_FILES[0].name], "evaluation_interval": f"{EVERY.seconds}s", "tests": [case]}
+    shutil.copy(RULE_FILES[0], folder)
+    (folder / "cases.yml").write_text(json.dumps(cases))
+    done = subprocess.run(
+        [PROMTOOL, "test", "rules", "cases.yml"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def settled_at(session: date) -> datetime:
+    """Give when a session is settled by its schedule."""
+    return XNYS.closes_at(session) + SETTLE_AFTER_CLOSE
+
+
+@needs_promtool
+@pytest.mark.parametrize("days", ODD_DAYS.values(), ids=ODD_DAYS)
+def test_over_odd_days_nothing_fires_of_a_desk_that_runs_well(days, tmp_path):
+    assert what_fires(tmp_path, days, XNYS) == ""
+
+
+@needs_promtool
+def test_a_desk_that_takes_a_storm_for_sessions_is_told_to_be_behind(tmp_path):
+    said = what_fires(tmp_path, ODD_DAYS["a storm and the end of summer time"], WEEKDAYS)
+
+    assert 'alertname="TradingSessionsBehind"' in said
 
 
 FOR_TRADING_DESKS = ' and on () trading_desk_info{mode!="simulated"}'
