@@ -1,262 +1,319 @@
-"""Ended at every executed line while people are told: SIGKILL in the keeper of alerts, outbox and sender.
+"""Ended at every executed line while people are told: SIGKILL in keeper of alerts, outbox, sender and watch.
 
-A process looks, finds something critical and something that may wait, stores both with their messages, and
-sends them through a channel that is a file: what was written there was heard. It kills itself at the N-th
-line. Then the next processes come: the watch, which looks at nothing and tells what is known, and the same
-run once more. What is known is told by the first of them, and after the second nothing is missing, nothing
-is a second message, and nobody heard of one more than twice. How lines are traced is kills.py.
+A process does what a scenario of telling.py says, and kills itself at the N-th line. Then the next ones come:
+what was known is told, nothing is a second message, nobody hears of one more than twice, and of one at most
+because of the death. A line of what tells people that no scenario executes is found, unless `NOT_REACHED`
+says why it is not killed at. How lines are traced is kills.py.
 """
 
 from __future__ import annotations
 
-import json
+import ast
+import gc
+import logging
 import os
 import random
-import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
-import resources
-from proof.forks import MEMORY, ChildFailed, Found, Zygote, in_child, spread
-from proof.kills import Point, drawn, is_killed_at, lines_of, places, watched
+import dagster as dg
+import structlog
+
+import sensors
+from proof.forks import MEMORY, ChildFailed, Found, Zygote, in_child, spread, uncaught
+from proof.kills import Point, Trail, drawn, is_killed_at, lines_of, places
 from proof.suite import Progress, Size, Told
+from proof.telling import (
+    FIRST_LOOK,
+    RESOURCES,
+    SCENARIOS,
+    THE_WATCH,
+    Looks,
+    Scenario,
+    copied_to,
+    save_cursor,
+)
 from resources import alert_keeper
 from resources.alert_keeper import JournalAlerts
-from resources.alert_policy import load_alert_policy
 from resources.journal.messages import put_message
-from resources.journal.reader import JournalReader
-from resources.journal.store import SqlJournal
-from resources.notifier import Notifier
+from resources.notifier import Notified, Notifier
+from sensors import watch
 from trading.alert_log import messages_due
-from trading.alerts import AlertPolicy, AlertRow, Attempt, Reason, Severity, fingerprint_of, tell
-from trading.journal import OutboxMessage
-
-FOLDER = Path(resources.__file__).parent
-WATCHED = watched(
-    (
-        FOLDER / "alert_fold.py",
-        FOLDER / "alert_keeper.py",
-        FOLDER / "notifier.py",
-        *(FOLDER / "journal").glob("*.py"),
-    ),
-    once_a_call=frozenset({"records.py", "queries.py"}),
-)
-"""The files whose lines are points: what stores alerts and messages, and what sends them."""
-
-NAME = "tell and deliver"
-POLICY = load_alert_policy(FOLDER.parent / "config" / "alerts.toml")
-CHANNEL = "stdout"
-BOOK, SESSION = "us_five", date(2013, 2, 28)
-NOW = datetime(2013, 2, 28, 21, 30, tzinfo=UTC)
-LATER = NOW + timedelta(seconds=POLICY.delivery.lease_s + POLICY.route.group_interval_s)
-CODES = {"broker_disagrees": Severity.CRITICAL, "drawdown_high": Severity.WARNING}
-
-SENDS_MAX = 2
-"""Somebody hears of one message a second time only where a process died between the send and its mark."""
-
-PLANTED = "a group counts as told in one transaction, and its messages are stored in the next"
+from trading.alerts import AlertPolicy, Reason
+from trading.journal import Delivery, OutboxMessage
+from trading.slos import Level
 
 
 class Plant(NamedTuple):
-    """Put a bug into a child."""
+    """Hold a bug: the scenario that shows it, the files in which a death does, what puts it in a child."""
 
-    def put(self) -> None:
-        """Tell in two transactions."""
-        alert_keeper.JournalAlerts.tell = _in_two_transactions  # type: ignore[method-assign]
-
-
-class FileChannel:
-    """Be a channel whose other end hears what stands in a file, whoever dies afterwards."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def unready_reason(self) -> Reason | None:
-        """Return nothing: a file is always there."""
-        return None
-
-    def send(self, message: OutboxMessage) -> Attempt:
-        """Write one line, by one call that the kernel keeps whole."""
-        line = json.dumps({"outbox_id": message.outbox_id, "body": message.body}) + "\n"
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
-        return Attempt(arrived=True, status=0)
+    scenario: Scenario
+    files: frozenset[str]
+    put: Callable[[], None]
 
 
 def run(size: Size, progress: Progress) -> Told:
     """Kill at every line that is executed while people are told, and let the next ones go on."""
     began = time.monotonic()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     home = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="proof-", dir=home) as name:
         at = Zygote(Path(name), {})
-        template = at.folder / "template.db"
-        SqlJournal(f"sqlite:///{template}").close()
-        trail = _trail(at)
-        points = drawn({NAME: trail}, size)
-        is_caught = _is_caught(at, trail, size)
+        for scenario in SCENARIOS:
+            _prepare(at, scenario)
+        # What is never looked at for garbage stays shared between a process and its forks.
+        gc.collect()
+        gc.freeze()
+        trails = {scenario.name: _trail(at, scenario) for scenario in SCENARIOS}
+        points = drawn(trails, size)
+        caught = {name: _is_caught(at, plant, size) for name, plant in PLANTED.items()}
         found = spread(at, points, _kill, workers=size.workers, progress=progress)
-    parts = Counter({NAME: len(points)})
-    parts["distinct lines in them"] = len(places({NAME: trail}, points))
-    parts["of distinct lines"] = len(set(trail))
+        gc.unfreeze()
+    of_telling = lines_of_telling()
+    reached = {line for trail in trails.values() for line in trail}
+    parts = Counter(point.scenario for point in points)
+    parts["distinct lines in them"] = len(places(trails, points))
+    parts["of distinct lines"] = sum(len(set(trail)) for trail in trails.values())
+    parts["of line events"] = sum(map(len, trails.values()))
+    parts["lines of telling"] = len(of_telling)
+    parts["of them executed"] = len(reached & set(of_telling))
     return Told(
         points=found.covered,
         seconds=time.monotonic() - began,
         seed=size.seed,
-        planted_bug=PLANTED,
-        is_planted_bug_caught=is_caught,
-        violations=found.violations,
+        planted_bug="; ".join(PLANTED),
+        is_planted_bug_caught=all(caught.values()),
+        violations=(*found.violations, *uncaught(caught), *unreached(of_telling, reached)),
         parts=dict(parts),
     )
 
 
-def look(folder: Path, now: datetime) -> None:
-    """Do what a run does that found two alerts: store them, store their messages, send those."""
-    alerts = [_alert(code, severity) for code, severity in CODES.items()]
-    with SqlJournal(_url(folder)) as journal:
-        tell(
-            alerts,
-            codes=list(CODES),
-            keeper=JournalAlerts(journal),
-            policy=POLICY,
-            book=BOOK,
-            session=SESSION,
-            now=now,
-        )
-        _deliver(journal, folder, now)
-
-
-def watch(folder: Path, now: datetime) -> None:
-    """Do what the watch does: tell what is known and due, and send what waits."""
-    with SqlJournal(_url(folder)) as journal:
-        JournalAlerts(journal).tell(POLICY, now=now)
-        _deliver(journal, folder, now)
-
-
-def missing(folder: Path, *, is_looked_again: bool) -> list[str]:
-    """Return what does not hold of what was heard."""
-    known = _known(folder)
-    wanted = set(CODES) if is_looked_again else known
-    heard = _heard(folder)
-    of_message = {one["outbox_id"]: one["body"] for one in heard}
-    told = Counter(
-        alert["code"]
-        for body in of_message.values()
-        for alert in json.loads(body)["alerts"]
-        if alert["status"] == "firing"
-    )
-    found = [f"{code} is known and nobody heard of it" for code in sorted(wanted - set(told))]
-    found += [f"{code} is in {count} messages" for code, count in sorted(told.items()) if count > 1]
-    sends = Counter(one["outbox_id"] for one in heard)
-    found += [f"message {each} was sent {count} times" for each, count in sends.items() if count > SENDS_MAX]
-    if len([each for each, count in sends.items() if count > 1]) > 1:
-        found.append("more than the one message was sent twice whose mark the process did not live to make")
-    return found
+def _prepare(at: Zygote, scenario: Scenario) -> None:
+    """Make what a scenario begins with, and do it once here, so that each fork has everything imported."""
+    _template(at, scenario).mkdir()
+    scenario.prepare(_template(at, scenario))
+    with tempfile.TemporaryDirectory(prefix="warm-", dir=at.folder) as name:
+        copied_to(_template(at, scenario), Path(name))
+        scenario.act(Path(name))
+        scenario.heal(Path(name))
 
 
 def _kill(at: Zygote, point: Point) -> Found:
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == point.scenario)
     with tempfile.TemporaryDirectory(prefix="point-", dir=at.folder) as name:
         folder = Path(name)
-        _begin(at, folder)
-        if not is_killed_at(at, point.line, lambda: look(folder, NOW), files=WATCHED):
+        copied_to(_template(at, scenario), folder)
+        if not is_killed_at(at, point.line, lambda: scenario.act(folder), files=scenario.files):
             return Found(0, (f"{point}: ended before the line",))
-
-        def next_processes() -> list[str]:
-            watch(folder, LATER)
-            found = [f"after the watch: {each}" for each in missing(folder, is_looked_again=False)]
-            again = LATER + timedelta(seconds=POLICY.route.group_interval_s)
-            look(folder, again)
-            return found + [f"after the next look: {each}" for each in missing(folder, is_looked_again=True)]
-
         try:
-            found = in_child(at, next_processes)
+            found = in_child(at, lambda: scenario.heal(folder))
         except ChildFailed as failure:
             found = [str(failure)]
     return Found(1, tuple(f"{point}: {each}" for each in found))
 
 
-def _is_caught(at: Zygote, trail: Sequence[tuple[str, int]], size: Size) -> bool:
-    """Say whether kills find the planted bug; drawn until one does, and each line before one says no."""
-    planted = at._replace(plant=Plant())  # type: ignore[arg-type]
-    points = [Point(NAME, line + 1) for line in range(len(trail))]
+def _trail(at: Zygote, scenario: Scenario) -> Trail:
+    """Return every line that a scenario executes when nobody kills it; raises where it does not hold then."""
+    with tempfile.TemporaryDirectory(prefix="point-", dir=at.folder) as name:
+        folder = Path(name)
+        copied_to(_template(at, scenario), folder)
+        told = in_child(at, lambda: lines_of(lambda: scenario.act(folder), files=scenario.files))
+        if found := in_child(at, lambda: scenario.heal(folder)):
+            raise AssertionError(f"{scenario.name} does not hold even unkilled: {'; '.join(found)}")
+    return [(str(file), int(line)) for file, line in told]
+
+
+def _is_caught(at: Zygote, plant: Plant, size: Size) -> bool:
+    """Say whether kills find a planted bug; drawn until one does, and each line before one says no."""
+    planted = at._replace(plant=plant)  # type: ignore[arg-type]
+    trail = _trail(planted, plant.scenario)
+    points = [
+        Point(plant.scenario.name, number)
+        for number, (file, _) in enumerate(trail, start=1)
+        if file in plant.files
+    ]
     random.Random(size.seed).shuffle(points)
     return any("nobody heard" in each for point in points for each in _kill(planted, point).violations)
 
 
-def _trail(at: Zygote) -> list[tuple[str, int]]:
-    with tempfile.TemporaryDirectory(prefix="point-", dir=at.folder) as name:
-        folder = Path(name)
-        _begin(at, folder)
-        told = in_child(at, lambda: lines_of(lambda: look(folder, NOW), files=WATCHED))
-        if found := missing(folder, is_looked_again=True):
-            raise AssertionError(f"{NAME} does not hold even unkilled: {'; '.join(found)}")
-    return [(str(file), int(line)) for file, line in told]
+def _template(at: Zygote, scenario: Scenario) -> Path:
+    return at.folder / scenario.name.replace(" ", "-")
 
 
-def _begin(at: Zygote, folder: Path) -> None:
-    shutil.copy(at.folder / "template.db", folder / "journal.db")
+# -------------------------------------------------------------------------------- lines that nobody executes
+
+OF_STORE = frozenset(
+    f"SqlJournal.{name}"
+    for name in ("lease", "mark", "deliveries_of", "delivered_since", "_deliveries", "looking", "appending")
+)
+"""Of the store's methods those of the outbox."""
+
+NOT_REACHED: dict[str, str] = {
+    "alert_fold.py:AlertFold.of: before, events = None": "a keeper keeps to one journal",
+    "alert_keeper.py:_check_person: raise BadInput": "refused before anything is stored",
+    "messages.py:put_message: return False": "a message and what says that it was told are one transaction",
+    "notifier.py:Notifier._outcome: return _finished(message, Reason.DRY_RUN)": "a dry run tells nobody",
+    "notifier.py:StdoutChannel": "a channel here is a file, which survives its writer",
+    "notifier.py:WebhookChannel": "the same; tests/adapters/test_notifier.py holds these to real servers",
+    "notifier.py:SlackChannel": "the same",
+    "notifier.py:EmailChannel": "the same",
+    "notifier.py:_": "what Apprise is given and says, in those channels",
+    "store.py:SqlJournal.looking": "only reads; executed in the watch, where the store's lines are no points",
+    "store.py:SqlJournal.mark: raise UnknownId": "nobody marks what was not leased",
+    "watch.py:_last_ticks: continue": "of what is stopped or never ticked there is nothing to tell",
+    "watch.py:_book_of": "names what was read, before anything is stored",
+    "watch.py:_session_of": "the same",
+    "watch.py:_run_seen": "reads a run's checks, before anything is stored",
+    "watch.py:_wanted": "reads what is stopped, before anything is stored",
+    "watch_signs.py:WatchSigns.disk_free_ratio": "only reads",
+    "watch_signs.py:last_beat": "only reads",
+}
+"""Lines of what tells people that no scenario executes: file, function and the line's beginning, and why.
+
+A name that ends within the function stands for all of its lines.
+"""
 
 
-def _url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'journal.db'}"
+def lines_of_telling() -> dict[tuple[str, int], str]:
+    """Return each line in a function of what tells people by file and number: file, function and line."""
+    found = {}
+    for path in (
+        RESOURCES / "alert_fold.py",
+        RESOURCES / "alert_keeper.py",
+        RESOURCES / "notifier.py",
+        RESOURCES / "watch_signs.py",
+        RESOURCES / "journal" / "messages.py",
+        RESOURCES / "journal" / "store.py",
+        Path(sensors.__file__).parent / "watch.py",
+    ):
+        source = path.read_text(encoding="utf-8")
+        told, lines = _documentation(source), source.splitlines()
+        for owner, line in _lines_in_functions(compile(source, str(path), "exec")):
+            if line not in told and (path.name != "store.py" or owner in OF_STORE):
+                found[path.name, line] = f"{path.name}:{owner}: {lines[line - 1].strip()}"
+    return found
 
 
-def _deliver(journal: SqlJournal, folder: Path, now: datetime) -> None:
-    Notifier(journal, {CHANNEL: FileChannel(folder / "heard")}, policy=POLICY.delivery).deliver(now)
+def unreached(of_telling: Mapping[tuple[str, int], str], reached: set[tuple[str, int]]) -> list[str]:
+    """Return the lines that nobody executed and nobody gave a reason for, and reasons that nobody needs."""
+    missed = {place: line for place, line in of_telling.items() if place not in reached}
+    found = [
+        f"no scenario executes line {place[1]} of {line}"
+        for place, line in sorted(missed.items())
+        if not line.startswith(tuple(NOT_REACHED))
+    ]
+    return found + [
+        f"{begins}: is executed, and needs no reason why not"
+        for begins in NOT_REACHED
+        if not any(line.startswith(begins) for line in missed.values())
+    ]
 
 
-def _alert(code: str, severity: Severity) -> AlertRow:
-    return AlertRow(
-        session=SESSION,
-        book=BOOK,
-        code=code,
-        severity=severity,
-        metric="m",
-        observed=1.0,
-        threshold=0.0,
-        message=f"{code} was seen",
-        runbook=f"docs/runbooks/{code}.md",
-        fingerprint=fingerprint_of(book=BOOK, code=code, severity=severity),
-    )
+def _lines_in_functions(code: CodeType, owner: str = "") -> Iterator[tuple[str, int]]:
+    """Give the lines of each function in a module, its first line apart, with the name of who it is in."""
+    for inner in code.co_consts:
+        if not isinstance(inner, CodeType):
+            continue
+        is_class = not inner.co_flags & 0x2  # CO_NEWLOCALS: a function's own names
+        name = owner if inner.co_name.startswith("<") else inner.co_qualname.replace(".<locals>", "")
+        if not is_class:
+            yield from (
+                (name, line) for _, _, line in inner.co_lines() if line and line > inner.co_firstlineno
+            )
+        yield from _lines_in_functions(inner, name)
 
 
-def _known(folder: Path) -> set[str]:
-    events = JournalReader(_url(folder)).alert_events(first=0)
-    bodies: list[Mapping[str, Any]] = [event.body for event in events if event.kind == "alert"]
-    return {body["labels"]["alertname"] for body in bodies if body["is_firing"]}
+def _documentation(source: str) -> set[int]:
+    """Return the lines of what stands as text alone."""
+    return {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
 
 
-def _heard(folder: Path) -> list[dict[str, Any]]:
-    try:
-        lines = (folder / "heard").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines]
+# -------------------------------------------------------------------------------- bugs
 
 
-def _in_two_transactions(keeper: JournalAlerts, policy: AlertPolicy, *, now: datetime) -> int:
+def _tell_in_two_transactions() -> None:
     """Tell as nobody should: what was told is stored, and only then the messages."""
-    with keeper._at(now) as (log, append, _):
-        messages = messages_due(log, policy, now=now)
-        alert_keeper._append_all(append, [message.event for message in messages])
-    with keeper._at(now) as (_, append, conn):
-        for message in messages:
-            for channel in policy.delivery.channels:
-                put_message(
-                    conn,
-                    append,
-                    dedup_key=message.dedup_key,
-                    channel=channel,
-                    severity=message.severity.value,
-                    subject=message.subject,
-                    body=message.body,
-                    now=now,
-                )
-    return len(messages)
+
+    def tell(keeper: JournalAlerts, policy: AlertPolicy, *, now: datetime) -> int:
+        with keeper._at(now) as (log, append, _):
+            messages = messages_due(log, policy, now=now)
+            alert_keeper._append_all(append, [message.event for message in messages])
+        with keeper._at(now) as (_, append, conn):
+            for message in messages:
+                for channel in policy.delivery.channels:
+                    put_message(
+                        conn,
+                        append,
+                        dedup_key=message.dedup_key,
+                        channel=channel,
+                        severity=message.severity.value,
+                        subject=message.subject,
+                        body=message.body,
+                        now=now,
+                    )
+        return len(messages)
+
+    JournalAlerts.tell = tell  # type: ignore[method-assign]
+
+
+def _mark_before_sending() -> None:
+    """Mark a message as sent, then send it."""
+    send = Notifier._outcome
+
+    def marked(
+        notifier: Notifier, message: OutboxMessage, history: list[Delivery], now: datetime
+    ) -> Notified:
+        notifier._outbox.mark(
+            message.outbox_id,
+            attempt=message.attempts,
+            is_delivered=True,
+            reason=Reason.SENT.value,
+            retry_at=None,
+            now=now,
+        )
+        return send(notifier, message, history, now)
+
+    Notifier._outcome = marked  # type: ignore[method-assign]
+
+
+def _save_the_cursor_first() -> None:
+    """Save where the next look begins once the runs are read, before what they say is stored."""
+    look, read = Looks.look, watch._ended_since
+    folders: list[Path] = []
+
+    def looked(looks: Looks) -> None:
+        folders.append(looks.folder)
+        look(looks)
+
+    def saved(instance: dg.DagsterInstance, cursor: Mapping[str, Any]) -> list[dg.RunRecord]:
+        records = read(instance, cursor)
+        after = watch._cursor_after(cursor, records, (), under_way={}, level=Level.NORMAL)
+        save_cursor(folders[-1], after)
+        return records
+
+    Looks.look = looked  # type: ignore[method-assign]
+    watch._ended_since = saved
+
+
+PLANTED = {
+    "a group counts as told in one transaction, and its messages are stored in the next": Plant(
+        FIRST_LOOK, frozenset({"alert_keeper.py", "messages.py"}), _tell_in_two_transactions
+    ),
+    "a message is marked as sent before it is sent": Plant(
+        FIRST_LOOK, frozenset({"notifier.py", "alerts.py"}), _mark_before_sending
+    ),
+    "the watch's cursor is saved before what it saw is stored": Plant(
+        THE_WATCH, frozenset({"watch.py"}), _save_the_cursor_first
+    ),
+}
