@@ -2,8 +2,8 @@
 
 A process does what a scenario of telling.py says, and kills itself at the N-th line. Then the next ones come:
 what was known is told, nothing is a second message, nobody hears of one more than twice, and of one at most
-because of the death. A line of what tells people that no scenario executes is found, unless `NOT_REACHED`
-says why it is not killed at. How lines are traced is kills.py.
+because of the death. Where every line is killed at, one of what tells people that no scenario executes is
+found too, unless `NOT_REACHED` says why. How lines are traced is kills.py.
 """
 
 from __future__ import annotations
@@ -79,17 +79,19 @@ def run(size: Size, progress: Progress) -> Told:
     reached = {line for trail in trails.values() for line in trail}
     parts = Counter(point.scenario for point in points)
     parts["distinct lines in them"] = len(places(trails, points))
-    parts["of distinct lines"] = sum(len(set(trail)) for trail in trails.values())
+    parts["of distinct lines"] = distinct = sum(len(set(trail)) for trail in trails.values())
     parts["of line events"] = sum(map(len, trails.values()))
     parts["lines of telling"] = len(of_telling)
     parts["of them executed"] = len(reached & set(of_telling))
+    # A small part is run to see that the suite works; which lines there are is a question to the whole.
+    missed = unreached(of_telling, reached) if size.points >= distinct else []
     return Told(
         points=found.covered,
         seconds=time.monotonic() - began,
         seed=size.seed,
         planted_bug="; ".join(PLANTED),
         is_planted_bug_caught=all(caught.values()),
-        violations=(*found.violations, *uncaught(caught), *unreached(of_telling, reached)),
+        violations=(*found.violations, *uncaught(caught), *missed),
         parts=dict(parts),
     )
 
@@ -171,6 +173,7 @@ NOT_REACHED: dict[str, str] = {
     "watch.py:_session_of": "the same",
     "watch.py:_run_seen": "reads a run's checks, before anything is stored",
     "watch.py:_wanted": "reads what is stopped, before anything is stored",
+    "watch.py:_started_at": "reads when a schedule was started, before anything is stored",
     "watch_signs.py:WatchSigns.disk_free_ratio": "only reads",
     "watch_signs.py:last_beat": "only reads",
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from proof.kills import drawn
+from proof.outbox_kills import NOT_REACHED, lines_of_telling, unreached
 from proof.suite import Size
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,19 @@ def test_whoever_is_killed_while_people_are_told_nothing_is_lost_and_nothing_is_
     assert covered["violations"] == []
     assert covered["points"] == 24
     assert covered["is_planted_bug_caught"]
+    assert len(covered["planted_bug"].split("; ")) == PLANTED
+
+
+def test_a_line_that_nobody_executes_is_found_unless_it_has_a_reason_and_a_reason_that_nobody_needs_is_too():
+    of_telling = lines_of_telling()
+    excused = {place for place, line in of_telling.items() if line.startswith(tuple(NOT_REACHED))}
+    mark = next(place for place, line in of_telling.items() if "self._outbox.mark(" in line)
+
+    assert unreached(of_telling, set(of_telling) - excused) == []
+    assert unreached(of_telling, set(of_telling) - excused - {mark}) == [
+        f"no scenario executes line {mark[1]} of notifier.py:Notifier._mark: self._outbox.mark("
+    ]
+    assert len(unreached(of_telling, set(of_telling))) == len(NOT_REACHED)
 
 
 TRAILS = {
