@@ -6,7 +6,7 @@ is said here alone; what to do about it is its runbook.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from urllib.parse import quote, urlencode
@@ -15,7 +15,9 @@ from console.alerts import AlertLine, SilenceLine, acting_at, alert_log, alert_o
 from console.deliveries import DeliveryCount, DeliveryFilter, DeliveryLine, deliveries_of, delivery_counts
 from console.desk import Desk
 from console.incidents import incidents_of
+from console.orders import OrderLine, orders_of
 from console.pages.frame import link_to
+from console.pages.sessions import SHOWN as SHOWN_LINES
 from console.quarantine import quarantined_rows
 from console.render import counted
 from console.signals import why_held
@@ -54,13 +56,27 @@ ON_ORDERS = {"execution_unknown_intents", "intents_stuck", "execution_approved_e
 ON_QUOTES = {"market_quotes", "quarantined_quotes"}
 """The tables whose checks are about rows."""
 
+BLOCKED = {
+    "execution_blocked_rate_high",
+    "portfolio_guard_blocked_ratio_high",
+    "portfolio_guard_strategy_budget_exceeded_high",
+}
+SLIPPAGE_HIGH = "slippage_high"
+
 LISTED = {
-    "execution_blocked_rate_high": ("/intents", "blocked"),
-    "portfolio_guard_blocked_ratio_high": ("/intents", "blocked"),
-    "portfolio_guard_strategy_budget_exceeded_high": ("/intents", "blocked"),
-    "slippage_high": ("/orders", ""),
+    **dict.fromkeys(BLOCKED, ("/intents", "blocked")),
+    SLIPPAGE_HIGH: ("/orders", ""),
 }
 """Where the session's lines of a code are listed, and which of them."""
+
+BURNING = ("error_budget_burn_1h_high", "error_budget_burn_6h_high", "error_budget_burn_3d_high")
+COSTLY = ("advisor_session_cost_high", "advisor_day_cost_high", "advisor_week_cost_high")
+ON_PAGES = {
+    "drawdown_high": ("/positions", "what is held"),
+    **dict.fromkeys(BURNING, ("/slo", "what spends the error budget")),
+    **dict.fromkeys(COSTLY, ("/costs", "what each question cost")),
+}
+"""The page that shows what a code is about, where that is no single order, row or run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +120,23 @@ class Deliveries:
 def alert_shown(desk: Desk, fingerprint: str, dagster: str) -> AlertShown:
     """Return one alert by its fingerprint; raises `UnknownId`."""
     alert = alert_of(desk, fingerprint)
-    causes = (*_in_dagster(alert, dagster), *_orders(desk, alert), *_rows(desk, alert), *_listed(desk, alert))
     now = acting_at(desk, alert_log(desk)).replace(second=0, microsecond=0)
     return AlertShown(
         alert=alert,
         silences=silences_over(desk, alert.fingerprint),
         untils=tuple((said, now + lasts) for said, lasts in SILENCE_FOR),
-        causes=causes,
+        causes=causes_of(desk, alert, dagster),
+    )
+
+
+def causes_of(desk: Desk, alert: AlertLine, dagster: str) -> tuple[Cause, ...]:
+    """Return what is behind an alert, the nearest first."""
+    return (
+        *_in_dagster(alert, dagster),
+        *_orders(desk, alert),
+        *_lines(desk, alert),
+        *_rows(desk, alert),
+        *_listed(desk, alert),
     )
 
 
@@ -156,7 +182,8 @@ def _in_dagster(alert: AlertLine, dagster: str) -> Iterator[Cause]:
 
 
 def _asset(book: str, asset: str) -> str:
-    return f"/assets/{quote(book, safe='')}/{quote(asset, safe='')}"
+    """Return an asset's page; what belongs to no book has a key of its name alone."""
+    return "/assets/" + "/".join(quote(part, safe="") for part in (book, asset) if part)
 
 
 def _automation(kind: str, name: str) -> str:
@@ -182,6 +209,34 @@ def _orders(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
                 what=f"{row.side} {row.quantity:,} {row.symbol}, {row.state.replace('_', ' ')}",
                 link=f"/trace/{quote(row.intent_id, safe='')}",
             )
+
+
+def _lines(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
+    """Give the intents of its session that an alert on blocks or on slippage is about, the worst first."""
+    if alert.book not in desk.books or not alert.session:
+        return
+    if alert.code in BLOCKED:
+        for row in _of_session(desk, alert, SHOWN_LINES["blocked"])[:SHOWN]:
+            why = row.reason.replace("_", " ")
+            yield Cause(
+                kind="intent",
+                what=f"{row.side} {row.wished:,} {row.symbol}, {why}",
+                link=f"/intents/{quote(row.intent_id, safe='')}",
+            )
+    if alert.code == SLIPPAGE_HIGH:
+        told = ((row.slippage_bps, row) for row in _of_session(desk, alert, SHOWN_LINES["filled"]))
+        slipped = [(bps, row) for bps, row in told if bps is not None]
+        for bps, row in sorted(slipped, key=lambda found: -found[0])[:SHOWN]:
+            yield Cause(
+                kind="order",
+                what=f"{row.side} {row.filled_quantity:,} {row.symbol}, {bps:.1f} bps",
+                link=f"/trace/{quote(row.intent_id, safe='')}",
+            )
+
+
+def _of_session(desk: Desk, alert: AlertLine, fits: Callable[[OrderLine], bool]) -> list[OrderLine]:
+    found = orders_of(desk, desk.books[alert.book], date.fromisoformat(alert.session))
+    return [row for row in found.orders if fits(row)]
 
 
 def _rows(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
@@ -212,6 +267,9 @@ def _rows(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
 
 
 def _listed(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
+    if alert.code in ON_PAGES:
+        path, what = ON_PAGES[alert.code]
+        yield Cause(kind="page", what=what, link=path)
     if alert.book not in desk.books:
         return
     if alert.code == SIGNALS_LATCHED and (held := why_held(desk, alert.book)):
@@ -219,6 +277,8 @@ def _listed(desk: Desk, alert: AlertLine) -> Iterator[Cause]:
     if alert.code == BROKER_DISAGREES:
         found = [row for row in incidents_of(desk, book=alert.book) if row.is_open]
         for row in found[:SHOWN]:
+            if row.intent_id:
+                yield Cause(kind="order", what=row.said, link=f"/trace/{quote(row.intent_id, safe='')}")
             yield Cause(
                 kind="incident", what=f"{row.incident_id}: {row.said}", link=f"/incidents/{row.incident_id}"
             )

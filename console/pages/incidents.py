@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from console.alerts import AlertLine, SilenceLine, alerts_of, ended_alerts, silences_of
+from console.alerts import AlertLine, SilenceLine, alert_of, alerts_of, ended_alerts, silences_of
 from console.desk import Desk
 from console.doing import cooldown_of, halt_of
 from console.incident_reviews import IncidentReview, has_postmortem, review_of
 from console.incidents import IncidentLine, incident_of
 from console.incidents import incidents_of as incident_lines
+from console.pages.alerts import Cause, causes_of
 from console.pages.frame import link_to
 from console.status import lifting
 from console.stuck import Stuck, stuck_of
@@ -52,12 +53,14 @@ class CooldownShown:
 class IncidentShown:
     """Hold one incident looked back on, and the halt in force that names it, `None` where there is none.
 
-    `has_postmortem` says whether its post-mortem was written.
+    `causes` are what is behind the alert that opened it, empty where none did; `has_postmortem` says whether
+    its post-mortem was written.
     """
 
     incident: IncidentLine
     halt: HaltShown | None
     review: IncidentReview
+    causes: tuple[Cause, ...]
     has_postmortem: bool
 
 
@@ -104,7 +107,7 @@ def incidents_of(desk: Desk) -> Incidents:
     )
 
 
-def incident_shown(desk: Desk, incident_id: int) -> IncidentShown:
+def incident_shown(desk: Desk, incident_id: int, dagster: str) -> IncidentShown:
     """Return one incident with the halt that it stands behind; raises `UnknownId`."""
     row = incident_of(desk, incident_id)
     naming = (
@@ -116,6 +119,7 @@ def incident_shown(desk: Desk, incident_id: int) -> IncidentShown:
         incident=row,
         halt=next(naming, None),
         review=review_of(desk, incident_id),
+        causes=causes_of(desk, alert_of(desk, row.alert), dagster) if row.alert else (),
         has_postmortem=has_postmortem(desk, incident_id),
     )
 

@@ -222,7 +222,8 @@ def _incident_routes(router: APIRouter) -> None:
     @router.get("/incidents/{incident_id}", dependencies=[needs(Role.VIEWER)])
     def incident(request: Request, incident_id: IncidentPath) -> str:
         with _look(request, "/incidents") as (desk, frame):
-            return page("incident.html", {"frame": frame, "view": incident_shown(desk, incident_id)})
+            view = incident_shown(desk, incident_id, frame.dagster)
+            return page("incident.html", {"frame": frame, "view": view})
 
     @router.post("/incidents/{incident_id}/acknowledge", dependencies=[needs(Role.TRADER)])
     def acknowledged(request: Request, incident_id: IncidentPath, reason: ReasonForm) -> Response:

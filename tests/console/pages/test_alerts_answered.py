@@ -147,6 +147,7 @@ def test_what_is_not_there_is_not_answered(site, path, fields, status):
 
 def test_an_alert_that_is_over_stays_in_the_list_and_asks_for_nothing(site):
     fingerprint = fire(site.console.desk, "checks.failed", 1, about="quotes:fresh", run_id="run-1")
+    goes_on = fire(site.console.desk, "checks.failed", 1, about="quotes:whole", run_id="run-1")
     silenced = site.post(f"/alerts/{fingerprint}/silence", until=until(1), reason="known")
     fire(site.console.desk, "checks.failed", 0, about="quotes:fresh")
     listed, shown = site.page("/incidents"), site.page(f"/alerts/{fingerprint}")
@@ -156,6 +157,7 @@ def test_an_alert_that_is_over_stays_in_the_list_and_asks_for_nothing(site):
     assert silenced.status == 303
     assert f'href="/alerts/{fingerprint}"' in over
     assert f'href="/alerts/{fingerprint}"' not in listed.replace(over, "")
+    assert f'href="/alerts/{goes_on}"' not in over
     assert "✓ resolved" in shown
     assert re.findall(r'action="(/(?:alerts|silences)/[a-z0-9]+)', shown)[0].startswith("/silences/")
     assert f'action="/alerts/{fingerprint}' not in shown
@@ -178,6 +180,22 @@ def test_the_overview_leads_to_each_alert_that_fires(site):
     shown = site.page("/")
 
     assert f'<a href="/alerts/{fingerprint}">run failed' in shown
+
+
+@pytest.mark.parametrize(
+    ("metric", "about", "leads_to"),
+    [
+        ("slo.burn_1h", "availability", 'href="/slo"'),
+        ("advisor.week_cost", "", 'href="/costs"'),
+        ("checks.failed", "fx_rates:holds", "/assets/fx_rates?view=checks"),
+        ("schedules.stopped", "weekly_schedule", "/locations/trading_assets/schedules/weekly_schedule"),
+        ("ticks.under_way", "sweeper", "/locations/trading_assets/sensors/sweeper"),
+    ],
+)
+def test_an_alert_of_no_book_leads_to_its_cause_as_well(site, metric, about, leads_to):
+    fingerprint = fire(site.console.desk, metric, 1e6, about=about, book="")
+
+    assert leads_to in site.page(f"/alerts/{fingerprint}")
 
 
 # -------------------------------------------------------------------------------- runbooks

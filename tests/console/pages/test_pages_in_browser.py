@@ -15,12 +15,14 @@ import pytest
 
 from console.alerts import acknowledge, alerts_of, silence_alert
 from console.incident_reviews import write_postmortem
+from console.incidents import incidents_of
 from resources.lake.store import Lake
 from tests.console.pages.populated import Texts, fire, populate
 from tests.console.states import OPEN, SESSION, a_cooling_account, flattening, parked_after_approval
 from tests.console.web.serving import Console, console_on
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
+from trading.protocol import FindingKind
 from trading.quotes import Quarantined
 from trading.values import digest
 
@@ -338,6 +340,63 @@ def test_an_alert_of_an_order_that_is_not_proven_leads_to_its_trace_in_two_click
 
     assert walker.clicks <= CLICKS_MAX
     assert walker.page.url.endswith(f"/trace/{row.intent_id}")
+    assert walker.page.complaints == []
+
+
+def test_alerts_of_every_other_kind_lead_to_their_cause_in_three_clicks(acting):
+    """Those on runs, checks, schedules and sensors lead into Dagster: tests/console/test_ui_in_browser.py."""
+    walker, desk = acting, acting.console.desk
+    waits, filled = intent_of(walker.console, "AAPL"), intent_of(walker.console, "MSFT")
+    with desk.open_journal() as journal:
+        parked_after_approval(journal, waits)
+        journal.record_finding(
+            kind=FindingKind.MISMATCHED,
+            account="SIM-FIVE",
+            symbol="MSFT",
+            intent_id=filled.intent_id,
+            detail="the broker has 10, the journal 9",
+            is_standing=True,
+            now=OPEN,
+        )
+    told = [
+        ("portfolio_guard.blocked_ratio", "portfolio guard blocked ratio high", "BUY 9 IBM, blocked"),
+        ("execution.slippage_bps", "slippage high", "BUY 10 MSFT, 100.0 bps"),
+        ("pnl.drawdown", "drawdown high", "what is held"),
+        ("slo.burn_1h", "error budget burn 1h high", "what spends the error budget"),
+        ("advisor.day_cost", "advisor day cost high", "what each question cost"),
+        ("reconciliation.findings", "broker disagrees", "order_mismatch: the broker has 10"),
+        ("execution.intents_unknown", "execution unknown intents", "BUY 700 AAPL"),
+    ]
+    for metric, _, _ in told:
+        fire(desk, metric, 1e6)
+    walks = [(alert, cause) for _, alert, cause in told]
+    # The incident that the critical one opened, and the finding itself.
+    numbers = {row.kind: row.incident_id for row in incidents_of(desk)}
+    walks += [(f"{numbers['execution_unknown_intents']} execution unknown intents", "BUY 700 AAPL")]
+    walks += [(f"{numbers[FindingKind.MISMATCHED]} order mismatch", "Trace its intent")]
+    seen = []
+    for found, cause in walks:
+        walker.opens("/")
+        walker.clicks_on("link", "Incidents", is_whole=True)
+        walker.clicks_on("link", found)
+        walker.clicks_on("link", cause)
+        walker.page.get_by_role("heading", level=1).first.wait_for()
+        seen.append(walker.page.url.removeprefix(walker.url))
+        assert walker.clicks <= CLICKS_MAX
+
+    blocked = intent_of(walker.console, "IBM")
+    traces = [f"/trace/{row.intent_id}" for row in (filled, waits)]
+    assert seen == [
+        f"/intents/{blocked.intent_id}",
+        traces[0],
+        "/positions",
+        "/slo",
+        "/costs",
+        traces[0],
+        traces[1],
+        traces[1],
+        traces[0],
+    ]
     assert walker.page.complaints == []
 
 
