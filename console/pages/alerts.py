@@ -46,7 +46,7 @@ SILENCE_FOR = (
 )
 """How long a silence may be asked for by a form, the usual one first."""
 
-CHECK_FAILED, SESSION_MISSED = "check_failed", "session_missed"
+CHECK_FAILED, SESSION_MISSED, ASSET_STALE = "check_failed", "session_missed", "asset_stale"
 ON_AUTOMATION = {"tick_failed", "tick_hangs", "schedule_stopped"}
 """The alerts that are about a schedule or a sensor."""
 
@@ -171,6 +171,9 @@ def _in_dagster(alert: AlertLine, dagster: str) -> Iterator[Cause]:
     if alert.code in ON_AUTOMATION:
         kind = "schedule" if alert.about.endswith("_schedule") else "sensor"
         yield _page(kind, alert.about, _automation(kind, alert.about), dagster)
+    if alert.code == ASSET_STALE:
+        partitions = f"{_asset(alert.book, alert.about)}?view=partitions"
+        yield _page("table", alert.about, partitions, dagster)
     if alert.code == SESSION_MISSED:
         name = f"{alert.book}__{alert.about}_schedule"
         yield _page("schedule", name, _automation("schedule", name), dagster)

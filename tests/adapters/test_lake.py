@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from dagster_duckdb import DuckDBResource
 
+from resources.lake.accepted import LakeLineage
 from resources.lake.codec import table_of
 from resources.lake.query import price_history, query
 from resources.lake.store import Lake
@@ -245,6 +246,17 @@ def test_a_damaged_pointer_is_named(folder, text):
 
     with pytest.raises(LakeError, match=r"current.json: no pointer of format 1"):
         folder.read(ASSET, DAY)
+
+
+def test_a_table_is_made_once_its_pointer_can_be_read(folder):
+    tables = LakeLineage(lake=folder, assets=())
+    before = tables.is_made("us_five", "wishes", DAY)
+    folder.write_rows(ASSET, DAY, Wished, ROWS)
+    made = tables.is_made("us_five", "wishes", DAY)
+    (folder.root / "us_five" / "wishes" / DAY / "current.json").write_text("{")
+
+    assert (before, made) == (False, True)
+    assert not tables.is_made("us_five", "wishes", DAY)
 
 
 def test_rows_of_another_type_are_refused_with_the_partition(folder):

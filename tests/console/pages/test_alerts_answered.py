@@ -21,6 +21,7 @@ from tests.console.pages.looking import Site, hidden_in, words_of
 from tests.console.pages.populated import Texts, fire, populate
 from tests.console.states import OPEN
 from tests.console.web.serving import console_on
+from trading.alerts import STALE
 
 HOSTILE = "<script>window.taken=1</script></bdi>"
 TICKS = "ticks.failed"
@@ -56,6 +57,12 @@ def test_an_acknowledgement_keeps_name_and_reason_in_the_journal(site):
     assert "Acknowledged by anna" in words_of(shown)
     assert HOSTILE in words_of(shown)
     assert "<script>window" not in shown
+
+
+def test_an_alert_on_a_table_that_is_late_leads_to_the_table(site):
+    fingerprint = fire(site.console.desk, STALE, 1, about="daily_report")
+
+    assert "/assets/us_five/daily_report?view=partitions" in site.page(f"/alerts/{fingerprint}")
 
 
 def test_an_alert_is_silenced_until_an_instant_that_was_shown_and_unsilenced(site):
