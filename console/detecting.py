@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from console.desk import Desk
+from console.render import counted
 from resources.judged_bars import judged_bars
 from resources.profiles import Profiled
 from resources.strategy_files import suspect_in, suspect_of
@@ -52,7 +53,9 @@ def detected(
     for outline in desk.chosen(book):
         config = profiled.books[outline.name]
         suspects = _suspects(strategies, config.rules.strategies)
-        progress(f"{outline.name}: {', '.join(one.name for one in suspects)} over {sessions} sessions")
+        progress(
+            f"{outline.name}: {', '.join(one.name for one in suspects)} over {counted(sessions, 'session')}"
+        )
         known = judged_bars(profiled, outline.name)
         trial = Trial(config=config, known=known, suspects=suspects)
         found.append(detect(trial, sampled(known.panel, sessions)))
@@ -83,7 +86,7 @@ def _suspect(text: str, configured: Sequence[Strategy]) -> Suspect:
             f"strategy {place!r}: neither configured ({', '.join(names)}) nor a file; "
             "name one of them, or the path of a file"
         )
-    return suspect_in(Path(place), parameters=parameters_told(told, of=text))
+    return suspect_in(Path(place), parameters=parameters_told(told, of=text), asked=text)
 
 
 def _is_file(name: str) -> bool:

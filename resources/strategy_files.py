@@ -17,12 +17,15 @@ from trading.lookahead import Known, Suspect
 from trading.strategies.plugin import Parameter, Signals, Strategy, misfit_of
 
 
-def suspect_in(path: Path, *, parameters: Mapping[str, Parameter] | None = None) -> Suspect:
+def suspect_in(
+    path: Path, *, parameters: Mapping[str, Parameter] | None = None, asked: str | None = None
+) -> Suspect:
     """Return the strategy in a file, named like it. The file is run anew each time the strategy is made.
 
     So nothing is left of what it was asked before. `parameters` are what its `signals`, or what `studied`
-    returns, is called with. Raises `BadSetting` where the file cannot be read or run, lacks `VERSION` (a
-    text) or one of the functions `signals` and `studied`, or does not take the parameters.
+    returns, is called with; `asked` is what a person named, the path where not given. Raises `BadSetting`
+    where the file cannot be read or run, lacks `VERSION` (a text) or one of the functions `signals` and
+    `studied`, or does not take the parameters.
     """
     code = _compiled(path)
     module = _run(path, code)
@@ -46,6 +49,8 @@ def suspect_in(path: Path, *, parameters: Mapping[str, Parameter] | None = None)
             weight=1.0,
             parameters=tuple(given.items()),
             signals=signals,
+            asked=str(path) if asked is None else asked,
+            place=str(path),
         )
 
     return Suspect(name=path.stem, made=made)
@@ -54,7 +59,7 @@ def suspect_in(path: Path, *, parameters: Mapping[str, Parameter] | None = None)
 def suspect_of(strategy: Strategy) -> Suspect:
     """Return a configured strategy from its file, with its parameters: see `suspect_in`."""
     path = Path(inspect.getfile(strategy.signals))
-    return suspect_in(path, parameters=dict(strategy.parameters))
+    return suspect_in(path, parameters=dict(strategy.parameters), asked=strategy.asked)
 
 
 def _require_fit(path: Path, signals: Signals, parameters: Mapping[str, Parameter]) -> None:

@@ -312,7 +312,9 @@ def chosen_strategy(text: str, configured: Sequence[Strategy]) -> Strategy:
     """
     name, _, told = text.partition(":")
     if not name.isidentifier():
-        raise BadInput(f"strategy {text!r}: write NAME or NAME:key=value,key=value")
+        raise BadInput(
+            f"strategy {text!r}: write NAME or NAME:key=value,key=value, of a file in trading/strategies/"
+        )
     known = next((strategy for strategy in configured if strategy.name == name), None)
     usual: dict[str, Parameter] = dict(known.parameters) if known else {}
     return load_strategy(

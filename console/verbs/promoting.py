@@ -19,6 +19,10 @@ from trading.errors import BadInput
 if TYPE_CHECKING:
     from console.filed_evidence import Checked, Filed, RunInFull
     from console.promoting import FiledView, PromotionView
+    from trading.evidence_ledger import Metrics
+
+TOLD_OF_PARTS = ("total_return", "sharpe", "max_drawdown", "participation_max", "fills")
+"""What is told of each part of a run, so that a line stays a line; `--json` has all of its metrics."""
 
 StrategyOption = Annotated[
     str | None,
@@ -225,6 +229,8 @@ def _filed(view: Filed) -> str:
 
 
 def _in_full(view: RunInFull) -> str:
+    from trading.evidence_ledger import Role
+
     run = view.run
     head = pairs(
         {
@@ -242,20 +248,26 @@ def _in_full(view: RunInFull) -> str:
         }
     )
     parts = table(
-        ("kind", "name", "metrics"),
+        ("kind", "name", *(name.replace("_", " ") for name in TOLD_OF_PARTS)),
         [
-            (
-                part.kind,
-                part.name,
-                ", ".join(
-                    f"{name} {'no data' if value is None else f'{value:.4g}'}"
-                    for name, value in part.metrics.items()
-                ),
-            )
+            (part.kind, part.name, *(_metric_text(part.metrics, name) for name in TOLD_OF_PARTS))
             for part in view.parts
         ],
     )
-    return f"{head}\n\n{parts}" if view.parts else head
+    # A run of a replay begins with the candidate it is of; whatever else it has is compared with that one.
+    chosen = next((part for part in view.parts if part.name.endswith(f"({Role.CHOSEN})")), None)
+    metrics = pairs({name: _metric_text(chosen.metrics, name) for name in chosen.metrics}) if chosen else ""
+    return "\n\n".join(filter(None, [head, parts if view.parts else "", metrics]))
+
+
+def _metric_text(metrics: Metrics, name: str) -> str:
+    """Return a metric as people read it; a dash where a part never has it."""
+    if name not in metrics:
+        return "–"
+    value = metrics[name]
+    if value is None:
+        return "no data"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def _checked(view: Checked) -> str:

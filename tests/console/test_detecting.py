@@ -71,6 +71,20 @@ def test_parameters_are_given_as_a_replay_takes_them(speak):
     ]
 
 
+def test_a_rule_that_raises_is_blamed_on_the_file_it_is_in_or_on_what_was_asked_for(speak, tmp_path):
+    path = tmp_path / "hasty.py"
+    path.write_text(
+        'VERSION = "1"\n\ndef signals(window, symbols):\n    return symbols[99]\n', encoding="utf-8"
+    )
+    code, _, err = speak("detect", "--book", "us_five", "--strategy", str(path), "--sessions", "1")
+
+    assert code == 2
+    assert f"{path} raised IndexError" in err
+    assert err.rstrip().endswith("; correct it, or name another")
+    told = speak("detect", "--book", "us_five", "--strategy", "momentum:lookback=3", "--sessions", "1")[2]
+    assert told.rstrip().endswith("it was asked for as 'momentum:lookback=3': give another value there")
+
+
 def test_scripts_get_every_accusation_as_one_object(speak):
     files = [str(EXAMPLES / "biased" / name) for name in ("by_chance.py", "share_of_history.py")]
     asked = [word for file in files for word in ("--strategy", file)]

@@ -137,6 +137,12 @@ def test_a_run_is_shown_with_what_it_was_made_of_and_all_its_parts(speak):
     assert shown["parts"][0]["metrics"]["pbo"] == 0.1
     assert (shown["rules_sha"], shown["filed_by"]) == ("rules", "replay")
     assert speak("evidence", "show", shown["run"]["run_id"][:8]).code == 0
+    told = speak("evidence", "show", "thirteen years").out.splitlines()
+    assert max(len(line) for line in told) < 120
+    assert next(line for line in told if line.startswith("kind")).split() == [
+        *("kind", "name", "total", "return", "sharpe", "max", "drawdown", "participation", "max", "fills")
+    ]
+    assert next(line for line in told if line.startswith("pbo")).split() == ["pbo", "0.1"]
     refused = speak("evidence", "show", "no such")
     assert (refused.code, "no such run" in refused.err) == (2, True)
 

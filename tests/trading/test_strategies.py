@@ -57,6 +57,18 @@ def test_momentum_is_silent_where_the_history_is_too_short(window_of):
     assert MOMENTUM.opinions(short, [A]) == {}
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"lookback": -5}, {"lookback": 1}, {"skip": 4}, {"skip": -1}, {"full": -0.1}]
+)
+def test_momentum_that_would_look_the_other_way_is_refused(window_of, wrong):
+    # A look-back that ends before what is skipped reads the move backwards, and one below zero an old close.
+    parameters = {**dict(MOMENTUM.parameters), **wrong}
+    backwards = load_strategy("momentum", weight=0.5, parameters=parameters)
+
+    with pytest.raises(BadSetting, match="needs 0 <= skip < lookback, full > 0"):
+        backwards.opinions(window_of({"A": [100.0, 101.0, 102.0, 103.0, 104.0]}), [A])
+
+
 def test_a_confidence_over_one_is_held_to_one(window_of):
     window = window_of({"A": [100.0, 1.0, 1.0, 300.0, 1.0]})
 

@@ -7,6 +7,10 @@ VERSION = "1"
 
 def signals(window, symbols, *, lookback, skip, full):
     """Return a buy for a rise and a sell for a fall, sure of it at a move of `full` (a ratio)."""
+    if not (0 <= skip < lookback and full > 0):
+        raise ValueError(
+            f"skip {skip} of lookback {lookback}, full {full}: needs 0 <= skip < lookback, full > 0"
+        )
     opinions = {}
     for symbol in symbols:
         closes = closes_of(window, symbol)

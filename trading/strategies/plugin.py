@@ -48,7 +48,7 @@ class Strategy:
     `asked` is what a person named in place of its configured parameters, e.g. `momentum:lookback=60`, so that
     an error blames that and no file; empty where nobody did. `file_sha` is the digest of the file that it was
     loaded from, and of those beside it that it imports, empty of none: an edit under the same version has
-    another one (trials.py).
+    another one (trials.py). `place` is its file where that is another than `file_of` tells.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Strategy:
     signals: Signals
     asked: str = field(default="", compare=False)
     file_sha: str = field(default="", compare=False, repr=False)
+    place: str = field(default="", compare=False, repr=False)
 
     def opinions(self, window: Window, symbols: Sequence[Symbol]) -> Mapping[Symbol, Signal]:
         """Return the strategy's signals over a window, confidences held to [0, 1] and rounded to 1e-9.
@@ -68,12 +69,12 @@ class Strategy:
             given = self.signals(window, symbols, **dict(self.parameters))
         except Exception as error:
             raise BadSetting(
-                f"strategy {self.name!r}: {file_of(self.name)} raised {type(error).__name__} before the "
+                f"strategy {self.name!r}: {self._file()} raised {type(error).__name__} before the "
                 f"session of {window.session}: {error}; {self._cure()}"
             ) from error
         if not isinstance(given, Mapping):
             raise BadSetting(
-                f"strategy {self.name!r}: {file_of(self.name)} returned {given!r}: "
+                f"strategy {self.name!r}: {self._file()} returned {given!r}: "
                 "it must return a mapping of symbols to Signal"
             )
         for symbol, signal in given.items():
@@ -81,12 +82,15 @@ class Strategy:
             if broken:
                 raise BadSetting(
                     f"strategy {self.name!r}, {symbol}: {broken}; "
-                    f"{self._cure() if ':' in self.asked else f'see {file_of(self.name)}'}"
+                    f"{self._cure() if ':' in self.asked else f'see {self._file()}'}"
                 )
         return {
             symbol: signal._replace(confidence=rounded(clamped(float(signal.confidence), 0, 1)))
             for symbol, signal in given.items()
         }
+
+    def _file(self) -> str:
+        return self.place or file_of(self.name)
 
     def _cure(self) -> str:
         if ":" in self.asked:
