@@ -45,6 +45,12 @@ BLOCKS = 16
 BLOCK_SESSIONS_MIN = 4
 """A stretch of fewer sessions has no Sharpe ratio to speak of."""
 
+COPY_COSINE = 0.999
+"""From where on two trials are one: but for their size they differ by a twentieth of what they move.
+
+A parameter that is moved by a hundredth differs by less, one that changes what is traded by more.
+"""
+
 DRAWS = 1_000
 """Series drawn for an interval."""
 
@@ -304,13 +310,25 @@ def overfitting_of(trials: Floats, *, blocks: int = BLOCKS) -> Overfitting | Non
 
 
 def told_apart(trials: Floats) -> Floats:
-    """Return trials without those that are equal to an earlier one, in their order; shape (sessions, trials).
+    """Return trials without those that repeat an earlier one, in their order; shape (sessions, trials).
 
-    A choice among copies is none: with enough of them, whatever was copied beats the median of all, and the
-    trials seem to differ little. Those that merely resemble each other stay.
+    One repeats another where it is equal, or is the other larger or smaller as a whole, but for little: where
+    Σab / √(Σa² Σb²) of their returns is at least `COPY_COSINE`. A choice among copies is none: with enough of
+    them, whatever was copied beats the median of all, and the trials seem to differ little. Those that merely
+    resemble each other stay. Sampling: every session.
     """
-    first = {trials[:, column].tobytes(): column for column in reversed(range(trials.shape[1]))}
-    return trials[:, sorted(first.values())]
+    lengths = np.sqrt(np.sum(trials * trials, axis=0))
+    moves = lengths >= VARIATION_MIN
+    unit = np.where(moves, trials / np.where(moves, lengths, 1.0), 0.0)
+    alike = unit.T @ unit >= COPY_COSINE
+    kept: list[int] = []
+    known: set[bytes] = set()
+    for column in range(trials.shape[1]):
+        exactly = trials[:, column].tobytes()
+        if exactly not in known and not alike[column, kept].any():
+            kept.append(column)
+            known.add(exactly)
+    return trials[:, kept]
 
 
 SPLITS_AT_ONCE = 1_024

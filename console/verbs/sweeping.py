@@ -176,7 +176,7 @@ def _honest(whole: Mapping[str, Any]) -> dict[str, str]:
         "sessions to be sure": _number(honesty["track_record_sessions_min"]),
     }
     if overfitting is None:
-        return {**told, "overfitting": "no data: too few sessions, or variants that have data"}
+        return {**told, "overfitting": "no data: too few sessions, or variants that differ and have data"}
     chosen, after = overfitting["sharpe_chosen"], overfitting["sharpe_after"]
     return {
         **told,

@@ -298,6 +298,31 @@ def test_copies_of_trials_tell_nothing_that_one_of_each_does_not(copies):
     assert np.array_equal(told_apart(np.column_stack([trials, trials[:, copies]])), trials)
 
 
+@pytest.mark.parametrize(("apart", "stay"), [(0.0, 4), (0.01, 4), (0.2, 12)])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_near_copy_of_a_trial_is_one_with_it_whatever_its_size_and_another_trial_is_not(apart, stay, scale):
+    trials = noise(512, 4, 3)
+    near = scale * (np.tile(trials, 2) + apart * trials.std() * noise(512, 8, 4) / noise(512, 8, 4).std())
+
+    found = told_apart(np.column_stack([trials, near]))
+    assert found.shape == (512, stay)
+    assert np.array_equal(found[:, :4], trials)
+
+
+def test_near_copies_of_a_trial_make_luck_look_no_smaller():
+    """A hundred variants of one parameter, each moved by a hair, differ in nothing that was chosen."""
+    trials = noise(512, 4, 3)
+    hairs = trials[:, :1] + 1e-6 * noise(512, 100, 4)
+
+    assert sharpe_deviation(told_apart(np.column_stack([trials, hairs]))) == sharpe_deviation(trials)
+
+
+def test_trials_that_never_varied_are_no_copies_of_any_that_did():
+    idle, one = np.zeros((64, 2)), noise(64, 1, 3)
+
+    assert told_apart(np.column_stack([one, idle, 0.001 + idle])).shape == (64, 3)
+
+
 @pytest.mark.parametrize("trials", [noise(64, 1, 0), noise(63, 5, 0), noise(0, 5, 0)])
 def test_one_trial_or_too_few_sessions_tell_nothing(trials):
     assert overfitting_of(trials, blocks=16) is None
