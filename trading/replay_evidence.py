@@ -198,8 +198,8 @@ def run_of_replay(
     all variants that were tried beside it, and those of the recorded ones that were tried again, whatever
     came of them, over the same sessions: luck is measured by how they all differ. What choosing costs is
     told of those that are of its own strategies: bad ones of another would make a poor choice look good.
-    Copies, and those that had no data, count and are compared with nothing. Without any other there is no
-    probability of overfitting. Each scenario is replayed anew.
+    Copies, and those that had no data, count and are compared with nothing. Without any other, and of a
+    replay that intended nothing, there is no probability of overfitting. Each scenario is replayed anew.
     """
     own = config_of(request, config)
     sessions = sessions_of(request, own, calendar)
@@ -223,7 +223,8 @@ def run_of_replay(
     }
     folds: tuple[Fold, ...] = ()
     if returns.size:
-        overfitting = overfitting_of(compared)
+        # What intended nothing was chosen from nothing: what the others came to tells nothing of it.
+        overfitting = overfitting_of(compared) if card.trading.intents else None
         honest = honesty_of(
             returns,
             trials=len(counted),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,8 +161,15 @@ def _text(view: Mapping[str, Any]) -> str:
 
 
 def _warnings(variants: list[Mapping[str, Any]]) -> list[str]:
-    """Return what has to be known of variants before they are compared, a line each, behind an empty one."""
-    told = [f"! {one['label']}: {warning}" for one in variants for warning in one["warnings"]]
+    """Return what has to be known of variants before they are compared, once each, behind an empty line."""
+    of: dict[str, list[str]] = {}
+    for one in variants:
+        for warning in one["warnings"]:
+            of.setdefault(warning, []).append(one["label"])
+    told = [
+        f"! {labels[0] if len(labels) == 1 else f'{len(labels):,} of {len(variants):,} variants'}: {warning}"
+        for warning, labels in of.items()
+    ]
     more = [f"and {counted(len(told) - SHOWN, 'other warning')}: --json has all"] if len(told) > SHOWN else []
     return ["", *told[:SHOWN], *more] if told else []
 
@@ -173,7 +181,7 @@ def _honest(whole: Mapping[str, Any]) -> dict[str, str]:
         "its sharpe": _number(whole["best"]["measures"].get("sharpe")),
         "luck gives the best": _number(honesty["luck_sharpe"]),
         "deflated sharpe": _share(honesty["deflated_sharpe"]),
-        "sessions to be sure": _number(honesty["track_record_sessions_min"]),
+        "sessions to be sure": _whole(honesty["track_record_sessions_min"]),
     }
     if overfitting is None:
         return {**told, "overfitting": "no data: too few sessions, or variants that differ and have data"}
@@ -201,6 +209,10 @@ def _number(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+
+
+def _whole(value: float | None) -> str:
+    return "–" if value is None else f"{math.ceil(value):,}"
 
 
 def _share(value: float | None) -> str:

@@ -198,6 +198,16 @@ def test_trials_that_are_none_count_for_luck_and_make_no_choice_look_good(speak,
     assert padded["deflated_sharpe"] <= plain["deflated_sharpe"]
 
 
+def test_a_replay_that_intended_nothing_was_chosen_from_nothing(speak):
+    """Beside it the others fared as they did; that tells nothing of what it would have done."""
+    keep_replay("mute", strategies=("momentum:lookback=5000",))
+    assert speak("evidence", "file", "mute", "--grid", "momentum.lookback=60,80").code == 0
+
+    metrics = chosen_parts(speak)[-1]["metrics"]
+    assert (metrics["intents"], metrics["pbo"], metrics["deflated_sharpe"]) == (0, None, None)
+    assert metrics["trials"] > 2
+
+
 def filed_runs(speak):
     """Give the runs that were filed as evidence, without those that record what was tried."""
     runs = speak("evidence", "list", "--json").json["runs"]

@@ -178,6 +178,18 @@ def test_a_sweep_that_cannot_be_ranked_or_tried_is_refused_before_anything_runs(
     assert not (tmp_path / "state" / "simulated" / "sweeps").exists()
 
 
+def test_a_warning_that_holds_for_several_variants_is_told_once(speak):
+    grid = "--grid", "mean_reversion.calm=1,2"
+    swept = speak("sweep", "2012-06..2012-08", *grid, "--workers", "1")
+
+    assert swept.code == 0, swept.err
+    warned = [line for line in swept.out.splitlines() if line.startswith("! ")]
+    assert len(warned) == 2
+    assert all(line.startswith("! 2 of 2 variants: ") for line in warned)
+    sure = re.search(r"^sessions to be sure +(.*)$", swept.out, flags=re.MULTILINE)[1]
+    assert re.fullmatch(r"–|[\d,]+", sure)  # there is no half a session
+
+
 @pytest.fixture
 def brittle(tmp_path_factory, monkeypatch):
     """Add a strategy that raises in every session after 2012."""
