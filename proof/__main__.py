@@ -333,9 +333,18 @@ def table(outcomes: list[Outcome]) -> str:
         *map(_cells, outcomes),
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
+    lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    ]
+    # A fraction is what a suite is run for; counts of what it covered stand on the page.
+    lines += [
+        f"{outcome.name}: {name} {value}"
+        for outcome in outcomes
+        if outcome.told is not None
+        for name, value in outcome.told.parts.items()
+        if isinstance(value, str)
+    ]
+    return "\n".join(lines)
 
 
 def as_json(outcomes: list[Outcome]) -> str:

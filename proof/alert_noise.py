@@ -3,7 +3,7 @@
 Schedules tick by their own cron lines in exchange time, over weekends, holidays, half days and changes of the
 clock, and what a tick means is what the product says. Each session that is decided and settled so leaves its
 metrics, which are held to the reviewed policy, and every hour the watch looks with its own rules: at runs,
-checks, ticks, schedules, sessions, the disk, what models cost and the budget of availability.
+checks, ticks, schedules, sessions, tables, the disk, what models cost and the budget of availability.
 
 Which alerts there should be is reckoned a second time and simply: what the market did from fills, equities
 and verdicts, with the thresholds as they stand in the file, and what is wrong with the desk from what was put
@@ -74,7 +74,7 @@ from trading.sessions import Calendar
 from trading.signal_continuity import Poll, Window, due_at, session_state_at, window_of
 from trading.slos import PAIRS, Objective, SessionTimes, available, pair_burn
 from trading.testing import example_call
-from trading.timetable import decide_cron, decide_tick, settle_crons, settle_tick
+from trading.timetable import Tick, decide_cron, decide_tick, settle_crons, settle_tick, week_cron
 from trading.values import Side
 from trading.watching import (
     CheckSeen,
@@ -82,14 +82,17 @@ from trading.watching import (
     Sighting,
     TickSeen,
     Wanted,
+    sessions_begun,
     sighting_of_disk,
     sightings_of_burns,
     sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
+    sightings_of_stale,
     sightings_of_stopped,
     sightings_of_ticks,
 )
+from trading.weeks import is_over, week_of_date
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 YEARS = {
@@ -201,6 +204,7 @@ class Wrong(StrEnum):
     STOPPED = "a schedule is stopped"
     DISK = "the disk is full"
     COST = "a question is dear"
+    REPORT = "a report is missing"
 
 
 TOLD_AS: Mapping[Wrong, tuple[str, str]] = {
@@ -213,6 +217,7 @@ TOLD_AS: Mapping[Wrong, tuple[str, str]] = {
     Wrong.STOPPED: ("schedule_stopped", SETTLE_SCHEDULE),
     Wrong.DISK: ("disk_low", "state folder"),
     Wrong.COST: ("advisor_session_cost_high", ""),
+    Wrong.REPORT: ("asset_stale", "daily_report"),
 }
 """By which alert people should be told of each fault, and about what."""
 
@@ -467,15 +472,21 @@ class _Lived:
         self._records: dict[date, SessionRecord] = {}
         self._times: dict[date, SessionTimes] = {}
         self._equities = list(year.equities_before)
+        self._made: set[tuple[str, str]] = set()
         self._calls: list[AdvisorCall] = []
         self._runs: list[RunSeen] = []
         self._window: Window | None = None
+        self._began = self._calendar.opens_at(year.results[0].session) - timedelta(hours=12)
 
     def live(self) -> None:
         """Let everything happen in its order, and the watch look in between."""
-        acts = {"decide": self._decide, "settle": self._settle, "run again": self._run_again}
-        first = self._calendar.opens_at(self._year.results[0].session)
-        at = (first - timedelta(hours=12)).replace(minute=0)
+        acts = {
+            "decide": self._decide,
+            "settle": self._settle,
+            "run again": self._run_again,
+            "look back": self._look_back,
+        }
+        at = self._began.replace(minute=0)
         for when, what, session in self._happenings():
             while at <= when:
                 self._look(at)
@@ -490,23 +501,23 @@ class _Lived:
         calendar, found = self._calendar, {}
         crons = [("decide", decide_cron(calendar), decide_tick)]
         crons += [("settle", cron, settle_tick) for cron in settle_crons(calendar)]
-        since = calendar.opens_at(self._year.results[0].session) - timedelta(hours=12)
+        crons.append(("look back", week_cron(calendar), lambda _, at: Tick(_day_of(calendar, at), "")))
         until = calendar.closes_at(self._year.results[-1].session) + timedelta(hours=6)
         for what, cron, meaning in crons:
             zone = self._bugs.ticks_in or calendar.timezone
-            for tick in cron_string_iterator(since.timestamp(), cron, zone):
+            for tick in cron_string_iterator(self._began.timestamp(), cron, zone):
                 at = tick.astimezone(UTC)
                 if at > until:
                     break
                 session = meaning(calendar, at).session
-                if session in self._results:
+                if session in self._results or what == "look back":
                     found[what, session] = at
         for session, wrong in self._faults.items():
             if wrong is Wrong.DECIDED_LATE:
                 found["decide", session] = calendar.opens_at(session) + timedelta(hours=2)
             if wrong is Wrong.SETTLED_LATE:
                 found["settle", session] = calendar.closes_at(session) + timedelta(hours=3)
-            if wrong in {Wrong.RUN, Wrong.CHECK}:
+            if wrong in {Wrong.RUN, Wrong.CHECK, Wrong.REPORT}:
                 found["run again", session] = calendar.closes_at(session) + timedelta(hours=2, minutes=30)
         return sorted((at, what, session) for (what, session), at in found.items())
 
@@ -564,8 +575,19 @@ class _Lived:
             )
         )
 
+        made = {"positions", "daily_report", "promotion_decisions"} - (
+            {"daily_report"} if wrong is Wrong.REPORT else set()
+        )
+        self._made |= {(asset, str(session)) for asset in made}
+
     def _run_again(self, session: date, _: datetime) -> None:
+        self._made.add(("daily_report", str(session)))
         self._runs.append(_run_of(self._year.book, session, "settle"))
+
+    def _look_back(self, _: date, at: datetime) -> None:
+        weeks = {week_of_date(session) for session in sorted(self._records)[-RECKONED_BACK:]}
+        over = [week.name for week in weeks if is_over(week, self._calendar, now=at)]
+        self._made |= {(asset, name) for asset in ("weekly_health", "weekly_audit") for name in over}
 
     def _look(self, at: datetime) -> None:
         """Look as sensors/watch.py does, at everything that it looks at."""
@@ -594,7 +616,17 @@ class _Lived:
             Wanted(DECIDE_SCHEDULE, runs_by_default=False, is_running=True),
             Wanted(SETTLE_SCHEDULE, runs_by_default=False, is_running=wrong is not Wrong.STOPPED),
         ]
-        yield from sightings_of_stopped(self._year.book, wanted, is_begun=bool(self._records), on=on)
+        begun = sessions_begun(watched_by, record_of=self._records.get, now=at)
+        yield from sightings_of_stopped(self._year.book, wanted, is_begun=bool(begun), on=on)
+        yield from sightings_of_stale(
+            self._year.book,
+            watched_by,
+            begun,
+            is_made=lambda asset, partition: (asset, partition) in self._made,
+            evidence_since=self._began,
+            weeks_since=self._began,
+            now=at,
+        )
 
     def _wrong_at(self, at: datetime) -> Wrong | None:
         """Return what is wrong at an instant: a fault lasts as long as its session."""
