@@ -8,6 +8,7 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Mapping
 from datetime import date
+from shlex import join
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from console.verbs.options import READING, RUNNING, BookOption, JsonOption, OneB
 from console.verbs.teaching import help_of
 from console.verbs.verifying import compared
 from trading.errors import BadInput
-from trading.values import micros_from_text
+from trading.values import amount_from_micros, micros_from_text
 from trading.verdicts import SOFT_REASONS
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ LIVE = "live"
 
 SHARES = frozenset({"cagr", "max_drawdown"})
 """Measures that are told in per cent: a drawdown of 0.49 % is not one of -0.00."""
+
+COSTS = ("slippage_bps", "commission_bps", "participation_bps")
+"""The parts of a cost model, which are options by their names."""
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of a replay.")]
 
@@ -296,7 +300,7 @@ def _replay_text(view: ReplayView) -> str:
     asked = f"{view.book} {request['first_session']}..{request['last_session']}"
     if not view.is_whole:
         told = f"{view.name}: {asked} has not come to its end, kept: {view.progress}"
-        return f"{told}\nnext:\n  run the same `trading replay` again"
+        return f"{told}\nnext:\n  {_same_again(view)}"
     currency = summary["currency"]
     rows = [
         (
@@ -353,6 +357,17 @@ def _assumed_text(request: Mapping[str, Any]) -> str:
         f"slippage {costs['slippage_bps']} bps, commission {costs['commission_bps']} bps, "
         f"up to {costs['participation_bps']} bps of a session's volume{approvals}"
     )
+
+
+def _same_again(view: ReplayView) -> str:
+    """Return the command that goes on with a replay, with every option: defaults may be others by now."""
+    asked = view.request
+    words = ["trading", "replay", f"{asked['first_session']}..{asked['last_session']}", "--book", view.book]
+    words += [word for strategy in asked["strategies"] for word in ("--strategy", strategy)]
+    words += ["--deposit", format(amount_from_micros(asked["deposit_micros"]), "f")]
+    words += [word for name in COSTS for word in (f"--{name.replace('_', '-')}", str(asked["costs"][name]))]
+    words += ["--approve" if asked["approve"] else "--no-approve", *(["--light"] if asked["light"] else [])]
+    return join([*words, "--name", view.name])
 
 
 def _refused_text(reasons: list[tuple[str, int]], card: Mapping[str, Any]) -> str:

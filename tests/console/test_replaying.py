@@ -208,6 +208,13 @@ def test_a_rule_that_raises_in_a_later_year_ends_its_replay_alone_and_names_the_
     assert ended.code == 2
     assert "brittle.py raised ValueError before the session of 2013-01-02: no year like this" in ended.err
     assert re.search(r"brittle +us_five .* 1 of 2 years", speak("replays").out)
+    goes_on = speak("replays", "show", "brittle").out.splitlines()[-1].split()
+    assert goes_on[:2] == ["trading", "replay"]
+    again = speak(*goes_on[1:])
+    assert again.code == 2
+    assert (
+        "2012 kept already" in again.err
+    )  # it is that replay's own command: the name fits, and so does a year
 
 
 def test_a_year_that_the_data_begins_or_ends_in_is_cut_there(speak):
