@@ -102,14 +102,22 @@ class ReplayFiles:
         return manifest, KeptReplayFiles(self._files, folder, about=manifest).tables()
 
     def whole(self) -> dict[str, str]:
-        """Return the digest of each replay that came to its end, by name: of the one begun last."""
+        """Return the digest of each replay that came to its end, by name: of the one begun last.
+
+        Raises `LakeError` where it cannot be read which one that is.
+        """
         place = f"{self._book}/{ASSET}"
         begun = {
-            name: str(_json(self._files, f"{place}/{name}/{BEGUN}")["replay_sha"])
-            for name in self._files.folders_with(place, BEGUN)
+            name: self._begun(f"{place}/{name}/{BEGUN}") for name in self._files.folders_with(place, BEGUN)
         }
         finished = set(self._files.below(place, MANIFEST))
         return {name: sha for name, sha in begun.items() if f"{name}/{sha[:SHA_SHOWN]}" in finished}
+
+    def _begun(self, path: str) -> str:
+        try:
+            return str(_json(self._files, path)["replay_sha"])
+        except (KeyError, TypeError) as error:
+            raise LakeError(f"{path}: names no replay; run the same `trading replay` again") from error
 
     def put_beside(self, files: Sequence[ReplayFile], name: str, content: str) -> str:
         """Put a page beside a finished replay's tables, and return where it lies."""

@@ -231,6 +231,20 @@ def test_a_manifest_that_is_none_is_told_and_made_again(tmp_path, harm):
     assert manifest.read_text() == was
 
 
+@pytest.mark.parametrize("harm", ["{}", "[]", "{"])
+def test_a_name_that_tells_no_replay_is_named_by_its_file_until_it_is_replayed_again(tmp_path, harm):
+    """Each night asks which replays are whole: a file that says nothing must not end that in a trace."""
+    house = House(tmp_path)
+    finished = house.run()
+    (begun,) = house.root.rglob("begun.json")
+    begun.write_text(harm)
+
+    with pytest.raises(LakeError, match=r"begun\.json: .*run the .*replay"):
+        house.profiled.replay_stores["us_five"].whole()
+    house.run()
+    assert house.profiled.replay_stores["us_five"].whole() == {finished.request.name: finished.replay_sha}
+
+
 @pytest.mark.parametrize("lost", ["all", "files", "state", "currency", "a table", "the book's cash", "JSON"])
 def test_a_year_whose_record_is_damaged_is_made_again(tmp_path, undisturbed, lost):
     house = House(tmp_path)

@@ -83,6 +83,7 @@ def promotion_decisions_stage(graph: BookGraph) -> list[Any]:
                 as_of=clocks[graph.name].now(session, Phase.SETTLE),
                 last_session=session,
             )
+            kept = replay_stores[graph.name].whole()
         except TradingError as error:
             raise dg.Failure(description=f"{graph.name} {session}: {error}", allow_retries=False) from error
         yield dg.Output(
@@ -96,7 +97,6 @@ def promotion_decisions_stage(graph: BookGraph) -> list[Any]:
         yield _result(EVIDENCE_WHOLE, broken_evidence(ledger))
         yield _result(PROMOTIONS_STAND, fallen(rows))
         incomplete = _incomplete(graph, session, ledger, rules, journal)
-        kept = replay_stores[graph.name].whole()
         yield _result(EVIDENCE_COMPLETE, (*incomplete, *unrecorded(graph.name, kept, ledger.rows)))
 
     return [promotion_decisions]
