@@ -164,7 +164,8 @@ OF_THE_ACCOUNT = frozenset(
 
 PLANTED = (
     "the watch takes every weekday for a session, schedules go by the summer's clock all year, "
-    "rules on the market speak at a tenth of their thresholds, and nobody remembers what people were told"
+    "rules on the market speak at a tenth of their thresholds, rules on the desk are gone, "
+    "and nobody remembers what people were told"
 )
 
 
@@ -308,12 +309,14 @@ def noises_of(year: Year, *, seed: int) -> Iterator[tuple[str, Noise]]:
 def uncaught_in(year: Year, *, seed: int) -> list[str]:
     """Return which planted bugs nobody would notice in a part of the year."""
     faults = faults_of(year, seed=seed)
+    deaf = replace(POLICY, rules=tuple(rule for rule in POLICY.rules if rule.code in OF_THE_MARKET))
     is_caught = {
         "every weekday a session": bool(
             noise_of(year, bugs=Bugs(watched_by=_without_holidays(year.calendar))).false
         ),
         "the summer's clock": bool(noise_of(year, bugs=Bugs(ticks_in=SUMMER_TIME)).false),
         "a threshold of another size": bool(noise_of(year, bugs=Bugs(policy=NERVOUS)).false),
+        "rules on the desk are gone": bool(noise_of(year, faults=faults, bugs=Bugs(policy=deaf)).missing),
         "what was told is forgotten": bool(
             noise_of(year, faults=faults, bugs=Bugs(forgets_what_was_told=True)).duplicates
         ),
