@@ -283,7 +283,9 @@ class Days:
 
     def _brokers(self, profiled: Any) -> Any:
         real = profiled.brokers
-        return {"us_five": Deaf(real["us_five"], loses=True, forgets=True)} if self.is_deaf else real
+        if not self.is_deaf:
+            return real
+        return {"us_five": Deaf(real["us_five"], loses=True, forgets=True, refuses=False)}
 
     def _sources(self, profiled: Any) -> Any:
         real = profiled.sources
