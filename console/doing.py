@@ -19,6 +19,7 @@ from console.incidents import IncidentLine, incident_of, require_open
 from console.reviewed_files import require_readable
 from console.verb_apart import told_by_verb
 from resources.clocks import system_now
+from resources.settings import Profile
 from trading.approvals import Role
 from trading.clock import Phase
 from trading.control import cooling, state_of, transition
@@ -225,7 +226,7 @@ def acknowledge(desk: Desk, incident_id: int, *, by: By) -> IncidentLine:
     actions.require_actor(by.actor, by.reason)
     row = incident_of(desk, incident_id)
     require_open(row)
-    now = system_now()
+    now = _speaking_at(desk, row)
     with _journal(desk, by) as journal:
         journal.acknowledge_incident(incident_id=incident_id, actor=by.actor, reason=by.reason, now=now)
     return replace(row, acknowledged_by=by.actor, acknowledged_at=now, acknowledgement=by.reason)
@@ -251,7 +252,7 @@ def act_on(desk: Desk, incident_id: int, *, by: By, is_end: bool) -> IncidentLin
                 f"incident {incident_id} {row.kind}: is over when intent {row.intent_id} has ended: "
                 f"{row.remedy}"
             )
-    now = system_now()
+    now = _speaking_at(desk, row)
     with _journal(desk, by) as journal:
         journal.act_on_incident(
             incident_id=incident_id, is_end=is_end, actor=by.actor, reason=by.reason, now=now
@@ -266,22 +267,34 @@ def plan_action(desk: Desk, incident_id: int, *, owner: str, due_on: date, by: B
 
     Raises `UnknownId`, or `BadInput` for an owner without a name.
     """
+    if not owner.strip():
+        raise BadInput(f"owner {owner!r}: empty; say who does it with --owner NAME")
     actions.require_actor(owner, by.reason)
-    incident_of(desk, incident_id)
+    now = _speaking_at(desk, incident_of(desk, incident_id))
     with _journal(desk, by) as journal:
         return journal.plan_action(
             incident_id=incident_id, owner=owner, due_on=due_on, actor=by.actor, reason=by.reason,
-            now=system_now(),
+            now=now,
         )  # fmt: skip
 
 
 def finish_action(desk: Desk, incident_id: int, action: int, *, by: By) -> None:
     """Keep that an action is done, and what came of it; raises `UnknownId`, `IllegalTransition`."""
-    incident_of(desk, incident_id)
+    now = _speaking_at(desk, incident_of(desk, incident_id))
     with _journal(desk, by) as journal:
         journal.finish_action(
-            incident_id=incident_id, action=action, actor=by.actor, reason=by.reason, now=system_now()
+            incident_id=incident_id, action=action, actor=by.actor, reason=by.reason, now=now
         )
+
+
+def _speaking_at(desk: Desk, row: IncidentLine) -> datetime:
+    """Return when a person speaks about an incident: now, on simulated days the last that is told of it.
+
+    Simulated days have no clock that goes on by itself: the machine's would make years of a minute.
+    """
+    if desk.settings.profile is not Profile.SIMULATED:
+        return system_now()
+    return max(filter(None, (row.at, row.acknowledged_at, row.answered_at)))
 
 
 def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By) -> HaltLifted:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from console.desk import Desk
-from console.incidents import IncidentLine, incident_of, planned_actions
+from console.incidents import IncidentLine, incident_of, planned_actions, words_about
 from resources.clocks import system_now
 from trading.errors import BadInput, BadSetting, UnknownId
 from trading.incident_log import Action
@@ -26,7 +26,8 @@ from trading.incident_review import (
 from trading.journal import JournalEvent
 
 BEFORE, AFTER = timedelta(days=1), timedelta(hours=1)
-"""How far before an incident, and behind its answer, its timeline reaches; of its intent it has all."""
+"""How far before an incident, and behind its answer, its timeline reaches; of its intent, and of
+what people said about it, it has all."""
 
 FOLDER = "postmortems"
 
@@ -141,7 +142,9 @@ def _reviewed(desk: Desk, row: IncidentLine) -> Review:
         first=row.at - BEFORE, past=(row.answered_at or system_now()) + AFTER, intent_id=row.intent_id
     )
     planned = [one for one in planned_actions(desk) if one.incident_id == row.incident_id]
-    return reviewed(facts, [*_agreed_before(desk, facts, events), *events], planned=planned)
+    known = {event.seq: event for event in (*events, *words_about(desk, row.incident_id))}
+    told = [known[seq] for seq in sorted(known)]
+    return reviewed(facts, [*_agreed_before(desk, facts, events), *told], planned=planned)
 
 
 def _agreed_before(desk: Desk, facts: IncidentFacts, events: Sequence[JournalEvent]) -> list[JournalEvent]:

@@ -20,7 +20,7 @@ from trading.audit import instant_from_text, instant_text
 from trading.errors import Refused, UnknownId
 from trading.findings import findings_named, remedy_of
 from trading.incident_ladder import charge_of, step_of
-from trading.incident_log import CONTROL, Action, IncidentTold, actions_told, incidents_told
+from trading.incident_log import CONTROL, WORDS, Action, IncidentTold, actions_told, incidents_told
 from trading.journal import Halt, Incident, JournalEvent, RunControl
 from trading.values import IntentId
 
@@ -128,6 +128,13 @@ def incident_of(desk: Desk, incident_id: int) -> IncidentLine:
         if row.incident_id == incident_id:
             return row
     raise UnknownId(f"incident {incident_id}: there is none; `trading incidents` lists them")
+
+
+def words_about(desk: Desk, incident_id: int) -> list[JournalEvent]:
+    """Return what people said about an incident, ascending, be it long after its answer."""
+    question = "find_answers_to_incidents"
+    told = map(records.event_of, desk.journal.answers((question,))[question])
+    return [event for event in told if event.kind in WORDS and event.body["incident_id"] == incident_id]
 
 
 def _recorded(desk: Desk, book: str | None) -> list[Incident]:

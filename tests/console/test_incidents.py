@@ -126,6 +126,44 @@ def test_an_incident_that_an_alert_opened_is_open_until_the_alert_is_over(speak,
     assert shown["recover_s"] == int((CLOSE - OPEN).total_seconds())
 
 
+def test_what_a_person_did_long_after_an_incident_was_over_stands_in_its_review(speak, journal):
+    journal.record_incident(
+        kind="foreign_order", account=ACCOUNT, intent_id="", detail="who?", is_halting=False, now=OPEN
+    )
+    journal.act_on_incident(incident_id=1, is_end=True, actor="ben", reason="theirs", now=CLOSE)
+    late = CLOSE + timedelta(days=2)
+    journal.act_on_incident(incident_id=1, is_end=False, actor="ann", reason="told the desk", now=late)
+
+    shown = speak("incidents", "show", "1", "--json").json
+    written = Path(speak("incidents", "postmortem", "1", "--json").json["path"]).read_text("utf-8")
+    assert [one["reason"] for one in shown["actions"]] == ["theirs", "told the desk"]
+    assert shown["timeline"][-1]["reason"] == "told the desk"
+    assert "ann: told the desk" in written
+
+
+def test_whoever_speaks_of_a_simulated_day_is_not_told_to_have_taken_years(speak, journal):
+    a_finding(journal)
+    acknowledged = speak("incidents", "ack", "1", "--reason", "looking", "--json").json
+    speak("incidents", "act", "1", "--reason", "asked the broker")
+    speak("incidents", "plan", "1", "--owner", "ben", "--until", "2999-01-01", "--reason", "compare")
+    speak("incidents", "done", "1", "1", "--reason", "compared")
+    journal.lift_halt(account=ACCOUNT, symbol="", actor="ben", reason="booked", now=CLOSE)
+    shown = speak("incidents", "show", "1", "--json").json
+
+    assert acknowledged["acknowledged_at"] == f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+    assert (shown["acknowledge_s"], len(shown["actions"])) == (0, 1)
+    assert {one["at"][:4] for one in shown["timeline"]} == {"2013"}
+
+
+def test_a_plan_without_an_owner_is_told_what_it_lacks(speak, journal):
+    a_finding(journal)
+    ownerless = speak("incidents", "plan", "1", "--owner", "", "--until", "2999-01-01", "--reason", "compare")
+
+    assert ownerless.code == 2
+    assert "owner ''" in ownerless.err
+    assert "--owner NAME" in ownerless.err
+
+
 # ------------------------------------------------------------------------------------- what is learned
 
 

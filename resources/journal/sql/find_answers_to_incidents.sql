@@ -18,6 +18,7 @@ where kind in (
   'halt_lifted',
   'run_control',
   'incident_acknowledged',
+  'incident_acted',
   'incident_resolved',
   'incident_action_planned',
   'incident_action_done'
