@@ -12,8 +12,9 @@ import errno
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ FILE_BYTES_MAX = 10_000_000
 """About forty thousand lines, then the next file."""
 
 FILES_KEPT = 5
+
+WAITS_S_MAX = 0.2
+"""How long a line waits for another writer: far longer than one writes, and no order waits for a log."""
+
+LOOKS_EVERY_S = 0.005
 
 STARS = "**********"
 
@@ -37,12 +43,15 @@ _SECRET_KEYS = ("api_key", "apikey", "app_key", "access_key", "private_key", "si
 def configure_logging(path: Path, *, level: str = "INFO", now: Callable[[], datetime] = system_now) -> None:
     """Log from here on to a file, rotated by size, as JSON lines of at least a level.
 
-    Makes the folder. Several processes may write the same file. A line that cannot be written is told on
-    stderr: no order is lost for it.
+    Makes the folder. Several processes may write the same file. A folder that cannot be made and a line that
+    cannot be written are told on stderr: no order is lost for them.
     """
     import structlog  # noqa: PLC0415 - slow to import, see the module's docstring
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _complain(f"the log's folder was not made: {error}")
     lines = _Lines(path, bytes_max=FILE_BYTES_MAX)
     structlog.configure(
         processors=[
@@ -118,12 +127,12 @@ class _Lines:
         """Append one line, whole or not at all."""
         written = (line + "\n").encode(errors="backslashreplace")
         try:
-            with _held(self._path.parent):
-                if self._size() + len(written) > self._bytes_max:
+            with _held(self._path.parent) as is_ours:
+                if is_ours and self._size() + len(written) > self._bytes_max:
                     self._make_room()
                 _append(self._path, written)
         except OSError as error:
-            sys.stderr.write(f"a line of the log was not written to {self._path}: {error}\n")
+            _complain(f"a line of the log was not written to {self._path}: {error}")
 
     debug = info = warning = error = critical = exception = fatal = msg
 
@@ -142,14 +151,43 @@ class _Lines:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; it ends with the process that held it."""
+def _held(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock and say so; it ends with the process that held it.
+
+    Whoever holds it for long is stopped, or was forked while it was held: then the line goes in without it,
+    and only who makes room needs it.
+    """
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
+        is_ours = _locked(opened)
+        try:
+            yield is_ours
+        finally:
+            # A child that was forked meanwhile has it open as well: to close ours would not end it.
+            fcntl.flock(opened, fcntl.LOCK_UN)
     finally:
         os.close(opened)
+
+
+def _locked(opened: int) -> bool:
+    until = time.monotonic() + WAITS_S_MAX
+    while True:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOOKS_EVERY_S)
+        else:
+            return True
+
+
+def _complain(what: str) -> None:
+    """Tell of a log that does not work; where stderr does not either, nobody is left to tell."""
+    if sys.stderr is None:
+        return
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{what}\n")
 
 
 def _append(path: Path, written: bytes) -> None:

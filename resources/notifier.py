@@ -28,7 +28,7 @@ from trading.alerts import (
     held_until,
     retry_at,
 )
-from trading.errors import BadSetting, StaleVersion
+from trading.errors import BadSetting, StaleVersion, TradingError
 from trading.journal import Delivery, OutboxMessage
 
 APPRISE_TYPES = {Severity.WARNING.value: "warning", Severity.CRITICAL.value: "failure"}
@@ -85,7 +85,8 @@ class Notifier:
         """Send what is due, oldest first, until nothing is left that can be sent now.
 
         After a send without any reply the channel's other messages wait for the end of their lease: a
-        silent host must not hold up a run once for each message.
+        silent host must not hold up a run once for each message. A channel that raises has not sent: what it
+        says is logged, and neither the other channels nor the run that tells people end with it.
         """
         history = self._outbox.delivered_since(now - timedelta(seconds=self._policy.rate_limit_window_s))
         silent: set[str] = set()
@@ -108,7 +109,13 @@ class Notifier:
     def _leased(self, now: datetime) -> list[OutboxMessage]:
         """Take what is due. A critical without an address is said so once; an address lets it go."""
         ready = [name for name, channel in self._channels.items() if channel.unready_reason() is None]
-        return self._outbox.lease(now=now, lease_s=self._policy.lease_s, limit=LEASED_AT_ONCE, ready=ready)
+        return self._outbox.lease(
+            now=now,
+            lease_s=self._policy.lease_s,
+            limit=LEASED_AT_ONCE,
+            ready=ready,
+            wait_s_max=self._policy.wait_s_max,
+        )
 
     def _outcome(self, message: OutboxMessage, history: list[Delivery], now: datetime) -> Notified:
         """Send one message, or say why not."""
@@ -122,7 +129,11 @@ class Notifier:
         held = held_until(message, history, policy=self._policy, now=now)
         if held is not None:
             return _finished(message, Reason.RATE_LIMITED)._replace(retry_at=held)
-        reason = attempted(lambda: channel.send(message), policy=self._policy, sleep=self._sleep)
+        try:
+            reason = attempted(lambda: channel.send(message), policy=self._policy, sleep=self._sleep)
+        except Exception as error:  # noqa: BLE001 - a library's channel may raise anything, and orders go on
+            log_of("notifier").error("channel_failed", channel=message.channel, error=_said(error))
+            reason = Reason.HTTP_ERROR
         return self._after(message, reason, now)
 
     def _after(self, message: OutboxMessage, reason: Reason, now: datetime) -> Notified:
@@ -316,6 +327,11 @@ def _log(message: OutboxMessage, outcome: Notified, *, is_ours: bool) -> None:
         reason=outcome.reason.value,
         retry_at=outcome.retry_at.isoformat() if outcome.retry_at else None,
     )
+
+
+def _said(error: Exception) -> str:
+    """Return what an error of ours says, of another's only its name: its words may hold the address."""
+    return str(error) if isinstance(error, TradingError) else type(error).__name__
 
 
 def _finished(message: OutboxMessage, reason: Reason) -> Notified:

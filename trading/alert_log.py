@@ -364,7 +364,7 @@ def messages_due(log: AlertLog, policy: AlertPolicy, *, now: datetime) -> tuple[
         )
 
     messages = []
-    for group in _groups(log, policy.route):
+    for group in _groups(log, policy.route, now=now):
         if group.next_flush_at > now:
             continue
         after, notification = flushed(
@@ -389,11 +389,12 @@ def _firing(log: AlertLog) -> tuple[Labels, ...]:
     return tuple(one.labels for one in log.alerts.values() if one.ends_at is None)
 
 
-def _groups(log: AlertLog, route: Route) -> list[Group]:
+def _groups(log: AlertLog, route: Route, *, now: datetime) -> list[Group]:
     """Return the groups with what fires, and with what is over and people still take for firing.
 
     Nobody looks at a group between two turns, so that one that was quiet for longer than the interval is
-    due at once.
+    due at once; so is one that was told, or began, at an instant that is still to come: the clock was set
+    back, and nobody waits until it is there again.
     """
     groups: dict[Labels, Group] = {}
     for one in log.alerts.values():
@@ -401,9 +402,10 @@ def _groups(log: AlertLog, route: Route) -> list[Group]:
         told = log.told.get(key)
         if one.ends_at is not None and (told is None or one.fingerprint not in told.firing):
             continue
-        joins_at = one.starts_at + timedelta(seconds=route.group_wait_s)
+        since, wait_s = one.starts_at, route.group_wait_s
         if told is not None and told.firing:
-            joins_at = told.at + timedelta(seconds=route.group_interval_s)
+            since, wait_s = told.at, route.group_interval_s
+        joins_at = now if since > now else since + timedelta(seconds=wait_s)
         group = groups.get(key)
         if group is None:
             group = Group(

@@ -154,6 +154,11 @@ class DeliveryPolicy:
     attempts_max: int
     lease_s: int
 
+    @property
+    def wait_s_max(self) -> int:
+        """Return the longest that anything waits, whatever for."""
+        return max(self.rate_limit_window_s, self.backoff_s_max, self.backoff_critical_s_max, self.lease_s)
+
 
 class PolicyOverride(NamedTuple):
     """Hold what a named person changed of a rule outside the reviewed file, and why.
@@ -238,12 +243,19 @@ class Outbox(Protocol):
         ...
 
     def lease(
-        self, *, now: datetime, lease_s: int, limit: int, ready: Collection[str] | None = None
+        self,
+        *,
+        now: datetime,
+        lease_s: int,
+        limit: int,
+        ready: Collection[str] | None = None,
+        wait_s_max: int | None = None,
     ) -> list[OutboxMessage]:
         """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back.
 
         `ready` are the channels with an address, `None` for all: a critical for another is taken once, to
-        say why it waits, and then left until the channel is among them.
+        say why it waits, and then left until the channel is among them. What would wait for longer than
+        `wait_s_max` is due: the clock was set back since it was put off.
         """
         ...
 

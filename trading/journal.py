@@ -885,11 +885,18 @@ class Journal(Protocol):
         ...
 
     def lease(
-        self, *, now: datetime, lease_s: int, limit: int, ready: Collection[str] | None = None
+        self,
+        *,
+        now: datetime,
+        lease_s: int,
+        limit: int,
+        ready: Collection[str] | None = None,
+        wait_s_max: int | None = None,
     ) -> list[OutboxMessage]:
         """Take waiting messages that are due, oldest first, for `lease_s`; a dead sender's come back.
 
         `ready` are the channels with an address, `None` for all: a critical for another is taken once only.
+        What would wait for longer than `wait_s_max` is due: the clock was set back since it was put off.
         """
         ...
 

@@ -198,8 +198,13 @@ def refusals_kept(
 
 
 def _keep_run(journal: Journal, where: Where, run: StageRun) -> None:
-    if run.ended_at > run.began_at:
+    """Store how long a stage took; one that passed has passed, also where that cannot be stored."""
+    if run.ended_at <= run.began_at:
+        return
+    try:
         journal.record_stage_run(**where, run=run)
+    except TradingError as error:
+        structlog.get_logger(part="graph").warning("stage_not_timed", reason=str(error))
 
 
 def opening_in_journal(journal: Journal, graph: BookGraph, session: date, *, now: datetime) -> Book:

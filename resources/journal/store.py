@@ -1399,7 +1399,13 @@ class SqlJournal:
             )
 
     def lease(
-        self, *, now: datetime, lease_s: int, limit: int, ready: Collection[str] | None = None
+        self,
+        *,
+        now: datetime,
+        lease_s: int,
+        limit: int,
+        ready: Collection[str] | None = None,
+        wait_s_max: int | None = None,
     ) -> list[OutboxMessage]:
         """Take waiting messages that are due, oldest first, for `lease_s`.
 
@@ -1407,10 +1413,13 @@ class SqlJournal:
         """
         table = schema.outbox
         until = instant_text(now + timedelta(seconds=lease_s))
+        is_due = table.c.due_at <= instant_text(now)
+        if wait_s_max is not None:
+            is_due |= table.c.due_at > instant_text(now + timedelta(seconds=wait_s_max))
         with self._writing() as conn:
             due = (
                 sa.select(table)
-                .where(table.c.status == "waiting", table.c.due_at <= instant_text(now))
+                .where(table.c.status == "waiting", is_due)
                 .order_by(table.c.outbox_id)
                 .limit(limit)
             )

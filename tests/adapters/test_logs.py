@@ -1,5 +1,8 @@
 """Logs: JSON lines with ids, and no secret in any."""
 
+import errno
+import fcntl
+import io
 import json
 import os
 import subprocess
@@ -199,6 +202,68 @@ def test_a_line_that_cannot_be_written_is_told_of_and_stops_nobody(tmp_path, lin
     log_of("executor").info("event")
 
     assert "a line of the log was not written" in capfd.readouterr().err
+
+
+def test_a_line_that_cannot_be_written_stops_nobody_where_stderr_is_full_too(tmp_path, lines, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = tmp_path / "gone"
+    configure_logging(folder / "trading.jsonl", now=lambda: AT)
+    folder.rmdir()
+    monkeypatch.setattr(sys, "stderr", Full())
+    log_of("executor").info("event")
+    monkeypatch.setattr(sys, "stderr", None)
+    log_of("executor").info("event")
+
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_of_and_stops_nobody(tmp_path, capfd):
+    (tmp_path / "logs").write_text("a file where the folder belongs", encoding="utf-8")
+    try:
+        configure_logging(tmp_path / "logs" / "trading.jsonl", now=lambda: AT)
+        log_of("executor").info("event")
+    finally:
+        structlog.reset_defaults()
+
+    told = capfd.readouterr().err
+    assert "the log's folder was not made" in told
+    assert "a line of the log was not written" in told
+
+
+def test_a_writer_that_is_stopped_while_it_holds_the_log_stops_nobody_else(lines, tmp_path, monkeypatch):
+    log_of("executor").info("before")
+    monkeypatch.setattr(logs, "FILE_BYTES_MAX", 1)
+    path = tmp_path / "simulated" / "logs" / "trading.jsonl"
+    stopped = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(stopped, fcntl.LOCK_EX)
+    configure_logging(path, now=lambda: AT)
+    log_of("executor").info("meanwhile")
+    os.close(stopped)
+
+    # Only who holds the log makes room.
+    assert [line["event"] for line in lines()] == ["before", "meanwhile"]
+    log_of("executor").info("after")
+    assert [line["event"] for line in lines()] == ["after"]
+
+
+def test_a_child_that_was_forked_during_a_line_does_not_keep_the_log(tmp_path):
+    going, gone = os.pipe()
+    with logs._held(tmp_path):
+        child = os.fork()
+        if child == 0:
+            os.read(going, 1)
+            os._exit(0)
+    try:
+        with logs._held(tmp_path) as is_ours:
+            assert is_ours
+    finally:
+        os.write(gone, b"!")
+        os.waitpid(child, 0)
+        os.close(going)
+        os.close(gone)
 
 
 def test_a_line_that_a_full_disk_took_in_part_is_taken_back(lines, monkeypatch, capfd):

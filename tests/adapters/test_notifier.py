@@ -21,14 +21,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import structlog
 from aiosmtpd.controller import Controller
 
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
+from resources.logs import configure_logging
 from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
-from trading.alerts import DeliveryPolicy, Reason, Severity, evaluate_watched
+from trading.alerts import Attempt, DeliveryPolicy, Reason, Severity, evaluate_watched
 from trading.errors import BadSetting
+from trading.journal import OutboxMessage
 
 # Apprise's e-mail plug-in imports a module that Python 3.11 deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
@@ -162,6 +165,21 @@ def stored(path: Path) -> list[Stored]:
         return [
             Stored(*row) for row in database.execute("select status, attempts from outbox order by outbox_id")
         ]
+
+
+def message_of(channel: str) -> OutboxMessage:
+    return OutboxMessage(
+        outbox_id=1,
+        dedup_key="drawdown_high",
+        channel=channel,
+        severity="critical",
+        subject="[critical] us_five: drawdown_high",
+        body="{}",
+        status="waiting",
+        attempts=1,
+        created_at=NOW,
+        due_at=NOW,
+    )
 
 
 def reasons(outbox: SqlJournal, channel: str) -> list[str]:
@@ -372,14 +390,69 @@ def test_a_message_for_a_channel_that_nobody_provides_is_finished_as_such(outbox
     assert stored(journal_file)[0].status == "dead"
 
 
-def test_an_address_that_cannot_be_used_is_named_without_being_shown(outbox, caplog, capfd) -> None:
-    queue([alert()], outbox, channels=["webhook"], now=NOW)
-
+def test_an_address_that_cannot_be_used_is_named_without_being_shown(caplog, capfd) -> None:
     with pytest.raises(BadSetting, match="webhook_url") as caught:
-        notifier(outbox, "nonsense://token-1234/secret").deliver(NOW)
+        WebhookChannel("nonsense://token-1234/secret").send(message_of("webhook"))
 
     shown = str(caught.value) + caplog.text + "".join(capfd.readouterr())
     assert "token-1234" not in shown
+
+
+def test_an_address_that_cannot_be_used_ends_neither_the_run_nor_another_channel(
+    outbox, journal_file, tmp_path
+) -> None:
+    critical = alert(severity=Severity.CRITICAL)
+    queue([critical], outbox, channels=["webhook", "stdout"], now=NOW)
+    stream, log = io.StringIO(), tmp_path / "trading.jsonl"
+    configure_logging(log)
+    try:
+        outcomes = notifier(outbox, "nonsense://token-1234/secret", stream).deliver(NOW)
+    finally:
+        structlog.reset_defaults()
+
+    assert [outcome.reason for outcome in outcomes] == [Reason.HTTP_ERROR, Reason.SENT]
+    assert [message.status for message in stored(journal_file)] == ["waiting", "delivered"]
+    told = log.read_text(encoding="utf-8")
+    assert "not an address that Apprise knows" in told
+    assert "token-1234" not in told
+
+
+def test_a_channel_that_raises_what_nobody_foresaw_has_not_sent_and_keeps_its_words(outbox, tmp_path) -> None:
+    class Raising(StdoutChannel):
+        def send(self, message: OutboxMessage) -> Attempt:
+            raise RuntimeError(f"https://token-1234.example refused {message.subject}")
+
+    queue([alert()], outbox, channels=["stdout"], now=NOW)
+    log = tmp_path / "trading.jsonl"
+    configure_logging(log)
+    try:
+        (outcome,) = Notifier(outbox, {"stdout": Raising(io.StringIO())}, policy=POLICY).deliver(NOW)
+    finally:
+        structlog.reset_defaults()
+
+    assert outcome.reason is Reason.HTTP_ERROR
+    assert "RuntimeError" in log.read_text(encoding="utf-8")
+    assert "token-1234" not in log.read_text(encoding="utf-8")
+
+
+def test_a_message_that_was_put_off_before_the_clock_was_set_back_goes_out(outbox, sink) -> None:
+    queue([alert(severity=Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
+    sink.statuses = [503, 503]
+    (failed,) = notifier(outbox, sink.url).deliver(NOW)
+    set_back = NOW - timedelta(hours=9)
+
+    (sent,) = notifier(outbox, sink.url).deliver(set_back)
+    assert (failed.reason, sent.reason) == (Reason.NON_2XX, Reason.SENT)
+    assert notifier(outbox, sink.url).deliver(NOW + timedelta(days=1)) == []
+
+
+def test_after_the_clock_was_set_back_a_refused_message_still_waits_its_time(outbox, sink) -> None:
+    queue([alert(severity=Severity.CRITICAL)], outbox, channels=["webhook"], now=NOW)
+    sink.is_down = True
+    set_back = NOW - timedelta(hours=9)
+
+    assert len(notifier(outbox, sink.url).deliver(set_back)) == 1
+    assert notifier(outbox, sink.url).deliver(set_back + timedelta(seconds=30)) == []
 
 
 def test_a_stream_that_breaks_keeps_the_message(outbox, journal_file) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from resources.clocks import SimulatedClock
+from resources.journal.store import SqlJournal
 from tests.graph.desk import CALENDAR, FIRST, Desk, copied, failure_of
+from trading.errors import JournalUnavailable
 from trading.session_course import STAGES
 
 
@@ -22,6 +24,32 @@ class GoingClock:
 
     def today(self, calendar, last_data_session):
         return self._still.today(calendar, last_data_session)
+
+
+class Untimed(SqlJournal):
+    """Be a journal that stores everything but how long a stage took."""
+
+    def record_stage_run(self, **_):
+        raise JournalUnavailable("planted: the disk is full")
+
+
+def test_a_stage_that_passed_has_passed_where_its_time_cannot_be_stored(imported, tmp_path):
+    clock = GoingClock()
+    desk = Desk(
+        copied(imported[0], tmp_path / "desk"),
+        ports={
+            "clocks": lambda profiled: dict.fromkeys(profiled.books, clock),
+            "journal": lambda profiled: Untimed(profiled.settings.journal_url),
+        },
+    )
+    try:
+        run = desk.run("session", FIRST)
+
+        assert failure_of(run) == ("", "")
+        measured = {row.name: row.value for row in desk.rows("metrics", FIRST)}
+        assert measured["run.total"] is None
+    finally:
+        desk.close()
 
 
 def test_each_stage_and_run_of_a_session_has_its_time_which_running_it_again_leaves(imported, tmp_path):

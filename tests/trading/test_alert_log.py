@@ -148,6 +148,24 @@ def test_an_alert_is_told_when_it_fires_and_when_it_is_over_and_not_in_between(d
     assert desk.tell(NOW + timedelta(days=9)) == []
 
 
+def test_a_clock_that_was_set_back_keeps_no_alert_until_it_is_there_again(desk):
+    desk.look("drawdown_high")
+    desk.tell()
+    before = NOW - timedelta(hours=3)
+    desk.look("drawdown_high", "quarantined_ratio_high", at=before)
+
+    assert desk.tell(before) == ["[warning] us_five 2013-02-28: drawdown_high, quarantined_ratio_high"]
+    assert desk.tell(before) == []
+    assert desk.tell(before + 2 * MINUTE) == []
+
+
+def test_an_alert_that_began_before_the_clock_was_set_back_is_told(desk):
+    desk.look("drawdown_high")
+
+    assert desk.tell(NOW - timedelta(hours=3)) == ["[warning] us_five 2013-02-28: drawdown_high"]
+    assert desk.tell(NOW) == []
+
+
 def test_what_goes_on_is_told_again_each_day_unless_somebody_knows(desk):
     desk.look("drawdown_high")
     desk.tell()
