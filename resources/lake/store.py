@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
@@ -41,6 +42,9 @@ POINTER_FORMAT = 1
 
 COMPRESSION_LEVEL = 3
 """zstd's own default: higher levels save little on tables of some hundred rows."""
+
+TABLES_KEPT = 512
+"""How many decoded tables a process keeps: a window's and the session's own, some kilobytes each."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -203,7 +207,7 @@ class Lake:
                 f"{place}: content does not match its name; the file was altered or is corrupt; {cure}"
             )
         try:
-            return parquet.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
+            return _table_in(content, None if columns is None else tuple(columns))
         except (pa.ArrowException, OSError) as error:
             raise LakeError(f"{place}: not a Parquet file: {error}; {cure}") from error
 
@@ -300,6 +304,17 @@ def parquet_bytes(table: pa.Table) -> bytes:
     )
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+@lru_cache(maxsize=TABLES_KEPT)
+def _table_in(content: bytes, columns: tuple[str, ...] | None) -> pa.Table:
+    """Return the table, or some columns of it, that a file's bytes hold; nobody can change what is kept.
+
+    The stages of a session read one window after the other, and to decode it took longer than to read it
+    and to verify its hashes.
+    """
+    asked = None if columns is None else list(columns)
+    return parquet.ParquetFile(pa.BufferReader(content)).read(columns=asked, use_threads=False)
 
 
 def _pointer_text(pointer: Pointer) -> str:
