@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import heapq
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.actions import require_actor
 from console.desk import Desk
 from resources.clocks import system_now
 from resources.settings import Profile
-from trading.alert_groups import InhibitRule, Silence, is_silenced, matcher_of
+from trading.alert_groups import InhibitRule, Matcher, Matching, Silence, is_silenced, matcher_of
 from trading.alert_log import AlertLog, AlertState, KnownAlert, find_alert, state_of
 from trading.alerts import ALERTNAME, FailOn, Severity, fails
-from trading.errors import BadSetting
+from trading.errors import BadInput, BadSetting
 
 if TYPE_CHECKING:
     from resources.alert_keeper import JournalAlerts
@@ -158,8 +159,10 @@ def silence(
     reason: str,
     is_rehearsal: bool = False,
 ) -> SilenceLine:
-    """Keep people from being told of matching alerts for a while; raises `BadInput`."""
+    """Keep people from being told of matching alerts for a while; raises `BadInput`, as for a wrong name."""
     require_actor(actor, reason)
+    for text in matchers:
+        _require_known(desk, matcher_of(text))
     with _opened(desk, is_rehearsal=is_rehearsal) as (kept, now):
         silence_id = kept.silence(matchers, lasts=lasts, actor=actor, reason=reason, now=now)
     return SilenceLine(
@@ -171,6 +174,29 @@ def silence(
         comment=reason,
         is_in_force=True,
     )
+
+
+def _require_known(desk: Desk, matcher: Matcher) -> None:
+    """Raise `BadInput` where a matcher names a rule, a book or a severity that there is not.
+
+    What is misspelt matches no alert, or by `!=` every one: people would take it for a silence that holds.
+    An alert of no book has the label empty.
+    """
+    names: dict[str, Callable[[], Iterable[str]]] = {
+        ALERTNAME: lambda: _policy(desk, _codes),
+        "book": lambda: desk.books,
+        "severity": lambda: [one.value for one in Severity],
+    }
+    if matcher.matching not in {Matching.EQUAL, Matching.NOT_EQUAL} or matcher.name not in names:
+        return
+    seen = {dict(one.labels).get(matcher.name, "") for one in alert_log(desk).alerts.values()}
+    known = sorted({*names[matcher.name](), *seen} - {""})
+    if matcher.value and matcher.value not in known:
+        near = get_close_matches(matcher.value, known, n=1)
+        rather = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        if not near and matcher.name == ALERTNAME:
+            rather = "docs/reference/alerts.md lists all"
+        raise BadInput(f"matcher {str(matcher)!r}: there is no {matcher.name} {matcher.value!r}; {rather}")
 
 
 def silence_alert(desk: Desk, wanted: str, *, until: datetime, actor: str, reason: str) -> SilenceLine:
@@ -239,6 +265,10 @@ def _policy(desk: Desk, part: Callable[[dict[str, Any]], Part]) -> Part:
 
 def _fail_on(policy: dict[str, Any]) -> FailOn:
     return FailOn(policy["fail_on"])
+
+
+def _codes(policy: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(rule["code"] for rule in policy["rules"])
 
 
 def _inhibit_rules(policy: dict[str, Any]) -> tuple[InhibitRule, ...]:

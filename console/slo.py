@@ -92,6 +92,16 @@ class Slo:
     recovery_s_max: int
     objectives: tuple[SloLine, ...]
 
+    @property
+    def calm(self) -> str:
+        """Return why the level is normal where nothing asks for another; no data is told, and is no pass."""
+        unknown = [one.objective for one in self.objectives if one.ratio is None]
+        if not unknown:
+            return "every budget lasts, and no incident is open"
+        if len(unknown) == len(self.objectives):
+            return "no incident is open; no data of any objective"
+        return f"every budget that was asked lasts, and no incident is open; no data of {', '.join(unknown)}"
+
 
 def slo_of(desk: Desk, *, book: str | None = None) -> Slo:
     """Return how the desk, or one book of it, stands; raises `BadInput` for a book that there is not."""

@@ -110,7 +110,8 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
     """Return where the books stand; raises `BadInput` on an unknown one."""
     control = desk.journal.run_control()
     waiting, given_up = _untold(desk)
-    books = tuple(_book_status(desk, outline, session) for outline in desk.chosen(book))
+    firing = alerts_of(desk, book=book)
+    books = tuple(_book_status(desk, outline, session, firing) for outline in desk.chosen(book))
     stuck = stuck_of(desk, book=book, older_than_s=int(STUCK_AFTER.total_seconds()))
     torn = disagreements(desk)
     halts = _halts(desk, book)
@@ -128,7 +129,7 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
             if row.is_overdue(today)
         ),
         *([_degraded(control)] if control.is_degraded else []),
-        *(_firing(row) for row in alerts_of(desk, book=book) if _is_urgent(row)),
+        *(_firing(row) for row in firing if _is_urgent(row)),
     )
     verdict, code = _verdict(control, books, attention)
     judgement = level_of(desk)
@@ -215,7 +216,9 @@ def progress_of(record: SessionRecord | None, intents: Sequence[JournalIntent]) 
     return Progress.EXECUTED if states & sent else Progress.DECIDED
 
 
-def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookStatus:
+def _book_status(
+    desk: Desk, outline: BookOutline, asked: date | None, firing: Sequence[AlertLine]
+) -> BookStatus:
     """Return where a book stands; what is open of it is told whatever session was asked for."""
     session = desk.session(outline, asked)
     closed_because = _closed_because(desk, outline, session)
@@ -241,7 +244,7 @@ def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookSt
         funnel=funnel_of(desk, outline, session, intents) if session and is_session else None,
         equity_micros=headline.equity_micros,
         session_pnl_micros=headline.session_pnl_micros,
-        alerts=headline.alerts,
+        alerts=headline.alerts if asked else _alerts_told(outline, headline.alerts, firing),
         pending=sum(1 for row in open_intents if row.state is IntentState.PENDING_APPROVAL),
         open_intents=len(open_intents),
         unknown=sum(
@@ -251,6 +254,19 @@ def _book_status(desk: Desk, outline: BookOutline, asked: date | None) -> BookSt
         reconciled_at=term.reconciled_at if term else None,
         report=headline.html,
     )
+
+
+def _alerts_told(
+    outline: BookOutline, reported: Sequence[str], firing: Sequence[AlertLine]
+) -> tuple[str, ...]:
+    """Return what the latest report says of alerts, and what fires of the book that it does not say.
+
+    What is found while a session goes on, or of one that cannot be settled, is in no report.
+    """
+    own = (row for row in firing if row.book == outline.name)
+    told = {(row.severity.value, row.code): f"{row.severity.value} {row.code}: {row.message}" for row in own}
+    said = {line.partition(":")[0] for line in reported}
+    return (*reported, *(text for (severity, code), text in told.items() if f"{severity} {code}" not in said))
 
 
 def _closed_because(desk: Desk, outline: BookOutline, session: date | None) -> str:

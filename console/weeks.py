@@ -72,6 +72,7 @@ TOP_REASON = "execution.blocked_reason_top."
 NOT_CONTROL = frozenset(
     {
         "executor_began",
+        "evidence_filed",
         "flatten_previewed",
         "alert_acknowledged",
         "silence_set",

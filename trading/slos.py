@@ -255,9 +255,11 @@ def judged(standings: Iterable[Standing], *, incidents_open: int, violations: in
     """Return the level of standings, open incidents and broken invariants (of which none is tolerated)."""
     reasons = [(one.level, _reason(one)) for one in standings if one.level is not Level.NORMAL]
     if violations:
-        reasons.append((Level.INCIDENT, f"{violations} invariants are broken, none may be"))
+        broken = "1 invariant is" if violations == 1 else f"{violations} invariants are"
+        reasons.append((Level.INCIDENT, f"{broken} broken, none may be"))
     if incidents_open:
-        reasons.append((Level.WATCH, f"{incidents_open} incidents are open"))
+        still = "1 incident is" if incidents_open == 1 else f"{incidents_open} incidents are"
+        reasons.append((Level.WATCH, f"{still} open"))
     reasons.sort(key=lambda pair: (-pair[0], pair[1]))
     return Judgement(
         level=reasons[0][0] if reasons else Level.NORMAL, reasons=tuple(text for _, text in reasons)

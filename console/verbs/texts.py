@@ -12,6 +12,7 @@ from console.orders import ABSENT
 from console.render import NONE, counted, in_one_line, instant, money, pairs, short, table
 from resources.setting_names import ADDRESSES, PREFIX
 from trading.advice import Ladder
+from trading.alert_log import AlertState
 from trading.alerts import Reason
 from trading.approvals import NEEDS_TWO
 from trading.findings import findings_named
@@ -242,7 +243,9 @@ def alert(view: AlertLine) -> str:
         "known to": in_one_line(known) if view.acknowledged_by else NONE,
         "fingerprint": view.fingerprint,
     }
-    return f"{view.code}\n{pairs(told)}\n{_next((f'trading alerts ack {view.fingerprint[:12]} --reason …',))}"
+    is_news = view.state is AlertState.FIRING
+    then = f"trading alerts ack {view.fingerprint[:12]} --reason …" if is_news else "trading alerts"
+    return f"{view.code}\n{pairs(told)}\n{_next((then,))}"
 
 
 def silence(view: SilenceLine) -> str:
@@ -589,7 +592,7 @@ def summary(view: Summary) -> str:
                     "  quarantined": f"{row.quarantined:,} rows",
                     "  P&L": money(row.pnl_micros, at.currency),
                     "  equity": money(at.equity_micros, at.currency),
-                    "  alerts": "; ".join(at.alerts) or "none",
+                    "  alerts": _alerts_in_a_line(at.alerts, is_judged=bool(at.report)),
                     "  report": at.report or NONE,
                 }
             )
@@ -655,12 +658,17 @@ def _book_status(row: BookStatus) -> str:
                     "  open intents": f"{row.open_intents}: {row.pending} pending, "
                     f"{sum(one.count for one in row.unsent)} approved and not sent, {row.unknown} unknown",
                     "  reconciled": instant(row.reconciled_at),
-                    "  alerts": "; ".join(row.alerts) or "none",
+                    "  alerts": _alerts_in_a_line(row.alerts, is_judged=bool(row.report)),
                     "  report": row.report or NONE,
                 }
             ),
         ]
     )
+
+
+def _alerts_in_a_line(alerts: Sequence[str], *, is_judged: bool) -> str:
+    """Return a book's alerts; where no report has judged its session, that none is known is no good news."""
+    return "; ".join(alerts) or ("none" if is_judged else NONE)
 
 
 def _holdings(view: Holdings) -> str:

@@ -72,7 +72,7 @@ def promised(view: Slo) -> str:
     head = pairs(
         {
             "level": f"{view.level.upper()} ({view.severity})",
-            "because": "; ".join(view.reasons) or "every budget lasts, and no incident is open",
+            "because": "; ".join(view.reasons) or view.calm,
             "look every": f"{view.heartbeat_s} s",
             "on call": view.on_call,
             "approvals": view.approvals,

@@ -9,11 +9,14 @@ import pytest
 from console.slo import slo_of
 from console.web.identities import Role
 from console.weeks import week_audit, week_health
+from resources.evidence_ledger import EvidenceLedger
 from resources.signal_keeper import JournalSignals
+from tests.adapters.test_evidence_ledger import QUIET
 from tests.adapters.test_service_levels import a_window
 from tests.console.states import CLOSE, NOW, OF, OPENED, SESSION, a_parked_intent, concluded_absent
 from tests.console.web.serving import console_on
 from trading.compliance import Area, AreaOutcome
+from trading.evidence_ledger import drafts_of_run
 from trading.weeks import week_of_date
 
 WEEK = week_of_date(SESSION)
@@ -25,6 +28,7 @@ def console(database, tmp_path):
     with console_on(tmp_path / "state", settings={"journal_url": database.url}) as served:
         with database.open() as journal:
             JournalSignals(journal).keep(a_window(NOW), lane="simulated", now=NOW)
+            EvidenceLedger(journal).file(drafts_of_run(QUIET), actor="replay", now=NOW)
             parked = a_parked_intent(journal)
             concluded_absent(journal, parked, now=CLOSE)
             journal.plan_action(
@@ -65,7 +69,7 @@ def test_a_week_its_levels_and_every_look_are_told_from_either_engine(console):
         ("availability", 1.0),
         ("latency", 1.0),
     ]
-    # A plan is no change of what may be traded: whoever settled is the only one.
+    # A plan or a filing is no change of what may be traded: whoever settled is the only one.
     assert [(one.what, one.actor) for one in audit.controls] == [("settled", "ann")]
     assert [one.outcome for one in audit.areas if one.area is Area.AUDIT_LOG] == [AreaOutcome.IN_ORDER]
     assert {path: answer.json for path, answer in looks.items() if answer.status != 200} == {}

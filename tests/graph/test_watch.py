@@ -567,7 +567,7 @@ def test_a_level_that_rises_degrades_trading_once_and_what_a_person_restores_sta
     paper.tick()
 
     assert (degraded.is_degraded, degraded.degraded_by) == (True, RAISED_BY)
-    assert degraded.degraded_reason == "level watch: 1 incidents are open"
+    assert degraded.degraded_reason == "level watch: 1 incident is open"
     assert restored.is_degraded is False
     assert paper.desk.journal.run_control().is_degraded is True
 

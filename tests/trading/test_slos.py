@@ -218,7 +218,7 @@ def test_what_is_left_after_the_last_session_is_what_is_left():
 def test_only_a_level_that_rises_degrades_and_what_is_degraded_is_left_alone():
     watch, incident = judged([], incidents_open=1), judged([], incidents_open=0, violations=1)
 
-    assert degrading(watch, before=Level.NORMAL, is_degraded=False).startswith("level watch: 1 incidents")
+    assert degrading(watch, before=Level.NORMAL, is_degraded=False).startswith("level watch: 1 incident is")
     assert degrading(incident, before=Level.WATCH, is_degraded=False).startswith("level incident: ")
     assert degrading(watch, before=Level.WATCH, is_degraded=False) == ""
     assert degrading(watch, before=Level.INCIDENT, is_degraded=False) == ""

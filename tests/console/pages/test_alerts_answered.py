@@ -11,6 +11,8 @@ from datetime import timedelta
 
 import pytest
 
+from console.alerts import alerts_of
+from console.pages.overview import ALERTS_SHOWN
 from console.pages.runbooks import FOLDER, WRITTEN_IN, blocks_of, runbook_link
 from console.pages.templating import environment
 from console.web.app import API
@@ -182,11 +184,14 @@ def test_who_may_only_look_sees_an_alert_its_silence_and_no_form(site):
     assert not any('<form method="post"' in text for text in shown)
 
 
-def test_the_overview_leads_to_each_alert_that_fires(site):
-    fingerprint = fire(site.console.desk, "runs.failed", 1, about="decide", run_id="run-1")
+def test_the_overview_leads_to_each_of_the_worst_alerts_that_fire(site):
+    fire(site.console.desk, TICKS, 1, about="decide_schedule", run_id="run-1")
     shown = site.page("/")
+    worst = alerts_of(site.console.desk)[:ALERTS_SHOWN]
 
-    assert f'<a href="/alerts/{fingerprint}">run failed' in shown
+    assert worst
+    for row in worst:
+        assert f'<a href="/alerts/{row.fingerprint}">{row.code.replace("_", " ")}' in shown
 
 
 @pytest.mark.parametrize(

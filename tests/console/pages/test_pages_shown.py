@@ -100,7 +100,7 @@ SHOWN = [
     ("/incidents", ["run control resume", "ben", "prices look odd", "Pause trading", "drawdown 11 %"]),
     (
         "/slo",
-        ["■ incident SEV-1", "1 incidents are open", "none until it is over", "99.0 %", "answered by"],
+        ["■ incident SEV-1", "1 incident is open", "none until it is over", "99.0 %", "answered by"],
     ),
     ("/costs", ["In all no data", "Per run no data", "No model was asked anything yet"]),
     ("/settings", ["order_notional_max", "a fat finger stops here", "TRADING_WEBHOOK_URL", "****"]),
