@@ -269,7 +269,12 @@ def _of_sessions(desk: Desk) -> Iterator[Any]:
         ("book",),
         closes,
     )
-    yield _gauge("trading_sessions_behind", "Closed sessions since the last settled one.", ("book",), behind)
+    yield _gauge(
+        "trading_sessions_behind",
+        "Closed sessions that are not settled; nothing before one was begun.",
+        ("book",),
+        behind,
+    )
     yield _gauge("trading_cash", "Cash after the last settled session.", ("book", "currency"), cash)
     yield _gauge(
         "trading_realised_pnl",
@@ -414,15 +419,22 @@ def _of_advisor(desk: Desk) -> Iterator[Any]:
 
 
 def _behind(desk: Desk, book: str, settled: date | None) -> int | None:
-    """Return how many sessions have closed since the last settled one, `None` where no day is known yet."""
+    """Return how many sessions have closed since the last settled one, or since the first that was begun.
+
+    `None` where no day is known yet: of a book that nobody has begun, nothing is behind.
+    """
     outline = desk.books[book]
     try:
         today = desk.today(outline)
     except BadInput:
         return None
-    first = settled or outline.first_session
+    first = settled
     if first is None:
-        return None
+        # Before it is settled there is no other: the next one opens after it.
+        begun = desk.latest(outline)
+        if begun is None:
+            return None
+        first = begun.session
     calendar = desk.calendar(outline)
     # A simulated clock is asked for a session; a real one answers any day.
     asked = today if today in calendar else calendar.previous(today)

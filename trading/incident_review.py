@@ -7,7 +7,7 @@ one, is console/incidents.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from string import Template
 from typing import Any, NamedTuple
 
 from trading.alert_log import KINDS as ALERT_KINDS
+from trading.alerts import ALERTNAME
 from trading.errors import BadInput
 from trading.incident_ladder import Owner, charge_of, step_of
 from trading.incident_log import ACKNOWLEDGED, ACTED, INCIDENT, RESOLVED, WORDS, Action
@@ -109,7 +110,8 @@ def reviewed(
     told = event_of_incident(facts, events)
     charge = charge_of(facts.kind, {} if told is None else told.body)
     began_at = _began_at(facts, told, events)
-    timeline = tuple(_moment(event) for event in events if _concerns(event, facts))
+    called = _alerts_called(events)
+    timeline = tuple(_moment(event, called) for event in events if _concerns(event, facts))
     acted = [event for event in own if event.kind in {ACTED, RESOLVED}]
     return Review(
         facts=facts,
@@ -121,7 +123,7 @@ def reviewed(
         detect_s=_seconds(began_at, facts.at),
         acknowledge_s=_seconds(facts.at, taken_on.at if taken_on else None),
         recover_s=_seconds(facts.at, facts.answered_at),
-        actions=tuple(_moment(event) for event in acted),
+        actions=tuple(_moment(event, called) for event in acted),
         planned=tuple(planned),
         timeline=timeline,
     )
@@ -187,11 +189,25 @@ _OF_ORDERS = SENDING | {
 }
 
 
-def _moment(event: JournalEvent) -> Moment:
+def _alerts_called(events: Iterable[JournalEvent]) -> Mapping[str, str]:
+    """Return what each alert is called by its fingerprint: that it is over is told by that alone."""
+    fired = (event.body for event in events if event.kind == "alert" and "labels" in event.body)
+    return {str(body["fingerprint"]): str(body["labels"][ALERTNAME]) for body in fired}
+
+
+def _moment(event: JournalEvent, called: Mapping[str, str]) -> Moment:
     about = " ".join(filter(None, [event.book, event.session, event.intent_id[:16], _about(event.body)]))
     fingerprint, run_id = (str(event.body.get(name, "")) for name in ("fingerprint", "run_id"))
     return Moment(
-        event.at, event.seq, _part(event), _what(event), about, event.actor, event.reason, fingerprint, run_id
+        event.at,
+        event.seq,
+        _part(event),
+        _what(event, called),
+        about,
+        event.actor,
+        event.reason,
+        fingerprint,
+        run_id,
     )
 
 
@@ -207,11 +223,10 @@ def _part(event: JournalEvent) -> Part:
     return Part.OPERATOR if event.actor else Part.RUN
 
 
-def _what(event: JournalEvent) -> str:
+def _what(event: JournalEvent, called: Mapping[str, str]) -> str:
     body = event.body
     if event.kind == "alert":
-        labels = body.get("labels", {})
-        told = labels.get("alertname", str(body["fingerprint"])[:12])
+        told = called.get(fingerprint := str(body["fingerprint"]), fingerprint[:12])
         return f"alert {told} {'fires' if body['is_firing'] else 'is over'}"
     said = body.get("action") or body.get("incident") or body.get("stage") or ""
     return f"{event.kind} {said}".rstrip()

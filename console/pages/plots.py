@@ -14,7 +14,7 @@ from console.history import SessionPoint
 from console.render import counted, money
 
 WIDTH, HEIGHT = 372, 120
-LEFT, RIGHT, TOP, BOTTOM = 84, 50, 10, 20
+LEFT, RIGHT, TOP, BOTTOM = 84, 66, 10, 20
 """Margins in the units of the drawing: the scale stands on the left, names on the right, dates below."""
 
 POINTS_MIN = 2
@@ -161,10 +161,14 @@ def _line(series: Series, style: int, lowest: float, highest: float) -> Line | N
 
 
 def _apart(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Return the lines with their names so far apart that each can be read, and above the dates."""
+    """Return the lines with their names so far apart that each can be read, within the drawing."""
     placed: list[Line] = []
     lowest = float(HEIGHT - BOTTOM)
     for line in sorted(lines, key=lambda one: one.name_y, reverse=True):
         placed.append(replace(line, name_y=round(min(line.name_y, lowest), 1)))
         lowest = placed[-1].name_y - NAME_APART
+    highest = float(TOP)
+    for place, line in reversed(list(enumerate(placed))):
+        placed[place] = replace(line, name_y=round(max(line.name_y, highest), 1))
+        highest = placed[place].name_y + NAME_APART
     return tuple(sorted(placed, key=lambda one: one.style))

@@ -96,6 +96,18 @@ def test_without_an_intent_it_began_at_the_latest_when_all_agreed_last():
     assert reviewed(facts(**of, account="B"), told).detect_s is None
 
 
+def test_an_alert_that_is_over_is_called_in_a_timeline_as_when_it_began():
+    over = event(12, 500, "alert", fingerprint="f" * 64, is_firing=False)
+    other = event(13, 510, "alert", fingerprint="e" * 64, is_firing=False)
+    told = reviewed(facts(), [*EVENTS, over, other]).timeline
+
+    assert [one.what for one in told if one.part is Part.ALERT] == [
+        "alert intents_stuck fires",
+        "alert intents_stuck is over",
+        "alert eeeeeeeeeeee is over",
+    ]
+
+
 def test_the_timeline_has_every_part_and_nothing_of_other_intents_or_incidents():
     found = reviewed(facts(), EVENTS)
 

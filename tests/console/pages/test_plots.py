@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.history import SessionPoint
-from console.pages.plots import HEIGHT, NAME_APART, plots_of
+from console.pages.plots import HEIGHT, NAME_APART, Series, plot_of, plots_of
+
+LETTER = 5
+"""How wide a letter of a name is at most on average, in the units of a drawing, at nine of them high."""
 
 
 def point(number: int, equity: int | None, *counts: int) -> SessionPoint:
@@ -61,9 +64,21 @@ def test_names_never_stand_on_each_other_nor_on_the_dates_and_points_stay_inside
 
     heights = sorted(line.name_y for line in funnel.lines)
     assert all(below - above >= NAME_APART - 0.1 for above, below in itertools.pairwise(heights))
+    assert funnel.top <= heights[0]
     assert heights[-1] <= funnel.bottom
     for line in funnel.lines:
         for pair in " ".join(line.runs).split():
             across, down = map(float, pair.split(","))
             assert funnel.left <= across <= funnel.right
             assert funnel.top <= down <= funnel.bottom < HEIGHT
+
+
+def test_names_of_lines_that_all_end_at_the_top_stand_within_the_drawing():
+    objectives = ("availability", "latency", "freshness", "execution")
+    sessions = [date(2013, 2, 1), date(2013, 2, 4)]
+    lines = [Series(name=name, numbers=(1.0, 1.0)) for name in objectives]
+    drawn = plot_of("Error budget left", sessions, lines, lambda share: f"{share:.0%}", from_zero=True)
+
+    assert drawn is not None
+    assert min(line.name_y for line in drawn.lines) >= drawn.top
+    assert max(line.name_x + len(line.name) * LETTER for line in drawn.lines) <= drawn.width

@@ -120,6 +120,18 @@ def scraped(console) -> dict[str, float]:
     }
 
 
+def test_a_book_is_behind_from_its_first_session_on_and_one_that_nobody_began_is_not(tmp_path):
+    with console_on(tmp_path / "state") as console:
+        with SqlJournal(console.desk.settings.journal_url) as journal:
+            begun = {"book": "us_five", "lane": "simulated", "session": SETTLED}
+            journal.opening_book(**begun, previous=None, opened=OPENED, now=NOW)
+        told = scraped(console)
+
+    behind = {name: value for name, value in told.items() if name.startswith("trading_sessions_behind")}
+    # The data ends with the first of March.
+    assert behind == {"trading_sessions_behind{book=us_five}": 3}
+
+
 def test_without_a_token_nothing_is_told(empty):
     answer = empty.ask("GET", "/metrics")
 
@@ -135,7 +147,9 @@ def test_before_the_first_session_everything_countable_is_zero_and_no_close_is_c
     assert told["trading_intents{book=us_five,state=executed}"] == 0
     assert told["trading_fills_total{book=us_five,side=BUY}"] == 0
     assert [
-        name for name in told if name.startswith(("trading_settled", "trading_cash", "trading_alerts"))
+        name
+        for name in told
+        if name.startswith(("trading_settled", "trading_cash", "trading_alerts", "trading_sessions_behind"))
     ] == []
 
 
