@@ -49,7 +49,8 @@ from trading.replay_evidence import (
 from trading.replaying import rules_sha, run_replay
 from trading.simulation import FillModel
 from trading.stress import usual_scenarios
-from trading.sweeps import Variant, axis_of, variants_of
+from trading.sweeps import RUINED, Variant, axis_of, variants_of
+from trading.sweeps import Outcome as VariantOutcome
 from trading.trials import Tried, identity_of, replays_recorded, trials_of
 
 CODES = {
@@ -184,10 +185,14 @@ def file_replay(
         lost.add(variant.number)
         tell(f"trial {variant.label}: counted, and cannot be made again: {error}")
 
+    def tried(done: int, one: VariantOutcome) -> None:
+        why = "" if one.has_returns else f": {RUINED}"
+        tell(f"trial {done} of {len(again) + len(variants)}: {one.variant.label}{why}")
+
     trials = tried_anew(
         [*again, *variants],
         SweptBook(config=config, calendar=calendar, data=data),
-        tell=lambda done, one: tell(f"trial {done} of {len(again) + len(variants)}: {one.variant.label}"),
+        tell=tried,
         ended=ended,
     )
     again = [one for number, one in enumerate(again, start=1) if number not in lost]

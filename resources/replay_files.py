@@ -3,7 +3,7 @@
     <lake>/<book>/replays/<name>/request.json                  what the name was given to
     <lake>/<book>/replays/<name>/begun.json                    which replay of it was begun last
     <lake>/<book>/replays/<name>/<replay>/<table>/<year>.parquet
-    <lake>/<book>/replays/<name>/<replay>/kept/<year>.json     a chunk that is whole: its files and its end
+    <lake>/<book>/replays/<name>/<replay>/kept/<year>.json     a whole chunk: its files, its end, its digest
     <lake>/<book>/replays/<name>/<replay>/manifest.json        all of them, once the replay is
     <lake>/<book>/replays/<name>/<replay>/scorecard.json, tear_sheet.html
 
@@ -32,14 +32,20 @@ from trading.errors import BadInput, LakeError
 from trading.replay import ReplayRequest, ReplayState, joined, state_from_payload
 from trading.replayed import COLUMNS, Columns, Replayed
 from trading.replaying import ReplayFile
-from trading.values import canonical_json
+from trading.values import canonical_json, digest
 
 ASSET = "replays"
 REQUEST = "request.json"
 BEGUN = "begun.json"
 MANIFEST = "manifest.json"
-_RECORDED = {"files", "book", "currency", "opening_micros", "state"}
+_SHA = "record_sha"
+"""The key of a record's own digest: of all that it holds besides."""
+
+_RECORDED = {"files", "book", "currency", "opening_micros", "state", _SHA}
 """What the record of a chunk holds."""
+
+_OF_THE_RECORD = {"state", _SHA}
+"""What of it is nobody's but whoever goes on from there, and in no manifest."""
 
 SHA_SHOWN = 16
 """Hex digits of a replay's digest in its folder's name."""
@@ -173,7 +179,7 @@ class KeptReplayFiles:
             for file in record["files"]:
                 self._content(file)
             tables = {file["table"] for file in record["files"]}
-            is_whole = set(record) >= _RECORDED and tables == set(COLUMNS)
+            is_whole = set(record) >= _RECORDED and tables == set(COLUMNS) and record[_SHA] == _sha_of(record)
         except (FileNotFoundError, LakeError, KeyError, ValueError, TypeError, AttributeError):
             return None
         if not is_whole:
@@ -205,6 +211,8 @@ class KeptReplayFiles:
             "opening_micros": part.opening_micros,
             "state": state.payload(),
         }
+        # A close of the end state that was altered would change what goes on from it, and no file's hash.
+        record |= {_SHA: _sha_of(record)}
         path = self._record(chunk)
         with self._files.alone_in(path.rpartition("/")[0]):
             self._files.put(path, canonical_json(record).encode())
@@ -218,7 +226,7 @@ class KeptReplayFiles:
     def finish(self, summary: Mapping[str, Any]) -> tuple[ReplayFile, ...]:
         """Write the manifest, with what is told of the replay, and return the files that it names."""
         chunks = [
-            {"chunk": chunk, **{key: value for key, value in record.items() if key != "state"}}
+            {"chunk": chunk, **{key: value for key, value in record.items() if key not in _OF_THE_RECORD}}
             for chunk, record in sorted(self._records.items())
         ]
         self._files.put(
@@ -255,6 +263,10 @@ def _json(files: Files, path: str) -> dict[str, Any]:
     except ValueError as error:
         raise LakeError(f"{path}: is no JSON ({error}); remove it and run the replay again") from error
     return found
+
+
+def _sha_of(record: Mapping[str, Any]) -> str:
+    return digest({key: value for key, value in record.items() if key != _SHA})
 
 
 def _table(name: str, columns: Columns) -> pa.Table:

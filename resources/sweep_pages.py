@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from resources.reports import BLUE, GREY, TEMPLATES, Plot, drawn
+from trading.measure_words import NO_DATA, measure_text
 from trading.sweeping import Swept
 from trading.sweeps import Outcome
 
@@ -21,11 +22,22 @@ CURVES = 8
 BARS = 40
 """Variants whose measure is drawn."""
 
-PERCENTS = ("total_return", "cagr", "volatility", "max_drawdown", "exposure", "hit_rate")
-NUMBERS = ("sharpe", "sortino", "calmar", "turnover")
-COUNTS = ("fills",)
+TICKS_MAX = 20
+"""Places that are written under the bars: more would run into each other."""
+
+COLUMNS = (
+    "total_return",
+    "cagr",
+    "volatility",
+    "max_drawdown",
+    "exposure",
+    "sharpe",
+    "sortino",
+    "calmar",
+    "turnover",
+    "fills",
+)
 COLORS = (BLUE, "#c8553d", "#588157", "#9d4edd", "#bc8a00", "#118ab2", "#6c584c", GREY)
-NO_DATA = "no data"
 
 
 def sweep_page(swept: Swept) -> str:
@@ -42,7 +54,7 @@ def sweep_page(swept: Swept) -> str:
     )
     return environment.get_template("sweep.html").render(
         swept=swept,
-        columns=(*PERCENTS, *NUMBERS, *COUNTS),
+        columns=COLUMNS,
         rows=[(outcome.variant.label, measures_shown(outcome)) for outcome in swept.outcomes],
         warnings=[(one.variant.label, warning) for one in swept.outcomes for warning in one.warnings],
         honest=honest_shown(swept),
@@ -52,12 +64,7 @@ def sweep_page(swept: Swept) -> str:
 
 def measures_shown(outcome: Outcome) -> list[str]:
     """Return the measures of a variant as people read them, in the order of the columns."""
-    measures = outcome.measures
-    return [
-        *(_told(measures.get(name), "{:.2%}") for name in PERCENTS),
-        *(_told(measures.get(name), "{:.2f}") for name in NUMBERS),
-        *(_told(measures.get(name), "{:,.0f}") for name in COUNTS),
-    ]
+    return [measure_text(name, outcome.measures.get(name)) for name in COLUMNS]
 
 
 def honest_shown(swept: Swept) -> dict[str, str]:
@@ -97,30 +104,33 @@ def draw_sweep(swept: Swept) -> tuple[Plot, ...]:
 
     by = swept.asked.by
     told = [(one.variant.label, one.measures[by]) for one in swept.outcomes[:BARS]]
-    values = [(label, float(value)) for label, value in told if value is not None]
+    values = [(label, value) for label, value in told if value is not None]
 
     def draw_bars(axes: Any) -> None:
         axes.bar(range(1, len(values) + 1), [value for _, value in values], color=BLUE)
+        # A place is a whole number: of few variants the axis would be marked between them.
+        axes.set_xticks(list(range(1, len(values) + 1))[:: -(-len(values) // TICKS_MAX) or 1])
         axes.set_xlabel("place")
+        axes.yaxis.set_major_formatter(lambda number, _: measure_text(by, number))
 
     return (
         Plot(
             title=f"Equity of the best {len(shown)} by {by} (1 at the beginning)",
             text=_listed(
-                (one.variant.label, float(curve[-1])) for one, curve in zip(shown, curves, strict=True)
+                (one.variant.label, f"{curve[-1]:.3f}") for one, curve in zip(shown, curves, strict=True)
             ),
             svg=drawn(draw_curves, height_in=3.0, name="curves"),
         ),
         Plot(
             title=f"{by.replace('_', ' ')} by place",
-            text=_listed(values),
+            text=_listed((label, measure_text(by, value)) for label, value in values),
             svg=drawn(draw_bars, height_in=2.0, name="bars"),
         ),
     )
 
 
-def _listed(values: Iterable[tuple[str, float]]) -> str:
-    return ("; ".join(f"{label}: {value:.3f}" for label, value in values) or NO_DATA) + "."
+def _listed(values: Iterable[tuple[str, str]]) -> str:
+    return ("; ".join(f"{label}: {told}" for label, told in values) or NO_DATA) + "."
 
 
 def _told(value: float | None, how: str) -> str:

@@ -102,8 +102,10 @@ def draw_plots(replayed: Replayed) -> tuple[Plot, ...]:
     equity = table["equity_micros"].astype(np.float64) / 1e6
     path = np.concatenate([[replayed.opening_micros / 1e6], equity])
     drawdown = (path / np.maximum.accumulate(path) - 1.0)[1:] * 100
-    exposure = 100 * table["gross_micros"].astype(np.float64) / 1e6 / equity
-    years = years_of(replayed)
+    gross = table["gross_micros"].astype(np.float64) / 1e6
+    # Of a book worth nothing no share can be told: the lines leave its sessions out.
+    exposure = 100 * np.divide(gross, equity, out=np.full(equity.shape, np.nan), where=equity > 0)
+    years = [year for year in years_of(replayed) if year.opening_micros + year.closing_micros > 0]
     turnover = [2 * year.traded_micros / (year.opening_micros + year.closing_micros) for year in years]
 
     def draw_turnover(axes: Any) -> None:
@@ -136,19 +138,24 @@ def _line(
 
     return Plot(
         title=title,
-        text=(
-            f"{len(values):,} sessions, {days[0]} to {days[-1]}: from {values.min():,.2f}{unit} "
-            f"to {values.max():,.2f}{unit}, {values[-1]:,.2f}{unit} at the end."
-        ),
+        text=f"{len(values):,} sessions, {days[0]} to {days[-1]}: {_span(values, unit)}.",
         svg=drawn(draw, height_in=2.2, name=name),
     )
+
+
+def _span(values: NDArray[np.float64], unit: str) -> str:
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return NO_DATA
+    at_end = NO_DATA if np.isnan(values[-1]) else f"{values[-1]:,.2f}{unit}"
+    return f"from {known.min():,.2f}{unit} to {known.max():,.2f}{unit}, {at_end} at the end"
 
 
 def _month_table(replayed: Replayed) -> dict[int, list[str]]:
     """Return the returns of each year's twelve months as text, empty where there was no session."""
     table: dict[int, list[str]] = {}
     for year, month, ratio in months_of(replayed):
-        table.setdefault(year, [""] * 12)[month - 1] = f"{ratio:.1%}"
+        table.setdefault(year, [""] * 12)[month - 1] = _told(ratio, lambda known: f"{known:.1%}")
     return table
 
 

@@ -481,7 +481,9 @@ def _of_its_own(candidate: Candidate, rows: Sequence[LedgerRow]) -> Iterator[Jud
         "2 levels",
         passed=candidate.equity_levels >= 2,  # noqa: PLR2004 - from two on a curve moves
     )
-    yield _differing(candidate.folds)
+    if candidate.folds:
+        # Without any, `folds` refuses and says why: nothing can be said of what is not there.
+        yield _differing(candidate.folds)
     unmoved = [stress.name for stress in candidate.stresses if _repeats(stress, candidate)]
     yield _judged(
         Gate.STRESSES_DIFFER,
@@ -529,7 +531,7 @@ def _name(of: Mapping[str, str]) -> str:
 def _differing(folds: Sequence[Fold]) -> Judged:
     """Judge whether the folds gained differently; folds that could not be told are no data."""
     told = [value for fold in folds if (value := fold.metrics.get(NET_RETURN)) is not None]
-    if folds and not told:
+    if not told:
         return Judged(
             gate=Gate.FOLDS_DIFFER, standing=Standing.NO_DATA, observed="no data", needed="2 distinct"
         )
@@ -549,12 +551,12 @@ def _repeats(stress: Stress, candidate: Candidate) -> bool:
 
 def _enough(candidate: Candidate, thresholds: Thresholds) -> Iterator[Judged]:
     """Judge the numbers; a metric that is not there is refused, one that could not be told is no data."""
-    for gate, counted, least in (
-        (Gate.SESSIONS, candidate.sessions, thresholds.sessions_min),
-        (Gate.FILLS, candidate.fills, thresholds.fills_min),
-        (Gate.FOLDS, len(candidate.folds), thresholds.folds_min),
+    for gate, counted, least, detail in (
+        (Gate.SESSIONS, candidate.sessions, thresholds.sessions_min, ""),
+        (Gate.FILLS, candidate.fills, thresholds.fills_min, ""),
+        (Gate.FOLDS, len(candidate.folds), thresholds.folds_min, _unfolded(candidate)),
     ):
-        yield _judged(gate, str(counted), f"at least {least}", passed=counted >= least)
+        yield _judged(gate, str(counted), f"at least {least}", passed=counted >= least, detail=detail)
     there = {stress.name: stress for stress in candidate.stresses}
     absent = [name for name in thresholds.stresses if name not in there]
     yield _judged(
@@ -568,17 +570,30 @@ def _enough(candidate: Candidate, thresholds: Thresholds) -> Iterator[Judged]:
     yield _measured(candidate, Gate.DEFLATED_SHARPE, DEFLATED_SHARPE, least=thresholds.deflated_sharpe_min)
     yield _measured(candidate, Gate.OVERFITTING, OVERFITTING, most=thresholds.overfitting_max)
     yield _measured(candidate, Gate.DRAWDOWN, DRAWDOWN, most=thresholds.drawdown_max)
-    yield _gains(
-        Gate.FOLD_WINS,
-        candidate.folds,
-        least=thresholds.fold_wins_min * len(candidate.folds),
-        needed=f"at least {thresholds.fold_wins_min:g} of them",
-    )
+    if candidate.folds:
+        yield _gains(
+            Gate.FOLD_WINS,
+            candidate.folds,
+            least=thresholds.fold_wins_min * len(candidate.folds),
+            needed=f"at least {thresholds.fold_wins_min:g} of them",
+        )
     yield _gains(
         Gate.STRESS_SURVIVORS,
         [there[name] for name in thresholds.stresses if name in there],
         least=thresholds.stress_survivors_min,
         needed=f"at least {thresholds.stress_survivors_min}",
+    )
+
+
+def _unfolded(candidate: Candidate) -> str:
+    """Return why a candidate has no folds, and what to do; empty where it has some."""
+    if candidate.folds:
+        return ""
+    if candidate.metrics.get(NET_RETURN, 0.0) is None:
+        return "no folds: its equity came to nothing before the last session, so that no return can be told"
+    return (
+        f"no folds: {candidate.sessions:,} sessions leave no room to train and then to test; "
+        "file a replay of a longer range"
     )
 
 

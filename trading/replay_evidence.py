@@ -199,7 +199,8 @@ def run_of_replay(
     came of them, over the same sessions: luck is measured by how they all differ. What choosing costs is
     told of those that are of its own strategies: bad ones of another would make a poor choice look good.
     Copies, and those that had no data, count and are compared with nothing. Without any other, and of a
-    replay that intended nothing, there is no probability of overfitting. Each scenario is replayed anew.
+    replay that intended nothing, there is no probability of overfitting. One whose equity came to nothing has
+    no returns: what is measured of them is no data, and there are no folds. Each scenario is replayed anew.
     """
     own = config_of(request, config)
     sessions = sessions_of(request, own, calendar)
@@ -373,8 +374,12 @@ def variants_again(recorded: Iterable[Tried], request: ReplayRequest, config: Bo
 
 
 def _compared(returns: Floats, others: Mapping[Subject, Outcome]) -> Floats:
-    """Return a replay's returns and those of others to be compared with it, of shape (sessions, trials)."""
-    return told_apart(np.column_stack([returns, *(one.returns for one in others.values() if one.has_data)]))
+    """Return a replay's returns and those of others to be compared with it, of shape (sessions, trials).
+
+    It is alone, and without a session, where its returns cannot be told: then nothing is beside them.
+    """
+    beside = [one.returns for one in others.values() if one.has_data] if returns.size else []
+    return told_apart(np.column_stack([returns, *beside]))
 
 
 def _parameters(config: BookConfig) -> dict[str, str]:

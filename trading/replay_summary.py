@@ -19,16 +19,17 @@ EQUITIES_TOLD = 60
 class Year(NamedTuple):
     """Hold one calendar year of a replay. Money in micro-units, ratios as parts of one.
 
-    `return_ratio` is closing over opening less one. `drawdown_ratio` is the deepest fall under the highest
-    close since the year's opening, that opening included: at least 0.
+    `return_ratio` is closing over opening less one, `None` where it opened with nothing. `drawdown_ratio` is
+    the deepest fall under the highest close since the year's opening, that opening included: at least 0;
+    `None` where it opened with nothing.
     """
 
     year: int
     sessions: int
     opening_micros: int
     closing_micros: int
-    return_ratio: float
-    drawdown_ratio: float
+    return_ratio: float | None
+    drawdown_ratio: float | None
     fills: int
     blocked: int
     traded_micros: int
@@ -65,8 +66,8 @@ def years_of(replayed: Replayed) -> tuple[Year, ...]:
                 sessions=int(rows.sum()),
                 opening_micros=opening_micros,
                 closing_micros=closing_micros,
-                return_ratio=closing_micros / opening_micros - 1,
-                drawdown_ratio=float(np.max(1 - path / peaks)),
+                return_ratio=_grown(opening_micros, closing_micros),
+                drawdown_ratio=float(np.max(1 - path / peaks)) if opening_micros > 0 else None,
                 **totals,
             )
         )
@@ -74,19 +75,27 @@ def years_of(replayed: Replayed) -> tuple[Year, ...]:
     return tuple(found)
 
 
-def months_of(replayed: Replayed) -> tuple[tuple[int, int, float], ...]:
+def months_of(replayed: Replayed) -> tuple[tuple[int, int, float | None], ...]:
     """Return (year, month, return as a part of one) of each calendar month with a session, ascending.
 
-    The first one begins at the replay's opening.
+    The first one begins at the replay's opening; `None` is of one that began with nothing.
     """
     table = replayed["sessions"]
     in_month = table["session"].astype("datetime64[M]").astype(np.int64)
     before, found = replayed.opening_micros, []
     for month in np.unique(in_month).tolist():
         closing = int(table["equity_micros"][in_month == month][-1])
-        found.append((1970 + month // 12, 1 + month % 12, closing / before - 1))
+        found.append((1970 + month // 12, 1 + month % 12, _grown(before, closing)))
         before = closing
     return tuple(found)
+
+
+def _grown(opening_micros: int, closing_micros: int) -> float | None:
+    return closing_micros / opening_micros - 1 if opening_micros > 0 else None
+
+
+def _ratio_text(ratio: float | None) -> str | None:
+    return None if ratio is None else f"{ratio:.6f}"
 
 
 def reasons_of(replayed: Replayed) -> tuple[tuple[str, int], ...]:
@@ -101,7 +110,7 @@ def _spread(count: int, most: int) -> list[int]:
 
 
 def summary_of(replayed: Replayed) -> dict[str, Any]:
-    """Return what is told of a replay as plain JSON values, ratios as texts of six decimals."""
+    """Return what is told of a replay as plain JSON values, ratios as texts of six decimals or null."""
     days, equity = replayed["sessions"]["session"], replayed["sessions"]["equity_micros"]
     return {
         "book": replayed.book,
@@ -117,8 +126,8 @@ def summary_of(replayed: Replayed) -> dict[str, Any]:
         "years": [
             {
                 **year._asdict(),
-                "return_ratio": f"{year.return_ratio:.6f}",
-                "drawdown_ratio": f"{year.drawdown_ratio:.6f}",
+                "return_ratio": _ratio_text(year.return_ratio),
+                "drawdown_ratio": _ratio_text(year.drawdown_ratio),
             }
             for year in years_of(replayed)
         ],

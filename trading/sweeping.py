@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from trading.books import BookConfig
 from trading.errors import BadInput
+from trading.measure_words import measure_text
 from trading.replay import NAME, NAME_RULE, Asked, config_of, request_of, sessions_of
 from trading.sessions import Calendar
 from trading.sweeps import (
@@ -168,8 +169,7 @@ def run_sweep(
         sweeper.begin(name, asked, done=0, of=len(variants))
 
     def heard(done: int, outcome: Outcome) -> None:
-        came_to = outcome.measures.get(asked.by)
-        told = "no data" if came_to is None else f"{came_to:,.3f}"
+        told = measure_text(asked.by, outcome.measures.get(asked.by))
         tell(f"{done:,} of {len(variants):,}: {outcome.variant.label}: {asked.by} {told}")
         if name:
             sweeper.begin(name, asked, done=done, of=len(variants))

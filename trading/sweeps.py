@@ -35,6 +35,8 @@ MEASURES = tuple(field.name for kind in (Performance, Trading) for field in fiel
 TOLD_OF_NOTHING = ("sessions", *COUNTED)
 """Counts and amounts, which are told of a variant that has no data too."""
 
+RUINED = "no data: its equity came to nothing before the last session, so that its returns cannot be told"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
@@ -121,7 +123,8 @@ def variants_of(
 class Outcome:
     """Hold how a variant came out: its replay's digest, measures by name (`None`: *no data*), and returns.
 
-    `returns` has dtype float64 and shape (sessions,): simple returns of the book's equity, one a session.
+    `returns` has dtype float64 and shape (sessions,): simple returns of the book's equity, one a session;
+    empty where they cannot be told.
     `equity_levels` counts the different equities at the closes. `silences` are of the strategies that had
     nothing to say for want of history, or never.
     """
@@ -135,19 +138,29 @@ class Outcome:
 
     @property
     def has_data(self) -> bool:
-        """Say whether the variant was tried at all: not where nothing was intended, and a strategy was mute.
+        """Say whether the variant can be compared: not where nothing was intended, and a strategy was mute.
 
-        Such a variant lost nothing, and would be the best of all that did.
+        Such a variant lost nothing, and would be the best of all that did. Nor where it has no returns.
         """
-        return not is_mute(self.silences, intents=self.measures.get("intents"))
+        return self.has_returns and not self._is_mute
+
+    @property
+    def has_returns(self) -> bool:
+        """Say whether its returns can be told: not where its equity came to nothing (scorecard.py)."""
+        return self.returns.size > 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what has to be known before the measures are believed, as sentences."""
-        return tuple(
-            f"no data: {silence.told}" if silence.is_whole and not self.has_data else silence.told
+        told = (
+            f"no data: {silence.told}" if silence.is_whole and self._is_mute else silence.told
             for silence in self.silences
         )
+        return (*told, *(() if self.has_returns else (RUINED,)))
+
+    @property
+    def _is_mute(self) -> bool:
+        return is_mute(self.silences, intents=self.measures.get("intents"))
 
     def payload(self) -> dict[str, Any]:
         """Return the outcome as plain JSON values, without its returns."""
@@ -212,13 +225,15 @@ def require_measure(name: str, *, among: Collection[str] = MEASURES) -> None:
 def together(outcomes: Sequence[Outcome], *, seed: int) -> Together:
     """Return what all variants of a sweep say together; `seed` draws the intervals.
 
-    Raises `BadInput` where variants have not the same sessions.
+    One whose returns cannot be told counts, and is compared with nothing. Raises `BadInput` where variants
+    have not the same sessions.
     """
-    lengths = sorted({outcome.returns.size for outcome in outcomes})
-    if len(lengths) != 1:
+    told = [outcome for outcome in outcomes if outcome.has_returns]
+    lengths = sorted({outcome.returns.size for outcome in told})
+    if len(lengths) > 1:
         raise BadInput(f"variants of {' and '.join(map(str, lengths))} sessions: they cannot be compared")
-    trials = np.column_stack([outcome.returns for outcome in outcomes])
-    has_data = np.array([outcome.has_data for outcome in outcomes])
+    trials = np.column_stack([outcome.returns for outcome in told]) if told else np.empty((0, 0))
+    has_data = np.array([outcome.has_data for outcome in told], dtype=bool)
     best = ranked(outcomes, by="sharpe")[0]
     return Together(
         variants=len(outcomes),

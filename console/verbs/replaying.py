@@ -21,6 +21,7 @@ from console.verbs.options import READING, RUNNING, BookOption, JsonOption, OneB
 from console.verbs.teaching import help_of
 from console.verbs.verifying import compared
 from trading.errors import BadInput
+from trading.measure_words import measure_text
 from trading.values import amount_from_micros, micros_from_text
 from trading.verdicts import SOFT_REASONS
 
@@ -33,9 +34,6 @@ BARS = "▁▂▃▄▅▆▇█"
 RANGE_RULE = "write FIRST..LAST, each as YYYY, YYYY-MM or YYYY-MM-DD, e.g. 2003-01..2012-12"
 
 LIVE = "live"
-
-SHARES = frozenset({"cagr", "max_drawdown"})
-"""Measures that are told in per cent: a drawdown of 0.49 % is not one of -0.00."""
 
 COSTS = ("slippage_bps", "commission_bps", "participation_bps")
 """The parts of a cost model, which are options by their names."""
@@ -307,8 +305,8 @@ def _replay_text(view: ReplayView) -> str:
             str(year["year"]),
             year["sessions"],
             money(year["closing_micros"]),
-            f"{float(year['return_ratio']):.2%}",
-            f"{float(year['drawdown_ratio']):.2%}",
+            _percent(year["return_ratio"]),
+            _percent(year["drawdown_ratio"]),
             year["fills"],
             year["blocked"],
             money(year["traded_micros"]),
@@ -348,6 +346,11 @@ def _replay_text(view: ReplayView) -> str:
         "page": view.tear_sheet or "no page yet",
     }
     return f"{pairs(heads)}\n\n{table(headers, rows)}"
+
+
+def _percent(ratio: str | None) -> str:
+    """Return a ratio of a manifest in per cent; of a year that began with nothing there is none."""
+    return measure_text("total_return", None if ratio is None else float(ratio))
 
 
 def _assumed_text(request: Mapping[str, Any]) -> str:
@@ -393,12 +396,8 @@ def _worth_text(card: Mapping[str, Any]) -> str:
     if not card:
         return "no scorecard yet"
     measures = {**card["trading"], **card["performance"]}
-    told = {name: measures[name] for name in ("cagr", "sharpe", "sortino", "max_drawdown", "turnover")}
-    shown = {
-        name: "no data" if value is None else format(value, ".2%" if name in SHARES else ".2f")
-        for name, value in told.items()
-    }
-    return ", ".join(f"{name} {text}" for name, text in shown.items())
+    told = ("cagr", "sharpe", "sortino", "max_drawdown", "turnover")
+    return ", ".join(f"{name} {measure_text(name, measures[name])}" for name in told)
 
 
 def _checks_text(checks: dict[str, bool], failed: list[str], *, is_light: bool) -> str:

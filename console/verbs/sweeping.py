@@ -14,6 +14,7 @@ from console.render import counted, pairs, table
 from console.verbs.options import RUNNING, JsonOption, OneBookOption, show, tell
 from console.verbs.replaying import range_of
 from console.verbs.teaching import help_of
+from trading.measure_words import measure_text
 
 if TYPE_CHECKING:
     from console.desk import Desk
@@ -149,7 +150,8 @@ def _text(view: Mapping[str, Any]) -> str:
     by, variants, whole = view["by"], view["variants"], view["together"]
     columns = COLUMNS if by in COLUMNS else (by, *COLUMNS)
     rows = [
-        [one["label"], *(_number(one["measures"].get(name)) for name in columns)] for one in variants[:SHOWN]
+        [one["label"], *(measure_text(name, one["measures"].get(name)) for name in columns)]
+        for one in variants[:SHOWN]
     ]
     more = len(variants) - SHOWN
     lines = [table(["variant", *(name.replace("_", " ") for name in columns)], rows)]
@@ -178,8 +180,8 @@ def _honest(whole: Mapping[str, Any]) -> dict[str, str]:
     honesty, overfitting = whole["honesty"], whole["overfitting"]
     told = {
         "best by sharpe": whole["best"]["label"],
-        "its sharpe": _number(whole["best"]["measures"].get("sharpe")),
-        "luck gives the best": _number(honesty["luck_sharpe"]),
+        "its sharpe": measure_text("sharpe", whole["best"]["measures"].get("sharpe")),
+        "luck gives the best": measure_text("luck_sharpe", honesty["luck_sharpe"]),
         "deflated sharpe": _share(honesty["deflated_sharpe"]),
         "sessions to be sure": _whole(honesty["track_record_sessions_min"]),
     }
@@ -203,12 +205,6 @@ def _verdict(whole: Mapping[str, Any]) -> str:
         f"{deflated:.0%} sure that the best is above what luck gives the best of {whole['variants']:,};"
         f" the choice failed in {overfitting['pbo']:.0%} of splits"
     )
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
 
 
 def _whole(value: float | None) -> str:

@@ -245,7 +245,10 @@ def test_a_name_that_tells_no_replay_is_named_by_its_file_until_it_is_replayed_a
     assert house.profiled.replay_stores["us_five"].whole() == {finished.request.name: finished.replay_sha}
 
 
-@pytest.mark.parametrize("lost", ["all", "files", "state", "currency", "a table", "the book's cash", "JSON"])
+@pytest.mark.parametrize(
+    "lost",
+    ["all", "files", "state", "currency", "a table", "the book's cash", "JSON", "a close", "record_sha"],
+)
 def test_a_year_whose_record_is_damaged_is_made_again(tmp_path, undisturbed, lost):
     house = House(tmp_path)
     house.run()
@@ -258,6 +261,8 @@ def test_a_year_whose_record_is_damaged_is_made_again(tmp_path, undisturbed, los
             del record["files"][0]
         case "the book's cash":
             record["state"]["book"] = []
+        case "a close":
+            record["state"]["equities"][0] += 1
         case "JSON":
             record = []
         case _:
@@ -405,6 +410,23 @@ def test_a_tear_sheet_is_the_same_page_each_time_and_escapes_what_it_is_told(und
     assert "<h1>&lt;b&gt;</h1>" in page
     assert "<dt>beta</dt><dd>no data</dd>" in page  # without a benchmark there is none
     assert "<td>2012</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("sessions_left", "told"), [(0, ": no data.</figcaption>"), (3, "no data at the end.")]
+)
+def test_a_book_that_came_to_nothing_has_a_page_that_says_no_data(undisturbed, sessions_left, told):
+    house, finished = undisturbed
+    sessions = finished.replayed["sessions"]
+    equity = sessions["equity_micros"].copy()
+    equity[sessions_left:] = 0
+    tables = {**finished.replayed.tables, "sessions": {**sessions, "equity_micros": equity}}
+    ruined = replace(finished.replayed, tables=tables)
+    card = scorecard_of(ruined, actions=finished.data.actions)
+
+    page = house.profiled.tear_sheets.page("ruin", card, ruined)
+    assert "<td>no data</td>" in page
+    assert told in page
 
 
 def test_a_source_that_is_not_what_its_manifest_says_is_not_replayed(tmp_path):

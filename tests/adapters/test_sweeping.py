@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from resources.profiles import Profiled
 from resources.settings import load_settings
 from resources.sweeping import VariantFiles, recording, run_variants, swept_book
 from trading.errors import BadInput, BadSetting
-from trading.evidence_ledger import missing_evidence
+from trading.evidence_ledger import Bound, missing_evidence
 from trading.replay import Asked, request_of
-from trading.replay_evidence import subject_of, variants_again
+from trading.replay_evidence import replayed_whole, run_of_replay, subject_of, variants_again
 from trading.sweeps import Outcome, axis_of, ranked, variants_of
 from trading.trials import Identity, Tried, trials_of
 
@@ -172,6 +173,42 @@ def test_a_variant_that_had_too_little_history_is_no_data_and_says_what_it_needs
     assert patient.measures["total_return"] is None
     assert (patient.measures["sessions"], patient.measures["intents"]) == (42, 0)
     assert [one.variant.number for one in ranked(outcomes, by="max_drawdown")] == [1, 2]
+
+
+def filed_run(profiled, outcomes, replayed):
+    """Return the run of a replay of the configured book beside outcomes, as it would be filed."""
+    config, (base, *_) = profiled.books["us_five"], variants_with(profiled, "momentum.lookback=40,80")
+    request = replace(base.request, name="own", strategies=())
+    subject = subject_of(config, data_set_sha="data", code_sha="code")
+    return run_of_replay(
+        replayed,
+        request=request,
+        config=config,
+        data=swept_book(profiled, [base]).data,
+        calendar=profiled.calendars["us_five"],
+        bound=Bound(subject=subject, replay_sha="own", made_at=datetime(2013, 3, 1, tzinfo=UTC)),
+        trials=outcomes,
+        recorded=(),
+        scenarios=(),
+    )
+
+
+def test_what_came_to_nothing_is_filed_without_returns_and_compared_with_nothing(profiled, tmp_path):
+    variants = variants_with(profiled, "momentum.lookback=40,80,100")
+    book = swept_book(profiled, variants)
+    outcomes, _ = run(profiled, variants, tmp_path)
+    gone = replace(outcomes[0], returns=np.empty(0))
+    whole = replayed_whole(
+        replace(variants[0].request, strategies=()), book.config, data=book.data, calendar=book.calendar
+    )
+    sessions = {**whole["sessions"], "equity_micros": np.zeros_like(whole["sessions"]["equity_micros"])}
+    ruined = replace(whole, tables={**whole.tables, "sessions": sessions})
+
+    own, *others = filed_run(profiled, [gone, *outcomes[1:]], whole).candidates
+    assert (len(others), own.metrics["trials"], own.metrics["overfitting_trials"]) == (3, 4.0, 3.0)
+    lost = filed_run(profiled, outcomes, ruined).candidates[0]
+    assert (lost.metrics["total_return"], lost.metrics["deflated_sharpe"], lost.folds) == (None, None, ())
+    assert lost.metrics["overfitting_trials"] == 1.0
 
 
 def test_a_parameter_that_a_strategy_does_not_take_is_refused_by_name(profiled, tmp_path):

@@ -158,6 +158,7 @@ def test_tables_that_were_altered_with_their_hashes_are_no_evidence(speak, state
     doubled = pa.array([2 * value for value in table.column(column).to_pylist()], type=pa.int64())
     parquet.write_table(table.set_column(place, column, doubled), path)
     file["sha"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    record["record_sha"] = digest({key: record[key] for key in record if key != "record_sha"})
     record_path.write_text(json.dumps(record), encoding="utf-8")
 
     filed = speak("evidence", "file", "autumn", "--grid", "momentum.lookback=63,100")
@@ -409,7 +410,7 @@ def test_a_strategy_is_judged_gate_by_gate_and_nothing_is_filed_by_looking(speak
     assert (judged.code, judged.json["outcome"], judged.json["is_filed"]) == (4, "refused", False)
     standing = gates(judged)
     assert {standing[name] for name in ("same_data_set", "rules_unchanged", "code_unchanged")} == {"passed"}
-    assert {standing[name] for name in ("sessions", "folds", "fold_wins")} == {"refused"}
+    assert {standing[name] for name in ("sessions", "folds")} == {"refused"}
     assert judged.json["gates"][0]["standing"] == "refused"
     # A tenth of the volume binds no order of so small a book; it was run all the same.
     details = {gate["gate"]: gate["detail"] for gate in judged.json["gates"]}

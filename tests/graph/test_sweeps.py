@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 
 import pytest
@@ -82,6 +83,9 @@ def test_a_sweep_leaves_a_page_that_compares_its_variants_and_tells_of_luck(swep
     assert "momentum.lookback=40" in page
     assert "momentum.lookback=80" in page
     assert "<script" not in page
+    bars = page[page.index("sharpe by place") :]
+    ticks = re.findall(r">([\d.]+)</text>", bars[: bars.index(">place</text>")])
+    assert ticks == ["1", "2"]
     whole = json.loads((place / "sweep.json").read_text("utf-8"))
     assert whole["together"]["variants"] == 2
 
@@ -117,6 +121,11 @@ def test_the_command_line_starts_a_named_sweep_in_the_graph(swept, monkeypatch, 
 
     assert {name: named[name] for name in unnamed} == unnamed
     assert named["page"].endswith("again/sweep.html")
+    assert main(["sweep", *words[:-1], "--grid", "momentum.lookback=40,80"]) == 0
+    # CAGR and volatility in per cent, as on the page; the Sharpe ratio as a number.
+    assert re.search(
+        r"^momentum.lookback=40 +-?[\d.]+% +[\d.]+% +-?[\d.]+ ", capsys.readouterr().out, re.MULTILINE
+    )
     assert main(["sweep", *words, "--grid", "momentum.lookback=1,2", "--name", "again"]) == 2
     assert "the name is that of another sweep" in capsys.readouterr().out
 

@@ -279,7 +279,7 @@ def test_evidence_of_another_strategy_or_book_is_none():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"folds": ()}, {"folds", "folds_differ", "fold_wins"}),
+        ({"folds": ()}, {"folds"}),
         ({"stresses": ()}, {"stresses_filed", "stresses_differ", "stress_survivors"}),
         (
             {"metrics": {"total_return": 0.4}},
@@ -292,6 +292,24 @@ def test_a_candidate_without_its_parts_or_metrics_is_refused(changes, expected):
 
     assert decision.outcome is Outcome.REFUSED
     assert reasons(decision) >= {(gate, "refused") for gate in expected}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (
+            {"total_return": 0.4},
+            "sessions leave no room to train and then to test; file a replay of a",
+        ),
+        ({"total_return": None}, "its equity came to nothing before the last session"),
+    ],
+)
+def test_a_candidate_without_folds_is_told_once_with_what_to_do(metrics, told):
+    decision = judge(ledger_of(example_run(folds=(), metrics=metrics)))
+
+    of_folds = [gate for gate in decision.gates if gate.gate.startswith("fold")]
+    assert [(gate.gate, gate.standing) for gate in of_folds] == [("folds", "refused")]
+    assert told in of_folds[0].detail
 
 
 def test_a_scenario_that_was_not_filed_is_named():

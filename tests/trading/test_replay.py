@@ -478,6 +478,18 @@ def test_years_are_told_by_hand_worked_numbers():
     ]
 
 
+def test_a_year_and_a_month_that_begin_with_nothing_have_no_return():
+    days = ["2001-12-28", "2001-12-31", "2002-01-02"]
+    sessions = table_of("sessions", [(np.datetime64(day), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) for day in days])
+    tables = {name: table_of(name, []) for name in COLUMNS} | {"sessions": sessions}
+    ruined = Replayed(book="b", currency="USD", opening_micros=100, tables=tables)
+
+    told = [(year.return_ratio, year.drawdown_ratio) for year in years_of(ruined)]
+    assert told == [(-1.0, 1.0), (None, None)]
+    assert [ratio for *_, ratio in months_of(ruined)] == [-1.0, None]
+    assert [year["return_ratio"] for year in summary_of(ruined)["years"]] == ["-1.000000", None]
+
+
 def test_months_are_told_by_hand_worked_numbers(replayed):
     told = months_of(replayed)
     table = replayed["sessions"]

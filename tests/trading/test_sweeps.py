@@ -13,7 +13,7 @@ from trading.performance import sharpe
 from trading.replay import ReplayRequest
 from trading.silences import Silence
 from trading.simulation import FillModel
-from trading.sweeps import Axis, Outcome, axis_of, ranked, together, variants_of
+from trading.sweeps import RUINED, Axis, Outcome, axis_of, ranked, together, variants_of
 
 BASE = ReplayRequest(
     name="sweep",
@@ -200,3 +200,17 @@ def test_variants_of_other_sessions_are_not_compared():
     first, second = outcomes_of(np.ones((20, 2)))
     with pytest.raises(BadInput, match="variants of 19 and 20 sessions"):
         together([first, replace(second, returns=second.returns[1:])], seed=1)
+
+
+def test_a_variant_whose_equity_came_to_nothing_is_counted_and_told_as_no_data():
+    noise = np.random.default_rng(3).normal(0.001, 0.01, (512, 4))
+    *tried, last = outcomes_of(noise)
+    ruined = replace(last, measures={"sharpe": None, "intents": 9}, returns=np.empty(0))
+    whole, without = together([*tried, ruined], seed=1), together(tried, seed=1)
+
+    assert (whole.variants, whole.best, whole.overfitting) == (4, without.best, without.overfitting)
+    assert whole.honesty.luck_sharpe > without.honesty.luck_sharpe
+    assert ruined.warnings == (RUINED,)
+    assert not ruined.has_data
+    of_none = together([ruined, ruined], seed=1)
+    assert (of_none.honesty.deflated_sharpe, of_none.overfitting) == (None, None)

@@ -16,6 +16,7 @@ import dagster as dg
 from pydantic import Field
 
 from trading.errors import BadInput, TradingError
+from trading.measure_words import measure_text
 from trading.replay import Asked, request_of
 from trading.replay_checks import CHECKS, ReplayCheck
 from trading.replay_summary import Year, reasons_of, years_of
@@ -156,8 +157,8 @@ def _year(year: Year, currency: str) -> dict[str, Any]:
         "year": year.year,
         "sessions": year.sessions,
         "closing": str(Money(micros=year.closing_micros, currency=currency)),
-        "return": f"{year.return_ratio:.2%}",
-        "drawdown": f"{year.drawdown_ratio:.2%}",
+        "return": measure_text("total_return", year.return_ratio),
+        "drawdown": measure_text("max_drawdown", year.drawdown_ratio),
         "fills": year.fills,
         "blocked": year.blocked,
         "traded": str(Money(micros=year.traded_micros, currency=currency)),

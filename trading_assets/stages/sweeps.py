@@ -14,7 +14,8 @@ import dagster as dg
 from pydantic import Field
 
 from trading.errors import BadInput, TradingError
-from trading.sweeping import AskedSweep, Sweeper, SweepRow, Swept, rows_of_sweep, run_sweep
+from trading.measure_words import measure_text
+from trading.sweeping import MEASURED, AskedSweep, Sweeper, SweepRow, Swept, rows_of_sweep, run_sweep
 from trading_assets.stage import INPUTS_SHA, REFUSED_BY, REPORTER, BookGraph, column_schema, table_of
 
 
@@ -91,6 +92,11 @@ def _day(text: str) -> date | None:
         raise BadInput(f"session {text!r}: write it as YYYY-MM-DD, e.g. 2013-03-01") from error
 
 
+def _shown(row: SweepRow) -> dict[str, Any]:
+    """Return a row as people read it, measures as on the page; the table itself keeps the numbers."""
+    return row._asdict() | {name: measure_text(name, getattr(row, name)) for name in MEASURED}
+
+
 def _told(swept: Swept, rows: tuple[SweepRow, ...]) -> dict[str, Any]:
     honesty, overfitting = swept.together.honesty, swept.together.overfitting
     told = {
@@ -104,7 +110,7 @@ def _told(swept: Swept, rows: tuple[SweepRow, ...]) -> dict[str, Any]:
         "best by sharpe": swept.together.best.variant.label,
         **{name: "no data" if value is None else round(value, 6) for name, value in told.items()},
         "variants with a warning": sum(bool(row.warnings) for row in rows),
-        "variants, best first": table_of([row._asdict() for row in rows]),
+        "variants, best first": table_of([_shown(row) for row in rows]),
         "sweep_sha": swept.sha(),
         INPUTS_SHA: swept.sha(),
     }
