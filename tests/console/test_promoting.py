@@ -29,6 +29,7 @@ from trading.replay import Asked, request_of
 from trading.replaying import ReplayFile, run_replay
 from trading.strategies.plugin import load_strategy
 from trading.sweeping import AskedSweep, variants_asked
+from trading.values import digest
 
 __all__ = ["brittle"]
 
