@@ -5,6 +5,8 @@ What follows from what is trading/incident_review.py. The file is for people to 
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -116,12 +118,18 @@ def _file_of(desk: Desk, incident_id: int) -> Path:
 
 
 def _put(path: Path, text: str) -> bool:
+    """Write a file that is not there yet, whole or not at all: half of one would stand for good."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
+        Path(temporary).chmod(0o644)
+        path.hardlink_to(temporary)
     except FileExistsError:
         return False
+    finally:
+        Path(temporary).unlink()
     return True
 
 

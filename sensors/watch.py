@@ -110,6 +110,12 @@ def watch_sensor(
             name: clocks[name].today(graph.calendar, graph.config.last_session)
             for name, graph in by_name.items()
         }
+        now = max(
+            clocks[name].now(_last_session(graph, today[name]), Phase.SETTLE)
+            for name, graph in by_name.items()
+        )
+        # What waits goes out first: it hangs on nothing that is looked at below.
+        sent = [*notifier.deliver(now)]
         # Runs that ended while it looks are found by the next look.
         cursor = _cursor_of(context.cursor)
         records = _ended_since(context.instance, cursor)
@@ -125,10 +131,6 @@ def watch_sensor(
             *sightings_of_ticks(ticks, on=on),
             sighting_of_disk(watched.disk_free_ratio(), on=on),
         ]
-        now = max(
-            clocks[name].now(_last_session(graph, today[name]), Phase.SETTLE)
-            for name, graph in by_name.items()
-        )
         found += sightings_of_costs(call_log.calls_of(since=now - ASKED_WITHIN), on=on)
         if not is_simulated:
             # A simulated day has no minutes over which anything could burn.
@@ -169,7 +171,7 @@ def watch_sensor(
         told = alert_keeper.tell(alert_policy, now=now)
         over = [one for one in mended if (one.metric, one.book, one.about) not in failing]
         told += judge([*over, *found], keeper=alert_keeper, policy=alert_policy, now=now)
-        sent = notifier.deliver(now)
+        sent += notifier.deliver(now)
         level = Level.NORMAL if is_simulated else _conducted(journal, levels, cursor, now=now)
         watched.beat()
         return dg.SensorResult(

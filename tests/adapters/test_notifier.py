@@ -558,6 +558,21 @@ def test_slack_gets_one_text_and_nothing_else(outbox, sink):
     ]
 
 
+def test_what_a_broker_says_calls_nobody_in_slack_and_links_nowhere(outbox, sink):
+    hostile = "<!channel> <https://evil.example|resume trading> & go"
+    outbox.enqueue(
+        dedup_key="hostile", channel="slack", severity="critical", subject="[critical]", body=hostile, now=NOW
+    )
+
+    deliverer(outbox, slack=SlackChannel(sink.url)).deliver(NOW)
+
+    (arrived,) = sink.received
+    assert arrived["text"].splitlines() == [
+        "[critical]",
+        "&lt;!channel&gt; &lt;https://evil.example|resume trading&gt; &amp; go",
+    ]
+
+
 def test_a_mailbox_gets_the_subject_and_what_to_read(outbox, mailbox):
     box, url = mailbox
     told(outbox, "email")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from console import incident_reviews
 from console.desk import open_desk
 from console.incident_reviews import write_postmortem
 from resources.alert_keeper import JournalAlerts
@@ -179,6 +183,21 @@ def test_a_post_mortem_is_written_once_and_what_a_person_wrote_into_it_stays(spe
     assert written.startswith("# Incident 1: cash_mismatch\n\n2 USD there\n")
     assert "The fee was booked late." in path.read_text("utf-8")
     assert speak("incidents", "postmortem", "9").code == 2
+
+
+def test_a_post_mortem_that_the_disk_did_not_take_whole_is_none_and_can_be_written_later(tmp_path):
+    path = tmp_path / "postmortems" / "incident-1.md"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            incident_reviews._put(path, "why " * 1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list(path.parent.iterdir()) == []
+    assert incident_reviews._put(path, "why")
+    assert path.read_text("utf-8") == "why"
 
 
 def test_of_two_who_write_a_post_mortem_at_once_one_does_and_the_file_is_whole(speak, journal):

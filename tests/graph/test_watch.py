@@ -577,3 +577,20 @@ def test_on_simulated_days_no_level_degrades_anything(watch):
     watch.tick()
 
     assert watch.desk.journal.run_control().is_degraded is False
+
+
+def test_what_waits_goes_out_also_where_the_look_itself_fails(watch, monkeypatch):
+    watch.desk.journal.enqueue(
+        dedup_key="waits",
+        channel="stdout",
+        severity="critical",
+        subject="[critical] us_five: intents_stuck",
+        body='{"alerts":[]}',
+        now=watch.clock.at,
+    )
+    monkeypatch.setattr(watch, "disk_free_ratio", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        watch.tick()
+
+    (message,) = JournalReader(watch.desk.settings.journal_url).outbox()
+    assert message.status == "delivered"
