@@ -69,7 +69,7 @@ ASKED_WITHIN = timedelta(days=8)
 """How far back it looks for what the advisor's model was asked: a week, and what began in it."""
 
 RUNS_AT_ONCE = 500
-"""More than can end within the overlap, so that it always gets on."""
+"""How many runs it looks at in one look; the others, as of a backfill that is cancelled, in the next ones."""
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 FAILED = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
@@ -240,7 +240,14 @@ def _last_session(graph: BookGraph, today: date) -> date:
 
 
 def _cursor_of(text: str | None) -> dict[str, Any]:
-    return json.loads(text) if text else {"after": None, "seen": [], "mended": []}
+    """Return where the last look ended; `seen` says when each run of the overlap before ended."""
+    if not text:
+        return {"after": None, "seen": {}, "mended": []}
+    cursor: dict[str, Any] = json.loads(text)
+    if isinstance(cursor["seen"], list):
+        # So it was written before the instants were.
+        cursor["seen"] = dict.fromkeys(cursor["seen"], cursor["after"])
+    return cursor
 
 
 def _cursor_after(
@@ -252,18 +259,14 @@ def _cursor_after(
     level: Level,
 ) -> str:
     """Return where the next look begins; what was looked at within the overlap is not looked at twice."""
-    newest = max((record.update_timestamp for record in records), default=None)
-    after = cursor["after"] if newest is None else newest.timestamp()
-    near = [
-        record.dagster_run.run_id
-        for record in records
-        if newest is not None and record.update_timestamp > newest - OVERLAP
-    ]
+    ended = {record.dagster_run.run_id: record.update_timestamp.timestamp() for record in records}
+    seen = cursor["seen"] | ended
+    after = max(seen.values(), default=cursor["after"])
     mended = [[one.metric, one.book, one.about, one.session.isoformat()] for one in found if one.mended]
     return json.dumps(
         {
             "after": after,
-            "seen": [*cursor["seen"], *near][-2 * RUNS_AT_ONCE :],
+            "seen": {run_id: at for run_id, at in seen.items() if at >= after - OVERLAP.total_seconds()},
             "mended": mended,
             "under_way": under_way,
             "level": level.name,
@@ -273,16 +276,16 @@ def _cursor_after(
 
 def _ended_since(instance: dg.DagsterInstance, cursor: Mapping[str, Any]) -> list[dg.RunRecord]:
     """Return the runs that ended since the last look, the earliest first, at most so many at once."""
-    after = None
+    after, seen = None, cursor["seen"]
     if cursor["after"] is not None:
         after = datetime.fromtimestamp(cursor["after"], tz=UTC) - OVERLAP
+    # However many ended within the overlap, there is room for what was not seen.
     records = instance.get_run_records(
         dg.RunsFilter(statuses=ENDED, updated_after=after),
-        limit=RUNS_AT_ONCE,
+        limit=RUNS_AT_ONCE + len(seen),
         order_by="update_timestamp",
         ascending=True,
     )
-    seen = set(cursor["seen"])
     return [record for record in records if record.dagster_run.run_id not in seen]
 
 

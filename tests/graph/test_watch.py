@@ -28,6 +28,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster_shared.error import SerializableErrorInfo
 
+import sensors.watch
 from resources.journal.reader import JournalReader
 from resources.settings import Profile
 from resources.watch_signs import last_beat
@@ -165,6 +166,8 @@ def checked(watch: Watch, *, session, passed: bool, blocking: bool = False, fail
 
 
 CHECK = "market_quotes:quotes_are_fresh"
+TOLD_LATER = {"trading/book": "us_five", "dagster/partition": str(CALENDAR.sessions[100])}
+"""The tags of a run of history: whether it failed is told to nobody."""
 
 
 def test_a_check_that_blocks_nothing_is_told_once_and_again_when_it_holds(watch):
@@ -205,6 +208,30 @@ def test_a_failed_run_is_told_with_its_own_words_and_is_over_with_the_next_good_
     checked(watch, session=LAST, passed=True)
     watch.tick()
     assert [status for _, _, status in watch.told()] == ["firing", "resolved"]
+
+
+def test_more_runs_that_end_at_once_than_one_look_takes_hide_no_failure_after_them(watch, monkeypatch):
+    monkeypatch.setattr(sensors.watch, "RUNS_AT_ONCE", 2)
+    for _ in range(7):
+        watch.instance.add_run(
+            dg.DagsterRun(job_name="us_five__session", status=dg.DagsterRunStatus.CANCELED, tags=TOLD_LATER)
+        )
+    checked(watch, session=LAST, passed=False)
+    for _ in range(5):
+        watch.tick()
+
+    assert ("check_failed", CHECK, "firing") in watch.told()
+    assert watch.tick().startswith("0 ended runs looked at")
+    assert len(json.loads(watch.cursor)["seen"]) == 8
+
+
+def test_a_cursor_that_named_runs_without_their_instants_is_read_on(watch):
+    checked(watch, session=BEFORE, passed=False)
+    watch.tick()
+    cursor = json.loads(watch.cursor)
+    watch.cursor = json.dumps(cursor | {"seen": list(cursor["seen"])})
+
+    assert watch.tick().startswith("0 ended runs looked at")
 
 
 def test_a_failure_that_is_mended_before_anybody_looked_is_told_and_over(watch):

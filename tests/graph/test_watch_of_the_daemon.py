@@ -112,7 +112,7 @@ def test_a_daemon_killed_before_it_stored_the_cursor_looks_again_and_tells_nothi
         last, *_ = instance.get_ticks(state.instigator_origin_id, state.selector_id)
 
     assert last.status is TickStatus.SKIPPED
-    assert json.loads(state.instigator_data.cursor)["seen"] != []
+    assert json.loads(state.instigator_data.cursor)["seen"]
     assert last_beat(desk.settings.profile_dir) is not None
     assert told(desk) == [("run_failed", "firing")]
     (sent,) = [one for one in desk.journal.deliveries() if one.channel == "stdout"]
