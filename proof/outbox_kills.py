@@ -171,6 +171,7 @@ NOT_REACHED: dict[str, str] = {
     "notifier.py:_": "what Apprise is given and says, in those channels",
     "store.py:SqlJournal.looking": "only reads; executed in the watch, where the store's lines are no points",
     "store.py:SqlJournal.mark: raise UnknownId": "nobody marks what was not leased",
+    'watch.py:_cursor_of: cursor["seen"] = dict.fromkeys': "a cursor of an earlier version is only read",
     "watch.py:_last_ticks: continue": "of what is stopped or never ticked there is nothing to tell",
     "watch.py:_book_of": "names what was read, before anything is stored",
     "watch.py:_session_of": "the same",
