@@ -43,8 +43,8 @@ POINTER_FORMAT = 1
 COMPRESSION_LEVEL = 3
 """zstd's own default: higher levels save little on tables of some hundred rows."""
 
-TABLES_KEPT = 512
-"""How many decoded tables a process keeps: a window's and the session's own, some kilobytes each."""
+TABLES_KEPT, TABLE_KEPT_BYTES_MAX = 512, 64 * 1024
+"""How many decoded tables a process keeps, a window's and the session's own, and of how large a file."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -207,7 +207,8 @@ class Lake:
                 f"{place}: content does not match its name; the file was altered or is corrupt; {cure}"
             )
         try:
-            return _table_in(content, None if columns is None else tuple(columns))
+            decoded = _table_in if len(content) <= TABLE_KEPT_BYTES_MAX else _table_in.__wrapped__
+            return decoded(content, None if columns is None else tuple(columns))
         except (pa.ArrowException, OSError) as error:
             raise LakeError(f"{place}: not a Parquet file: {error}; {cure}") from error
 
