@@ -26,6 +26,7 @@ from resources.lake.store import Lake
 from resources.logs import configure_logging
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings
+from tests.graph.dagster_in_memory import instance_in_memory
 from trading.metrics import MetricRow
 from trading_assets.definitions import definitions_of, resources_of
 from trading_assets.tables import OF_SESSIONS, ROW_TYPES
@@ -91,7 +92,7 @@ class Desk:
         self.settings = settings_in(state_dir, **settings)
         self.settings.profile_dir.mkdir(parents=True, exist_ok=True)
         self.profiled = Profiled(self.settings, assets=OF_SESSIONS)
-        self.instance = dg.DagsterInstance.ephemeral()
+        self.instance = instance_in_memory()
         self._ports = dict(ports or {})
         DESKS[id(self.instance)] = self
         # A desk whose journal is replaced would go on writing to the log of the desk before it.
