@@ -1616,6 +1616,22 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date_with_all_it_holds(n
         database.do("update events set actor = 'bob'")
 
 
+def test_journals_that_tests_make_after_a_first_one_are_what_the_migrations_make(tmp_path):
+    migrated, *made = (tmp_path / f"{name}.db" for name in ("migrated", "first", "second"))
+    engine = sa.create_engine(f"sqlite:///{migrated}")
+    with engine.begin() as conn:
+        migrate(conn)
+    engine.dispose()
+    for path in made:
+        SqlJournal(f"sqlite:///{path}").close()
+
+    def dumped(path):
+        with closing(sqlite3.connect(path)) as raw:
+            return list(raw.iterdump())
+
+    assert dumped(migrated) == dumped(made[0]) == dumped(made[1])
+
+
 def test_a_journal_whose_writer_does_not_end_is_reported_after_the_time_out(database):
     begun, ended = threading.Event(), threading.Event()
 
