@@ -59,6 +59,9 @@ from trading_assets.tables import OF_SESSIONS
 
 DEMO_SESSIONS = 20
 
+RESOURCES = "resources"
+"""Where a run failed that had no step: what it is to work with could not be made."""
+
 SECONDS = "seconds, "
 """How metadata that tells seconds begins."""
 
@@ -595,22 +598,39 @@ def _jobs_of(phases: Sequence[str]) -> tuple[str, ...]:
 def _first_failure(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
     """Return the step that failed first and its one line, empty strings on success.
 
-    Of a blocking check it is what the check found, not that one failed.
+    Of a blocking check it is what the check found, not that one failed. A run whose resources could not be
+    made, as by a setting that is wrong, has no step: it is told as `RESOURCES`.
     """
     for event in result.all_events:
         if event.is_step_failure:
             return str(event.step_key), _closed_checks(result) or _one_line(event)
+    _, message = _unmade(result)
+    return (RESOURCES, message) if message else ("", "")
+
+
+def _unmade(result: dg.ExecuteInProcessResult) -> tuple[str, str]:
+    """Return by which error's name, and why, a run's resources were not made; empty where they were."""
+    for event in result.all_events:
+        if event.event_type is dg.DagsterEventType.RESOURCE_INIT_FAILURE:
+            error = event.engine_event_data.error
+            if error is None:
+                return "", "failed"
+            # The first line begins with the class, as a traceback's last one does.
+            line = error.message.strip().splitlines()[0]
+            name = error.cls_name or ""
+            return name, line.partition(f"{name}: ")[2] or line
     return "", ""
 
 
 def _refused_by(result: dg.ExecuteInProcessResult) -> str:
-    """Return the name of the error with which the first failed step refused, empty where none is told."""
+    """Return the name of the error with which the first failed step or a resource refused; empty without."""
     for event in result.all_events:
         if event.is_step_failure:
             told = event.step_failure_data.user_failure_data
             kept = told.metadata.get(REFUSED_BY) if told is not None else None
             return "" if kept is None else str(kept.value)
-    return ""
+    name, _ = _unmade(result)
+    return name
 
 
 def _replay_config(asked: Asked) -> dict[str, Any]:

@@ -56,3 +56,15 @@ def test_damaged_records_of_runs_are_told_as_such_and_name_what_to_do(tmp_path):
         RecordsUnavailable, match=r"move the damaged folder away: .* the journal and the lake stay"
     ):
         launcher.run_job("us_five", "decide", FIRST)
+
+
+def test_a_run_that_a_wrong_file_keeps_from_beginning_names_it_and_whose_mistake_it_is(tmp_path):
+    config = shutil.copytree(CONFIG, tmp_path / "config")
+    (config / "alerts.toml").write_text("fail_on = nobody")
+    launcher = Launcher(settings_in(tmp_path / "state", config_dir=config))
+    run = launcher.run_job("us_five", "decide", FIRST)
+    launcher.profiled.journal.close()
+    launcher.instance.dispose()
+
+    assert (run.success, run.stage, run.refused_by) == (False, "resources", "BadSetting")
+    assert run.message.startswith(f"{config / 'alerts.toml'}: ")
