@@ -392,5 +392,6 @@ def _is_settled(record: SessionRecord | None) -> bool:
 
 
 def _detail(text: str) -> str:
-    line = " ".join(text.split())
+    """Return what somebody said as one line that can be stored: whatever does not print is a space in it."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return line if len(line) <= DETAIL_CHARACTERS_MAX else f"{line[:DETAIL_CHARACTERS_MAX]}…"

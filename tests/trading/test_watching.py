@@ -71,6 +71,13 @@ def test_a_run_says_of_its_job_and_of_each_of_its_checks_whether_they_are_well()
     }
 
 
+def test_what_a_failed_run_says_can_be_stored_whatever_is_in_it():
+    said = "the source said \ud83d\0 and\x1b[31m then\u2028nothing"
+    found = seen(run(failed=True)._replace(detail=said))
+
+    assert found[RUNS_FAILED, "decide"].detail == "the source said and [31m then nothing"
+
+
 @pytest.mark.parametrize("order", [(False, True), (True, False), (True, False, True)])
 def test_a_failure_between_two_good_looks_is_told_and_then_over(order):
     found = seen(*(run(check(passed)) for passed in order))
