@@ -19,7 +19,7 @@ from console.actions import require_actor
 from console.desk import Desk
 from resources.clocks import system_now
 from resources.settings import Profile
-from trading.alert_groups import InhibitRule, Matcher, Matching, Silence, is_silenced, matcher_of
+from trading.alert_groups import InhibitRule, Matching, Silence, is_silenced, matcher_of
 from trading.alert_log import AlertLog, AlertState, KnownAlert, find_alert, state_of
 from trading.alerts import ALERTNAME, FailOn, Severity, fails
 from trading.errors import BadInput, BadSetting
@@ -162,7 +162,7 @@ def silence(
     """Keep people from being told of matching alerts for a while; raises `BadInput`, as for a wrong name."""
     require_actor(actor, reason)
     for text in matchers:
-        _require_known(desk, matcher_of(text))
+        _require_known(desk, text)
     with _opened(desk, is_rehearsal=is_rehearsal) as (kept, now):
         silence_id = kept.silence(matchers, lasts=lasts, actor=actor, reason=reason, now=now)
     return SilenceLine(
@@ -176,12 +176,16 @@ def silence(
     )
 
 
-def _require_known(desk: Desk, matcher: Matcher) -> None:
+def _require_known(desk: Desk, text: str) -> None:
     """Raise `BadInput` where a matcher names a rule, a book or a severity that there is not.
 
     What is misspelt matches no alert, or by `!=` every one: people would take it for a silence that holds.
     An alert of no book has the label empty.
     """
+    try:
+        matcher = matcher_of(text)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
     names: dict[str, Callable[[], Iterable[str]]] = {
         ALERTNAME: lambda: _policy(desk, _codes),
         "book": lambda: desk.books,
@@ -196,7 +200,7 @@ def _require_known(desk: Desk, matcher: Matcher) -> None:
         rather = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         if not near and matcher.name == ALERTNAME:
             rather = "docs/reference/alerts.md lists all"
-        raise BadInput(f"matcher {str(matcher)!r}: there is no {matcher.name} {matcher.value!r}; {rather}")
+        raise BadInput(f"matcher {text[:80]!a}: there is no {matcher.name} {matcher.value[:60]!a}; {rather}")
 
 
 def silence_alert(desk: Desk, wanted: str, *, until: datetime, actor: str, reason: str) -> SilenceLine:

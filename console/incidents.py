@@ -148,7 +148,7 @@ def require_open(row: IncidentLine) -> None:
     if not row.is_open:
         raise Refused(
             f"incident {row.incident_id} {row.kind}: was answered by {row.answered_by} at "
-            f"{instant(row.answered_at)} ({row.answer}): nothing is left to acknowledge"
+            f"{instant(row.answered_at)} ({row.answer}): nothing is left to do"
         )
 
 

@@ -389,7 +389,7 @@ def _evidence(facts: AuditFacts) -> Iterable[Finding]:
             Grade.NOT_CHECKED,
             Area.EVIDENCE,
             facts.book,
-            "no run of it was ever filed, so that no window is asked for",
+            "no run of it was ever filed as evidence, so that no window is asked for",
             f"trading evidence check --book {facts.book}",
         )
 

@@ -97,7 +97,7 @@ def alerts_ack(
     """Say that you know of an alert and act on it: it is not told again while it goes on.
 
     trading alerts ack drawdown_high --reason "reducing since 10:00"
-    Exit codes: 0 done, 1 it is over.
+    Exit codes: 0 done, 2 no such alert, 4 refused: it is over.
     """
     from console.alerts import acknowledge
 

@@ -275,5 +275,7 @@ def _checked(view: Checked) -> str:
     lines = [f"{view.verdict}; {looked}"]
     lines += [f"  ! {one.code}: {one.about}: {one.detail}" for one in view.missing]
     if view.unfiled:
-        lines.append(f"no run is filed of {', '.join(view.unfiled)}")
+        lines.append(
+            f"no run is filed as evidence of {', '.join(view.unfiled)}; a replay records that it was tried"
+        )
     return "\n".join(lines)

@@ -56,12 +56,18 @@ def deliveries(
     wanted = DeliveryFilter(reason=reason, channel=channel, since=day_or_none(since))
     desk = open_desk()
     rows, counts = deliveries_of(desk, wanted, last=last), delivery_counts(desk, wanted)
-    show({"items": rows, "counts": counts}, lambda _: _text(rows, counts), as_json=as_json)
+    show(
+        {"items": rows, "counts": counts},
+        lambda _: _text(rows, counts, is_all=wanted == DeliveryFilter()),
+        as_json=as_json,
+    )
 
 
-def _text(rows: Sequence[DeliveryLine], counts: Sequence[DeliveryCount]) -> str:
+def _text(rows: Sequence[DeliveryLine], counts: Sequence[DeliveryCount], *, is_all: bool) -> str:
     """Return the attempts, then how many there were by channel and reason; says so where there is none."""
     if not rows:
+        if not is_all:
+            return "no attempt is like that; `trading deliveries` shows all"
         return "nobody was told anything, and nobody tried"
     lines = table(
         ("when", "message", "try", "channel", "reason", "severity", "subject", "now"),

@@ -53,6 +53,8 @@ def test_what_is_known_of_an_alert_need_not_be_acknowledged_again(speak, journal
         ("book=us_fiv", "did you mean us_five?"),
         ("book!=us_fiv", "did you mean us_five?"),
         ("severity=page", "known: critical, warning"),
+        ("drawdown_high", "give LABEL=VALUE"),
+        ("alertname=~(", "a pattern is made of"),
     ],
 )
 def test_a_silence_of_what_there_is_not_is_refused_and_the_near_name_told(speak, journal, matcher, said):
@@ -76,3 +78,17 @@ def test_a_level_without_data_is_not_told_as_a_budget_that_lasts(speak, journal)
     assert found.code == 0
     assert "no incident is open; no data of any objective" in found.out
     assert "lasts" not in found.out
+
+
+def test_a_delivery_log_that_has_none_of_a_kind_is_not_told_to_be_empty(speak, journal):
+    nothing, of_a_kind = speak("deliveries"), speak("deliveries", "--channel", "slack")
+
+    assert "nobody tried" in nothing.out
+    assert (of_a_kind.code, "nobody tried" in of_a_kind.out) == (0, False)
+
+
+def test_an_alert_that_is_over_is_acknowledged_by_nobody(speak, journal):
+    missed(journal, 1, at=OPEN)
+    missed(journal, 0, at=CLOSE)
+
+    assert speak("alerts", "ack", "session_missed", "--reason", "looking").code == 4
