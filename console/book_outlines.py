@@ -7,6 +7,7 @@ answers in a moment. The whole book with its rules is resources/reviewed_config.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -16,12 +17,16 @@ from typing import Any
 from trading.errors import BadInput, BadSetting
 from trading.values import micros_from_text
 
+COSTS = ("slippage_bps", "commission_bps", "participation_bps")
+"""The parts of a cost model, by which a replay may differ from its book."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookOutline:
     """Hold a book as its section names it; the data's bounds are `None` where only the source knows them.
 
-    `deposit_micros` is what it opens with, in micro-units of `currency`.
+    `deposit_micros` is what it opens with, in micro-units of `currency`; `costs` are basis points by name,
+    as far as its section tells them.
     """
 
     name: str
@@ -30,6 +35,7 @@ class BookOutline:
     currency: str
     account: str
     deposit_micros: int
+    costs: Mapping[str, int]
     first_session: date | None
     last_session: date | None
 
@@ -68,6 +74,8 @@ def _outline(name: str, section: Any, path: Path) -> BookOutline:
         currency=_text(section, "currency", name, path),
         account=_text(section, "account", name, path),
         deposit_micros=_money(section, "deposit", name, path),
+        # One that is no number is for `trading doctor` to refuse: here it is compared with nothing.
+        costs={cost: bps for cost in COSTS if isinstance(bps := section.get(cost), int)},
         first_session=_date(section, "first_session", name, path),
         last_session=_date(section, "last_session", name, path),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from console.book_outlines import BookOutline
 from console.desk import Desk
-from console.render import counted
+from console.render import counted, money
 from trading.errors import UnknownId
 
 ASSET = "replays"
@@ -25,7 +25,9 @@ class ReplayView:
 
     `summary` is empty until it came to its end. `years_kept` of `years` (0: not known) are kept of the one
     that was begun last: another than `summary` tells of where data, rules or code changed since. `folder` is
-    where its tables lie, below the lake; `scorecard` is what it was worth, and `tear_sheet` the page of it.
+    where its tables lie, below the lake; `differs` says what was asked otherwise than the book has it now,
+    but for its strategies; `refused` why the one begun last ended for its rules or parameters, empty where
+    it did not; `scorecard` is what it was worth, and `tear_sheet` the page of it.
     """
 
     name: str
@@ -36,9 +38,17 @@ class ReplayView:
     years_kept: int
     years: int
     request: Mapping[str, Any]
+    differs: tuple[str, ...]
+    refused: str
     summary: Mapping[str, Any]
     scorecard: Mapping[str, Any]
     tear_sheet: str
+
+    @property
+    def asked(self) -> str:
+        """Return its strategies in words, and what else differs from the book as it is configured."""
+        strategies = ", ".join(self.request.get("strategies", ())) or "as configured"
+        return "; ".join((strategies, *self.differs))
 
     @property
     def progress(self) -> str:
@@ -91,6 +101,7 @@ def replay_named(desk: Desk, book: BookOutline, name: str) -> ReplayView:
     card = (desk.lake.document(f"{folder}/scorecard.json") if folder else None) or {}
     request = desk.lake.document(f"{place}/request.json") or {}
     last_begun = desk.lake.document(f"{place}/begun.json") or {}
+    ended = desk.lake.document(f"{place}/refused.json") or {}
     begun = str(last_begun.get("replay_sha", ""))[:SHA_SHOWN] or made
     years = [chunk["chunk"] for chunk in manifest.get("chunks", ())]
     kept = len(years)
@@ -106,10 +117,27 @@ def replay_named(desk: Desk, book: BookOutline, name: str) -> ReplayView:
         years_kept=kept,
         years=len(years),
         request=request,
+        differs=_differs(request, book),
+        refused=str(ended.get("why", "")) if ended.get("replay_sha") == last_begun.get("replay_sha") else "",
         summary=manifest.get("summary", {}),
         scorecard=card,
         tear_sheet=f"{desk.lake.root}/{folder}/tear_sheet.html" if card else "",
     )
+
+
+def _differs(request: Mapping[str, Any], book: BookOutline) -> tuple[str, ...]:
+    costs = request.get("costs", {})
+    told = [
+        f"{name.removesuffix('_bps')} {costs[name]} bps, not {bps}"
+        for name, bps in book.costs.items()
+        if costs.get(name, bps) != bps
+    ]
+    deposit_micros = request.get("deposit_micros", book.deposit_micros)
+    if deposit_micros != book.deposit_micros:
+        told.append(f"deposit {money(deposit_micros, book.currency)}, not {money(book.deposit_micros)}")
+    if not request.get("approve", True):
+        told.append("approvals not given")
+    return tuple(told)
 
 
 def _years(desk: Desk, book: BookOutline, request: Mapping[str, Any]) -> list[int]:

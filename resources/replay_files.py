@@ -2,6 +2,7 @@
 
     <lake>/<book>/replays/<name>/request.json                  what the name was given to
     <lake>/<book>/replays/<name>/begun.json                    which replay of it was begun last
+    <lake>/<book>/replays/<name>/refused.json                  which replay was refused last, and why
     <lake>/<book>/replays/<name>/<replay>/<table>/<year>.parquet
     <lake>/<book>/replays/<name>/<replay>/kept/<year>.json     a whole chunk: its files, its end, its digest
     <lake>/<book>/replays/<name>/<replay>/manifest.json        all of them, once the replay is
@@ -28,7 +29,7 @@ from upath import UPath
 from resources.craft import craft_sha
 from resources.lake.files import Files
 from resources.lake.store import files_under, parquet_bytes
-from trading.errors import BadInput, LakeError
+from trading.errors import BadInput, BadSetting, LakeError
 from trading.replay import ReplayRequest, ReplayState, joined, state_from_payload
 from trading.replayed import COLUMNS, Columns, Replayed
 from trading.replaying import ReplayFile
@@ -37,6 +38,7 @@ from trading.values import canonical_json, digest
 ASSET = "replays"
 REQUEST = "request.json"
 BEGUN = "begun.json"
+REFUSED = "refused.json"
 MANIFEST = "manifest.json"
 _SHA = "record_sha"
 """The key of a record's own digest: of all that it holds besides."""
@@ -73,7 +75,7 @@ class ReplayFiles:
             self._files.put(path, canonical_json(request.payload()).encode())
             begun = canonical_json({"replay_sha": replay_sha})
             self._files.put(f"{folder}/{BEGUN}", begun.encode())
-            yield KeptReplayFiles(
+            kept = KeptReplayFiles(
                 self._files,
                 f"{folder}/{replay_sha[:SHA_SHOWN]}",
                 about={
@@ -85,6 +87,13 @@ class ReplayFiles:
                     "writer": f"pyarrow {pa.__version__}",
                 },
             )
+            try:
+                yield kept
+            except (BadInput, BadSetting) as error:
+                # The same request ends there each time: whoever lists it is told so, not to run it again.
+                why = canonical_json({"replay_sha": replay_sha, "why": str(error)})
+                self._files.put(f"{folder}/{REFUSED}", why.encode())
+                raise
 
     def read(self, files: Sequence[ReplayFile]) -> tuple[Mapping[str, Any], Replayed]:
         """Return a finished replay's manifest and tables.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.reports import BLUE, GREY, TEMPLATES, Plot, drawn
-from trading.replay_summary import months_of, reasons_of, years_of
+from trading.replay_summary import months_of, reasons_of, unfilled_years, years_of
 from trading.replayed import Replayed
 from trading.reporting import money_text
 from trading.scorecard import Scorecard
@@ -77,6 +77,7 @@ class TearSheets:
             months=_month_table(replayed),
             years=years_of(replayed),
             reasons=reasons_of(replayed),
+            warnings=unfilled_years(replayed),
             soft_reasons=SOFT_REASONS,
         )
 

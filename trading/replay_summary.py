@@ -6,11 +6,14 @@ Scores with their formulas are scorecard.py; the tables themselves are replayed.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trading.replayed import Replayed
+from trading.replayed import Columns, Replayed
+from trading.verdicts import SOFT_REASONS
 
 EQUITIES_TOLD = 60
 """So many closes show the line of a replay; the table of sessions has them all."""
@@ -41,7 +44,7 @@ class Year(NamedTuple):
 def years_of(replayed: Replayed) -> tuple[Year, ...]:
     """Return the calendar years of a replay, ascending; none for a replay without sessions."""
     table = replayed["sessions"]
-    in_year = table["session"].astype("datetime64[Y]").astype(np.int64) + 1970
+    in_year = _year_of(table)
     opening_micros, found = replayed.opening_micros, []
     for year in np.unique(in_year).tolist():
         rows = in_year == year
@@ -94,6 +97,46 @@ def _grown(opening_micros: int, closing_micros: int) -> float | None:
     return closing_micros / opening_micros - 1 if opening_micros > 0 else None
 
 
+def unfilled_years(replayed: Replayed) -> tuple[str, ...]:
+    """Return a sentence on each stretch of years that had intents and no fill, with what refused most in it.
+
+    A book that outgrew a limit of an order trades nothing from then on, and looks like one that waits.
+    """
+    table = replayed["sessions"]
+    in_year = _year_of(table)
+    idle = []
+    for year in np.unique(in_year).tolist():
+        rows = in_year == year
+        intents = int(table["intents"][rows].sum())
+        if intents and not int(table["fills"][rows].sum()):
+            idle.append((year, intents, _refused_most(replayed, year)))
+    found = []
+    # Years in a row have one difference to their place in the list.
+    for (_, why), stretch in groupby(enumerate(idle), key=lambda at: (at[1][0] - at[0], at[1][2])):
+        years = [one for _, one in stretch]
+        first, last = years[0][0], years[-1][0]
+        told = f"{first}" if first == last else f"{first} to {last}"
+        found.append(f"{told}: {sum(intents for _, intents, _ in years):,} intents and no fill; {why}")
+    return tuple(found)
+
+
+def _refused_most(replayed: Replayed, year: int) -> str:
+    refusals = replayed["refusals"]
+    pairs = zip(refusals["guard"].tolist(), refusals["reason"].tolist(), _year_of(refusals), strict=True)
+    of_year = Counter((guard, reason) for guard, reason, of in pairs if of == year)
+    # What a person is asked for comes last: it refuses nothing where whoever is asked approves.
+    most = min(of_year, key=lambda one: (one[1] in SOFT_REASONS, -of_year[one], one), default=None)
+    return (
+        "no guard refused one that is kept"
+        if most is None
+        else f"the guard {most[0]} refused most: {most[1]}"
+    )
+
+
+def _year_of(table: Columns) -> NDArray[np.int64]:
+    return table["session"].astype("datetime64[Y]").astype(np.int64) + 1970
+
+
 def _ratio_text(ratio: float | None) -> str | None:
     return None if ratio is None else f"{ratio:.6f}"
 
@@ -123,6 +166,7 @@ def summary_of(replayed: Replayed) -> dict[str, Any]:
         "rows": {name: len(table["session"]) for name, table in replayed.tables.items()},
         "equity": [[str(days[at]), int(equity[at])] for at in _spread(len(days), EQUITIES_TOLD)],
         "reasons": dict(reasons_of(replayed)),
+        "warnings": list(unfilled_years(replayed)),
         "years": [
             {
                 **year._asdict(),

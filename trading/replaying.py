@@ -27,6 +27,7 @@ from trading.replay_checks import ReplayCheck, replay_checks
 from trading.replay_summary import summary_of
 from trading.replayed import Replayed
 from trading.sessions import Calendar
+from trading.silences import why_nothing_intended
 from trading.values import digest
 
 
@@ -226,7 +227,12 @@ def run_replay(
             raise
         failed = tuple(check.name for check in checks if not check.passed and not check.no_data)
         record(whole, failed=failed, is_whole=True)
-        files = kept.finish({**summary_of(whole), "data_set_sha": data.manifest_sha, "checks": passed})
+        told = {**summary_of(whole), "data_set_sha": data.manifest_sha, "checks": passed}
+        if not whole["sessions"]["intents"].any():
+            told["why_nothing_intended"] = why_nothing_intended(
+                config, panel=data.panel, actions=data.actions, calendar=calendar, sessions=sessions
+            )
+        files = kept.finish(told)
         spent["artefacts"] += clock() - began
     return Finished(
         request=request,

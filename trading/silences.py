@@ -17,6 +17,8 @@ from trading.actions import CorporateAction, at_sessions
 from trading.books import BookConfig
 from trading.errors import BadSetting
 from trading.quotes import Panel, Window
+from trading.reporting import money_text
+from trading.session import each_session
 from trading.sessions import Calendar
 from trading.strategies.plugin import Parameter, Signal, Strategy
 from trading.values import Symbol
@@ -108,6 +110,37 @@ class Listening:
             return said
 
         return replace(strategy, signals=signals)
+
+
+RICH_MICROS = 10**15
+"""A thousand million units of a currency: with less than that no share is too dear to be sized."""
+
+
+def why_nothing_intended(
+    config: BookConfig,
+    *,
+    panel: Panel,
+    actions: Sequence[CorporateAction],
+    calendar: Calendar,
+    sessions: Sequence[date],
+) -> str:
+    """Return why a book that intended nothing in sessions did not, as a sentence.
+
+    They are decided again with a deposit that is large enough for anything: what is intended then was too
+    dear; what is not was never voted for, for want of history or of an opinion.
+    """
+    listening = Listening(config)
+    rich = replace(listening.config, deposit_micros=RICH_MICROS)
+    for one in each_session(rich, panel=panel, actions=actions, calendar=calendar, sessions=sessions):
+        if one.decided.proposed.intents:
+            deposit = money_text(config.deposit_micros, config.currency)
+            return (
+                f"the deposit of {deposit} is too small for a lot of what was voted for, the first time "
+                f"before the session of {one.session}; give it a larger one"
+            )
+    silences = listening.silences(sessions, panel=panel, actions=actions, calendar=calendar)
+    silent = "; ".join(silence.told for silence in silences if silence.is_whole)
+    return silent or "no motion was carried: too few strategies agreed, or none was sure enough"
 
 
 def _history_needed(

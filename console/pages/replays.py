@@ -16,7 +16,6 @@ from console.replays import ReplayView, replay_named, replay_names
 from console.sweeps import SweepView, sweep_named, sweep_names
 
 LINES_A_PAGE = 25
-AS_CONFIGURED = "as configured"
 NO_DATA, NOT_YET = "no data", "–"
 
 REPLAY_MEASURES = {"cagr": ".2%", "sharpe": ".2f", "max_drawdown": ".2%", "turnover": ".2f"}
@@ -102,7 +101,7 @@ def _replay(desk: Desk, dagster: str, book: str, name: str) -> ReplayLine:
     return ReplayLine(
         view=view,
         sessions=f"{view.request.get('first_session', '')}..{view.request.get('last_session', '')}",
-        strategies=", ".join(view.request.get("strategies", ())) or AS_CONFIGURED,
+        strategies=view.asked,
         measures={
             measure: _told(measures.get(measure), written) if card else NOT_YET
             for measure, written in REPLAY_MEASURES.items()

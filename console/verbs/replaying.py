@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.book_outlines import COSTS
 from console.desk import open_desk
 from console.exit_codes import ExitCode, exit_code_named
 from console.render import counted, money, pairs, table
@@ -34,9 +35,6 @@ BARS = "▁▂▃▄▅▆▇█"
 RANGE_RULE = "write FIRST..LAST, each as YYYY, YYYY-MM or YYYY-MM-DD, e.g. 2003-01..2012-12"
 
 LIVE = "live"
-
-COSTS = ("slippage_bps", "commission_bps", "participation_bps")
-"""The parts of a cost model, which are options by their names."""
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of a replay.")]
 
@@ -283,8 +281,8 @@ def _list_text(views: tuple[ReplayView, ...]) -> str:
             view.name,
             view.book,
             f"{view.request['first_session']}..{view.request['last_session']}",
-            ", ".join(view.request["strategies"]) or "as configured",
-            view.progress,
+            view.asked,
+            f"{view.progress}, refused" if view.refused and not view.is_whole else view.progress,
             money(view.summary.get("closing_micros"), view.summary.get("currency", "")),
         )
         for view in views
@@ -298,6 +296,8 @@ def _replay_text(view: ReplayView) -> str:
     asked = f"{view.book} {request['first_session']}..{request['last_session']}"
     if not view.is_whole:
         told = f"{view.name}: {asked} has not come to its end, kept: {view.progress}"
+        if view.refused:
+            return f"{told}\nrefused: {view.refused}\ncorrect that, then:\n  {_same_again(view)}"
         return f"{told}\nnext:\n  {_same_again(view)}"
     currency = summary["currency"]
     rows = [
@@ -334,18 +334,19 @@ def _replay_text(view: ReplayView) -> str:
     soft = [(reason, count) for reason, count in reasons if reason in SOFT_REASONS]
     heads = {
         "replay": f"{view.name}: {asked}, {summary['sessions']:,} sessions",
-        "strategies": ", ".join(request["strategies"]) or "as configured",
+        "strategies": view.asked,
         "assumed": _assumed_text(request),
         "equity": f"{money(summary['opening_micros'])} → {money(summary['closing_micros'], currency)}",
         "": _bars([micros for _, micros in summary["equity"]]),
-        "refused": _refused_text(refused, view.scorecard),
+        "refused": _refused_text(refused, summary, view.scorecard),
         **({"asked": _asked_text(soft, is_given=request["approve"])} if soft else {}),
         "worth": _worth_text(view.scorecard),
         "checks": _checks_text(summary["checks"], failed, is_light=request["light"]),
         "tables": f"{rows_kept:,} rows in {view.folder}",
         "page": view.tear_sheet or "no page yet",
     }
-    return f"{pairs(heads)}\n\n{table(headers, rows)}"
+    warned = "".join(f"\n! {warning}" for warning in summary.get("warnings", ()))
+    return f"{pairs(heads)}\n\n{table(headers, rows)}{warned}"
 
 
 def _percent(ratio: str | None) -> str:
@@ -373,12 +374,11 @@ def _same_again(view: ReplayView) -> str:
     return join([*words, "--name", view.name])
 
 
-def _refused_text(reasons: list[tuple[str, int]], card: Mapping[str, Any]) -> str:
+def _refused_text(reasons: list[tuple[str, int]], summary: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    if why := summary.get("why_nothing_intended"):
+        return f"nothing, since nothing was intended: {why}"
     if card and not card["trading"]["intents"]:
-        return (
-            "nothing, since nothing was intended; a look-back longer than `window_sessions` of "
-            "config/rules.toml never has enough closes"
-        )
+        return "nothing, since nothing was intended"
     return _counts_text(reasons) or "nothing"
 
 

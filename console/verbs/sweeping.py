@@ -182,7 +182,10 @@ def _honest(whole: Mapping[str, Any]) -> dict[str, str]:
         "best by sharpe": whole["best"]["label"],
         "its sharpe": measure_text("sharpe", whole["best"]["measures"].get("sharpe")),
         "luck gives the best": measure_text("luck_sharpe", honesty["luck_sharpe"]),
-        "deflated sharpe": _share(honesty["deflated_sharpe"]),
+        "deflated sharpe": (
+            f"{_share(honesty['deflated_sharpe'])}, of the {counted(whole['variants'], 'variant')} of this "
+            "sweep; `trading evidence file` counts every trial of the book"
+        ),
         "sessions to be sure": _whole(honesty["track_record_sessions_min"]),
     }
     if overfitting is None:

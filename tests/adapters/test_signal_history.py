@@ -27,6 +27,7 @@ OUTLINE = BookOutline(
     currency="USD",
     account="SIM",
     deposit_micros=1,
+    costs={},
     first_session=None,
     last_session=None,
 )

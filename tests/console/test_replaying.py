@@ -111,7 +111,18 @@ def test_a_replay_tells_what_it_assumed_and_why_nothing_was_intended(speak):
 
     assert ran.code == 0, ran.err
     assert "slippage 25 bps, commission 1 bps, up to 500 bps of a session's volume, approvals" in ran.out
-    assert "nothing was intended; a look-back longer than `window_sessions`" in ran.out
+    assert "nothing was intended: momentum says nothing in any of 20 sessions" in ran.out
+    assert "`window_sessions` of config/rules.toml" in ran.out
+    listed = re.search(r"^patient .*$", speak("replays").out, flags=re.MULTILINE)[0]
+    assert "momentum:lookback=6000; slippage 25 bps, not 5; approvals not given" in listed
+
+
+def test_a_deposit_that_buys_no_share_is_told_as_that(speak):
+    ran = speak("replay", "2012-12", "--deposit", "10", "--name", "poor")
+
+    assert ran.code == 0, ran.err
+    assert "nothing was intended: the deposit of 10.00 USD is too small for a lot of what was" in ran.out
+    assert "as configured; deposit 10.00 USD, not 1,000,000.00" in ran.out
 
 
 def test_what_a_person_would_have_been_asked_for_is_not_told_as_refused(speak):
@@ -207,7 +218,9 @@ def test_a_rule_that_raises_in_a_later_year_ends_its_replay_alone_and_names_the_
 
     assert ended.code == 2
     assert "brittle.py raised ValueError before the session of 2013-01-02: no year like this" in ended.err
-    assert re.search(r"brittle +us_five .* 1 of 2 years", speak("replays").out)
+    assert re.search(r"brittle +us_five .* 1 of 2 years, refused", speak("replays").out)
+    assert "refused: " in (shown := speak("replays", "show", "brittle").out)
+    assert re.search(r"no year like this.*\ncorrect that, then:\n  trading replay", shown)
     goes_on = speak("replays", "show", "brittle").out.splitlines()[-1].split()
     assert goes_on[:2] == ["trading", "replay"]
     again = speak(*goes_on[1:])

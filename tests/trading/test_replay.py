@@ -36,7 +36,7 @@ from trading.replay import (
     texts_of,
 )
 from trading.replay_checks import CHECKS, replay_checks
-from trading.replay_summary import months_of, reasons_of, summary_of, years_of
+from trading.replay_summary import months_of, reasons_of, summary_of, unfilled_years, years_of
 from trading.replayed import COLUMNS, Replayed, table_of
 from trading.scorecard import scorecard_of
 from trading.scores import scores_of
@@ -476,6 +476,33 @@ def test_years_are_told_by_hand_worked_numbers():
         (2, 1, 60, 2),
         (4, 2, 30, 1),
     ]
+
+
+def test_years_of_intents_without_a_fill_are_told_with_the_guard_that_refused_most():
+    days = ["2001-12-28", "2002-01-02", "2003-01-02", "2004-01-02", "2006-01-03"]
+    counts = [(3, 1), (4, 0), (5, 0), (0, 0), (6, 0)]
+    sessions = [
+        (np.datetime64(day), 9, 9, 0, 0, intents, 0, fills, 0, 0, 0, 0)
+        for day, (intents, fills) in zip(days, counts, strict=True)
+    ]
+    refusals = [
+        (np.datetime64(day), f"key-{number}", "A", guard, reason, 1, 0, 0, 0)
+        for day in days
+        for number, (guard, reason) in enumerate(
+            [
+                ("fat_finger", "fat_finger_soft"),
+                ("fat_finger", "fat_finger_soft"),
+                ("order_notional", "max_notional_exceeded"),
+            ]
+        )
+    ]
+    tables = {name: table_of(name, []) for name in COLUMNS}
+    tables |= {"sessions": table_of("sessions", sessions), "refusals": table_of("refusals", refusals)}
+    replayed = Replayed(book="b", currency="USD", opening_micros=9, tables=tables)
+    why = "intents and no fill; the guard order_notional refused most: max_notional_exceeded"
+
+    assert unfilled_years(replayed) == (f"2002 to 2003: 9 {why}", f"2006: 6 {why}")
+    assert summary_of(replayed)["warnings"] == list(unfilled_years(replayed))
 
 
 def test_a_year_and_a_month_that_begin_with_nothing_have_no_return():

@@ -337,6 +337,25 @@ def test_a_replay_that_is_made_anew_shows_what_it_was_worth_and_how_far_the_new_
     assert "✓ whole, made anew: 1 of 2 years 1,012,345.00 USD" in after_a_year
 
 
+def test_a_replay_that_was_refused_and_years_without_a_fill_are_told_with_the_reason(changing):
+    folder = Path(changing.console.desk.lake.root) / "us_five" / "replays"
+    begun = json.loads((folder / "half" / "begun.json").read_text("utf-8"))
+    refused = folder / "half" / "refused.json"
+    refused.write_text(json.dumps({**begun, "why": "skip 9 is no <lookback>"}), encoding="utf-8")
+    manifest = folder / "winter" / ("a" * 16) / "manifest.json"
+    told = json.loads(manifest.read_text("utf-8"))
+    told["summary"]["warnings"] = [
+        "2009 to 2012: 8 intents and no fill; the guard order_notional refused most"
+    ]
+    manifest.write_text(json.dumps(told), encoding="utf-8")
+    words = words_of(changing.page("/replays"))
+
+    assert "■ refused: skip 9 is no <lookback>" in words
+    assert "2009 to 2012: 8 intents; the guard order notional refused most" in words
+    refused.write_text(json.dumps({"replay_sha": "another", "why": "gone"}), encoding="utf-8")
+    assert "the same trading replay goes on from there" in words_of(changing.page("/replays?name=half"))
+
+
 def test_a_replay_whose_check_failed_is_marked_and_a_light_one_has_no_data_for_it(changing):
     folder = Path(changing.console.desk.lake.root) / "us_five" / "replays" / "winter"
     manifest = folder / ("a" * 16) / "manifest.json"
