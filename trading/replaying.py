@@ -227,12 +227,12 @@ def run_replay(
             raise
         failed = tuple(check.name for check in checks if not check.passed and not check.no_data)
         record(whole, failed=failed, is_whole=True)
-        told = {**summary_of(whole), "data_set_sha": data.manifest_sha, "checks": passed}
+        summary = {**summary_of(whole), "data_set_sha": data.manifest_sha, "checks": passed}
         if not whole["sessions"]["intents"].any():
-            told["why_nothing_intended"] = why_nothing_intended(
+            summary["why_nothing_intended"] = why_nothing_intended(
                 config, panel=data.panel, actions=data.actions, calendar=calendar, sessions=sessions
             )
-        files = kept.finish(told)
+        files = kept.finish(summary)
         spent["artefacts"] += clock() - began
     return Finished(
         request=request,

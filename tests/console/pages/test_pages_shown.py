@@ -351,7 +351,7 @@ def test_a_replay_that_was_refused_and_years_without_a_fill_are_told_with_the_re
     words = words_of(changing.page("/replays"))
 
     assert "■ refused: skip 9 is no <lookback>" in words
-    assert "2009 to 2012: 8 intents; the guard order notional refused most" in words
+    assert "2009 to 2012: 8 intents and no fill; the guard order notional refused most" in words
     refused.write_text(json.dumps({"replay_sha": "another", "why": "gone"}), encoding="utf-8")
     assert "the same trading replay goes on from there" in words_of(changing.page("/replays?name=half"))
 
