@@ -63,6 +63,9 @@ ENDINGS = {
 }
 """What the ending of a column's name says of it."""
 
+REASON_CHARACTERS_MAX = 2_000
+"""How much of a refusal is kept: it is read as one line."""
+
 REFUSED_BY = "refused_by"
 """The metadata of a step that refused, which names the error that it refused with."""
 
@@ -185,7 +188,7 @@ def refusals_kept(
             log.warning("stage_refused", refused_by=type(error).__name__, reason=str(error))
             # Of a journal that is not the one of its log, nothing more is made.
             if not isinstance(error, JournalUnavailable | JournalBehindLog):
-                journal.record_refusal(**where, stage=stage, reason=str(error), now=now)
+                journal.record_refusal(**where, stage=stage, reason=_storable(str(error)), now=now)
                 _keep_run(journal, where, StageRun(stage, run_id, now, clock(), passed=False))
             raise dg.Failure(
                 description=f"{graph.name} {session} {stage}: {error}",
@@ -195,6 +198,11 @@ def refusals_kept(
         journal.clear_refusal(**where, stage=stage, now=now)
         _keep_run(journal, where, StageRun(stage, run_id, now, clock(), passed=True))
         log.info("stage_passed")
+
+
+def _storable(reason: str) -> str:
+    """Return why a stage refused so that any journal keeps it: no NUL, no half character, not endless."""
+    return reason.replace("\0", " ").encode(errors="replace").decode()[:REASON_CHARACTERS_MAX]
 
 
 def _keep_run(journal: Journal, where: Where, run: StageRun) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from resources.clocks import SimulatedClock
 from resources.journal.store import SqlJournal
 from tests.graph.desk import CALENDAR, FIRST, Desk, copied, failure_of
-from trading.errors import JournalUnavailable
+from trading.errors import JournalUnavailable, OutOfOrder
 from trading.session_course import STAGES
 
 
@@ -48,6 +48,28 @@ def test_a_stage_that_passed_has_passed_where_its_time_cannot_be_stored(imported
         assert failure_of(run) == ("", "")
         measured = {row.name: row.value for row in desk.rows("metrics", FIRST)}
         assert measured["run.total"] is None
+    finally:
+        desk.close()
+
+
+class Babbling(SqlJournal):
+    """Be a journal that opens no book, and says why in words that no journal keeps."""
+
+    def opening_book(self, **_):
+        raise OutOfOrder("planted: \0 half \ud83d a character " + "and so on " * 2_000)
+
+
+def test_a_stage_that_refuses_in_words_that_nobody_keeps_has_refused(imported, tmp_path):
+    desk = Desk(
+        copied(imported[0], tmp_path / "desk"),
+        ports={"journal": lambda profiled: Babbling(profiled.settings.journal_url)},
+    )
+    try:
+        run = desk.run("session", FIRST)
+        refused = desk.journal.session_record(book=desk.book, lane="simulated", session=FIRST)
+
+        assert not run.success
+        assert refused.refused.startswith("opening_book: planted:   half ? a character and so on")
     finally:
         desk.close()
 
