@@ -255,7 +255,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "enqueue": lambda _: {
         "dedup_key": "k", "channel": "c", "severity": "low", "subject": "s", "body": "b", "now": NOW
     },
-    "lease": lambda _: {"now": NOW, "lease_s": 60, "limit": 5, "ready": ["c"]},
+    "lease": lambda _: {"now": NOW, "lease_s": 60, "limit": 5, "ready": ["c"], "wait_s_max": 60},
     "mark": lambda _: {
         "outbox_id": 1, "attempt": 1, "is_delivered": False, "reason": "down", "retry_at": CLOSE, "now": NOW
     },
