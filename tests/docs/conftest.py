@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import structlog
 
 import trading.strategies
 from console.launcher import ALL_PHASES, Launcher
@@ -77,6 +78,8 @@ def reader(ran: Path, quotes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     following = Reader(project, quotes=quotes, monkeypatch=monkeypatch)
     yield following
     following.stop()
+    # What a verb set up to log would else complain, in a later test, that its folder is gone.
+    structlog.reset_defaults()
     for module in set(sys.modules) - known:
         if str(getattr(sys.modules[module], "__file__", "")).startswith(str(strategies)):
             delattr(trading.strategies, sys.modules.pop(module).__name__.rpartition(".")[2])
