@@ -233,6 +233,10 @@ class WebhookChannel:
                 "webhook_url: not an address that Apprise knows (its value is a secret and is not shown); "
                 "give https://…, or a scheme of Apprise such as slack:// or mailto://"
             )
+        for service in target:
+            # How many at once and how soon again is the policy's word: Apprise would hold up the run after
+            # each mail for five seconds, and longer than the lease of what waits behind it.
+            service.request_rate_per_sec = 0
         return target
 
 

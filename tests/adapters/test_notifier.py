@@ -528,9 +528,9 @@ def mailbox() -> Iterator[tuple[Mailbox, str]]:
         controller.stop()
 
 
-def told(outbox: SqlJournal, channel: str) -> None:
+def told(outbox: SqlJournal, channel: str, *, key: str = "k") -> None:
     outbox.enqueue(
-        dedup_key="k",
+        dedup_key=key,
         channel=channel,
         severity="critical",
         subject="[critical] us_five 2013-02-28: intents_stuck",
@@ -599,6 +599,19 @@ def test_a_mail_server_that_refuses_for_a_while_gets_the_message_once_it_takes_i
     assert (refused.reason, sent.reason) == (Reason.HTTP_ERROR, Reason.SENT)
     assert len(box.received) == 1
     assert stored(journal_file)[0].status == "delivered"
+
+
+def test_mails_are_held_up_by_the_policy_alone(outbox, mailbox, monkeypatch):
+    """Apprise has a pause of its own between mails, longer together than a lease of them."""
+    box, url = mailbox
+    pauses = []
+    for number in range(3):
+        told(outbox, "email", key=f"k{number}")
+    monkeypatch.setattr("apprise.url.time.sleep", pauses.append)
+
+    deliverer(outbox, email=EmailChannel(url)).deliver(NOW)
+
+    assert (len(box.received), pauses) == (3, [])
 
 
 FAULTS = {
