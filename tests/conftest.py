@@ -34,15 +34,26 @@ TESTS = Path(__file__).resolve().parent
 
 LONGEST_FIRST = (
     "tests/faults/test_daemon_backfills.py",
-    "tests/faults/test_misbehaving_broker.py",
     "tests/docs/test_docs_commands.py",
     "tests/faults/test_proof_kills.py",
     "tests/adapters/test_replay_engine.py",
-    "tests/console/test_ui_in_browser.py",
-    "tests/faults/test_executions.py",
+    "tests/console/test_promoting.py",
+    "tests/faults/test_misbehaving_broker.py",
     "tests/graph/test_proof_graph.py",
+    "tests/console/pages/test_pages_in_browser.py",
+    "tests/console/test_ui_in_browser.py",
+    "tests/docs/test_runbooks.py",
+    "tests/faults/test_verify_over_http.py",
+    "tests/graph/test_look_ahead.py",
+    "tests/adapters/conformance/test_numbered_cases.py",
+    "tests/adapters/test_replay_files.py",
+    "tests/graph/test_duplicate_launch.py",
+    "tests/faults/test_proof_alertmanager.py",
 )
-"""Files that take longest, as they were measured: one that began last would be waited for alone."""
+"""Files that take longest, as they were measured: one that began last would be waited for alone.
+
+Those that mostly wait for a server or a clock stand between those that compute.
+"""
 
 
 # Collecting makes objects by the million and drops hardly any: a search for garbage in between finds none.
