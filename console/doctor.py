@@ -24,6 +24,7 @@ from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
 from console.route_looks import routes_seen
 from resources.calendars import load_calendar
+from resources.journal.looking import file_of, read_only_address
 from resources.setting_names import ADDRESSES
 from resources.settings import PREFIX, Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
@@ -191,9 +192,10 @@ def _data_packages(_desk: Desk) -> Iterator[Checked]:
 
 
 def _journal(desk: Desk) -> Iterator[Checked]:
-    path = _sqlite_path(desk.settings.journal_url)
+    path = file_of(desk.settings.journal_url)
     if path is None:
-        yield Checked(check="journal", health=Health.OK, found=desk.settings.journal_url.split("://", 1)[0])
+        told = desk.journal.name if desk.journal.exists else f"{desk.journal.name}: nothing yet"
+        yield Checked(check="journal", health=Health.OK, found=told)
         return
     if not path.exists():
         yield Checked(check="journal", health=Health.OK, found=f"{path}: nothing yet, made at the first run")
@@ -206,7 +208,7 @@ def _journal(desk: Desk) -> Iterator[Checked]:
 
 def _integrity(path: Path) -> Iterator[Checked]:
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(read_only_address(path), uri=True)) as connection:
             answer = str(connection.execute("pragma integrity_check").fetchone()[0])
             journal_mode = str(connection.execute("pragma journal_mode").fetchone()[0])
     except sqlite3.Error as error:
@@ -445,8 +447,3 @@ def _failed(check: str, found: str, remedy: str) -> Checked:
 def _nearest(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
     return next(place for place in (folder, *folder.parents) if place.is_dir())
-
-
-def _sqlite_path(url: str) -> Path | None:
-    scheme, _, rest = url.partition("://")
-    return Path(rest.removeprefix("/")) if scheme == "sqlite" else None

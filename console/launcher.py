@@ -364,7 +364,11 @@ class Launcher:
         return plan, self.run_job(book, "flatten", session)
 
     def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> RunResult:
-        """Settle a session by a person's word: nothing of it executes, the book is carried over."""
+        """Settle a session by a person's word: nothing of it executes, the book is carried over.
+
+        What was never sent is cancelled first. Where the session cannot be settled all the same, since an
+        order may be out, the message says what was.
+        """
         if not actor or not reason:
             raise BadInput("settle --carry: needs a named person and a reason")
         journal = self.profiled.journal
@@ -374,10 +378,17 @@ class Launcher:
             raise Refused(
                 f"{book} {session}: nothing was started in this session; run it, or an earlier one, first"
             )
-        for row in journal.intents(book=book, lane=lane, session=session):
-            if row.state.is_open and row.stage.value == "":
-                journal.cancel(row.intent_id, version=row.version, actor=actor, reason=reason, now=now)
-        return self.run_job(book, "carry", session, tags={CARRIED_BY_TAG: f"{actor}: {reason}"})
+        unsent = {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
+        cancelled = [
+            row for row in journal.intents(book=book, lane=lane, session=session) if row.state in unsent
+        ]
+        for row in cancelled:
+            journal.cancel(row.intent_id, version=row.version, actor=actor, reason=reason, now=now)
+        run = self.run_job(book, "carry", session, tags={CARRIED_BY_TAG: f"{actor}: {reason}"})
+        if run.success or not cancelled:
+            return run
+        named = ", ".join(f"{row.intent.symbol} {row.intent_id}" for row in cancelled)
+        return run._replace(message=f"{run.message}; what was never sent is cancelled all the same: {named}")
 
     def replay(self, book: str, name: str, asked: Asked) -> ReplayRun:
         """Replay a range of a book in this process, under a name or one that tells what it is.

@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
+from resources.journal.looking import file_of, url_of
 from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 from trading.errors import BadSetting
 
@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 REMEMBERED = "settings.json"
-_SQLITE = "sqlite:///"
 
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
 _STARRED = r"\1:***@"
@@ -230,7 +229,7 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         books_file=_absolute(Path(values["books_file"]))
         if values["books_file"]
         else config_dir / "books.toml",
-        journal_url=values["journal_url"] or f"sqlite:///{own / 'journal.db'}",
+        journal_url=values["journal_url"] or url_of(own / "journal.db"),
         lake_root=_place(values["lake_root"]) if values["lake_root"] else str(own / "lake"),
         live_allowed=values["live_allowed"],
         execution_enabled=values["execution_enabled"],
@@ -252,10 +251,10 @@ def _check_places(settings: Settings) -> None:
         raise BadSetting(
             f"{PREFIX}BOOKS_FILE '{settings.books_file}': is a folder; name the file that declares the books"
         )
-    named = settings.journal_url.partition("?")[0].removeprefix(_SQLITE)
-    if not settings.journal_url.startswith(_SQLITE) or not named:
+    named = file_of(settings.journal_url)
+    if named is None or named == Path():
         return
-    journal = _absolute(Path(unquote(named)))
+    journal = _absolute(named)
     shown = f"{PREFIX}JOURNAL_URL '{settings.journal_url}'"
     if journal.is_dir():
         raise BadSetting(f"{shown}: is a folder; name a file in {settings.profile_dir}")

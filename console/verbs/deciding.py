@@ -7,6 +7,7 @@ reason. What they do is console/actions.py and console/quarantine.py; runs are r
 from __future__ import annotations
 
 from datetime import date
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -382,7 +383,7 @@ def resume(
             lambda _: (
                 f"still HALTED by {control.actor} since {instant(control.changed_at)}: "
                 f"{in_one_line(control.reason)}\n"
-                f'if that is over: trading resume --reason "{reason}" --confirm {word}'
+                f"if that is over: trading resume --reason {quote(reason)} --confirm {word}"
             ),
             as_json=as_json,
             code=ExitCode.HALTED,
@@ -424,24 +425,33 @@ def settle(
     actor = actor_of(desk, as_name)
     require_actor(actor, reason)
     _require_unsettled(desk, outline, asked)
-    filled = len(desk.journal.fills(book=outline.name, lane=desk.lane, session=asked))
-    with_fills = f"with {counted(filled, 'fill')} and nothing more" if filled else "without fills"
-    confirm(f"settle {outline.name} {asked} {with_fills}, as {actor}?", yes=yes)
+    confirm(f"settle {outline.name} {asked} {_with(_fills(desk, outline, asked))}, as {actor}?", yes=yes)
 
     from console.launcher import open_launcher
 
     run = open_launcher().settle_carried(outline.name, asked, actor=actor, reason=reason)
     if not run.success:
         raise Refused(f"{outline.name} {asked} {run.stage}: {run.message}")
+    # Settling asks the broker: what it tells only then is booked as well.
+    fills = _fills(desk, outline, asked)
     view = {
         "book": outline.name,
         "session": asked,
         "carried_by": actor,
         "reason": reason,
-        "fills": filled,
+        "fills": fills,
         "run_id": run.run_id,
     }
-    show(view, lambda _: f"{outline.name} {asked}: settled {with_fills} by {actor}", as_json=as_json)
+    show(view, lambda _: f"{outline.name} {asked}: settled {_with(fills)} by {actor}", as_json=as_json)
+
+
+def _fills(desk: Desk, book: BookOutline, session: date) -> int:
+    return len(desk.journal.fills(book=book.name, lane=desk.lane, session=session))
+
+
+def _with(fills: int) -> str:
+    """Return in words what a session is settled with, when nothing more of it executes."""
+    return f"with {counted(fills, 'fill')} and nothing more" if fills else "without fills"
 
 
 def _require_unsettled(desk: Desk, book: BookOutline, session: date) -> None:

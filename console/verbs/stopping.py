@@ -6,6 +6,7 @@ halt, pause and resume are deciding.py.
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -219,7 +220,7 @@ def _plan_text(view: dict[str, Any], reason: str) -> str:
         ],
     )
     worth, left = (money(view[name], currency) for name in ("notional_micros", "left_micros"))
-    again = f'trading flatten --book {view["book"]} --reason "{reason}" --confirm {view["confirm"]}'
+    again = f"trading flatten --book {view['book']} --reason {quote(reason)} --confirm {view['confirm']}"
     return (
         f"{view['book']} {view['session']}: {counted(view['orders'], 'sale')} of {worth}, leaving {left}\n"
         f"{listed}\n"

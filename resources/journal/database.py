@@ -257,7 +257,9 @@ def migrate(conn: sa.Connection, *, to: str = "head") -> None:
 
 
 def _file_of(database: str) -> Path:
-    return Path(database.removeprefix("file:").partition("?")[0]).absolute()
+    """Return the file of what SQLite opens: a path as it is, or an address of its own (`file:…?…`)."""
+    address = database.removeprefix("file:")
+    return Path(address if address == database else address.partition("?")[0]).absolute()
 
 
 def _folder_of(database: str) -> Path:

@@ -69,13 +69,30 @@ def place_of(url: str | Path) -> Place:
     text = str(url)
     if "://" not in text:
         return SqlitePlace(Path(text))
-    if text.startswith(_SQLITE):
-        return SqlitePlace(Path(unquote(text.removeprefix(_SQLITE).partition("?")[0])))
+    if (file := file_of(text)) is not None:
+        return SqlitePlace(file)
     if text.partition("://")[0] in {POSTGRESQL, f"{POSTGRESQL}+psycopg2"}:
         return PostgresqlPlace(text)
     raise BadSetting(
         f"journal_url {text.partition('://')[0]}://…: the journal lives in sqlite:///… or postgresql://…"
     )
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of a journal's URL, `None` where the journal is in a server."""
+    if not url.startswith(_SQLITE):
+        return None
+    return Path(unquote(url.removeprefix(_SQLITE).partition("?")[0]))
+
+
+def url_of(file: Path) -> str:
+    """Return the URL of a journal in a file; what would mean something else in a URL is escaped."""
+    return _SQLITE + str(file).replace("%", "%25").replace("?", "%3F")
+
+
+def read_only_address(file: Path) -> str:
+    """Return how SQLite opens a file that it may only read, whatever is in its name."""
+    return f"file:{quote(str(file.absolute()))}?mode=ro"
 
 
 class SqlitePlace:
@@ -94,7 +111,7 @@ class SqlitePlace:
             yield None
             return
         try:
-            address = f"file:{quote(str(self._path.absolute()))}?mode=ro"
+            address = read_only_address(self._path)
             with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
                 connection.row_factory = sqlite3.Row
                 connection.execute("begin")

@@ -74,6 +74,11 @@ class JournalReader:
         self._place: Place = place_of(url)
 
     @property
+    def name(self) -> str:
+        """Return how messages call it: its file, or its server and database without who and password."""
+        return self._place.name
+
+    @property
     def exists(self) -> bool:
         """Say whether there is a journal yet."""
         with self._sight() as sight:

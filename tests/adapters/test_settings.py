@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from resources import settings
+from resources.journal.reader import JournalReader
+from resources.journal.store import SqlJournal
 from resources.settings import Profile, describe_settings, load_secrets, load_settings, shown
 from trading.errors import BadSetting
 
@@ -56,6 +58,18 @@ def test_profiles_never_share_a_journal_or_a_lake(monkeypatch):
 
     assert [one.profile for one in loaded] == list(Profile)
     assert len({one.journal_url for one in loaded} | {one.lake_root for one in loaded}) == 6
+
+
+@pytest.mark.parametrize("name", ["50%25 off", "what?now", "a#b", "état d'été"])
+def test_a_state_folder_of_any_name_holds_its_own_journal(project, monkeypatch, name):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(project / name))
+    url = load_settings().journal_url
+
+    SqlJournal(url).close()
+
+    assert JournalReader(url).exists
+    assert (project / name / "simulated" / "journal.db").is_file()
+    assert {path.name for path in project.iterdir()} == {".trading", name}
 
 
 def test_every_setting_can_be_given(project, monkeypatch):

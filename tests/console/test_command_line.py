@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -424,6 +425,16 @@ def test_a_halt_ends_in_two_steps_that_name_it(speak, journal):
     assert not journal.run_control().kill_switch_on
 
 
+def test_the_command_that_ends_a_halt_can_be_pasted_whatever_its_reason_says(speak, journal):
+    reason = 'the desk said "$(fine)" at 10:00'
+    speak("halt", "--reason", "prices look wrong")
+
+    told = speak("resume", "--reason", reason).out
+
+    pasted = shlex.split(told.partition("if that is over: ")[2].splitlines()[0])
+    assert pasted[:5] == ["trading", "resume", "--reason", reason, "--confirm"]
+
+
 def test_the_word_of_one_halt_does_not_end_another(speak, journal):
     speak("halt", "--reason", "one")
     word = speak("resume", "--reason", "over", "--json").json["confirm"]
@@ -827,6 +838,16 @@ def test_the_doctor_goes_on_after_a_failure_and_says_what_to_do(speak, journal, 
     assert checks["journal"] == "fail"
     assert checks["lake"] == "ok"
     assert all(row["remedy"] for row in view["checks"] if row["health"] == "fail")
+
+
+def test_the_doctor_reads_the_journal_of_a_folder_of_any_name(speak, state, monkeypatch):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(state / "50%25 off?"))
+    speak("halt", "--reason", "first thing")
+
+    checks = {row["check"]: row for row in speak("doctor", "--json").json["checks"]}
+
+    assert checks["journal integrity"]["health"] == "ok"
+    assert checks["journal"]["found"] == str(state / "50%25 off?" / "simulated" / "journal.db")
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,21 @@ def test_a_send_that_nobody_heard_is_adopted_and_closed_and_sent_no_second_time(
     assert_nothing_is_violated(dead, is_healed=False)
 
 
+def test_a_session_with_a_send_that_nobody_heard_is_carried_with_what_the_broker_then_tells(
+    decided, desk_on, speak
+):
+    dead = desk_on(decided, ports=deaf())
+    assert dead.run("execute", FIRST).success
+    assert intent_of(dead).state is IntentState.UNKNOWN
+
+    spoken = speak("settle", str(FIRST), "--book", "us_five", "--carry", "--reason", "no more of it", "--yes")
+
+    assert spoken.code == 0, spoken.err
+    assert "settled with 1 fill and nothing more by anna" in spoken.out
+    assert intent_of(dead).state is IntentState.EXECUTED
+    assert len(dead.sent()) == 1
+
+
 def test_an_order_nobody_here_knows_is_told_with_what_to_do_and_ends_with_3(decided, desk_on, speak):
     desk = desk_on(decided)
     assert desk.run("execute", FIRST).success
