@@ -167,7 +167,8 @@ class Tally(NamedTuple):
 class PairBurn(NamedTuple):
     """Hold how fast an objective burns over both windows of a pair: the slower of the two.
 
-    `None` where one of them has nothing to count, or the long one fewer than `BAD_MIN` bad ones.
+    `None` where one of them has nothing to count: nobody knows. 0 where the long one has fewer than `BAD_MIN`
+    bad ones: whatever the short one has, that is no burn.
     """
 
     objective: Objective
@@ -312,10 +313,11 @@ def burn_of(tally: Tally, objective: Objective) -> float | None:
 def pair_burn(judged: Sequence[Judged], *, objective: Objective, pair: BurnPair, now: datetime) -> PairBurn:
     """Return how fast an objective burns over both windows of a pair."""
     long = tallied(judged, now=now, window=pair.long)
+    if long.total and long.bad < BAD_MIN:
+        return PairBurn(objective, pair, 0.0)
     rates = [burn_of(long, objective), burn_of(tallied(judged, now=now, window=pair.short), objective)]
     known = [rate for rate in rates if rate is not None]
-    is_rate = len(known) == len(rates) and long.bad >= BAD_MIN
-    return PairBurn(objective, pair, min(known) if is_rate else None)
+    return PairBurn(objective, pair, min(known) if len(known) == len(rates) else None)
 
 
 RAISED_BY = "levels"

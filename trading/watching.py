@@ -263,17 +263,21 @@ def _cost(metric: str, book: str, calls: Sequence[AdvisorCall], *, period: date 
 
 
 def sightings_of_burns(burns: Iterable[PairBurn], *, on: date) -> tuple[Sighting, ...]:
-    """Return how fast each error budget burns; where there is no rate, none does, and what fired is over."""
+    """Return how fast each error budget burns that something was counted of.
+
+    Where nothing was there is nothing to judge: no data is no alert, and no end of one either.
+    """
     return tuple(
         Sighting(
             one.pair.metric,
             "",
             one.objective.value,
             on,
-            one.burn or 0.0,
+            one.burn,
             f"over {one.pair.long} and over {one.pair.short}" if one.burn else "",
         )
         for one in burns
+        if one.burn is not None
     )
 
 

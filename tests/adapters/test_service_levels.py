@@ -89,8 +89,8 @@ def test_after_every_step_what_is_kept_is_what_a_count_of_everything_says(url):
     }
     assert [one.at for one in recent[Objective.LATENCY]] == [OPEN]
     assert {one.objective: one.burn for one in burns if one.pair.long == "3d"} == {
-        Objective.AVAILABILITY: None,
-        Objective.LATENCY: None,
+        Objective.AVAILABILITY: 0.0,
+        Objective.LATENCY: 0.0,
         Objective.FRESHNESS: None,
         Objective.EXECUTION: None,
     }

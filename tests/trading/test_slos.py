@@ -155,8 +155,9 @@ def ago(minutes: int, *, good: int = 0, bad: int = 0) -> list[Judged]:
     ("judgements", "burn"),
     [
         ([], None),
-        (ago(2, good=9), None),
-        (ago(2, bad=1), None),
+        (ago(2, good=9), 0.0),
+        (ago(2, bad=1), 0.0),
+        (ago(40, good=9), 0.0),
         (ago(2, good=98, bad=2), 2.0),
         (ago(40, good=98, bad=2), None),
         (ago(40, good=90, bad=10) + ago(2, good=100), 0.0),
@@ -166,7 +167,7 @@ def ago(minutes: int, *, good: int = 0, bad: int = 0) -> list[Judged]:
         (ago(-1, bad=50) + ago(2, good=98, bad=2), 2.0),
     ],
 )
-def test_a_pair_burns_as_fast_as_the_slower_of_its_windows_and_one_slip_is_no_rate(judgements, burn):
+def test_a_pair_burns_as_fast_as_the_slower_of_its_windows_and_one_slip_is_no_burn(judgements, burn):
     found = pair_burn(judgements, objective=Objective.LATENCY, pair=HOUR, now=NOON)
 
     assert found.burn == burn
@@ -178,7 +179,7 @@ def test_a_pair_fires_only_where_both_of_its_windows_would(minutes):
     judgements = [one for ago_min, is_good in minutes for one in ago(ago_min, good=is_good, bad=not is_good)]
     for pair in PAIRS:
         found = pair_burn(judgements, objective=Objective.EXECUTION, pair=pair, now=NOON)
-        if found.burn is None:
+        if not found.burn:
             continue
         for window in (pair.long, pair.short):
             since = NOON - WINDOWS[window]

@@ -24,6 +24,7 @@ from trading.alerts import (
     WEEK_COST,
 )
 from trading.journal import SessionRecord
+from trading.slos import PAIRS, Objective, PairBurn
 from trading.testing import example_call
 from trading.timetable import DECIDE_BEFORE_OPEN, SETTLE_AFTER_CLOSE
 from trading.watching import (
@@ -33,6 +34,7 @@ from trading.watching import (
     Wanted,
     sessions_begun,
     sighting_of_disk,
+    sightings_of_burns,
     sightings_of_costs,
     sightings_of_runs,
     sightings_of_sessions,
@@ -376,3 +378,17 @@ def test_a_trial_of_a_prompt_is_no_sessions_advice():
     found = sightings_of_costs([asked(0, 1, purpose=Purpose.SMOKE)], on=TODAY)
 
     assert [one.metric for one in found] == [DAY_COST, WEEK_COST]
+
+
+def test_a_budget_of_which_nothing_was_counted_is_not_judged_and_one_that_does_not_burn_is():
+    pair = PAIRS[0]
+    burns = [
+        PairBurn(Objective.LATENCY, pair, None),
+        PairBurn(Objective.FRESHNESS, pair, 0.0),
+        PairBurn(Objective.EXECUTION, pair, 20.0),
+    ]
+
+    assert [(one.about, one.observed, one.detail) for one in sightings_of_burns(burns, on=TODAY)] == [
+        ("freshness", 0.0, ""),
+        ("execution", 20.0, "over 1h and over 5m"),
+    ]

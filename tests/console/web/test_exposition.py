@@ -575,13 +575,16 @@ def test_every_question_of_a_panel_is_one_that_prometheus_can_parse(tmp_path):
 
 def test_the_desk_and_prometheus_judge_a_burn_by_the_same_numbers():
     rules = (DEPLOY / "prometheus" / "rules.yml").read_text("utf-8")
-    written = dict(re.findall(r"expr: objective:trading_slo_burn_rate:(\w+) > ([\d.]+) ", rules))
+    written = dict(
+        re.findall(r"last_over_time\(objective:trading_slo_burn_rate:(\w+)\[10d\]\) > ([\d.]+)\s", rules)
+    )
     policy = {rule.metric: rule.threshold for rule in load_alert_policy(ROOT / "config/alerts.toml").rules}
 
     assert {name: float(rate) for name, rate in written.items()} == {
         f"{pair.long}_{pair.short}": policy[pair.metric] for pair in PAIRS
     }
-    assert rules.count(f'outcome="bad"}} >= {BAD_MIN}') == len(PAIRS)
+    for compared in (">=", "<"):
+        assert rules.count(f'outcome="bad"}} {compared} {BAD_MIN}') == len(PAIRS)
 
 
 @needs_prometheus
