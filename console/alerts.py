@@ -35,7 +35,7 @@ class AlertLine:
     """Hold one alert; `about` names the one job or check where its rule is of many.
 
     `ends_at` is empty while it fires, `acknowledged_by` while nobody has said so, `run_id` where it was seen
-    in no run.
+    in no run. `end_reason` says why it is over though nobody saw it well again, empty where somebody did.
     """
 
     code: str
@@ -54,6 +54,7 @@ class AlertLine:
     acknowledged_at: datetime | None
     comment: str
     run_id: str
+    end_reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +311,7 @@ def _line(known: KnownAlert, state: AlertState) -> AlertLine:
         acknowledged_at=known.acknowledged_at,
         comment=known.comment,
         run_id=known.run_id,
+        end_reason=known.end_reason,
     )
 
 

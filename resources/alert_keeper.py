@@ -24,6 +24,7 @@ from trading.alert_log import (
     AlertEvent,
     AlertLog,
     acknowledgement,
+    ended_without_rule,
     messages_due,
     observed,
     silencing,
@@ -74,8 +75,7 @@ class JournalAlerts:
                 run_id=run_id,
             )
             _append_all(append, events)
-            ended = {event.body["fingerprint"] for event in events if not event.body["is_firing"]}
-            resolve_alerted(conn, append, ended)
+            resolve_alerted(conn, append, _ends(events))
             for event in events:
                 if event.body["is_firing"] and event.body["labels"]["severity"] in policy.opens_incident:
                     open_alerted(conn, append, event, account=self._accounts.get(book, ""), now=now)
@@ -86,9 +86,16 @@ class JournalAlerts:
             return subjects_firing(self._fold.of(_Transaction(conn)))
 
     def tell(self, policy: AlertPolicy, *, now: datetime) -> int:
-        """Store the messages that are due, one a group and channel; returns how many groups were told."""
+        """Store the messages that are due, one a group and channel; returns how many groups were told.
+
+        What fires by a rule that the policy has no more ends here, since no look at anything would end it.
+        """
         with self._at(now) as (log, append, conn):
-            messages = messages_due(log, policy, now=now)
+            unjudged = ended_without_rule(log, policy)
+            _append_all(append, unjudged)
+            resolve_alerted(conn, append, _ends(unjudged))
+            known = self._fold.of(_Transaction(conn)) if unjudged else log
+            messages = messages_due(known, policy, now=now)
             for message in messages:
                 for channel in policy.delivery.channels:
                     put_message(
@@ -148,6 +155,11 @@ class _Transaction(NamedTuple):
         told = sa.select(events).where(events.c.kind.in_(KINDS), events.c.seq >= first)
         rows = self.conn.execute(told.order_by(events.c.seq)).mappings()
         return [records.event_of(row) for row in rows]
+
+
+def _ends(events: Iterable[AlertEvent]) -> dict[str, str]:
+    """Return why each alert is over that events end, by fingerprint; empty: it was seen well again."""
+    return {event.body["fingerprint"]: event.reason for event in events if not event.body["is_firing"]}
 
 
 def _append_all(append: Callable[[Draft], None], events: Iterable[AlertEvent]) -> None:

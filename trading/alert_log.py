@@ -52,6 +52,9 @@ LABELS = (ALERTNAME, "book", "severity", "about")
 MATCHER_CHARACTERS_MAX = 200
 NAME_SHOWN = 60
 
+NO_RULE = "the policy has no rule of this code any more"
+"""Why an alert ends that nobody judges: not that all is well."""
+
 CODES_SHOWN = 3
 """How many codes stand in a message's subject."""
 
@@ -70,7 +73,8 @@ class KnownAlert(NamedTuple):
     """Hold what is known of one alert; `ends_at` is `None` while it fires.
 
     `session` is the one in which it was seen last, `acknowledged_by` is empty while nobody has. `run_id` is
-    the run in which it was seen first, empty where it was in none.
+    the run in which it was seen first, empty where it was in none. `end_reason` says why it is over though
+    nobody saw it well again, empty where somebody did.
     """
 
     fingerprint: str
@@ -85,6 +89,7 @@ class KnownAlert(NamedTuple):
     acknowledged_at: datetime | None
     comment: str
     run_id: str = ""
+    end_reason: str = ""
 
     @property
     def code(self) -> str:
@@ -170,7 +175,9 @@ def _take_alert(alerts: dict[str, KnownAlert], told: dict[Labels, Told], event: 
     known = alerts.get(fingerprint)
     if not body["is_firing"]:
         if known is not None:
-            alerts[fingerprint] = known._replace(ends_at=event.at, session=event.session)
+            alerts[fingerprint] = known._replace(
+                ends_at=event.at, session=event.session, end_reason=event.reason
+            )
         return
     if known is not None and known.ends_at is not None:
         # It is another occurrence: who was told of the last one has not heard of this.
@@ -239,6 +246,22 @@ def observed(
         }
         events.append(AlertEvent(ALERT, body, book=book, session=session.isoformat()))
     return tuple(events)
+
+
+def ended_without_rule(log: AlertLog, policy: AlertPolicy) -> tuple[AlertEvent, ...]:
+    """Return the end of what fires by rules that the policy has no more: nobody would ever judge it again."""
+    codes = {rule.code for rule in policy.rules}
+    return tuple(
+        AlertEvent(
+            ALERT,
+            {"fingerprint": one.fingerprint, "is_firing": False},
+            book=dict(one.labels).get("book", ""),
+            session=one.session,
+            reason=NO_RULE,
+        )
+        for one in log.alerts.values()
+        if one.ends_at is None and one.code not in codes
+    )
 
 
 def alert_labels(alert: AlertRow, *, about: str = "") -> Labels:
@@ -480,7 +503,7 @@ def _line_of(log: AlertLog, line: Line) -> dict[str, Any]:
         "severity": known.severity.value,
         "labels": dict(known.labels),
         "session": known.session,
-        "message": known.message,
+        "message": f"{known.message}; over: {known.end_reason}" if known.end_reason else known.message,
         "owner": known.owner,
         "runbook": known.runbook,
         "fingerprint": known.fingerprint,

@@ -236,7 +236,7 @@ def alert(view: AlertLine) -> str:
         "what": in_one_line(view.message),
         "where": " ".join(filter(None, [view.book, view.session])),
         "since": instant(view.starts_at),
-        "until": instant(view.ends_at) if view.ends_at else NONE,
+        "until": ": ".join(filter(None, [instant(view.ends_at), view.end_reason])) if view.ends_at else NONE,
         "owner": view.owner,
         "runbook": view.runbook,
         "run": view.run_id or NONE,

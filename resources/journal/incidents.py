@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -110,17 +110,19 @@ def open_alerted(
     )
 
 
-def resolve_alerted(
-    conn: sa.Connection, append: Callable[[Draft], None], fingerprints: Collection[str]
-) -> None:
-    """Store the end of the incidents whose alerts are over, unless a person has ended them before."""
-    if not fingerprints:
+def resolve_alerted(conn: sa.Connection, append: Callable[[Draft], None], over: Mapping[str, str]) -> None:
+    """Store the end of the incidents whose alerts are over, unless a person has ended them before.
+
+    `over` has the alerts' fingerprints, and why each ended where nobody saw that all is well.
+    """
+    if not over:
         return
     for number, told in _told(conn).items():
         body = told.incident.body
-        if told.resolved is None and body.get("fingerprint") in fingerprints:
+        if told.resolved is None and body.get("fingerprint") in over:
             ended = {"incident_id": number, "account": body["account"]}
-            append(Draft(RESOLVED, actor=ALERTS, reason="the alert is over", body=ended))
+            why = ": ".join(filter(None, ["the alert is over", over[body["fingerprint"]]]))
+            append(Draft(RESOLVED, actor=ALERTS, reason=why, body=ended))
 
 
 def _is_found(conn: sa.Connection, code: str, *, account: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
+from trading.alert_log import NO_RULE
 from trading.alerts import AlertRow, AlertRule, Severity, fingerprint_of
 from trading.incident_ladder import RULES
 from trading.incident_log import incidents_told
@@ -173,6 +175,21 @@ def test_the_end_of_an_alert_ends_its_incident_and_its_return_is_another(journal
     assert (first.resolved.actor, first.resolved.at) == ("alerts", NOW + timedelta(minutes=5))
     assert second.resolved is None
     assert journal.incidents()[1].detail.endswith("; again after incident 1")
+
+
+def test_the_incident_of_a_rule_that_was_removed_ends_with_its_alert_and_says_why(journal):
+    rule, other = CRITICAL[:2]
+    looked(journal, rule, other, found=True)
+    keeper = JournalAlerts(journal, accounts={"us_five": ACCOUNT})
+    policy = replace(POLICY, rules=tuple(one for one in POLICY.rules if one.code != rule.code))
+    for minute in (5, 6):
+        keeper.tell(policy, now=NOW + timedelta(minutes=minute))
+
+    of_rule, of_other = told_of(journal).values()
+    assert {one.code for one in keeper.firing()} == {other.code}
+    assert of_rule.resolved.at == NOW + timedelta(minutes=5)
+    assert of_rule.resolved.reason == f"the alert is over: {NO_RULE}"
+    assert of_other.resolved is None
 
 
 def test_what_a_person_ended_before_its_alert_was_over_stays_as_they_ended_it(journal):

@@ -6,6 +6,7 @@ In process on a real journal.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.console.states import NOW, SESSION
 from tests.console.test_command_line import empty_journal, journal, speak, state
 from tests.graph.desk import CONFIG
 from tests.trading.test_metrics import worked_by_hand
+from trading.alert_log import NO_RULE
 from trading.alerts import evaluate, evaluate_watched, judged, judged_watched, tell
 from trading.metrics import session_metrics
 
@@ -75,6 +77,16 @@ def test_what_somebody_knows_of_fails_nothing(speak, journal):
     speak("alerts", "ack", "tick_failed", "--reason", "looking", "--as", "anna")
 
     assert speak("alerts").code == 0
+
+
+def test_an_alert_of_a_rule_that_was_removed_is_over_and_says_why(speak, journal):
+    observe(journal, FAULTS["critical"])
+    left = replace(POLICY, rules=tuple(rule for rule in POLICY.rules if rule.code != "tick_failed"))
+    JournalAlerts(journal).tell(left, now=NOW)
+
+    assert speak("alerts").code == 0
+    assert f"UTC: {NO_RULE}" in speak("alerts", "show", "tick_failed").out
+    assert speak("alerts", "show", "tick_failed", "--json").json["end_reason"] == NO_RULE
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 
 from trading.alert_groups import InhibitRule, Route, matcher_of
 from trading.alert_log import (
+    NO_RULE,
     AlertEvent,
     AlertLog,
     AlertState,
     acknowledgement,
     alert_log_of,
+    ended_without_rule,
     find_alert,
     messages_due,
     observed,
@@ -146,6 +149,30 @@ def test_an_alert_is_told_when_it_fires_and_when_it_is_over_and_not_in_between(d
     assert between == []
     assert last == ["[resolved] us_five 2013-02-28: drawdown_high"]
     assert desk.tell(NOW + timedelta(days=9)) == []
+
+
+def test_what_fires_by_a_rule_that_was_removed_is_over_and_people_hear_why(desk):
+    desk.look("drawdown_high", "quarantined_ratio_high")
+    desk.tell()
+    fewer = replace(POLICY, rules=tuple(rule for rule in POLICY.rules if rule.code != "drawdown_high"))
+    ended = ended_without_rule(desk.log, fewer)
+    desk.take(*ended, at=NOW + 5 * MINUTE)
+
+    over, goes_on = (find_alert(desk.log, code) for code in ("drawdown_high", "quarantined_ratio_high"))
+    (message,) = messages_due(desk.log, fewer, now=NOW + 5 * MINUTE)
+    told = {one["code"]: (one["status"], one["message"]) for one in json.loads(message.body)["alerts"]}
+    assert (over.ends_at, over.end_reason) == (NOW + 5 * MINUTE, NO_RULE)
+    assert (goes_on.ends_at, goes_on.end_reason) == (None, "")
+    assert told["drawdown_high"] == ("resolved", f"pnl.drawdown is 0.2, above 0.1 (ratio); over: {NO_RULE}")
+    assert told["quarantined_ratio_high"][0] == "firing"
+    assert ended_without_rule(desk.log, fewer) == ended_without_rule(desk.log, POLICY) == ()
+
+
+def test_what_is_seen_well_again_ends_for_no_other_reason(desk):
+    desk.look("drawdown_high")
+    desk.look(at=NOW + 5 * MINUTE)
+
+    assert find_alert(desk.log, "drawdown_high").end_reason == ""
 
 
 def test_a_clock_that_was_set_back_keeps_no_alert_until_it_is_there_again(desk):
