@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,8 +25,8 @@ from console.lake_rows import rows_found
 from console.route_looks import routes_seen
 from resources.calendars import load_calendar
 from resources.journal.looking import file_of, read_only_address
-from resources.setting_names import ADDRESSES
-from resources.settings import PREFIX, Profile, given_variables
+from resources.setting_names import ADDRESSES, address_variable
+from resources.settings import Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
 from trading.audit import line_of, verify
 from trading.books import Rules
@@ -286,7 +286,7 @@ def _newest(named: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, s
 
 
 def _alerts(desk: Desk) -> Iterator[Checked]:
-    """Look whether the alert policy's channels lead to a person, and who changed its rules."""
+    """Look whether the policy's channels lead to a person, sending nothing, and who changed its rules."""
     from resources.alert_policy import load_alert_policy
 
     policy = load_alert_policy(
@@ -294,7 +294,11 @@ def _alerts(desk: Desk) -> Iterator[Checked]:
         profile=desk.lane,
         overrides=desk.settings.alert_overrides,
     )
-    yield _reaching(desk, policy.delivery.channels)
+    refused = _refused_addresses(policy.delivery.channels)
+    yield _reaching(desk, policy.delivery.channels, refused)
+    for name, why in refused.items():
+        remedy = f"correct it; until then critical messages for {name} wait, and others are given up"
+        yield Checked(check=f"alerts over {name}", health=Health.WARN, found=why, remedy=remedy)
     for one in policy.overrides:
         found = f"{one.told}, by {one.actor}: {one.why}"
         if one.loosens:
@@ -304,19 +308,33 @@ def _alerts(desk: Desk) -> Iterator[Checked]:
             yield Checked(check=f"alert {one.code}", health=Health.OK, found=found)
 
 
-def _reaching(desk: Desk, channels: Sequence[str]) -> Checked:
-    """Say whether a person is told of alerts; whether an address is set is looked at, not what it is."""
+def _refused_addresses(channels: Sequence[str]) -> dict[str, str]:
+    """Return why Apprise does not take the address of a channel that has one, by channel; nothing is sent."""
     given = given_variables()
-    variables = {name: f"{PREFIX}{ADDRESSES[name].upper()}" for name in channels if name in ADDRESSES}
-    lacking = {name: variable for name, variable in variables.items() if not given.get(variable)}
-    found = ", ".join(f"{name} has no address" if name in lacking else name for name in channels)
-    is_silent = len(lacking) == len(variables)
-    if desk.settings.profile is Profile.SIMULATED or not (lacking or is_silent):
+    addresses = {name: given.get(address_variable(name)) for name in channels if name in ADDRESSES}
+    if not any(addresses.values()):
+        return {}
+    from resources.notifier import ADDRESSED
+
+    refused = {name: ADDRESSED[name](address).refusal() for name, address in addresses.items()}
+    return {name: why for name, why in refused.items() if why}
+
+
+def _reaching(desk: Desk, channels: Sequence[str], refused: Collection[str]) -> Checked:
+    """Say whether a person is told of alerts: over channels with an address, other than those `refused`."""
+    given = given_variables()
+    variables = {name: address_variable(name) for name in channels if name in ADDRESSES}
+    useless = {name: "has no address" for name, variable in variables.items() if not given.get(variable)}
+    useless |= dict.fromkeys(refused, "has no address that can be used")
+    found = ", ".join(" ".join(filter(None, [name, useless.get(name)])) for name in channels)
+    is_silent = len(useless) == len(variables)
+    if desk.settings.profile is Profile.SIMULATED or not (useless or is_silent):
         return Checked(check="alerts", health=Health.OK, found=f"told over {found}")
+    wanted = " or ".join(variable for name, variable in variables.items() if name in useless)
     remedy = (
-        f"set {' or '.join(lacking.values())}, for which critical messages wait, or take a channel that"
-        " nobody reads off config/alerts.toml"
-        if lacking
+        f"set {wanted}, for which critical messages wait, or take a channel that nobody reads off "
+        "config/alerts.toml"
+        if wanted
         else "name a channel that leads to a person in config/alerts.toml, and set its TRADING_… address"
     )
     if is_silent and desk.settings.profile is Profile.LIVE:

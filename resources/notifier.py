@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import Any, ClassVar, NamedTuple, Protocol, TextIO
 
 from resources.logs import log_of
+from resources.setting_names import address_variable
 from trading.alert_log import text_of_body
 from trading.alerts import (
     Attempt,
@@ -193,11 +194,26 @@ class StdoutChannel:
 class WebhookChannel:
     """Send messages to one address: a plain http(s) one as JSON, or any that Apprise knows (slack, mailto …).
 
-    The address is a secret; it stands in no message, log or error.
+    The address is a secret; it stands in no message, log or error. `name` is the channel's in the policy.
     """
+
+    name: ClassVar[str] = "webhook"
 
     def __init__(self, url: str | None) -> None:
         self._url = url
+
+    def refusal(self) -> str:
+        """Return why Apprise does not take the address; empty where it does, or there is none.
+
+        Nothing is sent, and the words hold nothing of the address.
+        """
+        if not self._url:
+            return ""
+        try:
+            self._opened(self._url)
+        except BadSetting as error:
+            return str(error)
+        return ""
 
     def unready_reason(self) -> Reason | None:
         """Return `missing_webhook_url` where no address is configured."""
@@ -223,25 +239,32 @@ class WebhookChannel:
 
     @cached_property
     def _target(self) -> Any:
+        return self._opened(self._url or "")
+
+    def _opened(self, url: str) -> Any:
+        """Return Apprise with the address; raises `BadSetting`, which holds nothing of it."""
         from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - slow: only who has something to send loads it
 
         target = Apprise(asset=AppriseAsset(app_id="trading-assets", async_mode=False, storage_mode="memory"))
-        with _told_by_apprise():
-            is_known = target.add(self._address(self._url or ""))
-        if not is_known:
-            raise BadSetting(
-                "webhook_url: not an address that Apprise knows (its value is a secret and is not shown); "
-                "give https://…, or a scheme of Apprise such as slack:// or mailto://"
-            )
-        for service in target:
-            # How many at once and how soon again is the policy's word: Apprise would hold up the run after
-            # each mail for five seconds, and longer than the lease of what waits behind it.
-            service.request_rate_per_sec = 0
-        return target
+        try:
+            with _told_by_apprise():
+                is_known = target.add(self._address(url))
+        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything, naming the address
+            wrong = f"it fails at it ({type(error).__name__})"
+        else:
+            if is_known:
+                return _without_pauses(target)
+            wrong = _mistake_in(url)
+        raise BadSetting(
+            f"{address_variable(self.name)}: not an address that Apprise knows: {wrong} (its value is a "
+            "secret and is not shown); docs/reference/settings.md says how it is written"
+        )
 
 
 class SlackChannel(WebhookChannel):
     """Send messages to a Slack channel's incoming webhook, as the one text that it takes."""
+
+    name = "slack"
 
     def send(self, message: OutboxMessage) -> Attempt:
         """Send once; the subject is the text's first line."""
@@ -256,6 +279,8 @@ class SlackChannel(WebhookChannel):
 class EmailChannel(WebhookChannel):
     """Send messages to a mailbox, as text."""
 
+    name = "email"
+
     def unready_reason(self) -> Reason | None:
         """Return `provider_none` where no mailbox is configured."""
         return None if self._url else Reason.PROVIDER_NONE
@@ -264,6 +289,11 @@ class EmailChannel(WebhookChannel):
         """Send once; a server that refuses or does not answer has no status here."""
         return self._sent(message, title=message.subject, body=text_of_body(message.body) or message.subject)
 
+
+ADDRESSED: Mapping[str, type[WebhookChannel]] = {
+    kind.name: kind for kind in (WebhookChannel, SlackChannel, EmailChannel)
+}
+"""The channels that need an address, by name."""
 
 _NOT_SLACKS = ("title", "version", "type", "attachments")
 """What Apprise posts beside the text, and an incoming webhook does not know."""
@@ -280,6 +310,32 @@ def _for_slack(text: str) -> str:
 def _apprise_url(url: str) -> str:
     """Return a plain web address in Apprise's words for "post JSON there"; others as they are."""
     return re.sub(r"^http(s?)://", r"json\1://", url, flags=re.IGNORECASE)
+
+
+def _without_pauses(target: Any) -> Any:
+    """Return what Apprise sends with, without the pause that it makes after each message to a service.
+
+    How many at once and how soon again is the policy's word: the pause would hold up the run after each mail
+    for five seconds, and longer than the lease of what waits behind it.
+    """
+    for service in target:
+        service.request_rate_per_sec = 0
+    return target
+
+
+def _mistake_in(url: str) -> str:
+    """Return what is wrong with an address that Apprise refuses; of it a scheme is told at most, if known."""
+    from apprise import NotificationManager  # noqa: PLC0415 - as above
+
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return "it has no scheme"
+    services: Any = NotificationManager
+    if _apprise_url(url).partition("://")[0].lower() not in services():
+        return "it has a scheme of no service"
+    return (
+        f"{scheme.lower()}:// needs a host, a user, a sender or a token that it lacks, or that cannot be one"
+    )
 
 
 HTTP_STATUSES = range(300, 600)

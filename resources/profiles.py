@@ -57,7 +57,7 @@ from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
 from resources.market_data.sources import fallback_of, source_of
 from resources.market_data.translated import Translated
-from resources.notifier import EmailChannel, Notifier, SlackChannel, StdoutChannel, WebhookChannel
+from resources.notifier import ADDRESSED, Notifier, StdoutChannel
 from resources.order_lines import log_step
 from resources.outbound.client import Endpoint, OutboundClient
 from resources.outbound.kept import JournalBreakers, JournalCallHistory, JournalCalls
@@ -953,9 +953,7 @@ class Profiled:
             self.journal,
             {
                 "stdout": StdoutChannel(sys.stdout),
-                "webhook": WebhookChannel(_address("webhook")),
-                "slack": SlackChannel(_address("slack")),
-                "email": EmailChannel(_address("email")),
+                **{name: channel(_address(name)) for name, channel in ADDRESSED.items()},
             },
             policy=self.alert_policy.delivery,
         )

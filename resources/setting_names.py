@@ -25,6 +25,11 @@ CHANNELS = ("stdout", *ADDRESSES)
 """The channels over which people may be told."""
 
 
+def address_variable(channel: str) -> str:
+    """Return the variable that holds where a channel to people leads."""
+    return f"{PREFIX}{ADDRESSES[channel].upper()}"
+
+
 class Profile(StrEnum):
     """Say whose money moves: nobody's in a simulated market, nobody's at a broker, or yours."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from console.orders import ABSENT
 from console.render import NONE, counted, in_one_line, instant, money, pairs, short, table
-from resources.setting_names import ADDRESSES, PREFIX
+from resources.setting_names import ADDRESSES, address_variable
 from trading.advice import Ladder
 from trading.alert_log import AlertState
 from trading.alerts import Reason
@@ -68,7 +68,7 @@ def _address_of(reason: str) -> str:
     without_address = {one.value for one in Reason if one.is_without_address}
     if channel not in ADDRESSES or last not in without_address:
         return ""
-    return f"; set {PREFIX}{ADDRESSES[channel].upper()} to have one, or take {channel} off config/alerts.toml"
+    return f"; set {address_variable(channel)} to have one, or take {channel} off config/alerts.toml"
 
 
 def why(views: Sequence[WhyNot]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import socket
 import sqlite3
@@ -391,11 +392,48 @@ def test_a_message_for_a_channel_that_nobody_provides_is_finished_as_such(outbox
 
 
 def test_an_address_that_cannot_be_used_is_named_without_being_shown(caplog, capfd) -> None:
-    with pytest.raises(BadSetting, match="webhook_url") as caught:
+    with pytest.raises(BadSetting, match="TRADING_WEBHOOK_URL") as caught:
         WebhookChannel("nonsense://token-1234/secret").send(message_of("webhook"))
 
     shown = str(caught.value) + caplog.text + "".join(capfd.readouterr())
     assert "token-1234" not in shown
+
+
+@pytest.mark.parametrize(
+    ("channel", "address", "said"),
+    [
+        (WebhookChannel, None, ""),
+        (WebhookChannel, "https://hooks.example/token-1234", ""),
+        (WebhookChannel, "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", ""),
+        (SlackChannel, "https://hooks.example/token-1234?a=b", ""),
+        (EmailChannel, "mailtos://anna:token-1234@example.org", ""),
+        (WebhookChannel, "token-1234/secret", "TRADING_WEBHOOK_URL: .* it has no scheme"),
+        (WebhookChannel, "token-1234://secret", "TRADING_WEBHOOK_URL: .* a scheme of no service"),
+        (WebhookChannel, "https://no_host!/token-1234", "TRADING_WEBHOOK_URL: .* https:// needs a host"),
+        (SlackChannel, "nonsense://token-1234", "TRADING_SLACK_WEBHOOK_URL: .* a scheme of no service"),
+        (EmailChannel, "mailtos://example.org?to=token-1234@x.org", "TRADING_EMAIL_URL: .* mailtos:// needs"),
+    ],
+)
+def test_what_apprise_does_not_take_of_an_address_is_said_without_sending_or_showing_it(
+    channel, address, said, caplog, capfd
+) -> None:
+    refusal = channel(address).refusal()
+
+    assert re.match(said, refusal)
+    assert bool(refusal) == bool(said)
+    assert "token-1234" not in refusal + caplog.text + "".join(capfd.readouterr())
+
+
+def test_an_address_at_which_apprise_itself_fails_is_refused_without_its_words(monkeypatch) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("https://token-1234.example is no address")
+
+    monkeypatch.setattr("apprise.Apprise.add", failing)
+
+    refusal = WebhookChannel("https://token-1234.example").refusal()
+
+    assert "it fails at it (ValueError)" in refusal
+    assert "token-1234" not in refusal
 
 
 def test_an_address_that_cannot_be_used_ends_neither_the_run_nor_another_channel(

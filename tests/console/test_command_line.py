@@ -850,20 +850,31 @@ def test_the_doctor_reads_the_journal_of_a_folder_of_any_name(speak, state, monk
     assert checks["journal"]["found"] == str(state / "50%25 off?" / "simulated" / "journal.db")
 
 
+IMPORTING_APPRISE = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+"""Apprise's e-mail plug-in imports a module that Python 3.11 deprecated."""
+
+NO_HOST = "https://no_host!/secret-1"
+"""A web address to the settings, and none to Apprise."""
+
+
+@IMPORTING_APPRISE
 @pytest.mark.parametrize(
     ("profile", "addresses", "health", "said"),
     [
         ("simulated", {}, "ok", "stdout, webhook has no address, email has no address"),
         ("paper", {}, "warn", "reach no person"),
-        ("paper", {"TRADING_EMAIL_URL": "mailtos://server?to=you@x.org"}, "warn", "webhook has no address"),
+        ("paper", {"TRADING_EMAIL_URL": "mailtos://you:pass@x.org"}, "warn", "webhook has no address"),
         ("live", {}, "fail", "reach no person"),
         ("live", {"TRADING_WEBHOOK_URL": "https://x.org/secret-1"}, "warn", "email has no address"),
         (
             "live",
-            {"TRADING_WEBHOOK_URL": "https://x.org/1", "TRADING_EMAIL_URL": "mailtos://server?to=you@x.org"},
+            {"TRADING_WEBHOOK_URL": "https://x.org/1", "TRADING_EMAIL_URL": "mailtos://you:pass@x.org"},
             "ok",
             "told over stdout, webhook, email",
         ),
+        ("simulated", {"TRADING_WEBHOOK_URL": NO_HOST}, "ok", "webhook has no address that can be used"),
+        ("paper", {"TRADING_EMAIL_URL": "mailto://x.org?to=you@x.org"}, "warn", "reach no person"),
+        ("live", {"TRADING_WEBHOOK_URL": NO_HOST}, "fail", "reach no person"),
     ],
 )
 def test_the_doctor_says_whether_a_person_is_reached(
@@ -885,6 +896,18 @@ def test_the_doctor_says_whether_a_person_is_reached(
     assert said in found["found"]
     assert "secret-1" not in str(found)
     assert ("TRADING_" in found["remedy"]) == (health != "ok")
+
+
+@IMPORTING_APPRISE
+def test_the_doctor_says_which_address_cannot_be_used_and_what_is_wrong_with_it(speak, state, monkeypatch):
+    monkeypatch.setenv("TRADING_WEBHOOK_URL", NO_HOST)
+
+    spoken = speak("doctor", "--json")
+
+    (found,) = [row for row in spoken.json["checks"] if row["check"] == "alerts over webhook"]
+    assert found["health"] == "warn"
+    assert "TRADING_WEBHOOK_URL: not an address that Apprise knows: https:// needs a host" in found["found"]
+    assert "secret-1" not in spoken.out + spoken.err
 
 
 def test_the_doctor_says_who_changed_a_rule_of_alerts_and_why(speak, state, monkeypatch):
