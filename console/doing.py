@@ -265,10 +265,13 @@ def act_on(desk: Desk, incident_id: int, *, by: By, is_end: bool) -> IncidentLin
 def plan_action(desk: Desk, incident_id: int, *, owner: str, due_on: date, by: By) -> int:
     """Keep what somebody is to do so that an incident does not happen again; returns its number in it.
 
-    Raises `UnknownId`, or `BadInput` for an owner without a name.
+    Raises `UnknownId`, or `BadInput` for an owner without a name and a day that is over.
     """
     if not owner.strip():
         raise BadInput(f"owner {owner!r}: empty; say who does it with --owner NAME")
+    # By the machine's clock, as it is judged overdue: people do it, on whatever days the desk trades.
+    if due_on < (today := system_now().date()):
+        raise BadInput(f"until {due_on}: is over, today is {today}; name today or a later day")
     actions.require_actor(owner, by.reason)
     now = _speaking_at(desk, incident_of(desk, incident_id))
     with _journal(desk, by) as journal:

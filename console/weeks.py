@@ -43,7 +43,7 @@ from trading.compliance import (
     WeekAudit,
     audited,
 )
-from trading.errors import LakeError
+from trading.errors import BadInput, LakeError
 from trading.journal import JournalEvent, JournalIntent, SessionRecord
 from trading.sessions import Calendar
 from trading.slos import Objective
@@ -150,6 +150,23 @@ def latest_week(desk: Desk, outline: BookOutline) -> Week:
     """Return the week to show where none is named: of the book's latest session, or of today before any."""
     latest = desk.latest(outline)
     return week_of_date(latest.session if latest is not None else desk.today(outline))
+
+
+def week_asked(desk: Desk, outline: BookOutline, text: str) -> Week:
+    """Return the week of a name; raises `BadInput` where it is none, or has not begun at the book's exchange.
+
+    Simulated days end with the data: its last session is today.
+    """
+    week = week_from_text(text)
+    if desk.settings.profile is Profile.SIMULATED:
+        today = desk.today(outline)
+        has_begun = week.monday <= today
+    else:
+        now = system_now()
+        today, has_begun = now.date(), week.span(desk.calendar(outline))[0] <= now
+    if not has_begun:
+        raise BadInput(f"week {week.name}: has not begun; today is {today}, in {week_of_date(today).name}")
+    return week
 
 
 def weeks_missing(desk: Desk, outline: BookOutline) -> tuple[Week, ...]:

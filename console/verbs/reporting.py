@@ -22,7 +22,6 @@ from console.verbs.options import (
     tell,
 )
 from console.verbs.teaching import help_of
-from trading.weeks import week_from_text
 
 if TYPE_CHECKING:
     from datetime import date
@@ -132,9 +131,9 @@ def report_audit(
 
 
 def _week(desk: Desk, outline: BookOutline, asked: str | None) -> Week:
-    from console.weeks import latest_week
+    from console.weeks import latest_week, week_asked
 
-    return latest_week(desk, outline) if asked is None else week_from_text(asked)
+    return latest_week(desk, outline) if asked is None else week_asked(desk, outline, asked)
 
 
 def _writer(desk: Desk) -> WeekWriter:

@@ -109,6 +109,9 @@ NO_DATES = (
     "", "yesterday", "2013-02-30", "2013-13-01", "28.02.2013", "NaN", "-1", "0000-01-01", LONG,
     "\uff12013-02-28",
 )  # fmt: skip
+NO_WEEKS = (
+    "", "2013", "2013-W54", "2013-W00", "9999-W52", "2099-W01", "0001-W01", "2013-02-28", "a\0b", LONG,
+)  # fmt: skip
 NO_NUMBERS = ("", "NaN", "inf", "-1", "1.5", "1e3", "9" * 40, "x", "0x10", LONG)
 NO_IDS = (
     "", " ", LONG, "int-none", "nosuch@2013-02-28", "AAPL@2013-02-30", "AAPL@", "@", "*", "a\0b",
@@ -120,7 +123,7 @@ BAD = {
     "book": NO_NAMES,
     "session": NO_DATES,
     "through": NO_DATES,
-    "week": ("", "2013", "2013-W54", "2013-W00", "9999-W52", "0001-W01", "2013-02-28", "a\0b", LONG),
+    "week": NO_WEEKS,
     "identity": NO_IDS,
     "row_id": NO_IDS,
     "reason": NO_WORDS,
@@ -137,7 +140,7 @@ BAD = {
     "number": (*NO_NUMBERS, "0", "999"),
     "action": (*NO_NUMBERS, "0", "999"),
     "owner": NO_WORDS,
-    "until": NO_DATES,
+    "until": (*NO_DATES, "2013-03-08"),
     "older_than_s": NO_NUMBERS,
     "last": (*NO_NUMBERS, "0"),
     "phase": ("", "never", LONG, "DECIDE ", "NaN"),
@@ -218,7 +221,7 @@ GOOD = (
         "number": "1",
         "action": "1",
         "owner": "ben",
-        "until": "2013-03-08",
+        "until": "2999-01-01",
         "strategy": "council",
         "run": "thirteen-years",
         "symbols": "AAPL,IBM",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -235,6 +235,18 @@ def test_a_template_that_cannot_be_used_is_named_and_nothing_is_written(
     assert list((tmp_path / "state").rglob("incident-*.md")) == []
 
 
+def test_nobody_is_to_do_something_by_a_day_that_is_over(speak, journal, monkeypatch):
+    a_filled_intent(journal)
+    a_finding(journal)
+    monkeypatch.setattr("console.doing.system_now", lambda: datetime(2013, 3, 8, 22, 0, tzinfo=UTC))
+    plan = ("incidents", "plan", "1", "--owner", "ben", "--reason", "compare before the open")
+    late, today = (speak(*plan, "--until", f"2013-03-0{day}", "--json") for day in (7, 8))
+
+    assert (late.code, today.code) == (2, 0)
+    assert "until 2013-03-07: is over, today is 2013-03-08" in late.json["error"]["message"]
+    assert today.json == {"incident_id": 1, "action": 1}
+
+
 def test_an_action_that_is_overdue_asks_for_a_person_until_it_is_done(speak, journal):
     a_filled_intent(journal)
     a_finding(journal)
@@ -242,13 +254,14 @@ def test_an_action_that_is_overdue_asks_for_a_person_until_it_is_done(speak, jou
     plan = ("incidents", "plan", "1", "--owner", "ben", "--reason", "compare before the open")
     in_time = speak(*plan, "--until", "2999-01-01")
     calm = speak("status")
-    late = speak(*plan, "--until", "2013-03-08", "--json").json
+    told = {"actor": "anna", "reason": "compare before the open", "now": OPEN}
+    journal.plan_action(incident_id=1, owner="ben", due_on=date(2013, 3, 8), **told)
     asked, listed = speak("status"), speak("incidents", "actions")
     planned = speak("incidents", "show", "1", "--json").json["planned"]
     done = speak("incidents", "done", "1", "2", "--reason", "runs since Monday")
     again = speak("incidents", "done", "1", "2", "--reason", "twice")
 
-    assert (in_time.code, calm.code, late) == (0, 0, {"incident_id": 1, "action": 2})
+    assert (in_time.code, calm.code) == (0, 0)
     assert (asked.code, listed.code) == (3, 3)
     assert "incident 1: ben was to do by 2013-03-08: compare before the open" in asked.out
     assert "OVERDUE" in listed.out

@@ -597,3 +597,20 @@ def test_a_symbol_is_found_however_it_is_written_and_alone_is_asked_for_its_sess
 )
 def test_what_was_mistyped_is_answered_with_the_help_that_there_is(speak, state, words, help_at):
     assert help_at in speak(*words).err
+
+
+@pytest.mark.parametrize("verb", ["week", "audit"])
+@pytest.mark.parametrize(("profile", "week"), [("simulated", "2013-W10"), ("paper", "2099-W01")])
+def test_a_week_that_has_not_begun_is_refused_and_not_told_as_one_without_a_session(
+    speak, journal, monkeypatch, *, verb, profile, week
+):
+    monkeypatch.setenv("TRADING_PROFILE", profile)
+
+    refused = speak("report", verb, "--book", "us_five", "--week", week)
+
+    assert (refused.code, refused.out) == (2, "")
+    assert f"week {week}: has not begun; today is 20" in refused.err
+
+
+def test_the_week_that_is_under_way_is_told(speak, journal):
+    assert "us_five 2013-W09: " in speak("report", "week", "--book", "us_five", "--week", "2013-W09").out
