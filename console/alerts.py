@@ -127,7 +127,10 @@ def alert_log(desk: Desk) -> AlertLog:
 
 
 def acting_at(desk: Desk, log: AlertLog) -> datetime:
-    """Return the instant that counts as now for alerts: of simulated days that of the last that was said."""
+    """Return the instant that counts as now for alerts: of simulated days that of the last that was said.
+
+    Before anything was, it is when a person acts on them; a desk without any day has the machine's clock.
+    """
     if desk.settings.profile is not Profile.SIMULATED:
         return system_now()
     known = [
@@ -135,7 +138,7 @@ def acting_at(desk: Desk, log: AlertLog) -> datetime:
         *(one.ends_at for one in log.alerts.values() if one.ends_at is not None),
         *(one.starts_at for one in log.silences),
     ]
-    return max(known, default=system_now())
+    return max(known or desk.last_opens(desk.books.values()), default=system_now())
 
 
 def acknowledge(desk: Desk, wanted: str, *, actor: str, reason: str, is_rehearsal: bool = False) -> AlertLine:

@@ -6,9 +6,10 @@ launcher.py; the views made from a desk are status.py, why.py, trace.py and thei
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from console.book_outlines import BookOutline, read_book_outlines, require_book
@@ -24,6 +25,8 @@ from trading.clock import Clock, Phase
 from trading.errors import BadInput
 from trading.journal import Journal, SessionRecord
 from trading.sessions import Calendar
+
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,19 @@ class Desk:
     def act_at(self, book: str, session: date) -> datetime:
         """Return the instant at which a person acts on a session: now, or in a simulated one its open."""
         return self.clock(self.books[book]).now(session, Phase.EXECUTE)
+
+    def last_opens(self, books: Iterable[BookOutline]) -> list[datetime]:
+        """Return when the last session opened that each of some books ran, or before any did has data of.
+
+        It is when a person acts on simulated days where no session is named: they have no clock that goes on
+        by itself, and the machine's would make years of a minute.
+        """
+        asked = list(books)
+        days = [(book, latest.session) for book in asked if (latest := self.latest(book)) is not None]
+        if not days:
+            bounded = [(book, book.last_session + DAY) for book in asked if book.last_session is not None]
+            days = [(book, day) for book, after in bounded for day in self.calendar(book).before(after, 1)]
+        return [self.act_at(book.name, session) for book, session in days]
 
     def today(self, book: BookOutline) -> date:
         """Return the exchange date that counts as today; raises `BadInput` where no data says so."""

@@ -300,6 +300,17 @@ def _speaking_at(desk: Desk, row: IncidentLine) -> datetime:
     return max(filter(None, (row.at, row.acknowledged_at, row.answered_at)))
 
 
+def lifted_at(desk: Desk, halt: Halt) -> datetime:
+    """Return when a person lifts a halt: now, on simulated days the open of its account's last session.
+
+    A halt that came later in that session is lifted when it came.
+    """
+    if desk.settings.profile is not Profile.SIMULATED:
+        return system_now()
+    books = [book for book in desk.books.values() if book.account == halt.account]
+    return max([halt.changed_at, *desk.last_opens(books)])
+
+
 def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By) -> HaltLifted:
     """End the halt of an account or an instrument that was seen; raises `UnknownId`, `StaleVersion`."""
     found = halt_of(desk, account, symbol)
@@ -309,7 +320,8 @@ def lift(desk: Desk, *, account: str, symbol: str, changed_at: datetime, by: By)
             + f": is since {found.changed_at.isoformat()}, you saw another; look again"
         )
     with _journal(desk, by) as journal:
-        return actions.lift_halt(journal, found, actor=by.actor, reason=by.reason, now=system_now())
+        now = lifted_at(desk, found)
+        return actions.lift_halt(journal, found, actor=by.actor, reason=by.reason, now=now)
 
 
 def cooldown_of(desk: Desk, account: str) -> tuple[Cooldown, datetime] | None:

@@ -671,8 +671,7 @@ def _lift(
 ) -> None:
     """Show a halt of an account or an instrument, ask back, and end it."""
     from console import actions
-    from console.doing import cooldown_of
-    from resources.clocks import system_now
+    from console.doing import cooldown_of, lifted_at
 
     if account is None:
         raise BadInput(f"--symbol {symbol}: name its account as well; `trading status` lists what is halted")
@@ -695,7 +694,7 @@ def _lift(
         yes=yes,
     )
     with desk.open_journal() as journal:
-        lifted = actions.lift_halt(journal, halt, actor=actor, reason=reason, now=system_now())
+        lifted = actions.lift_halt(journal, halt, actor=actor, reason=reason, now=lifted_at(desk, halt))
     show(
         lifted,
         lambda _: f"{what}: halt lifted by {actor} ({reason})\nnext:\n  trading reconcile\n  trading status",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.console.states import CLOSE, NOW, OF, OPEN, OPENED, SESSION
+from tests.console.states import CLOSE, NOW, OF, OPEN, OPENED, SESSION, a_filled_intent
 from tests.console.test_command_line import empty_journal, journal, speak, state
 from tests.console.test_incidents import missed
 
@@ -70,6 +70,19 @@ def test_a_silence_of_what_there_is_not_is_refused_and_the_near_name_told(speak,
 def test_a_silence_of_what_may_fire_is_kept(speak, journal, matcher):
     assert speak(*SILENCE, "severity=warning", matcher).code == 0
     assert matcher in speak("alerts").out
+
+
+def test_the_first_silence_of_simulated_days_begins_in_their_time(speak, journal):
+    before_any = speak(*SILENCE, "book=us_five", "--json").json
+    speak("alerts", "unsilence", before_any["silence_id"], "--reason", "over")
+
+    assert before_any["starts_at"] == "2013-03-01T14:30:00Z"
+
+
+def test_the_first_silence_of_a_desk_that_ran_begins_at_its_last_session(speak, journal):
+    a_filled_intent(journal)
+
+    assert speak(*SILENCE, "book=us_five", "--json").json["starts_at"] == "2013-02-28T14:30:00Z"
 
 
 def test_a_level_without_data_is_not_told_as_a_budget_that_lasts(speak, journal):

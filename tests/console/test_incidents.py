@@ -11,6 +11,7 @@ import pytest
 
 from console import incident_reviews
 from console.desk import open_desk
+from console.doing import lifted_at
 from console.incident_reviews import write_postmortem
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
@@ -70,6 +71,20 @@ def test_what_a_person_resolves_before_the_settlement_is_over_from_then_on(speak
 
     shown = speak("incidents", "show", "1", "--json").json
     assert (shown["recover_s"], shown["incident"]["answer"]) == (60, "resolved: a test")
+
+
+@pytest.mark.parametrize(("found_at", "lifted"), [(NOW, OPEN), (CLOSE, CLOSE)])
+def test_a_halt_of_simulated_days_is_lifted_in_their_time(speak, journal, monkeypatch, found_at, lifted):
+    a_filled_intent(journal)
+    a_finding(journal, now=found_at)
+    (halt,) = journal.halts()
+    spoken = speak("resume", "--account", ACCOUNT, "--reason", "booked", "--yes")
+    monkeypatch.setenv("TRADING_PROFILE", "paper")
+    monkeypatch.setattr("console.doing.system_now", lambda: MONDAY)
+
+    assert (spoken.code, journal.halts()) == (0, [])
+    assert journal.events(after=0, limit=1000)[-1].at == lifted
+    assert lifted_at(open_desk(), halt) == MONDAY
 
 
 def test_what_comes_back_after_its_answer_is_listed_beside_it_and_open(speak, journal):
