@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from trading.audit import AuditLog
-from trading.brokers import Broker, DuplicateClientOrderId, differences
+from trading.brokers import Broker, DedupScope, DuplicateClientOrderId, differences
 from trading.errors import (
     BrokerRejected,
     BrokerUnavailable,
@@ -332,12 +332,7 @@ class _Sending:
             _send(run, self, prepared.intent, prepared.order)
         elif is_temporary(prepared.whys):
             run.held.append((row.intent_id, prepared.reason))
-        elif run.is_death_proven and not conclusion_refusal(
-            order,
-            last_absent_at=run.now,
-            settle_time_s=run.broker.capabilities.settle_time_s,
-            is_death_proven=True,
-        ):
+        elif _may_conclude(run, order):
             conclude(run, row, reason=prepared.reason, is_expired=False)
         else:
             run.still_open.append(row.intent_id)
@@ -374,6 +369,19 @@ class _Sending:
         run.replaced.append(row.intent_id)
         _send(run, self, prepared.intent, prepared.order)
         return True
+
+
+def _may_conclude(run: Run, order: JournalOrder) -> bool:
+    """Say whether the executor may end an absent order's intent itself (14).
+
+    Where the broker does not remember for good a person does: until then it stays unknown, or is parked.
+    """
+    capabilities = run.broker.capabilities
+    if not run.is_death_proven or capabilities.dedup_scope is not DedupScope.ALL_TIME:
+        return False
+    return not conclusion_refusal(
+        order, last_absent_at=run.now, settle_time_s=capabilities.settle_time_s, is_death_proven=True
+    )
 
 
 def _run_of(desk: Desk, *, is_settling: bool = False) -> Run:

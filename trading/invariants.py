@@ -947,6 +947,8 @@ class _Purses:
             # A replacement is promised anew: what the generation before it was promised is free again.
             purse.end(event.intent_id)
             return self._prepared(purse, event)
+        if event.kind == Step.PREPARED_AGAIN:
+            return self._prepared_again(purse, event)
         if event.kind == Step.FILLED:
             return self._filled(purse, event)
         if event.kind == BUST and (busted := self._fills.get(str(event.body.get("takes_back")))):
@@ -995,18 +997,11 @@ class _Purses:
             quantity_left=request.get("quantity", 0),
             micros_left=0,
         )
-        seen = _seen_by_guards(event)
         if promise.side is Side.BUY:
             at_reference = request.get("reference_price_micros", 0) * promise.quantity_left
-            counted, free_seen = seen.get("buying_power", (0, 0))
-            promise.micros_left = max(at_reference, counted)
-            free = purse.free_micros if purse.is_exact else max(purse.free_micros, free_seen)
-            found = (
-                f"needs {promise.micros_left} micro-units, free are {free}"
-                if (promise.micros_left > free)
-                else ""
-            )
+            promise.micros_left, found = _promised_micros(purse, event, at_reference=at_reference)
         else:
+            seen = _seen_by_guards(event)
             _, sellable_seen = seen.get("shorts", seen.get("symbol_cap", (0, 0)))
             sellable = purse.sellable(promise.symbol)
             sellable = sellable if purse.is_exact else max(sellable, sellable_seen)
@@ -1017,6 +1012,18 @@ class _Purses:
             )
         purse.promise(event.intent_id, promise)
         self._promised[promise.client_order_id] = promise
+        return found
+
+    def _prepared_again(self, purse: _Purse, event: JournalEvent) -> str:
+        """Promise a buy anew what it needs by now; earlier versions left it at its first promise."""
+        promise, row = purse.promises.get(event.intent_id), self._facts.intents.get(event.intent_id)
+        is_promised = "reserved_micros" in event.body
+        if promise is None or row is None or promise.side is Side.SELL or not is_promised:
+            return ""
+        shares = promise.quantity_left
+        purse.leave(promise, quantity=shares, micros=0)
+        micros, found = _promised_micros(purse, event, at_reference=row.intent.price_micros * shares)
+        purse.leave(promise, quantity=shares, micros=micros)
         return found
 
     def _filled(self, purse: _Purse, event: JournalEvent) -> str:
@@ -1040,6 +1047,14 @@ class _Purses:
         if purse.is_exact and purse.free_micros + purse.overrun_micros < 0:
             return f"{-purse.free_micros} micro-units more are promised than there are"
         return ""
+
+
+def _promised_micros(purse: _Purse, event: JournalEvent, *, at_reference: int) -> tuple[int, str]:
+    """Return what a buy has to be promised by what the guards counted, and how that was not there."""
+    counted, free_seen = _seen_by_guards(event).get("buying_power", (0, 0))
+    micros = max(at_reference, counted)
+    free = purse.free_micros if purse.is_exact else max(purse.free_micros, free_seen)
+    return micros, f"needs {micros} micro-units, free are {free}" if micros > free else ""
 
 
 def _books_at_open(facts: Facts) -> dict[tuple[str, str, str], _Purse]:

@@ -427,12 +427,21 @@ class Journal(Protocol):
         ...
 
     def settle(
-        self, *, book: str, lane: str, session: date, closing: Book, carried_by: str, now: datetime
+        self,
+        *,
+        book: str,
+        lane: str,
+        session: date,
+        closing: Book,
+        carried_by: str,
+        now: datetime,
+        fills: Sequence[Fill] | None = None,
     ) -> None:
         """Store the book after a session; the same book again changes nothing, another one raises `Refused`.
 
         Raises `OutOfOrder` while an intent of the session is open, or where it was never decided and
-        nobody carries it (`carried_by` empty).
+        nobody carries it (`carried_by` empty). `fills` are those that `closing` was made with: it is out of
+        order as well where the session has others by now, `None` where nobody says with which.
         """
         ...
 
@@ -578,7 +587,8 @@ class Journal(Protocol):
     ) -> Preparation:
         """Write down that the same bytes are about to be sent again under the same id (12).
 
-        Where a guard stops it nothing is changed: the intent stays unknown.
+        The money is promised anew, as the guards count it now. Where a guard stops it nothing is changed: the
+        intent stays unknown.
         """
         ...
 

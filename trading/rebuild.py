@@ -562,12 +562,16 @@ class _State:
             case Step.PREPARED_AGAIN:
                 order |= {"status": PREPARED, "attempts": body["attempt"], "send_by": body["send_by"]}
                 order |= {"absences": 0, "first_absent_at": None}
+                if "reserved_micros" in body:
+                    reservation = self.reservations[str(order["client_order_id"])]
+                    reservation["micros_left"] = body["reserved_micros"]
             case Step.CANCEL_ASKED:
                 order |= {"cancel_asked_at": at, "cancel_kind": body["kind"]}
             case Step.REFUSED_BY_BROKER:
                 order |= {"status": OrderStatus.REJECTED.value, "reason": event.reason}
             case Step.PROVEN_ABSENT:
-                order |= {"status": OrderStatus.REJECTED.value, "reason": "proven_absent"}
+                if not is_filled:
+                    order |= {"status": OrderStatus.REJECTED.value, "reason": "proven_absent"}
                 watched: Row = {
                     "client_order_id": body["client_order_id"],
                     "account": order["account"],

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from trading.audit import AuditLog
 from trading.broker_positions import changes_beside_fills
 from trading.brokers import Broker, BrokerActivity, BrokerFill, differences
-from trading.errors import BrokerUnavailable, IllegalTransition, StaleVersion, UnknownId
+from trading.errors import BadInput, BrokerUnavailable, IllegalTransition, StaleVersion
 from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill
@@ -516,8 +516,9 @@ def _book_fills(run: Run, row: JournalIntent, order: JournalOrder, found: Broker
         for execution in reported:
             if execution.takes_back:
                 _take_back(run, row, execution)
-    except (IllegalTransition, UnknownId) as error:
-        # More than was sent, or another fill under a known id: nothing goes on before a person looked.
+    except (IllegalTransition, BadInput) as error:
+        # More than was sent, another fill under a known id, or what no journal can hold (a commission below
+        # 0): nothing of it goes on before a person looked.
         _refuse_fill(run, row, str(error))
         return False
     return _is_covered(run, row, order, found, run.journal.net_filled(order.client_order_id))
@@ -630,7 +631,7 @@ def _book_busts(run: Run, row: JournalIntent, order: JournalOrder, told: int) ->
         for execution in named_executions(run.broker.fills(order.client_order_id, now=run.now)):
             if execution.takes_back:
                 _take_back(run, row, execution)
-    except (IllegalTransition, UnknownId):
+    except (IllegalTransition, BadInput):
         # What cannot be booked stays a difference, and is named as one.
         return booked
     return run.journal.net_filled(order.client_order_id)

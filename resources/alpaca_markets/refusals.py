@@ -40,6 +40,9 @@ too few shares; no such order or asset; a price, asset, short sale, hour or canc
 
 _NO_SUCH_PATH = "endpoint"
 
+_WRONG_KEYS = "forbidden"
+"""How their answer to wrong keys begins: it alone has no code, and whoever stands between may speak JSON."""
+
 _LONG_WORD = re.compile(r"[A-Za-z0-9+/=_]{16,}")
 """A run of letters and digits as long as a key of theirs; ids with dashes are shorter runs."""
 
@@ -86,7 +89,9 @@ def refusal_of(status: int, content: bytes) -> Refusal:
             return Refusal(DUPLICATE, told)
         word = _BY_STATUS_AND_CODE.get((status, error.code))
         # Whoever does not know the path says the same of it as of an order: that proves nothing of one.
-        if word is not None and not (word == NOT_FOUND and _NO_SUCH_PATH in error.message):
+        is_of_path = word == NOT_FOUND and _NO_SUCH_PATH in error.message
+        is_not_theirs = word == BAD_KEYS and not error.message.startswith(_WRONG_KEYS)
+        if word is not None and not (is_of_path or is_not_theirs):
             return Refusal(word, told)
         return Refusal(_class_of(status), told)
     return Refusal(_class_of(status), f"{status} without a body of theirs")

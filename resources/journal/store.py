@@ -310,7 +310,15 @@ class SqlJournal:
             self._append(conn, run.ended_at, Draft(STAGE_RAN, *of, body=body))
 
     def settle(
-        self, *, book: str, lane: str, session: date, closing: Book, carried_by: str, now: datetime
+        self,
+        *,
+        book: str,
+        lane: str,
+        session: date,
+        closing: Book,
+        carried_by: str,
+        now: datetime,
+        fills: Sequence[Fill] | None = None,
     ) -> None:
         """Store the book after a session, once."""
         of = Of(book, lane, session.isoformat())
@@ -332,6 +340,9 @@ class SqlJournal:
             if still_open:
                 names = ", ".join(f"{row['symbol']} {row['state']}" for row in still_open[:5])
                 raise OutOfOrder(f"{who}: {len(still_open)} still open ({names}); end them first")
+            if fills is not None and session_fills(conn, of) != list(fills):
+                # The last order may have filled and ended between the making of the book and this.
+                raise OutOfOrder(f"{who}: its fills changed while its book was made; settle it again")
             values = {
                 "settled_at": instant_text(now),
                 "carried_by": carried_by,
@@ -642,6 +653,7 @@ class SqlJournal:
             reason = first_reason(whys)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
+            micros = reservation_micros(row, whys)
             moved = self._move(
                 conn,
                 row,
@@ -651,6 +663,8 @@ class SqlJournal:
                     "client_order_id": order.client_order_id,
                     "request_sha": order.request_sha,
                     "attempt": order.attempts + 1,
+                    # At the price of now: what the first attempt was promised may be too little by now.
+                    "reserved_micros": micros,
                     "send_by": instant_text(send_by),
                     "whys": [list(why) for why in whys],
                 },
@@ -665,6 +679,8 @@ class SqlJournal:
                 first_absent_at=None,
                 send_by=instant_text(send_by),
             )
+            promised = {"micros_left": micros}
+            update(conn, schema.reservations, promised, client_order_id=order.client_order_id)
             return Preparation(moved, required_order(conn, moved), whys, reason)
 
     def acknowledge(
@@ -816,7 +832,8 @@ class SqlJournal:
                 body={"client_order_id": order.client_order_id, "absences": order.absences},
                 now=now,
             )
-            _put_order(conn, order, status=OrderStatus.REJECTED.value, reason="proven_absent")
+            if order.status != OrderStatus.FILLED:
+                _put_order(conn, order, status=OrderStatus.REJECTED.value, reason="proven_absent")
             _free(conn, order)
             conn.execute(
                 schema.watch_list.insert().values(

@@ -39,7 +39,7 @@ from trading.errors import (
     StaleVersion,
     UnknownId,
 )
-from trading.guards import MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
+from trading.guards import GUARDS, MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
 from trading.invariants import violations
 from trading.journal import CancelKind, CooldownRules, RunControlAction
 from trading.lifecycle import Event, IntentState, Stage, Step, fold
@@ -220,6 +220,26 @@ def test_a_session_with_open_intents_or_without_a_decision_is_not_settled(journa
     record = journal.session_record(**OF)
     assert record is not None
     assert record.settled_at == CLOSE
+
+
+def test_a_book_made_before_the_last_fill_was_booked_is_not_settled_on(journal):
+    (row,) = decided(journal, example_intent())
+    executing, order = working(journal, row)
+    seen = journal.fills(**OF)
+    journal.record_fill(fill_of(row, order, quantity=10), now=NOW)
+    ended = broker_order(order, filled=10, status=OrderStatus.FILLED)
+    journal.close_working(row.intent_id, epoch=executing.epoch, order=ended, now=NOW)
+    told = {"carried_by": "", "now": CLOSE}
+    before = everything(journal)
+
+    with pytest.raises(OutOfOrder, match="its fills changed while its book was made"):
+        journal.settle(**OF, **told, closing=with_fills(OPENED, seen), fills=seen)
+    assert everything(journal) == before
+    fills = journal.fills(**OF)
+    journal.settle(**OF, **told, closing=with_fills(OPENED, fills), fills=fills)
+    record = journal.session_record(**OF)
+    assert record is not None
+    assert record.closing.quantity_of(Symbol("AAPL")) == 10
 
 
 def test_a_person_carries_a_book_over_a_session_that_was_never_decided(journal):
@@ -1110,6 +1130,56 @@ def test_a_second_send_is_the_same_bytes_and_a_refusal_of_it_proves_nothing(jour
     assert (seen[0].reserved_micros, dict(seen[0].open_buys)) == (0, {})
     with pytest.raises(IllegalTransition, match="an earlier one was never proven"):
         journal.refuse(row.intent_id, epoch=1, reason="refused", now=NOW)
+
+
+def counted(micros: int) -> tuple[Why, ...]:
+    """Give what all guards say who let a buy pass that needs so much money."""
+    return tuple(Why(PASS, micros if name == "buying_power" else 0, 10**12, NO_LIMIT) for name, _ in GUARDS)
+
+
+def test_a_second_send_is_promised_the_money_that_it_needs_by_now(journal):
+    first, second = decided(journal, example_intent("AAPL"), example_intent("IBM"))
+    prepared(journal, first, review=lambda *_: counted(1_010_000_000))
+    journal.mark_unknown(first.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+    for _ in range(3):
+        journal.record_absence(first.intent_id, epoch=1, now=NOW)
+    journal.prepare_again(
+        first.intent_id,
+        epoch=1,
+        term=1,
+        book_at_open=OPENED,
+        review=lambda *_: counted(1_070_000_000),
+        send_by=CLOSE,
+        now=NOW,
+    )
+    seen = []
+    prepared(journal, second, review=lambda _, funds: seen.append(funds) or PASSED)
+
+    assert seen[0].reserved_micros == 1_070_000_000
+    assert violations(gather(journal)) == ()
+
+
+def test_a_filled_order_that_is_gone_at_the_broker_ends_as_filled_on_a_persons_word(journal):
+    (row,) = decided(journal, example_intent())
+    _, order = working(journal, row)
+    journal.record_fill(fill_of(row, order, quantity=10), now=NOW)
+    journal.mark_unknown(row.intent_id, epoch=1, reason="gone", is_takeover=False, now=NOW)
+    journal.park(row.intent_id, epoch=1, reason="acknowledged_then_absent", now=NOW)
+    ended = journal.conclude_absent(
+        row.intent_id,
+        epoch=1,
+        reason="their desk tells of the fill",
+        is_expired=True,
+        settle_time_s=0,
+        is_death_proven=False,
+        actor="ann",
+        is_on_word=True,
+        now=CLOSE,
+    )
+
+    assert (ended.state, ended.complete) == (IntentState.EXECUTED, True)
+    assert journal.order(order.client_order_id).status == OrderStatus.FILLED
+    assert violations(gather(journal)) == ()
 
 
 def test_parking_tells_people_and_a_halting_incident_stops_trading(journal):

@@ -157,7 +157,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "clear_refusal": lambda _: {**OF, "stage": "quotes", "now": NOW},
     "record_stage_run": lambda _: {**OF, "run": StageRun("quotes", "run", NOW, CLOSE, passed=True)},
     "settle": lambda _: {
-        **OF, "book": "carried", "closing": OPENED, "carried_by": "ann", "now": NOW
+        **OF, "book": "carried", "closing": OPENED, "carried_by": "ann", "now": NOW, "fills": []
     },
     "register": lambda _: {
         **OF,

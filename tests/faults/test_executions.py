@@ -539,6 +539,22 @@ def test_an_absent_order_that_a_guard_would_now_stop_fails_with_that_reason(jour
     assert len(broker.submitted) == 2
 
 
+@pytest.mark.parametrize(
+    "memory",
+    [{"dedup_scope": DedupScope.SESSION}, {"dedup_scope": DedupScope.WINDOW, "dedup_window_s": 60}],
+    ids=["session", "window"],
+)
+def test_where_a_broker_forgets_in_time_a_person_ends_what_a_guard_would_now_stop(journal, memory):
+    broker = a_broker(outcomes=[SendOutcome.TIME_OUT] * 2, capabilities=replace(REMEMBERS, **memory))
+    execute(journal, broker)
+    report = execute(journal, broker, review=lambda *_: (Why(MISSING_PRICE, 0, 1, 0),))
+
+    assert (report.failed, len(report.still_open)) == ((), 2)
+    assert [row.state for row in journal.intents(**OF)] == [IntentState.UNKNOWN] * 2
+    assert len(settle(journal, broker).parked) == 2
+    assert len(broker.submitted) == 2
+
+
 def test_an_absent_order_is_not_concluded_before_the_brokers_settle_time(journal):
     slow = replace(REMEMBERS, settle_time_s=60)
     broker = a_broker(outcomes=[SendOutcome.TIME_OUT] * 2, capabilities=slow)

@@ -977,6 +977,29 @@ def test_an_execution_that_gets_its_id_later_is_not_booked_beside_itself(journal
     assert "fill_refused" in kinds(journal)
 
 
+class Rebates(FakeBroker):
+    """Tell of a commission below nothing for one order, which no journal holds."""
+
+    def fills(self, client_order_id, *, now):
+        told = super().fills(client_order_id, now=now)
+        is_odd = client_order_id == id_of(self)
+        return [fill._replace(commission_micros=-1) for fill in told] if is_odd else told
+
+
+def test_an_execution_that_no_journal_holds_is_named_and_keeps_no_other_order_from_its_end(journal):
+    broker = Rebates()
+    execute(journal, broker)
+    for symbol in ("AAPL", "MSFT"):
+        broker.fill(id_of(broker, symbol), 10, PRICE, now=NOW)
+    report = reconcile(journal, broker)
+
+    assert report.halted == ""
+    assert row_of(journal, "MSFT").state is IntentState.EXECUTED
+    assert (row_of(journal).stage, row_of(journal).filled_quantity) == (Stage.WORKING, 0)
+    assert "fill_refused" in {finding.kind for finding in report.findings}
+    assert (ACCOUNT, "") in halts(journal)
+
+
 def test_executions_that_exceed_what_the_order_says_are_not_believed(journal):
     class Boasts(FakeBroker):
         def fills(self, client_order_id, *, now):

@@ -26,6 +26,35 @@ def test_a_book_that_was_altered_in_the_lake_is_not_settled_on(desk):
     assert desk.journal.session_record(**desk.where(FIRST)).settled_at is None
 
 
+class OneFillBehind:
+    """Be a journal in which the last fill is booked just after it told of what has filled."""
+
+    def __init__(self, profiled):
+        self._journal = profiled.journal
+
+    def __getattr__(self, name):
+        return getattr(self._journal, name)
+
+    def fills(self, **where):
+        return self._journal.fills(**where)[:-1]
+
+
+def test_a_fill_that_is_booked_while_the_book_is_made_is_in_the_book_that_is_settled(desk, desk_on):
+    for what in ("decide", "execute"):
+        assert desk.run(what, FIRST).success
+    meanwhile = desk_on(ports={"journal": OneFillBehind})
+
+    stage, told = failure_of(meanwhile.materialize("positions", session=FIRST))
+
+    assert stage == "positions"
+    assert "its fills changed while its book was made" in told
+    assert desk.journal.session_record(**desk.where(FIRST)).settled_at is None
+    assert desk.materialize("positions", session=FIRST).success
+    (fill,) = desk.journal.fills(**desk.where(FIRST))
+    closing = desk.journal.session_record(**desk.where(FIRST)).closing
+    assert closing.quantity_of(fill.symbol) == fill.quantity
+
+
 def test_a_carried_session_decides_and_sends_nothing_and_the_next_one_opens_with_its_book(desk):
     desk.journal.record_refusal(
         **desk.where(FIRST),

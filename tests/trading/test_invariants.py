@@ -1142,3 +1142,25 @@ def test_a_fill_above_its_promise_is_the_markets_and_no_violation(life):
 
     assert found.sessions[0].closing.cash_micros < 0
     assert violations(found) == ()
+
+
+def counted(micros: int) -> tuple[Why, ...]:
+    """Give what all guards say who let a buy pass that needs so much money."""
+    return tuple(Why(PASS, micros if name == "buying_power" else 0, 10**12, NO_LIMIT) for name, _ in GUARDS)
+
+
+def test_what_is_sent_again_is_promised_its_money_anew_and_no_more_than_there_is(life):
+    life.broker = FakeBroker(opened=OPENED, outcomes=[SendOutcome.TIME_OUT])
+    life.decide((example_intent("AAPL"), Outcome.APPROVED))
+    life.execute(review=lambda *_: counted(10 * PRICE + 1))
+    life.execute(review=lambda *_: counted(10 * PRICE + 7))
+    evidence = life.evidence(is_healed=False)
+
+    assert [row.micros_left for row in evidence.reservations] == [10 * PRICE + 7]
+    assert violations(evidence) == ()
+    whys = [list(why) for why in counted(2 * 10**12)]
+    found = violations(with_body(evidence, "prepared_again", whys=whys))
+    assert {each.invariant for each in found} == {"INV10"}
+    told = [each.detail for each in found]
+    assert any("needs 2000000000000 micro-units, free are 1000000000000" in each for each in told)
+    assert any("reserved are 10 shares and 1000000007 micro-units" in each for each in told)

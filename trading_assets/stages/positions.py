@@ -93,7 +93,7 @@ def positions_stage(graph: BookGraph) -> list[Any]:
             closing = with_fills(at_open, fills)
             marks = marks_of(session, quotes=market_quotes, earlier={**fill_marks(fills), **earlier})
             rows = book_rows(closing, session=session, marks=marks)
-            journal.settle(**where, closing=closing, carried_by=carried_by, now=now)
+            journal.settle(**where, closing=closing, carried_by=carried_by, now=now, fills=fills)
         equity = next(row.value_micros for row in rows if row.item is Item.EQUITY)
         prices = {symbol: mark.price_micros for symbol, mark in marks.items()}
         return dg.Output(

@@ -994,6 +994,12 @@ def _(connected):
         connected.line.spoil(Fault(reaches=False, status=status, body=body), method="POST")
         with pytest.raises(OutcomeUnknown, match=r"^status_(4xx|429|5xx): "):
             connected.broker.submit(request(), now=EARLY)
+    for message in ("Forbidden", "Access denied by policy"):
+        # A gateway's own words, without a code as theirs of wrong keys are.
+        body = json.dumps({"message": message}).encode()
+        connected.line.spoil(Fault(reaches=True, status=403, body=body), method="POST")
+        with pytest.raises(OutcomeUnknown, match=r"^status_4xx: "):
+            connected.broker.submit(request(), now=EARLY)
 
 
 @case("A07", "422 with 40010001 about the client order id is a duplicate, and nothing else is", kinds=ALPACA)
