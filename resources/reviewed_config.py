@@ -24,7 +24,6 @@ from trading.candidates import ScannerRules
 from trading.council import COUNCIL, CouncilRules
 from trading.errors import BadInput, BadSetting
 from trading.evidence_ledger import Recording
-from trading.guards import BPS
 from trading.inputs import ORIGINS, InputSource, Origin
 from trading.instruments import spelled
 from trading.journal import CooldownRules
@@ -33,7 +32,7 @@ from trading.promotion import PromotionRules, Thresholds
 from trading.quality import SYMBOL_PATTERN
 from trading.quotes import MarketData
 from trading.sessions import Calendar
-from trading.simulation import FillModel
+from trading.simulation import FillModel, buy_cost_bps
 from trading.strategies.plugin import Strategy, load_strategy
 from trading.values import Symbol, amount_from_micros, micros_from_text
 
@@ -252,7 +251,7 @@ def book_config(
     rules = read_rules(name, config_dir)
     later = (dict(change.values).get("cost_bps", rules.limits.cost_bps) for change in rules.limits.changes)
     cost_bps = min([rules.limits.cost_bps, *later])
-    if (BPS + line.slippage_bps) * (BPS + line.commission_bps) > BPS * (BPS + cost_bps):
+    if buy_cost_bps(costs_of(line)) > cost_bps:
         raise BadSetting(
             f"books.toml [{name}] slippage_bps = {line.slippage_bps}, commission_bps = {line.commission_bps} "
             f"are over cost_bps = {cost_bps} in limits.toml; a buy could cost more than there is"

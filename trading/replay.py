@@ -29,7 +29,7 @@ from trading.quotes import Panel
 from trading.replayed import COLUMNS, Columns, Replayed, table_of
 from trading.session import SessionResult, each_session
 from trading.sessions import Calendar
-from trading.simulation import FillModel
+from trading.simulation import FillModel, buy_cost_bps
 from trading.strategies.plugin import Parameter, Strategy, load_strategy
 from trading.values import IntentId, IntentKey, Side, Symbol, digest, notional_micros
 from trading.verdicts import by_intent
@@ -204,7 +204,11 @@ def replay_chunk(
     approve: bool,
     light: bool,
 ) -> tuple[Replayed, ReplayState]:
-    """Return what sessions in a row leave behind, and what the session after them starts from."""
+    """Return what sessions in a row leave behind, and what the session after them starts from.
+
+    Where fills cost more than the book's limit allows for, its buying power allows for what they cost.
+    """
+    config = allowing_for_costs(config)
     results = list(
         each_session(
             config,
@@ -229,6 +233,26 @@ def replay_chunk(
     equities = (*state.equities, *(result.equity_micros for result in results))
     remembered = equities[-sessions_remembered(config.rules.limits) :]
     return part, ReplayState(book=results[-1].closing, held=results[-1].held, equities=remembered)
+
+
+def allowing_for_costs(config: BookConfig) -> BookConfig:
+    """Return a book whose buying power allows for what its fills cost, as each that trades must (`cost_bps`).
+
+    A request may ask for dearer fills than the reviewed limit allows for, and a scenario makes them: by that
+    limit a buy could cost more than there is. A book within its limit is returned as it is.
+    """
+    cost_bps, limits = buy_cost_bps(config.costs), config.rules.limits
+    changes = tuple(
+        replace(
+            change,
+            values=tuple(
+                (name, max(value, cost_bps) if name == "cost_bps" else value) for name, value in change.values
+            ),
+        )
+        for change in limits.changes
+    )
+    allowing = replace(limits, cost_bps=max(limits.cost_bps, cost_bps), changes=changes)
+    return config if allowing == limits else replace(config, rules=replace(config.rules, limits=allowing))
 
 
 def replayed_of(

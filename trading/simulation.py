@@ -51,6 +51,11 @@ def filled_at_open(
     return filled, price, -share_of(-price * filled, model.commission_bps)
 
 
+def buy_cost_bps(model: FillModel) -> int:
+    """Return what a buy costs over its worth at the open, in basis points rounded up, all taken together."""
+    return -(-(BPS + model.slippage_bps) * (BPS + model.commission_bps) // BPS) - BPS
+
+
 def affordable_quantity(cash_micros: int, price_micros: int, commission_bps: int) -> int:
     """Return the most shares that cash pays at a price (over 0) with the commission on them, rounded up.
 

@@ -18,10 +18,12 @@ from resources.reviewed_config import book_config, read_books
 from trading.benchmark import benchmark_of
 from trading.errors import BadInput, BadSetting
 from trading.guards import GUARDS
+from trading.limits import Change, Limits
 from trading.positions import opened_book
 from trading.quotes import Panel, Quote
 from trading.replay import (
     Asked,
+    allowing_for_costs,
     chosen_strategy,
     chunks_of,
     config_of,
@@ -399,6 +401,47 @@ def test_chosen_strategies_vote_with_their_parameters_and_a_motion_can_carry(con
     assert momentum.weight == 0.5
     assert changed.rules.council.quorum == changed.rules.council.exit_quorum == 1
     assert config_of(request_of(ASKED, config, name="x"), config) == config
+
+
+@pytest.mark.parametrize(("slippage_bps", "commission_bps"), [(300, 0), (3_000, 500)])
+def test_no_replay_spends_more_cash_than_there_is_however_dear_its_fills(
+    config, data, xnys, slippage_bps, commission_bps
+):
+    """All of the equity is to be held, and cash alone stops a buy."""
+    wanted = {"position_bps": 10_000, "cap_bps": 10_000, "reserve_bps": 0, "step_bps": 3_000}
+    shares = ("position_weight", "symbol_weight", "drawdown", "daily_loss", "var", "volume_share")
+    amounts = ("order_notional", "gross_notional", "net_notional", "usual_order_notional")
+    loose = {
+        "symbol_caps_bps": (),
+        "order_quantity_max": 10**9,
+        **{f"{share}_bps_max": 10_000 for share in shares},
+        **{name: 10**13 for name in Limits.__dataclass_fields__ if name.startswith(amounts)},
+    }
+    rules = replace(
+        config.rules,
+        allocation=replace(config.rules.allocation, **wanted),
+        limits=replace(config.rules.limits, **loose),
+    )
+    asked = replace(ASKED, slippage_bps=slippage_bps, commission_bps=commission_bps)
+    own = replace(config, rules=rules)
+    dear = replayed_in_chunks(own, request_of(asked, own, name="dear"), data, xnys)
+
+    assert dear["fills"]["quantity"].any()
+    assert "buying_power" in dear["refusals"]["guard"].tolist()
+    assert dear["sessions"]["cash_micros"].min() >= 0
+
+
+def test_a_book_whose_limit_allows_for_its_fills_is_replayed_as_it_is(config):
+    limits = config.rules.limits
+    assert allowing_for_costs(config) is config
+    later = Change(effective_from=LAST, reason="wider", values=(("cost_bps", 30), ("lot", 1)))
+    rules = replace(config.rules, limits=replace(limits, changes=(later,)))
+    dear = replace(config, rules=rules, costs=FillModel(25, 1, 500))
+
+    allowing = allowing_for_costs(dear).rules.limits
+    assert limits.cost_bps == 20
+    assert (allowing.cost_bps, allowing.on(LAST).cost_bps) == (27, 30)
+    assert allowing_for_costs(replace(dear, costs=FillModel(40, 0, 500))).rules.limits.on(LAST).cost_bps == 40
 
 
 @pytest.mark.parametrize(
