@@ -32,6 +32,8 @@ def _behind_its_log(desk: Desk) -> Iterator[str]:
     path = desk.settings.profile_dir / "audit.jsonl"
     last = _last_event(path)
     if last is None:
+        if _size_of(path) == 0 < _size_of(path.with_suffix(".checkpoints.jsonl")):
+            yield "the audit log is missing or empty, and was signed: put it back, or all is halted next"
         return
     seq, told = last
     stored = desk.journal.events(after=seq - 1, limit=1)
@@ -54,6 +56,11 @@ def _behind_the_lake(desk: Desk) -> Iterator[str]:
         record = desk.journal.session_record(book=name, lane=desk.lane, session=latest)
         if record is None or record.decided_at is None:
             yield f"the lake has decisions of {name} {latest}, of which the journal knows nothing"
+
+
+def _size_of(path: Path) -> int:
+    """Return how many bytes a file has, 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _last_event(path: Path) -> tuple[int, str] | None:

@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -244,6 +244,25 @@ def _audit_chain(desk: Desk) -> Iterator[Checked]:
     yield Checked(check="audit chain", health=Health.OK, found="every event follows from the one before")
 
 
+def _audit_log(desk: Desk) -> Iterator[Checked]:
+    """Look at the copy of the chain that people can take away, as whoever executes does at its start."""
+    # Signatures take a tenth of a second to import.
+    from resources.audit_log import verify_end
+
+    bad = verify_end(desk.journal, desk.settings.profile_dir / "audit.jsonl")
+    if bad is not None and not bad.heals:
+        yield _failed(
+            "audit log",
+            f"{bad.part} line {bad.line}, event {bad.seq}: {bad.reason}",
+            "nothing is executed on it: keep all files, then docs/how-to/copy_and_restore.md",
+        )
+        return
+    found = "as the journal has it, from what was signed last"
+    if bad is not None:
+        found = "what a crash left at its end is mended by the next run"
+    yield Checked(check="audit log", health=Health.OK, found=found)
+
+
 def _events(desk: Desk) -> Iterator[JournalEvent]:
     after = 0
     while page := desk.journal.events(after=after, limit=EVENTS_AT_ONCE):
@@ -269,6 +288,10 @@ def _stores(desk: Desk) -> Iterator[Checked]:
 
 def _lake(desk: Desk) -> Iterator[Checked]:
     named = [(book, *table) for book in desk.books for table in desk.lake.tables(book)]
+    if lost := list(_settled_without_tables(desk, {book for book, *_ in named})):
+        remedy = "nothing can be decided on it: put the lake back (docs/how-to/copy_and_restore.md)"
+        yield _failed("lake", f"no table of {', '.join(lost)}", remedy)
+        return
     read = list(_newest(named))
     faults = [why for table in read if (why := desk.lake.fault_of(*table))]
     looked_at = f"{len(read):,} of {len(named):,} tables read, the {NEWEST_TABLES} newest of each"
@@ -277,6 +300,16 @@ def _lake(desk: Desk) -> Iterator[Checked]:
         return
     found = f"{looked_at}, as they are named by; `trading verify` reads them all" if named else "no table yet"
     yield Checked(check="lake", health=Health.OK, found=found)
+
+
+def _settled_without_tables(desk: Desk, known: set[str]) -> Iterator[str]:
+    """Give the books that the journal has settled and the lake knows nothing of."""
+    # What ails the journal is told beside this.
+    with suppress(JournalUnavailable):
+        for book in desk.books:
+            settled = desk.journal.last_settled(book=book, lane=desk.lane)
+            if book not in known and settled is not None:
+                yield f"{book}, which is settled up to {settled.session}"
 
 
 def _newest(named: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
@@ -448,6 +481,7 @@ LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _data_packages,
     _journal,
     _audit_chain,
+    _audit_log,
     _stores,
     _lake,
     _routes,

@@ -38,6 +38,7 @@ from trading.errors import (
     ApprovalRefused,
     BadInput,
     GateClosed,
+    JournalError,
     RecordsUnavailable,
     Refused,
     TradingError,
@@ -280,7 +281,12 @@ class Launcher:
         graph = graph_of(profiled, book)
         ports = self._ports(book)
         done = reconcile_book(graph, session, ports, holder=f"reconcile {os.getpid()}")
-        profiled.audit_log.project()
+        try:
+            profiled.audit_log.project()
+        except JournalError:
+            # A log that halted this very run is told by it, and with what it halted.
+            if not done.outcomes.halted:
+                raise
         with contextlib.redirect_stdout(_Told(self._progress)):
             tell_people(
                 graph,

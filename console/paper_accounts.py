@@ -20,7 +20,7 @@ from resources.paper_broker.statement import Folded, Statement, statement_of
 from trading.accounts import account_after
 from trading.actions import ActionKind, CorporateAction, effective_in
 from trading.brokers import Holdings
-from trading.errors import UnknownSession
+from trading.errors import LakeError, UnknownSession
 from trading.invariants import LIVE, Held
 from trading.routing import together
 from trading.values import Symbol
@@ -124,7 +124,10 @@ def _holdings(
 def _actions(desk: Desk, book: BookOutline, *, after: date, through: date) -> list[CorporateAction]:
     state = desk.lake.state(book.name, CORPORATE_ACTIONS)
     if state is None:
-        return []
+        raise LakeError(
+            f"{book.name}/{CORPORATE_ACTIONS}: is missing, so that what its account holds is not known; put"
+            f" the lake back, or `trading quotes import --book {book.name}`"
+        )
     rows = rows_found(
         desk.lake, [state], "find_actions", after=after.isoformat(), session=through.isoformat()
     )

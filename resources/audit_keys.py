@@ -80,7 +80,7 @@ def signatory_of(path: Path) -> Signatory:
     try:
         key = load_pem_public_key(path.read_bytes())
     except FileNotFoundError as error:
-        raise BadSetting(f"public key {path}: is missing; name the copy that was taken away") from error
+        raise BadSetting(f"public key {path}: is missing; put back the copy that was taken away") from error
     except (OSError, ValueError, UnsupportedAlgorithm) as error:
         raise BadSetting(f"public key {path}: cannot be read: {error}") from error
     if not isinstance(key, Ed25519PublicKey):

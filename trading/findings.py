@@ -16,6 +16,9 @@ from trading.protocol import FINDINGS_APART, FindingKind
 
 PARKED = "parked"
 
+CHAIN_BROKEN = "audit_chain_broken"
+"""The incident of an audit log that was changed: it halts all trading."""
+
 HOLDINGS = frozenset({FindingKind.POSITION.value, FindingKind.CASH.value, FindingKind.OVERSOLD.value})
 """Findings on what is held; every other one is on an order."""
 
@@ -34,6 +37,12 @@ REMEDIES: Mapping[str, str] = {
     PARKED: "search the broker for the client order id, then `trading intents conclude` or reconcile again",
 }
 """What a person does about each kind."""
+
+REMEDY_OF_THE_LOG = (
+    "`trading verify` names the line; keep journal and log, put the true log back (docs/how-to/"
+    "copy_and_restore.md), then resume"
+)
+"""What a person does about a broken audit chain, which is no finding of an order or a holding."""
 
 
 STUCK_AFTER = timedelta(seconds=60)
@@ -56,6 +65,8 @@ class FindingShown(NamedTuple):
 
 def remedy_of(kind: str) -> str:
     """Return what a person does about a kind of finding."""
+    if kind == CHAIN_BROKEN:
+        return REMEDY_OF_THE_LOG
     return REMEDIES.get(kind, "see `trading status` and the runbook broker_disagrees")
 
 

@@ -16,6 +16,7 @@ from trading.audit import AuditLog
 from trading.broker_positions import changes_beside_fills
 from trading.brokers import Broker, BrokerActivity, BrokerFill, differences
 from trading.errors import BadInput, BrokerUnavailable, IllegalTransition, StaleVersion
+from trading.findings import CHAIN_BROKEN
 from trading.journal import CancelKind, Journal, JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, Fill
@@ -51,8 +52,6 @@ CHANGED = frozenset({FindingKind.CASH, FindingKind.POSITION})
 
 CHANGES_NAMED = 5
 """How many changes of an account, of which the book knows nothing, are told in words."""
-
-CHAIN_BROKEN = "audit_chain_broken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

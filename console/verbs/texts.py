@@ -351,6 +351,8 @@ def _brought(view: Brought) -> str:
         verdict = f"{counted(len(view.findings), 'finding')}: journal and broker do NOT agree"
     elif view.unproven:
         verdict = f"NOT PROVEN: the broker has not told what became of {counted(view.unproven, 'order')}"
+    elif view.parked:
+        verdict = f"NOT PROVEN: a person has to say what became of {counted(len(view.parked), 'order')}"
     else:
         verdict = _agreed(view)
     done = pairs(

@@ -140,5 +140,5 @@ def test_a_file_that_is_no_key_is_told_without_its_content(folder, content):
 
 
 def test_a_missing_public_key_is_told(folder):
-    with pytest.raises(BadSetting, match="name the copy that was taken away"):
+    with pytest.raises(BadSetting, match="put back the copy that was taken away"):
         signatory_of(folder / PUBLIC_NAME)

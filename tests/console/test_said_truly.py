@@ -443,6 +443,11 @@ def brought(**said):
             "NOT PROVEN: the broker has not told what became of 1 order",
             "trading stuck --book us_five",
         ),
+        (
+            {"parked": ("IBM i", "GOOG j")},
+            "NOT PROVEN: a person has to say what became of 2 orders",
+            "trading stuck --book us_five",
+        ),
         ({"not_compared": "not opened"}, "orders agree, holdings were NOT compared", "trading status"),
         ({"halted": "broker_unavailable: down"}, "NOT RECONCILED", "trading incidents"),
         (
@@ -451,7 +456,7 @@ def brought(**said):
             "trading run-once --phase execute",
         ),
     ],
-    ids=["all well", "resting", "unproven", "not compared", "halted", "approved"],
+    ids=["all well", "resting", "unproven", "parked", "not compared", "halted", "approved"],
 )
 def test_the_headline_of_a_reconciliation_says_what_its_lines_say(said, headline, following):
     text = brought(**said)

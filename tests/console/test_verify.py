@@ -105,6 +105,7 @@ def live_a_session(state: Path) -> None:
         journal.settle(**OF, closing=closing, carried_by="", now=CLOSE)
         audit.project()
     lake = Lake(str(profile / "lake"))
+    lake.write_rows(("us_five", "corporate_actions"), None, CorporateAction, [], inputs_sha="inputs")
     lake.write_rows(("us_five", "decisions"), str(SESSION), DecisionRow, rows, inputs_sha="inputs")
 
 
@@ -334,6 +335,32 @@ def test_a_journal_of_another_desk_is_told_from_an_older_one(speak, profile):
     assert "is not the journal's" in speak("status").out
 
 
+def test_a_log_as_it_was_signed_is_fit(speak):
+    assert "OK    audit log" in speak("doctor").out
+
+
+@pytest.mark.parametrize("how", ["missing", "emptied", "edited", "unsigned", "without its key"])
+def test_a_log_that_the_next_start_halts_on_is_found_by_the_doctor(speak, profile, how):
+    log = profile / "audit.jsonl"
+    match how:
+        case "missing":
+            log.unlink()
+        case "emptied":
+            log.write_bytes(b"")
+        case "edited":
+            log.write_bytes(log.read_bytes()[:-20] + b"0" * 18 + b"}\n")
+        case "unsigned":
+            (profile / "audit.checkpoints.jsonl").unlink()
+        case _:
+            shutil.rmtree(profile / "keys")
+
+    doctor = speak("doctor")
+
+    assert doctor.code == 1
+    assert "FAIL  audit log" in doctor.out
+    assert ("the audit log is missing or empty" in speak("status").out) == (how in {"missing", "emptied"})
+
+
 def test_a_log_that_lags_or_is_torn_is_no_disagreement(speak, profile):
     log = profile / "audit.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
@@ -341,6 +368,18 @@ def test_a_log_that_lags_or_is_torn_is_no_disagreement(speak, profile):
 
     assert "audit log" not in speak("status").out
     assert "OK    stores" in speak("doctor").out
+
+
+def test_a_lake_that_is_gone_accuses_no_broker_and_is_no_fit_installation(speak, profile):
+    shutil.rmtree(profile / "lake")
+
+    verified, doctor = speak("verify", "--json"), speak("doctor")
+
+    assert (verified.code, violated(verified)) == (6, set())
+    assert standing(verified)["INV19"] == "not checked"
+    assert "us_five/corporate_actions: is missing" in verified.json["unreadable"][0]
+    assert doctor.code == 1
+    assert f"no table of us_five, which is settled up to {SESSION}" in doctor.out
 
 
 def test_a_ledger_that_is_gone_is_an_order_that_is_gone(speak, profile):
@@ -395,6 +434,7 @@ def test_a_byte_changed_in_any_table_of_any_session_is_found(speak, profile, tab
         split = CorporateAction(
             effective_on=date(2014, 6, 9), symbol="AAPL", kind=ActionKind.SPLIT, numerator=7
         )
+        shutil.rmtree(profile / "lake/us_five" / asset)
         lake.write_rows(("us_five", asset), None, CorporateAction, [split])
     else:
         lake.write(("us_five", asset), partition, pa.table({"symbol": ["AAPL"]}))
@@ -422,7 +462,7 @@ def test_doctor_says_how_many_tables_it_read_and_reads_each_kind(speak, profile)
 
     spoken = speak("doctor")
 
-    assert "2 of 2 tables read, the 4 newest of each" in whole.out
+    assert "3 of 3 tables read, the 4 newest of each" in whole.out
     assert spoken.code == 1
     assert str(file) in spoken.out
 

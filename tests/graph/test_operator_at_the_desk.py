@@ -144,6 +144,19 @@ def test_an_order_nobody_here_knows_is_told_with_what_to_do_and_ends_with_3(deci
     assert "alert [critical] us_five 2013-02-20: broker_disagrees" in spoken.err
 
 
+def test_a_log_that_somebody_changed_halts_and_says_what_to_do(whole_session, desk_on, speak):
+    desk = desk_on(whole_session[0].settings.state_dir)
+    log = desk.settings.profile_dir / "audit.jsonl"
+    log.write_bytes(log.read_bytes()[:-20] + b"0" * 18 + b"}\n")
+
+    spoken = speak("reconcile", "--book", "us_five")
+
+    assert spoken.code == 5, spoken.err
+    assert "NOT RECONCILED: audit_chain_broken" in spoken.out
+    assert "put the true log back" in speak("incidents").out
+    assert desk.journal.run_control().kill_switch_on
+
+
 def test_while_another_process_executes_nothing_is_reconciled(decided, desk_on, speak):
     desk = desk_on(decided)
 
