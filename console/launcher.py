@@ -297,6 +297,7 @@ class Launcher:
                 keeper=profiled.alert_keeper,
                 notifier=profiled.notifier,
                 now=profiled.clocks[book].now(session, Phase.EXECUTE),
+                not_compared=done.not_compared,
             )
         return done
 

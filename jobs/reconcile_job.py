@@ -20,7 +20,15 @@ from trading.executions import ExecutorBusy, ExecutorLock
 from trading.journal import Journal
 from trading.positions import BookHistory
 from trading.quotes import AcceptedQuotes
-from trading_assets.executor import Ports, Reconciled, reconcile_book, shown_finding, tell_people, told_of_run
+from trading_assets.executor import (
+    Ports,
+    Reconciled,
+    reconcile_book,
+    shown_finding,
+    tell_of_stuck,
+    tell_people,
+    told_of_run,
+)
 from trading_assets.stage import BookGraph, table_of
 
 
@@ -62,8 +70,17 @@ def reconcile_job(graph: BookGraph) -> Any:
         try:
             done = reconcile_book(graph, session, ports, holder=f"run {context.run.run_id[:8]}")
         except ExecutorBusy as busy:
-            # Whoever executes reconciles before it sends, so that nothing is missed.
+            # Whoever executes reconciles before it sends, so that nothing is missed; but it may hang.
             context.log.info("%s %s: %s", graph.name, session, busy)
+            tell_of_stuck(
+                graph,
+                session,
+                journal=journal,
+                policy=alert_policy,
+                keeper=alert_keeper,
+                notifier=notifier,
+                now=ports.clock.now(session, Phase.EXECUTE),
+            )
             return
         audit_log.project()
         tell_people(
@@ -75,6 +92,7 @@ def reconcile_job(graph: BookGraph) -> Any:
             keeper=alert_keeper,
             notifier=notifier,
             now=ports.clock.now(session, Phase.EXECUTE),
+            not_compared=done.not_compared,
         )
         context.log_event(
             dg.AssetObservation(

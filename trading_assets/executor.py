@@ -164,15 +164,60 @@ def tell_people(
     keeper: AlertKeeper,
     notifier: Deliverer,
     now: datetime,
+    not_compared: str = "",
 ) -> tuple[AlertRow, ...]:
-    """Tell of a run with the broker: what disagrees, what is not proven, and what is over of either."""
+    """Tell of a run with the broker: what disagrees, what is not proven, and what is over of either.
+
+    A run that was stopped, or that `not_compared` says did not compare all, finds nothing to be over: what
+    disagreed may disagree still.
+    """
     log_run(graph, session, outcomes)
+    is_whole = not (outcomes.halted or not_compared)
+    return _tell_watched(
+        graph,
+        session,
+        {FINDINGS: len(outcomes.findings)} if is_whole or outcomes.findings else {},
+        journal=journal,
+        policy=policy,
+        keeper=keeper,
+        notifier=notifier,
+        now=now,
+    )
+
+
+def tell_of_stuck(
+    graph: BookGraph,
+    session: date,
+    *,
+    journal: Journal,
+    policy: AlertPolicy,
+    keeper: AlertKeeper,
+    notifier: Deliverer,
+    now: datetime,
+) -> tuple[AlertRow, ...]:
+    """Tell of what the journal alone shows: what is not proven, where the broker was not asked."""
+    return _tell_watched(
+        graph, session, {}, journal=journal, policy=policy, keeper=keeper, notifier=notifier, now=now
+    )
+
+
+def _tell_watched(
+    graph: BookGraph,
+    session: date,
+    found: Mapping[str, int],
+    *,
+    journal: Journal,
+    policy: AlertPolicy,
+    keeper: AlertKeeper,
+    notifier: Deliverer,
+    now: datetime,
+) -> tuple[AlertRow, ...]:
     stuck = [
         row
         for row in journal.open_intents(account=graph.config.account, lane=graph.lane)
         if is_stuck(row, now=now)
     ]
-    watched = {FINDINGS: len(outcomes.findings), STUCK: len(stuck)}
+    watched = {**found, STUCK: len(stuck)}
     alerts = evaluate_watched(watched, policy.rules, book=graph.name, session=session)
     told = tell(
         alerts,

@@ -1010,3 +1010,40 @@ def test_executions_that_exceed_what_the_order_says_are_not_believed(journal):
 
     assert "fill_refused" in kinds(journal)
     assert halts(journal)[0] == (ACCOUNT, "")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"commission_micros": -1},
+        {"execution_id": " "},
+        {"filled_at": datetime(1, 1, 1, tzinfo=UTC)},
+    ],
+    ids=["a commission below zero", "a blank id", "a time before all others"],
+)
+def test_an_execution_that_no_journal_keeps_is_a_finding_and_ends_no_run(journal, told):
+    class Odd(FakeBroker):
+        def fills(self, client_order_id, *, now):
+            return [fill._replace(**told) for fill in super().fills(client_order_id, now=now)]
+
+    broker = Odd(fills_at_micros=PRICE)
+    outcomes = [execute(journal, broker), reconcile(journal, broker, expected=None), settle(journal, broker)]
+
+    assert [(one.halted, one.new_fills) for one in outcomes] == [("", 0)] * 3
+    assert "fill_refused" in kinds(journal)
+    assert halts(journal)[0] == (ACCOUNT, "")
+    assert row_of(journal).stage is Stage.WORKING
+
+
+def test_a_bust_that_no_journal_keeps_is_an_orphan_and_ends_no_run(journal):
+    class Invents(FakeBroker):
+        def fills(self, client_order_id, *, now):
+            told = super().fills(client_order_id, now=now)
+            return told if now < CLOSE else [*told, told[0]._replace(execution_id="bust-1", takes_back=" ")]
+
+    broker = Invents(fills_at_micros=PRICE)
+    execute(journal, broker)
+    broker.alter(id_of(broker), filled_quantity=9, status=OrderStatus.CANCELLED)
+    outcomes = reconcile(journal, broker, now=CLOSE, expected=None)
+
+    assert [finding.kind for finding in outcomes.findings] == ["orphan"]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from resources.notifier import Notifier, StdoutChannel, WebhookChannel
 from tests.graph.desk import CALENDAR, FIRST, SESSIONS, Desk, copied, failure_of
+from trading.alert_log import alert_log_of, subjects_firing
 from trading.broker_positions import BrokerItem
 from trading.brokers import DedupScope
-from trading.errors import BrokerRejected, OutcomeUnknown
+from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.executions import conclude_parked
 from trading.lifecycle import IntentState, Stage
 
@@ -267,6 +269,63 @@ def test_the_reconcile_job_leaves_an_account_alone_for_which_somebody_executes(d
     assert (
         desk.journal.executor_term(account=desk.profiled.books[desk.book].account, lane="simulated") is None
     )
+
+
+class Unreachable(Deaf):
+    """Stand in front of a broker that gives no answer at all."""
+
+    def orders(self, *, since, now):
+        raise BrokerUnavailable("no answer")
+
+
+class Later:
+    """Be a clock that is two minutes further."""
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def now(self, session, phase):
+        return self._real.now(session, phase) + timedelta(minutes=2)
+
+
+def firing(desk):
+    log = alert_log_of(desk.journal.events(after=0, limit=100_000))
+    return {subject.code for subject in subjects_firing(log)}
+
+
+def test_a_broker_that_cannot_be_asked_ends_no_alert_on_what_disagrees(decided, desk_on):
+    desk = desk_on(decided)
+    assert desk.run("execute", FIRST).success
+    stray(desk)
+    assert desk.run("reconcile", FIRST).success
+    assert "broker_disagrees" in firing(desk)
+    silent = {"loses": False, "forgets": False, "refuses": False}
+    unreachable = desk_on(
+        name="desk",
+        ports={"brokers": lambda profiled: {"us_five": Unreachable(profiled.brokers["us_five"], **silent)}},
+    )
+
+    run = unreachable.run("reconcile", FIRST)
+
+    assert "broker_unavailable" in failure_of(run)[1]
+    assert "broker_disagrees" in firing(unreachable)
+
+
+def test_an_intent_that_is_stuck_behind_an_executor_that_hangs_is_told_of(decided, desk_on):
+    dead = desk_on(decided, ports=deaf(loses=True))
+    assert dead.run("execute", FIRST).success
+    later = {"clocks": lambda profiled: {"us_five": Later(profiled.clocks["us_five"])}}
+    desk = desk_on(name="desk", ports=later)
+    assert firing(desk) == set()
+
+    with dead.profiled.executor_locks[desk.book]:
+        run = desk.run("reconcile", FIRST)
+
+    assert failure_of(run) == ("", "")
+    assert firing(desk) == {"intents_stuck"}
 
 
 def test_a_session_that_was_never_opened_is_reconciled_without_comparing_and_says_so(desk):
