@@ -242,7 +242,7 @@ def _look(desk: Desk, tell: Tell) -> _Look:
         unreadable["checkpoints"] = str(error)
     evidence = gather(
         desk.journal,
-        audit_path=audit_path,
+        audit_path=audit_path if audit_path.exists() else None,
         dumps=dumps,
         checkpoint_faults=faults,
         planted_secrets=_secrets_in_force(),

@@ -58,6 +58,10 @@ MANY_EVENTS = 50_000
 """From so many events on their bodies are read when asked for: as dictionaries they would take gigabytes."""
 
 
+_PART_BYTES = 2**20
+"""Bytes of a log read at a time, to count its lines."""
+
+
 class Answering(Protocol):
     """Answer questions about a journal, all as of one moment: `SqlJournal` and `JournalReader` do."""
 
@@ -72,6 +76,16 @@ class LogLines:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._bytes = path.stat().st_size
+
+    def __len__(self) -> int:
+        """Count the lines, a torn last one among them."""
+        left, count, last = self._bytes, 0, b"\n"
+        with self._path.open("rb") as log:
+            while left > 0 and (part := log.read(min(left, _PART_BYTES))):
+                left -= len(part)
+                count += part.count(b"\n")
+                last = part[-1:]
+        return count + (last != b"\n")
 
     def __iter__(self) -> Iterator[str]:
         """Read the file anew; a torn last line comes as far as it goes."""

@@ -8,7 +8,7 @@ executor itself does about a disagreement is reconciliation.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -523,7 +523,7 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
     """INV5: an order's filled quantity is the sum of its fills, at most what was sent, and the broker's.
 
     What the broker took back counts for the order, but no more for the broker. A violation is a fill that
-    was lost, booked twice or booked otherwise than the broker has it.
+    was lost, booked twice or booked otherwise than the broker has it, or of an order that it does not have.
     """
     filled_of: dict[str, int] = defaultdict(int)
     for order in facts.evidence.orders:
@@ -544,6 +544,8 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
             for fill in facts.fills_of.get(order.client_order_id, ())
             if fill.execution_id in facts.busted
         )
+        if booked and row is not None and _is_nowhere(facts, row, order):
+            yield Violation(INV5, order.client_order_id, f"fills of {booked}, the broker has no such order")
         for at_broker in facts.at_brokers.get(order.client_order_id, ()):
             is_over = row is not None and not row.state.is_open
             if booked > at_broker.filled_quantity or (is_over and booked != at_broker.filled_quantity):
@@ -563,6 +565,14 @@ def fills_add_up(facts: Facts) -> Iterator[Violation]:
         if fill.client_order_id not in facts.orders:
             yield Violation(INV5, fill.execution_id, f"a fill of {fill.client_order_id}, which is no order")
     yield from _fills_unlike_the_brokers(facts)
+
+
+def _is_nowhere(facts: Facts, row: JournalIntent, order: JournalOrder) -> bool:
+    """Say whether a broker that told of its account knows no such order, and the endings do not say so."""
+    is_told = bool(order.broker_order_id) and not row.state.is_open
+    return (
+        row.account in facts.dumped_accounts and order.client_order_id not in facts.at_brokers and not is_told
+    )
 
 
 def _fills_unlike_the_brokers(facts: Facts) -> Iterator[Violation]:
@@ -750,7 +760,8 @@ def log_is_a_prefix(facts: Facts) -> Iterator[Violation]:
     """INV9: the audit log is a byte prefix of the export of the journal's events.
 
     A violation is a line that is no event of the journal, or one more than it has: the log was changed, is
-    another journal's, or ran ahead of a journal that lost what it had. A torn last line is still a prefix.
+    another journal's, or ran ahead of a journal that lost what it had. A torn last line is still a prefix,
+    and what follows a sector that was never written (it reads as zero bytes) was lost with it.
     """
     if facts.evidence.audit_lines is None:
         return
@@ -759,6 +770,8 @@ def log_is_a_prefix(facts: Facts) -> Iterator[Violation]:
     for number, line in enumerate(facts.evidence.audit_lines, start=1):
         if torn:
             yield Violation(INV9, f"line {torn}", "is not the event of this number")
+            return
+        if "\0" in line:
             return
         event = next(events, None)
         if event is None:
@@ -813,8 +826,9 @@ def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
     """Report a prepared event that no guard, or not every guard, passed on the registered payload."""
     whys = _whys_of(event)
     stopped = [REASONS.get(why.code, str(why.code)) for why in whys if why.code != PASS]
-    if not whys:
-        yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but no guard looked at it")
+    if len(whys) not in NAMES_SAID:
+        looked = f"only {len(whys)} guards looked" if whys else "no guard looked"
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but {looked} at it")
     if stopped:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, though {_listed(stopped)}")
     steps = facts.steps_of.get(event.intent_id, ())
@@ -1442,7 +1456,7 @@ def _lacks_recovery(evidence: Evidence) -> str:
 
 
 def _lacks_log(evidence: Evidence) -> str:
-    return "" if evidence.audit_lines is not None else "no audit log was given"
+    return "" if evidence.audit_lines is not None else "there is no audit log"
 
 
 def _lacks_replay(evidence: Evidence) -> str:
@@ -1468,6 +1482,11 @@ def _intents(evidence: Evidence) -> str:
 
 def _events(evidence: Evidence) -> str:
     return _counted(len(evidence.events), "event")
+
+
+def _lines(evidence: Evidence) -> str:
+    lines = () if evidence.audit_lines is None else evidence.audit_lines
+    return _counted(len(lines) if isinstance(lines, Sized) else sum(1 for _ in lines), "line")
 
 
 def _broker_orders(evidence: Evidence) -> str:
@@ -1523,7 +1542,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(INV6, "nothing goes back", nothing_goes_back, _lacks_nothing, _events),
     Invariant(INV7, "rows are what their events say", rows_follow_from_events, _lacks_nothing, _intents),
     Invariant(INV8, "the chain of events holds", chain_holds, _lacks_nothing, _events),
-    Invariant(INV9, "the audit log is a copy of the journal", log_is_a_prefix, _lacks_log, _events),
+    Invariant(INV9, "the audit log is a copy of the journal", log_is_a_prefix, _lacks_log, _lines),
     Invariant(
         INV10, "guards passed what was sent, and it was paid for", guards_passed, _lacks_nothing, _prepared
     ),

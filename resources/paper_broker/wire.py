@@ -43,6 +43,7 @@ WITHOUT_NUL = "^[^\\x00]*$"
 """What a journal can keep of a text: one with NUL is no answer of ours either."""
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=WITHOUT_NUL)]
+MaybeId = Annotated[str, StringConstraints(max_length=100, pattern=WITHOUT_NUL)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=WITHOUT_NUL)]
 Words = Annotated[str, StringConstraints(max_length=500, pattern=WITHOUT_NUL)]
 Quantity = Annotated[int, Field(ge=0, le=QUANTITY_MAX)]
@@ -133,13 +134,13 @@ class OrderOnWire(_Wire):
 class FillOnWire(_Wire):
     """Hold an execution as the broker tells it; without an id where it gives none."""
 
-    execution_id: Annotated[str, StringConstraints(max_length=100)]
+    execution_id: MaybeId
     client_order_id: Id
     quantity: Annotated[int, Field(gt=0, le=QUANTITY_MAX)]
     price_micros: Price
     commission_micros: Micros
     filled_at: AwareDatetime
-    takes_back: Annotated[str, StringConstraints(max_length=100)]
+    takes_back: MaybeId
 
     def fill(self) -> BrokerFill:
         """Return it in our words."""
@@ -244,7 +245,7 @@ class ActivityOnWire(_Wire):
     quantity: Annotated[int, Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
     price_micros: Price
     cash_micros: Micros
-    about: Annotated[str, StringConstraints(max_length=100, pattern=WITHOUT_NUL)]
+    about: MaybeId
     detail: Words
 
     def activity(self) -> BrokerActivity:
@@ -257,7 +258,7 @@ class ArrivalOnWire(_Wire):
 
     client_order_id: Id
     request_sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    broker_order_id: Annotated[str, StringConstraints(max_length=100)]
+    broker_order_id: MaybeId
 
     def arrival(self) -> Arrival:
         """Return it in our words."""

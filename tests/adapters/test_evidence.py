@@ -125,6 +125,7 @@ def test_a_log_that_grows_meanwhile_is_read_up_to_where_it_was(journal, tmp_path
 
     assert list(found.audit_lines) == lines
     assert list(found.audit_lines) == lines
+    assert len(found.audit_lines) == len(lines)
     assert violations(found) == ()
     assert {row.invariant for row in violations(gather(journal, audit_path=log))} == {"INV9"}
 

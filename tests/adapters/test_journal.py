@@ -55,7 +55,7 @@ NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 OPENED = opened_book(currency="USD", deposit_micros=10**12)
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 HOLDER_DEAD = {"settle_time_s": 0, "is_death_proven": True}
 TERM_EVENTS = 2
 """Each journal of these tests begins with an executor's term, begun and reconciled."""
@@ -843,7 +843,7 @@ def test_a_guard_that_time_may_satisfy_gives_the_claim_back_in_the_send_transact
     assert journal.intent(row.intent_id) == step.intent
     last = journal.events_of(row.intent_id)[-1]
     assert (last.kind, last.reason) == ("released", "quote_stale")
-    assert last.body["whys"] == [[0, 0, 0, NO_LIMIT], [QUOTE_STALE, 301, 300, 0]]
+    assert last.body["whys"] == [*map(list, PASSED), [QUOTE_STALE, 301, 300, 0]]
     assert journal.orders(**OF) == []
     assert journal.intent(row.intent_id).reason == "quote_stale"
 
@@ -924,7 +924,7 @@ def test_a_review_sees_the_fills_and_what_other_orders_have_reserved(journal):
     seen = []
     first, order = working(journal, rows[0])
     journal.record_fill(fill_of(first, order, quantity=4, price_micros=49_000_000), now=NOW)
-    counted = tuple([*PASSED] * 8 + [Why(PASS, 121_000_000, 0, NO_LIMIT)] + [*PASSED])
+    counted = (*PASSED[:8], Why(PASS, 121_000_000, 0, NO_LIMIT), PASSED[0])
     prepared(journal, rows[1], review=lambda *_: counted)
     prepared(journal, rows[2], review=lambda _, funds: seen.append(funds) or PASSED)
 

@@ -398,6 +398,26 @@ def test_half_a_list_is_no_list(body):
         client.orders(since=SESSION, now=EARLY)
 
 
+@pytest.mark.parametrize("field", ["execution_id", "takes_back"])
+def test_an_execution_named_by_what_no_journal_keeps_is_no_answer(field):
+    fill = {
+        "execution_id": "e-1",
+        "client_order_id": AAPL,
+        "quantity": 1,
+        "price_micros": 1,
+        "commission_micros": 0,
+        "filled_at": LATER.isoformat(),
+        "takes_back": "",
+    }
+    body = {"count": 1, "rows": [{**fill, field: "e\0"}]}
+    with (
+        scripted(reply=http("200 OK", body)) as (url, _),
+        HttpPaperBroker(url, capabilities=CAPABILITIES) as client,
+        pytest.raises(BrokerUnavailable, match="unreadable_reply"),
+    ):
+        client.fills(AAPL, now=LATER)
+
+
 def test_a_list_cut_by_the_broker_is_noticed(ledger):
     behaviour = Behaviour(reports={ReportFault.LIST_CUT: ALWAYS})
     with served(ledger, behaviour=behaviour) as (client, _):

@@ -29,6 +29,7 @@ from trading.errors import BrokerUnavailable
 from trading.executions import Desk, execute_session, settle_orders
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.invariants import INVARIANTS
+from trading.journal import RunControlAction
 from trading.positions import opened_book, with_fills
 from trading.testing import OpenLock, example_decision, example_intent
 from trading.values import digest
@@ -173,6 +174,33 @@ def test_a_whole_desk_agrees(speak):
     assert told.json["links"] == {"orders": 1, "linked": 1, "unlinked": []}
 
 
+def test_of_the_log_its_own_lines_are_counted_and_one_that_is_gone_is_not_said_to_hold(speak, profile):
+    def of_the_log():
+        return next(row for row in speak("verify", "--json").json["invariants"] if row["invariant"] == "INV9")
+
+    log = profile / "audit.jsonl"
+    lines = log.read_bytes().count(b"\n")
+    whole = of_the_log()
+    for path in (log, log.with_suffix(".checkpoints.jsonl")):
+        path.unlink()
+    shutil.rmtree(profile / "keys")
+    gone = of_the_log()
+
+    assert (whole["standing"], whole["looked_at"]) == ("held", f"{lines} lines")
+    assert (gone["standing"], gone["why"]) == ("not checked", "there is no audit log")
+
+
+@pytest.mark.parametrize("left", [bytes(512), b'{"actor":"' + bytes(600), bytes(512) + b"ring\n{}\n"])
+def test_what_a_power_loss_left_behind_the_log_is_no_disagreement(speak, profile, left):
+    with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as journal:
+        journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="look", now=CLOSE)
+    with (profile / "audit.jsonl").open("ab") as log:
+        log.write(left)
+    spoken = speak("verify", "--json")
+
+    assert (spoken.code, violated(spoken)) == (0, set())
+
+
 def test_looking_changes_nothing(speak, profile):
     def content():
         return {path: path.read_bytes() for path in profile.rglob("*") if path.is_file()}
@@ -190,7 +218,7 @@ def test_an_empty_desk_agrees_and_is_not_made(speak, profile):
 
     assert spoken.code == 0
     assert violated(spoken) == set()
-    assert {"INV1", "INV3", "INV14"} <= {
+    assert {"INV1", "INV3", "INV9", "INV14"} <= {
         name for name, how in standing(spoken).items() if how == "not checked"
     }
     assert not profile.exists()

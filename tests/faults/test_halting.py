@@ -14,7 +14,7 @@ from resources.evidence import gather
 from resources.journal.store import SqlJournal
 from trading.errors import BrokerRejected, BrokerUnavailable, OutcomeUnknown
 from trading.executions import Desk, execute_session
-from trading.guards import NO_LIMIT, PASS, Why
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.halting import cancel_open_orders
 from trading.invariants import violations
 from trading.journal import CancelKind, RunControlAction
@@ -38,7 +38,7 @@ OF = {"book": "us_five", "lane": "simulated", "session": SESSION}
 ACCOUNT = {"account": "SIM-FIVE", "lane": "simulated"}
 OPENING = opened_book(currency="USD", deposit_micros=10**12)
 STOP = {"actor": "ann", "reason": "prices look wrong", "now": NOW}
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 
 
 @pytest.fixture

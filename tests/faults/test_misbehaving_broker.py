@@ -41,7 +41,7 @@ from trading.broker_behaviour import Behaviour, ReportFault, SendFault
 from trading.brokers import DedupScope
 from trading.errors import IllegalTransition
 from trading.executions import Desk, ask_cancel, conclude_parked, execute_session, settle_orders
-from trading.guards import NO_LIMIT, PASS, Why
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.invariants import EXECUTOR_BEGAN, INV1, RECONCILED, violations
 from trading.journal import CancelKind
 from trading.lifecycle import IntentState, Stage
@@ -54,7 +54,7 @@ BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 OPENING = opened_book(currency="USD", deposit_micros=DEPOSIT)
 EXPECTED = Expected(book=BOOK, session=SESSION, at_open=OPENING)
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 QUANTITY = 100
 LATE_S = 600
 

@@ -63,7 +63,7 @@ OPENING = Book(
     positions=(Position(Symbol("IBM"), 5, 5 * PRICE),),
 )
 OPENED = Holdings(quantities={Symbol("IBM"): 5}, cash_micros=10**12)
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
 SECRET = "hunter2-in-plain-sight"
 
@@ -475,6 +475,15 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
         "INV5",
         lambda e: with_fill_at_broker(e, price_micros=PRICE),
     ),
+    "fills of an order that the broker never had": (
+        "INV5",
+        lambda e: replace(
+            with_dump(e, orders=tuple(o for o in e.dumps[0].orders if o.symbol != "GOOG")),
+            orders=tuple(
+                replace(o, broker_order_id="") if o.request.symbol == "GOOG" else o for o in e.orders
+            ),
+        ),
+    ),
     "an order's count that is not the sum of its fills": (
         "INV5",
         lambda e: replace(e, orders=(replace(e.orders[0], filled_quantity=1), *e.orders[1:])),
@@ -550,6 +559,10 @@ TAMPERED: dict[str, tuple[str, Callable[[Evidence], Evidence]]] = {
     "a torn line within the log": ("INV9", lambda e: with_line(e, 3, tuple(e.audit_lines)[3][:20])),
     "prepared though a guard stopped it": ("INV10", lambda e: with_body(e, "prepared", whys=FAILING)),
     "prepared though no guard looked": ("INV10", lambda e: with_body(e, "prepared", whys=[])),
+    "prepared though a guard did not look": (
+        "INV10",
+        lambda e: with_body(e, "prepared", whys=[list(why) for why in PASSED[2:]]),
+    ),
     "prepared on another payload than decided": (
         "INV10",
         lambda e: with_body(e, "prepared", payload_hash="0" * 64),
