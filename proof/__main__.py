@@ -2,7 +2,8 @@
 
 Each suite runs in a process of its own and first has to find a bug planted for it: a suite that cannot find
 one proves nothing. A finished suite is kept with the digest of what it ran on, and runs again when the
-product, the suite or what was asked of it has changed; one that was ended half-way starts anew.
+product, its reviewed files, the suite, the machine or what was asked has changed; one that was ended half-way
+starts anew.
 Status: 0 all held; 1 a violation, a planted bug not found, or a suite that died; 3 a suite could not run.
 """
 
@@ -37,6 +38,9 @@ STATE = ROOT / ".trading" / "proof"
 
 PRODUCT = ("trading", "resources", "trading_assets", "jobs", "sensors", "console")
 """The packages whose source a kept result stands for."""
+
+CONFIG = ROOT / "config"
+"""The reviewed files: books, limits and routes, by which several suites trade."""
 
 SEED = 20130228
 """What suites draw from where no seed is asked for: the same points each time."""
@@ -126,7 +130,9 @@ class Outcome:
         """Return the exit status that this outcome alone asks for."""
         if self.told is None:
             return EXIT_NOT_RUN if self.not_run else EXIT_VIOLATED
-        return EXIT_VIOLATED if self.told.violations or not self.told.is_planted_bug_caught else 0
+        # Whoever covered nothing has found nothing.
+        is_proof = self.told.points > 0 and self.told.is_planted_bug_caught
+        return 0 if is_proof and not self.told.violations else EXIT_VIOLATED
 
 
 @dataclass(slots=True)
@@ -187,7 +193,12 @@ def worst(outcomes: list[Outcome]) -> int:
 def _outcome_of(name: str, suite: Suite, size: Size, *, state: Path, is_fresh: bool) -> Outcome:
     voice = Voice(name, suite.unit, size.points)
     kept_at = state / f"{name}.json"
-    asked = {"points": size.points, "seed": size.seed, "sources": sources_sha(suite.module)}
+    asked = {
+        "points": size.points,
+        "seed": size.seed,
+        "sources": sources_sha(suite.module),
+        "machine": machine(),
+    }
     if not is_fresh and (told := _kept(kept_at, asked)) is not None:
         outcome = Outcome(name=name, unit=suite.unit, told=told, is_kept=True)
     else:
@@ -255,7 +266,7 @@ def _size_of(suite: Suite, given: argparse.Namespace) -> Size:
 
 
 def sources_sha(module: str) -> str:
-    """Return the digest of all that a suite's result depends on: the product, and the suite."""
+    """Return the digest of all that a suite's result depends on: the product, its files, the suite."""
     sha = hashlib.sha256()
     for path in _sources(module):
         content = path.read_bytes()
@@ -267,6 +278,7 @@ def sources_sha(module: str) -> str:
 def _sources(module: str) -> Iterator[Path]:
     for room in PRODUCT:
         yield from sorted(path for path in (ROOT / room).rglob("*") if path.suffix in {".py", ".sql"})
+    yield from sorted(path for path in CONFIG.rglob("*") if path.is_file())
     yield from sorted(_files_of(module, {}).values())
     yield ROOT / "requirements.lock"
 
@@ -315,8 +327,9 @@ def line_of(outcome: Outcome) -> str:
         return f"prove: {outcome.name}: {why}"
     told = outcome.told
     caught = "caught" if told.is_planted_bug_caught else "NOT CAUGHT"
+    covered = f"{told.points:,} {outcome.unit}" if told.points else f"NO {outcome.unit} COVERED"
     lines = [
-        f"prove: {outcome.name}: {told.points:,} {outcome.unit} in {told.seconds:,.0f} s"
+        f"prove: {outcome.name}: {covered} in {told.seconds:,.0f} s"
         f" ({_rate(told):,.1f}/s) from seed {told.seed}, {len(told.violations)} violations;"
         f" planted bug {caught}: {told.planted_bug}" + (" (kept from before)" if outcome.is_kept else "")
     ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from proof.desk import CLOSE, DECIDED_AT, IN_TIME, SESSION, deposited
-from proof.walks import Machine, hold, put
+from proof.walks import Machine, NotHeld, hold, put
 from resources.evidence import gather
 from resources.journal.store import SqlJournal
 from trading.decisions import Outcome
@@ -166,7 +166,7 @@ class ApprovalsMachine(Machine):
             hold(bool(self.grew()) is is_answer, "a refused answer is kept, another refusal leaves nothing")
             return False
         except (JournalError, Refused) as refusal:
-            raise AssertionError(f"refused as nobody expects: {refusal!r}") from refusal
+            raise NotHeld(f"refused as nobody expects: {refusal!r}") from refusal
         hold(self.grew(), "what moves has its event")
         hold(to is not None, f"{symbol} went to {moved.state}, though it may not")
         self.states[symbol] = moved.state

@@ -39,7 +39,7 @@ from trading.decisions import Outcome
 from trading.errors import OutcomeUnknown
 from trading.executions import Desk as ExecutorDesk
 from trading.executions import ExecutorLock, ask_cancel, execute_session, settle_orders
-from trading.guards import NO_LIMIT, PASS, Why
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.intents import Intent
 from trading.invariants import Evidence, violations
 from trading.journal import CancelKind, FundsView, JournalIntent
@@ -78,7 +78,7 @@ DEPOSIT_MICROS = 10**12
 HELD = (example_intent("IBM", quantity=5, session=BEFORE),)
 """What is bought the day before, so that there is something to sell."""
 INTENTS = (example_intent("AAPL", quantity=10), example_intent("IBM", side=Side.SELL, quantity=5))
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 MODEL = FillModel(slippage_bps=5, commission_bps=1, participation_bps=500)
 MUCH, LITTLE = 1_000_000, 120
 """Shares traded in the session: every order fills whole, or six shares of it do."""
@@ -384,7 +384,15 @@ def _evidence(desk: Desk, broker: Line, *, is_healed: bool, as_of: datetime) -> 
         dumps=[broker.dump()],
         is_healed=is_healed,
         as_of=as_of,
+        checkpoint_faults=tuple(_faults_of_the_log(desk, is_healed=is_healed)),
     )
+
+
+def _faults_of_the_log(desk: Desk, *, is_healed: bool) -> Iterator[str]:
+    """Give what the signed checkpoints find wrong: once somebody has recovered, what a crash leaves too."""
+    bad = audit_log.check(desk.audit)
+    if bad is not None and (is_healed or not bad.heals):
+        yield f"{bad.part} line {bad.line}: {bad.reason}"
 
 
 # -------------------------------------------------------------------------------- what is done at a desk

@@ -108,7 +108,7 @@ def planted_caught(
     plants: Mapping[str, Plant] = PLANTED,
     scenarios: Iterable[Scenario] = SCENARIOS,
 ) -> dict[str, bool]:
-    """Return for each planted bug whether kills at drawn points of its scenario found it.
+    """Return for each planted bug whether kills at drawn points of its scenario found just it.
 
     Draws until one does, and every point there is before it says no.
     """
@@ -118,8 +118,13 @@ def planted_caught(
         planted = at._replace(plant=plant)
         points = list(points_of(planted, known[plant.scenario]))
         random.Random(size.seed).shuffle(points)
-        caught[name] = any(kill(planted, point).violations for point in points)
+        caught[name] = any(is_shown(plant, kill(planted, point)) for point in points)
     return caught
+
+
+def is_shown(plant: Plant, found: Found) -> bool:
+    """Say whether what was found is what a planted bug does, and not that something else went wrong."""
+    return any(plant.shows in each for each in found.violations)
 
 
 def uncaught(caught: Mapping[str, bool]) -> tuple[str, ...]:

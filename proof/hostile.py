@@ -541,9 +541,7 @@ def run(size: Size, progress: Progress) -> Told:
     with ExitStack() as stack:
         url, endpoint = stack.enter_context(_served())
         hostile = stack.enter_context(closing(_Hostile(config, url, endpoint, seed=size.seed)))
-        is_caught = all(
-            _is_caught(hostile, plant) for plant in (_factor_as_it_is_said, _envelope_is_believed)
-        )
+        is_caught = all(_is_caught(hostile, plant, shows) for plant, shows in PLANTS.items())
         for number in range(size.points):
             violations += hostile.violations(number, parts)
             if (number + 1) % TOLD_EVERY == 0:
@@ -624,10 +622,15 @@ class _Hostile:
 PLANTED_POINTS = 8 * len(KINDS)
 
 
-def _is_caught(hostile: _Hostile, plant: Callable[[], Callable[[], None]]) -> bool:
+def _is_caught(hostile: _Hostile, plant: Callable[[], Callable[[], None]], shows: str) -> bool:
+    """Say whether a bug was found by what it does: a plant that does not fit any more breaks otherwise."""
     undo = plant()
     try:
-        return any(hostile.violations(number, Counter()) for number in range(PLANTED_POINTS))
+        return any(
+            shows in each
+            for number in range(PLANTED_POINTS)
+            for each in hostile.violations(number, Counter())
+        )
     finally:
         undo()
 
@@ -663,3 +666,10 @@ def _envelope_is_believed() -> Callable[[], None]:
         chat_completions._read = kept
 
     return undo
+
+
+PLANTS: dict[Callable[[], Callable[[], None]], str] = {
+    _factor_as_it_is_said: "shares, the twin has",
+    _envelope_is_believed: "an error of our own",
+}
+"""The bugs that have to be found, each with what is said of it then."""

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from proof.lives import Life
 from proof.suite import Progress, Size, Told
+from proof.walks import Walked, hold, is_held, told_of
 from resources.audit_keys import NEW_NAME, PRIVATE_NAME, has_key
 from resources.audit_log import (
     check,
@@ -95,12 +96,12 @@ class LogMachine(RuleBasedStateMachine):
         before = self.files()[0].count(b"\n")
         appended = self.project(self.journal, self.path)
         log, checkpoints = self.files()
-        _hold(log == self.export(), "the log is the export after a projection")
-        _hold(appended == len(self.events) - before, "a projection says how much it appended")
-        _hold(check(self.path) is None, "nothing is found after a projection")
-        _hold(verify_end(self.journal, self.path) is None, "nothing is seen after a projection")
-        _hold(self.project(self.journal, self.path) == 0, "a second projection has nothing to add")
-        _hold(self.files() == (log, checkpoints), "a second projection writes nothing")
+        hold(log == self.export(), "the log is the export after a projection")
+        hold(appended == len(self.events) - before, "a projection says how much it appended")
+        hold(check(self.path) is None, "nothing is found after a projection")
+        hold(verify_end(self.journal, self.path) is None, "nothing is seen after a projection")
+        hold(self.project(self.journal, self.path) == 0, "a second projection has nothing to add")
+        hold(self.files() == (log, checkpoints), "a second projection writes nothing")
 
     @rule(part=st.sampled_from(["log", "log", "checkpoint", "key"]), cut=st.integers(0, 10_000))
     def crash_in_a_projection(self, part: str, cut: int) -> None:
@@ -141,8 +142,8 @@ class LogMachine(RuleBasedStateMachine):
         if self.path.exists():
             told = list(events_in(self.path))
             self.read_events()
-            _hold(told == self.events[: len(told)], "the log tells the journal's events")
-            _hold(rebuild(told) == rebuild(self.events[: len(told)]), "the log gives the same rows")
+            hold(told == self.events[: len(told)], "the log tells the journal's events")
+            hold(rebuild(told) == rebuild(self.events[: len(told)]), "the log gives the same rows")
 
     @invariant()
     def the_log_is_a_prefix_and_only_a_crash_shows(self) -> None:
@@ -150,11 +151,11 @@ class LogMachine(RuleBasedStateMachine):
         self.stepped()
         self.read_events()
         log, _ = self.files()
-        _hold(self.export().startswith(_whole(log)), "the log is a prefix of the export")
+        hold(self.export().startswith(_whole(log)), "the log is a prefix of the export")
         bad = check(self.path)
-        _hold(bad is None or bad.heals, f"only what a crash leaves is found: {bad}")
-        _hold(verify_end(self.journal, self.path) == bad, f"the quick look sees as much: {bad}")
-        _hold(compare(self.journal, self.path) is None, "every line is the journal's event")
+        hold(bad is None or bad.heals, f"only what a crash leaves is found: {bad}")
+        hold(verify_end(self.journal, self.path) == bad, f"the quick look sees as much: {bad}")
+        hold(compare(self.journal, self.path) is None, "every line is the journal's event")
 
     def read_events(self) -> None:
         """Read the events that are new since the last time."""
@@ -182,8 +183,8 @@ def run(size: Size, progress: Progress) -> Told:
         seconds=time.monotonic() - started_at,
         seed=size.seed,
         planted_bug=PLANTED_BUG,
-        is_planted_bug_caught=bool(planted),
-        violations=(found,) if found else (),
+        is_planted_bug_caught=planted.is_held_broken,
+        violations=(found.broke,) if found.broke else (),
         parts={"examples": examples},
     )
 
@@ -196,9 +197,16 @@ def walked(
     chance: int,
     how: Callable[[SqlJournal, Path], int] = project,
     stepped: Callable[[], None] = lambda: None,
-) -> str:
-    """Walk a machine with one way of projecting; return how it broke its promise, or nothing."""
-    members = {"template": template, "project": staticmethod(how), "stepped": staticmethod(stepped)}
+) -> Walked:
+    """Walk a machine with one way of projecting; return how it broke its promise, if it did."""
+    steps_done = 0
+
+    def count() -> None:
+        nonlocal steps_done
+        steps_done += 1
+        stepped()
+
+    members = {"template": template, "project": staticmethod(how), "stepped": staticmethod(count)}
     machine = seed(chance)(type("Walk", (LogMachine,), members))
     try:
         run_state_machine_as_test(
@@ -213,15 +221,8 @@ def walked(
             ),
         )
     except Exception as error:  # noqa: BLE001 - whatever the product raised broke the promise
-        # Hypothesis notes the shortest walk that shows it.
-        return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-    return ""
-
-
-def _hold(is_so: bool, promise: str) -> None:  # noqa: FBT001 - what is held comes first, as in assert
-    """Raise where a promise is broken, also under `python -O`."""
-    if not is_so:
-        raise AssertionError(promise)
+        return Walked(steps_done, told_of(error), is_held(error))
+    return Walked(steps_done, "")
 
 
 def _whole(content: bytes) -> bytes:

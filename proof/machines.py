@@ -84,12 +84,12 @@ def run(size: Size, progress: Progress) -> Told:
 
 
 def is_caught(name: str, chance: int) -> bool:
-    """Say whether a machine finds the bug planted for it."""
+    """Say whether a machine finds the bug planted for it: a broken promise, and no error of its own."""
     with KINDS[name].planted():
         found = walk(
             KINDS[name].machine, examples=EXAMPLES_PLANTED, steps=STEPS, chance=chance, is_told_short=False
         )
-    return bool(found.broke)
+    return found.is_held_broken
 
 
 def _walked(parts: list[Part], workers: int) -> Iterator[tuple[Part, Walked]]:

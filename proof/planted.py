@@ -19,10 +19,14 @@ from trading.protocol import ABSENCES_NEEDED, request_of
 
 
 class Plant(NamedTuple):
-    """Hold one bug: the scenario that shows it, and what puts it into this process."""
+    """Hold one bug: the scenario that shows it, what puts it into this process, and what is found then.
+
+    A violation has to say `shows`: a harness or a plant that breaks by itself finds nothing.
+    """
 
     scenario: str
     put: Callable[[], None]
+    shows: str
 
 
 def _send_before_prepared() -> None:
@@ -82,7 +86,9 @@ def _take_silence_for_refusal() -> None:
 
 
 PLANTED: dict[str, Plant] = {
-    "an order sent before its row is on disk": Plant("plain", _send_before_prepared),
-    "an acknowledgement stored without its event": Plant("plain", _lose_the_event),
-    "a recovery that takes silence for a refusal": Plant("plain", _take_silence_for_refusal),
+    "an order sent before its row is on disk": Plant("plain", _send_before_prepared, "was never prepared"),
+    "an acknowledgement stored without its event": Plant("plain", _lose_the_event, "INV7"),
+    "a recovery that takes silence for a refusal": Plant(
+        "plain", _take_silence_for_refusal, "ended as failed"
+    ),
 }

@@ -29,7 +29,7 @@ from proof import desk as desks
 from proof import forks, kills
 from proof.desk import EXPIRED, Desk, Scenario
 from proof.desk import SCENARIOS as FILE_SCENARIOS
-from proof.forks import MEMORY, Found, Zygote, spread, uncaught
+from proof.forks import MEMORY, Found, Zygote, is_shown, spread, uncaught
 from proof.planted import PLANTED, Plant
 from proof.postgres_server import PostgresServer
 from proof.suite import Progress, Size, Told
@@ -270,16 +270,19 @@ def _caught(server: PostgresServer, at: Zygote, size: Size, lines: Mapping[str, 
     """Return for each planted bug whether points drawn in one scenario found it."""
     plain = _named("plain")
     chance = random.Random(size.seed)
-    early = at._replace(plant=PLANTED[SENT_EARLY])
+    sent_early, not_synced = PLANTED[SENT_EARLY], Plant("plain", _do_not_sync, "INV")
+    early = at._replace(plant=sent_early)
     early_lines = range(1, _lines(server, early, plain) + 1)
-    unsynced = at._replace(plant=Plant("plain", _do_not_sync))
+    unsynced = at._replace(plant=not_synced)
     return {
         SENT_EARLY: any(
-            _kill_client(server, early, kills.Point("plain", line)).violations
+            is_shown(sent_early, _kill_client(server, early, kills.Point("plain", line)))
             for line in chance.sample(early_lines, min(10 * TRIES_TO_CATCH, len(early_lines)))
         ),
         UNSYNCED: any(
-            _end_server(server, unsynced, point._replace(how="kill", is_waited_for=True)).violations
+            is_shown(
+                not_synced, _end_server(server, unsynced, point._replace(how="kill", is_waited_for=True))
+            )
             for point in _server_points(chance, {"plain": lines["plain"]}, TRIES_TO_CATCH)
         ),
     }

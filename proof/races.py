@@ -181,9 +181,10 @@ def decide(url: str) -> None:
 
 def caught_in(at: Zygote, server: PostgresServer, seed: int) -> int | None:
     """Return the first seed from `seed` on that finds the planted bug, among those without a lock."""
-    planted = at._replace(plant=Plant("", _plant))
+    plant = Plant("", _plant, "no edge claimed to executing")
+    planted = at._replace(plant=plant)
     for tried in range(seed, seed + 2 * ROUNDS_TO_CATCH):
-        if not plan_of(tried).has_lock and race(server, planted, Round(tried)).violations:
+        if not plan_of(tried).has_lock and forks.is_shown(plant, race(server, planted, Round(tried))):
             return tried
     return None
 
@@ -243,6 +244,7 @@ def _run_race(at: Zygote, folder: Path, url: str, plan: Plan) -> list[str]:
             raise
 
     running = {forks.child(at, partial(enter, racer)): racer for racer in plan.racers}
+    found: list[str] = []
     os.close(gate)
     os.close(opener)
     began = time.monotonic()
@@ -260,11 +262,18 @@ def _run_race(at: Zygote, folder: Path, url: str, plan: Plan) -> list[str]:
             if ended and os.WIFSTOPPED(status):
                 due[pid] = (now + running[pid].stopped_ms / 1000, signal.SIGCONT)
             elif ended:
-                del running[pid]
+                found += ended_otherwise(status, running.pop(pid))
                 due.pop(pid, None)
         time.sleep(POLL_S)
     errors = folder / "errors"
-    return [f"a racer raised: {errors.read_text(encoding='utf-8')}"] if errors.exists() else []
+    return found + ([f"a racer raised: {errors.read_text(encoding='utf-8')}"] if errors.exists() else [])
+
+
+def ended_otherwise(status: int, racer: Racer) -> list[str]:
+    """Return how a racer ended as it may not: one that waited for ever is ended by its alarm."""
+    is_over = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+    is_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == racer.signal == signal.SIGKILL
+    return [] if is_over or is_killed else [f"a racer ended with wait status {status}"]
 
 
 class Life:

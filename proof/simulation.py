@@ -19,7 +19,7 @@ import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -32,6 +32,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from proof.desk import PASSED
 from proof.simulated_broker import SimulatedBroker
 from proof.suite import Progress, Size, Told
 from proof.walks import EVENTS_MAX, Ground, memory_folder, put
@@ -58,8 +59,8 @@ from trading.errors import (
     TradingError,
 )
 from trading.executions import Desk, ExecutorBusy, ask_cancel, execute_session, settle_orders
-from trading.guards import NO_LIMIT, PASS, QUOTE_STALE, Why
-from trading.invariants import violations
+from trading.guards import QUOTE_STALE, Why
+from trading.invariants import INV1, INV3, INV4, INV5, Violation, violations
 from trading.journal import CancelKind, FundsView, Journal, JournalIntent, RunControlAction
 from trading.lifecycle import Event, IntentState, Place, Refusal, Stage, Step, transition
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
@@ -90,6 +91,9 @@ SHAPES = (
 EXECUTORS = 3
 RUNS, TRIES = 2, 12
 """How many runs an executor ends in its world, and begins; one that was killed is started again."""
+
+A_LIARS = frozenset({INV1, INV3, INV4, INV5})
+"""What two orders under one id break, which a liar makes; everything else holds with one as well."""
 
 SETTLE_TIME_S = 30
 """What every broker here declares: nothing of ours arrives later than that after it was sent."""
@@ -419,7 +423,7 @@ class World:
         del row, funds
         if self.strikes(Fault.STALE_QUOTE):
             return (Why(QUOTE_STALE, 301, 300, 0),)
-        return (Why(PASS, 0, 0, NO_LIMIT),)
+        return PASSED
 
     # ---------------------------------------------------------------------------- the broker's side
 
@@ -858,8 +862,7 @@ def _broken(world: World) -> list[str]:
             if made[order.client_order_id] > 1
         }
         world.counts["two orders by a liar"] += len(doubled)
-        theirs = {*doubled, *doubled.values()}
-        found = tuple(one for one in found if one.subject not in theirs)
+        found = but_of_a_liar(found, {*doubled, *doubled.values()})
         named = {incident.intent_id for incident in evidence.incidents}
         told += [
             f"{intent_id} has two orders, and no incident says so"
@@ -873,6 +876,11 @@ def _broken(world: World) -> list[str]:
         if (sent := world.sends[order.client_order_id]) > order.attempts
     ]
     return told
+
+
+def but_of_a_liar(found: Iterable[Violation], doubled: Collection[str]) -> tuple[Violation, ...]:
+    """Return violations but those that follow from a liar's two orders, of the orders and intents named."""
+    return tuple(one for one in found if one.subject not in doubled or one.invariant not in A_LIARS)
 
 
 def _stuck(world: World) -> list[str]:
@@ -985,16 +993,23 @@ def repeats_a_send() -> Iterator[dict[str, Any]]:
 
 
 class Plant(NamedTuple):
-    """Hold a bug to be planted, and the profile of the broker with which it shows most."""
+    """Hold a bug to be planted, the profile of the broker with which it shows most, and what says so then."""
 
     profile: Profile
     planted: Callable[[], AbstractContextManager[dict[str, Any]]]
+    shows: str
 
 
 PLANTS = {
-    "a claim without compare-and-set": Plant(Profile.FORGETS, claims_without_comparing),
-    "a takeover that leaves the epoch": Plant(Profile.REMEMBERS, takes_over_in_the_same_epoch),
-    "a client library that repeats a send": Plant(Profile.FORGETS, repeats_a_send),
+    "a claim without compare-and-set": Plant(
+        Profile.FORGETS, claims_without_comparing, "no edge claimed to executing"
+    ),
+    "a takeover that leaves the epoch": Plant(
+        Profile.REMEMBERS, takes_over_in_the_same_epoch, "wrote with epoch"
+    ),
+    "a client library that repeats a send": Plant(
+        Profile.FORGETS, repeats_a_send, "sent 2 times, written down before 1 times"
+    ),
 }
 """What has to be found, by its sentence, before a clean run says anything."""
 
@@ -1010,7 +1025,14 @@ def caught_at(plant: Plant, made: Templates, seed: int) -> int | None:
     try:
         with plant.planted() as options:
             for tried in itertools.islice(worlds, WORLDS_TO_CATCH):
-                if simulate(tried, ground, **options).violations:
+                try:
+                    found = simulate(tried, ground, **options).violations
+                except TradingError:
+                    # A bug may leave a journal open behind, whose file the next world exchanges.
+                    ground.close()
+                    ground = made.ground()
+                    continue
+                if any(plant.shows in each for each in found):
                     return tried
     finally:
         ground.close()

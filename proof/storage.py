@@ -34,7 +34,6 @@ import sqlalchemy as sa
 from proof import desk as desks
 from proof.desk import BEFORE, BOOK, LANE, SCENARIOS, SESSION, Desk, Scenario
 from proof.recording import (
-    DIED,
     Disk,
     Image,
     Operation,
@@ -625,7 +624,9 @@ def _met(desk: Desk, scenario: Scenario, fault: Fault, room: Path) -> tuple[bool
     exit_code = run_traced(live, trace, inject=inject, paths=_paths(desk))
     is_met = ("EFBIG" if fault.limit else "(INJECTED)") in trace.read_text("ascii")
     operations = reader.read(trace)
-    found = [f"ended with {_last_said(operations)}"] if exit_code == DIED else []
+    # It lives to its end, or ends itself at the error: whatever else ends a process is no answer to a fault.
+    may_end = {0, ENDED} if fault.is_hard else {0}
+    found = [] if exit_code in may_end else [f"ended with {exit_code}: {_last_said(operations)}"]
     found += _sent_without_a_row(disk, operations, room)
     with _opened(disk.image([]), room, ledger_of=desk) as left:
         found += [f"and power lost: {each}" for each in judged(left, scenario, disk.said)]

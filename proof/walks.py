@@ -68,10 +68,14 @@ def put(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 class Walked(NamedTuple):
-    """Hold how many steps were walked, and how the promise broke, empty where it held."""
+    """Hold how many steps were walked, and how the promise broke, empty where it held.
+
+    `is_held_broken` says that something was not so which the machine holds, not just that something raised.
+    """
 
     steps: int
     broke: str
+    is_held_broken: bool = False
 
 
 class Machine(RuleBasedStateMachine):
@@ -130,7 +134,7 @@ def walk(
         members = {"fresh": staticmethod(ground.journal), "stepped": staticmethod(count)}
         walker = seed(chance)(type("Walk", (machine,), members))
         phases = [Phase.generate, Phase.shrink] if is_told_short else [Phase.generate]
-        broke = ""
+        broke, is_held_broken = "", False
         try:
             run_state_machine_as_test(
                 walker,
@@ -144,13 +148,29 @@ def walk(
                 ),
             )
         except Exception as error:  # noqa: BLE001 - whatever the product raised broke the promise
-            broke = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+            broke = told_of(error)
+            is_held_broken = is_held(error)
         finally:
             ground.close()
-    return Walked(walked, broke)
+    return Walked(walked, broke, is_held_broken)
+
+
+class NotHeld(AssertionError):
+    """Say which promise a machine found broken."""
+
+
+def told_of(error: Exception) -> str:
+    """Return what ended a walk, each of several, with Hypothesis's notes: the shortest walk that shows it."""
+    own = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+    return "\n".join([own, *map(told_of, getattr(error, "exceptions", ()))])
+
+
+def is_held(error: Exception) -> bool:
+    """Say whether walks ended with a promise that was broken, and not with errors alone."""
+    return any(isinstance(each, NotHeld) for each in getattr(error, "exceptions", (error,)))
 
 
 def hold(is_so: bool, promise: str) -> None:  # noqa: FBT001 - what is held comes first, as in assert
     """Raise where a promise is broken, also under `python -O`."""
     if not is_so:
-        raise AssertionError(promise)
+        raise NotHeld(promise)

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from proof import desk as desks
+from proof.desk import SCENARIOS, Desk
+from proof.forks import Found, is_shown
 from proof.kills import drawn
 from proof.outbox_kills import NOT_REACHED, lines_of_telling, unreached
+from proof.planted import PLANTED as PLANTS
 from proof.suite import Size
+from resources.audit_log import checkpoints_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = 3
@@ -68,6 +73,31 @@ def test_a_line_that_nobody_executes_is_found_unless_it_has_a_reason_and_a_reaso
         f"no scenario executes line {mark[1]} of notifier.py:Notifier._mark: self._outbox.mark("
     ]
     assert len(unreached(of_telling, set(of_telling))) == len(NOT_REACHED)
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_a_planted_bug_is_not_found_by_a_harness_or_a_plant_that_breaks(plant):
+    broken = Found(0, ("Point(1): ended before the line", "Point(1): the next process raised TypeError: no"))
+    found = Found(1, (*broken.violations, f"Point(1): at its death: {plant.shows}"))
+
+    assert not is_shown(plant, broken)
+    assert is_shown(plant, found)
+
+
+def test_a_checkpoint_that_does_not_hold_is_found_at_a_death_and_a_torn_one_once_recovered(tmp_path):
+    desk, scenario = Desk(tmp_path / "desk"), SCENARIOS[0]
+    desks.decide(desk, scenario)
+    checkpoints = checkpoints_of(desk.audit)
+    whole = checkpoints.read_bytes()
+    assert desks.check_at_death(desk, scenario) == []
+
+    checkpoints.write_bytes(whole[:-1])
+    assert desks.check_at_death(desk, scenario) == []
+    assert "torn" in next(each for each in desks.check(desk, scenario) if "INV8" in each)
+
+    checkpoints.write_bytes(whole.replace(b'"signature":"', b'"signature":"00', 1))
+    (found,) = desks.check_at_death(desk, scenario)
+    assert "INV8" in found
 
 
 TRAILS = {

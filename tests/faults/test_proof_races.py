@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from proof.postgres_server import PostgresServer
-from proof.races import DECIDED, Round, caught_in, decide, plan_of, race, started
+from proof.races import DECIDED, Racer, Round, caught_in, decide, ended_otherwise, plan_of, race, started
 
 SEED = 20130228
 
@@ -30,6 +32,24 @@ def test_whoever_races_an_intent_becomes_one_order(at, server, is_on_postgres):
 
     assert [violation for each in found for violation in each.violations] == []
     assert {plan_of(seed).has_lock for seed in rounds} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("status", "given", "is_told"),
+    [
+        (0, 0, False),
+        (0, signal.SIGKILL, False),
+        (signal.SIGKILL, signal.SIGKILL, False),
+        (signal.SIGKILL, 0, True),
+        (signal.SIGALRM, signal.SIGKILL, True),
+        (signal.SIGSEGV, signal.SIGSTOP, True),
+        (1 << 8, 0, True),
+    ],
+)
+def test_a_racer_that_waits_for_ever_or_ends_by_itself_is_told(status, given, is_told):
+    racer = Racer(signal=given, at=1, after_ms=0, stopped_ms=0)
+
+    assert bool(ended_otherwise(status, racer)) is is_told
 
 
 def test_a_claim_without_compare_and_set_is_found(at, server):

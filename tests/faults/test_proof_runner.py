@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from proof import __main__ as runner
 from proof.__main__ import SUITES, Suite, main
 
 HELD = (
@@ -66,11 +67,19 @@ def test_a_suite_that_held_is_told_with_its_points_rate_seed_and_planted_bug(pro
     [
         ("return " + HELD.replace("True)", "True, violations=('sent twice',))"), "VIOLATION: sent twice"),
         ("return " + HELD.replace("True)", "False)"), "planted bug NOT CAUGHT"),
+        ("return " + HELD.replace("points=size.points", "points=0"), "NO points COVERED"),
         ("raise ValueError('broken')", "DIED: ValueError: broken"),
         ("os._exit(0)", "DIED: its process ended with status 0"),
         ("os.kill(os.getpid(), 9)", "DIED: its process ended with status -9"),
     ],
-    ids=["a violation", "a planted bug nobody found", "an error", "an early end", "a kill"],
+    ids=[
+        "a violation",
+        "a planted bug nobody found",
+        "nothing covered",
+        "an error",
+        "an early end",
+        "a kill",
+    ],
 )
 def test_whatever_does_not_hold_fails_the_proof_and_is_not_kept(prove, runs, does, says):
     status, _, said = prove("toy_bad", does)
@@ -103,6 +112,23 @@ def test_a_finished_suite_is_kept_until_something_it_depends_on_changes(prove, r
     prove("toy_kept", f"return {HELD}  # changed", "--points", "5", "--seed", "9")
 
     assert runs() == 5
+
+
+@pytest.mark.parametrize("what", ["a reviewed file", "the machine"])
+def test_a_kept_suite_runs_again_where_what_it_was_run_with_is_another(
+    prove, runs, tmp_path, monkeypatch, what
+):
+    config = tmp_path / "config"
+    config.mkdir()
+    monkeypatch.setattr(runner, "CONFIG", config)
+    prove("toy_moved", f"return {HELD}")
+    if what == "the machine":
+        monkeypatch.setattr(runner, "machine", lambda: "one with another SQLite")
+    else:
+        (config / "limits.toml").write_text("order_quantity_max = 1", encoding="utf-8")
+    _, figures, _ = prove("toy_moved", f"return {HELD}")
+
+    assert (runs(), figures["is_kept"]) == (2, False)
 
 
 def test_a_share_of_every_suite_can_be_asked_for(prove):

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from proof import simulation
-from proof.simulation import LockKind, Profile, run, simulate, templates
+from proof.simulation import LockKind, Profile, but_of_a_liar, run, simulate, templates
 from proof.suite import Size
+from trading.invariants import Violation
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20130228
@@ -45,6 +46,18 @@ def test_the_suite_finds_what_is_planted_and_tells_what_it_covered():
 
     assert (told.points, told.violations, told.is_planted_bug_caught) == (len(Profile), (), True)
     assert told.parts["profile liar"] == 1
+
+
+def test_a_liar_is_forgiven_its_second_order_and_nothing_that_is_the_journals():
+    doubled = {"order-1", "intent-1"}
+    its_own = [Violation(name, "order-1", "two orders") for name in ("INV1", "INV3", "INV4", "INV5")]
+    others = [
+        Violation("INV7", "intent-1", "a row that no event made"),
+        Violation("INV13", "order-1", "other bytes"),
+        Violation("INV1", "order-2", "two orders"),
+    ]
+
+    assert but_of_a_liar([*its_own, *others], doubled) == tuple(others)
 
 
 def test_a_seed_is_the_same_world_in_any_process(ground):
