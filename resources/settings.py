@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources.journal.looking import file_of, url_of
+from resources.journal.looking import file_of
 from resources.setting_names import PREFIX, SECRETS, STATE_DIR, Profile
 from trading.errors import BadSetting
 
@@ -229,7 +229,7 @@ def _settings_from(values: dict[str, Any]) -> Settings:
         books_file=_absolute(Path(values["books_file"]))
         if values["books_file"]
         else config_dir / "books.toml",
-        journal_url=values["journal_url"] or url_of(own / "journal.db"),
+        journal_url=values["journal_url"] or f"sqlite:///{own / 'journal.db'}",
         lake_root=_place(values["lake_root"]) if values["lake_root"] else str(own / "lake"),
         live_allowed=values["live_allowed"],
         execution_enabled=values["execution_enabled"],
@@ -247,6 +247,11 @@ def _settings_from(values: dict[str, Any]) -> Settings:
 
 def _check_places(settings: Settings) -> None:
     """Raise `BadSetting` where a path cannot be what it is named for, whatever was remembered of it."""
+    if set("%?") & set(str(settings.state_dir)):
+        raise BadSetting(
+            f"{PREFIX}STATE_DIR '{settings.state_dir}': has a % or ? in its path, which mean something else "
+            "in the addresses of the databases below it; name another folder"
+        )
     if settings.books_file.is_dir():
         raise BadSetting(
             f"{PREFIX}BOOKS_FILE '{settings.books_file}': is a folder; name the file that declares the books"

@@ -34,7 +34,7 @@ from console.verbs.options import (
 )
 from console.verbs.teaching import help_of
 from resources.operator_names import NAME_RULE, is_name
-from trading.errors import BadInput, Refused, TradingError, UnknownId
+from trading.errors import BadInput, JournalUnavailable, Refused, TradingError, UnknownId
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 
@@ -306,13 +306,19 @@ def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption 
     can do nothing else. `trading flatten` sells what is held, in two steps.
 
     trading halt --reason "prices look wrong"
-    Exit codes: 0 halted, 3 halted, and an order may still be open; a second halt is the one to resume.
+    Exit codes: 0 halted, 3 halted, an order may be open, 6 NOT halted; a second halt is the one to resume.
     """
     from console.cancelling import cancel_apart
 
     desk = open_desk()
     actor = actor_of(desk, as_name)
-    halted = change_control(desk, "halt", actor, reason)
+    try:
+        halted = change_control(desk, "halt", actor, reason)
+    except JournalUnavailable as error:
+        raise JournalUnavailable(
+            f"NOT HALTED: {error}. What is open at a broker stays open: cancel it at its own page, and hold"
+            " what starts from now on by TRADING_EXECUTION_ENABLED=false"
+        ) from error
     tell(in_one_line(f"HALTED by {actor}: {halted.after.reason}; having what is open cancelled"))
     cancels = cancel_apart(desk, actor=actor, reason=halted.after.reason, is_waiting=True)
     show(

@@ -85,11 +85,6 @@ def file_of(url: str) -> Path | None:
     return Path(unquote(url.removeprefix(_SQLITE).partition("?")[0]))
 
 
-def url_of(file: Path) -> str:
-    """Return the URL of a journal in a file; what would mean something else in a URL is escaped."""
-    return _SQLITE + str(file).replace("%", "%25").replace("?", "%3F")
-
-
 def read_only_address(file: Path) -> str:
     """Return how SQLite opens a file that it may only read, whatever is in its name."""
     return f"file:{quote(str(file.absolute()))}?mode=ro"

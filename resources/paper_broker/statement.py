@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from resources.journal.condition import advice
 from trading.accounts import Execution
 from trading.brokers import Holdings
 from trading.errors import BrokerUnavailable
@@ -64,10 +65,12 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
             ledger.execute("begin")
             yield ledger
     except sqlite3.OperationalError as error:
-        raise BrokerUnavailable(
-            f"paper broker {path}: cannot be read ({error}); keep the file; the next session brings one of an"
-            " older version up to date"
-        ) from error
+        if "no such" in str(error):
+            raise BrokerUnavailable(
+                f"paper broker {path}: cannot be read ({error}); keep the file; the next session brings one"
+                " of an older version up to date"
+            ) from error
+        raise BrokerUnavailable(f"paper broker {path}: cannot be read: {advice(str(error))}") from error
     except (sqlite3.Error, ValueError, TypeError) as error:
         raise BrokerUnavailable(damaged(path, error)) from error
 

@@ -60,7 +60,7 @@ def test_profiles_never_share_a_journal_or_a_lake(monkeypatch):
     assert len({one.journal_url for one in loaded} | {one.lake_root for one in loaded}) == 6
 
 
-@pytest.mark.parametrize("name", ["50%25 off", "what?now", "a#b", "état d'été"])
+@pytest.mark.parametrize("name", ["a#b", "my desk", "état d'été"])
 def test_a_state_folder_of_any_name_holds_its_own_journal(project, monkeypatch, name):
     monkeypatch.setenv("TRADING_STATE_DIR", str(project / name))
     url = load_settings().journal_url
@@ -70,6 +70,15 @@ def test_a_state_folder_of_any_name_holds_its_own_journal(project, monkeypatch, 
     assert JournalReader(url).exists
     assert (project / name / "simulated" / "journal.db").is_file()
     assert {path.name for path in project.iterdir()} == {".trading", name}
+
+
+@pytest.mark.parametrize("name", ["50%25 off", "what?now"])
+def test_a_state_folder_that_no_database_could_be_opened_in_is_refused_by_its_own_name(
+    project, monkeypatch, name
+):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(project / name))
+
+    assert refusal().startswith(f"TRADING_STATE_DIR '{project / name}': has a % or ? in its path")
 
 
 def test_every_setting_can_be_given(project, monkeypatch):

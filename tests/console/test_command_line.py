@@ -827,6 +827,17 @@ def test_a_corrupt_journal_is_a_dependency_that_is_down(speak, journal, state, w
     assert "Traceback" not in spoken.err
 
 
+def test_a_halt_that_cannot_be_stored_says_that_it_is_none_and_what_to_do(speak, journal, state):
+    journal.close()
+    (state / "simulated" / "journal.db").write_bytes(b"this is no database" * 500)
+
+    spoken = speak("halt", "--reason", "prices look wrong")
+
+    assert spoken.code == 6
+    assert "NOT HALTED" in spoken.err
+    assert "cancel it at its own page" in spoken.err
+
+
 def test_the_doctor_goes_on_after_a_failure_and_says_what_to_do(speak, journal, state):
     journal.close()
     (state / "simulated" / "journal.db").write_bytes(b"this is no database" * 500)
@@ -841,13 +852,13 @@ def test_the_doctor_goes_on_after_a_failure_and_says_what_to_do(speak, journal, 
 
 
 def test_the_doctor_reads_the_journal_of_a_folder_of_any_name(speak, state, monkeypatch):
-    monkeypatch.setenv("TRADING_STATE_DIR", str(state / "50%25 off?"))
+    monkeypatch.setenv("TRADING_STATE_DIR", str(state / "desk#1"))
     speak("halt", "--reason", "first thing")
 
     checks = {row["check"]: row for row in speak("doctor", "--json").json["checks"]}
 
     assert checks["journal integrity"]["health"] == "ok"
-    assert checks["journal"]["found"] == str(state / "50%25 off?" / "simulated" / "journal.db")
+    assert checks["journal"]["found"] == str(state / "desk#1" / "simulated" / "journal.db")
 
 
 IMPORTING_APPRISE = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -418,6 +418,18 @@ def test_a_ledger_that_is_gone_is_an_order_that_is_gone(speak, profile):
     assert "not at the broker" in spoken.json["violations"][0]["detail"]
 
 
+def test_a_ledger_that_cannot_be_opened_is_not_taken_for_one_of_an_older_version(speak, profile):
+    ledger = profile / "paper" / "SIM-FIVE.db"
+    for path in profile.glob("paper/SIM-FIVE.db*"):
+        path.unlink()
+    ledger.mkdir()
+
+    line = speak("status").out
+
+    assert f"paper broker {ledger}: cannot be read: " in line
+    assert "older version" not in line
+
+
 def test_a_ledger_that_cannot_be_read_leaves_the_rest_checked(speak, profile):
     (profile / "paper" / "SIM-FIVE.db").write_bytes(b"no ledger" * 999)
     spoken = speak("verify", "--json")
