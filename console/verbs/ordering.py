@@ -291,7 +291,7 @@ def incidents_plan(
 
     `status` asks for it once the day is over; `done` ends it.
 
-    trading incidents plan 1 --owner ben --until 2026-12-18 --reason "compare the ledgers before the open"
+    trading incidents plan 1 --owner ben --until 2030-01-31 --reason "compare the ledgers before the open"
     Exit codes: 0 kept, 2 no such incident, or a day that is over.
     """
     from console.doing import By, plan_action

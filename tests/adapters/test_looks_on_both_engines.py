@@ -9,6 +9,7 @@ import pytest
 from console.slo import slo_of
 from console.web.identities import Role
 from console.weeks import week_audit, week_health
+from resources.audit_log import AuditFile
 from resources.evidence_ledger import EvidenceLedger
 from resources.signal_keeper import JournalSignals
 from tests.adapters.test_evidence_ledger import QUIET
@@ -40,6 +41,7 @@ def console(database, tmp_path):
                 now=CLOSE,
             )
             journal.settle(**OF, closing=OPENED, carried_by="ann", now=CLOSE)
+            AuditFile(journal, served.desk.settings.profile_dir / "audit.jsonl").project()
         yield served
 
 
