@@ -77,14 +77,21 @@ def reconcile_book(graph: BookGraph, session: date, ports: Ports, *, holder: str
     """
     record = ports.journal.session_record(**graph.where(session))
     phase = Phase.EXECUTE if record is None or record.settled_at is None else Phase.SETTLE
-    expected, not_compared = expected_of(graph, session, ports, now=ports.clock.now(session, phase))
+    term = ports.journal.executor_term(account=graph.config.account, lane=graph.lane)
+
+    def now() -> datetime:
+        """Return the time; on simulated days none before the last executor, that may have looked later."""
+        at = ports.clock.now(session, phase)
+        return at if term is None else max(at, term.began_at)
+
+    expected, not_compared = expected_of(graph, session, ports, now=now())
     outcomes = reconcile_account(
         Desk(
             journal=ports.journal,
             broker=ports.broker,
             lock=ports.lock,
             audit=ports.audit,
-            clock=lambda: ports.clock.now(session, phase),
+            clock=now,
             account=graph.config.account,
             lane=graph.lane,
             holder=holder,

@@ -127,6 +127,18 @@ def test_a_session_with_a_send_that_nobody_heard_is_carried_with_what_the_broker
     assert len(dead.sent()) == 1
 
 
+def test_asking_again_after_the_close_of_a_simulated_day_is_no_look_before_it(decided, desk_on, speak):
+    dead = desk_on(decided, ports=deaf())
+    assert dead.run("execute", FIRST).success
+    looked_at = CALENDAR.closes_at(FIRST) + timedelta(minutes=30)
+    dead.journal.begin_term(account="SIM-FIVE", lane="simulated", holder="settling", now=looked_at)
+
+    assert speak("reconcile", "--book", "us_five").code == 0
+
+    term = dead.journal.executor_term(account="SIM-FIVE", lane="simulated")
+    assert (term.began_at, term.reconciled_at) == (looked_at, looked_at)
+
+
 def test_an_order_nobody_here_knows_is_told_with_what_to_do_and_ends_with_3(decided, desk_on, speak):
     desk = desk_on(decided)
     assert desk.run("execute", FIRST).success
