@@ -150,11 +150,13 @@ def _template(at: Zygote, scenario: Scenario) -> Path:
 
 # -------------------------------------------------------------------------------- lines that nobody executes
 
-OF_STORE = frozenset(
-    f"SqlJournal.{name}"
-    for name in ("lease", "mark", "deliveries_of", "delivered_since", "_deliveries", "looking", "appending")
-)
-"""Of the store's methods those of the outbox."""
+OF_STORE = {
+    "outbox.py": frozenset(
+        f"Outbox.{name}" for name in ("lease", "mark", "deliveries_of", "delivered_since", "_deliveries")
+    ),
+    "transactions.py": frozenset({"Transactions.looking", "Transactions.appending"}),
+}
+"""Of the store's methods those that telling people uses, by file."""
 
 NOT_REACHED: dict[str, str] = {
     "alert_fold.py:AlertFold.of: before, events = None": "a keeper keeps to one journal",
@@ -170,8 +172,8 @@ NOT_REACHED: dict[str, str] = {
     "notifier.py:EmailChannel": "the same",
     "notifier.py:: kind.name": "names those channels once, where the file is loaded",
     "notifier.py:_": "what Apprise is given and says, in those channels",
-    "store.py:SqlJournal.looking": "only reads; executed in the watch, where the store's lines are no points",
-    "store.py:SqlJournal.mark: raise UnknownId": "nobody marks what was not leased",
+    "transactions.py:Transactions.looking": "only reads; executed in the watch, where it is no point",
+    "outbox.py:Outbox.mark: raise UnknownId": "nobody marks what was not leased",
     'watch.py:_cursor_of: cursor["seen"] = dict.fromkeys': "a cursor of an earlier version is only read",
     "watch.py:_last_ticks: continue": "of what is stopped or never ticked there is nothing to tell",
     "watch.py:_book_of": "names what was read, before anything is stored",
@@ -197,13 +199,13 @@ def lines_of_telling() -> dict[tuple[str, int], str]:
         RESOURCES / "notifier.py",
         RESOURCES / "watch_signs.py",
         RESOURCES / "journal" / "messages.py",
-        RESOURCES / "journal" / "store.py",
+        *(RESOURCES / "journal" / name for name in OF_STORE),
         Path(sensors.__file__).parent / "watch.py",
     ):
         source = path.read_text(encoding="utf-8")
         told, lines = _documentation(source), source.splitlines()
         for owner, line in _lines_in_functions(compile(source, str(path), "exec")):
-            if line not in told and (path.name != "store.py" or owner in OF_STORE):
+            if line not in told and (path.name not in OF_STORE or owner in OF_STORE[path.name]):
                 found[path.name, line] = f"{path.name}:{owner}: {lines[line - 1].strip()}"
     return found
 

@@ -49,7 +49,7 @@ from proof.postgres_server import PostgresServer
 from proof.simulation import EVENTS_OF_EVERY_RUN, claimable
 from proof.suite import Progress, Size, Told
 from resources.evidence import gather
-from resources.journal import store
+from resources.journal import preparations, steps
 from resources.journal.lock import ExecutorFileLock
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
@@ -191,8 +191,8 @@ def caught_in(at: Zygote, server: PostgresServer, seed: int) -> int | None:
 
 def _plant() -> None:
     """Put the bug into a child, for good."""
-    store.transition = claimable  # type: ignore[attr-defined]
-    store.term_refusal = lambda *_, **__: ""  # type: ignore[attr-defined]
+    steps.transition = claimable  # type: ignore[attr-defined]
+    preparations.term_refusal = lambda *_, **__: ""  # type: ignore[attr-defined]
 
 
 # -------------------------------------------------------------------------------- one round

@@ -37,7 +37,7 @@ from proof.simulated_broker import SimulatedBroker
 from proof.suite import Progress, Size, Told
 from proof.walks import EVENTS_MAX, Ground, memory_folder, put
 from resources.evidence import gather
-from resources.journal import store
+from resources.journal import preparations, steps
 from resources.journal.store import SqlJournal
 from trading.brokers import (
     BrokerAccount,
@@ -965,13 +965,13 @@ def claimable(place: Place | None, event: Event) -> Place | Refusal:
 
 def terms_unasked() -> AbstractContextManager[None]:
     """Let an executor whose term is over go on: terms would hide that epochs do not catch it."""
-    return put(store, "term_refusal", lambda *_, **__: "")
+    return put(preparations, "term_refusal", lambda *_, **__: "")
 
 
 @contextmanager
 def claims_without_comparing() -> Iterator[dict[str, Any]]:
     """Let whoever asks have an intent."""
-    with put(store, "transition", claimable), terms_unasked():
+    with put(steps, "transition", claimable), terms_unasked():
         yield {}
 
 
@@ -982,7 +982,7 @@ def takes_over_in_the_same_epoch() -> Iterator[dict[str, Any]]:
     def lenient(place: Place | None, event: Event) -> Place | Refusal:
         return transition(place, event if place is None else event._replace(epoch=place.epoch))
 
-    with put(store, "transition", lenient), terms_unasked():
+    with put(steps, "transition", lenient), terms_unasked():
         yield {}
 
 

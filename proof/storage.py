@@ -47,7 +47,7 @@ from proof.recording import (
     write_image,
 )
 from proof.suite import Progress, Size, Told
-from resources.journal import schema, store
+from resources.journal import schema, transactions
 from resources.journal.reader import JournalReader
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
@@ -212,7 +212,7 @@ def _kept_engines() -> Iterator[None]:
 
     Its connections are new ones each time; compiling for each image would take most of the time.
     """
-    made = store.engine_for
+    made = transactions.engine_for
     kept: dict[tuple[sa.URL, float], sa.Engine] = {}
 
     def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
@@ -222,11 +222,11 @@ def _kept_engines() -> Iterator[None]:
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
         return kept[url, busy_timeout_s]
 
-    store.engine_for = engine_for
+    transactions.engine_for = engine_for
     try:
         yield
     finally:
-        store.engine_for = made
+        transactions.engine_for = made
 
 
 # -------------------------------------------------------------------------------- recording a life
@@ -251,7 +251,7 @@ def record(folder: Path, scenario: Scenario, *, pages: int, synchronous: str = "
         _open_with(f"pragma wal_autocheckpoint = {pages}", f"pragma synchronous = {synchronous}")
         if synchronous != "full":
             # The product looks for just this when an executor begins.
-            store.check_database = lambda *_asked, **_options: None
+            transactions.check_database = lambda *_asked, **_options: None
         _tell_all()
         desk = Desk(folder / STATE)
         with SqlJournal(desk.journal_url):
@@ -271,7 +271,7 @@ def record(folder: Path, scenario: Scenario, *, pages: int, synchronous: str = "
 
 def _open_with(*pragmas: str) -> None:
     """Let every connection of this process begin with these, after what the product sets."""
-    made = store.engine_for
+    made = transactions.engine_for
 
     def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         engine = made(url, busy_timeout_s)
@@ -283,7 +283,7 @@ def _open_with(*pragmas: str) -> None:
 
         return engine
 
-    store.engine_for = engine_for
+    transactions.engine_for = engine_for
 
 
 def _tell_all() -> None:

@@ -18,7 +18,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from proof.desk import CLOSE, DECIDED_AT, IN_TIME, PRICE, SESSION, deposited, passes
 from proof.walks import EVENTS_MAX, Machine, hold, put
 from resources.evidence import gather
-from resources.journal import store
+from resources.journal import steps
 from resources.journal.store import SqlJournal
 from trading.decisions import Outcome
 from trading.errors import JournalError, Refused
@@ -404,5 +404,5 @@ def epochs_unasked() -> Iterator[None]:
     def lenient(place: Place | None, event: Event) -> Place | Refusal:
         return transition(place, event if place is None else event._replace(epoch=place.epoch))
 
-    with put(store, "transition", lenient):
+    with put(steps, "transition", lenient):
         yield

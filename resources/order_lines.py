@@ -1,7 +1,7 @@
 """The log of an order's life: one line for each step of an intent, once the journal has stored it.
 
 What a line says is in the journal as well, which proves it; the line has the ids to look there by. Prices and
-amounts are not in it. Who calls is resources/journal/store.py, for every process that was given a log.
+amounts are not in it. Who calls is resources/journal/transactions.py, for every process that was given a log.
 """
 
 from resources.logs import log_of

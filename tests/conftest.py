@@ -145,9 +145,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Leave what collecting made out of every later collection of garbage: a tenth of the tests' time."""
-    store: Any = sys.modules.get("resources.journal.store")
-    if store is not None:
-        store.migrate = Migrations(store.migrate)
+    transactions: Any = sys.modules.get("resources.journal.transactions")
+    if transactions is not None:
+        transactions.migrate = Migrations(transactions.migrate)
     gc.collect()
     gc.freeze()
 

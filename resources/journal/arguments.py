@@ -64,6 +64,14 @@ def checks_arguments(kind: Kind) -> Kind:
     return kind
 
 
+def check_person(actor: str, reason: str) -> None:
+    """Refuse what a person says without a name or a reason."""
+    if not actor.strip() or not reason.strip():
+        raise BadInput(
+            f"actor {actor!r}, reason {reason!r}: both are needed, so that people can ask who and why"
+        )
+
+
 def _checked(method: Callable[..., Any], checks: dict[str, Check]) -> Callable[..., Any]:
     in_place = list(checks)
 

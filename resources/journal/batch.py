@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from resources.journal import schema
 from resources.journal.drafts import Draft, step_body
 from resources.journal.queries import Of, at
+from resources.journal.statements import insert_all, insert_placed
 from trading.approvals import StageRecord
 from trading.audit import instant_text
 from trading.decisions import Decision, Outcome, sent_payload_hash
@@ -182,6 +183,21 @@ def stage_rows(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
         for decision in decisions
         for place, record in enumerate(decision.chain)
     ]
+
+
+def insert_decided(
+    conn: sa.Connection,
+    decisions: Sequence[Decision],
+    verdicts: Sequence[Verdict],
+    rows: Sequence[Mapping[str, Any]],
+) -> dict[IntentId, list[Told]]:
+    """Insert intents with their verdicts and stages of approval; return each one's verdicts as told."""
+    told = verdicts_told(decisions, verdicts)
+    insert_all(conn, schema.intents, rows)
+    columns = ("intent_id", "place", *VERDICT_COLUMNS)
+    insert_placed(conn, schema.verdicts, columns, verdict_rows(told))
+    insert_all(conn, schema.approval_stages, stage_rows(decisions))
+    return told
 
 
 def registration(

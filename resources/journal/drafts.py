@@ -1,4 +1,4 @@
-"""Events before they have a place in the chain: what each says. store.py appends them."""
+"""Events before they have a place in the chain: what each says. transactions.py appends them."""
 
 from __future__ import annotations
 

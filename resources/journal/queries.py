@@ -1,4 +1,4 @@
-"""What the store reads inside its transactions. What it writes is store.py; how rows read is records.py."""
+"""What the store reads inside its transactions. What it writes is each subject's; rows are records.py."""
 
 from __future__ import annotations
 

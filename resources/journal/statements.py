@@ -1,8 +1,8 @@
 """Statements by a table's columns: each text is written once, and run by the driver itself.
 
 For what every step of an intent asks and writes, under the write lock: building an expression and finding
-its compiled form takes SQLAlchemy longer than SQLite takes to run it. Everything else is store.py's and
-queries.py's own expressions. Names come from schema.py alone; values are always bound.
+its compiled form takes SQLAlchemy longer than SQLite takes to run it. Everything else is expressions, of
+queries.py and of each subject's file. Names come from schema.py alone; values are always bound.
 """
 
 from __future__ import annotations
