@@ -211,25 +211,28 @@ def with_trades(book: Book, trades: Iterable[Trade]) -> Book:
     A sale takes floor(cost × sold / held) of the cost with it. Raises `Oversold` where one sells more
     than is held: this book is long only, and a sale never opens a short by accident.
     """
-    positions = {position.symbol: position for position in book.positions}
+    # Numbers alone while trades are folded: a review folds all of a session's before each order.
+    positions = {symbol: (quantity, cost_micros) for symbol, quantity, cost_micros in book.positions}
     cash, realised, commissions = book.cash_micros, book.realised_micros, book.commissions_micros
     for symbol, side, quantity, price_micros, commission_micros in trades:
-        held = positions.get(symbol) or Position(symbol, 0, 0)
+        held, cost_micros = positions.get(symbol, (0, 0))
         notional = notional_micros(price_micros=price_micros, quantity=quantity)
-        if side is Side.SELL and quantity > held.quantity:
-            raise Oversold(symbol, sold=quantity, held=held.quantity)
+        if side is Side.SELL and quantity > held:
+            raise Oversold(symbol, sold=quantity, held=held)
         commissions += commission_micros
         cash -= commission_micros
-        change = traded(1 if side is Side.BUY else -1, held.quantity, held.cost_micros, quantity, notional)
+        change = traded(1 if side is Side.BUY else -1, held, cost_micros, quantity, notional)
         cash += change.cash_micros
         realised += change.realised_micros
-        positions[symbol] = Position(symbol, change.quantity, change.cost_micros)
+        positions[symbol] = (change.quantity, change.cost_micros)
     return replace(
         book,
         cash_micros=cash,
         realised_micros=realised,
         commissions_micros=commissions,
-        positions=tuple(sorted(position for position in positions.values() if position.quantity > 0)),
+        positions=tuple(
+            Position(symbol, *positions[symbol]) for symbol in sorted(positions) if positions[symbol][0] > 0
+        ),
     )
 
 

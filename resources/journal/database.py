@@ -33,7 +33,7 @@ from resources.journal.turns import NoTurns, Turns
 from trading.errors import BadSetting, JournalUnavailable
 
 WRITES = "journal_writes"
-"""The execution option that says a connection begins with the write lock."""
+"""The execution option that says a connection begins nothing by itself: its writer does (`writing_alone`)."""
 
 FULL = 2
 """What `pragma synchronous` reads back when every commit waits for the disk."""
@@ -50,10 +50,11 @@ LOG_PART_BYTES = 1 << 20
 SQLITE_PRIMARY = 0xFF
 """What of SQLite's extended error codes tells the kind."""
 
-_BEGIN_WRITING = (
-    "set transaction isolation level read committed read write;"
-    f" select pg_catalog.pg_advisory_xact_lock({CHAIN_LOCK})"
-)
+_BEGIN_WRITING = {
+    SQLITE: "begin immediate",
+    POSTGRESQL: "set transaction isolation level read committed read write;"
+    f" select pg_catalog.pg_advisory_xact_lock({CHAIN_LOCK})",
+}
 """The lock is taken before anything is read, and each statement sees all that was committed before it."""
 
 _engines: WeakSet[sa.Engine] = WeakSet()
@@ -126,8 +127,8 @@ def _sqlite_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begun(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get(WRITES, False)
-        _run(connection, "begin immediate" if writes else "begin")
+        if not connection.get_execution_options().get(WRITES, False):
+            _run(connection, "begin")
 
     return engine
 
@@ -164,12 +165,25 @@ def _postgresql_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         connection.commit()
         check_durable(name, settings)
 
-    @sa.event.listens_for(engine, "begin")
-    def _begun(connection: sa.Connection) -> None:
-        if connection.get_execution_options().get(WRITES, False):
-            _run(connection, _BEGIN_WRITING)
-
     return engine
+
+
+@contextmanager
+def writing_alone(connection: sa.Connection) -> Iterator[None]:
+    """Hold the write lock from here to the commit, or to the rollback of what raises.
+
+    Inside a transaction of a `WRITES` connection, of which SQLAlchemy then has nothing left to do.
+    """
+    driver = connection.connection
+    _run(connection, _BEGIN_WRITING[connection.dialect.name])
+    try:
+        yield
+    except BaseException:
+        # One that its server ended has been taken away already.
+        if not connection.invalidated:
+            driver.rollback()
+        raise
+    driver.commit()
 
 
 def _run(connection: sa.Connection, statement: str) -> None:

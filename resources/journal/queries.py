@@ -52,6 +52,8 @@ def named(row: JournalIntent) -> str:
     return f"{row.intent.side} {row.intent.symbol} of {row.intent.session} ({row.intent_id})"
 
 
+_SIDES = {side.value: side for side in Side}
+
 RATE_WINDOW = timedelta(seconds=60)
 """Over how long orders are counted: the guard's limit is one a minute."""
 
@@ -192,7 +194,7 @@ def funds_view(
     intent = row.intent
     # As tuples: in a session of many fills each send would otherwise wait for an object of every one.
     trades = [
-        (Symbol(symbol), Side(side), quantity, price_micros, commission_micros)
+        (Symbol(symbol), _SIDES[side], quantity, price_micros, commission_micros)
         for symbol, side, quantity, price_micros, commission_micros in tuples(
             conn, "find_trades", **of_intent(row)._asdict()
         )

@@ -29,6 +29,7 @@ from resources.journal.database import (
     parsed,
     revision_of,
     turns_for,
+    writing_alone,
 )
 from resources.journal.drafts import Draft
 from resources.journal.statements import insert_all, last_of
@@ -120,11 +121,11 @@ class Transactions:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        # The connection is had before one's turn and given back after it, so that others wait the less.
+        # What SQLAlchemy does for a transaction is done before one's turn and after it: others wait the less.
         steps: list[tuple[Step, JournalIntent, str]] = []
         with self._explained(), self._writer.connect() as conn:
             conn.info[STEPS] = steps
-            with self._turns.next(), conn.begin():
+            with conn.begin(), self._turns.next(), writing_alone(conn):
                 yield conn
         if self._heard is not None:
             for step, row, reason in steps:

@@ -22,7 +22,8 @@ from resources.journal.condition import check_durable
 from resources.journal.store import SqlJournal
 from resources.journal.turns import Turns
 from trading.audit import line_of, verify
-from trading.errors import JournalUnavailable
+from trading.errors import JournalUnavailable, UnknownId
+from trading.values import IntentId
 
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 
@@ -184,6 +185,23 @@ def test_whoever_is_done_wakes_the_next_who_would_otherwise_look_too_late(tmp_pa
         thread.join()
 
     assert said == ["a", "b", "c"]
+
+
+def test_a_refused_step_gives_the_lock_back_before_the_turn(path, monkeypatch):
+    rings, free = turns_module._ring, []
+
+    def rung(*of):
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            free.append(other.execute("begin immediate").fetchall() == [])
+        rings(*of)
+
+    monkeypatch.setattr(turns_module, "_ring", rung)
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        with pytest.raises(UnknownId):
+            journal.expire(IntentId("none"), version=1, actor="quant", now=NOW)
+        assert journal.enqueue(dedup_key="k", channel="c", severity="s", subject="", body="", now=NOW)
+
+    assert free == [True, True]
 
 
 def test_who_cannot_be_woken_looks_by_itself(tmp_path, monkeypatch):
