@@ -4,7 +4,8 @@ Each suite runs in a process of its own and first has to find a bug planted for 
 one proves nothing. A finished suite is kept with the digest of what it ran on, and runs again when the
 product, its reviewed files, the suite, the machine or what was asked has changed; one that was ended half-way
 starts anew.
-Status: 0 all held; 1 a violation, a planted bug not found, or a suite that died; 3 a suite could not run.
+Status: 0 all held; 1 a violation, a planted bug not found, or a suite that died; 2 not understood;
+3 a suite could not run.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import platform
 import signal
 import sqlite3
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,7 +51,7 @@ VIOLATIONS_SHOWN = 20
 PROGRESS_S = 10.0
 """How often progress is told where no terminal is looking, in seconds."""
 
-EXIT_VIOLATED, EXIT_NOT_RUN = 1, 3
+EXIT_VIOLATED, EXIT_NOT_UNDERSTOOD, EXIT_NOT_RUN = 1, 2, 3
 
 
 class Suite(NamedTuple):
@@ -168,7 +170,14 @@ def main(arguments: Sequence[str] | None = None, *, suites: Mapping[str, Suite] 
     names = given.suites or list(suites)
     if unknown := sorted(set(names) - set(suites)):
         print(f"prove: no such suite: {', '.join(unknown)}; there are {', '.join(suites)}", file=sys.stderr)
-        return 2
+        return EXIT_NOT_UNDERSTOOD
+    if unwritable := _unwritable(given.state):
+        print(
+            f"prove: finished suites cannot be kept in {given.state} ({unwritable}), and nothing was run:"
+            " name a folder that can be written with --state, or leave --state out",
+            file=sys.stderr,
+        )
+        return EXIT_NOT_UNDERSTOOD
     outcomes = [
         _outcome_of(
             name, suites[name], _size_of(suites[name], given), state=given.state, is_fresh=given.fresh
@@ -310,8 +319,17 @@ def _kept(path: Path, asked: dict[str, object]) -> Told | None:
     return Told(**{**told, "violations": tuple(told["violations"])})
 
 
+def _unwritable(state: Path) -> str:
+    """Return why nothing can be kept in a folder, before hours went into what is to be kept there."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=state):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def _keep(path: Path, asked: dict[str, object], told: Told) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".half")
     half.write_text(json.dumps({"asked": asked, "told": asdict(told)}, indent=2), encoding="utf-8")
     half.replace(path)
@@ -450,7 +468,7 @@ def _parser(suites: Mapping[str, Suite]) -> argparse.ArgumentParser:
     many = parser.add_mutually_exclusive_group()
     many.add_argument("--points", type=_count, metavar="N", help="points of each suite asked for, at most")
     many.add_argument("--scale", type=_share, default=1.0, metavar="X", help="that share of each suite's own")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"what suites draw from (default: {SEED})")
+    parser.add_argument("--seed", type=_whole, default=SEED, help=f"what suites draw from (default: {SEED})")
     parser.add_argument(
         "--workers", type=_count, default=2, metavar="N", help="processes at a time (default: 2)"
     )
@@ -463,17 +481,27 @@ def _parser(suites: Mapping[str, Suite]) -> argparse.ArgumentParser:
     return parser
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number; give one, as 500") from error
+
+
 def _count(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number}: at least 1")
+        raise argparse.ArgumentTypeError(f"{number} is too few; give 1 or more")
     return number
 
 
 def _share(text: str) -> float:
-    share = float(text)
+    try:
+        share = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number; give a share, as 0.1") from error
     if not 0 < share <= 100:
-        raise argparse.ArgumentTypeError(f"{text}: above 0, at most 100")
+        raise argparse.ArgumentTypeError(f"{text} is no share that can be run; give one above 0, at most 100")
     return share
 
 

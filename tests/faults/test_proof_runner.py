@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,43 @@ def test_an_unknown_suite_is_refused_with_the_names_there_are(capsys):
 
     assert status == 2
     assert "there are kills, double_kills" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--points", "x", "'x' is no whole number; give one, as 500"),
+        ("--points", "0", "0 is too few; give 1 or more"),
+        ("--workers", "two", "'two' is no whole number; give one, as 500"),
+        ("--seed", "1.5", "'1.5' is no whole number; give one, as 500"),
+        ("--scale", "half", "'half' is no number; give a share, as 0.1"),
+        ("--scale", "nan", "nan is no share that can be run; give one above 0, at most 100"),
+    ],
+)
+def test_a_figure_that_is_none_is_refused_with_what_to_give(capsys, option, value, says):
+    with pytest.raises(SystemExit) as ended:
+        main([option, value])
+
+    assert ended.value.code == 2
+    assert f"argument {option}: {says}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["under a file", "a file", "where the system makes no folder"])
+def test_a_folder_that_cannot_keep_is_refused_before_anything_is_run(tmp_path, capsys, place):
+    (tmp_path / "file").write_text("kept by somebody", encoding="utf-8")
+    folder = {
+        "under a file": tmp_path / "file" / "state",
+        "a file": tmp_path / "file",
+        "where the system makes no folder": Path("/proc/x"),
+    }[place]
+    suites = {"never": Suite("never_imported", "run", 1, "points", "what a toy does")}
+    status = main(["never", "--state", str(folder)], suites=suites)
+    said = capsys.readouterr().err
+
+    assert status == 2
+    assert said.startswith(f"prove: finished suites cannot be kept in {folder} (")
+    assert said.endswith("name a folder that can be written with --state, or leave --state out\n")
+    assert said.count("\n") == 1
 
 
 def test_the_help_names_every_suite(capsys):
