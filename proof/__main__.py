@@ -178,6 +178,15 @@ def main(arguments: Sequence[str] | None = None, *, suites: Mapping[str, Suite] 
             file=sys.stderr,
         )
         return EXIT_NOT_UNDERSTOOD
+    left = [name for name in suites if name not in names]
+    standing = RESULTS.read_text("utf-8") if given.write and left and RESULTS.exists() else ""
+    if standing and _machine_line() not in standing.splitlines():
+        print(
+            f"prove: {RESULTS} tells what another machine found, where this one is {machine()}, and nothing"
+            " was run: run every suite with --write, or these without it",
+            file=sys.stderr,
+        )
+        return EXIT_NOT_UNDERSTOOD
     outcomes = [
         _outcome_of(
             name, suites[name], _size_of(suites[name], given), state=given.state, is_fresh=given.fresh
@@ -185,7 +194,7 @@ def main(arguments: Sequence[str] | None = None, *, suites: Mapping[str, Suite] 
         for name in names
     ]
     if given.write:
-        RESULTS.write_text(page(outcomes), encoding="utf-8")
+        RESULTS.write_text(page(outcomes, order=tuple(suites), standing=standing), encoding="utf-8")
     print(as_json(outcomes) if given.json else table(outcomes))
     return worst(outcomes)
 
@@ -393,30 +402,51 @@ def as_json(outcomes: list[Outcome]) -> str:
     return json.dumps({"machine": machine(), "status": worst(outcomes), "suites": suites}, indent=2)
 
 
-def page(outcomes: list[Outcome]) -> str:
-    """Return all outcomes as the page that is kept in the repository."""
-    lines = [
-        "# What was proven",
-        "",
-        "Written by `make prove ARGS=--write`.",
-        "What each suite does: [how it is proven](../docs/explanation/how_it_is_proven.md).",
-        "A rate is of this machine and of that hour; the count and the seed are what matters.",
-        "",
-        f"Machine: {machine()}.",
-        "",
-        "| Suite | Covered | Rate | Seconds | Seed | Violations | Planted bug |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += ["| " + " | ".join(_cells(outcome)) + " |" for outcome in outcomes]
-    lines += ["", "## Of which", ""]
+def page(outcomes: list[Outcome], *, order: Sequence[str], standing: str) -> str:
+    """Return the page that is kept in the repository, with suites in an order.
+
+    A suite without an outcome keeps its lines of the page as it is `standing`, so that a part can be proven
+    anew without losing what was proven of the rest.
+    """
+    rows = _lines_by_suite(standing, starts="| ", ends=" |")
+    rows |= {outcome.name: "| " + " | ".join(_cells(outcome)) + " |" for outcome in outcomes}
+    parts = _lines_by_suite(standing, starts="- ", ends=": ")
     for outcome in outcomes:
+        parts.pop(outcome.name, None)
         if outcome.told is not None and outcome.told.parts:
-            parts = ", ".join(
+            counts = ", ".join(
                 f"{name} {count if isinstance(count, str) else f'{count:,}'}"
                 for name, count in outcome.told.parts.items()
             )
-            lines.append(f"- {outcome.name}: {parts}.")
+            parts[outcome.name] = f"- {outcome.name}: {counts}."
+    lines = [
+        "# What was proven",
+        "",
+        "Written by `make prove ARGS=--write`; with the names of suites, their lines alone are written anew.",
+        "What each suite does: [how it is proven](../docs/explanation/how_it_is_proven.md).",
+        "A rate is of this machine and of that hour; the count and the seed are what matters.",
+        "",
+        _machine_line(),
+        "",
+        "| Suite | Covered | Rate | Seconds | Seed | Violations | Planted bug |",
+        "|---|---|---|---|---|---|---|",
+        *(rows[name] for name in order if name in rows),
+        "",
+        "## Of which",
+        "",
+        *(parts[name] for name in order if name in parts),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _lines_by_suite(text: str, *, starts: str, ends: str) -> dict[str, str]:
+    """Return the lines of a page that start with a suite's name between two marks, by that name."""
+    lines = (line for line in text.splitlines() if line.startswith(starts))
+    return {line.removeprefix(starts).partition(ends)[0]: line for line in lines}
+
+
+def _machine_line() -> str:
+    return f"Machine: {machine()}."
 
 
 def machine() -> str:
@@ -474,7 +504,9 @@ def _parser(suites: Mapping[str, Suite]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--fresh", action="store_true", help="run finished suites again as well")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON on standard output")
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)} as well")
+    parser.add_argument(
+        "--write", action="store_true", help="write proof/RESULTS.md as well: the lines of each suite run"
+    )
     parser.add_argument(
         "--state", type=Path, default=STATE, metavar="FOLDER", help="where finished suites are kept"
     )

@@ -182,6 +182,65 @@ def test_a_folder_that_cannot_keep_is_refused_before_anything_is_run(tmp_path, c
     assert said.count("\n") == 1
 
 
+@pytest.fixture
+def written(tmp_path, monkeypatch, capsys):
+    """Give a runner of two toy suites that writes; it returns the status, the page and what was said."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(runner, "RESULTS", tmp_path / "RESULTS.md")
+    for name in ("toy_left", "toy_right"):
+        told = HELD.replace("True)", f"True, parts={{'of {name}': size.points}})")
+        (tmp_path / f"{name}.py").write_text(
+            f"from proof.suite import Told\ndef run(size, progress):\n    return {told}\n", encoding="utf-8"
+        )
+    importlib.invalidate_caches()
+
+    def run(*arguments: str):
+        suites = {name: Suite(name, "run", 100, "points", "a toy") for name in ("toy_left", "toy_right")}
+        status = main([*arguments, "--write", "--state", str(tmp_path / "state")], suites=suites)
+        return status, (tmp_path / "RESULTS.md").read_text("utf-8"), capsys.readouterr().err
+
+    return run
+
+
+def _lines_of(page: str, suite: str) -> list[str]:
+    return [line for line in page.splitlines() if line.startswith((f"| {suite} |", f"- {suite}: "))]
+
+
+def test_a_part_that_is_written_leaves_the_other_suites_lines_as_they_were(written):
+    _, whole, _ = written()
+    status, part, _ = written("toy_right", "--points", "7", "--seed", "3")
+
+    assert status == 0
+    assert _lines_of(part, "toy_left") == _lines_of(whole, "toy_left") != []
+    assert [line.split(" | ")[:2] for line in _lines_of(part, "toy_right")] == [
+        ["| toy_right", "7 points"],
+        ["- toy_right: of toy_right 7."],
+    ]
+    assert len(part.splitlines()) == len(whole.splitlines())
+
+
+def test_suites_that_are_all_named_write_the_page_that_all_write(written):
+    _, whole, _ = written()
+    _, named, _ = written("toy_right", "toy_left")
+
+    assert named == whole
+
+
+def test_a_part_is_not_written_among_what_another_machine_found(written, monkeypatch):
+    _, whole, _ = written()
+    monkeypatch.setattr(runner, "machine", lambda: "one with another SQLite")
+    status, page, said = written("toy_right")
+
+    assert (status, page) == (2, whole)
+    assert "tells what another machine found" in said
+    assert "run every suite with --write, or these without it" in said
+
+    status, page, _ = written()
+
+    assert status == 0
+    assert "Machine: one with another SQLite." in page
+
+
 def test_the_help_names_every_suite(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
