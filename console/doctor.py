@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +23,7 @@ from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
 from console.route_looks import routes_seen
+from console.run_files import run_files_seen
 from resources.calendars import load_calendar
 from resources.journal.looking import file_of, read_only_address
 from resources.setting_names import ADDRESSES, address_variable
@@ -383,6 +384,36 @@ def _dagster_home(desk: Desk) -> Iterator[Checked]:
         return
     found = str(home) if home.is_dir() else f"{home}, made at the first run"
     yield Checked(check="dagster home", health=Health.OK, found=found)
+    yield from _dagster_records(home)
+
+
+def _dagster_records(home: Path) -> Iterator[Checked]:
+    """Look at the files that Dagster keeps its runs in, which decide nothing and stop whoever needs them."""
+    seen = run_files_seen(home)
+    if not seen.files:
+        return
+    if seen.shared_faults:
+        yield _failed(
+            "dagster records",
+            _faults_told(home, seen.shared_faults),
+            f"end what runs, then move {home} away: it holds the history of runs, and decides nothing",
+        )
+    if seen.run_faults:
+        yield Checked(
+            check="dagster runs",
+            health=Health.WARN,
+            found=_faults_told(home, seen.run_faults),
+            remedy="what such a run told cannot be shown; move its file away, nothing was decided by it",
+        )
+    if not seen.shared_faults and not seen.run_faults:
+        found = (
+            f"{seen.looked_at} of {seen.files} files looked at, those of the newest runs; each can be read"
+        )
+        yield Checked(check="dagster records", health=Health.OK, found=found)
+
+
+def _faults_told(home: Path, faults: Mapping[Path, str]) -> str:
+    return "; ".join(f"{file.relative_to(home)}: {why}" for file, why in faults.items())
 
 
 def _symbols(desk: Desk) -> Iterator[Checked]:

@@ -1,0 +1,165 @@
+"""`trading doctor` on Dagster's record files: which of them cannot be read, without Dagster."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from console import run_files
+from console.__main__ import main
+from console.run_files import SHARED, WHOLE_BYTES_MAX, run_files_seen
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = "history/runs/0ba7ebe2.db"
+
+
+def store(path: Path, *, rows: int) -> None:
+    """Make a file as Dagster's storage does: SQLite that keeps a log beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("create table events (told text)")
+        connection.executemany("insert into events values (?)", (("x" * 1000,) for _ in range(rows)))
+        connection.commit()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """Give Dagster's folder of a state folder, with the files that its storage keeps."""
+    folder = tmp_path / "state" / "simulated" / "dagster"
+    for name in (*SHARED, RUN):
+        store(folder / name, rows=20)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(ROOT / "config"))
+    return folder
+
+
+@pytest.fixture
+def doctor(capsys):
+    """Ask the doctor; give the status and the checks on Dagster's records, by name."""
+
+    def ask():
+        code = main(["doctor", "--json"])
+        checks = json.loads(capsys.readouterr().out)["checks"]
+        return code, {row["check"]: row for row in checks if row["check"].startswith("dagster r")}
+
+    return ask
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 500)
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 8192 * 4096)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def lost_pages(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(b"\xff" * 8192)
+
+
+def test_records_that_can_be_read_are_told_with_how_many_were_looked_at(home, doctor):
+    _, checks = doctor()
+
+    assert {name: row["health"] for name, row in checks.items()} == {"dagster records": "ok"}
+    assert "4 of 4 files looked at" in checks["dagster records"]["found"]
+
+
+@pytest.mark.parametrize("damage", [garbage, cut_in_half, empty, lost_pages])
+@pytest.mark.parametrize("name", SHARED)
+def test_a_damaged_file_that_all_runs_need_fails_with_what_to_do(home, doctor, name, damage):
+    damage(home / name)
+    code, checks = doctor()
+
+    assert code == 1
+    assert checks["dagster records"]["health"] == "fail"
+    assert checks["dagster records"]["found"].startswith(f"{name}: ")
+    assert f"move {home} away" in checks["dagster records"]["remedy"]
+
+
+@pytest.mark.parametrize("damage", [garbage, cut_in_half, lost_pages])
+def test_a_damaged_file_of_one_run_is_a_warning_that_names_it(home, doctor, damage):
+    damage(home / RUN)
+    _, checks = doctor()
+
+    assert {name: row["health"] for name, row in checks.items()} == {"dagster runs": "warn"}
+    assert checks["dagster runs"]["found"].startswith(f"{RUN}: ")
+    assert "move its file away" in checks["dagster runs"]["remedy"]
+
+
+def test_a_file_that_somebody_writes_is_not_damaged(home):
+    with closing(sqlite3.connect(home / SHARED[0])) as writer:
+        writer.execute("begin exclusive")
+        seen = run_files_seen(home)
+
+    assert (seen.shared_faults, seen.run_faults) == ({}, {})
+
+
+def test_a_large_file_that_is_cut_short_is_found_without_being_read_whole(home, monkeypatch):
+    large = home / SHARED[1]
+    large.unlink()
+    store(large, rows=2000)
+    size = large.stat().st_size
+    asked: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*arguments, **options):
+        connection = connect(*arguments, **options)
+        if large.name in arguments[0]:
+            connection.set_trace_callback(asked.append)
+        return connection
+
+    monkeypatch.setattr(run_files.sqlite3, "connect", traced)
+
+    assert size > WHOLE_BYTES_MAX
+    assert run_files_seen(home).shared_faults == {}
+    assert asked
+    assert not [statement for statement in asked if "check" in statement]
+
+    os.truncate(large, size - 4096)
+
+    assert list(run_files_seen(home).shared_faults) == [large]
+
+
+def test_the_newest_runs_are_looked_at_where_there_are_many(home):
+    for number in range(run_files.NEWEST_RUNS):
+        path = home / f"history/runs/{number}.db"
+        store(path, rows=1)
+        os.utime(path, (2e9 + number, 2e9 + number))
+    garbage(home / RUN)
+    os.utime(home / RUN, (1e9, 1e9))
+    seen = run_files_seen(home)
+
+    assert (seen.looked_at, seen.files) == (3 + run_files.NEWEST_RUNS, 4 + run_files.NEWEST_RUNS)
+    assert seen.run_faults == {}
+
+
+def test_a_folder_without_records_is_looked_at_in_vain(tmp_path):
+    seen = run_files_seen(tmp_path)
+
+    assert (seen.files, seen.shared_faults, seen.run_faults) == (0, {}, {})
+
+
+def test_the_look_needs_no_dagster(home):
+    code = (
+        "import sys; from console.__main__ import main; main(['doctor']);"
+        "sys.exit(bool({'dagster', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "dagster records" in told.stdout
