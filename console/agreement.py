@@ -13,19 +13,19 @@ from datetime import date
 from pathlib import Path
 
 from console.desk import Desk
-from console.ledgers import damaged_ledgers
+from console.ledgers import damaged_ledgers, lost_ledgers
 
 _TAIL_BYTES = 65_536
 """Bytes read at a time from the end of the log, to find its last line."""
 
 
 def disagreements(desk: Desk) -> tuple[str, ...]:
-    """Return how the journal falls short of its audit log and of the lake, and which ledgers are damaged.
+    """Return how the journal falls short of audit log and lake, and which ledgers are damaged or gone.
 
     Empty where they belong together. A log or lake that lags is none: the next run adds what is missing.
     Raises `JournalUnavailable` where the journal cannot be read.
     """
-    return (*_behind_its_log(desk), *_behind_the_lake(desk), *damaged_ledgers(desk))
+    return (*_behind_its_log(desk), *_behind_the_lake(desk), *damaged_ledgers(desk), *lost_ledgers(desk))
 
 
 def _behind_its_log(desk: Desk) -> Iterator[str]:

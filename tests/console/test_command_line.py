@@ -22,6 +22,7 @@ from console import reference
 from console.cli import main
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
+from resources.paper_broker.ledger import Ledger
 from tests.console.states import (
     BEFORE,
     CLOSE,
@@ -107,6 +108,12 @@ def journal(state, empty_journal):
     shutil.copy(empty_journal, path)
     with SqlJournal(f"sqlite:///{path}") as opened:
         yield opened
+
+
+@pytest.fixture
+def ledger(state, journal) -> None:
+    """Give the paper broker its file, which has to be there once the journal says that it took orders."""
+    Ledger(state / "simulated" / "paper" / "SIM-FIVE.db")
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from console.incident_reviews import write_postmortem
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from tests.console.states import CLOSE, NOW, OF, OPEN, OPENED, SESSION, a_filled_intent
-from tests.console.test_command_line import empty_journal, journal, speak, state
+from tests.console.test_command_line import empty_journal, journal, ledger, speak, state
 from tests.graph.desk import CONFIG
 from trading.alerts import MISSED, evaluate_watched, judged_watched
 from trading.testing import reconciled_term
 
-__all__ = ["empty_journal", "journal", "speak", "state"]
+__all__ = ["empty_journal", "journal", "ledger", "speak", "state"]
 
 ACCOUNT = "SIM-FIVE"
 MONDAY = datetime(2013, 3, 4, 14, 0, tzinfo=UTC)
@@ -262,6 +262,7 @@ def test_nobody_is_to_do_something_by_a_day_that_is_over(speak, journal, monkeyp
     assert today.json == {"incident_id": 1, "action": 1}
 
 
+@pytest.mark.usefixtures("ledger")
 def test_an_action_that_is_overdue_asks_for_a_person_until_it_is_done(speak, journal):
     a_filled_intent(journal)
     a_finding(journal)

@@ -23,7 +23,7 @@ from tests.console.states import (
     concluded_absent,
     prepared,
 )
-from tests.console.test_command_line import empty_journal, journal, speak, state
+from tests.console.test_command_line import empty_journal, journal, ledger, speak, state
 from tests.graph.desk import CONFIG
 from trading.alerts import STUCK as STUCK_ALERT
 from trading.alerts import evaluate_watched, judged_watched, tell
@@ -31,9 +31,12 @@ from trading.journal import RunControlAction
 from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import reconciled_term
 
-__all__ = ["empty_journal", "journal", "speak", "state"]
+__all__ = ["empty_journal", "journal", "ledger", "speak", "state"]
 
 ACCOUNT = "SIM-FIVE"
+
+
+pytestmark = pytest.mark.usefixtures("ledger")
 
 
 def a_claimed_intent(journal):

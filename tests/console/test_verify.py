@@ -418,6 +418,28 @@ def test_a_ledger_that_is_gone_is_an_order_that_is_gone(speak, profile):
     assert "not at the broker" in spoken.json["violations"][0]["detail"]
 
 
+def test_a_ledger_that_is_gone_is_named_by_every_quick_look(speak, profile):
+    ledger = profile / "paper" / "SIM-FIVE.db"
+    for path in profile.glob("paper/SIM-FIVE.db*"):
+        path.unlink()
+    status, doctor = speak("status", "--json"), speak("doctor")
+    told = f"paper broker {ledger}: is missing, but took orders of us_five, the last on {SESSION}"
+
+    assert (status.code, doctor.code) == (3, 1)
+    assert [line for line in status.json["attention"] if told in line and "restore its last copy" in line]
+    assert status.json["next"][0] == "trading verify"
+    assert told in doctor.out
+    assert not ledger.exists()
+
+
+def test_an_account_whose_orders_all_went_over_a_network_needs_no_ledger(speak, profile):
+    for path in profile.glob("paper/SIM-FIVE.db*"):
+        path.unlink()
+    change(profile / "journal.db", "update orders set actual_adapter = 'alpaca_paper'")
+
+    assert "paper broker" not in speak("status").out
+
+
 def test_a_ledger_that_cannot_be_opened_is_not_taken_for_one_of_an_older_version(speak, profile):
     ledger = profile / "paper" / "SIM-FIVE.db"
     for path in profile.glob("paper/SIM-FIVE.db*"):
