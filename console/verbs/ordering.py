@@ -99,13 +99,15 @@ def orders(
     `cancel` and `replace` act on one of them.
 
     trading orders --book us_five --session 2013-02-28
-    Exit codes: 0 done, 3 the outcome of an order is unknown.
+    Exit codes: 0 done, 3 the outcome of an order is unknown, 6 the journal is damaged.
     """
     if context.invoked_subcommand is not None:
         return
+    from console.journal_pages import require_whole_pages
     from console.orders import orders_of
 
     desk = open_desk()
+    require_whole_pages(desk)
     asked = day_or_none(session)
     listed = tuple(orders_of(desk, outline, asked) for outline in desk.chosen(book))
     unknown = any(row.unknown for row in listed)

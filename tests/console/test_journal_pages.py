@@ -1,0 +1,84 @@
+"""`trading orders` on a journal whose pages are damaged: rows that cannot be found are not taken for none."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from console import journal_pages
+from tests.console.test_verify import lived, profile, speak, state
+
+__all__ = ["lived", "profile", "speak", "state"]
+
+PAGE = 4096
+READ = ("book_sessions", "intents", "orders", "fills")
+
+
+def roots(path: Path) -> dict[str, int]:
+    """Return the first page of each table and index."""
+    with closing(sqlite3.connect(path)) as raw:
+        return dict(raw.execute("select name, rootpage from sqlite_master where rootpage > 0"))
+
+
+def of_table(path: Path, table: str) -> list[str]:
+    with closing(sqlite3.connect(path)) as raw:
+        indexes = "select name from sqlite_master where type = 'index' and tbl_name = ? order by name"
+        return [name for (name,) in raw.execute(indexes, (table,))]
+
+
+def emptied(path: Path, name: str, like: str) -> None:
+    """Put the page of something empty where a table or an index begins, as a write that went astray does."""
+    where = roots(path)
+    content = bytearray(path.read_bytes())
+    source, target = (where[like] - 1) * PAGE, (where[name] - 1) * PAGE
+    content[target : target + PAGE] = content[source : source + PAGE]
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("table", READ)
+def test_a_table_or_index_that_reads_as_empty_is_damage_and_not_an_older_state(speak, profile, table):
+    path = profile / "journal.db"
+    whole = path.read_bytes()
+    for name, like in [
+        (table, "busts"),
+        *((index, "sqlite_autoindex_busts_1") for index in of_table(path, table)),
+    ]:
+        emptied(path, name, like)
+        spoken = speak("orders")
+        path.write_bytes(whole)
+
+        assert (spoken.code, spoken.out) == (6, ""), name
+        assert f"journal {path}: " in spoken.err
+        assert "the file is damaged, so rows may be missing; keep it, and restore the last copy" in spoken.err
+
+
+def test_half_a_page_of_the_revision_is_told_as_damage(speak, profile):
+    path = profile / "journal.db"
+    content = bytearray(path.read_bytes())
+    end = roots(path)["alembic_version"] * PAGE
+    content[end - PAGE // 2 : end] = bytes(PAGE // 2)
+    path.write_bytes(content)
+    spoken = speak("orders")
+
+    assert (spoken.code, spoken.out) == (6, "")
+    assert "the file is damaged" in spoken.err
+
+
+def test_a_large_journal_is_asked_for_its_sessions_alone(speak, profile, monkeypatch):
+    path = profile / "journal.db"
+    monkeypatch.setattr(journal_pages, "WHOLE_BYTES_MAX", path.stat().st_size - 1)
+    whole = speak("orders")
+    emptied(path, "sqlite_autoindex_book_sessions_1", "sqlite_autoindex_busts_1")
+    damaged = speak("orders")
+
+    assert (whole.code, damaged.code) == (0, 6)
+
+
+def test_where_there_is_no_journal_yet_nothing_is_damaged(speak, profile):
+    for left in profile.glob("journal.db*"):
+        left.unlink()
+
+    assert speak("orders").code == 0
