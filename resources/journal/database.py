@@ -110,7 +110,7 @@ def _sqlite_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _prepared(connection: Any, _record: Any) -> None:
-        # Transactions are begun by the next listener, so that a writer takes the lock at once.
+        # Readers' transactions are begun by the next listener, writers' in their turn, with the lock at once.
         connection.isolation_level = None
         cursor = connection.cursor()
         journal_mode = cursor.execute("pragma journal_mode = wal").fetchone()[0]
