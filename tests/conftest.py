@@ -125,14 +125,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let each worker begin to collect at another file: what one has compiled is there for the others.
 
     Every worker collects every test, and to rewrite a file's assertions takes longer than to import it. The
-    order in which tests run stays the drawn one, which does not ask where collecting began.
+    order in which tests run stays the drawn one, which does not ask where collecting began. Each file is
+    named, and the folder that holds them is not: pytest drops what stands within another that is named.
     """
     worker: dict[str, Any] = getattr(config, "workerinput", {})
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if worker and is_whole and config.getoption("randomly_reorganize", default=False):
-        files = sorted(TESTS.rglob("test_*.py"))
+        files = [str(file) for file in sorted(TESTS.rglob("test_*.py"))]
         first = len(files) * int(worker["workerid"].removeprefix("gw")) // int(worker["workercount"])
-        config.args = [*map(str, files[first:]), *config.args]
+        config.args = [*files[first:], *files[:first]]
 
 
 @pytest.hookimpl(trylast=True)
