@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
@@ -77,9 +78,10 @@ class Read(NamedTuple):
 def read(path: Path) -> Read:
     """Give what stands in a file: its imports, top-level and in full, and each full name with its lines."""
     tree = ast.parse(path.read_text("utf-8"))
-    asked = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    asked |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    return Read(ast.get_docstring(tree), len(tree.body), imported_modules(tree), asked, said_in(tree))
+    nodes = list(ast.walk(tree))
+    asked = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    asked |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return Read(ast.get_docstring(tree), len(tree.body), imported_modules(nodes), asked, said_in(nodes))
 
 
 @functools.cache
@@ -93,9 +95,12 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def our_files() -> pytest.MarkDecorator:
-    """Run a test once for each Python file of our packages."""
-    return pytest.mark.parametrize("path", OUR_FILES, ids=name_of)
+def problems(of: Callable[[Path], object], paths: Iterable[Path] = OUR_FILES) -> dict[str, object]:
+    """Give what a rule finds in files, by the name of each in which it finds something.
+
+    A rule asks all files in one test: one for each of hundreds took longer to report than to decide.
+    """
+    return {name_of(path): found for path in paths if (found := of(path))}
 
 
 def tracked_files() -> list[Path]:
@@ -104,10 +109,10 @@ def tracked_files() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-def imported_modules(tree: ast.AST) -> set[str]:
+def imported_modules(nodes: list[ast.AST]) -> set[str]:
     """List the top-level modules that a file imports, wherever in it."""
     modules: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -115,10 +120,10 @@ def imported_modules(tree: ast.AST) -> set[str]:
     return modules
 
 
-def full_names(tree: ast.AST) -> dict[str, str]:
+def full_names(nodes: list[ast.AST]) -> dict[str, str]:
     """Give for each name that a file imports what it stands for: `dt` for `datetime.datetime`."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.asname: alias.name for alias in node.names if alias.asname}
         elif isinstance(node, ast.ImportFrom):
@@ -133,11 +138,11 @@ def dotted(node: ast.AST, names: dict[str, str]) -> str:
     return names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
 
 
-def said_in(tree: ast.AST) -> dict[str, list[int]]:
+def said_in(nodes: list[ast.AST]) -> dict[str, list[int]]:
     """Give for each full name that code says, under whatever alias, the lines that say it."""
-    names = full_names(tree)
+    names = full_names(nodes)
     said: dict[str, list[int]] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if name := dotted(node, names):
             said.setdefault(name, []).append(node.lineno)
     return said
@@ -163,39 +168,43 @@ def test_no_installed_distribution_brings_a_package_named_like_ours() -> None:
     assert {room: names for room, names in theirs.items() if names} == {}
 
 
-@our_files()
-def test_no_module_is_named_like_one_of_the_standard_library_or_a_dependency(path: Path) -> None:
-    module = path.parent.name if path.name == "__init__.py" else path.stem
+def test_no_module_is_named_like_one_of_the_standard_library_or_a_dependency() -> None:
+    def foreign(path: Path) -> bool:
+        module = path.parent.name if path.name == "__init__.py" else path.stem
+        return module not in ROOMS and (module in sys.stdlib_module_names or module in owners())
 
-    assert module in ROOMS or (module not in sys.stdlib_module_names and module not in owners())
-
-
-@our_files()
-def test_the_environment_is_read_in_the_settings_only(path: Path) -> None:
-    if name_of(path) == "resources/settings.py":
-        return
-    assert lines_naming(path, ENVIRONMENT) == []
+    assert problems(foreign) == {}
 
 
-@our_files()
-def test_the_clock_is_read_in_one_adapter_only(path: Path) -> None:
-    if name_of(path) == "resources/clocks.py":
-        return
-    assert lines_naming(path, CLOCK) == []
+def test_the_environment_is_read_in_the_settings_only() -> None:
+    found = problems(lambda path: lines_naming(path, ENVIRONMENT))
+
+    assert found.keys() <= {"resources/settings.py"}, found
 
 
-@our_files()
-def test_one_client_speaks_to_the_outside(path: Path) -> None:
-    asked = read(path).asked
-    doors = {name for name in asked for door in OTHER_WAYS_OUT if name == door or name.startswith(f"{door}.")}
+def test_the_clock_is_read_in_one_adapter_only() -> None:
+    found = problems(lambda path: lines_naming(path, CLOCK))
 
-    assert doors <= ALLOWED_OUT.get(name_of(path), set())
+    assert found.keys() <= {"resources/clocks.py"}, found
 
 
-@pytest.mark.parametrize("path", [path for path in OUR_FILES if path.name == "__init__.py"], ids=name_of)
-def test_a_package_says_what_it_holds_and_holds_no_code_itself(path: Path) -> None:
-    assert read(path).docstring
-    assert read(path).statements == 1
+def test_one_client_speaks_to_the_outside() -> None:
+    def doors(path: Path) -> set[str]:
+        asked = read(path).asked
+        found = {
+            name for name in asked for door in OTHER_WAYS_OUT if name == door or name.startswith(f"{door}.")
+        }
+        return found - ALLOWED_OUT.get(name_of(path), set())
+
+    assert problems(doors) == {}
+
+
+def test_a_package_says_what_it_holds_and_holds_no_code_itself() -> None:
+    packages = [path for path in OUR_FILES if path.name == "__init__.py"]
+
+    assert packages
+    assert problems(lambda path: not read(path).docstring, packages) == {}
+    assert problems(lambda path: read(path).statements != 1, packages) == {}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -205,19 +214,17 @@ def test_every_folder_with_modules_is_a_package(room: str) -> None:
     assert [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
-@our_files()
-def test_every_module_says_what_lives_in_it(path: Path) -> None:
-    assert read(path).docstring
+def test_every_module_says_what_lives_in_it() -> None:
+    assert len(OUR_FILES) > len(ROOMS)
+    assert problems(lambda path: not read(path).docstring) == {}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "trading").rglob("*.py")), ids=name_of)
-def test_the_craft_imports_the_standard_library_and_numpy_only_and_touches_nothing_outside(
-    path: Path,
-) -> None:
-    modules = read(path).modules
+def test_the_craft_imports_the_standard_library_and_numpy_only_and_touches_nothing_outside() -> None:
+    craft = sorted((ROOT / "trading").rglob("*.py"))
 
-    assert modules - CRAFT_MAY_IMPORT == set()
-    assert modules & CRAFT_NEVER_IMPORTS == set()
+    assert craft
+    assert problems(lambda path: read(path).modules - CRAFT_MAY_IMPORT, craft) == {}
+    assert problems(lambda path: read(path).modules & CRAFT_NEVER_IMPORTS, craft) == {}
 
 
 def test_tests_are_no_package() -> None:
