@@ -43,7 +43,7 @@ def told_by(tmp_path: Path, suite: str, points: int) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("suite", "points"), [("kills", 40), ("double_kills", 10), ("system_calls", 16)], ids=str
+    ("suite", "points"), [("kills", 12), ("double_kills", 5), ("system_calls", 6)], ids=str
 )
 def test_whoever_is_killed_where_no_order_is_sent_twice_and_no_intent_is_lost(tmp_path, suite, points):
     covered = told_by(tmp_path, suite, points)
@@ -55,10 +55,10 @@ def test_whoever_is_killed_where_no_order_is_sent_twice_and_no_intent_is_lost(tm
 
 
 def test_whoever_is_killed_while_people_are_told_nothing_is_lost_and_nothing_is_told_anew(tmp_path):
-    covered = told_by(tmp_path, "outbox_kills", 24)
+    covered = told_by(tmp_path, "outbox_kills", 10)
 
     assert covered["violations"] == []
-    assert covered["points"] == 24
+    assert covered["points"] == 10
     assert covered["is_planted_bug_caught"]
     assert len(covered["planted_bug"].split("; ")) == PLANTED
 
