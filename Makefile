@@ -71,8 +71,9 @@ WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4194304 { print "/dev/shm" }')
 
 # Bytecode is kept, whatever the environment says: tests start hundreds of processes, each of which would
-# compile the product anew.
+# compile the product anew. It is made first, since workers that begin together would each make it.
 test: setup ## the tests, on all cores
+	@$(PY) -m compileall -q trading trading_assets resources jobs sensors console proof
 	@env -u PYTHONDONTWRITEBYTECODE $(if $(MEMORY),TMPDIR=$(MEMORY)) $(PY) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## format, lint, types and floors: all of them, changing nothing

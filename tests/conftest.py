@@ -35,10 +35,10 @@ TESTS = Path(__file__).resolve().parent
 LONGEST_FIRST = (
     "tests/faults/test_daemon_backfills.py",
     "tests/docs/test_docs_commands.py",
-    "tests/faults/test_proof_kills.py",
     "tests/adapters/test_replay_engine.py",
     "tests/console/test_promoting.py",
     "tests/faults/test_misbehaving_broker.py",
+    "tests/faults/test_proof_kills.py",
     "tests/graph/test_proof_graph.py",
     "tests/console/pages/test_pages_in_browser.py",
     "tests/console/test_ui_in_browser.py",
