@@ -34,7 +34,7 @@ from trading.values import digest
 __all__ = ["brittle"]
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST, LAST = date(2012, 11, 26), date(2013, 3, 1)
+FIRST, LAST = date(2012, 12, 10), date(2013, 1, 31)
 
 
 class Spoken(NamedTuple):
@@ -70,7 +70,7 @@ def keep_replay(name, *, is_recorded=True, **asked):
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """Make a state folder with a replay of three months, a light one, and the first filed as evidence."""
+    """Make a state folder with a replay over a turn of the year, a light one, and the first as evidence."""
     folder = tmp_path_factory.mktemp("kept")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRADING_STATE_DIR", str(folder))
@@ -103,12 +103,15 @@ def gates(spoken):
 
 
 def test_a_replay_is_filed_with_what_was_tried_and_with_worse_worlds(speak):
-    shown = speak("evidence", "show", "autumn", "--json").json
+    # Whether a choice fits the past too well is judged of 64 sessions or more.
+    keep_replay("quarter", first_session=date(2012, 11, 26), last_session=date(2013, 3, 1))
+    assert speak("evidence", "file", "quarter", "--grid", "momentum.lookback=63,126").code == 0
+    shown = speak("evidence", "show", "quarter", "--json").json
     kinds = [part["kind"] for part in shown["parts"]]
     names = {part["name"] for part in shown["parts"]}
 
     assert kinds.count("candidate") == 2
-    assert names >= {"autumn (chosen)", "momentum.lookback=63 (trial)", "costs", "spread", "halt"}
+    assert names >= {"quarter (chosen)", "momentum.lookback=63 (trial)", "costs", "spread", "halt"}
     chosen = shown["parts"][0]["metrics"]
     assert chosen["sessions"] == 66
     assert chosen["fills"] > 0
@@ -170,7 +173,7 @@ def test_tables_that_were_altered_with_their_hashes_are_no_evidence(speak, state
 def test_a_smaller_grid_hides_no_earlier_sweep_and_says_what_it_counted(speak):
     """Whoever swept widely and then files with few trials is told of the same luck as with all of them."""
     swept = ("--grid", "momentum.lookback=40,80", "--book", "us_five", "--workers", "1")
-    assert speak("sweep", "2012-11-26..2013-03-01", *swept).code == 0
+    assert speak("sweep", f"{FIRST}..{LAST}", *swept).code == 0
 
     few = speak("evidence", "file", "autumn", "--json").json
     many = speak("evidence", "file", "autumn", "--grid", "momentum.lookback=40,63,80,126", "--json").json
@@ -273,7 +276,7 @@ def test_what_a_sweep_showed_before_it_was_killed_counts_as_long_as_it_is_kept_a
     assert speak("evidence", "file", "autumn", "--json").json["counted"] == 4
 
     again = ("--grid", "momentum.lookback=40,80", "--book", "us_five", "--workers", "1")
-    assert speak("sweep", "2012-11-26..2013-03-01", *again).code == 0
+    assert speak("sweep", f"{FIRST}..{LAST}", *again).code == 0
     filed = speak("evidence", "file", "autumn", "--json").json
     assert (filed["counted"], filed["trials"], filed["others"]) == (4, 3, 0)
 
