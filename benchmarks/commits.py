@@ -54,7 +54,9 @@ Statement = tuple[str, Any]
 PAGE = b"p" * 4096
 """What a sync is measured with: about what one commit appends."""
 
-CLIENTS, CLIENT_S = 4, 4.0
+CLIENTS = 4
+WINDOWS, WINDOW_S = 6, 1.0
+"""How often one client alone and all together commit in turns, and for how long each time."""
 
 
 def main() -> None:
@@ -322,11 +324,14 @@ def _heard(asked: OrderRequest, status: OrderStatus, filled: int) -> BrokerOrder
 def clients_of(url: str, engine: str, sync_ms: float) -> list[Figure]:
     """Return how quickly one client commits, how quickly many do, and how evenly they are served."""
     SqlJournal(url).close()
-    alone = _commit_from(url, clients=1, first=0)
-    together = _commit_from(url, clients=CLIENTS, first=1)
-    rate_alone, rate = (sum(map(len, each)) / CLIENT_S for each in (alone, together))
-    counts = [len(each) for each in together]
-    all_ms = sorted(ms for each in together for ms in each)
+    windows = _commit_in_turns(url)
+    rate_alone, rate = (
+        median([sum(len(client[number]) for client in windows) / WINDOW_S for number in which])
+        for which in (range(0, 2 * WINDOWS, 2), range(1, 2 * WINDOWS, 2))
+    )
+    of_each = [[ms for took in client[1::2] for ms in took] for client in windows]
+    counts = [len(each) for each in of_each]
+    all_ms = sorted(ms for each in of_each for ms in each)
     p99_ms = all_ms[int(len(all_ms) * 0.99)]
     return [
         Figure(what=f"commits of 1 client ({engine})", value=rate_alone, unit="/s"),
@@ -349,12 +354,15 @@ def clients_of(url: str, engine: str, sync_ms: float) -> list[Figure]:
     ]
 
 
-def _commit_from(url: str, *, clients: int, first: int) -> list[list[float]]:
-    """Return how long each commit of each client took, in milliseconds."""
+def _commit_in_turns(url: str) -> list[list[list[float]]]:
+    """Return of each client how long each commit took, in milliseconds, by window.
+
+    In every second window all commit, in the others the first alone.
+    """
     context = multiprocessing.get_context("spawn")
-    begins, told = context.Barrier(clients), context.Queue()
+    begins, told = context.Barrier(CLIENTS), context.Queue()
     processes = [
-        context.Process(target=_client, args=(url, first + number, begins, told)) for number in range(clients)
+        context.Process(target=_client, args=(url, number, begins, told)) for number in range(CLIENTS)
     ]
     for process in processes:
         process.start()
@@ -365,14 +373,17 @@ def _commit_from(url: str, *, clients: int, first: int) -> list[list[float]]:
 
 
 def _client(url: str, name: int, begins: Any, told: Any) -> None:
-    took: list[float] = []
+    windows: list[list[float]] = []
     with SqlJournal(url, busy_timeout_s=30) as journal:
         journal.run_control()
-        begins.wait()
-        until = time.monotonic() + CLIENT_S
-        while time.monotonic() < until:
-            took.append(ms_of(partial(_write, journal, f"{name}-{len(took)}")))
-    told.put(took)
+        for number in range(2 * WINDOWS):
+            took: list[float] = []
+            begins.wait()
+            until = time.monotonic() + WINDOW_S if name == 0 or number % 2 else 0.0
+            while time.monotonic() < until:
+                took.append(ms_of(partial(_write, journal, f"{name}-{number}-{len(took)}")))
+            windows.append(took)
+    told.put(windows)
 
 
 def _write(journal: SqlJournal, key: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import socket
 import struct
 import time
@@ -68,24 +67,27 @@ class Turns:
             yield
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
-            mine = 0
+            after_us = b""
             try:
                 # Where no number can be written, as on a full disk, whoever came goes on all the same.
                 with suppress(OSError):
-                    mine = self._wait(file, bell)
+                    after_us = self._wait(file, bell)
                 yield
             finally:
                 # Not by closing alone: a process that was forked meanwhile has the file open as well.
                 _unlock(file, first=0, count=0)
-                if mine:
-                    _ring(bell, file, mine + 1)
+                if after_us:
+                    _ring(bell, after_us)
                 os.close(file)
 
-    def _wait(self, file: int, bell: socket.socket) -> int:
-        """Wait until everybody before us is done or patience is over; return our number, 0 for none."""
+    def _wait(self, file: int, bell: socket.socket) -> bytes:
+        """Wait until everybody before us is done or patience is over.
+
+        Return the name of the bell of whoever comes after us, empty where no number could be drawn.
+        """
         until = time.monotonic() + self._patience_s
         if not _comes(lambda: _is_locked_by_us(file, _COUNTER), until, DRAW_EVERY_S, time.sleep):
-            return 0
+            return b""
         mine = max(_last_drawn(file), self._passed) + 1
         _is_locked_by_us(file, mine)
         os.pwrite(file, _NUMBER.pack(mine), 0)
@@ -93,6 +95,8 @@ class Turns:
         with suppress(OSError):
             bell.bind(_name_of(file, mine))
         _unlock(file, first=_COUNTER, count=1)
+        # Not in our turn, in which others wait.
+        after_us = _name_of(file, mine + 1)
         if not _comes(
             lambda: _is_free(file, first=self._passed + 1, past=mine),
             until,
@@ -101,7 +105,7 @@ class Turns:
         ):
             # Somebody before us is stopped, or waits for one who is: not waited for a second time.
             self._passed = mine - 1
-        return mine
+        return after_us
 
 
 def _comes(asked: Callable[[], bool], until: float, every_s: float, pause: Callable[[float], object]) -> bool:
@@ -123,14 +127,15 @@ def _name_of(file: int, number: int) -> bytes:
 
 def _rings(bell: socket.socket, pause_s: float) -> None:
     """Wait for a wake-up, at most so many seconds. Who sends one is not asked: it only makes us look."""
-    if select.select([bell], [], [], pause_s)[0]:
+    bell.settimeout(pause_s)
+    with suppress(TimeoutError):
         bell.recv(1)
 
 
-def _ring(bell: socket.socket, file: int, number: int) -> None:
-    """Wake whoever has a number, if anybody has."""
+def _ring(bell: socket.socket, name: bytes) -> None:
+    """Wake whoever waits at a bell of this name, if anybody does."""
     with suppress(OSError):
-        bell.sendto(b"!", socket.MSG_DONTWAIT, _name_of(file, number))
+        bell.sendto(b"!", socket.MSG_DONTWAIT, name)
 
 
 def _is_locked_by_us(file: int, byte: int) -> bool:
