@@ -178,12 +178,12 @@ def writing_alone(connection: sa.Connection) -> Iterator[None]:
     _run(connection, _BEGIN_WRITING[connection.dialect.name])
     try:
         yield
+        driver.commit()
     except BaseException:
         # One that its server ended has been taken away already.
         if not connection.invalidated:
             driver.rollback()
         raise
-    driver.commit()
 
 
 def _run(connection: sa.Connection, statement: str) -> None:

@@ -17,12 +17,13 @@ import psycopg2
 import pytest
 
 from resources.journal import database as database_module
+from resources.journal import schema
 from resources.journal import turns as turns_module
 from resources.journal.condition import check_durable
 from resources.journal.store import SqlJournal
 from resources.journal.turns import Turns
 from trading.audit import line_of, verify
-from trading.errors import JournalUnavailable, UnknownId
+from trading.errors import IllegalTransition, JournalUnavailable, UnknownId
 from trading.values import IntentId
 
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
@@ -187,21 +188,43 @@ def test_whoever_is_done_wakes_the_next_who_would_otherwise_look_too_late(tmp_pa
     assert said == ["a", "b", "c"]
 
 
-def test_a_refused_step_gives_the_lock_back_before_the_turn(path, monkeypatch):
-    rings, free = turns_module._ring, []
+@pytest.fixture
+def locks_at_ring(path, monkeypatch):
+    """Say of each end of a turn whether SQLite's own lock could be had then."""
+    ring, could = turns_module._ring, []
 
     def rung(*of):
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
-            free.append(other.execute("begin immediate").fetchall() == [])
-        rings(*of)
+            could.append(other.execute("begin immediate").fetchall() == [])
+        ring(*of)
 
     monkeypatch.setattr(turns_module, "_ring", rung)
+    return could
+
+
+def test_a_step_gives_the_lock_back_before_the_turn_stored_or_refused(path, locks_at_ring):
     with SqlJournal(f"sqlite:///{path}") as journal:
         with pytest.raises(UnknownId):
             journal.expire(IntentId("none"), version=1, actor="quant", now=NOW)
         assert journal.enqueue(dedup_key="k", channel="c", severity="s", subject="", body="", now=NOW)
 
-    assert free == [True, True]
+    assert locks_at_ring == [True, True]
+
+
+def deliver_nothing(journal):
+    of_no_message = {"outbox_id": 7, "attempt": 1, "is_delivered": 1, "reason": "", "at": ""}
+    with journal.appending(NOW) as (conn, _):
+        conn.exec_driver_sql("pragma defer_foreign_keys = on")
+        conn.execute(schema.deliveries.insert().values(**of_no_message))
+
+
+def test_a_commit_that_fails_stores_nothing_and_gives_the_lock_back_before_the_turn(path, locks_at_ring):
+    with SqlJournal(f"sqlite:///{path}") as journal:
+        with pytest.raises(IllegalTransition, match="FOREIGN KEY"):
+            deliver_nothing(journal)
+        assert journal.deliveries() == []
+
+    assert locks_at_ring == [True]
 
 
 def test_who_cannot_be_woken_looks_by_itself(tmp_path, monkeypatch):
