@@ -90,7 +90,13 @@ def advice(message: str) -> str:
             f"{message}: the server does not answer; start it, or wait for it. What was being stored"
             " when it fell silent may be stored or not: look again"
         )
-    if "full" in lowered or "no space left" in lowered or "disk i/o" in lowered:
+    if "disk i/o" in lowered:
+        # What was written before a sync failed may be on the disk: a restart can still find it.
+        return (
+            f"{message}: what was being stored may be stored or not; look at the disk and make room on it,"
+            " then look again"
+        )
+    if "full" in lowered or "no space left" in lowered:
         return f"{message}: nothing was changed; make room on the disk and try again"
     if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
         return f"{message}: this user cannot open it for this; give it the right, or name another path"

@@ -1,7 +1,7 @@
 """The database under the journal: connections that can be trusted with an order, and its revision.
 
-SQLite or PostgreSQL, by the journal's URL alone. What is stored is store.py and schema.py; who of several
-writers is next on SQLite is turns.py.
+SQLite or PostgreSQL, by the journal's URL alone. What is stored is schema.py, when it is what store.py puts
+together; who of several writers is next on SQLite is turns.py.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ from resources.journal.turns import NoTurns, Turns
 from trading.errors import BadSetting, JournalUnavailable
 
 WRITES = "journal_writes"
-"""The execution option that says a connection begins nothing by itself: its writer does (`writing_alone`)."""
+"""The execution option that says a connection begins nothing by itself: its writer does (`writing_alone`).
+
+On SQLite each statement outside of that would be committed alone.
+"""
 
 FULL = 2
 """What `pragma synchronous` reads back when every commit waits for the disk."""
@@ -180,7 +183,7 @@ def writing_alone(connection: sa.Connection) -> Iterator[None]:
         yield
         driver.commit()
     except BaseException:
-        # One that its server ended has been taken away already.
+        # One that its server ended, or that was interrupted inside SQLAlchemy, has been taken away already.
         if not connection.invalidated:
             driver.rollback()
         raise

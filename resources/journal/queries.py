@@ -52,10 +52,11 @@ def named(row: JournalIntent) -> str:
     return f"{row.intent.side} {row.intent.symbol} of {row.intent.session} ({row.intent_id})"
 
 
-_SIDES = {side.value: side for side in Side}
-
 RATE_WINDOW = timedelta(seconds=60)
 """Over how long orders are counted: the guard's limit is one a minute."""
+
+_SIDES = {side.value: side for side in Side}
+"""The sides by what a column holds: found sooner than an enumeration finds its members."""
 
 OPEN_STATES = [state.value for state in IntentState if state.is_open]
 EXECUTION_ORDER = (

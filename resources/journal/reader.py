@@ -1,8 +1,8 @@
 """The journal read only, by plain drivers: what the console's reading verbs stand on.
 
 It changes nothing, waits for nobody (on both engines readers see the last commit, and never block) and
-imports no SQLAlchemy, which alone takes longer than a verb may. Writing is store.py; the SQL is in sql/, one
-file a question; how each engine is looked at is looking.py.
+imports no SQLAlchemy, which alone takes longer than a verb may. Writing is what store.py puts together; the
+SQL is in sql/, one file a question; how each engine is looked at is looking.py.
 """
 
 from __future__ import annotations

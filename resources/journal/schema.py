@@ -1,8 +1,9 @@
 """The journal's tables, and the constraints that repeat the protocol below the store.
 
 Here: one schema for SQLite and PostgreSQL. Not here: how a file gets there and the triggers (migrations/),
-what is written when (store.py). Money is BIGINT micro-units, quantities whole shares, sessions ISO dates
-and instants fixed-width ISO text in UTC (they sort as they happen, and every engine reads them alike).
+what is written when (a file for each subject, see store.py). Money is BIGINT micro-units, quantities whole
+shares, sessions ISO dates and instants fixed-width ISO text in UTC (they sort as they happen, and every
+engine reads them alike).
 """
 
 from __future__ import annotations

@@ -66,7 +66,14 @@ class Turns:
             # Where nothing can be written SQLite says so, with what can be done about it.
             yield
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        try:
+            bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        except OSError:
+            # No descriptor is left: the same.
+            os.close(file)
+            yield
+            return
+        with bell:
             after_us = b""
             try:
                 # Where no number can be written, as on a full disk, whoever came goes on all the same.
@@ -109,7 +116,7 @@ class Turns:
 
 
 def _comes(asked: Callable[[], bool], until: float, every_s: float, pause: Callable[[float], object]) -> bool:
-    """Look until something is so, or the time has come; the longer it takes, the less often."""
+    """Look until something is so, or the time has come: at first `every_s` apart, at most `LOOK_EVERY_S`."""
     began = time.monotonic()
     while not asked():
         now = time.monotonic()

@@ -25,6 +25,11 @@ def test_a_server_that_answers_is_told_from_one_that_does_not(message, told):
     assert ("does not answer" in advice(message)) is ("refused" in message)
 
 
+def test_a_disk_that_fails_is_not_told_as_nothing_was_changed():
+    assert "may be stored or not" in advice("disk I/O error")
+    assert "nothing was changed" in advice("database or disk is full")
+
+
 def test_an_address_with_an_empty_password_has_none():
     url = "postgresql://desk:@10.0.0.7/trading"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import threading
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
+import psutil
 import psycopg2
 import pytest
 
@@ -225,6 +227,18 @@ def test_a_commit_that_fails_stores_nothing_and_gives_the_lock_back_before_the_t
         assert journal.deliveries() == []
 
     assert locks_at_ring == [True]
+
+
+def test_a_writer_for_whom_no_bell_is_left_goes_on_and_leaves_nothing_open(tmp_path, monkeypatch):
+    def none_left(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(turns_module.socket, "socket", none_left)
+    before = psutil.Process().num_fds()
+    with Turns(tmp_path / "journal.db", patience_s=60).next():
+        pass
+
+    assert psutil.Process().num_fds() == before
 
 
 def test_who_cannot_be_woken_looks_by_itself(tmp_path, monkeypatch):
