@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, isgeneratorfunction, unwrap
 from typing import Any
 from unittest.mock import patch
 
@@ -221,7 +221,7 @@ def _methods(owner: type) -> list[str]:
     found = []
     for name in dir(owner):
         member = getattr(owner, name, None)
-        plain = callable(member) and not name.startswith("_") and not hasattr(member, "__wrapped__")
+        plain = callable(member) and not name.startswith("_") and not isgeneratorfunction(unwrap(member))
         if (
             plain
             and (chosen is None or name in chosen)
