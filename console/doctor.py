@@ -25,7 +25,7 @@ from console.lake_rows import rows_found
 from console.route_looks import routes_seen
 from console.run_files import run_files_seen
 from resources.calendars import load_calendar
-from resources.journal.looking import file_of, read_only_address
+from resources.journal.looking import UNREADABLE, file_of, read_only_address
 from resources.setting_names import ADDRESSES, address_variable
 from resources.settings import Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
@@ -212,7 +212,7 @@ def _integrity(path: Path) -> Iterator[Checked]:
         with closing(sqlite3.connect(read_only_address(path), uri=True)) as connection:
             answer = str(connection.execute("pragma integrity_check").fetchone()[0])
             journal_mode = str(connection.execute("pragma journal_mode").fetchone()[0])
-    except sqlite3.Error as error:
+    except UNREADABLE as error:
         raise JournalUnavailable(
             f"{path}: {error}; restore it from a copy, trading stays refused until then"
         ) from error

@@ -10,8 +10,8 @@ import sqlite3
 from contextlib import closing
 
 from console.desk import Desk
-from resources.journal.condition import REVISION_TABLE, advice
-from resources.journal.looking import file_of, read_only_address
+from resources.journal.condition import REVISION_TABLE
+from resources.journal.looking import UNREADABLE, file_of, read_only_address, told
 from trading.errors import JournalUnavailable
 
 SESSIONS = "book_sessions"
@@ -39,8 +39,8 @@ def require_whole_pages(desk: Desk) -> None:
                 for table in wanted
                 if table in there
             ]
-    except sqlite3.Error as error:
-        raise JournalUnavailable(f"journal {path}: {advice(str(error))}") from error
+    except UNREADABLE as error:
+        raise JournalUnavailable(f"journal {path}: {told(error)}") from error
     if found := next((answer for answer in answers if answer != "ok"), ""):
         # What comes before says which database of the connection, and there is one.
         what = found.splitlines()[-1]

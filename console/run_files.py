@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from resources.journal.looking import read_only_address
+from resources.journal.looking import UNREADABLE, read_only_address
 
 SHARED = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 """The files that every run and every page of Dagster needs; each run has one of its own besides."""
@@ -51,12 +51,13 @@ def _fault_of(file: Path, *, is_filled: bool) -> str:
     try:
         with closing(sqlite3.connect(read_only_address(file), uri=True)) as connection:
             # SQLite holds the length that the file claims against the one it has, whatever is asked first.
-            tables = connection.execute("select count(*) from sqlite_master").fetchone()[0]
+            tables = connection.execute("select name, sql from sqlite_master").fetchall()
             if is_filled and not tables:
                 return "holds no table"
             if file.stat().st_size > WHOLE_BYTES_MAX:
                 return ""
             answer = str(connection.execute("pragma quick_check(1)").fetchone()[0])
-    except sqlite3.Error as error:
-        return "" if error.sqlite_errorcode & 0xFF in AT_WORK else str(error)
+    except UNREADABLE as error:
+        # What the driver itself finds wrong has no number of SQLite's.
+        return "" if getattr(error, "sqlite_errorcode", 0) & 0xFF in AT_WORK else str(error)
     return "" if answer == "ok" else answer.replace("\n", " ")

@@ -34,6 +34,12 @@ CONNECTION_LIMITS = {
 }
 """How every connection to a PostgreSQL begins, the writer's as well."""
 
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's driver raises where it cannot read: the second where a message quotes a damaged schema."""
+
+_NO_TEXT = "could not decode to utf-8"
+"""How the driver itself, for which SQLite has no number, says that a column is no text."""
+
 _BOUND = re.compile(r"(?<![:\w]):([a-z_]+)")
 """How the files of sql/ name what is bound: SQLite's way, which is rewritten for PostgreSQL."""
 
@@ -90,6 +96,16 @@ def read_only_address(file: Path) -> str:
     return f"file:{quote(str(file.absolute()))}?mode=ro"
 
 
+def is_undecodable(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    """Say whether what was read is no text, which nobody ever wrote."""
+    return isinstance(error, UnicodeDecodeError) or str(error).lower().startswith(_NO_TEXT)
+
+
+def told(error: sqlite3.Error | UnicodeDecodeError) -> str:
+    """Return what a file's driver says, with what a person can do about it."""
+    return advice(f"malformed text: {error}" if is_undecodable(error) else str(error))
+
+
 class SqlitePlace:
     """Look at a file."""
 
@@ -112,7 +128,7 @@ class SqlitePlace:
                 connection.execute("begin")
                 yield _SqliteSight(connection)
         except sqlite3.Error as error:
-            raise JournalUnavailable(f"journal {self.name}: {advice(str(error))}") from error
+            raise JournalUnavailable(f"journal {self.name}: {told(error)}") from error
 
 
 class _SqliteSight:
@@ -120,7 +136,11 @@ class _SqliteSight:
         self._connection = connection
 
     def rows(self, question: str, bound: Mapping[str, str | int]) -> Sequence[records.Row]:
-        return self._connection.execute(text_of(question), dict(bound)).fetchall()
+        try:
+            return self._connection.execute(text_of(question), dict(bound)).fetchall()
+        except UnicodeDecodeError as error:
+            # Here and not around the whole look, in which other files are read as well.
+            raise sqlite3.DatabaseError(f"{_NO_TEXT}: {error}") from error
 
 
 class PostgresqlPlace:

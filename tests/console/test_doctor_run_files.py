@@ -72,6 +72,16 @@ def lost_pages(path: Path) -> None:
         file.write(b"\xff" * 8192)
 
 
+def no_text(path: Path) -> None:
+    """Put bytes into the schema that SQLite reads over, and the driver cannot read as names."""
+    path.write_bytes(path.read_bytes().replace(b"events", b"event\xff"))
+
+
+def no_schema(path: Path) -> None:
+    """Damage the schema so that SQLite's own message quotes what is no text."""
+    path.write_bytes(path.read_bytes().replace(b"events", b"event\xff").replace(b"CREATE", b"CRE\xffTE"))
+
+
 def test_records_that_can_be_read_are_told_with_how_many_were_looked_at(home, doctor):
     _, checks = doctor()
 
@@ -79,7 +89,7 @@ def test_records_that_can_be_read_are_told_with_how_many_were_looked_at(home, do
     assert "4 of 4 files looked at" in checks["dagster records"]["found"]
 
 
-@pytest.mark.parametrize("damage", [garbage, cut_in_half, empty, lost_pages])
+@pytest.mark.parametrize("damage", [garbage, cut_in_half, empty, lost_pages, no_text, no_schema])
 @pytest.mark.parametrize("name", SHARED)
 def test_a_damaged_file_that_all_runs_need_fails_with_what_to_do(home, doctor, name, damage):
     damage(home / name)
@@ -91,7 +101,7 @@ def test_a_damaged_file_that_all_runs_need_fails_with_what_to_do(home, doctor, n
     assert f"move {home} away" in checks["dagster records"]["remedy"]
 
 
-@pytest.mark.parametrize("damage", [garbage, cut_in_half, lost_pages])
+@pytest.mark.parametrize("damage", [garbage, cut_in_half, lost_pages, no_text, no_schema])
 def test_a_damaged_file_of_one_run_is_a_warning_that_names_it(home, doctor, damage):
     damage(home / RUN)
     _, checks = doctor()
