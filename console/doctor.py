@@ -405,7 +405,15 @@ def _dagster_records(home: Path) -> Iterator[Checked]:
             found=_faults_told(home, seen.run_faults),
             remedy="what such a run told cannot be shown; move its file away, nothing was decided by it",
         )
-    if not seen.shared_faults and not seen.run_faults:
+    if seen.unseen:
+        yield Checked(
+            check="dagster unseen",
+            health=Health.WARN,
+            found=f"could not be looked at: {_faults_told(home, seen.unseen)}",
+            remedy="nothing says that they are damaged: keep them; see that this user may read them and "
+            "that the disk has room, then look again",
+        )
+    if not seen.shared_faults and not seen.run_faults and not seen.unseen:
         found = (
             f"{seen.looked_at} of {seen.files} files looked at, those of the newest runs; each can be read"
         )

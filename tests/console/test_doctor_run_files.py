@@ -49,7 +49,9 @@ def doctor(capsys):
     def ask():
         code = main(["doctor", "--json"])
         checks = json.loads(capsys.readouterr().out)["checks"]
-        return code, {row["check"]: row for row in checks if row["check"].startswith("dagster r")}
+        return code, {
+            row["check"]: row for row in checks if row["check"].startswith(("dagster r", "dagster u"))
+        }
 
     return ask
 
@@ -117,6 +119,50 @@ def test_a_file_that_somebody_writes_is_not_damaged(home):
         seen = run_files_seen(home)
 
     assert (seen.shared_faults, seen.run_faults) == ({}, {})
+
+
+def cut_off_write(path: Path) -> None:
+    """Leave what a kill in the middle of a write leaves where no log is kept: pages, and how they were."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode = delete")
+        connection.execute("pragma cache_size = 1")
+        connection.execute("begin")
+        connection.execute("update events set told = 'y' || told")
+        left = {file: file.read_bytes() for file in (path, path.with_name(f"{path.name}-journal"))}
+    for file, content in left.items():
+        file.write_bytes(content)
+
+
+def of_a_newer_sqlite(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[44:48] = (9).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def no_way_to_its_log(path: Path) -> None:
+    """Stand in the way of a log beside the file, as a missing right or a limit of open files does."""
+    path.with_name(f"{path.name}-wal").mkdir()
+
+
+@pytest.mark.parametrize("hindrance", [cut_off_write, of_a_newer_sqlite, no_way_to_its_log])
+@pytest.mark.parametrize("name", [*SHARED, RUN])
+def test_a_file_that_could_not_be_looked_at_is_a_warning_that_moves_nothing_away(
+    home, doctor, name, hindrance
+):
+    hindrance(home / name)
+    _, checks = doctor()
+
+    assert {check: row["health"] for check, row in checks.items()} == {"dagster unseen": "warn"}
+    assert checks["dagster unseen"]["found"].startswith(f"could not be looked at: {name}: ")
+    assert "keep them" in checks["dagster unseen"]["remedy"]
+
+
+def test_a_write_that_was_cut_off_says_who_takes_it_back(home):
+    cut_off_write(home / RUN)
+
+    assert (
+        "cut short, which the next process of Dagster takes back" in run_files_seen(home).unseen[home / RUN]
+    )
 
 
 def test_a_large_file_that_is_cut_short_is_found_without_being_read_whole(home, monkeypatch):
