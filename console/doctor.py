@@ -390,7 +390,7 @@ def _dagster_home(desk: Desk) -> Iterator[Checked]:
 def _dagster_records(home: Path) -> Iterator[Checked]:
     """Look at the files that Dagster keeps its runs in, which decide nothing and stop whoever needs them."""
     seen = run_files_seen(home)
-    if not seen.files:
+    if not seen.files and not seen.unseen:
         return
     if seen.shared_faults:
         yield _failed(

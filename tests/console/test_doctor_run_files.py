@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -118,7 +120,94 @@ def test_a_file_that_somebody_writes_is_not_damaged(home):
         writer.execute("begin exclusive")
         seen = run_files_seen(home)
 
-    assert (seen.shared_faults, seen.run_faults) == ({}, {})
+    assert (seen.shared_faults, seen.run_faults, seen.unseen) == ({}, {}, {})
+
+
+def test_files_that_are_held_locked_are_not_damaged_and_are_not_waited_for(home):
+    with ExitStack() as held:
+        for name in (*SHARED, RUN):
+            writer = held.enter_context(closing(sqlite3.connect(home / name, isolation_level=None)))
+            writer.execute("pragma journal_mode = delete")
+            writer.execute("begin exclusive")
+            writer.execute("insert into events values ('')")
+            with (
+                closing(sqlite3.connect(home / name, timeout=0)) as reader,
+                pytest.raises(sqlite3.OperationalError, match="locked"),
+            ):
+                reader.execute("select count(*) from events")
+        begun = time.monotonic()
+        seen = run_files_seen(home)
+        took_s = time.monotonic() - begun
+
+    assert (seen.shared_faults, seen.run_faults, seen.unseen) == ({}, {}, {})
+    # SQLite's own patience is 5 s a file.
+    assert took_s < 5
+
+
+def test_a_look_leaves_no_files_behind(home):
+    before = sorted(home.rglob("*"))
+    seen = run_files_seen(home)
+
+    assert seen.looked_at == len(SHARED) + 1
+    assert sorted(home.rglob("*")) == before
+
+
+def test_what_a_log_beside_a_file_holds_is_read_as_well(home):
+    path = home / SHARED[0]
+    path.unlink()
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("pragma journal_mode = wal")
+        writer.execute("create table runs (told text)")
+        writer.commit()
+        seen = run_files_seen(home)
+
+    assert (seen.shared_faults, seen.unseen) == ({}, {})
+
+
+def test_a_file_that_is_gone_when_it_is_looked_at_is_passed_over(home):
+    (home / "history/runs/gone.db").symlink_to(home / "nowhere.db")
+    (home / SHARED[2]).unlink()
+    (home / SHARED[2]).symlink_to(home / "nowhere.db")
+    seen = run_files_seen(home)
+
+    assert (seen.shared_faults, seen.run_faults, seen.unseen) == ({}, {}, {})
+    assert (seen.looked_at, seen.files) == (3, 3)
+
+
+@pytest.mark.parametrize("left", [b"", b"this is no database" * 500])
+def test_a_file_that_is_deleted_or_changed_during_the_look_is_not_damaged(home, monkeypatch, left):
+    connect = sqlite3.connect
+
+    def overtaken(address, **options):
+        path = Path(address.removeprefix("file:").partition("?")[0])
+        path.unlink()
+        if left:
+            path.write_bytes(left)
+        return connect(address, **options)
+
+    monkeypatch.setattr(run_files.sqlite3, "connect", overtaken)
+    seen = run_files_seen(home)
+
+    assert (seen.shared_faults, seen.run_faults, seen.unseen) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("name", [*SHARED, RUN])
+def test_a_file_that_the_system_does_not_let_ask_about_is_a_warning_that_names_it(home, doctor, name):
+    (home / name).unlink()
+    (home / name).symlink_to(home / name)
+    _, checks = doctor()
+
+    assert {check: row["health"] for check, row in checks.items()} == {"dagster unseen": "warn"}
+    assert f"{name}: Too many levels of symbolic links" in checks["dagster unseen"]["found"]
+
+
+def test_a_folder_of_runs_that_cannot_be_listed_is_a_warning_and_not_taken_for_an_empty_one(home, doctor):
+    shutil.rmtree(home / "history/runs")
+    (home / "history/runs").symlink_to(home / "history/runs")
+    _, checks = doctor()
+
+    assert checks["dagster unseen"]["health"] == "warn"
+    assert "history/runs: Too many levels of symbolic links" in checks["dagster unseen"]["found"]
 
 
 def cut_off_write(path: Path) -> None:
