@@ -1,4 +1,7 @@
-"""Whether the pages of a journal's file hold together where a verb reads them: a look in milliseconds.
+"""Whether the pages of a journal's file hold together where a verb reads them.
+
+Milliseconds in a small file. In one above `WHOLE_BYTES_MAX` the tables of sessions alone are looked at, so
+that damage among its orders is found by doctor.py alone.
 
 SQLite tells of a page that is no page when it reads it; half a page, or another page in its place, reads like
 rows that are not there. Every page is read by doctor.py, and what rows say is compared in verify.py.
