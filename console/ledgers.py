@@ -14,20 +14,36 @@ from console.desk import Desk
 from resources.paper_broker.statement import read_only
 from trading.errors import BrokerUnavailable
 from trading.invariants import LIVE
-from trading.routing import EMBEDDED_PAPER
-
-SESSIONS_BACK = 20
-"""How many sessions of a book without a ledger are looked through for an order that one should hold."""
 
 
 def ledger_path(desk: Desk, book: BookOutline) -> Path:
     """Return where the ledger of a book's paper account lies."""
-    return desk.settings.profile_dir / "paper" / f"{book.account}.db"
+    return _path_of(desk, book.account)
+
+
+def ledger_paths(desk: Desk) -> dict[str, Path]:
+    """Return where each paper account's ledger lies, by account: those of books, and those of their orders.
+
+    A book's account may have been another one when its orders were sent, and a book may be gone.
+    """
+    named = dict.fromkeys([*(book.account for book in desk.books.values()), *accounts_on_paper(desk)])
+    return {account: _path_of(desk, account) for account in named}
+
+
+def accounts_on_paper(desk: Desk) -> tuple[str, ...]:
+    """Return the accounts of which a paper broker of ours took an order, by the journal; ascending.
+
+    An account all of whose orders go to a broker over a network is none: it has no ledger.
+    """
+    if desk.lane == LIVE:
+        return ()
+    rows = desk.journal.answers(("find_accounts_on_paper",))["find_accounts_on_paper"]
+    return tuple(row["account"] for row in rows if row["lane"] == desk.lane)
 
 
 def damaged_ledgers(desk: Desk) -> Iterator[str]:
     """Give what ails each ledger that cannot be read, with what to do about it."""
-    for path in dict.fromkeys(ledger_path(desk, book) for book in desk.books.values()):
+    for path in ledger_paths(desk).values():
         if path.exists():
             try:
                 with read_only(path) as ledger:
@@ -37,26 +53,25 @@ def damaged_ledgers(desk: Desk) -> Iterator[str]:
 
 
 def lost_ledgers(desk: Desk) -> Iterator[str]:
-    """Give each ledger that is not there although its paper broker took orders, with what to do about it.
-
-    An account all of whose orders go to a broker over a network has none. Every order is asked by verify.py.
-    """
-    if desk.lane == LIVE:
+    """Give each ledger that is not there although its paper broker took orders, with what to do about it."""
+    lost = {
+        account: path for account in accounts_on_paper(desk) if not (path := _path_of(desk, account)).exists()
+    }
+    if not lost:
         return
-    for book in desk.books.values():
-        path = ledger_path(desk, book)
-        if not path.exists() and (session := _last_taken(desk, book)) is not None:
-            yield (
-                f"paper broker {path}: is missing, but took orders of {book.name}, the last on {session}: "
-                "restore its last copy, do not trade"
-            )
+    last = _last_on_paper(desk)
+    for account, path in lost.items():
+        yield (
+            f"paper broker {path}: is missing, but took orders, the last on {last[account]}: "
+            "restore its last copy, do not trade"
+        )
 
 
-def _last_taken(desk: Desk, book: BookOutline) -> date | None:
-    """Return the last of a book's sessions in which the paper broker took an order, as the journal has it."""
-    with desk.journal.at_one_moment() as journal:
-        for record in reversed(journal.sessions(book=book.name, lane=desk.lane, last=SESSIONS_BACK)):
-            orders = journal.orders(book=book.name, lane=desk.lane, session=record.session)
-            if any(row.broker_order_id and row.route.actual in {"", EMBEDDED_PAPER} for row in orders):
-                return record.session
-    return None
+def _last_on_paper(desk: Desk) -> dict[str, date]:
+    """Return the last session in which a paper broker of ours took an order, by account."""
+    rows = desk.journal.answers(("find_last_on_paper",))["find_last_on_paper"]
+    return {row["account"]: date.fromisoformat(row["session"]) for row in rows if row["lane"] == desk.lane}
+
+
+def _path_of(desk: Desk, account: str) -> Path:
+    return desk.settings.profile_dir / "paper" / f"{account}.db"

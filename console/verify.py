@@ -20,7 +20,7 @@ from console.asking import Answers, ask_apart, routes_used
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
-from console.ledgers import ledger_path
+from console.ledgers import accounts_on_paper, ledger_paths
 from console.paper_accounts import accounts_held, routed_accounts_held
 from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
@@ -31,7 +31,6 @@ from trading.invariants import (
     FLATTEN_ORDERED,
     FLATTEN_PREVIEWED,
     INVARIANTS,
-    LIVE,
     Evidence,
     Invariant,
     LakeRead,
@@ -293,9 +292,9 @@ def _lake_read(desk: Desk, tell: Tell) -> LakeRead:
 
 
 def _dumps(desk: Desk) -> Iterator[BrokerDump]:
-    """Give what each book's paper broker in this process has, by its ledger."""
-    for outline in desk.books.values():
-        dump = paper_dump(ledger_path(desk, outline), account=outline.account)
+    """Give what each paper broker in this process has, by its ledger."""
+    for account, path in ledger_paths(desk).items():
+        dump = paper_dump(path, account=account)
         if dump is not None:
             yield dump
 
@@ -324,18 +323,10 @@ def _dumps_over_network(answers: Answers) -> Iterator[BrokerDump]:
 
 def _lost_ledgers(desk: Desk, evidence: Evidence) -> Iterator[BrokerDump]:
     """Give an empty dump of each paper account that has orders in the journal, but no ledger any more."""
-    if desk.lane == LIVE:
-        return
-    account_of = {row.intent_id: row.account for row in evidence.intents if row.lane == desk.lane}
-    acknowledged = {
-        account_of[order.intent_id]
-        for order in evidence.orders
-        if order.broker_order_id
-        and order.intent_id in account_of
-        and order.route.actual in {"", EMBEDDED_PAPER}
-    }
-    for account in sorted(acknowledged - {dump.account for dump in evidence.dumps}):
-        yield BrokerDump(account=account, is_live=False)
+    told = {dump.account for dump in evidence.dumps}
+    for account in accounts_on_paper(desk):
+        if account not in told:
+            yield BrokerDump(account=account, is_live=False)
 
 
 def _checkpoint_faults(audit_path: Path) -> tuple[str, ...]:

@@ -423,7 +423,7 @@ def test_a_ledger_that_is_gone_is_named_by_every_quick_look(speak, profile):
     for path in profile.glob("paper/SIM-FIVE.db*"):
         path.unlink()
     status, doctor = speak("status", "--json"), speak("doctor")
-    told = f"paper broker {ledger}: is missing, but took orders of us_five, the last on {SESSION}"
+    told = f"paper broker {ledger}: is missing, but took orders, the last on {SESSION}"
 
     assert (status.code, doctor.code) == (3, 1)
     assert [line for line in status.json["attention"] if told in line and "restore its last copy" in line]
@@ -436,6 +436,53 @@ def test_an_account_whose_orders_all_went_over_a_network_needs_no_ledger(speak, 
     for path in profile.glob("paper/SIM-FIVE.db*"):
         path.unlink()
     change(profile / "journal.db", "update orders set actual_adapter = 'alpaca_paper'")
+
+    assert "paper broker" not in speak("status").out
+
+
+def books_without(state: Path, monkeypatch, *changes: tuple[str, str]) -> None:
+    """Point the settings at a copy of the reviewed files with a text of the books changed."""
+    config = state.parent / "config"
+    shutil.copytree(ROOT / "config", config)
+    books = (config / "books.toml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in books
+        books = books.replace(old, new)
+    (config / "books.toml").write_text(books, encoding="utf-8")
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(config))
+
+
+def test_the_ledger_of_an_account_that_a_book_had_before_is_asked_after_and_not_that_of_its_new_one(
+    speak, state, profile, monkeypatch
+):
+    books_without(state, monkeypatch, ('account = "SIM-FIVE"', 'account = "SIM-NEW"'))
+    whole = speak("status").out
+    told_of_all = speak("verify", "--json")
+    for path in profile.glob("paper/SIM-FIVE.db*"):
+        path.unlink()
+    lost = speak("status").out
+
+    assert "paper broker" not in whole
+    assert "not at the broker" not in told_of_all.out
+    assert f"paper broker {profile / 'paper' / 'SIM-FIVE.db'}: is missing" in lost
+    assert "SIM-NEW.db: is missing" not in lost
+
+
+def test_the_ledger_of_a_book_that_is_taken_out_is_asked_after(speak, state, profile, monkeypatch):
+    books_without(state, monkeypatch, ("[us_five]", "[us_other]"), ('"SIM-FIVE"', '"SIM-OTHER"'))
+    for path in profile.glob("paper/SIM-FIVE.db*"):
+        path.unlink()
+
+    assert f"paper broker {profile / 'paper' / 'SIM-FIVE.db'}: is missing" in speak("status").out
+
+
+@pytest.mark.parametrize(
+    "changed", ["update orders set broker_order_id = ''", "update orders set lane = 'paper'"]
+)
+def test_orders_that_no_paper_broker_of_this_lane_took_need_no_ledger(speak, profile, changed):
+    for path in profile.glob("paper/SIM-FIVE.db*"):
+        path.unlink()
+    change(profile / "journal.db", changed)
 
     assert "paper broker" not in speak("status").out
 
