@@ -55,16 +55,29 @@ def test_a_table_or_index_that_reads_as_empty_is_damage_and_not_an_older_state(s
         assert "the file is damaged, so rows may be missing; keep it, and restore the last copy" in spoken.err
 
 
-@pytest.mark.parametrize("word", [b"orders", b"CREATE TABLE orders"])
+@pytest.mark.parametrize("words", [[b"orders"], [b"CREATE TABLE orders"], [b"orders", b"CREATE"]])
 @pytest.mark.parametrize("verb", ["orders", "status"])
-def test_bytes_in_the_schema_that_are_no_text_are_told_as_damage(speak, profile, verb, word):
+def test_bytes_in_the_schema_that_are_no_text_are_told_as_damage(speak, profile, verb, words):
     path = profile / "journal.db"
-    path.write_bytes(path.read_bytes().replace(word, word[:-1] + b"\xff"))
+    content = path.read_bytes()
+    for word in words:
+        content = content.replace(word, word[:-1] + b"\xff")
+    path.write_bytes(content)
     spoken = speak(verb)
 
     assert (spoken.code, spoken.out) == (6, "")
     assert f"journal {path}: malformed" in spoken.err
     assert "the file is damaged" in spoken.err
+
+
+def test_a_doctor_of_such_a_journal_goes_on_to_its_other_checks(speak, profile):
+    path = profile / "journal.db"
+    path.write_bytes(path.read_bytes().replace(b"orders", b"order\xff").replace(b"CREATE", b"CREAT\xff"))
+    spoken = speak("doctor")
+
+    assert spoken.code == 1
+    assert "FAIL  journal" in spoken.out
+    assert "dagster home" in spoken.out
 
 
 def test_half_a_page_of_the_revision_is_told_as_damage(speak, profile):
