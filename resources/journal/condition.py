@@ -93,7 +93,7 @@ def advice(message: str) -> str:
     if "disk i/o" in lowered:
         # What was written before a sync failed may be on the disk: a restart can still find it.
         return (
-            f"{message}: what was being stored may be stored or not; look at the disk and make room on it,"
+            f"{message}: what was being stored may be stored or not; mend the disk, or make room on the disk,"
             " then look again"
         )
     if "full" in lowered or "no space left" in lowered:

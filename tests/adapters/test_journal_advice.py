@@ -27,6 +27,7 @@ def test_a_server_that_answers_is_told_from_one_that_does_not(message, told):
 
 def test_a_disk_that_fails_is_not_told_as_nothing_was_changed():
     assert "may be stored or not" in advice("disk I/O error")
+    assert "make room on the disk" in advice("disk I/O error")
     assert "nothing was changed" in advice("database or disk is full")
 
 
