@@ -6,12 +6,8 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from proof import graph
 from tests.graph.desk import PROJECT
-
-pytestmark = pytest.mark.timeout(600)
 
 SEED = next(seed for seed in range(100) if graph.kind_of(seed) == "backfill")
 """Two processes at once over two sessions: the longest kind; test_rerun.py kills a session at every stage."""

@@ -83,7 +83,7 @@ class Started:
 def started(state, tmp_path):
     console = Started(free_port(), tmp_path)
     try:
-        until("the console's link", lambda: console.codes, within_s=60)
+        until("the console's link", lambda: console.codes)
         yield console
     finally:
         console.process.send_signal(signal.SIGINT)
