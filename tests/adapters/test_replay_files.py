@@ -58,20 +58,24 @@ class Stopped(KeyboardInterrupt):
 
 
 class House:
-    """Run replays on a folder of this test."""
+    """Run replays on a folder: a new one, or one that holds what an earlier house left."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         books = folder / "books.toml"
-        books.write_text(ONE_BOOK, encoding="utf-8")
+        is_new = not books.exists()
+        if is_new:
+            books.write_text(ONE_BOOK, encoding="utf-8")
         self.profiled = Profiled(settings_in(folder / "state", config_dir=CONFIG, books_file=books))
         self.config = self.profiled.books["us_five"]
-        found = dataset_of(
-            self.config,
-            source=self.profiled.sources["us_five"],
-            calendar=self.profiled.calendars["us_five"],
-        )
-        write_manifest(found, books)
+        if is_new:
+            found = dataset_of(
+                self.config,
+                source=self.profiled.sources["us_five"],
+                calendar=self.profiled.calendars["us_five"],
+            )
+            write_manifest(found, books)
         self.root = Path(self.profiled.settings.lake_root)
         self.told: list[str] = []
 
@@ -101,6 +105,15 @@ def undisturbed(tmp_path_factory):
     """Give a house in which one replay ran to its end, and that: to look at, not to change."""
     house = House(tmp_path_factory.mktemp("undisturbed"))
     return house, house.run()
+
+
+@pytest.fixture
+def replayed(tmp_path, undisturbed):
+    """Give a house on a copy of that one's files, as the next command finds them, and that replay."""
+    house, finished = undisturbed
+    # The journal holds nothing yet, and is made anew: nobody copies a database that is open.
+    shutil.copytree(house.folder, tmp_path, ignore=shutil.ignore_patterns("journal.db*"), dirs_exist_ok=True)
+    return House(tmp_path), finished
 
 
 def stop_after(chunks):
@@ -171,9 +184,8 @@ def test_a_replay_that_was_stopped_goes_on_from_its_last_whole_year_to_the_same_
     assert before.items() <= house.bytes_of().items()
 
 
-def test_a_replay_again_computes_nothing_and_changes_nothing(tmp_path, undisturbed):
-    house = House(tmp_path)
-    house.run()
+def test_a_replay_again_computes_nothing_and_changes_nothing(replayed):
+    house, _ = replayed
     files = house.bytes_of()
 
     again = house.run()
@@ -183,9 +195,8 @@ def test_a_replay_again_computes_nothing_and_changes_nothing(tmp_path, undisturb
 
 
 @pytest.mark.parametrize("harm", ["altered", "missing"])
-def test_a_year_whose_file_is_not_what_it_was_is_made_again(tmp_path, undisturbed, harm):
-    house = House(tmp_path)
-    finished = house.run()
+def test_a_year_whose_file_is_not_what_it_was_is_made_again(undisturbed, replayed, harm):
+    house, finished = replayed
     fills = house.root / next(file.path for file in finished.files if file.table == "fills")
     if harm == "missing":
         fills.unlink()
@@ -202,9 +213,8 @@ def test_a_year_whose_file_is_not_what_it_was_is_made_again(tmp_path, undisturbe
 
 
 @pytest.mark.parametrize("hides", [True, False])
-def test_a_table_is_held_to_the_hash_that_the_lake_has_of_it_whatever_the_manifest_says(tmp_path, hides):
-    house = House(tmp_path)
-    finished = house.run()
+def test_a_table_is_held_to_the_hash_that_the_lake_has_of_it_whatever_the_manifest_says(replayed, hides):
+    house, finished = replayed
     told = next(file for file in finished.files if file.table == "fills")
     other = next(file for file in finished.files if file.table == "fills" and file != told)
     content = (house.root / other.path).read_bytes()
@@ -218,9 +228,8 @@ def test_a_table_is_held_to_the_hash_that_the_lake_has_of_it_whatever_the_manife
 
 
 @pytest.mark.parametrize("harm", ["{}", "[]", "{", None])
-def test_a_manifest_that_is_none_is_told_and_made_again(tmp_path, harm):
-    house = House(tmp_path)
-    finished = house.run()
+def test_a_manifest_that_is_none_is_told_and_made_again(replayed, harm):
+    house, finished = replayed
     (manifest,) = house.root.rglob("manifest.json")
     was = manifest.read_text()
     manifest.unlink() if harm is None else manifest.write_text(harm)
@@ -232,10 +241,9 @@ def test_a_manifest_that_is_none_is_told_and_made_again(tmp_path, harm):
 
 
 @pytest.mark.parametrize("harm", ["{}", "[]", "{"])
-def test_a_name_that_tells_no_replay_is_named_by_its_file_until_it_is_replayed_again(tmp_path, harm):
+def test_a_name_that_tells_no_replay_is_named_by_its_file_until_it_is_replayed_again(replayed, harm):
     """Each night asks which replays are whole: a file that says nothing must not end that in a trace."""
-    house = House(tmp_path)
-    finished = house.run()
+    house, finished = replayed
     (begun,) = house.root.rglob("begun.json")
     begun.write_text(harm)
 
@@ -249,9 +257,8 @@ def test_a_name_that_tells_no_replay_is_named_by_its_file_until_it_is_replayed_a
     "lost",
     ["all", "files", "state", "currency", "a table", "the book's cash", "JSON", "a close", "record_sha"],
 )
-def test_a_year_whose_record_is_damaged_is_made_again(tmp_path, undisturbed, lost):
-    house = House(tmp_path)
-    house.run()
+def test_a_year_whose_record_is_damaged_is_made_again(undisturbed, replayed, lost):
+    house, _ = replayed
     (path,) = house.root.rglob("kept/2012.json")
     record = json.loads(path.read_text())
     match lost:
@@ -275,9 +282,8 @@ def test_a_year_whose_record_is_damaged_is_made_again(tmp_path, undisturbed, los
     assert house.bytes_of() == undisturbed[0].bytes_of()
 
 
-def test_a_name_is_one_requests(tmp_path):
-    house = House(tmp_path)
-    house.run()
+def test_a_name_is_one_requests(replayed):
+    house, _ = replayed
 
     with pytest.raises(BadInput, match=r"replay months: the name is another request's, with last_session"):
         house.run(asked=Asked(first_session=FIRST, last_session=date(2013, 1, 31)))
@@ -296,9 +302,8 @@ def test_a_name_is_free_while_nothing_is_kept_of_the_request_that_had_it(tmp_pat
         house.run(asked=mistyped)
 
 
-def test_other_code_makes_another_replay_beside_the_old_one(tmp_path):
-    house = House(tmp_path)
-    first = house.run()
+def test_other_code_makes_another_replay_beside_the_old_one(replayed):
+    house, first = replayed
     house.profiled.replay_stores["us_five"].code_sha = "edited"
 
     second = house.run()
@@ -338,7 +343,7 @@ def test_an_edited_guard_changes_the_next_replay_whatever_is_kept(tmp_path):
     House(tmp_path)
     tree = tmp_path / "tree"
     for package in ("trading", "resources"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, tree / package)
     guards = tree / "trading" / "guards.py"
     whole = guards.read_text("utf-8")
     shared = whole.index("def bounded_notional(")
@@ -371,9 +376,8 @@ def test_an_edited_guard_changes_the_next_replay_whatever_is_kept(tmp_path):
     assert replayed() == [2, intents, blocked, fills]
 
 
-def test_a_kept_panel_that_was_altered_is_not_used(tmp_path):
-    house = House(tmp_path)
-    house.run()
+def test_a_kept_panel_that_was_altered_is_not_used(replayed):
+    house, _ = replayed
     (panel,) = (house.profiled.settings.profile_dir / "panels").iterdir()
     closes = bytearray((panel / "close.npy").read_bytes())
     closes[-3] ^= 1
@@ -383,9 +387,8 @@ def test_a_kept_panel_that_was_altered_is_not_used(tmp_path):
         house.run(name="again")
 
 
-def test_a_panel_is_made_once_and_again_where_its_source_is_judged_otherwise(tmp_path):
-    house = House(tmp_path)
-    house.run()
+def test_a_panel_is_made_once_and_again_where_its_source_is_judged_otherwise(replayed):
+    house, _ = replayed
     panels = house.profiled.settings.profile_dir / "panels"
     (panel,) = panels.iterdir()
     made = (panel / "close.npy").stat().st_mtime_ns
