@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from console import ask_process, asking
 from console import verify as verifying
 from console.cli import main
 from proof.transport import ROUTES
@@ -96,6 +98,23 @@ def desk(lived, tmp_path, monkeypatch):
         yield Machine(folder, exchange, patch)
 
 
+@pytest.fixture
+def asked_here(monkeypatch):
+    """Let the brokers be asked in this process, by the same words.
+
+    To begin the process that does takes seconds, and each look asks twice where something is violated. That
+    it is one of its own, and what comes of it, is in the tests without this.
+    """
+
+    def answer(arguments):
+        said = StringIO()
+        with redirect_stdout(said):
+            assert ask_process.main(list(arguments)) == 0
+        return json.loads(said.getvalue())
+
+    monkeypatch.setattr(asking, "answer_apart", answer)
+
+
 def opened(folder):
     return SqlJournal(f"sqlite:///{folder / 'state' / 'simulated' / 'journal.db'}")
 
@@ -126,6 +145,7 @@ def test_what_a_broker_over_http_has_is_compared_with_the_journal(desk, capsys):
     assert desk.journal_path.read_bytes() == before
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_an_order_of_ours_that_the_journal_never_prepared_is_found_there_with_the_shares_it_bought(
     desk, capsys
 ):
@@ -136,6 +156,7 @@ def test_an_order_of_ours_that_the_journal_never_prepared_is_found_there_with_th
     assert named(told, "violated") == {"INV2", "INV19"}, told
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_an_order_that_stands_on_other_terms_than_were_prepared_is_found(desk, capsys):
     with sqlite3.connect(desk.folder / "exchange.db") as ledger:
         ledger.execute("update orders set request = json_set(request, '$.time_in_force', 'day')")
@@ -145,6 +166,7 @@ def test_an_order_that_stands_on_other_terms_than_were_prepared_is_found(desk, c
     assert "stands on terms" in told["violations"][0]["detail"]
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_an_order_of_ours_is_found_where_the_routes_lead_though_the_journal_sent_none_there(
     tmp_path, monkeypatch, capsys
 ):
