@@ -12,15 +12,12 @@ from typing import Any
 from dagster import DataVersion, InputContext, IOManager, MetadataValue, OutputContext
 
 from resources.lake.codec import columns_of
-from resources.lake.store import AssetPath, Lake, Pointer
+from resources.lake.store import UNFIT_REASON, AssetPath, Lake, Pointer
 from trading.errors import LakeError
 from trading.values import digest
 
 INPUTS_SHA = "inputs_sha"
 """Metadata of an output: the digest of all it was made from, where its body read more than its inputs."""
-
-UNFIT_REASON = "unfit_reason"
-"""Metadata of an output: why nobody may decide on it; empty or absent where it is fit."""
 
 OPTIONAL = "optional"
 """Metadata of an `AssetIn`: true where a missing input is `None` instead of an error."""

@@ -40,6 +40,9 @@ POINTER = "current.json"
 POINTER_FORMAT = 1
 """Raised when the pointer's JSON changes its meaning."""
 
+UNFIT_REASON = "unfit_reason"
+"""What a pointer says of a table on which nobody may decide, and why; empty or absent where it is fit."""
+
 COMPRESSION_LEVEL = 3
 """zstd's own default: higher levels save little on tables of some hundred rows."""
 
@@ -55,7 +58,7 @@ class Version:
     """Describe one state of a partition.
 
     `sha` is the SHA-256 of its file, `inputs_sha` the digest of everything it was made from (or empty),
-    `writer` the Parquet writer, `extra` what its maker said of it, e.g. `unfit_reason`.
+    `writer` the Parquet writer, `extra` what its maker said of it, e.g. `UNFIT_REASON`.
     """
 
     sha: str

@@ -14,8 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from resources.lake.codec import EPOCH, EPOCH_ORDINAL, MICROSECOND, require_schema, schema_of
-from resources.lake.io_manager import UNFIT_REASON
-from resources.lake.store import AssetPath, Lake, Pointer
+from resources.lake.store import UNFIT_REASON, AssetPath, Lake, Pointer
 from trading.actions import CorporateAction, actions_sha
 from trading.errors import BadInput, LakeError, LookAhead, UnfitQuotes
 from trading.quotes import Micros, Panel, Quote, Window, adjusted_window

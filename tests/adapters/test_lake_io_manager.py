@@ -7,8 +7,8 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
-from resources.lake.io_manager import INPUTS_SHA, UNFIT_REASON, LakeIOManager
-from resources.lake.store import Lake
+from resources.lake.io_manager import INPUTS_SHA, LakeIOManager
+from resources.lake.store import UNFIT_REASON, Lake
 from trading.errors import LakeError
 from trading.values import digest
 
