@@ -144,7 +144,7 @@ def test_a_token_that_was_taken_back_acts_no_more(console, journal):
     assert (journal.run_control().paused, journal.run_control().kill_switch_on) == (True, False)
 
 
-@pytest.mark.parametrize("name", [*NAMES_OF_MACHINES, "Executor", "\uff25xecutor", "order_status "])
+@pytest.mark.parametrize("name", [*sorted(NAMES_OF_MACHINES), "Executor", "\uff25xecutor", "order_status "])
 def test_no_person_acts_under_a_name_of_the_desk_itself(console, journal, name):
     with pytest.raises(BadInput, match="not executor or order_status"):
         console.tokens.make(name=name, role=Role.ADMIN, now=console.clock.instant)
