@@ -43,6 +43,7 @@ LONGEST_FIRST = (
     "tests/console/pages/test_pages_in_browser.py",
     "tests/console/test_ui_in_browser.py",
     "tests/docs/test_runbooks.py",
+    "tests/adapters/test_compiled_rules.py",
     "tests/faults/test_verify_over_http.py",
     "tests/graph/test_look_ahead.py",
     "tests/adapters/conformance/test_numbered_cases.py",
@@ -121,6 +122,25 @@ class Migrations:
         return told
 
 
+class Revisions:
+    """Keep the revisions of Dagster's own storage, files of the installed version that stay as they are.
+
+    Dagster reads all of them anew whenever it opens a store of its own, to compare its revision with the
+    last. A process of the product opens a few; one of the tests opens hundreds.
+    """
+
+    def __init__(self, directory: Any) -> None:
+        self._directory = directory
+        self._kept: dict[str, Any] = {}
+
+    def from_config(self, config: Any) -> Any:
+        """Give the revisions in the folder that a configuration names, as Alembic's own class does."""
+        folder = str(config.get_main_option("script_location"))
+        if folder not in self._kept:
+            self._kept[folder] = self._directory.from_config(config)
+        return self._kept[folder]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let each worker begin to collect at another file: what one has compiled is there for the others.
 
@@ -149,6 +169,9 @@ def pytest_collection_finish() -> None:
     transactions: Any = sys.modules.get("resources.journal.transactions")
     if transactions is not None:
         transactions.migrate = Migrations(transactions.migrate)
+    storage: Any = sys.modules.get("dagster._core.storage.sql")
+    if storage is not None:
+        storage.ScriptDirectory = Revisions(storage.ScriptDirectory)
     gc.collect()
     gc.freeze()
 

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 import structlog
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 import trading.strategies
 from console.launcher import ALL_PHASES, Launcher
@@ -32,31 +30,6 @@ TODAY = {"us_five": date(2013, 3, 1), "us_wide": date(2010, 8, 20)}
 
 MORE = 1
 """So many sessions before it a page may decide in a state folder of its own."""
-
-
-class ReadOnce:
-    """Keep the revisions of Dagster's own storage, files of the installed version that stay as they are.
-
-    Dagster reads all of them anew whenever it opens a file of its storage, to compare its
-    revision with the last. A process of the product opens a few; one that follows pages, over a hundred.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[str | None, ScriptDirectory] = {}
-
-    def from_config(self, config: Config) -> ScriptDirectory:
-        """Give the revisions in the folder that a configuration names, as Alembic's own class does."""
-        folder = config.get_main_option("script_location")
-        if folder not in self._kept:
-            self._kept[folder] = ScriptDirectory.from_config(config)
-        return self._kept[folder]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _revisions_are_read_once() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dagster._core.storage.sql.ScriptDirectory", ReadOnce())
-        yield
 
 
 @pytest.fixture(scope="session")
