@@ -25,7 +25,12 @@ def disagreements(desk: Desk) -> tuple[str, ...]:
     Empty where they belong together. A log or lake that lags is none: the next run adds what is missing.
     Raises `JournalUnavailable` where the journal cannot be read.
     """
-    return (*_behind_its_log(desk), *_behind_the_lake(desk), *damaged_ledgers(desk), *lost_ledgers(desk))
+    return (
+        *_behind_its_log(desk),
+        *_behind_the_lake(desk),
+        *damaged_ledgers(desk),
+        *lost_ledgers(desk).values(),
+    )
 
 
 def _behind_its_log(desk: Desk) -> Iterator[str]:

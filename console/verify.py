@@ -20,7 +20,7 @@ from console.asking import Answers, ask_apart, routes_used
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
-from console.ledgers import accounts_on_paper, ledger_paths
+from console.ledgers import ledger_paths, lost_ledgers
 from console.paper_accounts import accounts_held, routed_accounts_held
 from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
@@ -250,8 +250,15 @@ def _look(desk: Desk, tell: Tell) -> _Look:
     elsewhere = _accounts_elsewhere(evidence)
     untold = elsewhere - _accounts_told(answers)
     if LEDGERS not in unreadable:
-        told = (*dumps, *_lost_ledgers(desk, evidence), *_dumps_over_network(answers))
-        evidence = replace(evidence, dumps=tuple(dump for dump in told if dump.account not in untold))
+        lost = lost_ledgers(desk)
+        if lost:
+            unreadable[LEDGERS] = "; ".join(lost.values())
+        told = [
+            dump
+            for dump in (*dumps, *_dumps_over_network(answers))
+            if dump.account not in untold and dump.account not in lost
+        ]
+        evidence = replace(evidence, dumps=tuple(told))
     lake = _lake_read(desk, tell)
     try:
         evidence = replace(evidence, lake=lake, replayed=tuple(_decisions_in_lake(desk, evidence)))
@@ -319,14 +326,6 @@ def _dumps_over_network(answers: Answers) -> Iterator[BrokerDump]:
     for one in answers.told:
         if one.dump is not None:
             yield one.dump
-
-
-def _lost_ledgers(desk: Desk, evidence: Evidence) -> Iterator[BrokerDump]:
-    """Give an empty dump of each paper account that has orders in the journal, but no ledger any more."""
-    told = {dump.account for dump in evidence.dumps}
-    for account in accounts_on_paper(desk):
-        if account not in told:
-            yield BrokerDump(account=account, is_live=False)
 
 
 def _checkpoint_faults(audit_path: Path) -> tuple[str, ...]:

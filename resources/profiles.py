@@ -65,6 +65,7 @@ from resources.outbound.limits import RateLimits
 from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
 from resources.paper_broker.broker import KIND, PaperBroker
+from resources.paper_ledgers import ledger_of, refuse_lost
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.replay_files import ReplayFiles
 from resources.reports import ReportWriter
@@ -674,10 +675,15 @@ class Profiled:
         return address
 
     def _embedded_paper(self, book: str) -> PaperBroker:
-        """Return the paper broker of a book, with a ledger of its own: of the book's line alone."""
+        """Return the paper broker of a book, with a ledger of its own: of the book's line alone.
+
+        Raises `BrokerUnavailable` where that ledger is gone, and then makes none.
+        """
+        account, folder = self.lines[book].account, self.settings.profile_dir
+        refuse_lost(self.journal, lane=self.settings.profile.value, profile_dir=folder, account=account)
         return PaperBroker(
-            self.settings.profile_dir / "paper" / f"{self.lines[book].account}.db",
-            account=self.lines[book].account,
+            ledger_of(folder, account),
+            account=account,
             deposit_micros=deposit_of(book, self.lines[book]),
             market=self.markets[book],
             fill_model=costs_of(self.lines[book]),

@@ -22,6 +22,8 @@ from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
 from resources.paper_broker.broker import PaperBroker
 from resources.paper_broker.ledger import Ledger
+from resources.profiles import Profiled
+from resources.settings import load_settings
 from tests.adapters.broker_rules import CALENDAR, CLOSE, EARLY, MODEL, OPEN, SESSION, Market
 from trading.actions import ActionKind, CorporateAction
 from trading.decisions import DecisionRow, decision_rows
@@ -410,26 +412,72 @@ def test_a_lake_that_is_gone_accuses_no_broker_and_is_no_fit_installation(speak,
     assert f"no table of us_five, which is settled up to {SESSION}" in doctor.out
 
 
-def test_a_ledger_that_is_gone_is_an_order_that_is_gone(speak, profile):
-    (profile / "paper" / "SIM-FIVE.db").unlink()
+def lose_the_ledger(profile: Path) -> str:
+    """Delete the ledger, and return what is said of it by whoever misses it."""
+    for path in profile.glob("paper/SIM-FIVE.db*"):
+        path.unlink()
+    ledger = profile / "paper" / "SIM-FIVE.db"
+    return (
+        f"paper broker {ledger}: is missing, but took orders, the last on {SESSION}: "
+        "restore its last copy, do not trade"
+    )
+
+
+def test_a_ledger_that_is_gone_is_named_and_accuses_no_order(speak, profile):
+    told = lose_the_ledger(profile)
     spoken = speak("verify", "--json")
 
-    assert violated(spoken) == {"INV4"}
-    assert "not at the broker" in spoken.json["violations"][0]["detail"]
+    assert (spoken.code, violated(spoken)) == (6, set())
+    assert spoken.json["verdict"].startswith("CANNOT TELL: brokers unreadable")
+    assert spoken.json["unreadable"] == [f"brokers: {told}"]
+    assert {name for name, how in standing(spoken).items() if how == "not checked"} == {
+        "INV1", "INV2", "INV4", "INV13", "INV15", "INV19",
+    }  # fmt: skip
+
+
+def test_a_ledger_that_is_gone_hides_no_other_accounts_orders(speak, profile):
+    shutil.copy(profile / "paper" / "SIM-FIVE.db", profile / "paper" / "SIM-WIDE.db")
+    change(profile / "paper" / "SIM-WIDE.db", A_STRAY_ORDER)
+    told = lose_the_ledger(profile)
+    spoken = speak("verify", "--json")
+
+    assert (spoken.code, violated(spoken)) == (1, {"INV2"})
+    assert spoken.json["unreadable"] == [f"brokers: {told}"]
+
+
+def test_whoever_would_open_a_ledger_that_is_gone_refuses_and_makes_none(speak, profile):
+    told = lose_the_ledger(profile)
+    reconciled = speak("reconcile")
+    profiled = Profiled(load_settings())
+    with profiled.journal:
+        for opened in (profiled.brokers["us_five"], profiled.cancel_only("us_five")):
+            with pytest.raises(BrokerUnavailable) as refused:
+                opened.orders(since=SESSION, now=CLOSE)
+            assert str(refused.value) == told
+
+    assert reconciled.code == 6
+    assert told in reconciled.out
+    assert not list(profile.glob("paper/SIM-FIVE.db*"))
+    assert told in speak("status").out
+
+
+def test_an_account_without_orders_gets_its_first_ledger(state):
+    profiled = Profiled(load_settings())
+    with profiled.journal:
+        assert profiled.brokers["us_wide"].orders(since=SESSION, now=CLOSE) == []
+
+    assert (state / "simulated" / "paper" / "SIM-WIDE.db").exists()
 
 
 def test_a_ledger_that_is_gone_is_named_by_every_quick_look(speak, profile):
-    ledger = profile / "paper" / "SIM-FIVE.db"
-    for path in profile.glob("paper/SIM-FIVE.db*"):
-        path.unlink()
+    told = lose_the_ledger(profile)
     status, doctor = speak("status", "--json"), speak("doctor")
-    told = f"paper broker {ledger}: is missing, but took orders, the last on {SESSION}"
 
     assert (status.code, doctor.code) == (3, 1)
-    assert [line for line in status.json["attention"] if told in line and "restore its last copy" in line]
+    assert [line for line in status.json["attention"] if told in line]
     assert status.json["next"][0] == "trading verify"
     assert told in doctor.out
-    assert not ledger.exists()
+    assert not list(profile.glob("paper/SIM-FIVE.db*"))
 
 
 def test_an_account_whose_orders_all_went_over_a_network_needs_no_ledger(speak, profile):
