@@ -34,6 +34,9 @@ _CONNECTION_LOST = (
 )
 """What PostgreSQL's messages have in common where a server or the way to it is gone."""
 
+_NO_RIGHT = ("readonly", "read-only", "unable to open", "permission denied", "not permitted")
+"""How SQLite, PostgreSQL and a system say that it may not be done here, or not by this user."""
+
 
 def is_journal(name: str, tables: Collection[str]) -> bool:
     """Say whether tables are a journal's, `False` where there are none; raises where they are another's."""
@@ -71,7 +74,7 @@ def check_durable(name: str, settings: Mapping[str, str]) -> None:
 
 
 def advice(message: str) -> str:
-    """Return a database's message with what a person can do about it."""
+    """Return a database's message, or a system's about a file, with what a person can do about it."""
     message = " ".join(message.split())
     lowered = message.lower()
     if "locked" in lowered or "busy" in lowered or "lock timeout" in lowered:
@@ -90,14 +93,14 @@ def advice(message: str) -> str:
             f"{message}: the server does not answer; start it, or wait for it. What was being stored"
             " when it fell silent may be stored or not: look again"
         )
-    if "disk i/o" in lowered:
+    if "disk i/o" in lowered or "input/output error" in lowered:
         # What was written before a sync failed may be on the disk: a restart can still find it.
         return (
             f"{message}: what was being stored may be stored or not; mend the disk, or make room on the disk,"
             " then look again"
         )
-    if "full" in lowered or "no space left" in lowered:
+    if "full" in lowered or "no space left" in lowered or "quota exceeded" in lowered:
         return f"{message}: nothing was changed; make room on the disk and try again"
-    if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
+    if any(words in lowered for words in _NO_RIGHT):
         return f"{message}: this user cannot open it for this; give it the right, or name another path"
     return f"{message}: nothing was changed"

@@ -8,6 +8,7 @@ beside, not instead of, the journal's compare-and-set.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -27,12 +28,16 @@ from trading.executions import ExecutorBusy
 ANSWER_S_MAX = 5
 """How long the server may take to say whether the lock is still held; silence means no."""
 
+NO_PLACE = frozenset({errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""How a system says that no file can be at a path, however much room there is."""
+
 
 class ExecutorFileLock:
     """Hold an account's lock while inside a `with`; entering raises `ExecutorBusy` naming the holder.
 
-    The file in `folder` stays; who wrote it last is in it. Works on local disks: a network file system may
-    not know about a process's death.
+    Entering raises `JournalUnavailable` where the disk refuses it, and `BadSetting` where no file can be at
+    its path. The file in `folder` stays; who wrote it last is in it. Works on local disks: a network file
+    system may not know about a process's death.
     """
 
     proves_death = True
@@ -51,7 +56,7 @@ class ExecutorFileLock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = self.path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise BadSetting(f"executor lock {self.path}: cannot be written: {error}") from error
+            raise _unwritten(self.path, error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -75,7 +80,7 @@ class ExecutorFileLock:
             with suppress(OSError):
                 # Closing writes what waits in the buffer once more.
                 file.close()
-            raise BadSetting(f"executor lock {self.path}: cannot be written: {error}") from error
+            raise _unwritten(self.path, error) from error
         self._file, self._process = file, os.getpid()
         return self
 
@@ -193,6 +198,16 @@ def _holder(connection: Any, key: int) -> tuple[str, bool] | None:
         cursor.execute(postgresql_text_of("find_executor_lock"), {"key": key})
         found: tuple[str, bool] | None = cursor.fetchone()
         return found
+
+
+def _unwritten(path: Path, error: OSError) -> BadSetting | JournalUnavailable:
+    """Return the error of a lock that cannot be written: a setting's fault, or the disk's."""
+    told = f"executor lock {path}: cannot be written: "
+    if error.errno in NO_PLACE:
+        return BadSetting(
+            f"{told}{error.strerror}; name another TRADING_STATE_DIR, or move away what is in the way"
+        )
+    return JournalUnavailable(told + advice(error.strerror or str(error)))
 
 
 def _check(account: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BufferedRandom, FileIO, TextIOWrapper
 from pathlib import Path
 
 import psycopg2
@@ -162,13 +164,43 @@ def test_a_lock_whose_file_is_gone_is_not_held_any_more(tmp_path, how):
             assert second.is_held()
 
 
-def test_a_lock_folder_that_cannot_be_is_named(tmp_path):
+def test_a_lock_folder_that_cannot_be_is_named_with_its_setting(tmp_path):
     (tmp_path / "file").touch()
     with (
-        pytest.raises(BadSetting, match="cannot be written"),
+        pytest.raises(BadSetting, match=r"cannot be written: File exists; .*TRADING_STATE_DIR"),
         ExecutorFileLock(tmp_path / "file", account=ACCOUNT),
     ):
         pass
+
+
+class FullDisk(FileIO):
+    """Open a file on a disk that has room for nothing more."""
+
+    def write(self, _data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("when", ["made", "written"])
+def test_a_lock_on_a_full_disk_is_no_wrong_setting_and_says_that_room_is_to_be_made(
+    tmp_path, monkeypatch, when
+):
+    def opened(path, *_arguments, **_options):
+        if when == "made":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return TextIOWrapper(BufferedRandom(FullDisk(path, "a+")), encoding="utf-8")
+
+    lock = ExecutorFileLock(tmp_path, account=ACCOUNT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        with (
+            pytest.raises(JournalUnavailable, match=r"No space left on device: .*make room on the disk"),
+            lock,
+        ):
+            pass
+    assert not lock.is_held()
+
+    with lock:
+        assert lock.is_held()
 
 
 def test_a_lock_is_lost_with_its_session(postgres_server):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from resources.journal.condition import advice
@@ -29,6 +32,21 @@ def test_a_disk_that_fails_is_not_told_as_nothing_was_changed():
     assert "may be stored or not" in advice("disk I/O error")
     assert "make room on the disk" in advice("disk I/O error")
     assert "nothing was changed" in advice("database or disk is full")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ENOSPC, "nothing was changed; make room on the disk"),
+        (errno.EDQUOT, "nothing was changed; make room on the disk"),
+        (errno.EIO, "mend the disk"),
+        (errno.EROFS, "give it the right"),
+        (errno.EACCES, "give it the right"),
+        (errno.EPERM, "give it the right"),
+    ],
+)
+def test_what_a_system_says_of_a_file_has_the_same_advice(number, told):
+    assert told in advice(os.strerror(number))
 
 
 def test_an_address_with_an_empty_password_has_none():
