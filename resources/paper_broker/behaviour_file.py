@@ -43,7 +43,9 @@ def load_behaviour(path: Path) -> Behaviour:
     """Return the behaviour that a file describes; raises `BadSetting` for one that cannot be."""
     try:
         return behaviour_from_text(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, BadInput) as error:
+    except OSError as error:
+        raise BadSetting(f"behaviour {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, BadInput) as error:
         raise BadSetting(f"behaviour {path}: {error}") from error
 
 

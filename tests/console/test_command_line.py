@@ -810,15 +810,19 @@ def test_an_id_that_fits_several_names_them(speak, journal):
         ("TRADING_PROFILE", "wild", "TRADING_PROFILE"),
         ("TRADING_PROFIL", "live", "TRADING_PROFILE"),
         ("TRADING_BOOKS_FILE", "nowhere.toml", "nowhere.toml"),
+        ("TRADING_PAPER_BEHAVIOUR", "nowhere.toml", "nowhere.toml: No such file"),
     ],
 )
 def test_a_bad_setting_is_named(speak, monkeypatch, variable, value, said):
     monkeypatch.setenv(variable, value)
 
-    spoken = speak("status")
+    status, doctor = speak("status"), speak("doctor")
 
-    assert spoken.code == 2
-    assert said in spoken.err
+    assert status.code == 2
+    assert said in status.err
+    assert doctor.code == 1
+    assert "FAIL  settings" in doctor.out
+    assert said in doctor.out
 
 
 @pytest.mark.parametrize("words", [["status"], ["orders"], ["halt", "--reason", "x"]], ids=" ".join)
