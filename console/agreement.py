@@ -1,7 +1,7 @@
 """Do the stores belong together: is this the journal that the audit log and the lake's decisions came from.
 
-A quick look, for `status` and `doctor`, at what a deleted, restored or swapped journal leaves behind. Every
-row and byte is compared in verify.py.
+A quick look, for `status` and `doctor`, at what a deleted, restored or swapped journal or lake leaves behind.
+Every row and byte is compared in verify.py.
 """
 
 from __future__ import annotations
@@ -14,22 +14,53 @@ from pathlib import Path
 
 from console.desk import Desk
 from console.ledgers import damaged_ledgers, lost_ledgers
+from trading.journal import SessionRecord
+
+OF_A_SETTLED = ("opening_book", "market_quotes", "positions")
+"""The tables without which a settled session cannot be told, nor the next one begun.
+
+Its metrics, alerts and report come seconds later, so that one without them may still be at work.
+"""
 
 _TAIL_BYTES = 65_536
 """Bytes read at a time from the end of the log, to find its last line."""
 
 
 def disagreements(desk: Desk) -> tuple[str, ...]:
-    """Return how the journal falls short of audit log and lake, and which ledgers are damaged or gone.
+    """Return how journal, audit log and lake fall short of each other, and which ledgers are damaged or gone.
 
-    Empty where they belong together. A log or lake that lags is none: the next run adds what is missing.
-    Raises `JournalUnavailable` where the journal cannot be read.
+    Empty where they belong together. A log that lags is none, nor is a lake of a session that is not settled
+    yet: the next run adds what is missing. Raises `JournalUnavailable` where the journal cannot be read.
     """
     return (
         *_behind_its_log(desk),
         *_behind_the_lake(desk),
+        *lost_tables(desk),
         *damaged_ledgers(desk),
         *lost_ledgers(desk).values(),
+    )
+
+
+def lost_tables(desk: Desk) -> Iterator[str]:
+    """Give each book whose last settled session has left the lake no table, or not all that it needs."""
+    for name in desk.books:
+        settled = desk.journal.last_settled(book=name, lane=desk.lane)
+        if settled is not None and (lost := lost_of(desk, settled)):
+            yield lost
+
+
+def lost_of(desk: Desk, settled: SessionRecord) -> str:
+    """Return which tables of a settled session the lake does not have, and what to do; empty where none."""
+    book, day = settled.book, settled.session
+    needed = OF_A_SETTLED if settled.carried_by else (*OF_A_SETTLED, "decisions")
+    lost = [asset for asset in needed if not desk.lake.has_table(book, asset, day.isoformat())]
+    if not lost:
+        return ""
+    if len(lost) == len(needed) and not desk.lake.tables(book):
+        return f"the lake has no table of {book}, which is settled up to {day}: put it back, do not trade"
+    return (
+        f"the lake has no {', '.join(lost)} of {book} {day}, which is settled: put it back, or "
+        f"`trading run-once --book {book} --session {day}` tells it again"
     )
 
 

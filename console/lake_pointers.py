@@ -65,6 +65,17 @@ class LakePointers:
                 f"restore it, or re-materialize {book}/{asset} {partition}"
             ) from error
 
+    def has_table(self, book: str, asset: str, partition: str) -> bool:
+        """Say whether a table was made: its pointer is there, though it may be damaged."""
+        try:
+            self._files.read(f"{_folder(book, asset, partition)}/{POINTER}")
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # What ails it is told by whoever needs what it says.
+            return True
+        return True
+
     def partitions(self, book: str, asset: str) -> list[str]:
         """Return the partitions of an asset that have a table, ascending."""
         return self._files.folders_with(f"{book}/{asset}", POINTER)

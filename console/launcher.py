@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ from resources.settings import Profile, Settings, load_settings
 from resources.sweeping import BookSweeper
 from trading.advice import AdviceContext, AdviceGiven, Ladder
 from trading.advisor_calls import Purpose
+from trading.audit import AuditLog
 from trading.clock import Phase
 from trading.control import cooldown_refusal, state_of, transition
 from trading.errors import (
@@ -271,15 +273,30 @@ class Launcher:
         result = self.run_job(book, "execute", session)
         return Launched("process", result.run_id, success=result.success, message=result.message + why_here)
 
-    def reconcile(self, book: str, session: date) -> Reconciled:
+    @cached_property
+    def _audit_log_read_whole(self) -> AuditLog:
+        """Return the audit log, all of it read once: a minute or two for a million lines."""
+        return self.profiled.audit_log.read_whole(self._progress)
+
+    def reconcile_on_whole_log(self, book: str, session: date) -> Reconciled:
+        """Do as `reconcile`, after all of the audit log was read; who executes reads what is not signed yet.
+
+        It is read before the executor's lock is taken, and once however many books are asked about.
+        """
+        return self.reconcile(book, session, audit=self._audit_log_read_whole)
+
+    def reconcile(self, book: str, session: date, *, audit: AuditLog | None = None) -> Reconciled:
         """Bring journal and broker of a book together in this process, sending nothing; people are told.
 
-        Raises `ExecutorBusy` while another process executes for the account.
+        `audit` is how the log is looked at: from its last signed checkpoint, unless told otherwise. Raises
+        `ExecutorBusy` while another process executes for the account.
         """
         profiled = self.profiled
         configure_logging(self.settings.log_file, level=self.settings.log_level)
         graph = graph_of(profiled, book)
         ports = self._ports(book)
+        if audit is not None:
+            ports = replace(ports, audit=audit)
         done = reconcile_book(graph, session, ports, holder=f"reconcile {os.getpid()}")
         try:
             profiled.audit_log.project()

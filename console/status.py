@@ -5,13 +5,13 @@ Why nothing was traded is why.py; where one order came from is trace.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from shlex import quote
 
-from console.agreement import disagreements
+from console.agreement import disagreements, lost_of
 from console.alerts import AlertLine, alerts_of
 from console.book_outlines import BookOutline
 from console.desk import Desk
@@ -113,7 +113,7 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
     firing = alerts_of(desk, book=book)
     books = tuple(_book_status(desk, outline, session, firing) for outline in desk.chosen(book))
     stuck = stuck_of(desk, book=book, older_than_s=int(STUCK_AFTER.total_seconds()))
-    torn = disagreements(desk)
+    torn = tuple(dict.fromkeys((*disagreements(desk), *_lost_of(desk, book, session))))
     halts = _halts(desk, book)
     incidents = tuple(row for row in incidents_of(desk, book=book) if row.is_open)
     today = system_now().date()
@@ -151,6 +151,16 @@ def status_of(desk: Desk, *, book: str | None = None, session: date | None = Non
         severity=judgement.conduct.severity,
         level_because=judgement.reasons,
     )
+
+
+def _lost_of(desk: Desk, book: str | None, asked: date | None) -> Iterator[str]:
+    """Give what the lake lacks of the session asked for, where a book has settled it."""
+    if asked is None:
+        return
+    for outline in desk.chosen(book):
+        record = desk.journal.session_record(book=outline.name, lane=desk.lane, session=asked)
+        if record is not None and record.settled_at is not None and (lost := lost_of(desk, record)):
+            yield lost
 
 
 def _halts(desk: Desk, book: str | None) -> tuple[Halt, ...]:

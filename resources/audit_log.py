@@ -34,6 +34,7 @@ from trading.audit import (
     Link,
     Part,
     Signatory,
+    Tell,
     checkpoint_content,
     checkpoint_of,
     event_of_line,
@@ -42,6 +43,7 @@ from trading.audit import (
     is_torn,
     line_of,
     signed_bytes,
+    tell_nobody,
     verify_signed,
 )
 from trading.errors import BadInput, JournalBehindLog, JournalError
@@ -49,6 +51,9 @@ from trading.journal import JournalEvent
 
 BATCH = 1_000
 """Events read from the journal at a time."""
+
+TOLD_EVERY = 100_000
+"""After so many lines, some seconds, it is told how far a look at all of them is."""
 
 _TAIL = 65_536
 """Bytes read at a time from the end of a file, to find its last line."""
@@ -78,12 +83,34 @@ class AuditFile:
         """Return what does not hold from the last checkpoint on, or between it and the journal."""
         return verify_end(self._journal, self._path)
 
-    def verify_all(self) -> BadEntry | None:
+    def verify_all(self, tell: Tell = tell_nobody) -> BadEntry | None:
         """Return the first entry that does not hold in the whole file, or that is not the journal's."""
-        bad = check(self._path)
+        bad = check(self._path, tell=tell)
         if bad is not None and not bad.heals:
             return bad
-        return compare(self._journal, self._path) or bad
+        return compare(self._journal, self._path, tell=tell) or bad
+
+    def read_whole(self, tell: Tell = tell_nobody) -> AuditFileReadWhole:
+        """Return the same log with what was found in all of it. Raises as `check` does."""
+        return AuditFileReadWhole(self._journal, self._path, tell)
+
+
+class AuditFileReadWhole(AuditFile):
+    """Keep a log file of which all lines were read once: what that found, each later look finds again.
+
+    So whoever waits for the long look can take it before a lock that others wait for.
+    """
+
+    def __init__(self, journal: Events, path: Path, tell: Tell = tell_nobody) -> None:
+        """Name the journal and its file, and read all of it. Raises as `check` does."""
+        super().__init__(journal, path)
+        self._found = self.verify_all(tell)
+
+    def verify(self) -> BadEntry | None:
+        """Return what was found in the whole file, or does not hold now from the last checkpoint on."""
+        if self._found is not None and not self._found.heals:
+            return self._found
+        return super().verify()
 
 
 def checkpoints_of(path: Path) -> Path:
@@ -115,7 +142,9 @@ def project(journal: Events, path: Path) -> int:
         raise JournalError(f"audit log {path}: cannot be written: {error}") from error
 
 
-def check(path: Path, *, public_key: Path | None = None, kept: str = "") -> BadEntry | None:
+def check(
+    path: Path, *, public_key: Path | None = None, kept: str = "", tell: Tell = tell_nobody
+) -> BadEntry | None:
     """Return the first entry of a log file or its checkpoints that does not hold, or `None`.
 
     `public_key` is the copy that was taken away; else the one beside the log is trusted. `kept` is a line
@@ -129,7 +158,10 @@ def check(path: Path, *, public_key: Path | None = None, kept: str = "") -> BadE
         with _shared(path) as log, _opened(checkpoints_of(path)) as checkpoints:
             signatory = _signatory(path, checkpoints, public_key)
             return verify_signed(
-                _lines(log), _lines(checkpoints), signatory, kept=_kept(kept, signatory) if kept else None
+                _told(log, tell, "followed by their hashes"),
+                _lines(checkpoints),
+                signatory,
+                kept=_kept(kept, signatory) if kept else None,
             )
     except OSError as error:
         raise JournalError(f"audit log {path}: cannot be read: {error}") from error
@@ -162,7 +194,9 @@ def verify_end(journal: Events, path: Path) -> BadEntry | None:
     return compare(journal, path, after=begins) or bad
 
 
-def compare(journal: Events, path: Path, *, after: Link = BEGINNING) -> BadEntry | None:
+def compare(
+    journal: Events, path: Path, *, after: Link = BEGINNING, tell: Tell = tell_nobody
+) -> BadEntry | None:
     """Return the first line that is not the journal's event of that number, or `None`.
 
     A log may be short of its journal, since the next projection adds the rest, but never ahead of it: an
@@ -177,7 +211,8 @@ def compare(journal: Events, path: Path, *, after: Link = BEGINNING) -> BadEntry
         with _shared(path) as log:
             log.seek(after.size_bytes)
             events = _events_after(journal, after.seq)
-            for number, line in enumerate(_lines(log), start=after.seq + 1):
+            lines = _told(log, tell, "compared with the journal")
+            for number, line in enumerate(lines, start=after.seq + 1):
                 if is_torn(line):
                     return None
                 event = next(events, None)
@@ -430,6 +465,15 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     """Yield lines with their ends from where a file stands, holding at most one that is too long."""
     while line := file.readline(LINE_BYTES_MAX + 2):
         yield line
+
+
+def _told(log: BinaryIO, tell: Tell, what: str) -> Iterator[bytes]:
+    """Yield lines as `_lines` does, and tell now and then how many were read, and of how much that is."""
+    size = os.fstat(log.fileno()).st_size
+    for number, line in enumerate(_lines(log), start=1):
+        yield line
+        if number % TOLD_EVERY == 0:
+            tell(f"audit log: {number:,} lines {what}, {log.tell() / size:.0%} of it")
 
 
 def _heal(file: BinaryIO) -> None:

@@ -63,6 +63,14 @@ class BadEntry(NamedTuple):
         return self.fault is not Fault.BROKEN
 
 
+Tell = Callable[[str], None]
+"""Takes a sentence on how far a long look is."""
+
+
+def tell_nobody(_how_far: str) -> None:
+    """Take what is told of a look that nobody waits for."""
+
+
 class AuditLog(Protocol):
     """Keep a copy of the journal's events where people can take it away; never ahead of the journal."""
 
@@ -74,7 +82,7 @@ class AuditLog(Protocol):
         """Return what does not hold from the last signed checkpoint on, or `None`; quick at any length."""
         ...
 
-    def verify_all(self) -> BadEntry | None:
+    def verify_all(self, tell: Tell = tell_nobody) -> BadEntry | None:
         """Return the first entry that does not hold in the whole copy and against the journal, or `None`."""
         ...
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from trading.accounts import Execution, account_after
 from trading.advisor_calls import AdvisorCall, Purpose, Tier
-from trading.audit import BadEntry
+from trading.audit import BadEntry, Tell, tell_nobody
 from trading.breakers import BreakerReason
 from trading.broker_behaviour import Behaviour
 from trading.brokers import (
@@ -126,7 +126,7 @@ class NoAuditLog:
         """Find nothing."""
         return None
 
-    def verify_all(self) -> BadEntry | None:
+    def verify_all(self, tell: Tell = tell_nobody) -> BadEntry | None:
         """Find nothing."""
         return None
 

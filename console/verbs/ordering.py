@@ -384,7 +384,7 @@ def reconcile(*, book: BookOption = None, as_json: JsonOption = False) -> None:
     desk = open_desk()
     chosen = desk.chosen(book)
     launcher = _launcher()
-    done = tuple(brought_together(desk, outline, launcher.reconcile) for outline in chosen)
+    done = tuple(brought_together(desk, outline, launcher.reconcile_on_whole_log) for outline in chosen)
     code = max((row.exit_code for row in done), default=ExitCode.DONE)
     show({"books": done}, lambda _: texts.brought(done), as_json=as_json, code=code)
 

@@ -20,6 +20,7 @@ from console.verbs.options import (
     SessionOption,
     day_or_none,
     show,
+    tell,
 )
 from console.verbs.teaching import help_of
 
@@ -132,5 +133,5 @@ def doctor(*, as_json: JsonOption = False) -> None:
     """
     from console.doctor import diagnose
 
-    found = diagnose(open_desk)
+    found = diagnose(open_desk, tell)
     show(found, texts.doctor, as_json=as_json, code=found.exit_code)

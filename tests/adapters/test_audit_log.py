@@ -459,6 +459,44 @@ def test_the_full_look_finds_what_was_changed_before_the_last_checkpoint(journal
     assert audit.verify_all() == BadEntry(1, 1, "hash is not that of the content")
 
 
+def test_a_log_read_whole_is_found_broken_until_it_is_read_again(journal, log):
+    audit = AuditFile(journal, log)
+    audit.project()
+    whole = log.read_bytes()
+    log.write_bytes(whole.replace(b'"ann"', b'"eve"', 1))
+    read = audit.read_whole()
+    again = read.verify()
+    log.write_bytes(whole)
+
+    assert again == read.verify() == BadEntry(1, 1, "hash is not that of the content")
+    assert audit.read_whole().verify() is None
+
+
+def test_a_log_read_whole_is_still_looked_at_from_its_last_checkpoint_on(journal, log):
+    audit = AuditFile(journal, log)
+    audit.project()
+    read = audit.read_whole()
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b'"ann"', b'"eve"')]))
+
+    assert read.verify() == BadEntry(12, 12, "hash is not that of the content")
+
+
+def test_a_look_at_a_long_log_tells_how_far_it_is(journal, log, monkeypatch):
+    monkeypatch.setattr("resources.audit_log.TOLD_EVERY", 6)
+    audit = AuditFile(journal, log)
+    audit.project()
+    told = []
+
+    assert audit.verify_all(told.append) is None
+    assert told == [
+        "audit log: 6 lines followed by their hashes, 50% of it",
+        "audit log: 12 lines followed by their hashes, 100% of it",
+        "audit log: 6 lines compared with the journal, 50% of it",
+        "audit log: 12 lines compared with the journal, 100% of it",
+    ]
+
+
 @pytest.mark.parametrize("growth", [0, 3])
 def test_a_log_shortened_in_its_middle_is_never_gone_on_with(journal, log, growth):
     project(journal, log)

@@ -20,6 +20,7 @@ import pytest
 
 from console import reference
 from console.cli import main
+from resources.audit_log import project
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
 from resources.paper_broker.ledger import Ledger
@@ -986,6 +987,23 @@ def test_the_doctor_finds_an_edited_event(speak, journal, state):
 
     assert spoken.code == 1
     assert "FAIL  audit chain" in spoken.out
+
+
+def test_the_doctor_finds_a_line_changed_long_before_what_was_signed_last(speak, journal, state, monkeypatch):
+    monkeypatch.setattr("resources.audit_log.TOLD_EVERY", 1)
+    a_blocked_intent(journal)
+    log = state / "simulated" / "audit.jsonl"
+    project(journal, log)
+    whole = speak("doctor")
+    log.write_bytes(log.read_bytes().replace(b'"session":"2013-02-28"', b'"session":"2013-02-27"', 1))
+
+    spoken = speak("doctor")
+
+    assert "OK    audit log" in whole.out
+    assert "audit log: 1 lines followed by their hashes" in whole.err
+    assert (spoken.code, spoken.out.splitlines()[0]) == (1, "FAILED: audit log")
+    assert "log line 1, event 1: hash is not that of the content" in spoken.out
+    assert "`trading halt`" in spoken.out
 
 
 def test_the_doctor_finds_an_altered_table(speak, traded, state):

@@ -156,10 +156,13 @@ def test_an_order_nobody_here_knows_is_told_with_what_to_do_and_ends_with_3(deci
     assert "alert [critical] us_five 2013-02-20: broker_disagrees" in spoken.err
 
 
-def test_a_log_that_somebody_changed_halts_and_says_what_to_do(whole_session, desk_on, speak):
+@pytest.mark.parametrize("line", [1, -1], ids=["before what was signed last", "at its end"])
+def test_a_log_that_somebody_changed_halts_and_says_what_to_do(whole_session, desk_on, speak, line):
     desk = desk_on(whole_session[0].settings.state_dir)
     log = desk.settings.profile_dir / "audit.jsonl"
-    log.write_bytes(log.read_bytes()[:-20] + b"0" * 18 + b"}\n")
+    lines = log.read_bytes().splitlines(keepends=True)
+    lines[line] = lines[line][:-20] + b"0" * 17 + b'"}\n'
+    log.write_bytes(b"".join(lines))
 
     spoken = speak("reconcile", "--book", "us_five")
 
