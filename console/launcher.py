@@ -275,7 +275,7 @@ class Launcher:
 
     @cached_property
     def _audit_log_read_whole(self) -> AuditLog:
-        """Return the audit log, all of it read once: a minute or two for a million lines."""
+        """Return the audit log, all of it read once: two minutes of a processor for a million lines."""
         return self.profiled.audit_log.read_whole(self._progress)
 
     def reconcile_on_whole_log(self, book: str, session: date) -> Reconciled:

@@ -373,6 +373,7 @@ def reconcile(*, book: BookOption = None, as_json: JsonOption = False) -> None:
     """Bring journal and broker together now: ask for all that is open, book fills, compare what is held.
 
     Sends nothing, and runs in a process of its own; what does not agree is halted and listed with what to do.
+    All of the audit log is read first: where it was changed, all trading is halted.
 
     trading reconcile
     trading reconcile --book us_five --json

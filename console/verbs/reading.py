@@ -128,6 +128,8 @@ def config_show(*, as_json: JsonOption = False) -> None:
 def doctor(*, as_json: JsonOption = False) -> None:
     """Check whether this installation is fit to trade: each check with what to do about it. Changes nothing.
 
+    Reads all of the journal's events and of the audit log, and tells how far it is where they are long.
+
     trading doctor
     Exit codes: 0 fit, 1 a check failed.
     """
