@@ -38,9 +38,10 @@ from trading.invariants import (
     Violation,
     breaches,
     facts_of,
+    without_books,
 )
 from trading.journal import JournalIntent
-from trading.lifecycle import Step
+from trading.lifecycle import Stage, Step
 from trading.routing import EMBEDDED_PAPER
 from trading.values import Slot, digest
 from trading.verdicts import Verdict, verdicts_sha
@@ -72,6 +73,9 @@ STANDS_ON: Mapping[str, tuple[str, ...]] = {
     "INV19": (LEDGERS, OVER_NETWORK, "lake"),
 }
 """The stores without which an invariant is not judged, though the journal can be read."""
+
+WHOLE = frozenset({"INV6", "INV8", "INV9", "INV15"})
+"""Invariants of the journal's events and their log as one row: no book has a part of it by itself."""
 
 HOW_UNREAD = {OVER_NETWORK: "could not be asked"}
 """What is said of a store that is missing, where it is not that it cannot be read."""
@@ -174,17 +178,16 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
     What disagrees is looked at a second time, since a running desk moves between two reads.
     Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read.
     """
-    books = {outline.name for outline in desk.chosen(book)}
-    look = _look(desk, tell)
-    found = look.found(books)
+    only = None if book is None else desk.one(book).name
+    look = _look(desk, tell, only)
+    found = look.found()
     if any(found.values()):
         time.sleep(LOOK_AGAIN_S)
-        look = _look(desk, tell)
-        again = look.found(books)
+        look = _look(desk, tell, only)
+        again = look.found()
         # What stands in both is no movement; the order is that of the second look.
         found = {name: [row for row in again[name] if row in set(found[name])] for name in again}
-    links = _links(desk, look.evidence, books)
-    return _verified(look, found, links)
+    return _verified(look, found, _links(desk, look.evidence, look.others))
 
 
 # -------------------------------------------------------------------------------- looking
@@ -192,13 +195,14 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """Hold one look at all stores, and what could not be read."""
+    """Hold one look at all stores, what could not be read, and the books that were not asked for."""
 
     evidence: Evidence
     unreadable: Mapping[str, str]
+    others: frozenset[str]
     tell: Tell
 
-    def found(self, books: set[str]) -> dict[str, list[Violation]]:
+    def found(self) -> dict[str, list[Violation]]:
         """Return the violations of each invariant by its name, those of other books left out."""
         evidence = self.evidence
         is_long = len(evidence.events) >= MANY_EVENTS
@@ -215,13 +219,18 @@ class _Look:
             found[invariant.name] = [
                 row
                 for row in breaches(invariant, facts)
-                if row.subject not in book_of or book_of[row.subject] in books
+                # A session's subject begins with its book; an id has it by its intent.
+                if book_of.get(row.subject, row.subject.partition(" ")[0]) not in self.others
             ]
         return found
 
 
-def _look(desk: Desk, tell: Tell) -> _Look:
-    """Read the brokers before the journal, so that what they have was prepared by then."""
+def _look(desk: Desk, tell: Tell, only: str | None) -> _Look:
+    """Read the brokers before the journal, so that what they have was prepared by then.
+
+    All of the journal and its log is read, of the lake and of what is held the one book's alone where one
+    is asked for.
+    """
     unreadable: dict[str, str] = {}
     dumps: list[BrokerDump] = []
     faults: tuple[str, ...] | None = None
@@ -259,9 +268,11 @@ def _look(desk: Desk, tell: Tell) -> _Look:
             if dump.account not in untold and dump.account not in lost
         ]
         evidence = replace(evidence, dumps=tuple(told))
-    lake = _lake_read(desk, tell)
+    others = frozenset() if only is None else _books_known(desk, evidence) - {only}
+    books = [name for name in desk.books if name not in others]
+    lake = _lake_read(desk, books, tell)
     try:
-        evidence = replace(evidence, lake=lake, replayed=tuple(_decisions_in_lake(desk, evidence)))
+        evidence = replace(evidence, lake=lake, replayed=tuple(_decisions_in_lake(desk, books, evidence)))
     except TradingError as error:
         evidence = replace(evidence, lake=lake)
         unreadable["lake"] = str(error)
@@ -269,12 +280,19 @@ def _look(desk: Desk, tell: Tell) -> _Look:
         try:
             held = [one for one in accounts_held(desk) if one.account not in elsewhere]
             whole = [one for one in answers.told if one.account not in untold]
-            evidence = replace(evidence, held=(*held, *routed_accounts_held(desk, whole)))
+            held += routed_accounts_held(desk, whole)
+            evidence = replace(evidence, held=tuple(one for one in held if one.book not in others))
         except BrokerUnavailable as error:
             unreadable[LEDGERS] = str(error)
         except TradingError as error:
             unreadable["lake"] = str(error)
-    return _Look(evidence=evidence, unreadable=unreadable, tell=tell)
+    return _Look(evidence=evidence, unreadable=unreadable, others=others, tell=tell)
+
+
+def _books_known(desk: Desk, evidence: Evidence) -> frozenset[str]:
+    """Return the books of the reviewed file, and those that only the journal still knows."""
+    known = {*desk.books, *(row.intent.book for row in evidence.intents)}
+    return frozenset(known | {row.book for row in evidence.sessions})
 
 
 def _answers(desk: Desk, tell: Tell) -> Answers:
@@ -286,9 +304,9 @@ def _answers(desk: Desk, tell: Tell) -> Answers:
     return ask_apart(wanted, routed=routed)
 
 
-def _lake_read(desk: Desk, tell: Tell) -> LakeRead:
-    """Hash every table that a pointer of the lake names."""
-    named = [(book, asset, partition) for book in desk.books for asset, partition in desk.lake.tables(book)]
+def _lake_read(desk: Desk, books: Sequence[str], tell: Tell) -> LakeRead:
+    """Hash every table of some books that a pointer of the lake names."""
+    named = [(book, asset, partition) for book in books for asset, partition in desk.lake.tables(book)]
     altered = []
     for count, (book, asset, partition) in enumerate(named, start=1):
         if why := desk.lake.fault_of(book, asset, partition):
@@ -346,8 +364,8 @@ def _secrets_in_force() -> tuple[str, ...]:
     return tuple(secret.get_secret_value() for secret in given if secret is not None)
 
 
-def _decisions_in_lake(desk: Desk, evidence: Evidence) -> Iterator[Replayed]:
-    """Give for each session with decisions in the lake their digest in the journal, and in their table.
+def _decisions_in_lake(desk: Desk, books: Sequence[str], evidence: Evidence) -> Iterator[Replayed]:
+    """Give for each session of some books with decisions in the lake their digest in the journal, and in their table.
 
     The table is what the session's run, or a later rerun of it, made. It is never there before the journal
     has the decisions, so those of which the journal knows nothing differ.
@@ -357,7 +375,7 @@ def _decisions_in_lake(desk: Desk, evidence: Evidence) -> Iterator[Replayed]:
         for row in evidence.sessions
         if row.lane == desk.lane
     }
-    for book in desk.books:
+    for book in books:
         for partition in desk.lake.partitions(book, "decisions"):
             state = desk.lake.state(book, "decisions", partition)
             if state is not None:
@@ -378,8 +396,8 @@ def _decisions_sha(rows: Iterable[Mapping[str, Any]]) -> str:
 # -------------------------------------------------------------------------------- leading back
 
 
-def _links(desk: Desk, evidence: Evidence, books: set[str]) -> Links:
-    """Return which orders of books lead back to all that they were made from."""
+def _links(desk: Desk, evidence: Evidence, others: frozenset[str]) -> Links:
+    """Return which orders, but those of other books, lead back to all that they were made from."""
     intents = {row.intent_id: row for row in evidence.intents}
     judged = stored_verdicts(desk.journal, evidence.intents)
     registered = {event.intent_id for event in evidence.events if event.kind == Step.REGISTERED}
@@ -390,7 +408,7 @@ def _links(desk: Desk, evidence: Evidence, books: set[str]) -> Links:
     count = 0
     for order in evidence.orders:
         row = intents.get(order.intent_id)
-        if row is not None and row.intent.book not in books:
+        if row is not None and row.intent.book in others:
             continue
         count += 1
         why = "its intent is gone"
@@ -478,13 +496,19 @@ def lake_inputs_sha(desk: Desk, row: JournalIntent) -> str:
 
 
 def _verified(look: _Look, found: Mapping[str, Sequence[Violation]], links: Links) -> Verified:
-    checked = tuple(_checked(look, invariant, len(found[invariant.name])) for invariant in INVARIANTS)
+    own = without_books(look.evidence, look.others)
+    checked = tuple(
+        _checked(look, own, invariant, violated=len(found[invariant.name])) for invariant in INVARIANTS
+    )
     named = [
         Found(invariant=row.invariant, subject=row.subject, detail=row.detail, remedy=REMEDIES[row.invariant])
         for invariant in INVARIANTS
         for row in found[invariant.name]
     ]
     verdict, code = _verdict(checked, look.unreadable)
+    parked = sum(row.stage is Stage.PARKED for row in own.intents)
+    if parked:
+        verdict += f"; {'1 intent is' if parked == 1 else f'{parked:,} intents are'} parked: `trading stuck`"
     return Verified(
         verdict=verdict,
         exit_code=code,
@@ -496,21 +520,23 @@ def _verified(look: _Look, found: Mapping[str, Sequence[Violation]], links: Link
     )
 
 
-def _checked(look: _Look, invariant: Invariant, violated: int) -> Checked:
+def _checked(look: _Look, own: Evidence, invariant: Invariant, *, violated: int) -> Checked:
+    """Return how an invariant stands; `own` is what was looked at without the books not asked for."""
+    evidence = look.evidence if invariant.name in WHOLE else own
     why = next(
         (
             f"the {store} {HOW_UNREAD.get(store, 'cannot be read')}"
             for store in STANDS_ON.get(invariant.name, ())
             if store in look.unreadable
         ),
-        invariant.lacks(look.evidence),
+        invariant.lacks(evidence),
     )
     standing = Standing.VIOLATED if violated else Standing.NOT_CHECKED if why else Standing.HELD
     return Checked(
         invariant=invariant.name,
         says=invariant.says,
         standing=standing,
-        looked_at="" if standing is Standing.NOT_CHECKED else invariant.looks_at(look.evidence),
+        looked_at="" if standing is Standing.NOT_CHECKED else invariant.looks_at(evidence),
         why=why if standing is Standing.NOT_CHECKED else "",
         violations=violated,
     )

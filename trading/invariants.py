@@ -1438,6 +1438,43 @@ def _seen_by_guards(event: JournalEvent) -> dict[str, tuple[int, int]]:
     return {name: (why.observed, why.limit) for name, why in zip(names, whys, strict=False)}
 
 
+def without_books(evidence: Evidence, others: Collection[str]) -> Evidence:
+    """Return evidence without what is some books', to count what was looked at; it is judged by all of it.
+
+    What leads to no book, as an order at a broker that the journal does not know, stays in.
+    """
+    if not others:
+        return evidence
+    intents = {row.intent_id for row in evidence.intents if row.intent.book in others}
+    orders = {order.client_order_id for order in evidence.orders if order.intent_id in intents}
+    accounts = {row.account for row in evidence.intents if row.intent_id in intents}
+    accounts -= {row.account for row in evidence.intents if row.intent_id not in intents}
+    dumps = [_dump_without(dump, orders) for dump in evidence.dumps]
+    return replace(
+        evidence,
+        intents=tuple(row for row in evidence.intents if row.intent_id not in intents),
+        orders=tuple(order for order in evidence.orders if order.intent_id not in intents),
+        fills=tuple(fill for fill in evidence.fills if fill.intent_id not in intents),
+        approvals=tuple(answer for answer in evidence.approvals if answer.intent_id not in intents),
+        sessions=tuple(row for row in evidence.sessions if row.book not in others),
+        events=tuple(event for event in evidence.events if event.book not in others),
+        # An account of theirs alone is looked at for what no book ordered in it.
+        dumps=tuple(dump for dump in dumps if dump.account not in accounts or dump.orders or dump.arrivals),
+        replayed=tuple(row for row in evidence.replayed if row.book not in others),
+        held=tuple(row for row in evidence.held if row.book not in others),
+    )
+
+
+def _dump_without(dump: BrokerDump, orders: Collection[str]) -> BrokerDump:
+    return replace(
+        dump,
+        orders=tuple(order for order in dump.orders if order.client_order_id not in orders),
+        fills=tuple(fill for fill in dump.fills if fill.client_order_id not in orders),
+        arrivals=tuple(arrival for arrival in dump.arrivals if arrival.client_order_id not in orders),
+        terms=tuple(told for told in dump.terms if told.client_order_id not in orders),
+    )
+
+
 # -------------------------------------------------------------------------------- all of them
 
 

@@ -688,6 +688,38 @@ def test_an_unknown_book_is_refused_and_another_books_violation_left_out(speak, 
     assert elsewhere.json["links"]["orders"] == 0
 
 
+def test_of_one_book_its_own_rows_are_counted_and_what_is_nobodys(speak, profile):
+    def counted(*words):
+        rows = speak("verify", *words, "--json").json["invariants"]
+        return {row["invariant"]: row["looked_at"] for row in rows}
+
+    of_all, own, other = counted(), counted("--book", "us_five"), counted("--book", "us_wide")
+    apart = {name for name in other if other[name] != of_all[name]}
+
+    assert own == of_all
+    assert (other["INV4"], other["INV5"], other["INV16"]) == ("", "0 fills", "0 orders")
+    # Of a book that has none of it nothing is said to hold.
+    assert {name for name, told in other.items() if not told} > {"INV1", "INV3", "INV14", "INV19", "INV20"}
+    # The events and their log are one row, whichever book is asked for.
+    assert {"INV6", "INV8", "INV9"}.isdisjoint(apart)
+
+
+def test_a_table_or_a_closing_book_of_another_book_is_left_out(speak, profile):
+    for table in (profile / "lake").rglob("*.parquet"):
+        table.write_bytes(table.read_bytes()[:-1] + b"?")
+    change(profile / "journal.db", "update book_sessions set closing_sha = 'other'")
+
+    assert speak("verify", "--book", "us_five").code == 1
+    assert speak("verify", "--book", "us_wide").code == 0
+
+
+def test_a_violation_of_a_book_that_is_taken_out_is_still_one(speak, state, profile, monkeypatch):
+    books_without(state, monkeypatch, ("[us_five]", "[us_other]"), ('"SIM-FIVE"', '"SIM-OTHER"'))
+    change(profile / "journal.db", "update intents set version = 99")
+
+    assert speak("verify").code == 1
+
+
 UNLINKED = {
     "no verdict is stored of it": "delete from verdicts",
     "its verdicts are not those that it was decided on": "update verdicts set observed = 7",
@@ -728,8 +760,8 @@ def test_what_moved_between_two_looks_is_no_violation(speak, monkeypatch):
     looked = []
     look = verifying._look
 
-    def moving(desk, tell):
-        found = look(desk, tell)
+    def moving(*words):
+        found = look(*words)
         looked.append(found)
         return found if len(looked) > 1 else replaced(found)
 
