@@ -34,7 +34,7 @@ from trading.journal import (
     SessionRecord,
 )
 from trading.lifecycle import IntentState, Stage, Step
-from trading.protocol import absence_refusal, cancel_refusal
+from trading.protocol import cancel_refusal
 from trading.values import IntentId, digest
 
 REASON_CHARACTERS_MAX = 10_000
@@ -381,17 +381,11 @@ def conclude_absent(
 ) -> JournalIntent:
     """End a parked intent by the word of a person who has seen that the broker has no order of it.
 
-    Raises `Refused` for one that is not parked, or that was not found absent often enough, and
-    `IllegalTransition` while it may still arrive; `is_on_word` takes the person's word for both.
+    Raises `Refused` for one that is not parked, and `IllegalTransition` where it was not found absent often
+    enough or may still arrive; `is_on_word` takes the person's word for both. What a person can do about it
+    is concluding.py.
     """
     require_actor(actor, reason)
-    row, order = journal.intent(intent_id), journal.order_of(intent_id)
-    asks = row.stage is Stage.PARKED and order is not None and not is_on_word
-    if asks and order is not None and (why_not := absence_refusal(order)):
-        raise Refused(
-            f"{intent_id} {row.intent.symbol}: {why_not}; `trading reconcile --book {row.intent.book}` "
-            "asks the broker once more each time"
-        )
     return conclude_parked(journal, intent_id, actor=actor, reason=reason, is_on_word=is_on_word, now=now)
 
 

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from console import actions
 from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderAsked, Shown
 from console.cancelling import cancel_apart
+from console.concluding import require_conclusive
 from console.desk import Desk
 from console.execution_start import STARTS, How, Started, Starts
 from console.incidents import IncidentLine, incident_of, require_open
@@ -353,6 +354,7 @@ def end_cooldown(desk: Desk, account: str, *, began_at: datetime, by: By) -> Coo
 def conclude(desk: Desk, row: JournalIntent, *, version: int, is_on_word: bool, by: By) -> JournalIntent:
     """End a parked intent as it was seen, by the word of who knows that the broker has no order of it."""
     _require_version(row, version)
+    require_conclusive(desk, row, is_on_word=is_on_word)
     with _journal(desk, by) as journal:
         return actions.conclude_absent(
             journal,

@@ -34,7 +34,8 @@ class Funnel:
     `quotes` are those of the last session before, on which the decision stands; `scanned` symbols were
     ranked, `candidates` of them selected (`None` where the table's maker did not say). `intents` is
     all that were wished: `blocked` by guards, `vetoed` by advice, `pending` at a person, `approved` or
-    further, and `ended` without an order (rejected by a person or at the send, expired, cancelled).
+    further, and `ended` without an order (rejected by a person or at the send, expired, cancelled). Of those
+    that went on `unfilled` count the ones whose order ended without a fill, or never was at the broker.
     """
 
     quotes: int | None
@@ -47,6 +48,7 @@ class Funnel:
     pending: int
     approved: int
     ended: int
+    unfilled: int
     executed: int
     filled: int
     unknown: int
@@ -64,7 +66,10 @@ def funnel_of(desk: Desk, book: BookOutline, session: date, intents: Sequence[Jo
     rejected = [row for row in intents if row.state is IntentState.REJECTED]
     vetoed = sum(1 for row in rejected if row.reason == ADVISOR_VETO)
     blocked = sum(1 for row in rejected if is_blocked(row)) - vetoed
-    ended = {IntentState.REJECTED, IntentState.EXPIRED, IntentState.CANCELLED}
+    over = {IntentState.REJECTED, IntentState.EXPIRED, IntentState.CANCELLED}
+    ended = [row for row in intents if row.state in over]
+    sent = _with_orders(desk, book, session) if len(ended) > blocked + vetoed else set()
+    unfilled = sum(1 for row in ended if row.intent_id in sent)
     return Funnel(
         quotes=_rows(desk.lake.state(book.name, "market_quotes", quoted_on)) if quoted_on else None,
         quarantined=_rows(desk.lake.state(book.name, "quarantined_quotes", quoted_on)) if quoted_on else None,
@@ -74,13 +79,20 @@ def funnel_of(desk: Desk, book: BookOutline, session: date, intents: Sequence[Jo
         blocked=blocked,
         vetoed=vetoed,
         pending=_in(intents, IntentState.PENDING_APPROVAL),
-        approved=sum(1 for row in intents if row.state in WENT_ON),
-        ended=sum(1 for row in intents if row.state in ended) - blocked - vetoed,
+        approved=sum(1 for row in intents if row.state in WENT_ON) + unfilled,
+        ended=len(ended) - unfilled - blocked - vetoed,
+        unfilled=unfilled,
         executed=_in(intents, IntentState.EXECUTED),
         filled=sum(1 for row in intents if row.filled_quantity > 0),
         unknown=_in(intents, IntentState.UNKNOWN),
         parked=sum(1 for row in intents if row.stage is Stage.PARKED),
     )
+
+
+def _with_orders(desk: Desk, book: BookOutline, session: date) -> set[str]:
+    """Return the intents of a session whose order was prepared: it may have been at the broker."""
+    orders = desk.journal.orders(book=book.name, lane=desk.lane, session=session)
+    return {order.intent_id for order in orders}
 
 
 def is_blocked(row: JournalIntent) -> bool:

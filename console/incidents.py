@@ -18,7 +18,7 @@ from console.render import instant
 from resources.journal import records
 from trading.audit import instant_from_text, instant_text
 from trading.errors import Refused, UnknownId
-from trading.findings import findings_named, remedy_of
+from trading.findings import PARKED, findings_named, in_words, remedy_of
 from trading.incident_ladder import charge_of, step_of
 from trading.incident_log import CONTROL, WORDS, Action, IncidentTold, actions_told, incidents_told
 from trading.journal import Halt, Incident, JournalEvent, RunControl
@@ -35,7 +35,8 @@ class IncidentLine:
     `acknowledged_by`, `acknowledged_at` and `acknowledgement` say who took it on last, when, and in which
     words; empty where nobody did. `answered_by`, `answered_at` and `answer` say who ended it, when and how;
     empty while it `is_open`. `severity` is the step of the ladder, `owner` who acts; `alert` is the
-    fingerprint of the alert that opened it, empty where none did.
+    fingerprint of the alert that opened it, empty where none did. `holds` is what waits for
+    the parked intent that it is about, though nothing is halted; empty for every other one.
     """
 
     incident_id: int
@@ -48,6 +49,7 @@ class IncidentLine:
     owner: str
     alert: str
     halts: str
+    holds: str
     is_open: bool
     acknowledged_by: str
     acknowledged_at: datetime | None
@@ -56,6 +58,11 @@ class IncidentLine:
     answered_at: datetime | None
     answer: str
     remedy: str
+
+    @property
+    def told(self) -> str:
+        """Return its detail for people: a reason that only a name says in words."""
+        return in_words(self.detail)
 
     @property
     def said(self) -> str:
@@ -186,6 +193,7 @@ def _line(
         owner=charge.owner.value,
         alert=str(body.get("fingerprint", "")),
         halts=halts,
+        holds=_waiting(desk, row) if answered is None and row.kind == PARKED else "",
         is_open=answered is None,
         acknowledged_by=told.acknowledged.actor if told.acknowledged else "",
         acknowledged_at=told.acknowledged.at if told.acknowledged else None,
@@ -195,6 +203,15 @@ def _line(
         answer=answered.what if answered else "",
         remedy=f"read {body['runbook']}" if "runbook" in body else remedy_of(row.kind),
     )
+
+
+def _waiting(desk: Desk, row: Incident) -> str:
+    """Return what does not go on before a parked intent has ended, empty where its session is unknown."""
+    try:
+        intent = desk.journal.intent(IntentId(row.intent_id)).intent
+    except UnknownId:
+        return ""
+    return f"the session {intent.session} of {intent.book}: it is not settled before this intent has ended"
 
 
 def _what(halt: JournalEvent) -> str:

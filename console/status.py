@@ -181,7 +181,9 @@ def _halted(halt: Halt, incidents: Sequence[IncidentLine]) -> list[str]:
 
 
 def _incident(row: IncidentLine) -> str:
-    return f"incident {row.incident_id} of {row.account or 'the desk'}, {row.said}{_taken_on(row)}"
+    holds = f"; holds {row.holds}" if row.holds else ""
+    of = row.account or "the desk"
+    return f"incident {row.incident_id} of {of}, {row.kind}: {row.told}{holds}{_taken_on(row)}"
 
 
 def _taken_on(row: IncidentLine) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from console.book_outlines import BookOutline
+from console.concluding import not_yet
 from console.desk import Desk
 from trading.clock import Phase
-from trading.findings import is_stuck
+from trading.findings import in_words, is_stuck
 from trading.journal import JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage
 
@@ -21,7 +22,8 @@ class Stuck:
     """Hold one intent that waits for a proof or a person; `for_s` is how long, in seconds.
 
     `is_unknown` says that it waits for a proof of what the broker has, `absences` how often the broker said
-    that it does not know the order.
+    that it does not know the order. `because` is the reason in words. `not_yet` says why a parked one cannot
+    be ended by a person's word yet; `again` is the command that asks the broker once more.
     """
 
     intent_id: str
@@ -37,6 +39,9 @@ class Stuck:
     client_order_id: str
     is_unknown: bool
     absences: int
+    because: str
+    not_yet: str
+    again: str
     next: str
 
 
@@ -59,6 +64,7 @@ def _now(desk: Desk, book: BookOutline, row: JournalIntent) -> datetime:
 
 def _stuck(desk: Desk, book: BookOutline, row: JournalIntent, now: datetime) -> Stuck:
     order = _order(desk, book, row)
+    waits = not_yet(desk, row, order)
     return Stuck(
         intent_id=row.intent_id,
         book=book.name,
@@ -73,6 +79,9 @@ def _stuck(desk: Desk, book: BookOutline, row: JournalIntent, now: datetime) -> 
         client_order_id=order.client_order_id if order else "",
         is_unknown=row.state is IntentState.UNKNOWN,
         absences=order.absences if order else 0,
+        because=in_words(row.reason),
+        not_yet=waits.told if waits else "",
+        again=waits.again if waits else f"trading reconcile --book {book.name}",
         next=_next(book, row),
     )
 

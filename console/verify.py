@@ -365,7 +365,7 @@ def _secrets_in_force() -> tuple[str, ...]:
 
 
 def _decisions_in_lake(desk: Desk, books: Sequence[str], evidence: Evidence) -> Iterator[Replayed]:
-    """Give for each session of some books with decisions in the lake their digest in the journal, and in their table.
+    """Give for some books' sessions with decisions in the lake their digest in the journal, and in the table.
 
     The table is what the session's run, or a later rerun of it, made. It is never there before the journal
     has the decisions, so those of which the journal knows nothing differ.

@@ -18,6 +18,7 @@ from console.funnel import Funnel, funnel_of, is_blocked
 from console.render import counted, instant
 from console.unsent import unsent_of
 from trading.control import cooling
+from trading.findings import in_words
 from trading.journal import JournalIntent, RunControl, SessionRecord
 from trading.lifecycle import IntentState
 
@@ -307,7 +308,7 @@ def _waiting(intents: Sequence[JournalIntent]) -> str:
 
 def _reasons(intents: Sequence[JournalIntent]) -> str:
     """Return reasons with their counts, most first."""
-    counts = Counter(row.reason or row.state.value for row in intents)
+    counts = Counter(in_words(row.reason) or row.state.value for row in intents)
     return ", ".join(
         f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )

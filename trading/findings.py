@@ -45,8 +45,22 @@ REMEDY_OF_THE_LOG = (
 """What a person does about a broken audit chain, which is no finding of an order or a holding."""
 
 
+WHY_PARKED: Mapping[str, str] = {
+    "acknowledged_then_absent": "the broker had acknowledged the order, and now does not know it",
+    "dedup_not_for_all_time": "this broker may forget order ids, so sending again could double the order",
+    "holder_not_proven_dead": "the process that began to send it may still be alive, so it may still arrive",
+    "order_mismatch": "the broker has another order under its id",
+    "query_not_authoritative": "that this broker does not know an order proves nothing",
+}
+"""Why an intent waits for a person, by the reason that the protocol gives."""
+
 STUCK_AFTER = timedelta(seconds=60)
 """How long an intent may be on its way to the broker, or unknown, before a person is told."""
+
+
+def in_words(reason: str) -> str:
+    """Return a reason for which an intent is parked in words, with its name; any other one as it is."""
+    return f"{WHY_PARKED[reason]} ({reason})" if reason in WHY_PARKED else reason
 
 
 def findings_named(reason: str) -> tuple[str, ...]:

@@ -476,8 +476,11 @@ def holdings_findings(
         if here != there:
             findings.append(_holding(FindingKind.POSITION, symbol, f"{symbol}: book {here}, broker {there}"))
     if not untold and expected.cash_micros != found.cash_micros:
-        book, broker = (amount_from_micros(cash) for cash in (expected.cash_micros, found.cash_micros))
-        detail = f"cash: book {book:,f} {expected.currency}, broker {broker:,f}"
+        both = (expected.cash_micros, found.cash_micros)
+        # Both in one format, with what is less than a cent only where one of them has it.
+        places = 2 if all(cash % 10_000 == 0 for cash in both) else 6
+        book, broker = (f"{amount_from_micros(cash):,.{places}f} {expected.currency}" for cash in both)
+        detail = f"cash: book {book}, broker {broker}"
         findings.append(_holding(FindingKind.CASH, Symbol(""), detail))
     return tuple(findings)
 

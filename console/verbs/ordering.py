@@ -99,7 +99,7 @@ def orders(
     `cancel` and `replace` act on one of them.
 
     trading orders --book us_five --session 2013-02-28
-    Exit codes: 0 done, 3 the outcome of an order is unknown, 6 the journal is damaged.
+    Exit codes: 0 done, 2 no session of that date, 3 an order's outcome is unknown, 6 the journal is damaged.
     """
     if context.invoked_subcommand is not None:
         return
@@ -110,6 +110,8 @@ def orders(
     require_whole_pages(desk)
     asked = day_or_none(session)
     listed = tuple(orders_of(desk, outline, asked) for outline in desk.chosen(book))
+    if listed and all(row.closed_because for row in listed):
+        raise BadInput(f"--session: {listed[0].closed_because}")
     unknown = any(row.unknown for row in listed)
     code = ExitCode.ATTENTION if unknown else ExitCode.DONE
     show({"books": listed}, lambda _: texts.orders(listed), as_json=as_json, code=code)
@@ -421,6 +423,7 @@ def intents_conclude(
     Exit codes: 0 ended, 2 not said to be absent, 4 refused: not parked, or not absent often enough.
     """
     from console import actions
+    from console.concluding import require_conclusive
     from console.lookup import find_intent
     from console.order_trace import trace_of_intent
 
@@ -433,6 +436,7 @@ def intents_conclude(
         )
     actor = actor_of(desk, as_name)
     actions.require_actor(actor, reason)
+    require_conclusive(desk, row, is_on_word=on_word)
     if not yes:
         tell(texts.parked(row, trace_of_intent(desk, row)))
     confirm(f"end {row.intent.symbol} {row.intent.session} as absent at the broker, as {actor}?", yes=yes)

@@ -15,7 +15,7 @@ from trading.advice import Ladder
 from trading.alert_log import AlertState
 from trading.alerts import Reason
 from trading.approvals import NEEDS_TWO
-from trading.findings import findings_named
+from trading.findings import findings_named, in_words
 from trading.guards import BPS, REASONS
 from trading.lifecycle import IntentState
 
@@ -198,8 +198,14 @@ def stuck(rows: Sequence[Stuck], older_than_s: int) -> str:
             for row in rows
         ],
     )
-    first = tuple(dict.fromkeys([f"trading reconcile --book {rows[0].book}", *(row.next for row in rows)]))
-    return f"{listed}\n{_next(first[:4])}"
+    notes = [
+        f"  ! {row.symbol} {row.session}: {in_one_line(note)}"
+        for row in rows
+        for note in (row.because if row.because != row.reason else "", row.not_yet)
+        if note
+    ]
+    first = tuple(dict.fromkeys([row.again for row in rows[:1]] + [row.next for row in rows]))
+    return "\n".join([listed, *notes, _next(first[:4])])
 
 
 def alerts(rows: Sequence[AlertLine], silences: Sequence[SilenceLine]) -> str:
@@ -273,7 +279,7 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
             "\n".join(
                 [
                     in_one_line(
-                        f"{row.incident_id} {'OPEN' if row.is_open else 'answered'}: {row.kind}: {row.detail}"
+                        f"{row.incident_id} {'OPEN' if row.is_open else 'answered'}: {row.kind}: {row.told}"
                     ),
                     pairs(
                         {
@@ -281,6 +287,7 @@ def incidents(rows: Sequence[IncidentLine]) -> str:
                             "  about": about or "the desk",
                             "  severity": f"{row.severity}, {row.owner}",
                             "  halts" if row.is_open else "  halted": row.halts or "nothing",
+                            **({"  holds": row.holds} if row.holds and row.is_open else {}),
                             "  acknowledged": in_one_line(taken_on) if row.acknowledged_by else "by nobody",
                             "  do" if row.is_open else "  answer": row.remedy if row.is_open else ended,
                         }
@@ -410,7 +417,8 @@ def parked(row: JournalIntent, view: Trace) -> str:
         }
     )
     life = table(("event", "at", "what", "actor", "reason"), _life(view))
-    return "\n".join([f"{named(row)}: {row.state} ({row.stage})", pairs({"why": row.reason, **said}), life])
+    why = in_words(row.reason)
+    return "\n".join([f"{named(row)}: {row.state} ({row.stage})", pairs({"why": why, **said}), life])
 
 
 def _concerns(view: Concerns) -> str:
@@ -420,7 +428,7 @@ def _concerns(view: Concerns) -> str:
         for halt in view.halts
         for finding in findings_named(halt.reason)
     ]
-    lines += [f"found: {row.kind}: {row.detail} → {row.remedy}" for row in view.findings]
+    lines += [f"found: {row.kind}: {in_words(row.detail)} → {row.remedy}" for row in view.findings]
     lines += [
         f"generation {row.generation}: {row.client_order_id}, {row.status}, "
         f"{row.filled_quantity:,} of {row.quantity:,} filled"
@@ -631,6 +639,7 @@ def funnel(view: Funnel) -> str:
         f"{view.pending} pending",
         f"{view.approved} approved",
         f"{view.filled} filled",
+        *([f"{view.unfilled} ended unfilled"] if view.unfilled else []),
         *([f"{view.ended} ended unsent"] if view.ended else []),
         *([f"{view.unknown} UNKNOWN"] if view.unknown else []),
         *([f"{view.parked} PARKED"] if view.parked else []),
@@ -729,6 +738,8 @@ def _unsettled(view: Holdings) -> str:
 def _orders(view: SessionOrders) -> str:
     if view.session is None:
         return f"{view.book}: nothing yet\n" + _next((f"trading run-once --book {view.book}",))
+    if view.closed_because:
+        return f"{view.book}: {view.closed_because}"
     if not view.orders:
         why_command = f"trading why --book {view.book} --session {view.session}"
         return f"{view.book} {view.session}: no intent\n" + _next((why_command,))
@@ -752,7 +763,7 @@ def _orders(view: SessionOrders) -> str:
                 row.wished,
                 row.symbol,
                 row.state,
-                row.reason,
+                f"{row.by}: {row.reason}" if row.by else row.reason,
                 row.order_status,
                 row.quantity if row.client_order_id and row.order_status != ABSENT else 0,
                 row.filled_quantity,
@@ -763,7 +774,12 @@ def _orders(view: SessionOrders) -> str:
             for row in view.orders
         ],
     )
-    return f"{view.book} {view.session}, prices in {view.currency}\n{listed}"
+    notes = [
+        f"  ! {row.symbol}: {in_one_line(why)}"
+        for row in view.orders
+        if (why := in_words(row.reason)) != row.reason
+    ]
+    return "\n".join([f"{view.book} {view.session}, prices in {view.currency}", listed, *notes])
 
 
 def _next(commands: Sequence[str]) -> str:

@@ -244,7 +244,7 @@ def test_every_run_leaves_a_reconciled_event_that_says_what_it_found(journal):
     assert [event.body["term"] for event in found] == [1, 2]
     assert [event.body["findings"] for event in found] == [
         [],
-        ["cash_mismatch: cash: book 1,000,000 USD, broker 0.000001"],
+        ["cash_mismatch: cash: book 1,000,000.000000 USD, broker 0.000001 USD"],
     ]
 
 

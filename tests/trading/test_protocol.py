@@ -722,14 +722,14 @@ BOOK = Book(
         ({"AAPL": 6, "IBM": 7}, 100, ["AAPL: book 5, broker 6"]),
         ({"IBM": 7}, 100, ["AAPL: book 5, broker 0"]),
         ({"AAPL": 5, "IBM": 7, "FB": 1}, 100, ["FB: book 0, broker 1"]),
-        ({"AAPL": 5, "IBM": 7}, 99, ["cash: book 0.0001 USD, broker 0.000099"]),
+        ({"AAPL": 5, "IBM": 7}, 99, ["cash: book 0.000100 USD, broker 0.000099 USD"]),
         (
             {"AAPL": -5},
             0,
             [
                 "AAPL: book 5, broker -5",
                 "IBM: book 7, broker 0",
-                "cash: book 0.0001 USD, broker 0",
+                "cash: book 0.000100 USD, broker 0.000000 USD",
             ],
         ),
     ],
