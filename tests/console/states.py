@@ -14,6 +14,7 @@ from trading.decisions import Outcome
 from trading.flattening import FlattenLine, FlattenPlan
 from trading.guards import NO_LIMIT
 from trading.journal import CooldownRules
+from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
 from trading.testing import example_decision, example_intent, reconciled_term
@@ -167,7 +168,7 @@ def a_filled_intent(journal):
 
 
 def filled(journal, row, order, *, broker_order_id="b-77", execution_id="exe-123456"):
-    """Fill an order whole; give its intent, the order and the fill."""
+    """Fill an order whole, be it that its send was heard or found later; give its intent, order and fill."""
     intent = row.intent
     at_broker = {
         "broker_order_id": broker_order_id,
@@ -177,7 +178,9 @@ def filled(journal, row, order, *, broker_order_id="b-77", execution_id="exe-123
         "quantity": 10,
     }
     working = BrokerOrder(**at_broker, filled_quantity=0, status=OrderStatus.WORKING)
-    journal.acknowledge(row.intent_id, epoch=row.epoch, order=working, now=OPEN)
+    is_lost = journal.intent(row.intent_id).state is IntentState.UNKNOWN
+    take = journal.adopt if is_lost else journal.acknowledge
+    take(row.intent_id, epoch=row.epoch, order=working, now=OPEN)
     fill = Fill(
         execution_id=execution_id,
         client_order_id=order.client_order_id,

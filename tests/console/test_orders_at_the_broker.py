@@ -19,9 +19,12 @@ from tests.console.states import (
     a_filled_intent,
     a_pending_intent,
     decided,
+    filled,
+    prepared,
     verdicts_on,
 )
 from tests.console.test_command_line import empty_journal, journal, speak, state
+from trading.decisions import Outcome
 from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, OrderStatus
@@ -127,6 +130,90 @@ def test_a_parked_intent_is_stuck_however_fresh_it_is(speak, journal):
 
     assert spoken.code == 3
     assert f"trading intents conclude {row.intent_id} --absent" in spoken.out
+    assert "sending again could double the order" in spoken.out
+    assert "absent 0 times at the broker; 3 prove it" in spoken.out
+
+
+def parked_and_looked_for(journal, *looks):
+    """Give a parked intent that the broker did not know at some times."""
+    row, _ = a_prepared_intent(journal)
+    unknown = journal.mark_unknown(row.intent_id, epoch=row.epoch, reason="x", is_takeover=False, now=OPEN)
+    for at in looks:
+        journal.record_absence(row.intent_id, epoch=unknown.epoch, now=at)
+    return journal.park(row.intent_id, epoch=unknown.epoch, reason="dedup_not_for_all_time", now=OPEN)
+
+
+def test_what_cannot_be_concluded_yet_is_refused_before_anybody_is_asked(speak, journal, monkeypatch):
+    asked = []
+    monkeypatch.setattr("typer.confirm", lambda *words, **_: asked.append(words))
+    at_the_end = CLOSE + timedelta(minutes=4)
+    row = parked_and_looked_for(journal, at_the_end, at_the_end, at_the_end)
+
+    refused = speak("intents", "conclude", row.intent_id, "--absent", "--reason", "looked")
+    stuck = speak("stuck")
+    (item,) = speak("stuck", "--json").json["items"]
+
+    again = "trading run-once --book us_five --session 2013-02-28"
+    assert (refused.code, asked) == (4, [])
+    assert "it may have arrived since it was last looked for" in refused.err
+    assert f"`{again}` does so" in refused.err
+    assert f"next:\n  {again}\n" in stuck.out
+    assert item["not_yet"] in refused.err
+    assert item["again"] == again
+
+
+def test_what_can_be_concluded_says_nothing_against_it(speak, journal):
+    a_parked_intent(journal, absences=3)
+
+    (item,) = speak("stuck", "--json").json["items"]
+
+    assert (item["not_yet"], item["again"]) == ("", "trading reconcile --book us_five")
+
+
+def test_the_incident_of_a_parked_intent_says_what_it_holds_up_until_it_is_over(speak, journal):
+    row, _ = a_parked_intent(journal, absences=3)
+    open_, status = speak("incidents"), speak("status")
+    speak("intents", "conclude", row.intent_id, "--absent", "--reason", "looked twice", "--yes")
+
+    held = "the session 2013-02-28 of us_five: it is not settled before this intent has ended"
+    assert f"holds         {held}" in open_.out
+    assert f"holds {held}" in status.out
+    assert "holds" not in speak("incidents").out
+
+
+def test_an_order_that_was_sent_and_ended_without_a_fill_is_not_told_as_unsent(speak, journal):
+    row, _ = a_parked_intent(journal, absences=3)
+    speak("intents", "conclude", row.intent_id, "--absent", "--reason", "looked twice", "--yes")
+
+    funnel = speak("status", "--json").json["books"][0]["funnel"]
+
+    assert (funnel["approved"], funnel["filled"], funnel["unfilled"], funnel["ended"]) == (1, 0, 1, 0)
+    assert "1 approved → 0 filled → 1 ended unfilled" in speak("status").out
+
+
+def test_orders_of_a_date_that_is_no_session_are_refused_with_why(speak, journal):
+    a_filled_intent(journal)
+
+    refused = speak("orders", "--book", "us_five", "--session", "2013-03-02")
+
+    assert refused.code == 2
+    assert "2013-03-02 is no session of XNYS: weekend" in refused.err
+
+
+def test_the_reason_of_a_filled_order_is_what_it_was_sent_on_and_by_whom(speak, journal):
+    intent = example_intent("AAPL", quantity=10)
+    asked = example_decision(intent, outcome=Outcome.PENDING_APPROVAL, not_after=CLOSE)
+    (row,) = decided(journal, asked, verdicts=verdicts_on(intent))
+    words = {"nonce": "n", "actor": "anna", "reason": "fine", "now": NOW}
+    approved = journal.approve(row.intent_id, version=row.version, payload_hash=row.payload_hash, **words)
+    claimed, order = prepared(journal, approved)
+    journal.mark_unknown(row.intent_id, epoch=claimed.epoch, reason="AnswerLost", is_takeover=False, now=OPEN)
+    filled(journal, claimed, order)
+
+    (line,) = speak("orders", "--book", "us_five", "--json").json["books"][0]["orders"]
+
+    assert (line["state"], line["by"], line["reason"]) == ("executed", "anna", "fine")
+    assert "anna: fine" in speak("orders", "--book", "us_five").out
 
 
 # ------------------------------------------------------------------------------------- parked
@@ -366,7 +453,8 @@ def test_why_names_the_outcome_that_is_not_proven(speak, journal):
     spoken = speak("why", "--book", "us_five")
 
     assert spoken.code == 3
-    assert "stopped at executed: outcome not proven: 1 dedup_not_for_all_time" in spoken.out
+    assert "stopped at executed: outcome not proven: 1 this broker may forget order ids" in spoken.out
+    assert "(dedup_not_for_all_time)" in spoken.out
     assert "trading stuck" in spoken.out
 
 
@@ -378,7 +466,7 @@ def test_what_was_found_and_halted_about_an_intent_is_told_with_it(speak, journa
     spoken = speak(verb, row.intent_id)
 
     assert "halted: SIM-FIVE since 2013-02-28 14:30:00 UTC: zombie" in spoken.out
-    assert "found: parked: dedup_not_for_all_time → search the broker" in spoken.out
+    assert "(dedup_not_for_all_time) → search the broker" in spoken.out
 
 
 @pytest.mark.parametrize("verb", ["trace", "explain"])
