@@ -16,11 +16,8 @@ from console.desk import Desk
 from console.ledgers import damaged_ledgers, lost_ledgers
 from trading.journal import SessionRecord
 
-OF_A_SETTLED = ("opening_book", "market_quotes", "positions")
-"""The tables without which a settled session cannot be told, nor the next one begun.
-
-Its metrics, alerts and report come seconds later, so that one without them may still be at work.
-"""
+OF_A_SETTLED = ("opening_book", "market_quotes", "decisions", "positions")
+"""Tables of which a settled session has left some, whoever settled it."""
 
 _TAIL_BYTES = 65_536
 """Bytes read at a time from the end of the log, to find its last line."""
@@ -42,7 +39,7 @@ def disagreements(desk: Desk) -> tuple[str, ...]:
 
 
 def lost_tables(desk: Desk) -> Iterator[str]:
-    """Give each book whose last settled session has left the lake no table, or not all that it needs."""
+    """Give each book whose last settled session has no table in the lake any more, with what to do."""
     for name in desk.books:
         settled = desk.journal.last_settled(book=name, lane=desk.lane)
         if settled is not None and (lost := lost_of(desk, settled)):
@@ -50,17 +47,13 @@ def lost_tables(desk: Desk) -> Iterator[str]:
 
 
 def lost_of(desk: Desk, settled: SessionRecord) -> str:
-    """Return which tables of a settled session the lake does not have, and what to do; empty where none."""
+    """Return that the lake has nothing of a settled session, and what to do; empty where it has."""
     book, day = settled.book, settled.session
-    needed = OF_A_SETTLED if settled.carried_by else (*OF_A_SETTLED, "decisions")
-    lost = [asset for asset in needed if not desk.lake.has_table(book, asset, day.isoformat())]
-    if not lost:
+    if any(desk.lake.has_table(book, asset, day.isoformat()) for asset in OF_A_SETTLED):
         return ""
-    if len(lost) == len(needed) and not desk.lake.tables(book):
-        return f"the lake has no table of {book}, which is settled up to {day}: put it back, do not trade"
     return (
-        f"the lake has no {', '.join(lost)} of {book} {day}, which is settled: put it back, or "
-        f"`trading run-once --book {book} --session {day}` tells it again"
+        f"the lake has no table of {book} {day}, which is settled: put it back; where that session alone is "
+        f"gone, `trading run-once --book {book} --session {day}` tells it again"
     )
 
 

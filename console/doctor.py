@@ -32,7 +32,7 @@ from resources.settings import Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
 from trading.audit import Tell, line_of, tell_nobody, verify
 from trading.books import Rules
-from trading.errors import JournalUnavailable, TradingError
+from trading.errors import BadSetting, JournalUnavailable, TradingError
 from trading.journal import JournalEvent
 
 P = ParamSpec("P")
@@ -104,7 +104,15 @@ def diagnose(open_desk: Callable[[], Desk], tell: Tell = tell_nobody) -> Diagnos
 
 def _practised(desk: Desk) -> Iterator[Checked]:
     """Say that the paper broker misbehaves on purpose, so that nobody takes its faults for real ones."""
+    # Behaviours are checked by pydantic, which no other look needs.
+    from resources.paper_broker.behaviour_file import check_behaviour
+
     told = desk.settings.paper_behaviour
+    try:
+        check_behaviour(told)
+    except BadSetting as error:
+        yield _failed("paper broker", str(error), "see the message")
+        return
     if told is not None:
         yield Checked(
             check="paper broker",

@@ -28,6 +28,7 @@ from resources.advisors.comparing import Compared
 from resources.clocks import system_now
 from resources.keyboard import keyboard_held
 from resources.logs import configure_logging
+from resources.paper_broker.behaviour_file import check_behaviour
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings, load_settings
 from resources.sweeping import BookSweeper
@@ -602,8 +603,10 @@ ALL_PHASES = ("decide", "execute", "settle")
 
 
 def open_launcher() -> Launcher:
-    """Return the launcher of this machine's settings."""
-    return Launcher(load_settings())
+    """Return the launcher of this machine's settings; raises `BadSetting` where one is wrong."""
+    settings = load_settings()
+    check_behaviour(settings.paper_behaviour)
+    return Launcher(settings)
 
 
 def _begin_out_of_reach(manager: ComputeLogManager) -> None:

@@ -40,8 +40,6 @@ __all__ = [
 
 REMEMBERED = "settings.json"
 
-BEHAVIOUR = f"{PREFIX}PAPER_BEHAVIOUR"
-
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@")
 _STARRED = r"\1:***@"
 
@@ -111,8 +109,6 @@ def load_settings() -> Settings:
     values = _recalled(memory, key)
     if values is None:
         values = _validated(given).plain()
-        if behaviour := _behaviour_of(given):
-            _check_behaviour(behaviour)
         _remember(memory, key, values)
     settings = _settings_from(values)
     _check_places(settings)
@@ -186,35 +182,13 @@ def _told(error: ValidationError) -> str:
     return "; ".join(told)
 
 
-def _behaviour_of(given: dict[str, str]) -> Path | None:
-    """Return the file of the paper broker's behaviour, `None` where it is kind."""
-    told = given.get(BEHAVIOUR)
-    return _absolute(Path(told)) if told else None
-
-
-def _check_behaviour(path: Path) -> None:
-    """Raise `BadSetting` where a file tells no behaviour: else a session is decided that cannot be sent."""
-    from resources.paper_broker.behaviour_file import load_behaviour  # noqa: PLC0415 - stands on pydantic too
-
-    try:
-        load_behaviour(path)
-    except BadSetting as error:
-        raise BadSetting(
-            f"{BEHAVIOUR}: {error}; name a file such as config/behaviours/lost_answers.toml, or unset it"
-        ) from error
-
-
 def _digest(given: dict[str, str]) -> str:
-    """Return the digest of what settings come from: variables (of secrets the name), folder, file, source."""
+    """Return the digest of what settings come from: variables (of secrets the name), folder, source."""
     digest = hashlib.sha256()
     for name, text in sorted(given.items()):
         shown = "" if name.removeprefix(PREFIX).lower() in SECRETS else text
         digest.update(f"{name}={shown}\0".encode(errors="surrogateescape"))
     digest.update(f"{Path.cwd()}\0{Path.home()}\0".encode(errors="surrogateescape"))
-    if behaviour := _behaviour_of(given):
-        # Without its bytes nothing was ever remembered: one that cannot be read is refused each time.
-        with suppress(OSError):
-            digest.update(b"behaviour=" + behaviour.read_bytes())
     for source in ("setting_names.py", "settings.py", "settings_model.py"):
         digest.update(Path(__file__).with_name(source).read_bytes())
     return digest.hexdigest()

@@ -186,9 +186,12 @@ def ui(
     Exit codes: 2 a port is taken, 4 this state folder is served already, 130 interrupted.
     """
     from console.serving import serve_ui
+    from resources.paper_broker.behaviour_file import check_behaviour
 
     beside = port % 65535 + 1 if console_port is None else console_port
-    raise typer.Exit(serve_ui(load_settings(), port, tell, console_port=beside or None))
+    settings = load_settings()
+    check_behaviour(settings.paper_behaviour)
+    raise typer.Exit(serve_ui(settings, port, tell, console_port=beside or None))
 
 
 def _launcher() -> Launcher:

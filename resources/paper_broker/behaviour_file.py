@@ -39,6 +39,23 @@ class _BehaviourText(BaseModel):
     slow_s: float = 1.0
 
 
+def check_behaviour(told: Path | None) -> None:
+    """Raise `BadSetting` where a file is named that tells no behaviour; `None` names none.
+
+    For whoever is about to decide a session, which could not be sent then. A halt does not ask: it is stored
+    whatever the paper broker is told to be.
+    """
+    if told is None:
+        return
+    try:
+        load_behaviour(told)
+    except BadSetting as error:
+        raise BadSetting(
+            f"TRADING_PAPER_BEHAVIOUR: {error}; name a file such as config/behaviours/lost_answers.toml, or "
+            "unset it"
+        ) from error
+
+
 def load_behaviour(path: Path) -> Behaviour:
     """Return the behaviour that a file describes; raises `BadSetting` for one that cannot be."""
     try:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +103,6 @@ def test_every_setting_can_be_given(project, monkeypatch):
     }
     for name, text in given.items():
         monkeypatch.setenv(f"TRADING_{name}", text)
-    (project / "bad.toml").touch()
 
     assert {name.removeprefix("TRADING_"): text for name, text in shown(load_settings()).items()} == given | {
         "CONFIG_DIR": str(project / "reviewed"),
@@ -164,54 +162,13 @@ def test_live_takes_two_settings(monkeypatch):
     assert load_settings().profile is Profile.LIVE
 
 
-def test_no_bad_day_is_practised_live(project, monkeypatch):
-    monkeypatch.setenv("TRADING_PAPER_BEHAVIOUR", "forgetful.toml")
-    shutil.copy(ROOT / "config/behaviours/forgetful.toml", project)
-    assert load_settings().paper_behaviour == project / "forgetful.toml"
+def test_no_bad_day_is_practised_live(monkeypatch):
+    monkeypatch.setenv("TRADING_PAPER_BEHAVIOUR", "config/behaviours/forgetful.toml")
+    assert load_settings().paper_behaviour == Path.cwd() / "config/behaviours/forgetful.toml"
 
     monkeypatch.setenv("TRADING_PROFILE", "live")
     monkeypatch.setenv("TRADING_LIVE_ALLOWED", "true")
     assert "TRADING_PAPER_BEHAVIOUR" in refusal()
-
-
-@pytest.mark.parametrize(
-    ("behaviour", "why"),
-    [
-        ("nosuch.toml", "No such file"),
-        (".trading", "Is a directory"),
-        (str(ROOT / "config" / "limits.toml"), "Extra inputs are not permitted"),
-        ("noise.toml", "can't decode"),
-    ],
-    ids=["missing", "a folder", "another kind of file", "no text"],
-)
-def test_a_behaviour_that_is_none_is_refused_before_anything_is_decided(project, monkeypatch, behaviour, why):
-    (project / "noise.toml").write_bytes(b"\xff\xfe")
-    monkeypatch.setenv("TRADING_PAPER_BEHAVIOUR", behaviour)
-
-    told = refusal()
-    assert told.startswith(f"TRADING_PAPER_BEHAVIOUR: behaviour {project / behaviour}: ")
-    assert why in told
-    assert told.endswith("or unset it")
-
-
-@pytest.mark.parametrize("text", ["", "seed = 7"])
-@pytest.mark.parametrize("left", ["gone", "changed"])
-def test_a_behaviour_that_was_remembered_as_good_is_read_again_where_its_file_changed(
-    project, monkeypatch, text, left
-):
-    file = project / "bad.toml"
-    file.write_text(text, encoding="utf-8")
-    monkeypatch.setenv("TRADING_PAPER_BEHAVIOUR", "bad.toml")
-    assert load_settings().paper_behaviour == file
-
-    if left == "gone":
-        file.unlink()
-    else:
-        file.write_text("luck = 1", encoding="utf-8")
-    assert "TRADING_PAPER_BEHAVIOUR" in refusal()
-
-    file.write_text(text, encoding="utf-8")
-    assert load_settings().paper_behaviour == file
 
 
 def test_an_empty_variable_counts_as_not_given(monkeypatch):

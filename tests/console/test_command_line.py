@@ -811,7 +811,6 @@ def test_an_id_that_fits_several_names_them(speak, journal):
         ("TRADING_PROFILE", "wild", "TRADING_PROFILE"),
         ("TRADING_PROFIL", "live", "TRADING_PROFILE"),
         ("TRADING_BOOKS_FILE", "nowhere.toml", "nowhere.toml"),
-        ("TRADING_PAPER_BEHAVIOUR", "nowhere.toml", "nowhere.toml: No such file"),
     ],
 )
 def test_a_bad_setting_is_named(speak, monkeypatch, variable, value, said):
@@ -824,6 +823,35 @@ def test_a_bad_setting_is_named(speak, monkeypatch, variable, value, said):
     assert doctor.code == 1
     assert "FAIL  settings" in doctor.out
     assert said in doctor.out
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "why"),
+    [
+        ("nowhere.toml", "nowhere.toml: No such file"),
+        (".", "Is a directory"),
+        (str(ROOT / "config" / "limits.toml"), "Extra inputs are not permitted"),
+    ],
+    ids=["missing", "a folder", "another kind of file"],
+)
+def test_a_behaviour_that_is_none_is_refused_before_a_session_is_decided(
+    speak, journal, monkeypatch, behaviour, why
+):
+    monkeypatch.setenv("TRADING_PAPER_BEHAVIOUR", behaviour)
+
+    run = speak("run-once", "--book", "us_five", "--session", str(SESSION))
+    doctor = speak("doctor")
+    halted = speak("halt", "--reason", "stop")
+
+    assert run.code == 2
+    assert run.err.startswith("trading: TRADING_PAPER_BEHAVIOUR: behaviour ")
+    assert why in run.err
+    assert run.err.rstrip().endswith("or unset it")
+    assert "FAIL  paper broker" in doctor.out
+    assert why in doctor.out
+    assert halted.out.startswith("HALTED")
+    assert journal.run_control().kill_switch_on
+    assert journal.session_record(**OF) is None
 
 
 @pytest.mark.parametrize("words", [["status"], ["orders"], ["halt", "--reason", "x"]], ids=" ".join)

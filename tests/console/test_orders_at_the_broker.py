@@ -23,14 +23,14 @@ from tests.console.states import (
     prepared,
     verdicts_on,
 )
-from tests.console.test_command_line import empty_journal, journal, speak, state
+from tests.console.test_command_line import empty_journal, journal, ledger, speak, state
 from trading.decisions import Outcome
 from trading.journal import CancelKind, RunControlAction
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, OrderStatus
 from trading.testing import example_decision, example_intent, reconciled_term
 
-__all__ = ["empty_journal", "journal", "speak", "state"]
+__all__ = ["empty_journal", "journal", "ledger", "speak", "state"]
 
 ACCOUNT = "SIM-FIVE"
 
@@ -320,6 +320,7 @@ def test_a_cancel_is_asked_for_once(speak, journal):
     assert "cancel was asked for at 2013-02-28 14:30:00 UTC already" in spoken.err
 
 
+@pytest.mark.usefixtures("ledger")
 @pytest.mark.parametrize("kind", [CancelKind.REPLACE, CancelKind.EXPIRY])
 def test_a_person_who_wants_an_order_stopped_wins_over_a_replacement_and_an_expiry(speak, journal, kind):
     row, _ = a_working_intent(journal)

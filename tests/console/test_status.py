@@ -228,48 +228,27 @@ def test_an_incident_that_halts_nothing_is_open_until_a_session_is_settled_since
     assert (speak("status").code, speak("incidents").code) == (0, 0)
 
 
-def settled_in_the_lake(lake, *, without=()):
-    """Let the lake have what a settled session leaves there, empty, but for some tables."""
-    for name in ("opening_book", "market_quotes", "positions", "decisions"):
-        if name not in without:
-            lake.write_rows(("us_five", name), str(SESSION), ROW_TYPES[name], [])
-
-
-def test_a_settled_session_whose_tables_are_gone_is_not_well(speak, journal):
-    a_filled_intent(journal)
-    journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
-
-    spoken = speak("status")
-
-    assert spoken.code == 3
-    assert spoken.out.startswith(
-        "ATTENTION: the lake has no table of us_five, which is settled up to 2013-02-28: put it back"
-    )
-    assert "trading verify\n  trading doctor" in spoken.out
+def settled_in_the_lake(lake):
+    """Let the lake have something that a settled session leaves there."""
+    lake.write_rows(("us_five", "positions"), str(SESSION), ROW_TYPES["positions"], [])
 
 
 @pytest.mark.parametrize("asked", [(), ("--session", str(SESSION))])
-def test_the_tables_that_a_settled_session_lacks_are_named_with_what_tells_them_again(
-    speak, journal, lake, asked
-):
+def test_a_settled_session_whose_tables_are_gone_is_not_well(speak, journal, lake, asked):
     a_filled_intent(journal)
     journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
-    settled_in_the_lake(lake, without=("positions", "decisions"))
-    lacking = speak("status", *asked)
+
+    gone = speak("status", *asked)
     settled_in_the_lake(lake)
+    put_back = speak("status", *asked)
 
-    assert lacking.code == 3
-    assert lacking.out.count("the lake has no positions, decisions of us_five 2013-02-28") == 2
-    assert "`trading run-once --book us_five --session 2013-02-28` tells it again" in lacking.out
-    assert speak("status", *asked).code == 0
-
-
-def test_a_session_that_a_person_carried_left_no_decisions(speak, journal, lake):
-    journal.opening_book(**OF, previous=None, opened=OPENED, now=NOW)
-    journal.settle(**OF, closing=OPENED, carried_by="ben: no quotes", now=CLOSE)
-    settled_in_the_lake(lake, without=("decisions",))
-
-    assert speak("status").code == 0
+    assert gone.code == 3
+    assert gone.out.startswith(
+        "ATTENTION: the lake has no table of us_five 2013-02-28, which is settled: put it back"
+    )
+    assert gone.out.count("the lake has no table") == 2
+    assert "trading verify\n  trading doctor" in gone.out
+    assert put_back.code == 0
 
 
 def test_each_finding_of_a_halt_has_a_line_of_its_own(speak, journal):

@@ -307,7 +307,7 @@ def test_a_cash_difference_is_told_though_nobody_says_what_changed_it(journal):
     broker.held = Holdings(cash_micros=1)
     (found,) = reconcile(journal, broker).findings
 
-    assert "broker 0.000001; what changed it could not be asked (time_out" in found.detail
+    assert "broker 0.000001 USD; what changed it could not be asked (time_out" in found.detail
 
 
 # -------------------------------------------------------------------------------- what does not agree
