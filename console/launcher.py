@@ -143,6 +143,7 @@ class Launcher:
         `phases` are of `decide`, `execute`, `settle`; all three are one run of the session job.
         """
         self._require_sessions(book, sessions)
+        check_behaviour(self.settings.paper_behaviour)
         # A wrong file, address or key of the advisor's is told here: a run would fail without a word.
         _ = self.profiled.advisor
         self.import_window(book, sessions[0], progress)
@@ -604,9 +605,7 @@ ALL_PHASES = ("decide", "execute", "settle")
 
 def open_launcher() -> Launcher:
     """Return the launcher of this machine's settings; raises `BadSetting` where one is wrong."""
-    settings = load_settings()
-    check_behaviour(settings.paper_behaviour)
-    return Launcher(settings)
+    return Launcher(load_settings())
 
 
 def _begin_out_of_reach(manager: ComputeLogManager) -> None:

@@ -24,6 +24,9 @@ ABSENT = "absent at the broker"
 SENT_ON = frozenset({Step.REGISTERED, Step.ENDORSED, Step.APPROVED})
 """The steps that say on what an intent is sent."""
 
+A_PERSONS = frozenset({Step.ENDORSED, Step.APPROVED, Step.REJECTED, Step.CANCELLED, Step.PROVEN_ABSENT})
+"""The steps whose actor is a person: the desk's own runs take the others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderLine:
@@ -116,7 +119,9 @@ def _why(desk: Desk, row: JournalIntent) -> tuple[str, str]:
         for event in events
         if (event.reason and event.kind in SENT_ON if is_filled else event.reason == row.reason)
     ]
-    return (said[-1].actor, said[-1].reason) if said else ("", row.reason)
+    if not said:
+        return "", row.reason
+    return said[-1].actor if said[-1].kind in A_PERSONS else "", said[-1].reason
 
 
 def _status(row: JournalIntent, order: JournalOrder | None) -> str:

@@ -260,8 +260,9 @@ def _look(desk: Desk, tell: Tell, only: str | None) -> _Look:
     untold = elsewhere - _accounts_told(answers)
     if LEDGERS not in unreadable:
         lost = lost_ledgers(desk)
-        if lost:
-            unreadable[LEDGERS] = "; ".join(lost.values())
+        asked = lost.keys() if only is None else _accounts_of(desk, evidence, only)
+        if missed := [why for account, why in lost.items() if account in asked]:
+            unreadable[LEDGERS] = "; ".join(missed)
         told = [
             dump
             for dump in (*dumps, *_dumps_over_network(answers))
@@ -287,6 +288,12 @@ def _look(desk: Desk, tell: Tell, only: str | None) -> _Look:
         except TradingError as error:
             unreadable["lake"] = str(error)
     return _Look(evidence=evidence, unreadable=unreadable, others=others, tell=tell)
+
+
+def _accounts_of(desk: Desk, evidence: Evidence, book: str) -> frozenset[str]:
+    """Return the accounts that a book ever had, by the reviewed file and by its intents."""
+    now = {desk.books[book].account} if book in desk.books else set()
+    return frozenset(now | {row.account for row in evidence.intents if row.intent.book == book})
 
 
 def _books_known(desk: Desk, evidence: Evidence) -> frozenset[str]:

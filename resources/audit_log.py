@@ -98,7 +98,7 @@ class AuditFile:
 class AuditFileReadWhole(AuditFile):
     """Keep a log file of which all lines were read once: what that found, each later look finds again.
 
-    So whoever waits for the long look can take it before a lock that others wait for.
+    So the long look is over before the executor's lock is taken; only who appends to the log waits for it.
     """
 
     def __init__(self, journal: Events, path: Path, tell: Tell = tell_nobody) -> None:

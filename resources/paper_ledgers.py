@@ -20,7 +20,7 @@ def ledger_of(profile_dir: Path, account: str) -> Path:
 
 
 def accounts_on_paper(journal: Answering, *, lane: str) -> tuple[str, ...]:
-    """Return the accounts of which a paper broker of ours took an order, by the journal; ascending.
+    """Return the accounts of which a paper broker of ours took an order, or may have; ascending.
 
     An account all of whose orders go to a broker over a network is none: it has no ledger.
     """
@@ -31,14 +31,16 @@ def accounts_on_paper(journal: Answering, *, lane: str) -> tuple[str, ...]:
 
 
 def is_gone(ledger: Path) -> bool:
-    """Say whether there is no ledger; of one that only cannot be looked at, opening it tells why."""
+    """Say whether there is no ledger, or an empty file in its place.
+
+    Of one that only cannot be looked at, opening it tells why.
+    """
     try:
-        ledger.stat()
+        return ledger.stat().st_size == 0
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         return False
-    return False
 
 
 def lost_ledgers(journal: Answering, *, lane: str, profile_dir: Path) -> dict[str, str]:
@@ -50,7 +52,7 @@ def lost_ledgers(journal: Answering, *, lane: str, profile_dir: Path) -> dict[st
     rows = journal.answers(("find_last_on_paper",))["find_last_on_paper"]
     last = {row["account"]: date.fromisoformat(row["session"]) for row in rows if row["lane"] == lane}
     return {
-        account: f"paper broker {ledger}: is missing, but took orders, the last on {last[account]}: "
+        account: f"paper broker {ledger}: is missing or empty, but took orders, the last on {last[account]}: "
         "restore its last copy, do not trade"
         for account, ledger in gone.items()
     }

@@ -92,6 +92,13 @@ def test_orders_at_another_broker_and_orders_that_none_acknowledged_are_not_on_p
     assert told(database, LAST) == [("BOTH", "simulated", EARLY)]
 
 
+def test_an_order_whose_answer_nobody_heard_may_be_on_paper(database, ordered):
+    ordered({"account": "UNHEARD", "broker_order_id": "", "actual_adapter": EMBEDDED_PAPER})
+
+    assert told(database, ACCOUNTS) == [("UNHEARD", "simulated")]
+    assert told(database, LAST) == [("UNHEARD", "simulated", LATE)]
+
+
 def test_the_accounts_are_found_by_the_index_without_reading_every_order(tmp_path):
     with (
         SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}"),

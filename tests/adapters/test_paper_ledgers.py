@@ -43,13 +43,13 @@ def refuse(journal, folder, account, lane="simulated"):
 
 
 def test_an_account_with_orders_is_refused_in_the_words_of_every_look(folder):
-    ledger_of(folder, "WIDE").touch()
+    ledger_of(folder, "WIDE").write_bytes(b"SQLite")
     (told,) = lost_ledgers(Told(), lane="simulated", profile_dir=folder).values()
 
     with pytest.raises(BrokerUnavailable) as refused:
         refuse(Told(), folder, "FIVE")
     assert str(refused.value) == told
-    assert told.startswith(f"paper broker {ledger_of(folder, 'FIVE')}: is missing")
+    assert told.startswith(f"paper broker {ledger_of(folder, 'FIVE')}: is missing or empty")
     assert "the last on 2013-03-01" in told
 
 
@@ -64,10 +64,18 @@ def test_an_account_that_has_no_orders_here_may_begin(folder, account, lane):
 
 def test_a_ledger_that_is_there_costs_no_question(folder):
     journal = Told()
-    ledger_of(folder, "FIVE").touch()
+    ledger_of(folder, "FIVE").write_bytes(b"SQLite")
     refuse(journal, folder, "FIVE")
 
     assert journal.asked == []
+
+
+def test_an_empty_file_is_no_ledger(folder):
+    ledger_of(folder, "FIVE").touch()
+
+    with pytest.raises(BrokerUnavailable, match="missing or empty"):
+        refuse(Told(), folder, "FIVE")
+    refuse(Told(), folder, "NEW")
 
 
 def test_a_ledger_that_cannot_be_looked_at_is_left_to_who_opens_it(folder):

@@ -418,7 +418,7 @@ def lose_the_ledger(profile: Path) -> str:
         path.unlink()
     ledger = profile / "paper" / "SIM-FIVE.db"
     return (
-        f"paper broker {ledger}: is missing, but took orders, the last on {SESSION}: "
+        f"paper broker {ledger}: is missing or empty, but took orders, the last on {SESSION}: "
         "restore its last copy, do not trade"
     )
 
@@ -443,6 +443,15 @@ def test_a_ledger_that_is_gone_hides_no_other_accounts_orders(speak, profile):
 
     assert (spoken.code, violated(spoken)) == (1, {"INV2"})
     assert spoken.json["unreadable"] == [f"brokers: {told}"]
+
+
+def test_a_ledger_that_is_gone_is_of_no_account_in_a_book_with_another(speak, profile):
+    lose_the_ledger(profile)
+
+    other, own = speak("verify", "--book", "us_wide"), speak("verify", "--book", "us_five")
+
+    assert (other.code, own.code) == (0, 6)
+    assert "brokers" not in other.out.splitlines()[0]
 
 
 def test_whoever_would_open_a_ledger_that_is_gone_refuses_and_makes_none(speak, profile):

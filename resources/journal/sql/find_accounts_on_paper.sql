@@ -1,3 +1,5 @@
+-- An order that was prepared for a paper broker may be there, though nobody heard its answer; of one from before
+-- adapters were noted it is known where the broker named it.
 -- From one account and lane to the next by the index, so that a million orders cost no more than a hundred.
 with recursive accounts (account) as (
   select min(account)
@@ -36,7 +38,7 @@ where (
     where orders.account = lanes.account
       and orders.lane = lanes.lane
       and orders.actual_adapter in ('', 'embedded_paper')
-      and orders.broker_order_id <> ''
+      and (orders.actual_adapter <> '' or orders.broker_order_id <> '')
     order by orders.actual_adapter
     limit 1
   ) is not null

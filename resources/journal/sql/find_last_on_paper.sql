@@ -5,6 +5,6 @@ select
   max(session) as session
 from orders
 where actual_adapter in ('', 'embedded_paper')
-  and broker_order_id <> ''
+  and (actual_adapter <> '' or broker_order_id <> '')
 group by account, lane
 order by account, lane
