@@ -35,7 +35,8 @@ class Funnel:
     ranked, `candidates` of them selected (`None` where the table's maker did not say). `intents` is
     all that were wished: `blocked` by guards, `vetoed` by advice, `pending` at a person, `approved` or
     further, and `ended` without an order (rejected by a person or at the send, expired, cancelled). Of those
-    that went on `unfilled` count the ones whose order ended without a fill, or never was at the broker.
+    that went on `unfilled` count the ones whose order the broker refused, or which ended without a fill, or
+    never was at the broker.
     """
 
     quotes: int | None
@@ -81,7 +82,7 @@ def funnel_of(desk: Desk, book: BookOutline, session: date, intents: Sequence[Jo
         pending=_in(intents, IntentState.PENDING_APPROVAL),
         approved=sum(1 for row in intents if row.state in WENT_ON) + unfilled,
         ended=len(ended) - unfilled - blocked - vetoed,
-        unfilled=unfilled,
+        unfilled=unfilled + _in(intents, IntentState.FAILED),
         executed=_in(intents, IntentState.EXECUTED),
         filled=sum(1 for row in intents if row.filled_quantity > 0),
         unknown=_in(intents, IntentState.UNKNOWN),

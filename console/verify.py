@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -25,6 +25,7 @@ from console.paper_accounts import accounts_held, routed_accounts_held
 from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
 from resources.settings import given_variables, load_secrets
+from trading.audit import Tell
 from trading.brokers import BrokerDump
 from trading.errors import BrokerUnavailable, TradingError
 from trading.invariants import (
@@ -167,9 +168,6 @@ class Verified:
     violations_total: int
     links: Links
     unreadable: tuple[str, ...]
-
-
-Tell = Callable[[str], None]
 
 
 def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:

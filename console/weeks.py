@@ -26,12 +26,12 @@ from console.incident_reviews import review_of
 from console.incidents import incidents_of, planned_actions
 from console.reports import REPORTS, content_of
 from console.slo import standings_of
-from console.verify import Tell, lake_inputs_sha, missing_link, verify
+from console.verify import lake_inputs_sha, missing_link, verify
 from resources.clocks import system_now
 from resources.evidence import stored_verdicts
 from resources.settings import Profile, Settings
 from trading.advisor_calls import AdvisorCall, spent
-from trading.audit import instant_from_text
+from trading.audit import Tell, instant_from_text
 from trading.clock import Phase
 from trading.compliance import (
     ApprovalSeen,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -151,20 +151,19 @@ def check(
     of the checkpoints that was taken away: the log must still go through it. A log never written holds
     nothing bad. Raises `JournalError` where a file cannot be read, `BadSetting` for an unusable key.
     """
-    try:
+
+    def look(log: _Now, checkpoints: _Now) -> BadEntry | None:
+        signatory = _signatory(path, public_key, is_signed=checkpoints.size_bytes > 0)
+        return verify_signed(
+            _told(log, tell, "followed by their hashes"),
+            checkpoints.lines(),
+            signatory,
+            kept=_kept(kept, signatory) if kept else None,
+        )
+
+    with _reading(path):
         bad = _missing(path, is_signed=public_key is not None or has_key(keys_of(path)))
-        if bad is not None or not path.exists():
-            return bad
-        with _shared(path) as log, _opened(checkpoints_of(path)) as checkpoints:
-            signatory = _signatory(path, checkpoints, public_key)
-            return verify_signed(
-                _told(log, tell, "followed by their hashes"),
-                _lines(checkpoints),
-                signatory,
-                kept=_kept(kept, signatory) if kept else None,
-            )
-    except OSError as error:
-        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+        return bad if bad is not None or not path.exists() else _looked(path, look)
 
 
 def verify_end(journal: Events, path: Path) -> BadEntry | None:
@@ -173,20 +172,18 @@ def verify_end(journal: Events, path: Path) -> BadEntry | None:
     Takes as long however long the log is; where something is wrong, the whole log is read to name it.
     Raises as `check` does.
     """
-    try:
+    with _reading(path):
         bad = _missing(path, is_signed=has_key(keys_of(path)))
         if bad is not None or not path.exists():
             return bad
         with _shared(path) as log, _opened(checkpoints_of(path)) as checkpoints:
-            signatory = _signatory(path, checkpoints, None)
+            signatory = _signatory(path, None, is_signed=checkpoints.seek(0, os.SEEK_END) > 0)
             signed = _last_signed(checkpoints, signatory)
             begins = signed.link if isinstance(signed, Checkpoint) else BEGINNING
             holds = not isinstance(signed, str) and (signed is None or _ends_at(log, begins))
             holds = holds and _is_whole(checkpoints)
             log.seek(begins.size_bytes)
             bad = verify_signed(_lines(log), (), signatory, after=begins) if holds else None
-    except OSError as error:
-        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
     if not holds or (bad is not None and not bad.heals):
         bad = check(path)
     if bad is not None and not bad.heals:
@@ -203,25 +200,28 @@ def compare(
     emptied, older or other journal is found here. `after` is where to begin: a checkpoint that was verified.
     A torn last line is left out.
     """
-    try:
+
+    def look(log: _Now, _: _Now) -> BadEntry | None:
+        return _compared(_told(log, tell, "compared with the journal", after=after), journal, after)
+
+    with _reading(path):
         if not path.exists():
             return None
         if after.seq and (bad := _differs(journal, after)):
             return bad
-        with _shared(path) as log:
-            log.seek(after.size_bytes)
-            events = _events_after(journal, after.seq)
-            lines = _told(log, tell, "compared with the journal")
-            for number, line in enumerate(lines, start=after.seq + 1):
-                if is_torn(line):
-                    return None
-                event = next(events, None)
-                if event is None:
-                    return _behind(number)
-                if _line(event) != line:
-                    return BadEntry(number, number, f"not the journal's event {number}")
-    except OSError as error:
-        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+        return _looked(path, look)
+
+
+def _compared(lines: Iterable[bytes], journal: Events, after: Link) -> BadEntry | None:
+    events = _events_after(journal, after.seq)
+    for number, line in enumerate(lines, start=after.seq + 1):
+        if is_torn(line):
+            return None
+        event = next(events, None)
+        if event is None:
+            return _behind(number)
+        if _line(event) != line:
+            return BadEntry(number, number, f"not the journal's event {number}")
     return None
 
 
@@ -231,13 +231,10 @@ def events_in(path: Path) -> Iterator[JournalEvent]:
     Verify the log first. Raises `BadInput` for a line that is no event, `JournalError` where the file
     cannot be read.
     """
-    try:
-        with _shared(path) as log:
-            for line in _lines(log):
-                if line.endswith(b"\n"):
-                    yield event_of_line(line)
-    except OSError as error:
-        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+    with _reading(path), _shared(path) as log:
+        for line in _lines(log):
+            if line.endswith(b"\n"):
+                yield event_of_line(line)
 
 
 # -------------------------------------------------------------------------------- growing
@@ -394,10 +391,9 @@ def _has_first(checkpoints: Path) -> bool:
     return bool(first) and not is_torn(first)
 
 
-def _signatory(path: Path, checkpoints: BinaryIO, public_key: Path | None) -> Signatory:
-    if public_key is None and not checkpoints.seek(0, os.SEEK_END):
+def _signatory(path: Path, public_key: Path | None, *, is_signed: bool) -> Signatory:
+    if public_key is None and not is_signed:
         return _NOBODY
-    checkpoints.seek(0)
     return signatory_of(public_key or keys_of(path) / PUBLIC_NAME)
 
 
@@ -447,11 +443,61 @@ def _locked(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 
 @contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(f"audit log {path}: cannot be read: {error}") from error
+
+
+@contextmanager
 def _shared(path: Path) -> Iterator[BinaryIO]:
     """Give the log to read, while nobody writes it."""
     with path.open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_SH)
         yield log
+
+
+class _Now:
+    """Read a file as it is now: what is appended to it later is left out."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size_bytes = file.seek(0, os.SEEK_END)
+
+    def lines(self, *, begin_bytes: int = 0) -> Iterator[bytes]:
+        """Yield lines as `_lines` does, from a place in the file on."""
+        self._file.seek(begin_bytes)
+        while line := self._file.readline(min(LINE_BYTES_MAX + 2, self.size_bytes - self._file.tell())):
+            yield line
+
+    def part_read(self) -> float:
+        """Return how much of it was read, from 0 to 1."""
+        return self._file.tell() / self.size_bytes
+
+
+def _looked(path: Path, look: Callable[[_Now, _Now], BadEntry | None]) -> BadEntry | None:
+    """Return what a look at a whole log finds, which holds up nobody who appends to it.
+
+    Only where it finds something that may have been mended beneath it does it look again, and then a
+    projection waits.
+    """
+    with _as_of_now(path, keeps_writers_out=False) as (log, checkpoints):
+        bad = look(log, checkpoints)
+    if bad is not None:
+        with _as_of_now(path, keeps_writers_out=True) as (log, checkpoints):
+            bad = look(log, checkpoints)
+    return bad
+
+
+@contextmanager
+def _as_of_now(path: Path, *, keeps_writers_out: bool) -> Iterator[tuple[_Now, _Now]]:
+    """Give a log and its checkpoints as they fit together now, whoever appends to them afterwards."""
+    with _shared(path) as log, _opened(checkpoints_of(path)) as checkpoints:
+        now = _Now(log), _Now(checkpoints)
+        if not keeps_writers_out:
+            fcntl.flock(log, fcntl.LOCK_UN)
+        yield now
 
 
 @contextmanager
@@ -467,13 +513,12 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _told(log: BinaryIO, tell: Tell, what: str) -> Iterator[bytes]:
-    """Yield lines as `_lines` does, and tell now and then how many were read, and of how much that is."""
-    size = os.fstat(log.fileno()).st_size
-    for number, line in enumerate(_lines(log), start=1):
+def _told(log: _Now, tell: Tell, what: str, *, after: Link = BEGINNING) -> Iterator[bytes]:
+    """Yield a log's lines, and tell now and then how many were read, and of how much that is."""
+    for number, line in enumerate(log.lines(begin_bytes=after.size_bytes), start=1):
         yield line
         if number % TOLD_EVERY == 0:
-            tell(f"audit log: {number:,} lines {what}, {log.tell() / size:.0%} of it")
+            tell(f"audit log: {number:,} lines {what}, {log.part_read():.0%} of it")
 
 
 def _heal(file: BinaryIO) -> None:

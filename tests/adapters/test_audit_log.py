@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import resource
@@ -61,6 +62,15 @@ def speak(journal, times, reason="tést “quoted”\n"):
 
 def export(journal) -> bytes:
     return b"".join(line_of(event).encode() + b"\n" for event in journal.events(after=0, limit=10_000))
+
+
+def is_free(log: Path) -> bool:
+    with log.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def test_the_log_is_the_export_and_grows_with_it(journal, log):
@@ -495,6 +505,35 @@ def test_a_look_at_a_long_log_tells_how_far_it_is(journal, log, monkeypatch):
         "audit log: 6 lines compared with the journal, 50% of it",
         "audit log: 12 lines compared with the journal, 100% of it",
     ]
+
+
+def test_a_look_at_a_long_log_holds_up_nobody_who_appends_to_it(journal, log, monkeypatch):
+    monkeypatch.setattr("resources.audit_log.TOLD_EVERY", 6)
+    project(journal, log)
+    appended = []
+
+    def append(_: str) -> None:
+        speak(journal, 1)
+        appended.append(project(journal, log))
+
+    assert check(log, tell=append) is None
+    assert compare(journal, log, tell=append) is None
+    assert appended == [1] * 4
+
+
+def test_what_a_look_found_beside_others_is_looked_at_again_with_them_kept_out(journal, log, monkeypatch):
+    monkeypatch.setattr("resources.audit_log.TOLD_EVERY", 6)
+    project(journal, log)
+    log.write_bytes(log.read_bytes()[:-5])
+    may_append = []
+
+    def heal_once(_: str) -> None:
+        may_append.append(is_free(log))
+        if len(may_append) == 1:
+            project(journal, log)
+
+    assert check(log, tell=heal_once) is None
+    assert may_append == [True, False, False]
 
 
 @pytest.mark.parametrize("growth", [0, 3])

@@ -191,6 +191,13 @@ def test_an_order_that_was_sent_and_ended_without_a_fill_is_not_told_as_unsent(s
     assert "1 approved → 0 filled → 1 ended unfilled" in speak("status").out
 
 
+def test_an_order_that_the_broker_refused_is_told_as_ended_unfilled(speak, journal):
+    row, _ = a_prepared_intent(journal)
+    journal.refuse(row.intent_id, epoch=row.epoch, reason="no money", now=OPEN)
+
+    assert "1 approved → 0 filled → 1 ended unfilled" in speak("status").out
+
+
 def test_orders_of_a_date_that_is_no_session_are_refused_with_why(speak, journal):
     a_filled_intent(journal)
 
