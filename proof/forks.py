@@ -23,10 +23,13 @@ from proof import desk as desks
 from proof.desk import SCENARIOS, Desk, Scenario
 from proof.planted import PLANTED, Plant
 from proof.suite import Progress, Size
+from trading.decisions import Outcome
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a SIGKILL needs no disk: what a process wrote, the kernel has
 TOO_LONG_S = 60
 """After how long a child counts as one that never ends."""
+
+GOLDEN = (5**0.5 - 1) / 2
 
 Point = TypeVar("Point")
 
@@ -63,10 +66,14 @@ def zygote(scenarios: Iterable[Scenario] = SCENARIOS) -> Iterator[Zygote]:
     home = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="proof-", dir=home) as name:
         folder = Path(name)
-        templates = {}
+        templates: dict[str, Desk] = {}
+        decided: dict[Outcome, Desk] = {}
         for scenario in scenarios:
-            templates[scenario.name] = Desk(folder / f"decided-{scenario.name}")
-            desks.decide(templates[scenario.name], scenario)
+            if scenario.outcome not in decided:
+                # What was decided, and the day before it, is all that a scenario begins with.
+                decided[scenario.outcome] = Desk(folder / f"decided-{scenario.outcome}")
+                desks.decide(decided[scenario.outcome], scenario)
+            templates[scenario.name] = decided[scenario.outcome]
             warm = templates[scenario.name].copy_to(folder / "warm")
             desks.act(warm, scenario)
             if found := [*desks.recover(warm, scenario), *desks.check(warm, scenario)]:
@@ -110,16 +117,26 @@ def planted_caught(
 ) -> dict[str, bool]:
     """Return for each planted bug whether kills at drawn points of its scenario found just it.
 
-    Draws until one does, and every point there is before it says no.
+    Tries until one does, and every point there is before it says no.
     """
     known = {scenario.name: scenario for scenario in scenarios}
     caught = {}
     for name, plant in plants.items():
         planted = at._replace(plant=plant)
-        points = list(points_of(planted, known[plant.scenario]))
-        random.Random(size.seed).shuffle(points)
+        points = strewn(points_of(planted, known[plant.scenario]), seed=f"{size.seed} {name}")
         caught[name] = any(is_shown(plant, kill(planted, point)) for point in points)
     return caught
+
+
+def strewn(points: Sequence[Point], *, seed: str) -> list[Point]:
+    """Return all points, each far from those before it, so that a stretch of them is met early.
+
+    They are in the order of a scenario's life, and a bug shows in a stretch of it. Steps of the golden ratio,
+    from a place that the seed gives, leave no gap much wider than another.
+    """
+    start, count = random.Random(seed).random(), len(points)
+    steps = (int((start + turn * GOLDEN) % 1 * count) for turn in range(2 * count))
+    return [points[place] for place in dict.fromkeys((*steps, *range(count)))]
 
 
 def is_shown(plant: Plant, found: Found) -> bool:

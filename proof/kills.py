@@ -128,7 +128,10 @@ def run_double(size: Size, progress: Progress) -> Told:
         everywhere = drawn(trails, replace(size, points=sys.maxsize))
         firsts = _seeded(chance.choices(everywhere, k=-(-size.points // SECOND_KILLS)), chance)
         caught = planted_caught(
-            at, size, lambda at, scenario: _seeded(_line_points(at, scenario), chance), _kill_twice
+            at,
+            size,
+            lambda at, scenario: _seeded(_line_points(at, scenario), chance),
+            partial(_kill_twice, seconds=1),
         )
         found = spread(at, firsts, _kill_twice, workers=size.workers, progress=progress)
     return _told(size, began, found, caught, Counter(f"first kills in {each.scenario}" for each in firsts))
@@ -177,7 +180,7 @@ def _kill_once(at: Zygote, point: Point) -> Found:
         return Found(1, healed(at, desk, scenario, point))
 
 
-def _kill_twice(at: Zygote, first: Point) -> Found:
+def _kill_twice(at: Zygote, first: Point, *, seconds: int = SECOND_KILLS) -> Found:
     scenario = scenario_named(first.scenario)
     chance = random.Random(first.second)
     covered = 0
@@ -187,7 +190,7 @@ def _kill_twice(at: Zygote, first: Point) -> Found:
             return Found(0, (f"{first}: ended before the line",))
         with copied(at, desk) as counted:
             lines = len(in_child(at, lambda: lines_of(lambda: desks.recover(counted, scenario))))
-        for second in chance.sample(range(1, lines + 1), min(SECOND_KILLS, lines)):
+        for second in chance.sample(range(1, lines + 1), min(seconds, lines)):
             point = first._replace(second=second)
             with copied(at, desk) as dead:
                 if not is_killed_at(at, second, partial(desks.recover, dead, scenario)):

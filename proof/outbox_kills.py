@@ -12,7 +12,6 @@ import ast
 import gc
 import logging
 import os
-import random
 import tempfile
 import time
 from collections import Counter
@@ -26,7 +25,7 @@ import dagster as dg
 import structlog
 
 import sensors
-from proof.forks import MEMORY, ChildFailed, Found, Zygote, in_child, spread, uncaught
+from proof.forks import MEMORY, ChildFailed, Found, Zygote, in_child, spread, strewn, uncaught
 from proof.kills import Point, Trail, drawn, is_killed_at, lines_of, places
 from proof.suite import Progress, Size, Told
 from proof.telling import (
@@ -72,7 +71,7 @@ def run(size: Size, progress: Progress) -> Told:
         gc.freeze()
         trails = {scenario.name: _trail(at, scenario) for scenario in SCENARIOS}
         points = drawn(trails, size)
-        caught = {name: _is_caught(at, plant, size) for name, plant in PLANTED.items()}
+        caught = {name: _is_caught(at, name, size) for name in PLANTED}
         found = spread(at, points, _kill, workers=size.workers, progress=progress)
         gc.unfreeze()
     of_telling = lines_of_telling()
@@ -131,8 +130,9 @@ def _trail(at: Zygote, scenario: Scenario) -> Trail:
     return [(str(file), int(line)) for file, line in told]
 
 
-def _is_caught(at: Zygote, plant: Plant, size: Size) -> bool:
-    """Say whether kills find a planted bug; drawn until one does, and each line before one says no."""
+def _is_caught(at: Zygote, name: str, size: Size) -> bool:
+    """Say whether kills find a planted bug; tried until one does, and each line before one says no."""
+    plant = PLANTED[name]
     planted = at._replace(plant=plant)  # type: ignore[arg-type]
     trail = _trail(planted, plant.scenario)
     points = [
@@ -140,8 +140,11 @@ def _is_caught(at: Zygote, plant: Plant, size: Size) -> bool:
         for number, (file, _) in enumerate(trail, start=1)
         if file in plant.files
     ]
-    random.Random(size.seed).shuffle(points)
-    return any("nobody heard" in each for point in points for each in _kill(planted, point).violations)
+    return any(
+        "nobody heard" in each
+        for point in strewn(points, seed=f"{size.seed} {name}")
+        for each in _kill(planted, point).violations
+    )
 
 
 def _template(at: Zygote, scenario: Scenario) -> Path:

@@ -105,7 +105,7 @@ def drawn(calls: dict[str, list[Point]], size: Size) -> list[Point]:
     chance = random.Random(size.seed)
     kinds: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for of_scenario in calls.values():
-        for point in of_scenario:
+        for point in sorted(of_scenario, key=lambda point: CALLS.index(point.call)):
             kinds[point.scenario, point.call].append(point)
     for of_kind in kinds.values():
         chance.shuffle(of_kind)
@@ -148,15 +148,19 @@ def served(at: Zygote, scenario: Scenario) -> Iterator[ServedDesk]:
 
 
 def _points_of(at: Zygote, scenario: Scenario) -> list[Point]:
-    """Return every call of a scenario that nobody kills."""
+    """Return every call of a scenario that nobody kills, in order."""
     with served(at, scenario) as desk:
         log = desk.folder.parent / "calls.log"
         traced = ",".join(f"?{call}" for call in CALLS)
         pid = _straced(at, partial(desks.act, desk, scenario), [f"--trace={traced}"], log=str(log))
         os.waitpid(pid, 0)
         named = (_CALL.match(line) for line in log.read_text("utf-8", errors="replace").splitlines())
-        counts = Counter(found.group(1) for found in named if found)
-    return [Point(scenario.name, call, number + 1) for call in CALLS for number in range(counts.get(call, 0))]
+        points = []
+        times: Counter[str] = Counter()
+        for call in (found.group(1) for found in named if found and found.group(1) in CALLS):
+            times[call] += 1
+            points.append(Point(scenario.name, call, times[call]))
+    return points
 
 
 def _kill(at: Zygote, point: Point) -> Found:

@@ -23,12 +23,19 @@ ROOT = Path(__file__).resolve().parents[2]
 PLANTED = 3
 
 
+SEEDS = {"kills": 11705, "double_kills": 11705, "system_calls": 60028, "outbox_kills": 29203}
+"""Under these the first kill for each planted bug finds it, as long as the product's lines move by little.
+
+They decide how long the search takes, not how it ends: it goes on until the bug is found.
+"""
+
+
 def told_by(tmp_path: Path, suite: str, points: int) -> dict:
     """Run one suite as a person would, in a process of its own that forks the others."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "proof", suite, "--json"),
-            *("--points", str(points), "--state", str(tmp_path)),
+            *("--points", str(points), "--seed", str(SEEDS[suite]), "--state", str(tmp_path)),
         ],
         cwd=ROOT,
         capture_output=True,
