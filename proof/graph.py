@@ -17,7 +17,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
@@ -126,7 +126,7 @@ def run(size: Size, progress: Progress) -> Told:
     began = time.monotonic()
     rounds = range(size.seed, size.seed + size.points)
     with started() as at:
-        told = forks.in_child(at, lambda: _prepare(at.folder))
+        told = forks.in_child(at, lambda: _prepare(at.folder, {kind_of(seed) for seed in rounds}))
         reference = Reference(
             sent={session: [(symbol, count) for symbol, count in sent] for session, sent in told[0].items()},
             calls=told[1],
@@ -174,7 +174,7 @@ def _round(at: Zygote, reference: Reference, seed: int, kind: str) -> Found:
     with tempfile.TemporaryDirectory(prefix="round-", dir=at.folder) as name:
         state = _copied(at.folder / DECIDED, Path(name) / "desk")
         found = KINDS[kind](at, state, reference, Random(seed))
-        sessions = SESSIONS if kind == "backfill" else (FIRST,)
+        sessions = _sessions_of({kind})
         try:
             found += forks.in_child(at, partial(_healed, state, sessions))
             found += forks.in_child(at, partial(_compared, state, reference, sessions))
@@ -261,6 +261,11 @@ def _killed(at: Zygote, state: Path, reference: Reference, rng: Random) -> list[
         if not is_over and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
             found.append(f"a run's process ended with wait status {status}")
     return found
+
+
+def _sessions_of(kinds: Collection[str]) -> Sequence[date]:
+    """Return the sessions that rounds of these kinds disturb."""
+    return SESSIONS if "backfill" in kinds else (FIRST,)
 
 
 def _kill() -> None:
@@ -484,26 +489,28 @@ def _resource(build: Callable[[], Any]) -> dg.ResourceDefinition:
     return dg.ResourceDefinition(lambda _: build())
 
 
-def _prepare(folder: Path) -> tuple[dict[str, list[tuple[str, int]]], dict[str, int]]:
-    """Import quotes, decide the first session, and see what the two sessions send when nobody disturbs."""
+def _prepare(folder: Path, kinds: Collection[str]) -> tuple[dict[str, list[tuple[str, int]]], dict[str, int]]:
+    """Import quotes, decide the first session, and see what sessions send when nobody disturbs.
+
+    Only what rounds of these kinds are compared with: the second session, and the calls of an execution.
+    """
     _import_quotes(folder / IMPORTED)
     _copied(folder / IMPORTED, folder / DECIDED)
     with _Graph(folder / DECIDED) as graph:
         assert_passed(graph.run("decide", FIRST))
     undisturbed = _copied(folder / DECIDED, folder / "undisturbed")
     sent: dict[str, list[tuple[str, int]]] = {}
-    for session in SESSIONS:
-        with _Graph(undisturbed) as graph:
+    lives = {"session": Life()}
+    for session in _sessions_of(kinds):
+        with _Graph(undisturbed, lives["session"] if session == FIRST else None) as graph:
             assert_passed(graph.run("session", session))
         known = [order for orders in sent.values() for order in orders]
         sent[str(session)] = [order for order in _sent(undisturbed) if order not in known]
-    calls = {}
-    for what in ("execute", "session"):
-        life = Life()
-        with _Graph(_copied(folder / DECIDED, folder / f"counted-{what}"), life) as graph:
-            assert_passed(graph.run(what, FIRST))
-        calls[what] = life.calls
-    return sent, calls
+    if "retry" in kinds:
+        lives["execute"] = Life()
+        with _Graph(_copied(folder / DECIDED, folder / "executed"), lives["execute"]) as graph:
+            assert_passed(graph.run("execute", FIRST))
+    return sent, {what: life.calls for what, life in lives.items()}
 
 
 def assert_passed(result: dg.ExecuteInProcessResult) -> None:

@@ -33,11 +33,11 @@ from trading.lifecycle import IntentState
 pytestmark = pytest.mark.timeout(2400)  # a day at a server is spent before the first of these tests
 
 BOOK, LANE = "us_five", "simulated"
-TEN = [str(day) for day in CALENDAR.between(date(2013, 2, 4), date(2013, 2, 15))]
-LATER = [str(day) for day in CALENDAR.between(date(2013, 2, 19), date(2013, 2, 21))]
-QUOTES_FROM = CALENDAR.before(date.fromisoformat(TEN[0]), WINDOW)[0]
+FIVE = [str(day) for day in CALENDAR.between(date(2013, 2, 4), date(2013, 2, 8))]
+LATER = [str(day) for day in CALENDAR.between(date(2013, 2, 11), date(2013, 2, 13))]
+QUOTES_FROM = CALENDAR.before(date.fromisoformat(FIVE[0]), WINDOW)[0]
 SHUFFLED = [LATER[2], LATER[0], LATER[1]]
-AGAIN = [TEN[6], TEN[3]]
+AGAIN = [FIVE[3], FIVE[1]]
 CHECKS_OF_DECISIONS = (*GATE_NAMES, "no_intent_is_blocked")
 ASSETS = ("corporate_actions", *SESSION)
 
@@ -53,9 +53,9 @@ class Morning:
     launched: Launched | None = None
     sent_after_approval: tuple[str, ...] = ()
     shuffled: dict[str, dict[str, str]] = field(default_factory=dict)
-    ten: list[str] = field(default_factory=list)
-    files_of_ten: dict[str, str] = field(default_factory=dict)
-    orders_of_ten: list[tuple[str, str]] = field(default_factory=list)
+    five: list[str] = field(default_factory=list)
+    files_of_five: dict[str, str] = field(default_factory=dict)
+    orders_of_five: list[tuple[str, str]] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     files_after_again: dict[str, str] = field(default_factory=dict)
     as_assets: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Morning:
         )
 
     def settled(self) -> list[str]:
-        found = [(session, self.record(session)) for session in (*TEN, *LATER)]
+        found = [(session, self.record(session)) for session in (*FIVE, *LATER)]
         return [session for session, record in found if record and record.settled_at]
 
     def orders(self) -> list[tuple[str, str]]:
@@ -84,18 +84,18 @@ class Morning:
             return connection.execute("select client_order_id, symbol from orders order by seq").fetchall()
 
     def files(self) -> dict[str, str]:
-        """Give the digest of every table of the ten sessions, by place."""
+        """Give the digest of every table of the five sessions, by place."""
         root = Path(self.launcher.settings.lake_root) / BOOK
         return {
             str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for session in TEN
+            for session in FIVE
             for path in sorted(root.glob(f"*/{session}/*.parquet"))
         }
 
 
 @pytest.fixture(scope="module")
 def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
-    """Spend a morning at the server: an order waits for a person, ten sessions run, then all that is odd."""
+    """Spend a morning at the server: an order waits for a person, five sessions run, then all that is odd."""
     folder = tmp_path_factory.mktemp("morning")
     config = with_small_approvals(folder / "config")
     state = folder / "state"
@@ -106,13 +106,13 @@ def morning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Morning]:
         launcher.import_quotes(
             BOOK, first=QUOTES_FROM, through=date.fromisoformat(LATER[-1]), progress=lambda _: None
         )
-    decided = launcher.run_job(BOOK, "decide", date.fromisoformat(TEN[0]))
+    decided = launcher.run_job(BOOK, "decide", date.fromisoformat(FIVE[0]))
     assert decided.success, decided
     it = Morning(launcher)
     with served(state, config_dir=config) as desk:
         approve_while_halted(it, desk)
         run_what_is_out_of_order(it, desk)
-        run_ten_then_all_that_is_odd(it, desk)
+        run_five_then_all_that_is_odd(it, desk)
     yield it
     launcher.instance.dispose()
     launcher.profiled.journal.close()
@@ -132,15 +132,15 @@ def with_small_approvals(config: Path) -> Path:
 def approve_while_halted(it: Morning, desk: Served) -> None:
     """Halt, approve what waits, ask for executions alone; resume, and execute as the console does."""
     journal = it.launcher.profiled.journal
-    now = it.launcher.profiled.clocks[BOOK].now(date.fromisoformat(TEN[0]), Phase.EXECUTE)
+    now = it.launcher.profiled.clocks[BOOK].now(date.fromisoformat(FIVE[0]), Phase.EXECUTE)
     halt(journal, actor="tester", reason="rehearsal", now=now)
-    waiting = [row for row in it.intents(TEN[0]) if row.state is IntentState.PENDING_APPROVAL]
+    waiting = [row for row in it.intents(FIVE[0]) if row.state is IntentState.PENDING_APPROVAL]
     for row in waiting:
         answer_intent(
             journal, row.intent_id, Answer.APPROVE, seen=shown(row), actor="tester", reason="looked", now=now
         )
     it.approved = tuple(row.intent_id for row in waiting)
-    alone = desk.launch("us_five__execute", TEN[0], assets=["executions"])
+    alone = desk.launch("us_five__execute", FIVE[0], assets=["executions"])
     until("executions alone", lambda: desk.status(alone) in DONE)
     it.held, it.sent_while_held = desk.why(alone), len(it.orders())
     resume(
@@ -150,29 +150,29 @@ def approve_while_halted(it: Morning, desk: Served) -> None:
         reason="rehearsed",
         now=now,
     )
-    it.launched = it.launcher.launch_execute(BOOK, date.fromisoformat(TEN[0]))
+    it.launched = it.launcher.launch_execute(BOOK, date.fromisoformat(FIVE[0]))
     until("the approved order", lambda: desk.status(it.launched.run_id) in DONE)
     it.sent_after_approval = tuple(order for order, _ in it.orders())
 
 
 def run_what_is_out_of_order(it: Morning, desk: Served) -> None:
-    """Launch later sessions one by one, shuffled, while the first is open; behind them a backfill of ten."""
+    """Launch later sessions one by one, shuffled, while the first is open; behind them a backfill of five."""
     runs = {session: desk.launch("us_five__session", session) for session in SHUFFLED}
-    it.ten = [desk.backfill_job("us_five__session", TEN)]
+    it.five = [desk.backfill_job("us_five__session", FIVE)]
     for session, run in runs.items():
         until(f"{session} out of order", lambda run=run: desk.status(run) in DONE)
         it.shuffled[session] = desk.why(run)
 
 
-def run_ten_then_all_that_is_odd(it: Morning, desk: Served) -> None:
-    """Wait for the ten; two of them again, and all assets of three sessions that are not decided yet."""
-    (ten,) = it.ten
-    runs = until("ten runs", lambda: len(found := desk.runs_of(ten)) == len(TEN) and found)
+def run_five_then_all_that_is_odd(it: Morning, desk: Served) -> None:
+    """Wait for the five; two of them again, and all assets of three sessions that are not decided yet."""
+    (five,) = it.five
+    runs = until("five runs", lambda: len(found := desk.runs_of(five)) == len(FIVE) and found)
     again = desk.backfill_job("us_five__session", AGAIN)
     assets = desk.backfill_assets(BOOK, ASSETS, LATER)
-    until("ten sessions", lambda: set(desk.runs_of(ten).values()) <= DONE)
-    it.ten, it.files_of_ten, it.orders_of_ten = list(desk.runs_of(ten).values()), it.files(), it.orders()
-    assert set(runs) == set(desk.runs_of(ten))
+    until("five sessions", lambda: set(desk.runs_of(five).values()) <= DONE)
+    it.five, it.files_of_five, it.orders_of_five = list(desk.runs_of(five).values()), it.files(), it.orders()
+    assert set(runs) == set(desk.runs_of(five))
     until(
         "two again",
         lambda: len(f := desk.runs_of(again)) == len(AGAIN) and set(f.values()) <= DONE,
@@ -208,32 +208,32 @@ def test_sessions_launched_out_of_order_are_refused_and_say_what_has_to_come_fir
         assert "run it first" in told["us_five__opening_book"]
 
 
-def test_ten_sessions_launched_at_once_are_each_decided_on_the_book_that_the_one_before_left(morning):
-    records = [morning.record(session) for session in TEN]
+def test_five_sessions_launched_at_once_are_each_decided_on_the_book_that_the_one_before_left(morning):
+    records = [morning.record(session) for session in FIVE]
 
-    assert morning.ten == ["SUCCESS"] * len(TEN)
+    assert morning.five == ["SUCCESS"] * len(FIVE)
     assert all(record.settled_at and record.decided_at for record in records)
     assert [record.opening_sha for record in records[1:]] == [record.closing_sha for record in records[:-1]]
     assert len({record.closing_sha for record in records}) > 1
 
 
-def test_every_stage_of_the_ten_is_there_with_its_checks(morning):
+def test_every_stage_of_the_five_is_there_with_its_checks(morning):
     instance = morning.launcher.instance
     for asset in SESSION:
-        missing = set(TEN) - instance.get_materialized_partitions(dg.AssetKey([BOOK, asset]))
+        missing = set(FIVE) - instance.get_materialized_partitions(dg.AssetKey([BOOK, asset]))
         assert not missing, asset
     for name in CHECKS_OF_DECISIONS:
         key = dg.AssetCheckKey(dg.AssetKey([BOOK, "decisions"]), name)
-        for session in TEN:
+        for session in FIVE:
             latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(
                 [key], partition_filter=PartitionKeyFilter(key=session)
             )
             assert latest[key].event is not None, f"{name} {session}"
 
 
-def test_no_order_of_the_ten_is_sent_twice_and_what_nobody_approved_expires(morning):
-    intents = [row for session in TEN for row in morning.intents(session)]
-    sent = [order for order, _ in morning.orders_of_ten]
+def test_no_order_of_the_five_is_sent_twice_and_what_nobody_approved_expires(morning):
+    intents = [row for session in FIVE for row in morning.intents(session)]
+    sent = [order for order, _ in morning.orders_of_five]
     executed = [row for row in intents if row.state is IntentState.EXECUTED]
 
     assert len(sent) == len(set(sent)) == len(executed) > 1
@@ -243,16 +243,16 @@ def test_no_order_of_the_ten_is_sent_twice_and_what_nobody_approved_expires(morn
 
 def test_sessions_launched_again_are_the_same_bytes_and_send_nothing(morning):
     assert morning.again == ["SUCCESS"] * len(AGAIN)
-    assert morning.files_after_again == morning.files_of_ten
-    assert len(morning.files_of_ten) >= len(TEN) * len(SESSION)
-    assert morning.orders() == morning.orders_of_ten
+    assert morning.files_after_again == morning.files_of_five
+    assert len(morning.files_of_five) >= len(FIVE) * len(SESSION)
+    assert morning.orders() == morning.orders_of_five
 
 
 def test_all_assets_of_later_sessions_at_once_open_one_book_and_refuse_the_rest(morning):
     first = morning.record(LATER[0])
 
-    assert morning.settled() == TEN
-    assert first.opening_sha == morning.record(TEN[-1]).closing_sha
+    assert morning.settled() == FIVE
+    assert first.opening_sha == morning.record(FIVE[-1]).closing_sha
     assert [morning.record(session).decided_at for session in LATER[1:] if morning.record(session)] == [
         None for session in LATER[1:] if morning.record(session)
     ]

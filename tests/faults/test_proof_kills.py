@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from proof import desk as desks
 from proof.desk import SCENARIOS, Desk
-from proof.forks import Found, is_shown
+from proof.forks import Found, is_shown, strewn
 from proof.kills import drawn
 from proof.outbox_kills import NOT_REACHED, lines_of_telling, unreached
 from proof.planted import PLANTED as PLANTS
@@ -89,6 +90,17 @@ def test_a_planted_bug_is_not_found_by_a_harness_or_a_plant_that_breaks(plant):
 
     assert not is_shown(plant, broken)
     assert is_shown(plant, found)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 1000])
+def test_every_moment_is_tried_once_for_a_planted_bug(count):
+    assert sorted(strewn(range(count), seed="1 a bug")) == list(range(count))
+
+
+def test_a_bug_that_shows_in_a_tenth_of_the_moments_is_met_within_twenty_wherever_that_is():
+    tried = sorted(strewn(range(1000), seed="1 a bug")[:20])
+
+    assert max(after - before for before, after in pairwise([-1, *tried, 1000])) <= 100
 
 
 def test_a_checkpoint_that_does_not_hold_is_found_at_a_death_and_a_torn_one_once_recovered(tmp_path):

@@ -11,19 +11,31 @@ from tests.graph.desk import FIRST, PROJECT, Desk, failure_of
 
 LAUNCHES = 2
 
-IN_A_PROCESS = """
+IN_PROCESSES = """
+import os
 import sys
 from datetime import date
 from pathlib import Path
 from tests.graph.desk import Desk, failure_of
 
-desk = Desk(Path(sys.argv[1]))
-desk.definitions
-print("ready", flush=True)
-sys.stdin.readline()
-result = desk.run("execute", date.fromisoformat(sys.argv[2]))
-print(failure_of(result))
+state, told, session, launches = sys.argv[1:]
+warm = Desk(Path(told) / "warm")
+warm.definitions
+gate, opener = os.pipe()
+for number in range(int(launches)):
+    if os.fork() == 0:
+        desk = Desk(Path(state))
+        desk.definitions
+        os.close(opener)
+        os.read(gate, 1)
+        result = desk.run("execute", date.fromisoformat(session))
+        (Path(told) / str(number)).write_text(repr(failure_of(result)))
+        os._exit(0)
+os.close(opener)
+for _ in range(int(launches)):
+    os.wait()
 """
+"""Builds the graph once and runs a session in forks that are let go at the same moment."""
 
 
 def launched_together(state, what):
@@ -77,25 +89,14 @@ def test_a_whole_session_started_twice_at_once_ends_as_by_one(whole_session, des
     assert desk.outcome() == whole_session[0].outcome()
 
 
-def test_two_processes_that_execute_at_once_send_each_order_once(whole_session, desk):
+def test_two_processes_that_execute_at_once_send_each_order_once(whole_session, desk, tmp_path):
     assert desk.run("decide", FIRST).success
-    command = [sys.executable, "-W", "ignore", "-c", IN_A_PROCESS]
-    processes = [
-        subprocess.Popen(
-            [*command, str(desk.settings.state_dir), str(FIRST)],
-            cwd=PROJECT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(LAUNCHES)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    told = [process.communicate()[0].strip().splitlines()[-1] for process in processes]
+    (folder := tmp_path / "told").mkdir()
+    asked = (desk.settings.state_dir, folder, FIRST, LAUNCHES)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", IN_PROCESSES, *map(str, asked)], cwd=PROJECT, check=True
+    )
+    told = [(folder / str(number)).read_text("utf-8") for number in range(LAUNCHES)]
 
     assert "('', '')" in told, told
     assert_one_order_an_intent(desk, whole_session[0])

@@ -9,8 +9,11 @@ import sys
 from proof import graph
 from tests.graph.desk import PROJECT
 
-SEED = next(seed for seed in range(100) if graph.kind_of(seed) == "backfill")
-"""Two processes at once over two sessions: the longest kind; test_rerun.py kills a session at every stage."""
+SEED = next(seed for seed in range(100) if graph.kind_of(seed) == "ticks")
+"""Three processes at once over one session, as in the round in which the planted bug is found.
+
+test_rerun.py kills a session at every stage, faults/test_daemon_backfills.py queues a backfill over others.
+"""
 
 
 def test_each_kind_of_round_has_its_turn():
@@ -31,4 +34,4 @@ def test_overlapping_runs_leave_one_order_an_intent_and_a_planted_bug_is_found(t
     assert proof.returncode == 0, proof.stderr
     told = json.loads(proof.stdout)["suites"]["graph"]["covered"]
     assert (told["points"], told["violations"], told["is_planted_bug_caught"]) == (1, [], True)
-    assert told["parts"] == {"backfill": 1}
+    assert told["parts"] == {"ticks": 1}
