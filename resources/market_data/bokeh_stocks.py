@@ -10,10 +10,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections.abc import Sequence
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from resources.market_data.bar_rows import BarRows, data_file, packaged_file, sha_of
@@ -64,7 +65,7 @@ class BokehStocks:
         With f = adjusted close / close and k = f(t) / f(t−1): |k − 1| > 0.2 is a split of ratio k;
         1e-4 < |k − 1| ≤ 0.2 pays the ex-date's close × (k − 1), to the nearest 0.0001 (ROUND_HALF_EVEN).
         """
-        return self._actions
+        return _read(self._packed)[1]
 
     @cached_property
     def _path(self) -> Path:
@@ -74,31 +75,32 @@ class BokehStocks:
     def _packed(self) -> bytes:
         return self._path.read_bytes()
 
-    @cached_property
-    def _rows(self) -> list[list[str]]:
-        header, *rows = csv.reader(io.StringIO(gzip.decompress(self._packed).decode()))
-        if header != COLUMNS:
-            raise BadQuotes(
-                f"bokeh-sampledata stocks.csv.gz: columns {header}, expected {COLUMNS}; see the lock"
-            )
-        return rows
-
-    @cached_property
+    @property
     def _bars(self) -> BarRows:
-        bars = (RawBar(self.name, line, *row[:7]) for line, row in enumerate(self._rows, start=2))
-        return BarRows(bars, name=self.name)
+        return _read(self._packed)[0]
 
-    @cached_property
-    def _actions(self) -> tuple[CorporateAction, ...]:
-        found = []
-        last_symbol, last_factor = "", Decimal(1)
-        for symbol, on, *_, close, _volume, adjusted in self._rows:
-            factor = Decimal(adjusted) / Decimal(close)
-            change = factor / last_factor
-            if symbol == last_symbol and abs(change - 1) > DIVIDEND_CHANGE_MIN:
-                found.append(_action(Symbol(symbol), date.fromisoformat(on), change, close=Decimal(close)))
-            last_symbol, last_factor = symbol, factor
-        return tuple(sorted(found))
+
+@lru_cache(maxsize=1)
+def _read(packed: bytes) -> tuple[BarRows, tuple[CorporateAction, ...]]:
+    """Return the bars and the actions of the file: once a process, however many desks are opened in it."""
+    header, *rows = csv.reader(io.StringIO(gzip.decompress(packed).decode()))
+    if header != COLUMNS:
+        raise BadQuotes(f"bokeh-sampledata stocks.csv.gz: columns {header}, expected {COLUMNS}; see the lock")
+    bars = (RawBar(BokehStocks.name, line, *row[:7]) for line, row in enumerate(rows, start=2))
+    return BarRows(bars, name=BokehStocks.name), _actions(rows)
+
+
+def _actions(rows: Sequence[Sequence[str]]) -> tuple[CorporateAction, ...]:
+    """Return where the factor of the adjusted close changes, and by what."""
+    found = []
+    last_symbol, last_factor = "", Decimal(1)
+    for symbol, on, *_, close, _volume, adjusted in rows:
+        factor = Decimal(adjusted) / Decimal(close)
+        change = factor / last_factor
+        if symbol == last_symbol and abs(change - 1) > DIVIDEND_CHANGE_MIN:
+            found.append(_action(Symbol(symbol), date.fromisoformat(on), change, close=Decimal(close)))
+        last_symbol, last_factor = symbol, factor
+    return tuple(sorted(found))
 
 
 def _action(symbol: Symbol, on: date, change: Decimal, *, close: Decimal) -> CorporateAction:

