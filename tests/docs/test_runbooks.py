@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
+from console import cancelling
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
 from resources.journal.store import SqlJournal
 from tests.console.pages.populated import populate
 from tests.console.states import OF, OPEN, SESSION, parked_after_approval
 from tests.docs.pages import DOCS, PAGES, ROOT, SHELLS, blocks, codes, commands, name_of
-from tests.docs.reader import Reader, copied, without_settings
+from tests.docs.reader import STATE_DIR, Reader, Spoken, copied, without_settings
 from tests.graph.desk import settings_in
 from trading.alerts import AlertRow, fingerprint_of
 from trading.lifecycle import IntentState
@@ -44,6 +45,7 @@ FILLED_IN = {
 }
 USAGE = 2
 SERVES = "trading console"
+HALTS = "trading halt --reason …"
 RUN_BY_OTHER_PAGES = {"trading detect", "trading quotes import --book BOOK"}
 """What takes long: the same verb is followed where its own page teaches it."""
 
@@ -122,25 +124,50 @@ def state(tmp_path_factory) -> Path:
     return place
 
 
+def standing_at(state: Path, project: Path, patch: pytest.MonkeyPatch) -> Reader:
+    """Give somebody in a project folder, at a copy of a desk."""
+    for folder in ("config", "examples"):
+        (project / folder).symlink_to(ROOT / folder)
+    copied(state, project / ".trading")
+    without_settings(patch)
+    patch.setenv("TRADING_OPERATOR", "reader")
+    patch.chdir(project)
+    return Reader(project, quotes=state, monkeypatch=patch)
+
+
+@pytest.fixture(scope="module")
+def halted(state, tmp_path_factory) -> tuple[Path, Spoken]:
+    """Give the state folder of the desk in trouble after a halt, and what the halt said.
+
+    A halt starts a process, which takes as long as all the other commands of a runbook.
+    """
+    project = tmp_path_factory.mktemp("halted")
+    with pytest.MonkeyPatch.context() as patch:
+        # What is parked stays open however long the process looks.
+        patch.setattr(cancelling, "SECONDS", 0.5)
+        spoken = standing_at(state, project, patch).trading(*filled_in(HALTS))
+    return project / ".trading", spoken
+
+
 @pytest.fixture
 def reader(state, tmp_path, monkeypatch) -> Reader:
     """Give somebody at the desk in trouble, on a copy of it."""
-    for folder in ("config", "examples"):
-        (tmp_path / folder).symlink_to(ROOT / folder)
-    copied(state, tmp_path / ".trading")
-    without_settings(monkeypatch)
-    monkeypatch.setenv("TRADING_OPERATOR", "reader")
-    monkeypatch.chdir(tmp_path)
-    return Reader(tmp_path, quotes=state, monkeypatch=monkeypatch)
+    return standing_at(state, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=name_of)
-def test_each_command_of_a_runbook_does_something_on_a_desk_in_trouble(page, reader):
+def test_each_command_of_a_runbook_does_something_on_a_desk_in_trouble(
+    page, reader, halted, tmp_path, monkeypatch
+):
     named = [command for command in named_in(page) if command not in {SERVES, *RUN_BY_OTHER_PAGES}]
 
     wrong = {}
     for command in named:
-        spoken = reader.trading(*filled_in(command))
+        if command == HALTS:
+            monkeypatch.setenv(STATE_DIR, str(copied(halted[0], tmp_path / "halted")))
+            spoken = halted[1]
+        else:
+            spoken = reader.trading(*filled_in(command))
         if spoken.code not in codes_of(command):
             wrong[command] = spoken
 
