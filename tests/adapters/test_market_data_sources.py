@@ -241,6 +241,12 @@ def test_a_session_without_the_nasdaq_is_unfit_and_one_without_rows_too(
     assert unfit[date(2009, 11, 12)].startswith("408 of 508 recently quoted symbols accepted")
 
 
+def test_the_sessions_of_the_wide_universe_are_the_dates_of_its_rows(wide: Bytetheory) -> None:
+    dates = {date.fromisoformat(row.session) for row in wide.raw_bars(date.min, date.max)}
+
+    assert wide.sessions() == tuple(sorted(dates))
+
+
 def test_volume_of_the_wide_universe_is_in_shares(wide: Bytetheory) -> None:
     bars = wide.raw_bars(date(2009, 8, 21), date(2009, 8, 21))
 
