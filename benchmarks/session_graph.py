@@ -33,7 +33,7 @@ IDLE = "idle"
 def measure() -> list[Figure]:
     """Return the figures."""
     with desk() as launcher:
-        idle = idle_job(launcher.definitions, f"{BOOK}__session")
+        idle = idle_job(launcher.definitions(BOOK), f"{BOOK}__session")
 
         def run_idle(session: Any) -> Any:
             return idle.execute_in_process(

@@ -122,11 +122,13 @@ class Launcher:
         self.settings = settings
         self._progress = progress or _to_stderr
         self.profiled = Profiled(settings, assets=OF_SESSIONS)
+        self._definitions: dict[str, dg.Definitions] = {}
 
-    @cached_property
-    def definitions(self) -> dg.Definitions:
-        """Return the graph of the settings."""
-        return definitions_of(self.settings)
+    def definitions(self, book: str) -> dg.Definitions:
+        """Return the graph of a book, made when first asked for."""
+        if book not in self._definitions:
+            self._definitions[book] = definitions_of(self.settings, only=book)
+        return self._definitions[book]
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
@@ -179,7 +181,7 @@ class Launcher:
         self, book: str, what: str, session: date, *, tags: dict[str, str] | None = None
     ) -> RunResult:
         """Run one job of a book for a session in this process."""
-        job = self.definitions.resolve_job_def(job_name(book, what))
+        job = self.definitions(book).resolve_job_def(job_name(book, what))
         result = self._execute(job, partition_key=session.isoformat(), tags={BOOK_TAG: book, **(tags or {})})
         stage, message = _first_failure(result)
         is_refused = not result.success and bool(_closed_checks(result))
@@ -428,7 +430,7 @@ class Launcher:
         self.profiled.replay_stores[book].refuse_taken(request)
         graph = graph_of(self.profiled, book)
         self.instance.add_dynamic_partitions(str(graph.replay_names.name), [request.name])
-        job = self.definitions.resolve_job_def(job_name(book, "replay"))
+        job = self.definitions(book).resolve_job_def(job_name(book, "replay"))
         result = self._execute(
             job,
             partition_key=request.name,
@@ -455,7 +457,7 @@ class Launcher:
         graph = graph_of(self.profiled, book)
         self.instance.add_dynamic_partitions(str(graph.sweep_names.name), [name])
         result = self._execute(
-            self.definitions.resolve_job_def(job_name(book, "sweep")),
+            self.definitions(book).resolve_job_def(job_name(book, "sweep")),
             partition_key=name,
             tags={REPLAY_TAG: name},
             run_config={"ops": {f"{book}__sweeps": {"config": {**asked.payload(), "workers": workers}}}},
@@ -532,7 +534,7 @@ class Launcher:
     def _import(self, book: str, first: date, last: date, progress: Progress) -> int:
         count = len(self.profiled.calendars[book].between(first, last))
         progress(f"{book} import quotes of {count} sessions, {first} to {last}")
-        job = self.definitions.resolve_job_def(job_name(book, "import_quotes"))
+        job = self.definitions(book).resolve_job_def(job_name(book, "import_quotes"))
         result = self._execute(
             job,
             tags={

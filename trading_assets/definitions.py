@@ -37,12 +37,17 @@ from trading_assets.stage import POINTER_EXTRAS, BookGraph
 from trading_assets.tables import OF_SESSIONS, REMEDIES, ROW_TYPES
 
 
-def definitions_of(settings: Settings) -> dg.Definitions:
-    """Return the definitions of a machine's settings: the same graph for every profile."""
+def definitions_of(settings: Settings, *, only: str | None = None) -> dg.Definitions:
+    """Return the definitions of a machine's settings: the same graph for every profile.
+
+    `only` is a book beside which no other's assets and jobs are made, though every book is read: a run of one
+    needs no more, and making them takes as long as reading all else.
+    """
     _accept_pinned_previews()
     profiled = Profiled(settings, assets=OF_SESSIONS)
     is_simulated = settings.profile is Profile.SIMULATED
-    graphs = [graph_of(profiled, book) for book in profiled.lines]
+    read = [graph_of(profiled, book) for book in profiled.lines]
+    graphs = [graph for graph in read if only in {None, graph.name}]
     automations = {graph.name: automations_of(graph, is_simulated=is_simulated) for graph in graphs}
     own = [one for automation in automations.values() for one in automation]
     everything = [definition for graph in graphs for definition in session_graph(graph)]
