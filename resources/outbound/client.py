@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -175,7 +176,9 @@ class OutboundClient:
         self._http = httpx.Client(
             # Neither the transport nor a proxy named in the environment may try anything again, and no
             # connection is used twice: one that had died in between would leave a send unproven.
-            transport=httpx.HTTPTransport(retries=0, limits=httpx.Limits(max_keepalive_connections=0)),
+            transport=httpx.HTTPTransport(
+                verify=_trusted_by(base_url), retries=0, limits=httpx.Limits(max_keepalive_connections=0)
+            ),
             trust_env=False,
             follow_redirects=False,
         )
@@ -628,6 +631,16 @@ class _Deadline:
         if self._held is not None:
             with suppress(OSError):
                 self._held.shutdown(socket.SHUT_RDWR)
+
+
+def _trusted_by(base_url: str) -> ssl.SSLContext:
+    """Return whom a client believes over TLS: nobody where it speaks plain HTTP.
+
+    To read the world's authorities takes longer than a call.
+    """
+    if base_url.lower().startswith("https:"):
+        return httpx.create_ssl_context()
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _word_of(error: httpx.HTTPError) -> str:

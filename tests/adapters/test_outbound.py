@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import traceback
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from resources.outbound.client import (
 from resources.outbound.kept import JournalBreakers, JournalCalls
 from resources.outbound.limits import RateLimits
 from tests.adapters.misbehaving import RESET, http, misbehaving
+from tests.console.web.test_server import signed_for_loopback
 from trading.breakers import Breaker, BreakerReason, BreakerState
 from trading.errors import BadInput, BadSetting, JournalUnavailable
 from trading.outbound import CallKind, OutboundCall, figures_by_endpoint
@@ -262,6 +265,43 @@ def test_an_address_that_is_none_or_holds_a_password_is_refused_without_showing_
         OutboundClient("broker", url)
 
     assert CANARY not in str(caught.value)
+
+
+class SaysYes(BaseHTTPRequestHandler):
+    """Answer a question with an empty 200."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Keep no log."""
+
+
+class OverTls(HTTPServer):
+    """Serve by a certificate; a caller who does not believe it has gone."""
+
+    def __init__(self, certificate, key):
+        super().__init__(("127.0.0.1", 0), SaysYes)
+        speaking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        speaking.load_cert_chain(certificate, key)
+        self.socket = speaking.wrap_socket(self.socket, server_side=True)
+
+
+def test_over_tls_only_who_is_vouched_for_is_asked(tmp_path, monkeypatch):
+    certificate, key = signed_for_loopback(tmp_path)
+    with OverTls(certificate, key) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"HTTPS://127.0.0.1:{server.server_address[1]}"
+        with client_of(url) as unbelieving, pytest.raises(ExchangeFailed, match="connect"):
+            unbelieving.read("orders.list", "/orders")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with client_of(url) as believing:
+            reply = believing.read("orders.list", "/orders")
+        server.shutdown()
+
+    assert reply.status == 200
 
 
 def test_a_method_or_a_path_that_cannot_be_meant_is_refused_before_anything_goes_out():
