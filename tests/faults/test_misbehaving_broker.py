@@ -202,6 +202,7 @@ class Left:
         self.steps = {event.kind for event in evidence.events if event.intent_id}
         self.incidents = evidence.incidents
         self.halts = {halt.symbol or "account" for halt in evidence.halts}
+        self.was_absent = "absent_at_broker" in self.steps
 
     @property
     def end(self):
@@ -243,6 +244,13 @@ MEMORIES = {
 }
 """How long a broker remembers an id; the liar says that it never forgets, and forgets at once."""
 
+EXTREMES = ("good", "liar")
+"""The memories that a day is lived on where none is asked for.
+
+How long an id is remembered says what becomes of an order that is absent, and nothing else
+(`trading.protocol.after_absence`): a day on which none ever is says so itself, by `Left.was_absent`.
+"""
+
 S, A, R, F, X, P, D = End.SENT, End.ADOPTED, End.RESENT, End.FAILED, End.EXPIRED, End.PARKED, End.OPEN
 
 # By memory, in the order of MEMORIES: good, window, session, open only, never, liar.
@@ -272,6 +280,7 @@ RECOVERED_IN_THE_EVENING = {
 """Where it is after the close: it is too late to send again, and only a good memory ends what is absent."""
 
 NOT_ACCEPTED = (SendFault.RESET_BEFORE, SendFault.RATE_LIMITED, SendFault.FAILED_BEFORE)
+ABSENT_AT_FIRST = (SendFault.LATE, *NOT_ACCEPTED)
 NEVER_ACCEPTED = dict.fromkeys(NOT_ACCEPTED, (X, P, P, P, P, X))
 """Where every send under the id meets with the fault."""
 
@@ -284,6 +293,7 @@ def cases(table):
         pytest.param(memory, fault, end, id=f"{memory}-{fault}")
         for fault, ends in table.items()
         for memory, end in zip(MEMORIES, ends, strict=True)
+        if memory in EXTREMES or fault in ABSENT_AT_FIRST
     ]
 
 
@@ -312,6 +322,7 @@ def test_whatever_becomes_of_a_send_recovery_ends_it_as_the_table_says(day, memo
     left = send_badly(day, memory, fault, times=DAY)
 
     assert left.end is end
+    assert left.was_absent is (fault in ABSENT_AT_FIRST)
     if end is not End.OPEN:
         holds_what_it_promises(left)
         assert len(left.dump.arrivals) == (2 if end is End.RESENT else 1)
@@ -329,6 +340,7 @@ def test_what_is_recovered_after_the_close_is_never_sent_again(day, memory, faul
     left = send_badly(day, memory, fault, times=(EARLY, LATER))
 
     assert left.end is end
+    assert left.was_absent is (fault in NOT_ACCEPTED)
     holds_what_it_promises(left)
     assert len(left.dump.arrivals) == 1
 
@@ -417,7 +429,7 @@ def told_badly(memory, faults, *script):
     [
         pytest.param(memory, faults, id=f"{memory}-{'+'.join(faults)}")
         for faults in REPORTED
-        for memory in MEMORIES
+        for memory in EXTREMES
         # Two faults at once are the same whatever is remembered.
         if len(faults) == 1 or memory == "good"
     ],
@@ -430,6 +442,7 @@ def test_however_an_order_is_told_of_it_is_booked_as_it_was_made(day, memory, fa
     assert left.end is End.SENT
     assert (left.row.filled_quantity, left.kinds, left.halts) == REPORTED[faults]
     assert left.row.complete is (left.row.filled_quantity == QUANTITY)
+    assert not left.was_absent
     holds_what_it_promises(left)
 
 
@@ -516,17 +529,18 @@ CANCELLED = {
 """How an intent ends whose order was asked to be cancelled, what was filled, and of how many generations."""
 
 
-@pytest.mark.parametrize("memory", ["good", "never", "liar"])
+@pytest.mark.parametrize("memory", EXTREMES)
 @pytest.mark.parametrize(("kind", "faults"), CANCELLED, ids=str)
 def test_whatever_becomes_of_a_cancel_the_intent_ends_as_its_order_did(day, memory, kind, faults):
     day.behave(told_badly(memory, faults))
     day.run(EARLY)
     day.ask_cancel(kind, DAY[1])
-    day.runs((DAY[1], DAY[1] + timedelta(minutes=1), *DAY[2:], LONG_AFTER))
+    day.runs((DAY[1], DAY[1] + timedelta(minutes=1), *DAY[2:]))
     left = day.left(LONG_AFTER)
 
     assert (left.end, left.row.filled_quantity, len(left.orders)) == CANCELLED[kind, faults]
     assert left.halts == set()
+    assert not left.was_absent
     holds_what_it_promises(left)
 
 
