@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,6 +86,20 @@ def render_json(report: DailyReport) -> str:
 
 def render_html(report: DailyReport) -> str:
     """Return a report as one page. All data is escaped; only our own drawings are markup."""
+    values = {row.name: row.value for row in report.metrics}
+    return str(
+        _page(report.currency).render(
+            report=report,
+            pnl={line.name: line.micros for line in report.pnl},
+            values=values,
+            plots=draw_plots(report),
+        )
+    )
+
+
+@lru_cache(maxsize=8)
+def _page(currency: str) -> Any:
+    """Return the page of a report in a currency, compiled once a process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - only a report needs it
 
     environment = Environment(
@@ -96,20 +111,14 @@ def render_html(report: DailyReport) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "money": lambda micros: "–" if micros is None else money_text(micros, report.currency),
-        "signed": lambda micros: "–" if micros is None else _signed(micros, report.currency),
+        "money": lambda micros: "–" if micros is None else money_text(micros, currency),
+        "signed": lambda micros: "–" if micros is None else _signed(micros, currency),
         "usd": lambda micros: "–" if micros is None else f"{micros / 1e6:.6f} USD",
         "percent": lambda ratio: "–" if ratio is None else f"{ratio:.2%}",
         "instant": _instant,
         "words": lambda name: name.replace("_", " "),
     }
-    values = {row.name: row.value for row in report.metrics}
-    return environment.get_template("report.html").render(
-        report=report,
-        pnl={line.name: line.micros for line in report.pnl},
-        values=values,
-        plots=draw_plots(report),
-    )
+    return environment.get_template("report.html")
 
 
 def draw_plots(report: DailyReport) -> tuple[Plot, ...]:

@@ -29,6 +29,8 @@ from resources.settings import Profile, Settings
 from tests.graph.dagster_in_memory import instance_in_memory
 from trading.metrics import MetricRow
 from trading_assets.definitions import definitions_of, resources_of
+from trading_assets.quality_suite import validate_quotes
+from trading_assets.stages import market_quotes
 from trading_assets.tables import OF_SESSIONS, ROW_TYPES
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -270,3 +272,23 @@ def _of_its_desk(name: str, kind: type[dg.ResourceDefinition]) -> dg.ResourceDef
         return DESKS[id(context.instance)].resources[name].resource_fn(context)
 
     return kind(of_its_desk)
+
+
+# ---------------------------------------------------------------------------- one suite for many desks
+
+SAID: dict[str, list[dict[str, Any]]] = {}
+
+
+def said_once(frame: Any) -> list[dict[str, Any]]:
+    """Return what the suite says of a table of quotes, asked once a process for each.
+
+    A new desk's Dagster remembers no run that judged, and to judge a session's quotes takes longer than any
+    of its stages.
+    """
+    table = repr([tuple(frame.columns), *frame.itertuples(index=False, name=None)])
+    if table not in SAID:
+        SAID[table] = validate_quotes(frame)
+    return SAID[table]
+
+
+market_quotes.validate_quotes = said_once
