@@ -22,6 +22,8 @@ from typing import Any, cast
 
 import numba
 import numpy as np
+from numba.core.registry import CPUDispatcher
+from numba.core.types import unliteral
 
 from resources.craft import sources_sha
 from trading import guards
@@ -53,8 +55,22 @@ ASKED = """\
 """
 """The same of `guards.tally`, a part for each guard."""
 
-ALONE: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+ALONE: dict[str, Any] = {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """How a rule is compiled that only compiled ones call: taking values from Python is most of compiling."""
+
+
+class Alone(CPUDispatcher):
+    """Compile a rule that only compiled ones call, once for values of the same types.
+
+    Numba takes each constant for a type of its own, also the one that a variable merely begins with, and
+    compiled the longest functions of the replay kernel a second time for a call that nobody makes.
+    """
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return how a call is typed: by what its values are, whether or not they are constants."""
+        kind_of: Callable[[Any], Any] = unliteral
+        kinds = {name: kind_of(kind) for name, kind in kws.items()}
+        return super().get_call_template([kind_of(kind) for kind in args], kinds)
 
 
 @dataclass(slots=True)
@@ -103,7 +119,7 @@ class CompiledRules:
 
     def _compiled_alone(self, rule: Callable[..., Any]) -> Any:
         if rule not in self._inner:
-            self._inner[rule] = numba.njit(**ALONE)(self._resolved(self._readable(rule)))
+            self._inner[rule] = Alone(self._resolved(self._readable(rule)), targetoptions=ALONE)
         return self._inner[rule]
 
     def _readable(self, rule: Callable[..., Any]) -> types.FunctionType:
