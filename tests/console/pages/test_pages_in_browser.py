@@ -131,8 +131,8 @@ def hostile(tmp_path_factory) -> Iterator[Console]:
         yield console
 
 
-def signed_in(browser, console: Console, **options: Any) -> Iterator[Walker]:
-    """Open a browser of its own, in by a one-time link, that remembers what its scripts complained of."""
+def opened(browser, **options: Any) -> Iterator[Any]:
+    """Open a page in a browser of its own that remembers what its scripts complained of."""
     context = browser.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(SHOWN_MS)
@@ -140,10 +140,33 @@ def signed_in(browser, console: Console, **options: Any) -> Iterator[Walker]:
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("console", lambda said: page.complaints.append(said.text) if said.type == "error" else None)
     page.on("dialog", lambda dialog: (page.complaints.append(dialog.message), dialog.dismiss()))
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def desktop(browser) -> Iterator[Any]:
+    yield from opened(browser)
+
+
+@pytest.fixture(scope="module")
+def phone(browser) -> Iterator[Any]:
+    yield from opened(browser, viewport=PHONE)
+
+
+@pytest.fixture(scope="module")
+def phone_without_script(browser) -> Iterator[Any]:
+    yield from opened(browser, java_script_enabled=False, viewport=PHONE)
+
+
+def signed_in(page: Any, console: Console) -> Walker:
+    """Let somebody new sit down at a page, in by a one-time link; nothing is left of who sat there before."""
+    page.goto("about:blank")
+    page.context.clear_cookies()
+    page.complaints = []
     code = console.links.issue(name="anna", role=_admin(), now=console.clock.instant)
     page.goto(f"http://127.0.0.1:{console.port}/sign-in?code={code}")
-    yield Walker(page, console)
-    context.close()
+    return Walker(page, console)
 
 
 def _admin():
@@ -153,23 +176,30 @@ def _admin():
 
 
 @pytest.fixture
-def walker(browser, populated) -> Iterator[Walker]:
-    yield from signed_in(browser, populated)
+def walker(desktop, populated) -> Walker:
+    return signed_in(desktop, populated)
 
 
 @pytest.fixture
-def acting(browser, changing) -> Iterator[Walker]:
-    yield from signed_in(browser, changing)
+def acting(desktop, changing) -> Walker:
+    return signed_in(desktop, changing)
 
 
 @pytest.fixture
-def without_script(browser, changing) -> Iterator[Walker]:
-    yield from signed_in(browser, changing, java_script_enabled=False, viewport=PHONE)
+def timed(browser, changing) -> Iterator[Walker]:
+    """Sit down at a page of the test's own: a clock that a test has set stays with the page."""
+    for page in opened(browser):
+        yield signed_in(page, changing)
 
 
 @pytest.fixture
-def at_hostile(browser, hostile) -> Iterator[Walker]:
-    yield from signed_in(browser, hostile, viewport=PHONE)
+def without_script(phone_without_script, changing) -> Walker:
+    return signed_in(phone_without_script, changing)
+
+
+@pytest.fixture
+def at_hostile(phone, hostile) -> Walker:
+    return signed_in(phone, hostile)
 
 
 def intent_of(console: Console, symbol: str):
@@ -558,21 +588,21 @@ def test_a_flatten_takes_three_clicks_once_halted_on_a_phone_without_script(with
     assert [any(word.startswith("--confirm=") for word in words) for words in asked_of_verb] == [False, True]
 
 
-def test_a_cooldown_is_ended_in_three_clicks(browser, tmp_path):
+def test_a_cooldown_is_ended_in_three_clicks(desktop, tmp_path):
     with console_on(tmp_path) as console:
         console.desk.settings.profile_dir.mkdir(parents=True)
         with console.desk.open_journal() as journal:
             a_cooling_account(journal)
-        for walker in signed_in(browser, console):
-            walker.opens("/")
-            walker.clicks_on("link", "Incidents")
-            walker.clicks_on("link", "End…")
-            walker.writes("Why it is over", "it was the line")
-            walker.clicks_on("button", "End this cooldown")
-            walker.reads("cooled down,")
+        walker = signed_in(desktop, console)
+        walker.opens("/")
+        walker.clicks_on("link", "Incidents")
+        walker.clicks_on("link", "End…")
+        walker.writes("Why it is over", "it was the line")
+        walker.clicks_on("button", "End this cooldown")
+        walker.reads("cooled down,")
 
-            assert walker.clicks <= CLICKS_MAX
-            assert walker.page.get_by_role("link", name="End…").count() == 0
+        assert walker.clicks <= CLICKS_MAX
+        assert walker.page.get_by_role("link", name="End…").count() == 0
 
 
 def test_an_approval_takes_two_clicks_on_a_phone_without_script(without_script):
@@ -607,8 +637,8 @@ def test_a_halt_works_on_a_phone_without_script(without_script):
 # -------------------------------------------------------------------------------- renewal
 
 
-def test_a_page_renews_itself_and_says_when_it_no_longer_does(acting):
-    walker = acting
+def test_a_page_renews_itself_and_says_when_it_no_longer_does(timed):
+    walker = timed
     walker.page.clock.install()
     walker.opens("/")
     walker.reads("▶ running")
@@ -630,12 +660,12 @@ def test_a_page_renews_itself_and_says_when_it_no_longer_does(acting):
 # -------------------------------------------------------------------------------- a phone, and hostile text
 
 
-def test_no_page_is_wider_than_a_phone(browser, populated):
-    for walker in signed_in(browser, populated, viewport=PHONE):
-        for path in pages_of(populated):
-            walker.opens(path)
-            width = walker.page.evaluate("document.documentElement.scrollWidth")
-            assert width <= PHONE["width"], path
+def test_no_page_is_wider_than_a_phone(phone, populated):
+    walker = signed_in(phone, populated)
+    for path in pages_of(populated):
+        walker.opens(path)
+        width = walker.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= PHONE["width"], path
 
 
 def test_hostile_text_stays_text_on_every_page_and_fits_a_phone(at_hostile):
@@ -668,16 +698,16 @@ def test_hostile_text_stays_text_on_every_page_and_fits_a_phone(at_hostile):
     assert errors == []
 
 
-def test_a_tear_sheet_keeps_its_colours_and_nothing_in_it_runs_or_acts(browser, hostile):
-    for walker in signed_in(browser, hostile, viewport=PHONE):
-        walker.opens("/replays")
-        walker.clicks_on("link", "tear sheet")
-        walker.reads("sheet")
-        address = walker.page.url
-        walker.clicks_on("button", "Go")
-        walker.clicks_on("heading", "sheet")
-        colour = walker.page.locator("h1").evaluate("heading => getComputedStyle(heading).color")
+def test_a_tear_sheet_keeps_its_colours_and_nothing_in_it_runs_or_acts(phone, hostile):
+    walker = signed_in(phone, hostile)
+    walker.opens("/replays")
+    walker.clicks_on("link", "tear sheet")
+    walker.reads("sheet")
+    address = walker.page.url
+    walker.clicks_on("button", "Go")
+    walker.clicks_on("heading", "sheet")
+    colour = walker.page.locator("h1").evaluate("heading => getComputedStyle(heading).color")
 
-        assert (colour, walker.page.title()) == ("rgb(1, 2, 3)", "")
-        assert walker.page.url == address
-        assert not hostile.desk.journal.run_control().kill_switch_on
+    assert (colour, walker.page.title()) == ("rgb(1, 2, 3)", "")
+    assert walker.page.url == address
+    assert not hostile.desk.journal.run_control().kill_switch_on
