@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -55,6 +56,19 @@ Kill = Callable[[Zygote, Point], Found]
 
 class ChildFailed(Exception):
     """Say how a child ended that was to tell something."""
+
+
+@contextmanager
+def pool(workers: int) -> Iterator[Pool]:
+    """Give forked workers for things that are each done in one of them, and wait until they have ended.
+
+    Dagster takes SIGTERM for SIGINT, which whoever started us in the background has us ignore: workers that
+    are told to end by it, as a pool does that is merely left, would be waited for without end.
+    """
+    with get_context("fork").Pool(workers, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as forked:
+        yield forked
+        forked.close()
+        forked.join()
 
 
 @contextmanager

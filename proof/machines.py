@@ -6,14 +6,13 @@ bug planted for it. A chance is walked again by the same seed and size.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from proof import log_machine
+from proof import forks, log_machine
 from proof.approvals_machine import ApprovalsMachine, whatever_is_stored_is_approved
 from proof.fills_machine import FillsMachine, reports_told_apart_by_arrival
 from proof.store_machine import StoreMachine, epochs_unasked
@@ -96,7 +95,7 @@ def _walked(parts: list[Part], workers: int) -> Iterator[tuple[Part, Walked]]:
     if workers == 1:
         yield from map(_walk, parts)
         return
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
+    with forks.pool(workers) as pool:
         yield from pool.imap(_walk, parts)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
-import multiprocessing
 import sys
 import time
 from collections import Counter
@@ -32,6 +31,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
+from proof import forks
 from proof.desk import PASSED
 from proof.simulated_broker import SimulatedBroker
 from proof.suite import Progress, Size, Told
@@ -940,7 +940,7 @@ def _spread(seeds: range, made: Templates, workers: int) -> Iterator[list[Ended]
     if workers == 1 or len(chunks) == 1:
         yield from (_some(made, chunk) for chunk in chunks)
         return
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
+    with forks.pool(workers) as pool:
         yield from pool.imap(partial(_some, made), chunks)
 
 

@@ -11,7 +11,6 @@ The planted bug is `pragma synchronous = normal` in the recorded process: an ord
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import resource
@@ -32,6 +31,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from proof import desk as desks
+from proof import forks
 from proof.desk import BEFORE, BOOK, LANE, SCENARIOS, SESSION, Desk, Scenario
 from proof.recording import (
     Disk,
@@ -151,7 +151,7 @@ _tasks: list[_Task] = []
 def _cover(tasks: list[_Task], size: Size, progress: Progress) -> _Covered:
     covered = _Covered()
     _tasks[:] = tasks
-    with multiprocessing.get_context("fork").Pool(size.workers) as pool:
+    with forks.pool(size.workers) as pool:
         for found in pool.imap_unordered(_do, range(len(tasks))):
             covered.take(found)
             progress(len(covered.images))
