@@ -174,7 +174,7 @@ def _round(at: Zygote, reference: Reference, seed: int, kind: str) -> Found:
     with tempfile.TemporaryDirectory(prefix="round-", dir=at.folder) as name:
         state = _copied(at.folder / DECIDED, Path(name) / "desk")
         found = KINDS[kind](at, state, reference, Random(seed))
-        sessions = _sessions_of({kind})
+        sessions = sessions_of({kind})
         try:
             found += forks.in_child(at, partial(_healed, state, sessions))
             found += forks.in_child(at, partial(_compared, state, reference, sessions))
@@ -263,7 +263,7 @@ def _killed(at: Zygote, state: Path, reference: Reference, rng: Random) -> list[
     return found
 
 
-def _sessions_of(kinds: Collection[str]) -> Sequence[date]:
+def sessions_of(kinds: Collection[str]) -> Sequence[date]:
     """Return the sessions that rounds of these kinds disturb."""
     return SESSIONS if "backfill" in kinds else (FIRST,)
 
@@ -501,7 +501,7 @@ def _prepare(folder: Path, kinds: Collection[str]) -> tuple[dict[str, list[tuple
     undisturbed = _copied(folder / DECIDED, folder / "undisturbed")
     sent: dict[str, list[tuple[str, int]]] = {}
     lives = {"session": Life()}
-    for session in _sessions_of(kinds):
+    for session in sessions_of(kinds):
         with _Graph(undisturbed, lives["session"] if session == FIRST else None) as graph:
             assert_passed(graph.run("session", session))
         known = [order for orders in sent.values() for order in orders]

@@ -98,7 +98,7 @@ class AuditFile:
 class AuditFileReadWhole(AuditFile):
     """Keep a log file of which all lines were read once: what that found, each later look finds again.
 
-    So the long look is over before the executor's lock is taken; only who appends to the log waits for it.
+    So the long look is over before the executor's lock is taken.
     """
 
     def __init__(self, journal: Events, path: Path, tell: Tell = tell_nobody) -> None:
@@ -468,7 +468,9 @@ class _Now:
     def lines(self, *, begin_bytes: int = 0) -> Iterator[bytes]:
         """Yield lines as `_lines` does, from a place in the file on."""
         self._file.seek(begin_bytes)
-        while line := self._file.readline(min(LINE_BYTES_MAX + 2, self.size_bytes - self._file.tell())):
+        while (left := self.size_bytes - self._file.tell()) > 0:
+            if not (line := self._file.readline(min(LINE_BYTES_MAX + 2, left))):
+                return
             yield line
 
     def part_read(self) -> float:

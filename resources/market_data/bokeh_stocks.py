@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Sequence
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
@@ -65,7 +64,7 @@ class BokehStocks:
         With f = adjusted close / close and k = f(t) / f(t−1): |k − 1| > 0.2 is a split of ratio k;
         1e-4 < |k − 1| ≤ 0.2 pays the ex-date's close × (k − 1), to the nearest 0.0001 (ROUND_HALF_EVEN).
         """
-        return _read(self._packed)[1]
+        return _actions_in(self._packed)
 
     @cached_property
     def _path(self) -> Path:
@@ -77,30 +76,37 @@ class BokehStocks:
 
     @property
     def _bars(self) -> BarRows:
-        return _read(self._packed)[0]
+        return _bars_in(self._packed)
+
+
+# Once a process each, however many desks are opened in it; apart, since a row without a price has a place
+# among the bars, where it is held back, and none among the actions.
+@lru_cache(maxsize=1)
+def _bars_in(packed: bytes) -> BarRows:
+    bars = (RawBar(BokehStocks.name, line, *row[:7]) for line, row in enumerate(_rows_in(packed), start=2))
+    return BarRows(bars, name=BokehStocks.name)
 
 
 @lru_cache(maxsize=1)
-def _read(packed: bytes) -> tuple[BarRows, tuple[CorporateAction, ...]]:
-    """Return the bars and the actions of the file: once a process, however many desks are opened in it."""
-    header, *rows = csv.reader(io.StringIO(gzip.decompress(packed).decode()))
-    if header != COLUMNS:
-        raise BadQuotes(f"bokeh-sampledata stocks.csv.gz: columns {header}, expected {COLUMNS}; see the lock")
-    bars = (RawBar(BokehStocks.name, line, *row[:7]) for line, row in enumerate(rows, start=2))
-    return BarRows(bars, name=BokehStocks.name), _actions(rows)
-
-
-def _actions(rows: Sequence[Sequence[str]]) -> tuple[CorporateAction, ...]:
+def _actions_in(packed: bytes) -> tuple[CorporateAction, ...]:
     """Return where the factor of the adjusted close changes, and by what."""
     found = []
     last_symbol, last_factor = "", Decimal(1)
-    for symbol, on, *_, close, _volume, adjusted in rows:
+    for symbol, on, *_, close, _volume, adjusted in _rows_in(packed):
         factor = Decimal(adjusted) / Decimal(close)
         change = factor / last_factor
         if symbol == last_symbol and abs(change - 1) > DIVIDEND_CHANGE_MIN:
             found.append(_action(Symbol(symbol), date.fromisoformat(on), change, close=Decimal(close)))
         last_symbol, last_factor = symbol, factor
     return tuple(sorted(found))
+
+
+@lru_cache(maxsize=1)
+def _rows_in(packed: bytes) -> list[list[str]]:
+    header, *rows = csv.reader(io.StringIO(gzip.decompress(packed).decode()))
+    if header != COLUMNS:
+        raise BadQuotes(f"bokeh-sampledata stocks.csv.gz: columns {header}, expected {COLUMNS}; see the lock")
+    return rows
 
 
 def _action(symbol: Symbol, on: date, change: Decimal, *, close: Decimal) -> CorporateAction:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import types
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from resources.calendars import load_calendar
+from resources.market_data import bokeh_stocks, bytetheory
 from resources.market_data.bar_rows import packaged_file
 from resources.market_data.bokeh_stocks import BokehStocks
 from resources.market_data.bytetheory import Bytetheory
@@ -281,6 +282,39 @@ def test_another_layout_of_the_data_set_is_refused(tmp_path: Path, monkeypatch: 
 
     with pytest.raises(BadQuotes, match=r"columns \['Date', 'Ticker'\], expected \['Ticker', 'Date'"):
         source.sessions()
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], None]:
+    """Give what has every data set be installed here, of one file at a place inside its package."""
+    elsewhere = types.SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: elsewhere)
+
+    def install(place: str, content: bytes) -> None:
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).write_bytes(content)
+
+    return install
+
+
+def test_a_row_without_a_price_is_given_with_all_others(installed: Callable[[str, bytes], None]) -> None:
+    lines = [
+        ",".join(bokeh_stocks.COLUMNS),
+        "AAPL,2000-03-01,1,2,1,n/a,100,1",
+        "AAPL,2000-03-02,1,2,1,2,100,2",
+    ]
+    installed("_data/stocks.csv.gz", gzip.compress("\n".join(lines).encode()))
+    source = BokehStocks()
+
+    assert source.sessions() == (date(2000, 3, 1), date(2000, 3, 2))
+    assert [row.close for row in source.raw_bars(date.min, date.max)] == ["n/a", "2"]
+
+
+def test_a_quoted_date_is_a_session_as_any_other(installed: Callable[[str, bytes], None]) -> None:
+    lines = [",".join(bytetheory.COLUMNS), "2009-08-21,A,1,2,1,2,100", '"2009-08-24",A,1,2,1,2,100']
+    installed("data/SP500_ind.csv", "\n".join(lines).encode())
+
+    assert Bytetheory().sessions() == (date(2009, 8, 21), date(2009, 8, 24))
 
 
 def test_importing_the_sources_imports_neither_pandas_nor_the_data_packages() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from proof import desk as desks
 from proof.desk import SCENARIOS, Desk
-from proof.forks import Found, is_shown, strewn
+from proof.forks import Found, Zygote, is_shown, planted_caught, strewn
 from proof.kills import drawn
 from proof.outbox_kills import NOT_REACHED, lines_of_telling, unreached
 from proof.planted import PLANTED as PLANTS
@@ -95,6 +95,22 @@ def test_a_planted_bug_is_not_found_by_a_harness_or_a_plant_that_breaks(plant):
 @pytest.mark.parametrize("count", [0, 1, 7, 1000])
 def test_every_moment_is_tried_once_for_a_planted_bug(count):
     assert sorted(strewn(range(count), seed="1 a bug")) == list(range(count))
+
+
+def test_a_planted_bug_that_shows_at_one_moment_alone_is_found_and_one_that_never_does_is_missed(tmp_path):
+    (name, plant), *_ = PLANTS.items()
+    only = strewn(range(9), seed=f"7 {name}")[-1]
+
+    def caught(moments):
+        return planted_caught(
+            Zygote(tmp_path, {}),
+            Size(points=1, seed=7),
+            lambda _at, _scenario: range(9),
+            lambda _at, moment: Found(1, (f"at its death: {plant.shows}",) if moment in moments else ()),
+            plants={name: plant},
+        )
+
+    assert (caught({only}), caught(set())) == ({name: True}, {name: False})
 
 
 def test_a_bug_that_shows_in_a_tenth_of_the_moments_is_met_within_twenty_wherever_that_is():

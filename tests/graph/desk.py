@@ -5,6 +5,7 @@ Not here: the states that tests begin with; they are fixtures (conftest.py).
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import shutil
@@ -285,10 +286,11 @@ def said_once(frame: Any) -> list[dict[str, Any]]:
     A new desk's Dagster remembers no run that judged, and to judge a session's quotes takes longer than any
     of its stages.
     """
-    table = repr([tuple(frame.columns), *frame.itertuples(index=False, name=None)])
+    rows = repr([*frame.dtypes.items(), *frame.itertuples(index=False, name=None)])
+    table = hashlib.sha256(rows.encode()).hexdigest()
     if table not in SAID:
         SAID[table] = validate_quotes(frame)
-    return SAID[table]
+    return copy.deepcopy(SAID[table])
 
 
 market_quotes.validate_quotes = said_once

@@ -20,6 +20,12 @@ def test_each_kind_of_round_has_its_turn():
     assert {graph.kind_of(seed) for seed in range(len(graph.KINDS))} == set(graph.KINDS)
 
 
+def test_a_backfill_is_compared_in_both_sessions_and_any_other_round_in_its_own():
+    both = graph.SESSIONS
+
+    assert [tuple(graph.sessions_of({kind})) for kind in ("backfill", "ticks")] == [both, both[:1]]
+
+
 def test_overlapping_runs_leave_one_order_an_intent_and_a_planted_bug_is_found(tmp_path):
     # In a process of its own, as `make prove` runs it: what forks should have done nothing else before.
     asked = ["graph", "--points", "1", "--seed", str(SEED), "--workers", "1", "--json"]

@@ -18,6 +18,7 @@ from trading.control import (
     activated,
     controlled,
     cooldown_due,
+    cooldown_refusal,
     cooling,
     resolve_mode,
     state_of,
@@ -194,6 +195,16 @@ def test_so_many_incidents_within_their_window_and_no_fewer_begin_one_as_well(ag
 def cooldown(until):
     return Cooldown(
         account="A", lane="paper", failures=3, began_at=NOW, until=until, actor="executor", reason="r"
+    )
+
+
+def test_an_account_that_cools_down_is_refused_with_until_when_why_and_what_ends_it():
+    refused = cooldown_refusal(cooldown(NOW + timedelta(seconds=61)))
+
+    assert refused == Refusal(
+        "cooldown_active",
+        "account A cools down until 2013-02-28 14:31:01 UTC (r): only what lowers risk goes on; wait, or"
+        " `trading resume --account A --reason TEXT`",
     )
 
 

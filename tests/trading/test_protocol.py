@@ -746,6 +746,23 @@ def test_holdings_are_compared_share_by_share_and_to_the_unit(quantities, cash, 
         assert (finding.client_order_id, finding.intent_id, finding.is_live) == (None, "", False)
 
 
+@pytest.mark.parametrize(
+    ("in_book", "at_broker", "detail"),
+    [
+        (100_000_000_000, 99_999_990_000, "cash: book 100,000.00 USD, broker 99,999.99 USD"),
+        (100_000_000_000, 99_999_995_000, "cash: book 100,000.000000 USD, broker 99,999.995000 USD"),
+        (1, 10_000, "cash: book 0.000001 USD, broker 0.010000 USD"),
+    ],
+)
+def test_cash_is_told_to_the_cent_and_further_only_where_less_than_a_cent_counts(in_book, at_broker, detail):
+    quantities = {position.symbol: position.quantity for position in BOOK.positions}
+    expected = replace(BOOK, cash_micros=in_book)
+
+    (finding,) = holdings_findings(expected, Holdings(quantities=quantities, cash_micros=at_broker))
+
+    assert finding.detail == detail
+
+
 AAPL, FB = Symbol("AAPL"), Symbol("FB")
 
 
