@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 import dagster as dg
 
 from jobs.session_jobs import job_name
+from resources import reports
 from resources.calendars import load_calendar
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
@@ -29,6 +30,7 @@ from resources.profiles import Profiled
 from resources.settings import Profile, Settings
 from tests.graph.dagster_in_memory import instance_in_memory
 from trading.metrics import MetricRow
+from trading.reporting import DailyReport
 from trading_assets.definitions import definitions_of, resources_of
 from trading_assets.quality_suite import validate_quotes
 from trading_assets.stages import market_quotes
@@ -275,7 +277,7 @@ def _of_its_desk(name: str, kind: type[dg.ResourceDefinition]) -> dg.ResourceDef
     return kind(of_its_desk)
 
 
-# ---------------------------------------------------------------------------- one suite for many desks
+# ------------------------------------------------------------------ one suite and one drawing for many desks
 
 SAID: dict[str, list[dict[str, Any]]] = {}
 
@@ -294,3 +296,17 @@ def said_once(frame: Any) -> list[dict[str, Any]]:
 
 
 market_quotes.validate_quotes = said_once
+
+DRAWN: dict[str, tuple[reports.Plot, ...]] = {}
+
+
+def drawn_once(report: DailyReport) -> tuple[reports.Plot, ...]:
+    """Return a report's plots, drawn once a process: the same day is lived by many tests."""
+    shown = repr((report.currency, report.equities, report.funnel, report.positions))
+    if shown not in DRAWN:
+        DRAWN[shown] = draw_plots(report)
+    return DRAWN[shown]
+
+
+draw_plots = reports.draw_plots
+reports.draw_plots = drawn_once

@@ -81,7 +81,7 @@ def ports(advisor, step):
 @pytest.fixture(scope="module")
 def advised(imported, tmp_path_factory):
     """Give a desk on which the first session ran whole with a model that halves everything, and that run."""
-    state = copied(imported[0], tmp_path_factory.mktemp("advised") / "desk")
+    state = copied(imported.folder, tmp_path_factory.mktemp("advised") / "desk")
     advisor = Scripted(**HALF)
     desk = Desk(state, ports=ports(advisor, Ladder.VETO_AND_SHRINK))
     run = desk.run("session", FIRST)
@@ -215,7 +215,7 @@ def test_a_record_that_was_changed_does_not_replay(advised, desk_on):
 
 
 def test_where_the_advisor_fails_the_rules_intents_wait_for_a_person_and_the_day_goes_on(desk_on, imported):
-    desk = desk_on(imported[0], ports=ports(Scripted(error_type="time_out"), Ladder.VETO))
+    desk = desk_on(imported.folder, ports=ports(Scripted(error_type="time_out"), Ladder.VETO))
 
     run = desk.run("decide", FIRST)
 
@@ -244,7 +244,7 @@ def test_where_the_advisor_fails_the_rules_intents_wait_for_a_person_and_the_day
 
 
 def test_advice_on_what_the_guards_did_not_pass_changes_nothing_and_steps_back(desk_on, imported):
-    desk = desk_on(imported[0], ports=ports(Scripted(strays=1, **HALF), Ladder.VETO))
+    desk = desk_on(imported.folder, ports=ports(Scripted(strays=1, **HALF), Ladder.VETO))
 
     assert failure_of(desk.run("decide", FIRST)) == ("", "")
 

@@ -32,7 +32,7 @@ def bursting(door, *bursts):
 
 
 def opened(desk_on, imported, tmp_path, monkeypatch, door):
-    return desk_on(imported[0], **routed_to(door, tmp_path, monkeypatch))
+    return desk_on(imported.folder, **routed_to(door, tmp_path, monkeypatch))
 
 
 def gaps_after(asked, numbers):

@@ -33,7 +33,7 @@ class Spoken(NamedTuple):
 @pytest.fixture(scope="module")
 def holding(imported, tmp_path_factory):
     """Give the folder of a desk that has decided and executed the first session, and so holds a position."""
-    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("holding") / "desk"))
+    desk = Desk(copied(imported.folder, tmp_path_factory.mktemp("holding") / "desk"))
     assert desk.run("decide", FIRST).success
     assert desk.run("execute", FIRST).success
     desk.close()
@@ -136,7 +136,7 @@ def test_a_cooldown_after_incidents_lets_no_session_begin_and_a_flatten_through(
 
 
 def test_what_waits_is_cancelled_by_a_flatten_so_that_a_resume_does_not_buy_it(imported, desk_on, speak):
-    desk = desk_on(imported[0])
+    desk = desk_on(imported.folder)
     assert desk.run("decide", FIRST).success
     desk.journal.set_run_control(RunControlAction.HALT, **STOP)
     shown = flatten(speak)
@@ -149,7 +149,7 @@ def test_what_waits_is_cancelled_by_a_flatten_so_that_a_resume_does_not_buy_it(i
 
 
 def test_the_flatten_job_sends_nothing_while_nothing_is_halted(imported, desk_on):
-    desk = desk_on(imported[0])
+    desk = desk_on(imported.folder)
     assert desk.run("decide", FIRST).success
 
     refused = desk.run("flatten", FIRST)
@@ -172,7 +172,7 @@ class ResumedMeanwhile:
 
 
 def test_a_resume_in_the_middle_of_a_flatten_lets_it_send_nothing_but_what_it_ordered(imported, desk_on):
-    desk = desk_on(imported[0], ports={"executor_locks": ResumedMeanwhile})
+    desk = desk_on(imported.folder, ports={"executor_locks": ResumedMeanwhile})
     assert desk.run("decide", FIRST).success
     desk.journal.set_run_control(RunControlAction.HALT, **STOP)
 

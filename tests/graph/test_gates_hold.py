@@ -118,7 +118,7 @@ FAULTS = [
 @pytest.fixture(scope="module")
 def decided(imported, tmp_path_factory):
     """Give the folder of a desk that decided the first session; no check was ever evaluated by another."""
-    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("decided") / "desk"))
+    desk = Desk(copied(imported.folder, tmp_path_factory.mktemp("decided") / "desk"))
     assert desk.run("decide", FIRST).success
     desk.close()
     return desk.settings.state_dir
@@ -222,7 +222,7 @@ class TamperingLake(dg.IOManager):
 )
 def test_what_goes_wrong_between_deciding_and_executing_holds_the_same_run(imported, desk_on, fault, gate):
     desk = desk_on(
-        imported[0],
+        imported.folder,
         ports={
             "io_manager": lambda profiled: TamperingLake(
                 LakeIOManager(profiled.lake, ROW_TYPES, extras=POINTER_EXTRAS, remedies=REMEDIES),

@@ -132,7 +132,7 @@ def desk_of(tmp_path, config):
 def test_a_halt_with_an_order_in_flight_lets_no_other_be_sent_until_it_is_ended_in_two_steps(
     imported, tmp_path, config, desk_of
 ):
-    state = copied(imported[0], tmp_path / "desk")
+    state = copied(imported.folder, tmp_path / "desk")
     halts = []
     with console_on(state, settings=config) as console:
         desk = desk_of(
@@ -179,7 +179,7 @@ def test_a_halt_with_an_order_in_flight_lets_no_other_be_sent_until_it_is_ended_
 def test_a_halt_at_the_console_cancels_what_rests_at_the_broker_with_nothing_else_running(
     imported, tmp_path, config, desk_of
 ):
-    state = copied(imported[0], tmp_path / "desk")
+    state = copied(imported.folder, tmp_path / "desk")
     desk = desk_of()
     assert desk.run("decide", FIRST).success
     assert desk.run("execute", FIRST).success

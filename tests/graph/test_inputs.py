@@ -88,7 +88,7 @@ def test_a_whole_session_reads_every_source_from_the_first_that_is_asked(whole_s
 def test_a_broker_that_does_not_answer_is_replaced_by_the_journal_and_is_back_the_session_after(
     imported, desk_on
 ):
-    down = desk_on(imported[0], ports=with_orders(timed_out))
+    down = desk_on(imported.folder, ports=with_orders(timed_out))
     assert failure_of(down.run("decide", FIRST)) == ("", "")
     broken = by_source(down, FIRST)[InputSource.ACCOUNT_ORDERS]
     up = desk_on()
@@ -116,7 +116,7 @@ def test_without_anybody_who_knows_the_orders_nothing_is_decided_and_one_reason_
         .replace('account_orders = ["broker", "journal"]', 'account_orders = ["broker"]'),
         encoding="utf-8",
     )
-    desk = desk_on(imported[0], ports=with_orders(answer), books_file=books)
+    desk = desk_on(imported.folder, ports=with_orders(answer), books_file=books)
 
     stage, told = failure_of(desk.run("decide", FIRST))
 
@@ -136,7 +136,7 @@ def test_an_open_order_of_the_account_lowers_its_score_and_the_session_replays_t
     whole_session, imported, desk_on
 ):
     usual, _ = whole_session
-    desk = desk_on(imported[0], ports=with_orders(with_a_foreign_one))
+    desk = desk_on(imported.folder, ports=with_orders(with_a_foreign_one))
     assert failure_of(desk.run("decide", FIRST)) == ("", "")
     penalties = {row.symbol: row.penalty for row in desk.rows("candidates", FIRST)}
     inputs_sha = {row.inputs_sha for row in desk.rows("decisions", FIRST)}
@@ -159,7 +159,7 @@ def test_an_open_order_of_the_account_lowers_its_score_and_the_session_replays_t
 
 
 def test_what_was_hydrated_stands_in_the_table_as_it_was_read(imported, desk_on):
-    desk = desk_on(imported[0], ports=with_orders(with_a_foreign_one))
+    desk = desk_on(imported.folder, ports=with_orders(with_a_foreign_one))
     assert failure_of(desk.run("decide", FIRST)) == ("", "")
     row = by_source(desk, FIRST)[InputSource.ACCOUNT_ORDERS]
 

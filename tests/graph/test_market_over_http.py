@@ -103,7 +103,7 @@ def told_by(market, history, tmp_path, imported, desk_on):
         (tmp_path / "books.toml").write_text(
             books.replace('source = "bokeh_stocks"', f"{named}#", 1), encoding="utf-8"
         )
-        desk = desk_on(imported[0], books_file=tmp_path / "books.toml")
+        desk = desk_on(imported.folder, books_file=tmp_path / "books.toml")
         return desk, desk.import_quotes(LAST_KNOWN, LAST_KNOWN)
 
     return opened
@@ -131,7 +131,7 @@ def test_orders_that_a_broker_tells_wrongly_come_from_the_journal(
 ):
     with exchange(tmp_path / "exchange.db") as door:
         tells_first(door, content)
-        desk = desk_on(imported[0], **routed_to(door, tmp_path, monkeypatch))
+        desk = desk_on(imported.folder, **routed_to(door, tmp_path, monkeypatch))
         result = desk.run("decide", FIRST)
 
     assert failure_of(result) == ("", "")
@@ -144,7 +144,7 @@ def test_a_session_decided_on_a_fallback_ends_as_any_other_and_says_so(
     usual, _ = whole_session
     with exchange(tmp_path / "exchange.db") as door:
         tells_first(door, b"<html>busy</html>")
-        desk = desk_on(imported[0], **routed_to(door, tmp_path, monkeypatch))
+        desk = desk_on(imported.folder, **routed_to(door, tmp_path, monkeypatch))
         result = desk.run("session", FIRST)
 
     assert failure_of(result) == ("", "")

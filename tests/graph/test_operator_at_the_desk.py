@@ -53,7 +53,7 @@ def speak(monkeypatch, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def decided(imported, tmp_path_factory):
     """Give the folder of a desk that has decided the first session."""
-    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("decided") / "desk"))
+    desk = Desk(copied(imported.folder, tmp_path_factory.mktemp("decided") / "desk"))
     assert desk.run("decide", FIRST).success
     desk.close()
     return desk.settings.state_dir

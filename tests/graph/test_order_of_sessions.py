@@ -21,7 +21,7 @@ def books(desk: Desk) -> dict[Any, str]:
 @pytest.fixture(scope="module")
 def ran(imported, tmp_path_factory):
     """Give a desk on which the days ran one after the other, and its folder after each of them."""
-    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("order") / "desk"))
+    desk = Desk(copied(imported.folder, tmp_path_factory.mktemp("order") / "desk"))
     after = {}
     for day in DAYS:
         result = desk.run("session", day)

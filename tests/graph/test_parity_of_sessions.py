@@ -76,7 +76,7 @@ def test_a_session_that_ran_whole_replays_the_same_and_the_check_says_how_much(w
 
 
 def test_a_session_of_the_wide_book_replays_the_same(imported_wide, desk_on):
-    desk = desk_on(imported_wide[0], book="us_wide")
+    desk = desk_on(imported_wide.folder, book="us_wide")
     run = desk.run("session", WIDE_SESSIONS[0] if _decides(desk, WIDE_SESSIONS[0]) else WIDE_SESSIONS[1])
 
     assert failure_of(run) == ("", "")

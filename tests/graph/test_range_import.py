@@ -14,10 +14,10 @@ CHECKS = ("quotes_satisfy_the_suite", "session_is_fit_to_decide_on")
 UNFIT = "2010-08-18"
 
 
-def evaluations_of(run):
+def evaluations_of(events):
     return [
         event.event_specific_data
-        for event in run.all_events
+        for event in events
         if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
     ]
 
@@ -28,12 +28,12 @@ def sessions_of(first, last):
 
 @pytest.fixture
 def wide(imported_wide, desk_on):
-    return desk_on(imported_wide[0], book="us_wide")
+    return desk_on(imported_wide.folder, book="us_wide")
 
 
 def test_a_range_in_one_run_evaluates_each_check_once_for_each_session(imported):
-    _, run = imported
-    counts = Counter((check.check_name, check.partition) for check in evaluations_of(run))
+    evaluations = evaluations_of(imported.events)
+    counts = Counter((check.check_name, check.partition) for check in evaluations)
     wanted = sessions_of(CALENDAR.before(FIRST, WINDOW)[0], SESSIONS[-1])
 
     assert len(wanted) == 138
@@ -44,25 +44,23 @@ def test_a_range_in_one_run_evaluates_each_check_once_for_each_session(imported)
 
 
 def test_a_range_makes_every_session_of_it(imported, desk_on):
-    folder, run = imported
-    desk = desk_on(folder)
+    desk = desk_on(imported.folder)
     wanted = sessions_of(CALENDAR.before(FIRST, WINDOW)[0], SESSIONS[-1])
 
     for asset in ("market_quotes", "quarantined_quotes"):
         made = [
             event.partition
-            for event in run.get_asset_materialization_events()
-            if event.asset_key.path[1] == asset
+            for event in imported.events
+            if event.is_step_materialization and event.asset_key.path[1] == asset
         ]
         assert sorted(made) == wanted
         assert list(desk.lake.partitions(("us_five", asset))) == wanted
 
 
 def test_the_last_evaluation_of_each_session_is_its_own(imported_wide):
-    _, run = imported_wide
     fit = {
         check.partition: check.passed
-        for check in evaluations_of(run)
+        for check in evaluations_of(imported_wide.events)
         if check.check_name == "session_is_fit_to_decide_on" and check.partition
     }
 
@@ -89,7 +87,7 @@ def test_what_may_not_be_decided_on_is_quarantined_with_its_reason(wide):
 
 @pytest.mark.parametrize("book", ["us_five", "us_wide"])
 def test_sessions_imported_one_by_one_are_the_bytes_of_the_range(imported, imported_wide, desk_on, book):
-    folder = {"us_five": imported, "us_wide": imported_wide}[book][0]
+    folder = {"us_five": imported, "us_wide": imported_wide}[book].folder
     days = {"us_five": SESSIONS[-3:], "us_wide": WIDE_SESSIONS}[book]
     desk = desk_on(folder, book=book)
     before = desk.files()
@@ -105,7 +103,7 @@ def test_sessions_imported_one_by_one_are_the_bytes_of_the_range(imported, impor
 
 
 def test_a_range_imported_again_changes_nothing(imported, desk_on):
-    desk = desk_on(imported[0])
+    desk = desk_on(imported.folder)
     before = desk.files()
 
     assert desk.import_quotes(SESSIONS[0], SESSIONS[-1]).success

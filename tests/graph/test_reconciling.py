@@ -83,7 +83,7 @@ def alerts_of(desk):
 @pytest.fixture(scope="module")
 def decided(imported, tmp_path_factory):
     """Give the folder of a desk that has decided the first session."""
-    desk = Desk(copied(imported[0], tmp_path_factory.mktemp("decided") / "desk"))
+    desk = Desk(copied(imported.folder, tmp_path_factory.mktemp("decided") / "desk"))
     assert desk.run("decide", FIRST).success
     desk.close()
     return desk.settings.state_dir
@@ -227,7 +227,7 @@ def test_a_settled_session_with_findings_is_told_again_by_the_same_bytes_and_che
 
 
 def test_the_broker_has_after_every_session_what_the_book_has(imported, desk_on):
-    desk = desk_on(imported[0])
+    desk = desk_on(imported.folder)
     for session in SESSIONS[:3]:
         run = desk.run("session", session)
         assert run.success, failure_of(run)

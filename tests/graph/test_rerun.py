@@ -153,7 +153,7 @@ def test_the_same_session_on_another_machine_has_the_same_bytes_ids_and_orders(w
 def survivor(imported, tmp_path_factory):
     """Give the desk on which the first session was killed at every stage in turn, and then ran through."""
     fuse = Fuse()
-    state = copied(imported[0], tmp_path_factory.mktemp("killed") / "desk")
+    state = copied(imported.folder, tmp_path_factory.mktemp("killed") / "desk")
     for job, points in DEATHS.items():
         for point in points:
             desk = Desk(state, ports=mortal_ports(fuse))

@@ -98,7 +98,7 @@ def story(imported, tmp_path_factory):
     """Run a session by the command line, with every secret set: first with each mistake, then without."""
     assert set(PLANTED) == SECRETS, "a secret without a canary"
     folder = tmp_path_factory.mktemp("secrets")
-    state = copied(imported[0], folder / "state")
+    state = copied(imported.folder, folder / "state")
     run = ("run-once", "--book", "us_five", "--session", str(FIRST), "--yes")
     smoke = ("inputs", "smoke", "--book", "us_five", "--session", str(FIRST), "--connect")
     with exchange(folder / "exchange.db", keys=KEYS) as door, pytest.MonkeyPatch.context() as patched:

@@ -52,7 +52,7 @@ def ports(breaks, *, has_second=True):
 
 @pytest.mark.parametrize(("breaks", "word"), [(times_out, "time_out"), (is_late, "late")])
 def test_the_second_source_stands_in_and_its_reason_reaches_the_decision(imported, desk_on, breaks, word):
-    desk = desk_on(imported[0], ports=ports(breaks))
+    desk = desk_on(imported.folder, ports=ports(breaks))
 
     result = desk.import_quotes(LAST_KNOWN, LAST_KNOWN)
     assert result.success, failure_of(result)
@@ -75,7 +75,7 @@ def test_the_second_source_stands_in_and_its_reason_reaches_the_decision(importe
 
 @pytest.mark.parametrize("breaks", [times_out, is_late])
 def test_without_a_second_source_nothing_is_decided_and_one_reason_says_why(imported, desk_on, breaks):
-    desk = desk_on(imported[0], ports=ports(breaks, has_second=False))
+    desk = desk_on(imported.folder, ports=ports(breaks, has_second=False))
 
     result = desk.import_quotes(LAST_KNOWN, LAST_KNOWN)
     if breaks is times_out:

@@ -36,7 +36,7 @@ class Untimed(SqlJournal):
 def test_a_stage_that_passed_has_passed_where_its_time_cannot_be_stored(imported, tmp_path):
     clock = GoingClock()
     desk = Desk(
-        copied(imported[0], tmp_path / "desk"),
+        copied(imported.folder, tmp_path / "desk"),
         ports={
             "clocks": lambda profiled: dict.fromkeys(profiled.books, clock),
             "journal": lambda profiled: Untimed(profiled.settings.journal_url),
@@ -61,7 +61,7 @@ class Babbling(SqlJournal):
 
 def test_a_stage_that_refuses_in_words_that_nobody_keeps_has_refused(imported, tmp_path):
     desk = Desk(
-        copied(imported[0], tmp_path / "desk"),
+        copied(imported.folder, tmp_path / "desk"),
         ports={"journal": lambda profiled: Babbling(profiled.settings.journal_url)},
     )
     try:
@@ -77,7 +77,7 @@ def test_a_stage_that_refuses_in_words_that_nobody_keeps_has_refused(imported, t
 def test_each_stage_and_run_of_a_session_has_its_time_which_running_it_again_leaves(imported, tmp_path):
     clock = GoingClock()
     desk = Desk(
-        copied(imported[0], tmp_path / "desk"),
+        copied(imported.folder, tmp_path / "desk"),
         ports={"clocks": lambda profiled: dict.fromkeys(profiled.books, clock)},
     )
     try:

@@ -13,7 +13,7 @@ def test_a_session_that_settlement_changed_is_told_again_by_the_same_bytes(impor
     limits.write_text(
         limits.read_text().replace('auto_approve_notional = "80000"', 'auto_approve_notional = "1000"')
     )
-    desk = desk_on(imported[0], config_dir=config)
+    desk = desk_on(imported.folder, config_dir=config)
     first = desk.run("session", FIRST)
     assert first.success, failure_of(first)
     before = desk.current()
@@ -39,7 +39,7 @@ def test_an_order_filled_in_part_is_told_again_by_the_same_bytes(imported, desk_
         ("control.toml", 'four_eyes_notional = "95000"', 'four_eyes_notional = "400000"'),
     ):
         (config / name).write_text((config / name).read_text().replace(old, new))
-    desk = desk_on(imported[0], config_dir=config, books_file=books)
+    desk = desk_on(imported.folder, config_dir=config, books_file=books)
     first = desk.run("session", FIRST)
     assert first.success, failure_of(first)
     before = desk.current()

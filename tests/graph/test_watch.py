@@ -497,7 +497,7 @@ def test_a_session_that_nobody_decided_is_told_on_real_days_only_once_the_book_i
 
 def test_what_a_settled_session_and_its_week_lack_is_told_once_until_it_is_made(watch_on, imported):
     """Nobody looks at the evidence, nor back on the week, and the run died right after its settlement."""
-    watch = watch_on(is_on_real_days=True, state=imported[0])
+    watch = watch_on(is_on_real_days=True, state=imported.folder)
     desk, week = watch.desk, "2013-W08"
     for what in ("evidence", "week"):
         Starter(watch.instance, f"us_five__{what}_schedule", InstigatorStatus.RUNNING, since=0.0)

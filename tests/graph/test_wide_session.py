@@ -15,7 +15,7 @@ HELD, LAST = WIDE_SESSIONS
 
 @pytest.fixture
 def wide(imported_wide, desk_on):
-    return desk_on(imported_wide[0], book="us_wide")
+    return desk_on(imported_wide.folder, book="us_wide")
 
 
 def test_a_session_after_one_without_quotes_is_refused_then_carried_by_a_person_and_the_next_follows(wide):
