@@ -61,18 +61,21 @@ def test_a_replay_decides_nothing_where_live_refuses_and_carries_the_book_over(w
     assert found[date(2010, 8, 20)].decided.candidates
 
 
-def test_what_live_refuses_is_just_what_the_replay_does_not_decide(wide):
+def test_what_live_refuses_is_just_what_the_replay_does_not_decide(imported_wide, desk_on):
     """Import the same sessions, and ask for each window as the graph does."""
-    calendar = wide.profiled.calendars["us_wide"]
-    wide.import_quotes(date(2010, 1, 4), RANGE[1])
-    window = wide.profiled.books["us_wide"].rules.window_sessions
+    desk = desk_on(imported_wide.folder, book="us_wide")
+    calendar = desk.profiled.calendars["us_wide"]
+    window = desk.profiled.books["us_wide"].rules.window_sessions
+    imported = date.fromisoformat(desk.lake.partitions(("us_wide", "market_quotes"))[0])
+    result = desk.import_quotes(calendar.before(RANGE[0], window)[0], calendar.before(imported, 1)[0])
+    assert result.success
     refused = []
     for session in calendar.between(*RANGE):
         try:
-            wide.profiled.windows["us_wide"].window_before(session, window)
+            desk.profiled.windows["us_wide"].window_before(session, window)
         except UnfitQuotes:
             refused.append(session)
-    _, results = replayed(wide)
+    _, results = replayed(desk)
 
     assert refused == [BEHIND] == [one.session for one in results if not one.decided.candidates]
 
