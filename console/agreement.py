@@ -27,7 +27,8 @@ def disagreements(desk: Desk) -> tuple[str, ...]:
     """Return how journal, audit log and lake fall short of each other, and which ledgers are damaged or gone.
 
     Empty where they belong together. A log that lags is none, nor is a lake of a session that is not settled
-    yet: the next run adds what is missing. Raises `JournalUnavailable` where the journal cannot be read.
+    yet: the next run adds what is missing. Raises `JournalUnavailable` where the journal cannot be read, or
+    is gone.
     """
     return (
         *_behind_its_log(desk),
@@ -58,7 +59,7 @@ def lost_of(desk: Desk, settled: SessionRecord) -> str:
 
 
 def _behind_its_log(desk: Desk) -> Iterator[str]:
-    path = desk.settings.profile_dir / "audit.jsonl"
+    path = desk.audit_log
     last = _last_event(path)
     if last is None:
         if _size_of(path) == 0 < _size_of(path.with_suffix(".checkpoints.jsonl")):
@@ -68,9 +69,7 @@ def _behind_its_log(desk: Desk) -> Iterator[str]:
     stored = desk.journal.events(after=seq - 1, limit=1)
     if stored and stored[0].hash == told:
         return
-    if not desk.journal.exists:
-        yield f"the journal is missing, but its audit log tells of {seq} events: restore it, do not trade"
-    elif not stored:
+    if not stored:
         yield f"the journal is behind its audit log, which tells of {seq} events: it is an older copy"
     else:
         yield f"event {seq} of the audit log is not the journal's: one of them is another's, or was changed"

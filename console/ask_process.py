@@ -115,7 +115,7 @@ def _places_of_keys(desk: Desk) -> list[str] | None:
     sought = tuple(key for key in keys if len(key) >= SECRET_LENGTH_MIN)
     if not sought:
         return None
-    evidence = gather(desk.journal, audit_path=desk.settings.profile_dir / "audit.jsonl")
+    evidence = gather(desk.journal, audit_path=desk.audit_log)
     facts = facts_of(replace(evidence, planted_secrets=sought))
     return [found.subject for found in secrets_stay_out(facts)]
 

@@ -18,6 +18,7 @@ from console.totals import AdvisorTotals
 from resources.alert_fold import AlertFold
 from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
+from resources.journal.looking import require_kept
 from resources.journal.reader import JournalReader
 from resources.service_levels import ServiceCounts
 from resources.settings import Profile, Settings, load_settings
@@ -50,6 +51,11 @@ class Desk:
         """Return the lane of the profile."""
         return self.settings.profile.value
 
+    @property
+    def audit_log(self) -> Path:
+        """Return the file of the journal's audit log."""
+        return audit_log_of(self.settings)
+
     def chosen(self, name: str | None) -> list[BookOutline]:
         """Return the book asked for, or all of them; raises `BadInput` on an unknown one."""
         return list(self.books.values()) if name is None else [require_book(self.books, name)]
@@ -78,9 +84,13 @@ class Desk:
         return latest.session if latest else None
 
     def open_journal(self) -> AbstractContextManager[Journal]:
-        """Return the journal to write to, for a `with`. Slow to import: only where something is decided."""
+        """Return the journal to write to, for a `with`; raises `JournalUnavailable` where its file is gone.
+
+        Slow to import: only where something is decided.
+        """
         from resources.journal.store import SqlJournal
 
+        require_kept(self.settings.journal_url, self.audit_log)
         return SqlJournal(self.settings.journal_url)
 
     def rehearse_journal(self) -> AbstractContextManager[Journal]:
@@ -125,6 +135,11 @@ class Desk:
         return self.clock(book).today(self.calendar(book), last)
 
 
+def audit_log_of(settings: Settings) -> Path:
+    """Return the file of a journal's audit log."""
+    return settings.profile_dir / "audit.jsonl"
+
+
 def open_desk() -> Desk:
     """Return the desk of this machine's settings; raises `BadSetting` where one is wrong."""
     return desk_of(load_settings())
@@ -135,6 +150,6 @@ def desk_of(settings: Settings) -> Desk:
     return Desk(
         settings=settings,
         books=read_book_outlines(Path(settings.books_file)),
-        journal=JournalReader(settings.journal_url),
+        journal=JournalReader(settings.journal_url, log=audit_log_of(settings)),
         lake=LakePointers(settings.lake_root),
     )

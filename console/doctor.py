@@ -26,7 +26,7 @@ from console.lake_rows import rows_found
 from console.route_looks import routes_seen
 from console.run_files import run_files_seen
 from resources.calendars import load_calendar
-from resources.journal.looking import UNREADABLE, file_of, read_only_address
+from resources.journal.looking import UNREADABLE, file_of, read_only_address, require_kept
 from resources.setting_names import ADDRESSES, address_variable
 from resources.settings import Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
@@ -216,6 +216,7 @@ def _journal(desk: Desk) -> Iterator[Checked]:
         yield Checked(check="journal", health=Health.OK, found=told)
         return
     if not path.exists():
+        require_kept(path, desk.audit_log)
         yield Checked(check="journal", health=Health.OK, found=f"{path}: nothing yet, made at the first run")
         return
     desk.journal.run_control()
@@ -267,7 +268,7 @@ def _audit_log(desk: Desk, tell: Tell) -> Iterator[Checked]:
     # Signatures take a tenth of a second to import.
     from resources.audit_log import AuditFile
 
-    bad = AuditFile(desk.journal, desk.settings.profile_dir / "audit.jsonl").verify_all(tell)
+    bad = AuditFile(desk.journal, desk.audit_log).verify_all(tell)
     if bad is not None and not bad.heals:
         yield _failed(
             "audit log",

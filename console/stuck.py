@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from console.book_outlines import BookOutline
-from console.concluding import not_yet
+from console.concluding import NotYet, not_yet
 from console.desk import Desk
+from resources.settings import Profile
 from trading.clock import Phase
 from trading.findings import in_words, is_stuck
 from trading.journal import JournalIntent, JournalOrder
@@ -23,7 +24,8 @@ class Stuck:
 
     `is_unknown` says that it waits for a proof of what the broker has, `absences` how often the broker said
     that it does not know the order. `because` is the reason in words. `not_yet` says why a parked one cannot
-    be ended by a person's word yet; `again` is the command that asks the broker once more.
+    be ended by a person's word yet, or why asking again proves nothing; `again` is the command that asks the
+    broker once more.
     """
 
     intent_id: str
@@ -64,7 +66,7 @@ def _now(desk: Desk, book: BookOutline, row: JournalIntent) -> datetime:
 
 def _stuck(desk: Desk, book: BookOutline, row: JournalIntent, now: datetime) -> Stuck:
     order = _order(desk, book, row)
-    waits = not_yet(desk, row, order)
+    waits = not_yet(desk, row, order) or _waits_for_a_run(desk, book, row)
     return Stuck(
         intent_id=row.intent_id,
         book=book.name,
@@ -82,8 +84,28 @@ def _stuck(desk: Desk, book: BookOutline, row: JournalIntent, now: datetime) -> 
         because=in_words(row.reason),
         not_yet=waits.told if waits else "",
         again=waits.again if waits else f"trading reconcile --book {book.name}",
-        next=_next(book, row),
+        next=_next(desk, book, row),
     )
+
+
+def _waits_for_a_run(desk: Desk, book: BookOutline, row: JournalIntent) -> NotYet | None:
+    """Return what brings on an unproven order of a simulated day, whose clock stands still between runs."""
+    if not _stands_still(desk, row):
+        return None
+    return NotYet(
+        why="on a simulated day no time passes between two looks, so asking again proves nothing",
+        again=_run(book, row),
+        does="goes on with it: it sends again what never arrived, and after `trading halt` ends it unsent",
+    )
+
+
+def _stands_still(desk: Desk, row: JournalIntent) -> bool:
+    is_unproven = row.state is IntentState.UNKNOWN and row.stage is not Stage.PARKED
+    return is_unproven and desk.settings.profile is Profile.SIMULATED
+
+
+def _run(book: BookOutline, row: JournalIntent) -> str:
+    return f"trading run-once --book {book.name} --session {row.intent.session}"
 
 
 def _order(desk: Desk, book: BookOutline, row: JournalIntent) -> JournalOrder | None:
@@ -93,7 +115,9 @@ def _order(desk: Desk, book: BookOutline, row: JournalIntent) -> JournalOrder | 
     return max(own, key=lambda order: order.generation, default=None)
 
 
-def _next(book: BookOutline, row: JournalIntent) -> str:
+def _next(desk: Desk, book: BookOutline, row: JournalIntent) -> str:
+    if _stands_still(desk, row):
+        return _run(book, row)
     if row.stage is Stage.PARKED:
         return f"trading intents conclude {row.intent_id} --absent --reason TEXT"
     if row.stage is Stage.WORKING:

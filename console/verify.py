@@ -24,6 +24,7 @@ from console.ledgers import ledger_paths, lost_ledgers
 from console.paper_accounts import accounts_held, routed_accounts_held
 from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
+from resources.journal.reader import JournalReader
 from resources.settings import given_variables, load_secrets
 from trading.audit import Tell
 from trading.brokers import BrokerDump
@@ -177,6 +178,8 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
     Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read.
     """
     only = None if book is None else desk.one(book).name
+    # Where a journal's file is gone, what the other stores have without it is the answer.
+    desk = replace(desk, journal=JournalReader(desk.settings.journal_url))
     look = _look(desk, tell, only)
     found = look.found()
     if any(found.values()):
@@ -232,7 +235,7 @@ def _look(desk: Desk, tell: Tell, only: str | None) -> _Look:
     unreadable: dict[str, str] = {}
     dumps: list[BrokerDump] = []
     faults: tuple[str, ...] | None = None
-    audit_path = desk.settings.profile_dir / "audit.jsonl"
+    audit_path = desk.audit_log
     if audit_path.exists() and audit_path.stat().st_size > LONG_LOG_BYTES:
         tell("reading the brokers, the log and the journal")
     answers = _answers(desk, tell)

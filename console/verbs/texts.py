@@ -17,7 +17,9 @@ from trading.alerts import Reason
 from trading.approvals import NEEDS_TWO
 from trading.findings import findings_named, in_words
 from trading.guards import BPS, REASONS
+from trading.journal import PREPARED
 from trading.lifecycle import IntentState
+from trading.orders import OrderStatus
 
 if TYPE_CHECKING:
     from datetime import date
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from console.incident_reviews import IncidentReview
     from console.incidents import IncidentLine
     from console.order_trace import QuotesRead, Trace
-    from console.orders import SessionOrders
+    from console.orders import OrderLine, SessionOrders
     from console.reconciling import Brought
     from console.replays import ReplayView
     from console.reports import ReportFound
@@ -765,7 +767,7 @@ def _orders(view: SessionOrders) -> str:
                 row.state,
                 f"{row.by}: {row.reason}" if row.by else row.reason,
                 row.order_status,
-                row.quantity if row.client_order_id and row.order_status != ABSENT else 0,
+                _shares_sent(row),
                 row.filled_quantity,
                 money(row.average_price_micros),
                 "" if row.slippage_bps is None else f"{row.slippage_bps:.2f}",
@@ -780,6 +782,14 @@ def _orders(view: SessionOrders) -> str:
         if (why := in_words(row.reason)) != row.reason
     ]
     return "\n".join([f"{view.book} {view.session}, prices in {view.currency}", listed, *notes])
+
+
+def _shares_sent(row: OrderLine) -> int | str:
+    """Return how many shares a broker was asked for, `?` where nobody knows whether it ever was."""
+    if not row.client_order_id or row.order_status == ABSENT:
+        return 0
+    is_certain = row.broker_order_id or row.order_status not in {PREPARED, OrderStatus.UNKNOWN}
+    return row.quantity if is_certain else "?"
 
 
 def _next(commands: Sequence[str]) -> str:

@@ -100,7 +100,7 @@ class Approvals(Steps):
         """End a pending or approved intent whose `not_after` has passed (2, 3)."""
         with self._writing() as conn:
             row = required(conn, intent_id)
-            if now < row.not_after:
+            if row.state.is_open and now < row.not_after:
                 raise IllegalTransition(
                     f"{named(row)}: may be sent until {instant_text(row.not_after)}, so not expired"
                 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from resources.journal import records
 from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal
-from resources.journal.looking import Place, Sight, place_of
+from resources.journal.looking import Place, Sight, place_of, require_kept
 from trading.advisor_calls import AdvisorCall
 from trading.approvals import StageRecord
 from trading.audit import instant_text
@@ -67,11 +67,12 @@ class JournalReader:
 
     `url` is the journal's (`sqlite:////absolute/path`, `postgresql://…`) or the file's path. Where there is
     no journal yet every list is empty (`exists` says so). Raises `JournalUnavailable` where it is damaged,
-    another program's or out of reach.
+    another program's, out of reach, or gone while its audit log (`log`) tells that it was there.
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, *, log: Path | None = None) -> None:
         self._place: Place = place_of(url)
+        self._url, self._log = url, log
 
     @property
     def name(self) -> str:
@@ -81,8 +82,8 @@ class JournalReader:
     @property
     def exists(self) -> bool:
         """Say whether there is a journal yet."""
-        with self._sight() as sight:
-            return sight is not None
+        with self._place.sight() as sight:
+            return sight is not None and self._is_readable(sight)
 
     # ---------------------------------------------------------------------------- sessions of a book
 
@@ -390,6 +391,8 @@ class JournalReader:
     @contextmanager
     def _sight(self) -> Iterator[Sight | None]:
         """Give a look at the journal, `None` where there is none yet."""
+        if self._log is not None:
+            require_kept(self._url, self._log)
         with self._place.sight() as sight:
             yield sight if sight is not None and self._is_readable(sight) else None
 

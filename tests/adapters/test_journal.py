@@ -678,6 +678,15 @@ def test_an_intent_expires_when_its_time_has_passed_and_not_before(journal):
     assert journal.expire(row.intent_id, version=1, actor="sweeper", now=CLOSE).state is IntentState.EXPIRED
 
 
+def test_of_an_intent_that_ended_nobody_says_that_it_may_still_be_sent(journal):
+    (row,) = decided(journal, example_intent())
+    ended = journal.cancel(row.intent_id, version=1, actor="ann", reason="no more", now=NOW)
+
+    with pytest.raises(IllegalTransition, match="cancelled") as refused:
+        journal.expire(row.intent_id, version=ended.version, actor="sweeper", now=NOW)
+    assert "may be sent" not in str(refused.value)
+
+
 def test_run_control_keeps_who_why_before_and_after(journal):
     assert journal.run_control().kill_switch_on is False
     journal.set_run_control(RunControlAction.PAUSE, actor="ann", reason="lunch", now=NOW)

@@ -102,8 +102,61 @@ def test_a_large_journal_is_asked_for_its_sessions_alone(speak, profile, monkeyp
     assert (whole.code, damaged.code) == (0, 6)
 
 
+def remove(profile: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        for left in profile.glob(pattern):
+            left.unlink()
+
+
+READING = (
+    "positions",
+    "orders",
+    "stuck",
+    "approvals list",
+    "incidents",
+    "why",
+    "status",
+    "trace FB@2013-02-20",
+    "reconcile",
+)
+WRITING = (
+    "resume --reason x --yes",
+    "pause --reason x",
+    "orders cancel FB@2013-02-20 --reason x --yes",
+    "db upgrade",
+)
+
+
+@pytest.mark.parametrize("words", [*READING, *WRITING])
+def test_a_journal_that_is_gone_is_no_desk_on_which_nothing_was_done(speak, profile, words):
+    remove(profile, "journal.db*")
+    spoken = speak(*words.split())
+
+    assert (spoken.code, spoken.out) == (6, "")
+    assert f"journal {profile / 'journal.db'}: is missing, but its audit log tells" in spoken.err
+    assert "restore the last copy, do not trade" in spoken.err
+    assert not (profile / "journal.db").exists(), "an empty one in its place would read as all well"
+
+
+def test_a_halt_that_no_journal_can_keep_is_none_and_says_so(speak, profile):
+    remove(profile, "journal.db*")
+    spoken = speak("halt", "--reason", "x")
+
+    assert (spoken.code, spoken.out) == (6, "")
+    assert "NOT HALTED: journal " in spoken.err
+    assert "What is open at a broker stays open" in spoken.err
+    assert not (profile / "journal.db").exists()
+
+
+def test_the_doctor_fails_a_journal_that_is_gone(speak, profile):
+    remove(profile, "journal.db*")
+    spoken = speak("doctor")
+
+    assert spoken.code == 1
+    assert f"journal {profile / 'journal.db'}: is missing" in spoken.out
+
+
 def test_where_there_is_no_journal_yet_nothing_is_damaged(speak, profile):
-    for left in profile.glob("journal.db*"):
-        left.unlink()
+    remove(profile, "journal.db*", "audit*.jsonl")
 
     assert speak("orders").code == 0

@@ -106,6 +106,40 @@ def test_a_send_that_was_never_proven_is_stuck_and_says_what_to_do(speak, journa
     assert item["next"] == "trading reconcile --book us_five"
 
 
+def test_an_unproven_order_of_a_simulated_day_is_led_to_what_ends_it_not_in_a_circle(speak, journal):
+    row, _ = a_prepared_intent(journal)
+    journal.mark_unknown(row.intent_id, epoch=row.epoch, reason="TimeoutError", is_takeover=False, now=OPEN)
+
+    (item,) = speak("stuck", "--json").json["items"]
+
+    run = f"trading run-once --book us_five --session {SESSION}"
+    assert (item["next"], item["again"]) == (run, run)
+    assert "no time passes between two looks" in item["not_yet"]
+    assert "after `trading halt` ends it unsent" in item["not_yet"]
+
+
+def test_shares_that_nobody_knows_to_be_sent_are_told_as_such(speak, journal):
+    def sent():
+        head, line = [one for one in speak("orders").out.splitlines() if "side" in one or "AAPL" in one]
+        begins = head.index("sent")
+        return line[begins : begins + len("sent")].strip()
+
+    row, _ = a_prepared_intent(journal)
+    prepared_only = sent()
+    journal.mark_unknown(row.intent_id, epoch=row.epoch, reason="TimeoutError", is_takeover=False, now=OPEN)
+
+    assert (prepared_only, sent()) == ("?", "?")
+
+
+def test_shares_that_a_broker_acknowledged_were_sent(speak, journal):
+    a_working_intent(journal)
+
+    assert (
+        " 10 "
+        in next(line for line in speak("orders").out.splitlines() if "AAPL" in line).split("working")[-1]
+    )
+
+
 def test_only_what_is_stuck_for_long_enough_is_listed(speak, journal):
     a_prepared_intent(journal)
 
