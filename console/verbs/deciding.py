@@ -414,10 +414,11 @@ def settle(
 ) -> None:
     """Settle a session that was blocked, so that the next one may open: nothing more of it executes.
 
-    What was filled by then is booked; else the book is carried over as it opened.
+    What was filled by then is booked; else the book is carried over as it opened. Intents that were never
+    sent are cancelled, and named before.
 
     trading settle 2013-02-28 --book us_five --carry --reason "quotes unfit, no trading"
-    Exit codes: 0 settled, 4 refused: an intent is still open, or the session is settled already.
+    Exit codes: 0 settled, 4 refused: an order may still be out, or the session is settled already.
     """
     desk = open_desk()
     outline = desk.one(book)
@@ -431,7 +432,10 @@ def settle(
     actor = actor_of(desk, as_name)
     require_actor(actor, reason)
     _require_unsettled(desk, outline, asked)
-    confirm(f"settle {outline.name} {asked} {_with(_fills(desk, outline, asked))}, as {actor}?", yes=yes)
+    unsent = _unsent(desk, outline, asked)
+    cancelling = f", cancelling {'; '.join(unsent)}" if unsent else ""
+    having = _with(_fills(desk, outline, asked))
+    confirm(f"settle {outline.name} {asked} {having}{cancelling}, as {actor}?", yes=yes)
 
     from console.launcher import open_launcher
 
@@ -446,9 +450,22 @@ def settle(
         "carried_by": actor,
         "reason": reason,
         "fills": fills,
+        "cancelled": unsent,
         "run_id": run.run_id,
     }
-    show(view, lambda _: f"{outline.name} {asked}: settled {_with(fills)} by {actor}", as_json=as_json)
+    done = f"settled {_with(fills)} by {actor}{', having cancelled ' + '; '.join(unsent) if unsent else ''}"
+    show(view, lambda _: f"{outline.name} {asked}: {done}", as_json=as_json)
+
+
+def _unsent(desk: Desk, book: BookOutline, session: date) -> list[str]:
+    """Return in words the intents of a session that wait for a person or for being sent."""
+    rows = desk.journal.intents(book=book.name, lane=desk.lane, session=session)
+    waiting = {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
+    return [
+        f"{row.intent.side.value} {row.quantity:,} {row.intent.symbol} ({row.state.value.replace('_', ' ')})"
+        for row in rows
+        if row.state in waiting
+    ]
 
 
 def _fills(desk: Desk, book: BookOutline, session: date) -> int:

@@ -691,6 +691,20 @@ def test_a_carried_session_is_settled_under_a_name(speak, journal, launched):
     assert launched == [("us_five", SESSION)]
 
 
+def test_what_a_carried_session_cancels_is_named_before_and_after(speak, journal, launched):
+    row = a_pending_intent(journal)
+    told = f"{row.intent.side.value} {row.quantity} {row.intent.symbol} (pending approval)"
+    words = ["settle", str(SESSION), "--book", "us_five", "--carry", "--reason", "quotes unfit"]
+
+    asked = speak(*words)
+    done = speak(*words, "--yes")
+
+    assert f"without fills, cancelling {told}, as anna?" in asked.out + asked.err
+    assert done.code == 0
+    assert f"settled without fills by anna, having cancelled {told}" in done.out
+    assert launched == [("us_five", SESSION)]
+
+
 def test_the_demo_ends_with_what_happened_and_three_commands(speak, journal, launched):
     a_blocked_intent(journal)
 
