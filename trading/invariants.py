@@ -325,6 +325,9 @@ _GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
 SHOWN_MAX = 60
 """Characters of a text that a violation shows."""
 
+NO_TERM = (0, False)
+"""The term, and whether it is reconciled, of an account for which no executor ever began."""
+
 NEVER = 2**62
 """A place in the sequence that no event has."""
 
@@ -1109,8 +1112,8 @@ def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
 
     Each of those is a sale that one named flatten ordered after its preview, of no more than that showed.
     None is prepared while trading is paused or its account or instrument halted, and no buy while its account
-    cools down; none is claimed or prepared in an executor's term before that term is reconciled with the
-    broker. A violation is an order that got past a halt.
+    cools down. None is claimed, prepared, sent again or replaced but in the last executor's term that began,
+    once that is reconciled with the broker. A violation is an order that got past a halt.
     """
     gate, flattens = _Gate(), _Flattens()
     for event in facts.evidence.events:
@@ -1172,7 +1175,8 @@ class _Gate:
     is_paused: bool = False
     halts: set[tuple[str, str]] = field(default_factory=set)
     cools_until: dict[tuple[str, str], str] = field(default_factory=dict)
-    is_reconciled: dict[tuple[str, str], bool] = field(default_factory=dict)
+    terms: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
+    """The last term that began of an account and lane, and whether it is reconciled."""
 
     def take(self, event: JournalEvent) -> None:
         """Take in an event that opens or closes the gate."""
@@ -1186,15 +1190,17 @@ class _Gate:
             self.halts.discard((str(body.get("account")), str(body.get("symbol"))))
         elif event.kind in {COOLDOWN_BEGAN, COOLDOWN_ENDED}:
             self.cools_until[str(body.get("account")), event.lane] = str(body.get("until"))
+        elif event.kind == EXECUTOR_BEGAN:
+            self.terms[str(body.get("account")), event.lane] = (body.get("term", 0), False)
         else:
-            self.is_reconciled[str(body.get("account")), event.lane] = event.kind == RECONCILED
+            of, told = (str(body.get("account")), event.lane), body.get("term", 0)
+            if told == self.terms.get(of, NO_TERM)[0]:
+                self.terms[of] = (told, True)
 
     def why_closed(self, row: JournalIntent, event: JournalEvent) -> str:
         """Return what should have held a claim or a send back, empty where nothing does."""
-        if event.kind in {Step.CLAIMED, Step.PREPARED} and not self.is_reconciled.get(
-            (row.account, row.lane), True
-        ):
-            return "before its executor's term was reconciled"
+        if found := self._out_of_term(row, event):
+            return found
         cools_until = self.cools_until.get((row.account, row.lane), "")
         if row.intent.side is Side.BUY and instant_text(event.at) < cools_until:
             return f"while {row.account} cooled down"
@@ -1207,6 +1213,23 @@ class _Gate:
         if (row.account, row.intent.symbol) in self.halts:
             return f"while {row.intent.symbol} was halted"
         return ""
+
+    def _out_of_term(self, row: JournalIntent, event: JournalEvent) -> str:
+        """Return how a claim or a send is not of the reconciled term in force, empty where it is.
+
+        Earlier versions did not name the term: first there was none, and then what was sent again or
+        replaced did not wait for its reconciliation.
+        """
+        term, is_reconciled = self.terms.get((row.account, row.lane), NO_TERM)
+        if "term" in event.body:
+            told = event.body["term"]
+            if term == NO_TERM[0]:
+                return f"in term {told}, but no executor's term ever began"
+            if told != term:
+                return f"in term {told}, while term {term} was in force"
+        elif term == NO_TERM[0] or event.kind not in {Step.CLAIMED, Step.PREPARED}:
+            return ""
+        return "" if is_reconciled else "before its executor's term was reconciled"
 
 
 def approvals_are_persons(facts: Facts) -> Iterator[Violation]:

@@ -1,0 +1,204 @@
+"""What one broken rule of the store lets happen is seen by the invariants alone, from what was recorded.
+
+Each life is a real journal's with one of its rules taken out. Evidence that somebody changed is
+test_invariants.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from resources.evidence import gather
+from resources.journal import preparations
+from resources.journal.store import SqlJournal
+from trading.audit import GENESIS, chained, content_of
+from trading.decisions import Decision
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
+from trading.invariants import Evidence, Violation, violations
+from trading.journal import CancelKind, JournalEvent, JournalIntent, JournalOrder, Preparation
+from trading.orders import BrokerOrder, OrderStatus
+from trading.positions import Book
+from trading.protocol import ABSENCES_NEEDED
+from trading.testing import example_decision, example_intent, reconciled_term
+
+ACCOUNT, LANE = "SIM-FIVE", "simulated"
+SESSION = date(2013, 2, 28)
+NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
+CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
+OF = {"book": "us_five", "lane": LANE, "session": SESSION}
+OPENING = Book(currency="USD", cash_micros=10**12, deposits_micros=10**12)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
+DECISION = example_decision(example_intent("AAPL"), not_after=CLOSE)
+
+
+@dataclass(slots=True, kw_only=True)
+class Life:
+    """Drive a journal step by step, with nothing between that would hold a step back."""
+
+    journal: SqlJournal
+
+    def decide(self, *decisions: Decision) -> JournalIntent:
+        self.journal.opening_book(**OF, previous=None, opened=OPENING, now=NOW)
+        decided = decisions or (DECISION,)
+        return self.journal.register(**OF, decisions=decided, verdicts=[], decisions_sha="d", now=NOW)[0]
+
+    def began(self) -> int:
+        return self.journal.begin_term(account=ACCOUNT, lane=LANE, holder="another", now=NOW)
+
+    def reconciled(self) -> int:
+        return reconciled_term(self.journal, account=ACCOUNT, lane=LANE, now=NOW)
+
+    def prepare(self, row: JournalIntent, term: int, *, at: datetime = NOW) -> Preparation:
+        claimed = self.journal.claim(row.intent_id, version=row.version, term=term, holder="x", now=NOW)
+        return self.journal.prepare(
+            row.intent_id, **self._of(claimed, term), send_by=CLOSE, is_live=False, now=at
+        )
+
+    def lose(self, row: JournalIntent, *, absences: int = ABSENCES_NEEDED) -> JournalIntent:
+        """Hear nothing of a send, and find its order absent so often."""
+        lost = self.journal.mark_unknown(
+            row.intent_id, epoch=row.epoch, reason="timed_out", is_takeover=False, now=NOW
+        )
+        for _ in range(absences):
+            self.journal.record_absence(row.intent_id, epoch=lost.epoch, now=NOW)
+        return lost
+
+    def send_again(self, row: JournalIntent, term: int) -> Preparation:
+        return self.journal.prepare_again(row.intent_id, **self._of(row, term), send_by=CLOSE, now=NOW)
+
+    def acknowledge(self, row: JournalIntent, order: JournalOrder) -> JournalIntent:
+        return self.journal.acknowledge(row.intent_id, epoch=row.epoch, order=at_broker(order), now=NOW)
+
+    def ask_cancel(self, row: JournalIntent, kind: CancelKind) -> JournalIntent:
+        return self.journal.ask_cancel(
+            row.intent_id, epoch=row.epoch, kind=kind, actor="ann", reason="wanted", now=NOW
+        )
+
+    def replace(self, row: JournalIntent, order: JournalOrder, term: int) -> Preparation:
+        asked = self.ask_cancel(self.acknowledge(row, order), CancelKind.REPLACE)
+        ended = at_broker(order, OrderStatus.CANCELLED)
+        return self.journal.prepare_replacement(
+            row.intent_id, **self._of(asked, term), ended=ended, send_by=CLOSE, is_live=False, now=NOW
+        )
+
+    def found(self, **options: Any) -> tuple[Violation, ...]:
+        return violations(gather(self.journal, **options))
+
+    def _of(self, row: JournalIntent, term: int) -> dict[str, Any]:
+        review = {"book_at_open": OPENING, "review": lambda *_: PASSED}
+        return {"epoch": row.epoch, "term": term, **review}
+
+
+@pytest.fixture
+def life(tmp_path) -> Iterable[Life]:
+    with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
+        yield Life(journal=journal)
+
+
+def at_broker(order: JournalOrder, status: OrderStatus = OrderStatus.WORKING) -> BrokerOrder:
+    return BrokerOrder(
+        broker_order_id="b-1",
+        client_order_id=order.client_order_id,
+        symbol=order.request.symbol,
+        side=order.request.side,
+        quantity=order.request.quantity,
+        filled_quantity=0,
+        status=status,
+    )
+
+
+def told(found: Sequence[Violation]) -> list[tuple[str, str]]:
+    """Give each violation's invariant and what it says, without the number of the event."""
+    return [(each.invariant, each.detail.partition(": ")[2] or each.detail) for each in found]
+
+
+def without(monkeypatch: pytest.MonkeyPatch, module: Any, rule: str) -> None:
+    """Take one rule out of the store: it refuses nothing any more."""
+    monkeypatch.setattr(module, rule, lambda *_, **__: "")
+
+
+def as_earlier(evidence: Evidence) -> Evidence:
+    """Give the evidence that a version would have left which told no term with a claim or a send."""
+    prev_hash, events = GENESIS, list[JournalEvent]()
+    for event in evidence.events:
+        steps = {"claimed", "prepared", "prepared_again", "replaced"}
+        body = {name: said for name, said in event.body.items() if name != "term"}
+        bare = event._replace(body=body if event.kind in steps else event.body)
+        hashed = chained(prev_hash, content_of(bare))
+        events.append(bare._replace(prev_hash=prev_hash, hash=hashed))
+        prev_hash = hashed
+    return replace(evidence, events=tuple(events))
+
+
+# -------------------------------------------------------------------------------- executors' terms
+
+
+def test_a_send_where_no_executor_ever_began_is_seen(life, monkeypatch):
+    without(monkeypatch, preparations, "term_refusal")
+    life.prepare(life.decide(), 7)
+
+    assert told(life.found()) == [
+        ("INV11", f"{step} in term 7, but no executor's term ever began") for step in ("claimed", "prepared")
+    ]
+
+
+def test_a_send_of_an_executor_that_was_fenced_off_is_seen(life, monkeypatch):
+    without(monkeypatch, preparations, "term_refusal")
+    old = life.reconciled()
+    life.reconciled()
+    life.prepare(life.decide(), old)
+
+    assert told(life.found()) == [
+        ("INV11", f"{step} in term 1, while term 2 was in force") for step in ("claimed", "prepared")
+    ]
+
+
+def test_what_is_sent_again_or_replaced_before_the_term_is_reconciled_is_seen(life, monkeypatch):
+    other = example_decision(example_intent("GOOG"), not_after=CLOSE)
+    life.decide(DECISION, other)
+    first = life.reconciled()
+    lost, kept = (life.prepare(row, first) for row in life.journal.intents(**OF))
+    unknown = life.lose(lost.intent)
+    without(monkeypatch, preparations, "term_refusal")
+    second = life.began()
+    life.send_again(unknown, second)
+    life.replace(kept.intent, kept.order, second)
+
+    late = "before its executor's term was reconciled"
+    assert told(life.found()) == [("INV11", f"prepared_again {late}"), ("INV11", f"replaced {late}")]
+
+
+def test_a_term_that_another_one_reconciles_is_not_reconciled(life, monkeypatch):
+    row, old = life.decide(), life.began()
+    new = life.began()
+    without(monkeypatch, preparations, "term_refusal")
+    life.journal.record_reconciled(account=ACCOUNT, lane=LANE, term=old, findings=[], now=NOW)
+    life.prepare(row, new)
+
+    late = "before its executor's term was reconciled"
+    assert [each for each in told(life.found()) if each[0] == "INV11"] == [
+        ("INV11", f"{step} {late}") for step in ("claimed", "prepared")
+    ]
+
+
+def test_a_journal_of_a_version_that_told_no_term_with_a_send_is_not_violated(life):
+    other = example_decision(example_intent("GOOG"), not_after=CLOSE)
+    life.decide(DECISION, other)
+    term = life.reconciled()
+    lost, kept = (life.prepare(row, term) for row in life.journal.intents(**OF))
+    life.send_again(life.lose(lost.intent), term)
+    life.replace(kept.intent, kept.order, term)
+    now = gather(life.journal)
+    then = as_earlier(now)
+    of_terms = {"executor_began", "reconciled"}
+    before_terms = [event for event in then.events if event.kind not in of_terms]
+    never = as_earlier(replace(then, events=tuple(e._replace(seq=n) for n, e in enumerate(before_terms, 1))))
+
+    assert [event.body["term"] for event in now.events if "prep" in event.kind] == [term] * 3
+    assert violations(now) == violations(then) == ()
+    assert {each.invariant for each in violations(never)} == {"INV7"}
