@@ -53,7 +53,7 @@ from trading.lifecycle import (
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book
-from trading.protocol import FindingKind, holdings_findings, request_of
+from trading.protocol import ABSENCES_NEEDED, FindingKind, holdings_findings, request_of
 from trading.rebuild import KEYS, Row, Value, rebuilt
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
 from trading.verdicts import Verdict, verdicts_sha
@@ -297,6 +297,7 @@ HALTED, HALT_LIFTED = "halted", "halt_lifted"
 EXECUTOR_BEGAN, RECONCILED = "executor_began", "reconciled"
 COOLDOWN_BEGAN, COOLDOWN_ENDED = "cooldown_began", "cooldown_ended"
 FLATTEN_PREVIEWED, FLATTEN_ORDERED = "flatten_previewed", "flatten_ordered"
+ABSENT, PRESENT = "absent_at_broker", "present_at_broker"
 BUST = "bust"
 LIVE = "live"
 
@@ -319,6 +320,9 @@ _FLATTEN_EVENTS = {FLATTEN_PREVIEWED, FLATTEN_ORDERED}
 
 CHAIN_APPROVERS = 5
 """Where a stage of the chain, as a decision's event tells it, says how many persons it needs."""
+
+_NAMING = {Step.ACKNOWLEDGED.value, Step.FOUND.value, PRESENT}
+"""The events by which a broker has an order, under an id of its own."""
 
 _GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
 
@@ -487,9 +491,13 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
     A lying broker may wake an order that was proven absent; then a person is told by an incident of that
     order, and while the halt for it stands it is no violation.
     A violation is an order that is open at the broker behind an ended intent, has another ending there, or
-    is not there though the broker once acknowledged it; or an intent that ended as nothing while its order
-    filled.
+    is not there though the broker once acknowledged it; an intent that ended as nothing while its order
+    filled; or one that ended because its order is absent, which neither the broker's answers prove nor a
+    named person says.
     """
+    for event, why in _unproven(facts, Step.PROVEN_ABSENT):
+        if not (event.actor.strip() and event.reason.strip()):
+            yield Violation(INV4, event.intent_id, f"event {event.seq}: ended as absent, but {why}")
     for row in facts.evidence.intents:
         if row.state.is_open or row.account not in facts.dumped_accounts:
             continue
@@ -520,6 +528,30 @@ def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder, *
     if found.status is OrderStatus.FILLED and row.state is not IntentState.EXECUTED:
         return f"filled at the broker, but its intent is {row.state}"
     return "; ".join(differences(order.request, found))
+
+
+def _unproven(facts: Facts, step: Step) -> Iterator[tuple[JournalEvent, str]]:
+    """Yield each event of a step that needs its order to be absent at the broker, and why it is not proven.
+
+    It has to be looked for in vain so often since it was last prepared, and not be known there by any word
+    since it was first.
+    """
+    absences: Counter[str] = Counter()
+    named: dict[str, str] = {}
+    for event in facts.evidence.events:
+        if event.kind == step:
+            if own := named.get(event.intent_id):
+                yield event, f"the broker had its order as {own}"
+            elif (found := absences[event.intent_id]) < ABSENCES_NEEDED:
+                yield event, f"it was absent {found} times, and {ABSENCES_NEEDED} prove it"
+        if event.kind == ABSENT:
+            absences[event.intent_id] += 1
+        elif event.kind in _NAMING:
+            named[event.intent_id] = str(event.body.get("broker_order_id"))
+        elif event.kind in _PREPARING:
+            absences[event.intent_id] = 0
+        if event.kind in _MAKING:
+            named.pop(event.intent_id, None)
 
 
 def fills_add_up(facts: Facts) -> Iterator[Violation]:
@@ -807,7 +839,8 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
     The money and shares of each book are followed through its events: at no event are open orders promised
     more than there is. A violation is an order that a guard stopped, of another payload than decided, that
     asks for anything but what its intent has left, for which the money or the shares were not there, or
-    whose reservation is not what is left of its promise.
+    whose reservation is not what is left of its promise; or one that was sent again before the broker's
+    answers proved it absent.
     """
     for row in facts.evidence.intents:
         if facts.evidence.judged.get(row.intent_id, True) or row.state is IntentState.REJECTED:
@@ -823,6 +856,8 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
         if found := purses.after(event):
             yield Violation(INV10, event.intent_id, f"event {event.seq}: {found}")
     yield from purses.unlike_rows()
+    for event, why in _unproven(facts, Step.PREPARED_AGAIN):
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: sent again, but {why}")
 
 
 def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:

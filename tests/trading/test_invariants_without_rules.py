@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from resources.evidence import gather
-from resources.journal import preparations
+from resources.journal import outcomes, preparations
 from resources.journal.store import SqlJournal
 from trading.audit import GENESIS, chained, content_of
 from trading.decisions import Decision
@@ -70,6 +70,10 @@ class Life:
 
     def send_again(self, row: JournalIntent, term: int) -> Preparation:
         return self.journal.prepare_again(row.intent_id, **self._of(row, term), send_by=CLOSE, now=NOW)
+
+    def conclude(self, row: JournalIntent, **said: Any) -> JournalIntent:
+        options = {"is_expired": False, "settle_time_s": 0, "is_death_proven": True, "now": NOW}
+        return self.journal.conclude_absent(row.intent_id, epoch=row.epoch, reason="gone", **options, **said)
 
     def acknowledge(self, row: JournalIntent, order: JournalOrder) -> JournalIntent:
         return self.journal.acknowledge(row.intent_id, epoch=row.epoch, order=at_broker(order), now=NOW)
@@ -202,3 +206,65 @@ def test_a_journal_of_a_version_that_told_no_term_with_a_send_is_not_violated(li
     assert [event.body["term"] for event in now.events if "prep" in event.kind] == [term] * 3
     assert violations(now) == violations(then) == ()
     assert {each.invariant for each in violations(never)} == {"INV7"}
+
+
+# -------------------------------------------------------------------------------- proofs of absence
+
+
+@pytest.mark.parametrize("absences", [0, ABSENCES_NEEDED - 1])
+def test_what_is_sent_again_or_ended_on_too_few_absences_is_seen(life, monkeypatch, absences):
+    other = example_decision(example_intent("GOOG"), not_after=CLOSE)
+    life.decide(DECISION, other)
+    term = life.reconciled()
+    both = [life.prepare(row, term).intent for row in life.journal.intents(**OF)]
+    again, ended = (life.lose(row, absences=absences) for row in both)
+    without(monkeypatch, preparations, "absence_refusal")
+    without(monkeypatch, outcomes, "conclusion_refusal")
+    life.send_again(again, term)
+    life.conclude(ended)
+
+    why = f"it was absent {absences} times, and 3 prove it"
+    assert told(life.found()) == [
+        ("INV4", f"ended as absent, but {why}"),
+        ("INV10", f"sent again, but {why}"),
+    ]
+
+
+def test_the_absences_of_one_send_prove_nothing_of_the_next(life, monkeypatch):
+    row, term = life.decide(), life.reconciled()
+    lost = life.lose(life.prepare(row, term).intent)
+    sent = life.send_again(lost, term).intent
+    assert life.found() == ()
+    without(monkeypatch, preparations, "absence_refusal")
+    life.send_again(life.lose(sent, absences=0), term)
+
+    assert told(life.found()) == [("INV10", "sent again, but it was absent 0 times, and 3 prove it")]
+
+
+def test_what_was_once_at_the_broker_is_never_proven_absent(life, monkeypatch):
+    other = example_decision(example_intent("GOOG"), not_after=CLOSE)
+    life.decide(DECISION, other)
+    term = life.reconciled()
+    known, shown = (life.prepare(row, term) for row in life.journal.intents(**OF))
+    without(monkeypatch, preparations, "absence_refusal")
+    without(monkeypatch, outcomes, "conclusion_refusal")
+    life.send_again(life.lose(life.acknowledge(known.intent, known.order)), term)
+    lost = life.lose(shown.intent)
+    life.journal.record_presence(lost.intent_id, epoch=lost.epoch, broker_order_id="b-2", now=NOW)
+    for _ in range(ABSENCES_NEEDED):
+        life.journal.record_absence(lost.intent_id, epoch=lost.epoch, now=NOW)
+    life.conclude(lost)
+
+    assert told(life.found()) == [
+        ("INV4", "ended as absent, but the broker had its order as b-2"),
+        ("INV10", "sent again, but the broker had its order as b-1"),
+    ]
+
+
+def test_a_named_person_may_say_that_an_order_is_absent(life):
+    row, term = life.decide(), life.reconciled()
+    prepared = life.prepare(row, term)
+    lost = life.lose(life.acknowledge(prepared.intent, prepared.order), absences=0)
+    life.conclude(lost, actor="ann", is_on_word=True)
+
+    assert life.found() == ()
