@@ -29,7 +29,7 @@ from trading.errors import BadInput
 from trading.findings import PARKED
 from trading.flattening import previewed_quantities
 from trading.guards import NAMES_SAID, PASS, REASONS, Why
-from trading.intents import CLIENT_ORDER_ID_PREFIX
+from trading.intents import CLIENT_ORDER_ID_PREFIX, intent_id_of
 from trading.journal import (
     ExecutorTerm,
     Halt,
@@ -343,8 +343,10 @@ def one_order_an_id(facts: Facts) -> Iterator[Violation]:
     """INV1: a broker has at most one order per intent and generation, and one open order per intent.
 
     A violation is a client order id of ours under which a broker holds two orders, or an intent of which
-    two generations are open at once: money is spent twice.
+    two generations are open at once: money is spent twice. So is an intent under another id than its account,
+    lane and key give, and a second one of the same: no broker would take its order for a repeated one.
     """
+    yield from _misnamed(facts.evidence.intents)
     made: dict[ClientOrderId, set[str]] = defaultdict(set)
     twice: set[ClientOrderId] = set()
     for dump in facts.evidence.dumps:
@@ -368,6 +370,18 @@ def one_order_an_id(facts: Facts) -> Iterator[Violation]:
         ]
         if len(still_open) > 1:
             yield Violation(INV1, intent_id, f"two generations are open at once: {_listed(still_open)}")
+
+
+def _misnamed(intents: Iterable[JournalIntent]) -> Iterator[Violation]:
+    """Report intents whose id is not that of what was decided about, and two of one decision."""
+    first_of: dict[IntentId, IntentId] = {}
+    for row in intents:
+        named = intent_id_of(account=row.account, lane=row.lane, intent_key=row.intent.intent_key)
+        if row.intent_id != named:
+            yield Violation(INV1, row.intent_id, f"what was decided about is named {named}")
+        first = first_of.setdefault(named, row.intent_id)
+        if first != row.intent_id:
+            yield Violation(INV1, row.intent_id, f"a second intent of what {first} decided")
 
 
 def only_prepared_orders(facts: Facts) -> Iterator[Violation]:

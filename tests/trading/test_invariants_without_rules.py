@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 
 from resources.evidence import gather
-from resources.journal import outcomes, preparations
+from resources.journal import outcomes, preparations, sessions
 from resources.journal.store import SqlJournal
 from trading.audit import GENESIS, chained, content_of
 from trading.decisions import Decision
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
+from trading.intents import intent_id_of
 from trading.invariants import Evidence, Violation, violations
 from trading.journal import CancelKind, JournalEvent, JournalIntent, JournalOrder, Preparation
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book
 from trading.protocol import ABSENCES_NEEDED
 from trading.testing import example_decision, example_intent, reconciled_term
+from trading.values import IntentId
 
 ACCOUNT, LANE = "SIM-FIVE", "simulated"
 SESSION = date(2013, 2, 28)
@@ -268,3 +270,40 @@ def test_a_named_person_may_say_that_an_order_is_absent(life):
     life.conclude(lost, actor="ann", is_on_word=True)
 
     assert life.found() == ()
+
+
+# -------------------------------------------------------------------------------- identity
+
+
+def test_an_intent_under_another_id_than_its_decisions_is_seen(life, monkeypatch):
+    without(monkeypatch, sessions, "check_batch")
+    life.prepare(life.decide(replace(DECISION, intent_id=IntentId("int-other"))), life.reconciled())
+
+    assert life.found() == (
+        Violation("INV1", "int-other", f"what was decided about is named {DECISION.intent_id}"),
+    )
+
+
+def test_two_intents_of_one_decision_are_seen_though_their_orders_have_two_ids(life, monkeypatch):
+    without(monkeypatch, sessions, "check_batch")
+    life.decide(replace(DECISION, intent_id=IntentId("int-other")), DECISION)
+    term = life.reconciled()
+    orders = {life.prepare(row, term).order.client_order_id for row in life.journal.intents(**OF)}
+    found = life.found()
+
+    assert len(orders) == 2
+    assert {each.invariant for each in found} == {"INV1"}
+    assert any("a second intent of what" in each.detail for each in found)
+
+
+def test_one_decision_in_two_accounts_or_lanes_is_two_intents(life):
+    row = life.decide()
+    account = intent_id_of(account="SIM-TWO", lane=row.lane, intent_key=row.intent.intent_key)
+    lane = intent_id_of(account=row.account, lane="replay:one", intent_key=row.intent.intent_key)
+    others = (
+        replace(row, intent_id=account, account="SIM-TWO"),
+        replace(row, intent_id=lane, lane="replay:one"),
+    )
+    evidence = replace(gather(life.journal), intents=(row, *others))
+
+    assert [each for each in violations(evidence) if each.invariant == "INV1"] == []
