@@ -852,9 +852,9 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
 
     The money and shares of each book are followed through its events: at no event are open orders promised
     more than there is. A violation is an order that a guard stopped, of another payload than decided, that
-    asks for anything but what its intent has left, for which the money or the shares were not there, or
-    whose reservation is not what is left of its promise; or one that was sent again before the broker's
-    answers proved it absent.
+    asks for anything but what its intent has left, that was prepared too late, for which the money or the
+    shares were not there, or whose reservation is not what is left of its promise; or one that was sent again
+    before the broker's answers proved it absent.
     """
     for row in facts.evidence.intents:
         if facts.evidence.judged.get(row.intent_id, True) or row.state is IntentState.REJECTED:
@@ -883,6 +883,10 @@ def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but {looked} at it")
     if stopped:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, though {_listed(stopped)}")
+    row = facts.intents.get(event.intent_id)
+    last = min([str(event.body.get("send_by")), *([instant_text(row.not_after)] if row else [])])
+    if instant_text(event.at) >= last:
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but to be sent before {last}")
     steps = facts.steps_of.get(event.intent_id, ())
     if event.kind in _MAKING and event.body.get("payload_hash") != steps[0].body.get("payload_hash"):
         yield Violation(INV10, event.intent_id, f"event {event.seq}: another payload than was decided")

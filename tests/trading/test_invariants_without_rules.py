@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -307,3 +307,22 @@ def test_one_decision_in_two_accounts_or_lanes_is_two_intents(life):
     evidence = replace(gather(life.journal), intents=(row, *others))
 
     assert [each for each in violations(evidence) if each.invariant == "INV1"] == []
+
+
+# -------------------------------------------------------------------------------- time
+
+
+@pytest.mark.parametrize("late_s", [0, 3 * 86_400])
+def test_what_is_prepared_after_its_time_is_seen(life, monkeypatch, late_s):
+    without(monkeypatch, preparations, "send_time_refusal")
+    life.prepare(life.decide(), life.reconciled(), at=CLOSE + timedelta(seconds=late_s))
+
+    assert told(life.found()) == [("INV10", "prepared, but to be sent before 2013-02-28T21:00:00.000000Z")]
+
+
+def test_what_is_prepared_in_time_for_its_intent_but_not_for_its_send_is_seen(life, monkeypatch):
+    without(monkeypatch, preparations, "send_time_refusal")
+    row, term = life.decide(replace(DECISION, not_after=CLOSE + timedelta(days=1))), life.reconciled()
+    life.prepare(row, term, at=CLOSE)
+
+    assert told(life.found()) == [("INV10", "prepared, but to be sent before 2013-02-28T21:00:00.000000Z")]
