@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from trading.advice import reduces_risk
-from trading.approvals import person_named
+from trading.approvals import ChainStage, StageVerdict, person_named
 from trading.audit import GENESIS, chained, content_of, instant_text, line_of
 from trading.brokers import (
     BrokerDump,
@@ -318,8 +318,12 @@ _ENDINGS = {state.value for state in IntentState if not state.is_open}
 _OF_ACCOUNTS = {HALTED, HALT_LIFTED, EXECUTOR_BEGAN, RECONCILED, COOLDOWN_BEGAN, COOLDOWN_ENDED}
 _FLATTEN_EVENTS = {FLATTEN_PREVIEWED, FLATTEN_ORDERED}
 
-CHAIN_APPROVERS = 5
-"""Where a stage of the chain, as a decision's event tells it, says how many persons it needs."""
+CHAIN_APPROVERS, CHAIN_EXPIRES_AT = 5, 6
+"""Where a stage of the chain, as a decision's event tells it, says how many persons it needs, and until when
+it counts."""
+
+_HELD_UP = {StageVerdict.FAILED.value, StageVerdict.WAITING.value}
+"""The verdicts of a stage that let nothing through."""
 
 _NAMING = {Step.ACKNOWLEDGED.value, Step.FOUND.value, PRESENT}
 """The events by which a broker has an order, under an id of its own."""
@@ -1289,7 +1293,8 @@ def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
     """INV12: an approval has an actor and names the hash of the payload that was executed.
 
     A violation is an intent that waited for a person and went on without one, without the second distinct
-    one where two were needed, or on another payload than that person saw.
+    one where two were needed, or on another payload than that person saw; one that was decided as approved
+    though a stage of its chain failed or waits; or an approval after its time, or that of a stage before it.
     """
     answers = {(answer.intent_id, answer.nonce): answer for answer in facts.evidence.approvals}
     for answer in facts.evidence.approvals:
@@ -1305,7 +1310,12 @@ def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
         ):
             yield Violation(INV12, answer.intent_id, "its row's payload is not the one that was approved")
     for intent_id, events in facts.steps_of.items():
+        for why in _unapproved(events[0]):
+            yield Violation(INV12, intent_id, f"event {events[0].seq}: decided as approved, but {why}")
+        until = _approvable_until(events[0])
         for event in events:
+            if event.kind in {Step.ENDORSED, Step.APPROVED} and instant_text(event.at) >= until:
+                yield Violation(INV12, intent_id, f"event {event.seq}: {event.kind}, but only until {until}")
             if event.kind != Step.APPROVED:
                 continue
             needed, given = _approvers(events, event)
@@ -1318,6 +1328,28 @@ def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
                 yield Violation(
                     INV12, intent_id, f"event {event.seq}: approved, but no stored answer says so"
                 )
+
+
+def _unapproved(registered: JournalEvent) -> Iterator[str]:
+    """Yield what of its chain holds an intent up that was decided as approved."""
+    if registered.body.get("to") != IntentState.APPROVED:
+        return
+    for stage, verdict, *_ in _stages(registered):
+        if verdict in _HELD_UP:
+            yield f"{stage} is {verdict}"
+
+
+def _approvable_until(registered: JournalEvent) -> str:
+    """Return from when on an approval of an intent counts no more: its own time, or a stage's before it."""
+    expiries = [str(stage[CHAIN_EXPIRES_AT]) for stage in _stages(registered)]
+    return min([str(registered.body.get("not_after")), *expiries])
+
+
+def _stages(registered: JournalEvent) -> Iterator[Sequence[Any]]:
+    """Yield the stages of an intent's chain that count: `shadow` holds nothing up."""
+    for stage in registered.body.get("chain", ()):
+        if stage[0] != ChainStage.SHADOW:
+            yield stage
 
 
 def _approvers(events: Sequence[JournalEvent], approved: JournalEvent) -> tuple[int, set[str]]:

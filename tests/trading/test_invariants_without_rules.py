@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from resources.evidence import gather
-from resources.journal import outcomes, preparations, sessions
+from resources.journal import approvals, outcomes, preparations, sessions
 from resources.journal.store import SqlJournal
+from trading.approvals import ChainStage, StageRecord, StageVerdict
 from trading.audit import GENESIS, chained, content_of
-from trading.decisions import Decision
+from trading.decisions import Decision, Outcome
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.intents import intent_id_of
 from trading.invariants import Evidence, Violation, violations
@@ -36,6 +37,7 @@ OF = {"book": "us_five", "lane": LANE, "session": SESSION}
 OPENING = Book(currency="USD", cash_micros=10**12, deposits_micros=10**12)
 PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 DECISION = example_decision(example_intent("AAPL"), not_after=CLOSE)
+WAITS = example_decision(example_intent("AAPL"), not_after=CLOSE, outcome=Outcome.PENDING_APPROVAL)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +93,10 @@ class Life:
         return self.journal.prepare_replacement(
             row.intent_id, **self._of(asked, term), ended=ended, send_by=CLOSE, is_live=False, now=NOW
         )
+
+    def approve(self, row: JournalIntent, actor: str, *, at: datetime) -> JournalIntent:
+        seen = {"version": row.version, "payload_hash": row.payload_hash, "nonce": f"by {actor}"}
+        return self.journal.approve(row.intent_id, **seen, actor=actor, reason="looked at it", now=at)
 
     def found(self, **options: Any) -> tuple[Violation, ...]:
         return violations(gather(self.journal, **options))
@@ -326,3 +332,71 @@ def test_what_is_prepared_in_time_for_its_intent_but_not_for_its_send_is_seen(li
     life.prepare(row, term, at=CLOSE)
 
     assert told(life.found()) == [("INV10", "prepared, but to be sent before 2013-02-28T21:00:00.000000Z")]
+
+
+# -------------------------------------------------------------------------------- approvals
+
+
+def stage(
+    name: ChainStage, verdict: StageVerdict, *, approvers: int = 0, until: datetime = CLOSE
+) -> StageRecord:
+    return StageRecord(name, verdict, "auto", "as the policy says", "", approvers, until, NOW)
+
+
+RISK = stage(ChainStage.RISK, StageVerdict.PASSED)
+SHADOW = stage(ChainStage.SHADOW, StageVerdict.FAILED, until=NOW)
+
+
+@pytest.mark.parametrize(
+    ("held_up", "says"),
+    [
+        (stage(ChainStage.PERSON, StageVerdict.WAITING, approvers=2), "person is waiting"),
+        (stage(ChainStage.COMPLIANCE, StageVerdict.FAILED), "compliance is failed"),
+    ],
+)
+def test_what_is_decided_as_approved_though_its_chain_holds_it_up_is_seen(life, monkeypatch, held_up, says):
+    without(monkeypatch, sessions, "check_batch")
+    life.decide(replace(DECISION, chain=(RISK, SHADOW, held_up)))
+
+    assert told(life.found()) == [("INV12", f"decided as approved, but {says}")]
+
+
+def test_what_nobody_has_to_approve_is_decided_as_approved(life):
+    nobody = stage(ChainStage.PERSON, StageVerdict.NOT_NEEDED)
+    life.decide(replace(DECISION, chain=(RISK, SHADOW, nobody)))
+
+    assert life.found() == ()
+
+
+@pytest.mark.parametrize("approvers", [1, 2])
+def test_an_approval_after_its_time_is_seen(life, monkeypatch, approvers):
+    waiting = stage(ChainStage.PERSON, StageVerdict.WAITING, approvers=approvers)
+    row = life.decide(replace(WAITS, chain=(RISK, SHADOW, waiting)))
+    monkeypatch.setattr(approvals, "answer_refusal", lambda *_, **__: None)
+    for actor in ("ann", "bob")[:approvers]:
+        row = life.approve(row, actor, at=CLOSE)
+
+    late = "but only until 2013-02-28T21:00:00.000000Z"
+    steps = ("endorsed", "approved")[-approvers:]
+    assert told(life.found()) == [("INV12", f"{step}, {late}") for step in steps]
+
+
+def test_an_approval_after_a_stage_before_it_counts_no_more_is_seen(life, monkeypatch):
+    waiting = stage(ChainStage.PERSON, StageVerdict.WAITING, approvers=1)
+    until = NOW + timedelta(hours=1)
+    risk = stage(ChainStage.RISK, StageVerdict.PASSED, until=until)
+    row = life.decide(replace(WAITS, chain=(risk, SHADOW, waiting)))
+    monkeypatch.setattr(approvals, "answer_refusal", lambda *_, **__: None)
+    life.approve(row, "ann", at=until)
+
+    assert told(life.found()) == [("INV12", "approved, but only until 2013-02-28T15:30:00.000000Z")]
+
+
+def test_an_approval_in_time_is_seen_as_such_with_or_without_a_chain(life):
+    waiting = stage(ChainStage.PERSON, StageVerdict.WAITING, approvers=1)
+    other = example_decision(example_intent("GOOG"), not_after=CLOSE, outcome=Outcome.PENDING_APPROVAL)
+    life.decide(replace(WAITS, chain=(RISK, SHADOW, waiting)), other)
+    for row, actor in zip(life.journal.intents(**OF), ("ann", "bob"), strict=True):
+        life.approve(row, actor, at=CLOSE - timedelta(seconds=1))
+
+    assert life.found() == ()
