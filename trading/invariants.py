@@ -53,7 +53,7 @@ from trading.lifecycle import (
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book
-from trading.protocol import ABSENCES_NEEDED, FindingKind, holdings_findings, request_of
+from trading.protocol import ABSENCES_NEEDED, FindingKind, ending_of, holdings_findings, request_of
 from trading.rebuild import KEYS, Row, Value, rebuilt
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
 from trading.verdicts import Verdict, verdicts_sha
@@ -325,6 +325,9 @@ it counts."""
 _HELD_UP = {StageVerdict.FAILED.value, StageVerdict.WAITING.value}
 """The verdicts of a stage that let nothing through."""
 
+_WITH_ITS_ORDER = {Step.CLOSED.value, Step.FOUND_CLOSED.value}
+"""The endings of an intent that are its order's at the broker."""
+
 _NAMING = {Step.ACKNOWLEDGED.value, Step.FOUND.value, PRESENT}
 """The events by which a broker has an order, under an id of its own."""
 
@@ -510,8 +513,8 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
     order, and while the halt for it stands it is no violation.
     A violation is an order that is open at the broker behind an ended intent, has another ending there, or
     is not there though the broker once acknowledged it; an intent that ended as nothing while its order
-    filled; or one that ended because its order is absent, which neither the broker's answers prove nor a
-    named person says.
+    filled, or as anything else than its order's ending means; or one that ended because its order is absent,
+    which neither the broker's answers prove nor a named person says.
     """
     for event, why in _unproven(facts, Step.PROVEN_ABSENT):
         if not (event.actor.strip() and event.reason.strip()):
@@ -530,7 +533,9 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
             for at_broker in found:
                 fills = facts.fills_of.get(order.client_order_id, ())
                 is_busted = any(fill.execution_id in facts.busted for fill in fills)
-                if why := _disagreement(row, order, at_broker, is_busted=is_busted):
+                why = _disagreement(row, order, at_broker, is_busted=is_busted)
+                why = why or _other_ending(facts, row, order, at_broker)
+                if why:
                     yield Violation(INV4, order.client_order_id, why)
 
 
@@ -546,6 +551,17 @@ def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder, *
     if found.status is OrderStatus.FILLED and row.state is not IntentState.EXECUTED:
         return f"filled at the broker, but its intent is {row.state}"
     return "; ".join(differences(order.request, found))
+
+
+def _other_ending(facts: Facts, row: JournalIntent, order: JournalOrder, found: BrokerOrder) -> str:
+    """Return how an intent ended otherwise than with its last order, where that is what ended it."""
+    steps = facts.steps_of.get(row.intent_id, ())
+    if order.generation != row.generation or not steps or steps[-1].kind not in _WITH_ITS_ORDER:
+        return ""
+    means = ending_of(found.status, row.filled_quantity, cancel_kind=order.cancel_kind)
+    asked = f" after {order.cancel_kind} was asked for" if order.cancel_kind else ""
+    is_other = row.state is not means
+    return f"ended {found.status}{asked}, so its intent is {means}, not {row.state}" if is_other else ""
 
 
 def _unproven(facts: Facts, step: Step) -> Iterator[tuple[JournalEvent, str]]:

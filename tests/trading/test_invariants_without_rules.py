@@ -18,11 +18,13 @@ from resources.journal import approvals, outcomes, preparations, sessions
 from resources.journal.store import SqlJournal
 from trading.approvals import ChainStage, StageRecord, StageVerdict
 from trading.audit import GENESIS, chained, content_of
+from trading.brokers import BrokerDump
 from trading.decisions import Decision, Outcome
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.intents import intent_id_of
 from trading.invariants import Evidence, Violation, violations
 from trading.journal import CancelKind, JournalEvent, JournalIntent, JournalOrder, Preparation
+from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book
 from trading.protocol import ABSENCES_NEEDED
@@ -400,3 +402,38 @@ def test_an_approval_in_time_is_seen_as_such_with_or_without_a_chain(life):
         life.approve(row, actor, at=CLOSE - timedelta(seconds=1))
 
     assert life.found() == ()
+
+
+# -------------------------------------------------------------------------------- endings
+
+
+@pytest.mark.parametrize("wrong", [IntentState.FAILED, IntentState.CANCELLED, IntentState.EXPIRED])
+@pytest.mark.parametrize(
+    ("asked", "status", "means"),
+    [
+        (CancelKind.CANCEL, OrderStatus.CANCELLED, IntentState.CANCELLED),
+        (CancelKind.REPLACE, OrderStatus.CANCELLED, IntentState.CANCELLED),
+        (CancelKind.EXPIRY, OrderStatus.CANCELLED, IntentState.EXPIRED),
+        (CancelKind.NONE, OrderStatus.CANCELLED, IntentState.EXPIRED),
+        (CancelKind.NONE, OrderStatus.REJECTED, IntentState.FAILED),
+    ],
+)
+@pytest.mark.parametrize("is_found", [False, True])
+def test_an_ending_is_what_its_orders_ending_means(
+    life, monkeypatch, *, asked, status, means, wrong, is_found
+):
+    monkeypatch.setattr(outcomes, "ending_of", lambda *_, **__: wrong)
+    prepared = life.prepare(life.decide(), life.reconciled())
+    row = life.acknowledge(prepared.intent, prepared.order)
+    if asked is not CancelKind.NONE:
+        row = life.ask_cancel(row, asked)
+    ended = at_broker(prepared.order, status)
+    if is_found:
+        row = life.lose(row, absences=0)
+    end = life.journal.adopt if is_found else life.journal.close_working
+    end(row.intent_id, epoch=row.epoch, order=ended, now=NOW)
+    found = life.found(dumps=[BrokerDump(account=ACCOUNT, is_live=False, orders=(ended,))])
+
+    after = f" after {asked} was asked for" if asked else ""
+    says = f"ended {status}{after}, so its intent is {means}, not {wrong}"
+    assert told(found) == ([] if wrong is means else [("INV4", says)])
