@@ -202,7 +202,7 @@ class Invariant(NamedTuple):
     """Hold one invariant: its name, its sentence, its check, and what it cannot be checked without.
 
     `lacks` says why evidence does not suffice to judge it, empty where it does; `looks_at` names and counts
-    what is judged.
+    what is judged, and what of it a store that is not there leaves out.
     """
 
     name: str
@@ -1645,6 +1645,11 @@ def _events(evidence: Evidence) -> str:
     return _counted(len(evidence.events), "event")
 
 
+def _chained(evidence: Evidence) -> str:
+    is_signed = evidence.checkpoint_faults is not None
+    return _events(evidence) + ("" if is_signed else ", no checkpoint looked at")
+
+
 def _lines(evidence: Evidence) -> str:
     lines = () if evidence.audit_lines is None else evidence.audit_lines
     return _counted(len(lines) if isinstance(lines, Sized) else sum(1 for _ in lines), "line")
@@ -1659,7 +1664,11 @@ def _arrivals(evidence: Evidence) -> str:
 
 
 def _fills(evidence: Evidence) -> str:
-    return _counted(len(evidence.fills), "fill")
+    account_of = {row.intent_id: row.account for row in evidence.intents}
+    dumped = {dump.account for dump in evidence.dumps}
+    alone = sum(account_of.get(fill.intent_id) not in dumped for fill in evidence.fills)
+    counted = _counted(len(evidence.fills), "fill")
+    return f"{counted}, {alone:,} with no broker's to compare" if alone else counted
 
 
 def _prepared(evidence: Evidence) -> str:
@@ -1702,7 +1711,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(INV5, "fills add up, here and at the broker", fills_add_up, _lacks_nothing, _fills),
     Invariant(INV6, "nothing goes back", nothing_goes_back, _lacks_nothing, _events),
     Invariant(INV7, "rows are what their events say", rows_follow_from_events, _lacks_nothing, _intents),
-    Invariant(INV8, "the chain of events holds", chain_holds, _lacks_nothing, _events),
+    Invariant(INV8, "the chain of events holds", chain_holds, _lacks_nothing, _chained),
     Invariant(INV9, "the audit log is a copy of the journal", log_is_a_prefix, _lacks_log, _lines),
     Invariant(
         INV10, "guards passed what was sent, and it was paid for", guards_passed, _lacks_nothing, _prepared
