@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from trading.advice import reduces_risk
-from trading.approvals import person_named
+from trading.approvals import ChainStage, StageVerdict, person_named
 from trading.audit import GENESIS, chained, content_of, instant_text, line_of
 from trading.brokers import (
     BrokerDump,
@@ -29,7 +29,7 @@ from trading.errors import BadInput
 from trading.findings import PARKED
 from trading.flattening import previewed_quantities
 from trading.guards import NAMES_SAID, PASS, REASONS, Why
-from trading.intents import CLIENT_ORDER_ID_PREFIX
+from trading.intents import CLIENT_ORDER_ID_PREFIX, intent_id_of
 from trading.journal import (
     ExecutorTerm,
     Halt,
@@ -53,7 +53,7 @@ from trading.lifecycle import (
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book
-from trading.protocol import FindingKind, holdings_findings, request_of
+from trading.protocol import ABSENCES_NEEDED, FindingKind, ending_of, holdings_findings, request_of
 from trading.rebuild import KEYS, Row, Value, rebuilt
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
 from trading.verdicts import Verdict, verdicts_sha
@@ -202,7 +202,7 @@ class Invariant(NamedTuple):
     """Hold one invariant: its name, its sentence, its check, and what it cannot be checked without.
 
     `lacks` says why evidence does not suffice to judge it, empty where it does; `looks_at` names and counts
-    what is judged.
+    what is judged, and what of it a store that is not there leaves out.
     """
 
     name: str
@@ -297,6 +297,7 @@ HALTED, HALT_LIFTED = "halted", "halt_lifted"
 EXECUTOR_BEGAN, RECONCILED = "executor_began", "reconciled"
 COOLDOWN_BEGAN, COOLDOWN_ENDED = "cooldown_began", "cooldown_ended"
 FLATTEN_PREVIEWED, FLATTEN_ORDERED = "flatten_previewed", "flatten_ordered"
+ABSENT, PRESENT = "absent_at_broker", "present_at_broker"
 BUST = "bust"
 LIVE = "live"
 
@@ -317,13 +318,26 @@ _ENDINGS = {state.value for state in IntentState if not state.is_open}
 _OF_ACCOUNTS = {HALTED, HALT_LIFTED, EXECUTOR_BEGAN, RECONCILED, COOLDOWN_BEGAN, COOLDOWN_ENDED}
 _FLATTEN_EVENTS = {FLATTEN_PREVIEWED, FLATTEN_ORDERED}
 
-CHAIN_APPROVERS = 5
-"""Where a stage of the chain, as a decision's event tells it, says how many persons it needs."""
+CHAIN_APPROVERS, CHAIN_EXPIRES_AT = 5, 6
+"""Where a stage of the chain, as a decision's event tells it, says how many persons it needs, and until when
+it counts."""
+
+_HELD_UP = {StageVerdict.FAILED.value, StageVerdict.WAITING.value}
+"""The verdicts of a stage that let nothing through."""
+
+_WITH_ITS_ORDER = {Step.CLOSED.value, Step.FOUND_CLOSED.value}
+"""The endings of an intent that are its order's at the broker."""
+
+_NAMING = {Step.ACKNOWLEDGED.value, Step.FOUND.value, PRESENT}
+"""The events by which a broker has an order, under an id of its own."""
 
 _GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
 
 SHOWN_MAX = 60
 """Characters of a text that a violation shows."""
+
+NO_TERM = (0, False)
+"""The term, and whether it is reconciled, of an account for which no executor ever began."""
 
 NEVER = 2**62
 """A place in the sequence that no event has."""
@@ -336,8 +350,10 @@ def one_order_an_id(facts: Facts) -> Iterator[Violation]:
     """INV1: a broker has at most one order per intent and generation, and one open order per intent.
 
     A violation is a client order id of ours under which a broker holds two orders, or an intent of which
-    two generations are open at once: money is spent twice.
+    two generations are open at once: money is spent twice. So is an intent under another id than its account,
+    lane and key give, and a second one of the same: no broker would take its order for a repeated one.
     """
+    yield from _misnamed(facts.evidence.intents)
     made: dict[ClientOrderId, set[str]] = defaultdict(set)
     twice: set[ClientOrderId] = set()
     for dump in facts.evidence.dumps:
@@ -361,6 +377,18 @@ def one_order_an_id(facts: Facts) -> Iterator[Violation]:
         ]
         if len(still_open) > 1:
             yield Violation(INV1, intent_id, f"two generations are open at once: {_listed(still_open)}")
+
+
+def _misnamed(intents: Iterable[JournalIntent]) -> Iterator[Violation]:
+    """Report intents whose id is not that of what was decided about, and two of one decision."""
+    first_of: dict[IntentId, IntentId] = {}
+    for row in intents:
+        named = intent_id_of(account=row.account, lane=row.lane, intent_key=row.intent.intent_key)
+        if row.intent_id != named:
+            yield Violation(INV1, row.intent_id, f"what was decided about is named {named}")
+        first = first_of.setdefault(named, row.intent_id)
+        if first != row.intent_id:
+            yield Violation(INV1, row.intent_id, f"a second intent of what {first} decided")
 
 
 def only_prepared_orders(facts: Facts) -> Iterator[Violation]:
@@ -484,9 +512,13 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
     A lying broker may wake an order that was proven absent; then a person is told by an incident of that
     order, and while the halt for it stands it is no violation.
     A violation is an order that is open at the broker behind an ended intent, has another ending there, or
-    is not there though the broker once acknowledged it; or an intent that ended as nothing while its order
-    filled.
+    is not there though the broker once acknowledged it; an intent that ended as nothing while its order
+    filled, or as anything else than its order's ending means; or one that ended because its order is absent,
+    which neither the broker's answers prove nor a named person says.
     """
+    for event, why in _unproven(facts, Step.PROVEN_ABSENT):
+        if not (event.actor.strip() and event.reason.strip()):
+            yield Violation(INV4, event.intent_id, f"event {event.seq}: ended as absent, but {why}")
     for row in facts.evidence.intents:
         if row.state.is_open or row.account not in facts.dumped_accounts:
             continue
@@ -501,7 +533,9 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
             for at_broker in found:
                 fills = facts.fills_of.get(order.client_order_id, ())
                 is_busted = any(fill.execution_id in facts.busted for fill in fills)
-                if why := _disagreement(row, order, at_broker, is_busted=is_busted):
+                why = _disagreement(row, order, at_broker, is_busted=is_busted)
+                why = why or _other_ending(facts, row, order, at_broker)
+                if why:
                     yield Violation(INV4, order.client_order_id, why)
 
 
@@ -517,6 +551,41 @@ def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder, *
     if found.status is OrderStatus.FILLED and row.state is not IntentState.EXECUTED:
         return f"filled at the broker, but its intent is {row.state}"
     return "; ".join(differences(order.request, found))
+
+
+def _other_ending(facts: Facts, row: JournalIntent, order: JournalOrder, found: BrokerOrder) -> str:
+    """Return how an intent ended otherwise than with its last order, where that is what ended it."""
+    steps = facts.steps_of.get(row.intent_id, ())
+    if order.generation != row.generation or not steps or steps[-1].kind not in _WITH_ITS_ORDER:
+        return ""
+    means = ending_of(found.status, row.filled_quantity, cancel_kind=order.cancel_kind)
+    asked = f" after {order.cancel_kind} was asked for" if order.cancel_kind else ""
+    is_other = row.state is not means
+    return f"ended {found.status}{asked}, so its intent is {means}, not {row.state}" if is_other else ""
+
+
+def _unproven(facts: Facts, step: Step) -> Iterator[tuple[JournalEvent, str]]:
+    """Yield each event of a step that needs its order to be absent at the broker, and why it is not proven.
+
+    It has to be looked for in vain so often since it was last prepared, and not be known there by any word
+    since it was first.
+    """
+    absences: Counter[str] = Counter()
+    named: dict[str, str] = {}
+    for event in facts.evidence.events:
+        if event.kind == step:
+            if own := named.get(event.intent_id):
+                yield event, f"the broker had its order as {own}"
+            elif (found := absences[event.intent_id]) < ABSENCES_NEEDED:
+                yield event, f"it was absent {found} times, and {ABSENCES_NEEDED} prove it"
+        if event.kind == ABSENT:
+            absences[event.intent_id] += 1
+        elif event.kind in _NAMING:
+            named[event.intent_id] = str(event.body.get("broker_order_id"))
+        elif event.kind in _PREPARING:
+            absences[event.intent_id] = 0
+        if event.kind in _MAKING:
+            named.pop(event.intent_id, None)
 
 
 def fills_add_up(facts: Facts) -> Iterator[Violation]:
@@ -803,8 +872,9 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
 
     The money and shares of each book are followed through its events: at no event are open orders promised
     more than there is. A violation is an order that a guard stopped, of another payload than decided, that
-    asks for anything but what its intent has left, for which the money or the shares were not there, or
-    whose reservation is not what is left of its promise.
+    asks for anything but what its intent has left, that was prepared too late, for which the money or the
+    shares were not there, or whose reservation is not what is left of its promise; or one that was sent again
+    before the broker's answers proved it absent.
     """
     for row in facts.evidence.intents:
         if facts.evidence.judged.get(row.intent_id, True) or row.state is IntentState.REJECTED:
@@ -820,6 +890,8 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
         if found := purses.after(event):
             yield Violation(INV10, event.intent_id, f"event {event.seq}: {found}")
     yield from purses.unlike_rows()
+    for event, why in _unproven(facts, Step.PREPARED_AGAIN):
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: sent again, but {why}")
 
 
 def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
@@ -831,6 +903,10 @@ def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but {looked} at it")
     if stopped:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, though {_listed(stopped)}")
+    row = facts.intents.get(event.intent_id)
+    last = min([str(event.body.get("send_by")), *([instant_text(row.not_after)] if row else [])])
+    if instant_text(event.at) >= last:
+        yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but to be sent before {last}")
     steps = facts.steps_of.get(event.intent_id, ())
     if event.kind in _MAKING and event.body.get("payload_hash") != steps[0].body.get("payload_hash"):
         yield Violation(INV10, event.intent_id, f"event {event.seq}: another payload than was decided")
@@ -1109,8 +1185,8 @@ def nothing_is_sent_while_halted(facts: Facts) -> Iterator[Violation]:
 
     Each of those is a sale that one named flatten ordered after its preview, of no more than that showed.
     None is prepared while trading is paused or its account or instrument halted, and no buy while its account
-    cools down; none is claimed or prepared in an executor's term before that term is reconciled with the
-    broker. A violation is an order that got past a halt.
+    cools down. None is claimed, prepared, sent again or replaced but in the last executor's term that began,
+    once that is reconciled with the broker. A violation is an order that got past a halt.
     """
     gate, flattens = _Gate(), _Flattens()
     for event in facts.evidence.events:
@@ -1172,7 +1248,8 @@ class _Gate:
     is_paused: bool = False
     halts: set[tuple[str, str]] = field(default_factory=set)
     cools_until: dict[tuple[str, str], str] = field(default_factory=dict)
-    is_reconciled: dict[tuple[str, str], bool] = field(default_factory=dict)
+    terms: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
+    """The last term that began of an account and lane, and whether it is reconciled."""
 
     def take(self, event: JournalEvent) -> None:
         """Take in an event that opens or closes the gate."""
@@ -1186,15 +1263,17 @@ class _Gate:
             self.halts.discard((str(body.get("account")), str(body.get("symbol"))))
         elif event.kind in {COOLDOWN_BEGAN, COOLDOWN_ENDED}:
             self.cools_until[str(body.get("account")), event.lane] = str(body.get("until"))
+        elif event.kind == EXECUTOR_BEGAN:
+            self.terms[str(body.get("account")), event.lane] = (body.get("term", 0), False)
         else:
-            self.is_reconciled[str(body.get("account")), event.lane] = event.kind == RECONCILED
+            of, told = (str(body.get("account")), event.lane), body.get("term", 0)
+            if told == self.terms.get(of, NO_TERM)[0]:
+                self.terms[of] = (told, True)
 
     def why_closed(self, row: JournalIntent, event: JournalEvent) -> str:
         """Return what should have held a claim or a send back, empty where nothing does."""
-        if event.kind in {Step.CLAIMED, Step.PREPARED} and not self.is_reconciled.get(
-            (row.account, row.lane), True
-        ):
-            return "before its executor's term was reconciled"
+        if found := self._out_of_term(row, event):
+            return found
         cools_until = self.cools_until.get((row.account, row.lane), "")
         if row.intent.side is Side.BUY and instant_text(event.at) < cools_until:
             return f"while {row.account} cooled down"
@@ -1208,12 +1287,30 @@ class _Gate:
             return f"while {row.intent.symbol} was halted"
         return ""
 
+    def _out_of_term(self, row: JournalIntent, event: JournalEvent) -> str:
+        """Return how a claim or a send is not of the reconciled term in force, empty where it is.
+
+        Earlier versions did not name the term: first there was none, and then what was sent again or
+        replaced did not wait for its reconciliation.
+        """
+        term, is_reconciled = self.terms.get((row.account, row.lane), NO_TERM)
+        if "term" in event.body:
+            told = event.body["term"]
+            if term == NO_TERM[0]:
+                return f"in term {told}, but no executor's term ever began"
+            if told != term:
+                return f"in term {told}, while term {term} was in force"
+        elif term == NO_TERM[0] or event.kind not in {Step.CLAIMED, Step.PREPARED}:
+            return ""
+        return "" if is_reconciled else "before its executor's term was reconciled"
+
 
 def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
     """INV12: an approval has an actor and names the hash of the payload that was executed.
 
     A violation is an intent that waited for a person and went on without one, without the second distinct
-    one where two were needed, or on another payload than that person saw.
+    one where two were needed, or on another payload than that person saw; one that was decided as approved
+    though a stage of its chain failed or waits; or an approval after its time, or that of a stage before it.
     """
     answers = {(answer.intent_id, answer.nonce): answer for answer in facts.evidence.approvals}
     for answer in facts.evidence.approvals:
@@ -1229,7 +1326,12 @@ def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
         ):
             yield Violation(INV12, answer.intent_id, "its row's payload is not the one that was approved")
     for intent_id, events in facts.steps_of.items():
+        for why in _unapproved(events[0]):
+            yield Violation(INV12, intent_id, f"event {events[0].seq}: decided as approved, but {why}")
+        until = _approvable_until(events[0])
         for event in events:
+            if event.kind in {Step.ENDORSED, Step.APPROVED} and instant_text(event.at) >= until:
+                yield Violation(INV12, intent_id, f"event {event.seq}: {event.kind}, but only until {until}")
             if event.kind != Step.APPROVED:
                 continue
             needed, given = _approvers(events, event)
@@ -1242,6 +1344,28 @@ def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
                 yield Violation(
                     INV12, intent_id, f"event {event.seq}: approved, but no stored answer says so"
                 )
+
+
+def _unapproved(registered: JournalEvent) -> Iterator[str]:
+    """Yield what of its chain holds an intent up that was decided as approved."""
+    if registered.body.get("to") != IntentState.APPROVED:
+        return
+    for stage, verdict, *_ in _stages(registered):
+        if verdict in _HELD_UP:
+            yield f"{stage} is {verdict}"
+
+
+def _approvable_until(registered: JournalEvent) -> str:
+    """Return from when on an approval of an intent counts no more: its own time, or a stage's before it."""
+    expiries = [str(stage[CHAIN_EXPIRES_AT]) for stage in _stages(registered)]
+    return min([str(registered.body.get("not_after")), *expiries])
+
+
+def _stages(registered: JournalEvent) -> Iterator[Sequence[Any]]:
+    """Yield the stages of an intent's chain that count: `shadow` holds nothing up."""
+    for stage in registered.body.get("chain", ()):
+        if stage[0] != ChainStage.SHADOW:
+            yield stage
 
 
 def _approvers(events: Sequence[JournalEvent], approved: JournalEvent) -> tuple[int, set[str]]:
@@ -1521,6 +1645,11 @@ def _events(evidence: Evidence) -> str:
     return _counted(len(evidence.events), "event")
 
 
+def _chained(evidence: Evidence) -> str:
+    is_signed = evidence.checkpoint_faults is not None
+    return _events(evidence) + ("" if is_signed else ", no checkpoint looked at")
+
+
 def _lines(evidence: Evidence) -> str:
     lines = () if evidence.audit_lines is None else evidence.audit_lines
     return _counted(len(lines) if isinstance(lines, Sized) else sum(1 for _ in lines), "line")
@@ -1535,7 +1664,11 @@ def _arrivals(evidence: Evidence) -> str:
 
 
 def _fills(evidence: Evidence) -> str:
-    return _counted(len(evidence.fills), "fill")
+    account_of = {row.intent_id: row.account for row in evidence.intents}
+    dumped = {dump.account for dump in evidence.dumps}
+    alone = sum(account_of.get(fill.intent_id) not in dumped for fill in evidence.fills)
+    counted = _counted(len(evidence.fills), "fill")
+    return f"{counted}, {alone:,} with no broker's to compare" if alone else counted
 
 
 def _prepared(evidence: Evidence) -> str:
@@ -1578,7 +1711,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     Invariant(INV5, "fills add up, here and at the broker", fills_add_up, _lacks_nothing, _fills),
     Invariant(INV6, "nothing goes back", nothing_goes_back, _lacks_nothing, _events),
     Invariant(INV7, "rows are what their events say", rows_follow_from_events, _lacks_nothing, _intents),
-    Invariant(INV8, "the chain of events holds", chain_holds, _lacks_nothing, _events),
+    Invariant(INV8, "the chain of events holds", chain_holds, _lacks_nothing, _chained),
     Invariant(INV9, "the audit log is a copy of the journal", log_is_a_prefix, _lacks_log, _lines),
     Invariant(
         INV10, "guards passed what was sent, and it was paid for", guards_passed, _lacks_nothing, _prepared

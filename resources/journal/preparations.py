@@ -115,7 +115,13 @@ class Preparations(Steps, Findings):
             if now >= row.not_after:
                 raise GateClosed(f"{named(row)}: not_after {instant_text(row.not_after)} has passed")
             return self._move(
-                conn, row, (Step.CLAIMED, IntentState.EXECUTING), version=version, actor=holder, now=now
+                conn,
+                row,
+                (Step.CLAIMED, IntentState.EXECUTING),
+                version=version,
+                actor=holder,
+                body={"term": term},
+                now=now,
             )
 
     def release(self, intent_id: IntentId, *, epoch: int, reason: str, now: datetime) -> JournalIntent:
@@ -173,6 +179,7 @@ class Preparations(Steps, Findings):
                 row,
                 Step.PREPARED,
                 epoch=epoch,
+                term=term,
                 whys=whys,
                 send_by=send_by,
                 is_live=is_live,
@@ -225,6 +232,7 @@ class Preparations(Steps, Findings):
                     "client_order_id": order.client_order_id,
                     "request_sha": order.request_sha,
                     "attempt": order.attempts + 1,
+                    "term": term,
                     # At the price of now: what the first attempt was promised may be too little by now.
                     "reserved_micros": micros,
                     "send_by": instant_text(send_by),
@@ -300,6 +308,7 @@ class Preparations(Steps, Findings):
                 row,
                 Step.REPLACED,
                 epoch=epoch,
+                term=term,
                 whys=whys,
                 send_by=send_by,
                 is_live=is_live,
@@ -327,6 +336,7 @@ class Preparations(Steps, Findings):
         step: Step,
         *,
         epoch: int,
+        term: int,
         whys: Sequence[Why],
         send_by: datetime,
         is_live: bool,
@@ -345,6 +355,7 @@ class Preparations(Steps, Findings):
             "request_sha": digest_of_text(written),
             "payload_hash": row.payload_hash,
             "attempt": 1,
+            "term": term,
             "is_live": is_live,
             "reserved_micros": micros,
             "send_by": instant_text(send_by),

@@ -676,6 +676,23 @@ def test_a_whole_healthy_life_violates_nothing_and_lacks_nothing(healthy):
     assert {"run_control", "closed", "settled"} <= kinds
 
 
+def test_what_was_not_there_to_compare_with_is_said(healthy):
+    def looked_at(evidence: Evidence, name: str) -> str:
+        (invariant,) = (each for each in INVARIANTS if each.name == name)
+        assert invariant.lacks(evidence) == ""
+        return invariant.looks_at(evidence)
+
+    fills, events = f"{len(healthy.fills)} fills", f"{len(healthy.events)} events"
+    elsewhere = replace(healthy.dumps[0], account="OTHER")
+
+    assert (looked_at(healthy, "INV5"), looked_at(healthy, "INV8")) == (fills, events)
+    for dumps in ((), (elsewhere,)):
+        told = looked_at(replace(healthy, dumps=dumps), "INV5")
+        assert told == f"{fills}, {len(healthy.fills)} with no broker's to compare"
+    unsigned = looked_at(replace(healthy, checkpoint_faults=None), "INV8")
+    assert unsigned == f"{events}, no checkpoint looked at"
+
+
 def flattened(path: Path) -> Evidence:
     """Give a session that was halted and flattened, and one of whose buys took two to approve."""
     with SqlJournal(f"sqlite:///{path}") as journal:
