@@ -39,9 +39,6 @@ ABSENCES_NEEDED = 3
 SEND_MARGIN = timedelta(seconds=5)
 """How long before `send_by` an intent is not begun any more: what is prepared should also be sent."""
 
-SETTLE_TIME_S_MAX = 300
-"""How many seconds a person waits before an absence ends an intent: no broker takes as long to show one."""
-
 FINDINGS_APART = " | "
 FINDINGS_NAMED = 8
 """How many findings a halt names at most."""

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from trading.brokers import BrokerFill, Capabilities, DedupScope, Holdings
+from trading.brokers import SETTLE_TIME_S_MAX, BrokerFill, Capabilities, DedupScope, Holdings
 from trading.decisions import Outcome
+from trading.errors import BadInput
 from trading.guards import (
     EXECUTION_DISABLED,
     GUARDS,
@@ -478,6 +479,12 @@ def test_an_absence_ends_an_intent_once_nothing_can_be_in_flight(
     told = {"settle_time_s": 30, "is_death_proven": is_death_proven, "last_absent_at": last_absent_at}
 
     assert conclusion_refusal(order_of(**changes), **told) == why_not
+
+
+@pytest.mark.parametrize("settle_time_s", [-1, SETTLE_TIME_S_MAX + 1, 600])
+def test_no_adapter_declares_a_settle_time_that_nobody_waits_for(settle_time_s):
+    with pytest.raises(BadInput, match=f"settle_time_s {settle_time_s}: must be 0 to {SETTLE_TIME_S_MAX} s"):
+        replace(REMEMBERS, settle_time_s=settle_time_s)
 
 
 def test_a_halt_names_all_that_was_found_and_beyond_some_that_there_is_more():
