@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from console.desk import Desk
 from resources.settings import Profile
+from trading.brokers import SETTLE_TIME_S_MAX
 from trading.errors import Refused
 from trading.journal import JournalIntent, JournalOrder
 from trading.lifecycle import Stage
-from trading.protocol import SETTLE_TIME_S_MAX, absence_refusal, conclusion_refusal
+from trading.protocol import absence_refusal, conclusion_refusal
 
 ABSENT_AT_BROKER = "absent_at_broker"
 """The event of a look in which the broker did not know the order."""

@@ -266,14 +266,18 @@ def _do_not_sync() -> None:
     database.check_durable = lambda *_: None
 
 
+NOT_SYNCED = Plant("plain", _do_not_sync, "an order at the broker that was never prepared")
+"""What a commit that the server lost leaves: the broker has what nobody here wrote down."""
+
+
 def _caught(server: PostgresServer, at: Zygote, size: Size, lines: Mapping[str, int]) -> dict[str, bool]:
     """Return for each planted bug whether points drawn in one scenario found it."""
     plain = _named("plain")
     chance = random.Random(size.seed)
-    sent_early, not_synced = PLANTED[SENT_EARLY], Plant("plain", _do_not_sync, "INV")
+    sent_early = PLANTED[SENT_EARLY]
     early = at._replace(plant=sent_early)
     early_lines = range(1, _lines(server, early, plain) + 1)
-    unsynced = at._replace(plant=not_synced)
+    unsynced = at._replace(plant=NOT_SYNCED)
     return {
         SENT_EARLY: any(
             is_shown(sent_early, _kill_client(server, early, kills.Point("plain", line)))
@@ -281,7 +285,7 @@ def _caught(server: PostgresServer, at: Zygote, size: Size, lines: Mapping[str, 
         ),
         UNSYNCED: any(
             is_shown(
-                not_synced, _end_server(server, unsynced, point._replace(how="kill", is_waited_for=True))
+                NOT_SYNCED, _end_server(server, unsynced, point._replace(how="kill", is_waited_for=True))
             )
             for point in _server_points(chance, {"plain": lines["plain"]}, TRIES_TO_CATCH)
         ),

@@ -10,6 +10,7 @@ On SQLite, and for each seventh round on PostgreSQL.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -46,10 +47,9 @@ from proof.desk import (
 from proof.forks import Found, Zygote
 from proof.planted import Plant
 from proof.postgres_server import PostgresServer
-from proof.simulation import EVENTS_OF_EVERY_RUN, claimable
+from proof.simulation import EVENTS_OF_EVERY_RUN, SECOND_CLAIMS, TWO_ORDERS
 from proof.suite import Progress, Size, Told
 from resources.evidence import gather
-from resources.journal import preparations, steps
 from resources.journal.lock import ExecutorFileLock
 from resources.journal.store import SqlJournal
 from resources.paper_broker.broker import PaperBroker
@@ -79,6 +79,7 @@ POSTGRES_EACH = 7
 """One round of so many is on PostgreSQL."""
 
 ROUNDS_TO_CATCH = 60
+PLANTED = "a claim without compare-and-set, and neither a lock, terms nor the orders' key behind it"
 HEALINGS, EVENTS_MAX = 4, 100_000
 DECIDED = "decided"
 
@@ -147,7 +148,7 @@ def run(size: Size, progress: Progress) -> Told:
         points=found.covered,
         seconds=time.monotonic() - began,
         seed=size.seed,
-        planted_bug="a claim without compare-and-set, and nothing that holds the racers apart",
+        planted_bug=PLANTED,
         is_planted_bug_caught=is_caught,
         violations=found.violations,
         parts={
@@ -180,19 +181,24 @@ def decide(url: str) -> None:
 
 
 def caught_in(at: Zygote, server: PostgresServer, seed: int) -> int | None:
-    """Return the first seed from `seed` on that finds the planted bug, among those without a lock."""
-    plant = Plant("", _plant, "no edge claimed to executing")
+    """Return the first seed from `seed` on that finds the planted bug.
+
+    Among those without a lock whose broker forgets: one that remembers refuses the second order.
+    """
+    plant = Plant("", _plant, TWO_ORDERS)
     planted = at._replace(plant=plant)
-    for tried in range(seed, seed + 2 * ROUNDS_TO_CATCH):
-        if not plan_of(tried).has_lock and forks.is_shown(plant, race(server, planted, Round(tried))):
+    plans = ((tried, plan_of(tried)) for tried in itertools.count(seed))
+    seeds = (tried for tried, plan in plans if (plan.has_lock, plan.scope) == (False, DedupScope.NONE))
+    for tried in itertools.islice(seeds, ROUNDS_TO_CATCH):
+        if forks.is_shown(plant, race(server, planted, Round(tried))):
             return tried
     return None
 
 
 def _plant() -> None:
     """Put the bug into a child, for good."""
-    steps.transition = claimable  # type: ignore[attr-defined]
-    preparations.term_refusal = lambda *_, **__: ""  # type: ignore[attr-defined]
+    for owner, name, instead in SECOND_CLAIMS:
+        setattr(owner, name, instead)
 
 
 # -------------------------------------------------------------------------------- one round

@@ -19,16 +19,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from random import Random
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, Self, cast
 
+import sqlalchemy as sa
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from proof import forks
@@ -37,8 +38,10 @@ from proof.simulated_broker import SimulatedBroker
 from proof.suite import Progress, Size, Told
 from proof.walks import EVENTS_MAX, Ground, memory_folder, put
 from resources.evidence import gather
-from resources.journal import preparations, steps
+from resources.journal import preparations, schema, steps
+from resources.journal.statements import insert, update
 from resources.journal.store import SqlJournal
+from trading import reconciliation
 from trading.brokers import (
     BrokerAccount,
     BrokerActivity,
@@ -65,6 +68,7 @@ from trading.journal import CancelKind, FundsView, Journal, JournalIntent, RunCo
 from trading.lifecycle import Event, IntentState, Place, Refusal, Stage, Step, transition
 from trading.orders import BrokerOrder, OrderRequest, OrderStatus
 from trading.positions import Book, Position
+from trading.protocol import AfterAbsence, Next, after_absence
 from trading.reconciliation import Expected, Outcomes
 from trading.testing import REMEMBERS, NoAuditLog, example_decision, example_intent
 from trading.values import ClientOrderId, Side, Symbol
@@ -164,6 +168,10 @@ SHARE_OF_WORLDS = {Fault.OTHER_QUANTITY: 0.05, Fault.HALT: 0.2, Fault.CANCEL: 0.
 """The share of worlds that have a fault, where it is not a half: these change what everything else does."""
 
 
+RESTS_S = (5, 240)
+"""Within how many seconds executors begin, by world."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """Hold what one seed's world came to.
@@ -216,15 +224,9 @@ class World:
         self.seed = seed
         self.journal = journal
         self.retries_sends = retries_sends
-        self.rng = Random(seed)
+        self.rng, self.rates, self.rest_s = drawn(seed)
         self.profile = profile_of(seed)
         self.lock_kind = lock_of(seed)
-        self.rates = {
-            fault: self.rng.choice(RATES_A_MOMENT if fault in AT_ANY_MOMENT else RATES)
-            for fault in Fault
-            if self.rng.random() < SHARE_OF_WORLDS.get(fault, 0.5)
-        }
-        self.rest_s = self.rng.choice((5, 240))
         self.now = BEGIN
         self.is_healing = False
         self.broker = broker_of(self.profile)
@@ -821,6 +823,40 @@ def lock_of(seed: int) -> LockKind:
     return list(LockKind)[seed // len(Profile) % len(LockKind)]
 
 
+class Drawn(NamedTuple):
+    """Hold what a seed draws before its world begins.
+
+    That is its chance from then on, how often each fault strikes where it is on, and the seconds within
+    which its executors begin, and each begins anew.
+    """
+
+    rng: Random
+    rates: dict[Fault, float]
+    rest_s: int
+
+
+def drawn(seed: int) -> Drawn:
+    """Return what a seed draws first."""
+    rng = Random(seed)
+    rates = {
+        fault: rng.choice(RATES_A_MOMENT if fault in AT_ANY_MOMENT else RATES)
+        for fault in Fault
+        if rng.random() < SHARE_OF_WORLDS.get(fault, 0.5)
+    }
+    return Drawn(rng, rates, rng.choice(RESTS_S))
+
+
+def is_crowded(seed: int) -> bool:
+    """Say whether executors come close upon each other, with more than one order to meet at."""
+    return drawn(seed).rest_s == min(RESTS_S) and len(SHAPES[shape_of(seed)]) > 1
+
+
+def is_late_for_another(seed: int) -> bool:
+    """Say whether executors come close upon each other while sends may arrive late."""
+    made = drawn(seed)
+    return made.rest_s == min(RESTS_S) and Fault.LATE_DELIVERY in made.rates
+
+
 def shape_of(seed: int) -> int:
     """Return which of `SHAPES` a seed's day has."""
     return seed // (len(Profile) * len(LockKind)) % len(SHAPES)
@@ -968,10 +1004,50 @@ def terms_unasked() -> AbstractContextManager[None]:
     return put(preparations, "term_refusal", lambda *_, **__: "")
 
 
+def put_another(conn: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert a row, but let an order of an id that has one stand in its place, as without a key."""
+    is_there = table in {schema.orders, schema.reservations} and update(
+        conn, table, row, client_order_id=row["client_order_id"]
+    )
+    if not is_there:
+        insert(conn, table, row)
+
+
+def _is_never_over(*_: object, **__: object) -> str:
+    return ""
+
+
+SECOND_CLAIMS: tuple[tuple[ModuleType, str, Any], ...] = (
+    (steps, "transition", claimable),
+    (preparations, "insert", put_another),
+    (preparations, "term_refusal", _is_never_over),
+    (reconciliation, "term_refusal", _is_never_over),
+)
+"""The claim without compare-and-set, and what stands behind it: where, by which name, and what instead.
+
+The key of the orders' table and the executors' terms keep a second claim from becoming a second order. Only
+without them it shows at the broker, and there only to one that does not remember the first.
+"""
+
+
 @contextmanager
 def claims_without_comparing() -> Iterator[dict[str, Any]]:
-    """Let whoever asks have an intent."""
-    with put(steps, "transition", claimable), terms_unasked():
+    """Let whoever asks have an intent, and send it."""
+    with ExitStack() as stack:
+        for bug in SECOND_CLAIMS:
+            stack.enter_context(put(*bug))
+        yield {}
+
+
+@contextmanager
+def sends_again_after_absence() -> Iterator[dict[str, Any]]:
+    """Let a recovery send again what was absent often enough, whatever the broker remembers."""
+
+    def hasty(*arguments: Any, **options: Any) -> AfterAbsence:
+        follows = after_absence(*arguments, **options)
+        return follows if follows.next is Next.ASK_AGAIN else AfterAbsence(Next.SEND_AGAIN, "absent")
+
+    with put(reconciliation, "after_absence", hasty):
         yield {}
 
 
@@ -993,16 +1069,26 @@ def repeats_a_send() -> Iterator[dict[str, Any]]:
 
 
 class Plant(NamedTuple):
-    """Hold a bug to be planted, the profile of the broker with which it shows most, and what says so then."""
+    """Hold a bug to be planted, the profile of the broker with which it shows most, and what says so then.
+
+    `is_looked_for_in` says of which seeds: where a bug takes what few worlds have.
+    """
 
     profile: Profile
     planted: Callable[[], AbstractContextManager[dict[str, Any]]]
     shows: str
+    is_looked_for_in: Callable[[int], bool] = lambda _: True
 
+
+TWO_ORDERS = "more than one order at the broker"
+"""How INV1 says it."""
 
 PLANTS = {
-    "a claim without compare-and-set": Plant(
-        Profile.FORGETS, claims_without_comparing, "no edge claimed to executing"
+    "a claim without compare-and-set, and neither terms nor the orders' key behind it": Plant(
+        Profile.FORGETS, claims_without_comparing, TWO_ORDERS, is_crowded
+    ),
+    "a recovery that sends again to a broker that forgets": Plant(
+        Profile.FORGETS, sends_again_after_absence, TWO_ORDERS, is_late_for_another
     ),
     "a takeover that leaves the epoch": Plant(
         Profile.REMEMBERS, takes_over_in_the_same_epoch, "wrote with epoch"
@@ -1020,6 +1106,7 @@ def caught_at(plant: Plant, made: Templates, seed: int) -> int | None:
         tried
         for tried in itertools.count(seed)
         if (profile_of(tried), lock_of(tried)) == (plant.profile, LockKind.NONE)
+        and plant.is_looked_for_in(tried)
     )
     ground = made.ground()
     try:

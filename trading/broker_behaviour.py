@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
-from trading.brokers import BrokerFill, Capabilities, DedupScope
+from trading.brokers import SETTLE_TIME_S_MAX, BrokerFill, Capabilities, DedupScope
 from trading.errors import BadInput
 from trading.guards import BPS
 from trading.intents import hashed
@@ -104,7 +104,8 @@ class Behaviour:
     `scope` is for how long it truly refuses a repeated id, `window_s` how long a window is; `claims` is what
     its capabilities say instead, as a liar's do. `script` is what becomes of the first send under each id,
     the second, and so on (`None`: its answer); later ones are drawn by `sends`, and reports by `reports`,
-    both chances in basis points. A fill is told in `executions` executions.
+    both chances in basis points. A fill is told in `executions` executions. `late_s` are the seconds that a
+    send, an execution or a bust is late, of a send at most `SETTLE_TIME_S_MAX`.
     """
 
     seed: int = 0
@@ -115,7 +116,7 @@ class Behaviour:
     sends: Mapping[SendFault, int] = field(default_factory=lambda: MappingProxyType({}))
     reports: Mapping[ReportFault, int] = field(default_factory=lambda: MappingProxyType({}))
     executions: int = 1
-    late_s: int = 600
+    late_s: int = SETTLE_TIME_S_MAX
     slow_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -131,17 +132,27 @@ class Behaviour:
             raise BadInput(
                 f"executions {self.executions}, late_s {self.late_s}, slow_s {self.slow_s}: too small"
             )
+        if self.may_send_late and self.late_s > SETTLE_TIME_S_MAX:
+            raise BadInput(
+                f"late_s {self.late_s}: at most {SETTLE_TIME_S_MAX} where a send may be `{SendFault.LATE}`,"
+                " since nobody waits longer for an absent order; set it lower, or take the word out of script"
+                " and sends"
+            )
+
+    @property
+    def may_send_late(self) -> bool:
+        """Say whether a send may be accepted only `late_s` after it."""
+        return SendFault.LATE in self.script or self.sends.get(SendFault.LATE, 0) > 0
 
     def capabilities(
         self, *, definitive_errors: frozenset[str], ambiguous_errors: frozenset[str] = frozenset()
     ) -> Capabilities:
         """Return what an adapter of this broker declares; true unless it `claims` otherwise."""
-        may_be_late = SendFault.LATE in self.script or self.sends.get(SendFault.LATE, 0) > 0
         return Capabilities(
             is_live=False,
             dedup_scope=self.claims or self.scope,
             is_query_authoritative=True,
-            settle_time_s=self.late_s if may_be_late else 0,
+            settle_time_s=self.late_s if self.may_send_late else 0,
             definitive_errors=definitive_errors,
             ambiguous_errors=ambiguous_errors,
             dedup_window_s=self.window_s if self.claims in {None, DedupScope.WINDOW} else 0,

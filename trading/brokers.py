@@ -12,7 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from trading.errors import TradingError
+from trading.errors import BadInput, TradingError
 from trading.orders import BrokerOrder, OrderRequest
 from trading.values import ClientOrderId, OrderType, Side, Symbol, TimeInForce
 
@@ -21,6 +21,14 @@ CONTRACT = "broker.v2"
 
 A method or a field that is added with a default keeps it; one that is taken away or means another thing
 raises it, in every adapter at once.
+"""
+
+
+SETTLE_TIME_S_MAX = 300
+"""The longest settle time in seconds that an adapter may declare, and how long a person waits in any case.
+
+Whoever ends an intent by hand may know no broker: so nothing is sent through one that takes longer to show
+an order.
 """
 
 
@@ -39,10 +47,11 @@ class Capabilities:
     """Hold what an adapter has proven of its broker.
 
     `is_query_authoritative`: an order that its query by client order id does not find does not exist, once
-    `settle_time_s` has passed since the send. `definitive_errors` is the closed list of codes for which
-    the adapter raises `BrokerRejected`; everything else it meets after a send is `OutcomeUnknown`, and
-    `ambiguous_errors` names what of that is known to happen. `dedup_window_s` is how long a
-    `DedupScope.WINDOW` lasts from the send, 0 for every other scope.
+    `settle_time_s` has passed since the send, which is at most `SETTLE_TIME_S_MAX`.
+
+    `definitive_errors` is the closed list of codes for which the adapter raises `BrokerRejected`; everything
+    else it meets after a send is `OutcomeUnknown`, and `ambiguous_errors` names what of that is known to
+    happen. `dedup_window_s` is how long a `DedupScope.WINDOW` lasts from the send, 0 for every other scope.
 
     What can be sent through it: `fractional` shares, `short` sales of what is not held, the `order_types` and
     `times_in_force` of our words, and orders for the `extended_hours` before the open and after the close.
@@ -60,6 +69,14 @@ class Capabilities:
     order_types: frozenset[OrderType] = frozenset({OrderType.MARKET})
     times_in_force: frozenset[TimeInForce] = frozenset({TimeInForce.OPG, TimeInForce.DAY})
     extended_hours: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a settle time that nobody waits for; raises `BadInput`."""
+        if not 0 <= self.settle_time_s <= SETTLE_TIME_S_MAX:
+            raise BadInput(
+                f"settle_time_s {self.settle_time_s}: must be 0 to {SETTLE_TIME_S_MAX} seconds, as long as"
+                " a person waits before an absent order's intent is ended by hand"
+            )
 
 
 class BrokerFill(NamedTuple):

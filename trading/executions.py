@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from trading.audit import AuditLog
-from trading.brokers import Broker, DedupScope, DuplicateClientOrderId, differences
+from trading.brokers import SETTLE_TIME_S_MAX, Broker, DedupScope, DuplicateClientOrderId, differences
 from trading.errors import (
     BrokerRejected,
     BrokerUnavailable,
@@ -42,7 +42,7 @@ from trading.journal import (
 from trading.lifecycle import IntentState, Stage
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book
-from trading.protocol import SEND_MARGIN, SETTLE_TIME_S_MAX, conclusion_refusal, is_temporary
+from trading.protocol import SEND_MARGIN, conclusion_refusal, is_temporary
 from trading.reconciliation import (
     Expected,
     Means,

@@ -7,6 +7,7 @@ asks inside its transactions, the executor and the reconciler before they ask th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -38,9 +39,6 @@ ABSENCES_NEEDED = 3
 
 SEND_MARGIN = timedelta(seconds=5)
 """How long before `send_by` an intent is not begun any more: what is prepared should also be sent."""
-
-SETTLE_TIME_S_MAX = 300
-"""How many seconds a person waits before an absence ends an intent: no broker takes as long to show one."""
 
 FINDINGS_APART = " | "
 FINDINGS_NAMED = 8
@@ -415,36 +413,61 @@ def listed_findings(
 
     A zombie is live at the broker and ours, but nothing here expects it: no row, an ended intent, or a
     generation that was replaced. An orphan has ended there with an exposure that is not booked here.
+
+    Two orders under one id are each looked at as if they were alone, since neither a broker's ids nor the
+    order of its list say which came first; and that there are two is a finding of its own.
     """
     findings = []
-    seen: dict[ClientOrderId, str] = {}
-    for order in sorted(listed, key=lambda order: (order.client_order_id, order.broker_order_id)):
+    filled = filled_under(listed)
+    names: dict[ClientOrderId, dict[str, BrokerOrder]] = {}
+    # By all of an order at last: one that stands on two pages of a list may have moved between them.
+    for order in sorted(listed, key=lambda each: (each.client_order_id, each.broker_order_id, repr(each))):
         if not order.client_order_id.startswith(CLIENT_ORDER_ID_PREFIX):
             findings.append(_finding(FindingKind.FOREIGN, order, None, "not ours"))
             continue
-        row = known.get(order.client_order_id)
-        earlier = seen.setdefault(order.client_order_id, order.broker_order_id)
-        if earlier != order.broker_order_id:
-            findings.append(_finding(FindingKind.TWICE, order, row, "another one under the id"))
-        elif row is None:
-            kind = FindingKind.ORPHAN if order.status.is_terminal else FindingKind.ZOMBIE
-            findings.append(_finding(kind, order, None, "the journal has no row of it"))
-        else:
-            findings += _row_findings(order, row)
+        names.setdefault(order.client_order_id, {})[order.broker_order_id] = order
+        if (row := known.get(order.client_order_id)) is not None:
+            findings += _row_findings(order, row, filled[order.client_order_id])
+            continue
+        kind = FindingKind.ORPHAN if order.status.is_terminal else FindingKind.ZOMBIE
+        findings.append(_finding(kind, order, None, "the journal has no row of it"))
+    findings += [_twice(under, known.get(name)) for name, under in names.items() if len(under) > 1]
     # One that stands on two pages of a list is one.
     return tuple(dict.fromkeys(findings))
 
 
-def _row_findings(order: BrokerOrder, row: Known) -> list[Finding]:
+def filled_under(listed: Iterable[BrokerOrder]) -> Counter[ClientOrderId]:
+    """Return the shares filled under each client order id, of all orders that a broker has under it."""
+    most: dict[tuple[ClientOrderId, str], int] = {}
+    for order in listed:
+        one = (order.client_order_id, order.broker_order_id)
+        most[one] = max(order.filled_quantity, most.get(one, 0))
+    filled: Counter[ClientOrderId] = Counter()
+    for (client_order_id, _), shares in most.items():
+        filled[client_order_id] += shares
+    return filled
+
+
+def _row_findings(order: BrokerOrder, row: Known, filled: int) -> list[Finding]:
+    """Return what of one order does not agree with its row; `filled` are all shares under its id."""
     findings = []
     if found := differences(row.order.request, order):
         findings.append(_finding(FindingKind.MISMATCHED, order, row, "; ".join(found)))
     is_over = not row.intent.state.is_open or row.intent.generation != row.order.generation
     if is_over and not order.status.is_terminal:
         findings.append(_finding(FindingKind.ZOMBIE, order, row, f"the intent is {row.intent.state}"))
-    elif is_over and order.filled_quantity != row.booked:
+    elif is_over and filled != row.booked:
         findings.append(_finding(FindingKind.ORPHAN, order, row, f"booked are {row.booked}"))
     return findings
+
+
+def _twice(under: Mapping[str, BrokerOrder], row: Known | None) -> Finding:
+    """Return that a broker has more than one order under an id; `under` holds them by the broker's ids."""
+    first = next(iter(under.values()))
+    named = ", ".join(f"{name} ({_told(order)})" for name, order in under.items())
+    is_live = any(not order.status.is_terminal for order in under.values())
+    found = _finding(FindingKind.TWICE, first, row, "")
+    return found._replace(detail=f"more than one under {first.client_order_id}: {named}", is_live=is_live)
 
 
 def _finding(kind: FindingKind, order: BrokerOrder, row: Known | None, why: str) -> Finding:
@@ -453,10 +476,13 @@ def _finding(kind: FindingKind, order: BrokerOrder, row: Known | None, why: str)
         order.client_order_id,
         row.intent.intent_id if row else "",
         order.symbol,
-        f"{order.side} {order.quantity} {order.symbol}, {order.filled_quantity} filled, {order.status}"
-        f" ({order.client_order_id}): {why}",
+        f"{_told(order)} ({order.client_order_id}): {why}",
         is_live=not order.status.is_terminal,
     )
+
+
+def _told(order: BrokerOrder) -> str:
+    return f"{order.side} {order.quantity} {order.symbol}, {order.filled_quantity} filled, {order.status}"
 
 
 def holdings_findings(

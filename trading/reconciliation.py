@@ -29,6 +29,7 @@ from trading.protocol import (
     Next,
     after_absence,
     cancel_refusal,
+    filled_under,
     holdings_findings,
     listed_findings,
     may_be_alive,
@@ -233,10 +234,11 @@ def _record_all(run: Run, findings: Sequence[Finding]) -> None:
 def _cancel_zombies(run: Run, findings: Sequence[Finding]) -> BrokerUnavailable | None:
     """Cancel each live order that nothing here expects; returns why the first that failed did."""
     unanswered = None
-    for finding in findings:
-        if finding.kind is FindingKind.ZOMBIE and finding.client_order_id is not None:
+    zombies = (finding.client_order_id for finding in findings if finding.kind is FindingKind.ZOMBIE)
+    for client_order_id in dict.fromkeys(zombies):
+        if client_order_id is not None:
             try:
-                run.broker.cancel(finding.client_order_id, now=run.now)
+                run.broker.cancel(client_order_id, now=run.now)
             except BrokerUnavailable as error:
                 unanswered = unanswered or error
     return unanswered
@@ -602,7 +604,7 @@ def _compare_list(run: Run, since: date, suspected: Collection[ClientOrderId]) -
             listed += [found] if found is not None else []
     orders = run.journal.orders_by_id([order.client_order_id for order in listed])
     intents = {row.intent_id: row for row in run.journal.intents_by_id([o.intent_id for o in orders])}
-    told = {order.client_order_id: order.filled_quantity for order in listed}
+    told = filled_under(listed)
     known = {
         order.client_order_id: Known(
             order=order,

@@ -17,11 +17,12 @@ from resources.journal.order_rows import check_equal, free, put_order
 from resources.journal.queries import last_absent_at, named, net_filled, required, required_order
 from resources.journal.steps import Steps, judge
 from trading.audit import instant_text
+from trading.brokers import SETTLE_TIME_S_MAX
 from trading.errors import BadInput, IllegalTransition, StaleVersion
 from trading.journal import CancelKind, JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Step
 from trading.orders import BrokerOrder, OrderStatus
-from trading.protocol import SETTLE_TIME_S_MAX, cancel_refusal, conclusion_refusal, ending_of
+from trading.protocol import cancel_refusal, conclusion_refusal, ending_of
 from trading.values import IntentId
 
 

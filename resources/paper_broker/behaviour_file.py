@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trading.broker_behaviour import Behaviour, ReportFault, SendFault
-from trading.brokers import DedupScope
+from trading.brokers import SETTLE_TIME_S_MAX, DedupScope
 from trading.errors import BadInput, BadSetting
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -35,7 +35,7 @@ class _BehaviourText(BaseModel):
     sends: dict[str, int] = {}
     reports: dict[str, int] = {}
     executions: int = 1
-    late_s: int = 600
+    late_s: int = SETTLE_TIME_S_MAX
     slow_s: float = 1.0
 
 

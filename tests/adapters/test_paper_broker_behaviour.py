@@ -24,7 +24,7 @@ from tests.adapters.broker_rules import (
     request,
 )
 from trading.broker_behaviour import Behaviour, ReportFault, SendFault
-from trading.brokers import DedupScope, DuplicateClientOrderId
+from trading.brokers import SETTLE_TIME_S_MAX, DedupScope, DuplicateClientOrderId
 from trading.errors import BadInput, BadSetting, BrokerUnavailable, OutcomeUnknown, TradingError
 from trading.orders import OrderStatus
 from trading.values import ClientOrderId
@@ -326,6 +326,15 @@ def test_the_behaviours_in_the_box_do_what_they_are_named_for(name, is_so):
 
 
 @pytest.mark.parametrize(
+    "text", ['script = ["late"]', "[sends]\nlate = 1", 'script = ["late"]\nlate_s = 300']
+)
+def test_a_late_send_arrives_within_what_a_broker_may_declare(text):
+    declared = behaviour_from_text(text).capabilities(definitive_errors=frozenset())
+
+    assert declared.settle_time_s == SETTLE_TIME_S_MAX
+
+
+@pytest.mark.parametrize(
     ("text", "names"),
     [
         ("sead = 7", "sead"),
@@ -341,6 +350,8 @@ def test_the_behaviours_in_the_box_do_what_they_are_named_for(name, is_so):
         ('scope = "window"', "window_s"),
         ("executions = 0", "executions"),
         ("late_s = 0", "late_s"),
+        ('script = ["late"]\nlate_s = 301', "late_s 301: at most 300 where a send may be `late`"),
+        ("late_s = 600\n[sends]\nlate = 1", "late_s 600: .*set it lower, or take the word out"),
         ("seed =", "Invalid value"),
     ],
 )

@@ -38,7 +38,7 @@ from tests.adapters.broker_rules import (
     Market,
 )
 from trading.broker_behaviour import Behaviour, ReportFault, SendFault
-from trading.brokers import DedupScope
+from trading.brokers import SETTLE_TIME_S_MAX, DedupScope
 from trading.errors import IllegalTransition
 from trading.executions import Desk, ask_cancel, conclude_parked, execute_session, settle_orders
 from trading.guards import GUARDS, NO_LIMIT, PASS, Why
@@ -56,7 +56,7 @@ OPENING = opened_book(currency="USD", deposit_micros=DEPOSIT)
 EXPECTED = Expected(book=BOOK, session=SESSION, at_open=OPENING)
 PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 QUANTITY = 100
-LATE_S = 600
+LATE_S = SETTLE_TIME_S_MAX
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ class Day:
     def journal(self):
         return SqlJournal(f"sqlite:///{self.journal_path}")
 
-    def run(self, now, *, timeout_s=10.0):
+    def run(self, now, *, timeout_s=10.0, send_by=CLOSE):
         """Execute before the close, settle after it; whatever comes of it is in the journal."""
         with self.journal() as journal:
             desk = Desk(
@@ -132,7 +132,7 @@ class Day:
                 outcomes = settle_orders(desk, **of, expected=EXPECTED, actor="test")
             else:
                 outcomes = execute_session(
-                    desk, **of, book_at_open=OPENING, review=lambda *_: PASSED, send_by=CLOSE
+                    desk, **of, book_at_open=OPENING, review=lambda *_: PASSED, send_by=send_by
                 )
             desk.audit.project()
             return outcomes
@@ -384,6 +384,23 @@ def test_an_order_that_arrives_after_a_person_said_that_there_is_none_is_a_zombi
     assert [order.status for order in left.dump.orders] == [OrderStatus.CANCELLED]
     assert "zombie" in left.kinds
     assert left.halts == {"account"}
+    holds_what_it_promises(left)
+
+
+def test_a_person_cannot_say_that_there_is_none_before_the_latest_order_has_arrived(day):
+    day.behave(replace(MEMORIES["never"], script=(SendFault.LATE,), late_s=LATE_S))
+    for since_s in (0, 30, LATE_S - 1):
+        now = EARLY + timedelta(seconds=since_s)
+        day.run(now, send_by=EARLY + timedelta(seconds=6))
+    with day.journal() as journal:
+        row = journal.intents(**OF)[0]
+        assert row.stage is Stage.PARKED
+        with pytest.raises(IllegalTransition, match="it may have arrived since"):
+            conclude_parked(journal, row.intent_id, actor="ann", reason="not in their list", now=now)
+    day.run(EARLY + timedelta(seconds=LATE_S))
+    left = day.left(LONG_AFTER)
+
+    assert left.end is End.ADOPTED
     holds_what_it_promises(left)
 
 

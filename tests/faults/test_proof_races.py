@@ -8,6 +8,7 @@ import pytest
 
 from proof.postgres_server import PostgresServer
 from proof.races import DECIDED, Racer, Round, caught_in, decide, ended_otherwise, plan_of, race, started
+from trading.brokers import DedupScope
 
 SEED = 20130228
 
@@ -52,5 +53,8 @@ def test_a_racer_that_waits_for_ever_or_ends_by_itself_is_told(status, given, is
     assert bool(ended_otherwise(status, racer)) is is_told
 
 
-def test_a_claim_without_compare_and_set_is_found(at, server):
-    assert caught_in(at, server, SEED) is not None
+def test_a_claim_without_compare_and_set_is_found_as_two_orders_of_one_id(at, server):
+    seed = caught_in(at, server, SEED)
+
+    assert seed is not None
+    assert (plan_of(seed).has_lock, plan_of(seed).scope) == (False, DedupScope.NONE)

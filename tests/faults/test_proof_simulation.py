@@ -10,9 +10,21 @@ from pathlib import Path
 import pytest
 
 from proof import simulation
-from proof.simulation import LockKind, Profile, but_of_a_liar, run, simulate, templates
+from proof.simulation import (
+    PLANTS,
+    TWO_ORDERS,
+    LockKind,
+    Profile,
+    but_of_a_liar,
+    caught_at,
+    lock_of,
+    profile_of,
+    run,
+    simulate,
+    templates,
+)
 from proof.suite import Size
-from trading.invariants import Violation
+from trading.invariants import INV1, Violation
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20130228
@@ -46,6 +58,28 @@ def test_the_suite_finds_what_is_planted_and_tells_what_it_covered():
 
     assert (told.points, told.violations, told.is_planted_bug_caught) == (len(Profile), (), True)
     assert told.parts["profile liar"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name, plant in PLANTS.items() if plant.shows == TWO_ORDERS])
+def test_two_orders_of_an_id_at_a_broker_that_never_remembers_are_found_as_such(made, name):
+    plant = PLANTS[name]
+    seed = caught_at(plant, made, SEED)
+
+    assert seed is not None
+    assert (profile_of(seed), lock_of(seed)) == (Profile.FORGETS, LockKind.NONE)
+    ground = made.ground()
+    assert simulate(seed, ground).violations == ()
+    with plant.planted() as options:
+        broken = simulate(seed, ground, **options).violations
+    ground.close()
+    assert [each for each in broken if f"{INV1} ta-" in each and TWO_ORDERS in each]
+
+
+def test_the_bugs_that_double_an_order_are_planted():
+    assert {plant.planted for plant in PLANTS.values() if plant.shows == TWO_ORDERS} == {
+        simulation.claims_without_comparing,
+        simulation.sends_again_after_absence,
+    }
 
 
 def test_a_liar_is_forgiven_its_second_order_and_nothing_that_is_the_journals():

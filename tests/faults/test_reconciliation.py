@@ -331,6 +331,21 @@ def test_a_live_order_without_a_row_is_a_zombie_cancelled_and_halts_the_account(
     assert "10 AAPL" in journal.incidents()[-1].detail
 
 
+@pytest.mark.parametrize("its_id", ["0", "z"], ids=["listed first", "listed last"])
+def test_a_live_second_order_under_the_id_of_an_ended_intent_is_cancelled(journal, its_id):
+    broker = Altered(fills_at_micros=PRICE)
+    execute(journal, broker)
+    settle(journal, broker)
+    (first,) = [order for order in broker.orders(since=SINCE, now=NOW) if order.symbol == "AAPL"]
+    assert row_of(journal).state is IntentState.EXECUTED
+    broker.more = (replace(first, broker_order_id=its_id, filled_quantity=0, status=OrderStatus.WORKING),)
+    outcomes = reconcile(journal, broker, expected=None)
+
+    assert [finding.kind for finding in outcomes.findings] == ["zombie", "two_orders_of_one_id"]
+    assert broker.cancels == [first.client_order_id]
+    assert halts(journal) == [(ACCOUNT, "")]
+
+
 def test_a_live_order_behind_an_ended_intent_is_a_zombie(journal):
     broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT] * 2)
     execute(journal, broker)

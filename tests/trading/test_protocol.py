@@ -6,9 +6,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trading.brokers import BrokerFill, Capabilities, DedupScope, Holdings
+from trading.brokers import SETTLE_TIME_S_MAX, BrokerFill, Capabilities, DedupScope, Holdings
 from trading.decisions import Outcome
+from trading.errors import BadInput
 from trading.guards import (
     EXECUTION_DISABLED,
     GUARDS,
@@ -480,6 +483,12 @@ def test_an_absence_ends_an_intent_once_nothing_can_be_in_flight(
     assert conclusion_refusal(order_of(**changes), **told) == why_not
 
 
+@pytest.mark.parametrize("settle_time_s", [-1, SETTLE_TIME_S_MAX + 1, 600])
+def test_no_adapter_declares_a_settle_time_that_nobody_waits_for(settle_time_s):
+    with pytest.raises(BadInput, match=f"settle_time_s {settle_time_s}: must be 0 to {SETTLE_TIME_S_MAX} s"):
+        replace(REMEMBERS, settle_time_s=settle_time_s)
+
+
 def test_a_halt_names_all_that_was_found_and_beyond_some_that_there_is_more():
     assert halt_reason("", "zombie: a") == "zombie: a"
     assert halt_reason("zombie: a", "cash: b") == "zombie: a | cash: b"
@@ -637,7 +646,7 @@ ENDED_ROW = row_of(state=IntentState.EXPIRED, stage=Stage.NONE)
         (
             [told_of(), told_of(broker_order_id="b-2", status=OrderStatus.FILLED)],
             {},
-            [(FindingKind.ZOMBIE, True), (FindingKind.TWICE, False)],
+            [(FindingKind.ZOMBIE, True), (FindingKind.ORPHAN, False), (FindingKind.TWICE, True)],
         ),
         ([told_of(client_order_id=ClientOrderId("mine-1"))], known(), [(FindingKind.FOREIGN, True)]),
         (
@@ -666,7 +675,7 @@ def test_a_finding_names_the_order_and_what_is_wrong():
         [told_of(status=OrderStatus.CANCELLED, filled_quantity=3)], known(row=ENDED_ROW)
     )
     (foreign,) = listed_findings([told_of(client_order_id=ClientOrderId("mine-1"))], {})
-    (_, twice) = listed_findings([told_of(), told_of(broker_order_id="b-2")], {})
+    (_, twice) = listed_findings([told_of(), told_of(broker_order_id="b-2", filled_quantity=2)][::-1], {})[1:]
     (booked_twice,) = listed_findings([told_of(), told_of(broker_order_id="b-2")], known())
     client_order_id = order_of().client_order_id
 
@@ -682,7 +691,85 @@ def test_a_finding_names_the_order_and_what_is_wrong():
     assert other.detail.endswith(": side sent BUY, found SELL; quantity sent 10, found 11")
     assert orphan.detail.endswith(": booked are 0")
     assert foreign.detail.endswith(": not ours")
-    assert twice.detail.endswith(": another one under the id")
+    assert twice.detail == (
+        f"more than one under {client_order_id}: b-1 (BUY 10 AAPL, 0 filled, working),"
+        " b-2 (BUY 10 AAPL, 2 filled, working)"
+    )
+
+
+FILLED_5 = {"status": OrderStatus.FILLED, "filled_quantity": 5}
+CANCELLED_AT_0 = {"status": OrderStatus.CANCELLED}
+
+
+@pytest.mark.parametrize("names", [("b-1", "b-2"), ("b-2", "b-1")])
+@pytest.mark.parametrize(
+    ("first", "second", "kinds"),
+    [
+        (FILLED_5, {}, [(FindingKind.ZOMBIE, True), (FindingKind.TWICE, True)]),
+        (FILLED_5, CANCELLED_AT_0, [(FindingKind.TWICE, False)]),
+        (FILLED_5, FILLED_5, [(FindingKind.ORPHAN, False), (FindingKind.TWICE, False)]),
+        (
+            {**FILLED_5, "quantity": 5},
+            {**FILLED_5, "filled_quantity": 2},
+            [
+                (FindingKind.MISMATCHED, False),
+                (FindingKind.ORPHAN, False),
+                (FindingKind.ORPHAN, False),
+                (FindingKind.TWICE, False),
+            ],
+        ),
+        ({}, {}, [(FindingKind.ZOMBIE, True), (FindingKind.TWICE, True)]),
+    ],
+)
+def test_a_second_order_under_an_id_is_looked_at_like_the_first_whatever_the_broker_names_them(
+    names, first, second, kinds
+):
+    listed = [
+        told_of(broker_order_id=name, **said) for name, said in zip(names, (first, second), strict=True)
+    ]
+    told = listed_findings(listed, known(row=ENDED_ROW, booked=5))
+
+    assert sorted((finding.kind, finding.is_live) for finding in told) == sorted(kinds)
+
+
+LISTED = st.lists(
+    st.builds(
+        told_of,
+        client_order_id=st.sampled_from([order_of().client_order_id, ANOTHER_ID, ClientOrderId("mine-1")]),
+        broker_order_id=st.sampled_from(["b-1", "b-2", "b-3"]),
+        status=st.sampled_from(OrderStatus),
+        quantity=st.sampled_from([10, 11]),
+        filled_quantity=st.integers(0, 10),
+    ),
+    max_size=6,
+)
+
+
+@given(
+    listed=LISTED,
+    chance=st.randoms(use_true_random=False),
+    rows=st.sampled_from([known(), known(row=ENDED_ROW)]),
+)
+def test_what_is_found_does_not_depend_on_the_order_in_which_a_broker_lists(listed, chance, rows):
+    found = listed_findings(listed, rows)
+    chance.shuffle(listed)
+
+    assert listed_findings(listed, rows) == found
+
+
+@given(listed=LISTED)
+def test_every_live_order_behind_an_ended_intent_is_a_zombie_however_many_an_id_has(listed):
+    found = {
+        finding.client_order_id
+        for finding in listed_findings(listed, known(row=ENDED_ROW))
+        if finding.kind is FindingKind.ZOMBIE
+    }
+
+    assert found == {
+        order.client_order_id
+        for order in listed
+        if not order.status.is_terminal and order.client_order_id.startswith(CLIENT_ORDER_ID_PREFIX)
+    }
 
 
 @pytest.mark.parametrize(
