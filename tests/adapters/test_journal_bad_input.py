@@ -21,9 +21,9 @@ import sqlalchemy as sa
 
 from resources.journal import schema
 from resources.journal.arguments import COMPARED, LONG_TEXTS, NEVER_BLANK
-from trading.approvals import ApprovalMode, Role
+from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
 from trading.decisions import Outcome
-from trading.errors import StaleVersion, TradingError, UnknownId
+from trading.errors import BadInput, StaleVersion, TradingError, UnknownId
 from trading.guards import NO_LIMIT, PASS, Why
 from trading.journal import CancelKind, CooldownRules, Journal, RunControlAction, StageRun
 from trading.orders import BrokerOrder, Fill, OrderStatus
@@ -483,3 +483,65 @@ def test_what_is_made_wrong_here_is_right_without_it(new_database, method):
         stocked = Stocked(journal)
         FIRST.get(method, lambda _: None)(stocked)
         getattr(journal, method)(**RIGHT[method](stocked))
+
+
+WANTED = example_decision(example_intent("XOM", quantity=5), not_after=CLOSE)
+WAITING = StageRecord(ChainStage.PERSON, StageVerdict.WAITING, "manual", "manual_approval", "", 2, CLOSE, NOW)
+WRONG_DECISIONS = {
+    "an id of its own choice": ({"intent_id": IntentId("int-another")}, "is under id int-another; the id of"),
+    "the id of another account": ({"account": "SIM-OTHER"}, "in SIM-OTHER is int-"),
+    "more than was wished": ({"quantity": 50}, "for 50 shares, unadvised 5"),
+    "less than nothing": ({"quantity": -1}, "for -1 shares, unadvised 5"),
+    "more than unadvised": ({"unadvised_quantity": 0}, "for 5 shares, unadvised 0"),
+    "unadvised more than was wished": ({"unadvised_quantity": 6}, "unadvised for 6 shares, wished were 5"),
+    "unadvised a part of what was wished": ({"quantity": 1, "unadvised_quantity": 4}, "unadvised for 4"),
+    "approved to send nothing": ({"quantity": 0}, "approved with quantity 0"),
+    "blocked, and sends": ({"outcome": Outcome.BLOCKED}, "blocked with quantity 5"),
+    "approved while it waits for a person": ({"chain": (WAITING,)}, "approved though its chain waits for a"),
+    "blocked while it waits for a person": (
+        {"chain": (WAITING,), "outcome": Outcome.BLOCKED, "quantity": 0}, "blocked though its chain waits"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "told"), WRONG_DECISIONS.values(), ids=WRONG_DECISIONS)
+def test_a_decision_that_no_rules_could_make_is_not_registered(stocked, change, told):
+    of = {**OF, "book": "carried"}
+    wished = replace(WANTED.intent, book="carried")
+    right = example_decision(wished, not_after=CLOSE)
+    before = everything(stocked.journal)
+    with pytest.raises(BadInput, match=told) as refused:
+        stocked.journal.register(
+            **of, decisions=[replace(right, **change)], verdicts=[], decisions_sha="s", now=NOW
+        )
+
+    assert "XOM of carried 2013-02-28" in str(refused.value)
+    assert everything(stocked.journal) == before
+
+
+def test_one_decision_is_not_registered_under_two_ids(stocked):
+    of = {**OF, "book": "carried"}
+    right = example_decision(replace(WANTED.intent, book="carried"), not_after=CLOSE)
+    before = everything(stocked.journal)
+    with pytest.raises(BadInput, match="is under id int-another"):
+        stocked.journal.register(
+            **of,
+            decisions=[right, replace(right, intent_id=IntentId("int-another"))],
+            verdicts=[],
+            decisions_sha="s",
+            now=NOW,
+        )
+
+    assert everything(stocked.journal) == before
+
+
+def test_a_flatten_of_another_id_or_more_than_is_wished_is_not_ordered(stocked):
+    stocked.preview()
+    right = RIGHT["order_flatten"](stocked)
+    before = everything(stocked.journal)
+    (sale,) = right["decisions"]
+    for change in ({"intent_id": IntentId("int-another")}, {"quantity": sale.quantity + 1}):
+        with pytest.raises(BadInput, match="decision on XOM"):
+            stocked.journal.order_flatten(**{**right, "decisions": [replace(sale, **change)]})
+
+    assert everything(stocked.journal) == before
