@@ -39,6 +39,7 @@ from trading.journal import (
     PREPARED,
     CancelKind,
     Cooldown,
+    FundsView,
     JournalIntent,
     JournalOrder,
     Preparation,
@@ -55,6 +56,7 @@ from trading.protocol import (
     replacement_refusal,
     request_of,
     reservation_micros,
+    review_refusal,
     send_time_refusal,
     term_refusal,
 )
@@ -153,8 +155,7 @@ class Preparations(Steps, Findings):
             if found != row.payload_hash:
                 return self._refuse_payload(conn, row, found, epoch=epoch, now=now)
             funds = funds_view(conn, row, book_at_open, run_control=control, cooldown=cooldown, now=now)
-            whys = review(row, funds)
-            reason = first_reason(whys)
+            whys, reason = _reviewed(row, funds, review)
             if reason != REASONS[PASS]:
                 stopped = self._move(
                     conn,
@@ -211,8 +212,7 @@ class Preparations(Steps, Findings):
                 now=now,
                 apart=order.client_order_id,
             )
-            whys = review(_left_of(row), funds)
-            reason = first_reason(whys)
+            whys, reason = _reviewed(_left_of(row), funds, review)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
             micros = reservation_micros(row, whys)
@@ -283,8 +283,7 @@ class Preparations(Steps, Findings):
                 now=now,
                 apart=order.client_order_id,
             )
-            whys = review(_left_of(row), funds)
-            reason = first_reason(whys)
+            whys, reason = _reviewed(_left_of(row), funds, review)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
             put_order(
@@ -465,6 +464,14 @@ def _check_absent(row: JournalIntent, order: JournalOrder) -> None:
     why_not = absence_refusal(order)
     if why_not:
         raise IllegalTransition(f"{named(row)}: {why_not}")
+
+
+def _reviewed(row: JournalIntent, funds: FundsView, review: Review) -> tuple[tuple[Why, ...], str]:
+    """Return what each guard says, and the first reason; raises `BadInput` on what is no whole review."""
+    whys = review(row, funds)
+    if why_not := review_refusal(whys):
+        raise BadInput(f"{named(row)}: is not prepared: {why_not}")
+    return whys, first_reason(whys)
 
 
 def _left_of(row: JournalIntent) -> JournalIntent:

@@ -24,7 +24,7 @@ from resources.journal.arguments import COMPARED, LONG_TEXTS, NEVER_BLANK
 from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
 from trading.decisions import Outcome
 from trading.errors import BadInput, StaleVersion, TradingError, UnknownId
-from trading.guards import NO_LIMIT, PASS, Why
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.journal import CancelKind, CooldownRules, Journal, RunControlAction, StageRun
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import opened_book
@@ -39,7 +39,7 @@ CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 WHERE = {"account": ACCOUNT, "lane": LANE}
 OPENED = opened_book(currency="USD", deposit_micros=10**12)
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 PERSON = {"actor": "Zoë 鈴木", "reason": "weil's sein muß — 🙂\n\tsecond line"}
 SEND = {
     "term": 1,
