@@ -23,6 +23,7 @@ from trading.guards import (
     ORDER_RATE_EXCEEDED,
     PASS,
     QUOTE_STALE,
+    REASONS,
     SESSION_CLOSED,
     Why,
 )
@@ -162,7 +163,10 @@ def review_refusal(whys: Sequence[Why]) -> str:
 
     A guard that did not look has not passed. Where one stops, it stops whoever else was silent.
     """
-    if len(whys) == len(GUARDS) or any(why.code != PASS for why in whys):
+    codes = {why.code for why in whys}
+    if not REASONS.keys() >= codes:
+        return f"code {min(codes - REASONS.keys())} is none of a guard"
+    if len(whys) == len(GUARDS) or codes - {PASS}:
         return ""
     return f"{len(whys)} of {len(GUARDS)} guards looked: nothing is sent before each of them has passed"
 

@@ -17,6 +17,7 @@ from trading.audit import instant_text
 from trading.decisions import Decision, Outcome, sent_payload_hash
 from trading.errors import BadInput, DuplicateIntent
 from trading.flattening import previewed_quantities
+from trading.guards import NOTIONAL_MICROS_MAX
 from trading.intents import intent_id_of
 from trading.journal import FlattenCommand
 from trading.lifecycle import IntentState, Stage, Step
@@ -71,6 +72,8 @@ def _refusal_of(decision: Decision) -> str:
         return f"for {quantity} shares, unadvised {twin}: advice takes away, it never adds"
     if (decision.outcome in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}) != (quantity > 0):
         return f"{decision.outcome} with quantity {quantity}"
+    if intent.price_micros * quantity > NOTIONAL_MICROS_MAX:
+        return f"worth more than {NOTIONAL_MICROS_MAX} micro-units: no sum of it could be kept"
     is_waiting = any(record.verdict is StageVerdict.WAITING for record in decision.chain)
     if is_waiting and decision.outcome is not Outcome.PENDING_APPROVAL:
         return f"{decision.outcome} though its chain waits for a person: it is pending_approval until then"

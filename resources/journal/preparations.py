@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from resources.journal import schema
+from resources.journal.arguments import check_review
 from resources.journal.drafts import Draft
 from resources.journal.findings import Findings
 from resources.journal.order_rows import check_equal, free, put_order
@@ -469,6 +470,7 @@ def _check_absent(row: JournalIntent, order: JournalOrder) -> None:
 def _reviewed(row: JournalIntent, funds: FundsView, review: Review) -> tuple[tuple[Why, ...], str]:
     """Return what each guard says, and the first reason; raises `BadInput` on what is no whole review."""
     whys = review(row, funds)
+    check_review(whys)
     if why_not := review_refusal(whys):
         raise BadInput(f"{named(row)}: is not prepared: {why_not}")
     return whys, first_reason(whys)
