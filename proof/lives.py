@@ -321,7 +321,7 @@ class Life:
             self.journal.enqueue(
                 dedup_key=f"key-{self.rng.randint(0, 30)}",
                 channel=self._pick(["stdout", "webhook"]),
-                severity="high",
+                severity="critical",
                 subject=self._word(),
                 body=self._word(),
                 now=self.now,

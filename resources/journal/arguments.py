@@ -52,7 +52,7 @@ YEARS = range(1000, 9960)
 NEVER_BLANK = frozenset(
     {
         "book", "lane", "account", "holder", "kind", "stage", "decisions_sha", "row_id", "dedup_key",
-        "channel", "severity", "execution_id", "takes_back", "command_id",
+        "channel", "severity", "execution_id", "takes_back", "command_id", "owner",
     }
 )  # fmt: skip
 """The texts that name something, besides ids."""

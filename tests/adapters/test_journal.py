@@ -1353,7 +1353,9 @@ def queue(journal, key, now=NOW):
 def test_a_message_is_queued_once_a_key_and_channel(journal):
     assert queue(journal, "one")
     assert not queue(journal, "one")
-    assert journal.enqueue(dedup_key="one", channel="stdout", severity="w", subject="s", body="", now=NOW)
+    assert journal.enqueue(
+        dedup_key="one", channel="stdout", severity="warning", subject="s", body="", now=NOW
+    )
 
 
 def test_a_leased_message_comes_back_when_its_sender_is_silent(journal):
@@ -1804,8 +1806,8 @@ def test_a_file_that_may_not_grow_changes_nothing(path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
         "try:\n"
         "    for n in range(200):\n"
-        "        journal.enqueue(dedup_key=str(n), channel='c', severity='s', subject='x' * 2000, body='',"
-        " now=datetime(2013, 1, 1, tzinfo=UTC))\n"
+        "        journal.enqueue(dedup_key=str(n), channel='c', severity='warning', subject='x' * 2000,"
+        " body='', now=datetime(2013, 1, 1, tzinfo=UTC))\n"
         "except JournalUnavailable as error:\n"
         "    assert 'may be stored or not; mend the disk, or make room on the disk' in str(error), error\n"
         "    sys.exit(7)\n"

@@ -74,7 +74,7 @@ class Stocked:
         rows = journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="sha", now=NOW)
         self.ids = dict(zip(STAGES, (row.intent_id for row in rows), strict=True))
         self._live()
-        journal.enqueue(dedup_key="m", channel="c", severity="low", subject="s", body="b", now=NOW)
+        journal.enqueue(dedup_key="m", channel="c", severity="warning", subject="s", body="b", now=NOW)
         journal.lease(now=NOW, lease_s=5, limit=1)
         finding = {"account": ACCOUNT, "symbol": "ZZZ", "intent_id": "", "detail": "d", "is_standing": True}
         journal.record_finding(kind="position_mismatch", **finding, now=NOW)
@@ -257,7 +257,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "release_quote": lambda _: {"row_id": "row", **PERSON, "now": NOW},
     "quote_releases": lambda _: {},
     "enqueue": lambda _: {
-        "dedup_key": "k", "channel": "c", "severity": "low", "subject": "s", "body": "b", "now": NOW
+        "dedup_key": "k", "channel": "c", "severity": "warning", "subject": "s", "body": "b", "now": NOW
     },
     "lease": lambda _: {"now": NOW, "lease_s": 60, "limit": 5, "ready": ["c"], "wait_s_max": 60},
     "mark": lambda _: {
@@ -439,7 +439,7 @@ def _refusal_of(call: Callable[[], Any]) -> str:
 
 
 NO_ID = {"intent_id": IntentId("int-none"), "outbox_id": 99}
-ANSWERS_NOTHING = {"order_of", "events_of", "deliveries_of"}
+ANSWERS_NOTHING = {"deliveries_of"}
 """Questions to which nothing is an answer as well."""
 
 
@@ -627,3 +627,36 @@ def test_a_real_batch_is_decided_after_one_that_could_be_looked_at_only_once(sto
     assert [row.intent_id for row in stocked.journal.register(**of, decisions=[decision])] == [
         decision.intent_id
     ]
+
+
+@pytest.mark.parametrize("method", ["record_incident", "record_finding"])
+def test_nothing_is_told_of_an_intent_that_is_not_stored(stocked, method):
+    before = everything(stocked.journal)
+    with pytest.raises(UnknownId, match="int-none"):
+        getattr(stocked.journal, method)(**{**RIGHT[method](stocked), "intent_id": "int-none"})
+
+    assert everything(stocked.journal) == before
+
+
+@pytest.mark.parametrize("change", [{"book": "none"}, {"lane": "paper"}, {"session": AFTER}], ids=str)
+def test_nothing_of_a_session_that_was_never_run_is_tried_again(stocked, change):
+    before = everything(stocked.journal)
+    with pytest.raises(UnknownId, match="nothing of it was ever run"):
+        stocked.journal.record_retry(**{**RIGHT["record_retry"](stocked), **change})
+
+    assert everything(stocked.journal) == before
+
+
+@pytest.mark.parametrize("severity", ["banana", "Warning", "warning "])
+def test_a_message_of_no_severity_that_there_is_is_not_kept(stocked, severity):
+    before = everything(stocked.journal)
+    with pytest.raises(BadInput, match="must be one of warning, critical"):
+        stocked.journal.enqueue(**{**RIGHT["enqueue"](stocked), "severity": severity})
+
+    assert everything(stocked.journal) == before
+
+
+def test_an_intent_that_was_never_prepared_has_no_order_and_one_that_is_not_stored_is_unknown(stocked):
+    assert stocked.journal.order_of(stocked.ids["approved"]) is None
+    with pytest.raises(UnknownId, match="int-none"):
+        stocked.journal.order_of(IntentId("int-none"))
