@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from measuring import Figure, median
 
 from resources.journal.store import SqlJournal
-from trading.guards import NO_LIMIT, PASS, Why
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.journal import JournalIntent
 from trading.orders import BrokerOrder, Fill, OrderRequest, OrderStatus
 from trading.positions import opened_book
@@ -42,7 +42,7 @@ CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
 OF: dict[str, Any] = {"book": BOOK, "lane": LANE, "session": SESSION}
 OPENED = opened_book(currency="USD", deposit_micros=10**15)
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 
 COMMITS_OF_A_LIFE = 5
 """Claimed, prepared, acknowledged, filled, closed."""
@@ -387,7 +387,7 @@ def _client(url: str, name: int, begins: Any, told: Any) -> None:
 
 
 def _write(journal: SqlJournal, key: str) -> None:
-    journal.enqueue(dedup_key=key, channel="bench", severity="info", subject="s", body="b" * 400, now=NOW)
+    journal.enqueue(dedup_key=key, channel="bench", severity="warning", subject="s", body="b" * 400, now=NOW)
 
 
 def ms_of(act: Callable[[], Any]) -> float:

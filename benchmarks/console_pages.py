@@ -171,7 +171,7 @@ def fill_desk(state: Path, sessions: Sequence[date], count: int) -> str:
         rows = journal.register(**OF, decisions=decisions, verdicts=verdicts, decisions_sha="sha", now=NOW)
         lived, _, _ = filled(journal, *prepared(journal, rows[0]))
         journal.enqueue(
-            dedup_key="s", channel="stdout", severity="info", subject="s", body="b" * 200, now=NOW
+            dedup_key="s", channel="stdout", severity="warning", subject="s", body="b" * 200, now=NOW
         )
     path = settings.profile_dir / "journal.db"
     multiply(path, lived.intent_id, sessions, count=count)

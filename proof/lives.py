@@ -17,7 +17,7 @@ from resources.journal.store import SqlJournal
 from resources.outbound.kept import JournalBreakers
 from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.breakers import BreakerRules, after_failure, after_success, permission, reset
-from trading.decisions import Outcome
+from trading.decisions import Decision, Outcome
 from trading.errors import TradingError
 from trading.evidence_ledger import drafts_of_run
 from trading.guards import BPS, GUARDS, NO_LIMIT, PASS, QUOTE_STALE, SYMBOL_CAP_EXCEEDED, Why
@@ -132,13 +132,7 @@ class Life:
             for symbol in SYMBOLS[: self.rng.randint(0, len(SYMBOLS))]
         ]
         outcomes = [Outcome.APPROVED, Outcome.APPROVED, Outcome.PENDING_APPROVAL, Outcome.BLOCKED]
-        decisions = [
-            replace(
-                example_decision(intent, outcome=self._pick(outcomes), not_after=self.closes_at),
-                chain=self._chain(),
-            )
-            for intent in intents
-        ]
+        decisions = [self._decision(intent, self._pick(outcomes)) for intent in intents]
         self.journal.register(
             **self.of,
             decisions=decisions,
@@ -147,10 +141,17 @@ class Life:
             now=self.now,
         )
 
-    def _chain(self) -> tuple[StageRecord, ...]:
+    def _decision(self, intent: Intent, outcome: Outcome) -> Decision:
+        decision = example_decision(intent, outcome=outcome, not_after=self.closes_at)
+        return replace(decision, chain=self._chain(is_waiting=outcome is Outcome.PENDING_APPROVAL))
+
+    def _chain(self, *, is_waiting: bool) -> tuple[StageRecord, ...]:
+        approvers = self._pick([1, 2, 2])
         told = (
             (ChainStage.RISK, StageVerdict.PASSED, 0),
-            (ChainStage.PERSON, StageVerdict.WAITING, self._pick([1, 2, 2])),
+            (ChainStage.PERSON, StageVerdict.WAITING, approvers)
+            if is_waiting
+            else (ChainStage.PERSON, StageVerdict.NOT_NEEDED, 0),
         )
         return tuple(
             StageRecord(
@@ -320,7 +321,7 @@ class Life:
             self.journal.enqueue(
                 dedup_key=f"key-{self.rng.randint(0, 30)}",
                 channel=self._pick(["stdout", "webhook"]),
-                severity="high",
+                severity="critical",
                 subject=self._word(),
                 body=self._word(),
                 now=self.now,

@@ -20,7 +20,7 @@ TradingError
 │   ├── LockLost             the executor's lock is gone in the middle of a run (executions.py)
 │   ├── LiveRefused          a run that repeats the past asked for a live broker (live_capability.py)
 │   └── ApprovalRefused      stale, expired, reused or unauthorised approval
-├── JournalError             the journal could not do what was asked; nothing was changed
+├── JournalError             the journal could not do what was asked, and did no part of it
 │   ├── IllegalTransition    the state machine has no such edge
 │   ├── StaleVersion         somebody else changed the row first
 │   ├── DuplicateIntent      another payload under a known intent id
@@ -103,11 +103,15 @@ class GateClosed(Refused):
 
 
 class ApprovalRefused(Refused):
-    """Refuse an approval that is stale, expired, reused or unauthorised."""
+    """Refuse an approval that is stale, expired, reused or unauthorised; that it was given is kept."""
 
 
 class JournalError(TradingError):
-    """Say that the journal changed nothing, and why."""
+    """Say that the journal did not do what was asked, nor a part of it, and why.
+
+    No intent, order or book is changed by it. That somebody tried is kept where it is history: a person's
+    answer that was refused (`answer_refused`), another batch for a decided session (`conflict`).
+    """
 
 
 class IllegalTransition(JournalError):

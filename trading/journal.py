@@ -772,7 +772,10 @@ class Journal(Protocol):
     def record_retry(
         self, *, book: str, lane: str, session: date, actor: str, reason: str, now: datetime
     ) -> None:
-        """Store that a person has a session's execution tried again; raises `GateClosed` where it may not."""
+        """Store that a person has a session's execution tried again; raises `GateClosed` where it may not.
+
+        Raises `UnknownId` where nothing of the session was ever asked of the journal.
+        """
         ...
 
     def cool_down(self, *, account: str, lane: str, rules: CooldownRules, now: datetime) -> Cooldown | None:
@@ -891,7 +894,10 @@ class Journal(Protocol):
     def enqueue(
         self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
     ) -> bool:
-        """Store a message to people; returns whether its key was new, so that one thing is told once."""
+        """Store a message to people; returns whether its key was new, so that one thing is told once.
+
+        `severity` is one of `trading.alerts.Severity`.
+        """
         ...
 
     def lease(
@@ -950,7 +956,10 @@ class Journal(Protocol):
         ...
 
     def order_of(self, intent_id: IntentId) -> JournalOrder | None:
-        """Return an intent's order of its highest generation, or `None` where it was never prepared."""
+        """Return an intent's order of its highest generation, or `None` where it was never prepared.
+
+        Raises `UnknownId`.
+        """
         ...
 
     def orders(self, *, book: str, lane: str, session: date) -> list[JournalOrder]:
@@ -1009,5 +1018,5 @@ class Journal(Protocol):
         ...
 
     def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
-        """Return an intent's events, ascending."""
+        """Return an intent's events, ascending; raises `UnknownId`."""
         ...

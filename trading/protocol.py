@@ -18,12 +18,13 @@ from trading.guards import (
     CLOCK_SKEWED,
     COOLDOWN_ACTIVE,
     EXECUTION_DISABLED,
-    NAMES_SAID,
+    GUARDS,
     NOT_RECONCILED,
     OPPOSITE_SIDE_CONFLICT,
     ORDER_RATE_EXCEEDED,
     PASS,
     QUOTE_STALE,
+    REASONS,
     SESSION_CLOSED,
     Why,
 )
@@ -151,9 +152,21 @@ def reservation_micros(row: JournalIntent, whys: Sequence[Why]) -> int:
     if row.intent.side is Side.SELL:
         return 0
     at_reference = row.intent.price_micros * (row.quantity - row.filled_quantity)
-    names = NAMES_SAID.get(len(whys), ())
-    counted = [why.observed for name, why in zip(names, whys, strict=False) if name == "buying_power"]
+    counted = [why.observed for (name, _), why in zip(GUARDS, whys, strict=True) if name == "buying_power"]
     return max([at_reference, *counted])
+
+
+def review_refusal(whys: Sequence[Why]) -> str:
+    """Return why a review does not let anything be sent, though no guard in it stops; empty where it does.
+
+    A guard that did not look has not passed. Where one stops, it stops whoever else was silent.
+    """
+    codes = {why.code for why in whys}
+    if not REASONS.keys() >= codes:
+        return f"code {min(codes - REASONS.keys())} is none of a guard"
+    if len(whys) == len(GUARDS) or codes - {PASS}:
+        return ""
+    return f"{len(whys)} of {len(GUARDS)} guards looked: nothing is sent before each of them has passed"
 
 
 def is_temporary(whys: Iterable[Why]) -> bool:

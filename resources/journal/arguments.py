@@ -1,14 +1,14 @@
 """What a journal takes as an argument at all, checked by its type in the port before a database is asked.
 
 Two engines refuse different things in their own words, or store them: a text with NUL, a number that does
-not fit, a time without its zone. Here they are one `BadInput` that names the argument. Whether the argument
-is right (a version, an epoch, an id) is the store's to say.
+not fit, a time without its zone. Here they are one `BadInput` that names the argument, and in a value or in
+several of them the place. Whether the argument is right (a version, an epoch, an id) is the store's to say.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -16,11 +16,17 @@ from functools import wraps
 from types import UnionType
 from typing import Any, NewType, TypeVar, get_args, get_origin, get_type_hints
 
+from trading.approvals import StageRecord
+from trading.decisions import Decision
 from trading.errors import BadInput
-from trading.journal import Journal
+from trading.guards import Why
+from trading.intents import Intent
+from trading.journal import CooldownRules, Journal, StageRun
 from trading.orders import BrokerOrder, Fill
+from trading.positions import Book, Position
 from trading.routing import RouteChoice
 from trading.values import ClientOrderId, IntentId
+from trading.verdicts import Verdict
 
 TEXT_CHARACTERS_MAX = 10_000
 """The longest text: what a person says, or a reason that was found."""
@@ -34,22 +40,34 @@ SECONDS_MAX = 10**9
 COMPARED = frozenset({"version", "epoch", "term", "attempt", "after", "outbox_id"})
 """The numbers that are only compared with stored ones: below 0 they are wrong as any other is."""
 
-YEARS = range(1000, 9999)
-"""The years whose instants are text of one length, so that text sorts as time."""
+SIGNED_MAX = 2**63 - 1
+"""The most that a column keeps, above 0 and below: what guards saw and a book holds may be negative."""
+
+YEARS = range(1000, 9960)
+"""The years whose instants are text of one length, so that text sorts as time.
+
+`SECONDS_MAX` after the last of them is still an instant.
+"""
 
 NEVER_BLANK = frozenset(
     {
         "book", "lane", "account", "holder", "kind", "stage", "decisions_sha", "row_id", "dedup_key",
-        "channel", "severity", "execution_id", "takes_back", "command_id",
+        "channel", "severity", "execution_id", "takes_back", "command_id", "owner",
     }
 )  # fmt: skip
 """The texts that name something, besides ids."""
 
-_LOOKED_INTO = (BrokerOrder, Fill, RouteChoice)
-"""What a broker says, and which way to it: their fields are checked too.
+_SIGNED = (Verdict, Why, Book, Position)
+_LOOKED_INTO = (
+    *_SIGNED, BrokerOrder, Fill, RouteChoice, Decision, Intent, StageRecord, StageRun, CooldownRules
+)  # fmt: skip
+"""The values that the journal stores: their fields are checked too, whether they check themselves or not.
 
-Other values check themselves when they are made.
+Other values are only compared with what is stored.
 """
+
+WAYS = ("its ", "number ")
+"""How what is wrong within a value begins."""
 
 Kind = TypeVar("Kind", bound=type)
 Check = Callable[[Any], str]
@@ -62,6 +80,12 @@ def checks_arguments(kind: Kind) -> Kind:
         if not name.startswith("_"):
             setattr(kind, name, _checked(getattr(kind, name), _checks_of(method)))
     return kind
+
+
+def check_review(whys: Any) -> None:
+    """Refuse what is no answer of a review."""
+    if wrong := _wrong_review(whys):
+        raise BadInput(f"review: {_shown(whys)}: {wrong}")
 
 
 def check_person(actor: str, reason: str) -> None:
@@ -92,12 +116,18 @@ def _shown(value: object) -> str:
     return told if len(told) <= 60 else f"{told[:60]}…"  # noqa: PLR2004 - what fits in a line
 
 
+def _told_at(place: str, value: object, wrong: str) -> str:
+    """Return what is wrong at a place in a value: the innermost one is shown, and the way to it."""
+    is_within = wrong.startswith(WAYS)
+    return f"{place}: {wrong}" if is_within else f"{place} {_shown(value)}: {wrong}"
+
+
 def _checks_of(method: Callable[..., Any]) -> dict[str, Check]:
     hints = get_type_hints(method)
     return {name: _check_of(name, hint) for name, hint in hints.items() if name != "return"}
 
 
-def _check_of(name: str, hint: Any) -> Check:
+def _check_of(name: str, hint: Any, *, is_signed: bool = False) -> Check:
     """Return the check of one argument, by its type."""
     origin = get_origin(hint)
     if origin is UnionType:
@@ -106,12 +136,15 @@ def _check_of(name: str, hint: Any) -> Check:
     if origin is Callable:
         return lambda value: "" if callable(value) else "must be a function"
     if origin is not None:
-        return _each(_check_of(name, get_args(hint)[0]))
+        inside = get_args(hint)[0]
+        return _each(origin, _check_of(name, inside), inside)
     if isinstance(hint, NewType) or hint is str:
         is_named = hint in {IntentId, ClientOrderId} or name in NEVER_BLANK
         limit = LONG_TEXT_CHARACTERS_MAX if name in LONG_TEXTS else TEXT_CHARACTERS_MAX
         return lambda value: _wrong_text(value, limit=limit, is_named=is_named)
     if hint is int:
+        if is_signed:
+            return lambda value: _wrong_number(value, least=-SIGNED_MAX, most=SIGNED_MAX)
         most = SECONDS_MAX if name.endswith("_s") else NUMBER_MAX
         return lambda value: _wrong_number(value, least=-most if name in COMPARED else 0, most=most)
     if hint is datetime:
@@ -129,30 +162,66 @@ def _article(kind: type) -> str:
     return f"a {kind.__name__}"
 
 
-def _each(check: Check) -> Check:
+def _each(several: Any, check: Check, kind: Any) -> Check:
+    """Return the check of several values: what can be looked at once only would be stored as nothing."""
+    is_right_at_once = _columns_are_right(kind)
+
     def wrong(values: Any) -> str:
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            return "must be several"
-        return next((found for value in values if (found := check(value))), "")
-
-    return wrong
-
-
-def _of_fields(kind: type) -> Check:
-    hints = get_type_hints(kind)
-    names = [one.name for one in fields(kind)] if is_dataclass(kind) else list(hints)
-    checks = {name: _check_of(name, hints[name]) for name in names}
-
-    def wrong(value: Any) -> str:
-        if not isinstance(value, kind):
-            return f"must be a {kind.__name__}"
-        for name, check in checks.items():
-            held = getattr(value, name)
-            if found := check(held):
-                return f"its {name} {_shown(held)}: {found}"
+        if isinstance(values, str) or not isinstance(values, several):
+            return f"must be {_article(several)}"
+        if is_right_at_once(values):
+            return ""
+        for place, value in enumerate(values):
+            if found := check(value):
+                return _told_at(f"number {place + 1}", value, found)
         return ""
 
     return wrong
+
+
+def _columns_are_right(kind: Any) -> Callable[[Collection[Any]], bool]:
+    """Return what says that all is right with many rows of a kind, each of their columns looked at as one.
+
+    Its values are few where rows are many. Where it says no, each row is looked at by itself.
+    """
+    checks = _field_checks(kind) if kind in _LOOKED_INTO and issubclass(kind, tuple) else {}
+    hints = get_type_hints(kind) if checks else {}
+    columns = [(_type_of(hints[name]), check) for name, check in checks.items()]
+
+    def are_right(rows: Collection[Any]) -> bool:
+        return set(map(type, rows)) == {kind} and all(
+            # Equal values of two types, as 1 and True, are one in a set.
+            set(map(type, column)) == {held}
+            and not any(map(check, (min(column), max(column)) if held is int else set(column)))
+            for (held, check), column in zip(columns, zip(*rows, strict=True), strict=True)
+        )
+
+    return are_right if columns else lambda _: False
+
+
+def _type_of(hint: Any) -> Any:
+    return str if isinstance(hint, NewType) else hint
+
+
+def _of_fields(kind: type) -> Check:
+    checks = _field_checks(kind)
+
+    def wrong(value: Any) -> str:
+        if not isinstance(value, kind):
+            return f"must be {_article(kind)}"
+        for name, check in checks.items():
+            held = getattr(value, name)
+            if found := check(held):
+                return _told_at(f"its {name}", held, found)
+        return ""
+
+    return wrong
+
+
+def _field_checks(kind: type) -> dict[str, Check]:
+    hints = get_type_hints(kind)
+    names = [one.name for one in fields(kind)] if is_dataclass(kind) else list(hints)
+    return {name: _check_of(name, hints[name], is_signed=kind in _SIGNED) for name in names}
 
 
 def _wrong_text(value: Any, *, limit: int, is_named: bool) -> str:
@@ -183,3 +252,6 @@ def _wrong_instant(value: Any) -> str:
 
 def _wrong_date(value: Any) -> str:
     return "" if type(value) is date else "must be a date"
+
+
+_wrong_review = _check_of("review", Sequence[Why])

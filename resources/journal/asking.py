@@ -84,11 +84,14 @@ class Asking(Transactions):
         return records.order_of(rows[0]) if rows else None
 
     def order_of(self, intent_id: IntentId) -> JournalOrder | None:
-        """Return an intent's order of its highest generation, or `None`."""
+        """Return an intent's order of its highest generation, or `None`; raises `UnknownId`."""
         table = schema.orders
         query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.generation.desc())
-        rows = self._rows(query.limit(1))
-        return records.order_of(rows[0]) if rows else None
+        with self._reading() as conn:
+            row = conn.execute(query.limit(1)).mappings().first()
+            if row is None:
+                required(conn, intent_id)
+        return None if row is None else records.order_of(row)
 
     def orders(self, *, book: str, lane: str, session: date) -> list[JournalOrder]:
         """Return a session's orders, by intent then generation."""
@@ -179,10 +182,13 @@ class Asking(Transactions):
         return [records.event_of(row) for row in self._rows(query)]
 
     def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
-        """Return an intent's events, ascending."""
+        """Return an intent's events, ascending; raises `UnknownId`."""
         table = schema.events
         query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.seq)
-        return [records.event_of(row) for row in self._rows(query)]
+        with self._reading() as conn:
+            required(conn, intent_id)
+            rows = conn.execute(query).mappings().all()
+        return [records.event_of(row) for row in rows]
 
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""

@@ -12,11 +12,13 @@ from resources.journal import schema
 from resources.journal.drafts import Draft, step_body
 from resources.journal.queries import Of, at
 from resources.journal.statements import insert_all, insert_placed
-from trading.approvals import StageRecord
+from trading.approvals import StageRecord, StageVerdict
 from trading.audit import instant_text
 from trading.decisions import Decision, Outcome, sent_payload_hash
 from trading.errors import BadInput, DuplicateIntent
 from trading.flattening import previewed_quantities
+from trading.guards import NOTIONAL_MICROS_MAX
+from trading.intents import intent_id_of
 from trading.journal import FlattenCommand
 from trading.lifecycle import IntentState, Stage, Step
 from trading.values import IntentId, Side, Slot, canonical_json
@@ -39,7 +41,7 @@ _OUTCOME_STATE = {
 
 
 def check_batch(decisions: Sequence[Decision], of: Of) -> None:
-    """Raise where a decision is of another session, twice in the batch, or sends nothing though approved."""
+    """Raise where a decision is of another session, twice in the batch, or is none that rules could make."""
     seen = set()
     for decision in decisions:
         intent = decision.intent
@@ -51,11 +53,31 @@ def check_batch(decisions: Sequence[Decision], of: Of) -> None:
         if decision.intent_id in seen:
             raise DuplicateIntent(f"{intent.symbol} {of.session}: two decisions under {decision.intent_id}")
         seen.add(decision.intent_id)
-        sends = decision.outcome in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}
-        if sends != (decision.quantity > 0):
-            raise BadInput(
-                f"decision on {intent.symbol}: {decision.outcome} with quantity {decision.quantity}"
-            )
+        if why_not := _refusal_of(decision):
+            raise BadInput(f"decision on {intent.symbol} of {of.book} {of.session}: {why_not}")
+
+
+def _refusal_of(decision: Decision) -> str:
+    """Return how a decision is none that rules, advice and the approval policy make, empty where it is one.
+
+    Its id is all that keeps one decision from becoming two orders, so it is no choice of the caller's.
+    """
+    intent, quantity, twin = decision.intent, decision.quantity, decision.unadvised_quantity
+    own = intent_id_of(account=decision.account, lane=decision.lane, intent_key=intent.intent_key)
+    if decision.intent_id != own:
+        return f"is under id {decision.intent_id}; the id of what was decided in {decision.account} is {own}"
+    if twin not in {0, intent.quantity}:
+        return f"unadvised for {twin} shares, wished were {intent.quantity}: it is all of them or 0"
+    if not 0 <= quantity <= twin:
+        return f"for {quantity} shares, unadvised {twin}: advice takes away, it never adds"
+    if (decision.outcome in {Outcome.APPROVED, Outcome.PENDING_APPROVAL}) != (quantity > 0):
+        return f"{decision.outcome} with quantity {quantity}"
+    if intent.price_micros * quantity > NOTIONAL_MICROS_MAX:
+        return f"worth more than {NOTIONAL_MICROS_MAX} micro-units: no sum of it could be kept"
+    is_waiting = any(record.verdict is StageVerdict.WAITING for record in decision.chain)
+    if is_waiting and decision.outcome is not Outcome.PENDING_APPROVAL:
+        return f"{decision.outcome} though its chain waits for a person: it is pending_approval until then"
+    return ""
 
 
 def check_flatten_batch(decisions: Sequence[Decision], command: FlattenCommand) -> None:

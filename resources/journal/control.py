@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from resources.journal import records, schema
 from resources.journal.arguments import check_person
 from resources.journal.drafts import Draft
-from resources.journal.queries import Of, last_cooldowns, next_number, run_control_in_force
+from resources.journal.queries import Of, book_session, last_cooldowns, next_number, run_control_in_force
 from resources.journal.statements import asked, insert, row_of, update
 from resources.journal.transactions import Transactions
 from trading.approvals import ApprovalMode
@@ -81,14 +81,16 @@ class Control(Transactions):
     ) -> None:
         """Store that a person has a session's execution tried again."""
         check_person(actor, reason)
+        of = Of(book, lane, session.isoformat())
         with self._writing() as conn:
+            if book_session(conn, of) is None:
+                raise UnknownId(f"session {session} of {book} {lane}: nothing of it was ever run")
             cools = any(cooldown.is_active(now) for cooldown in last_cooldowns(conn))
             state = state_of(run_control_in_force(conn), is_cooling=cools)
             after = control_transition(state, RunControlAction.RETRY)
             if isinstance(after, Refusal):
                 raise GateClosed(f"{after.code}: {after.message}")
             body = {"state": state.value}
-            of = Of(book, lane, session.isoformat())
             self._append(conn, now, Draft("retried", *of, actor=actor, reason=reason, body=body))
 
     def cool_down(self, *, account: str, lane: str, rules: CooldownRules, now: datetime) -> Cooldown | None:

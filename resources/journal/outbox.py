@@ -16,7 +16,7 @@ from resources.journal.messages import put_message
 from resources.journal.transactions import Transactions
 from trading.alerts import Severity
 from trading.audit import instant_text
-from trading.errors import StaleVersion, UnknownId
+from trading.errors import BadInput, StaleVersion, UnknownId
 from trading.journal import Delivery, OutboxMessage
 
 
@@ -27,6 +27,10 @@ class Outbox(Transactions):
         self, *, dedup_key: str, channel: str, severity: str, subject: str, body: str, now: datetime
     ) -> bool:
         """Store a message to people; returns whether its key was new in the channel."""
+        if severity not in set(Severity):
+            raise BadInput(
+                f"message {dedup_key}: severity {severity!r}: must be one of {', '.join(Severity)}"
+            )
         with self._writing() as conn:
             return put_message(
                 conn,

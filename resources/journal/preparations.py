@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from resources.journal import schema
+from resources.journal.arguments import check_review
 from resources.journal.drafts import Draft
 from resources.journal.findings import Findings
 from resources.journal.order_rows import check_equal, free, put_order
@@ -39,6 +40,7 @@ from trading.journal import (
     PREPARED,
     CancelKind,
     Cooldown,
+    FundsView,
     JournalIntent,
     JournalOrder,
     Preparation,
@@ -55,6 +57,7 @@ from trading.protocol import (
     replacement_refusal,
     request_of,
     reservation_micros,
+    review_refusal,
     send_time_refusal,
     term_refusal,
 )
@@ -159,8 +162,7 @@ class Preparations(Steps, Findings):
             if found != row.payload_hash:
                 return self._refuse_payload(conn, row, found, epoch=epoch, now=now)
             funds = funds_view(conn, row, book_at_open, run_control=control, cooldown=cooldown, now=now)
-            whys = review(row, funds)
-            reason = first_reason(whys)
+            whys, reason = _reviewed(row, funds, review)
             if reason != REASONS[PASS]:
                 stopped = self._move(
                     conn,
@@ -218,8 +220,7 @@ class Preparations(Steps, Findings):
                 now=now,
                 apart=order.client_order_id,
             )
-            whys = review(_left_of(row), funds)
-            reason = first_reason(whys)
+            whys, reason = _reviewed(_left_of(row), funds, review)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
             micros = reservation_micros(row, whys)
@@ -291,8 +292,7 @@ class Preparations(Steps, Findings):
                 now=now,
                 apart=order.client_order_id,
             )
-            whys = review(_left_of(row), funds)
-            reason = first_reason(whys)
+            whys, reason = _reviewed(_left_of(row), funds, review)
             if reason != REASONS[PASS]:
                 return Preparation(row, None, whys, reason)
             put_order(
@@ -476,6 +476,15 @@ def _check_absent(row: JournalIntent, order: JournalOrder) -> None:
     why_not = absence_refusal(order)
     if why_not:
         raise IllegalTransition(f"{named(row)}: {why_not}")
+
+
+def _reviewed(row: JournalIntent, funds: FundsView, review: Review) -> tuple[tuple[Why, ...], str]:
+    """Return what each guard says, and the first reason; raises `BadInput` on what is no whole review."""
+    whys = review(row, funds)
+    check_review(whys)
+    if why_not := review_refusal(whys):
+        raise BadInput(f"{named(row)}: is not prepared: {why_not}")
+    return whys, first_reason(whys)
 
 
 def _left_of(row: JournalIntent) -> JournalIntent:

@@ -870,6 +870,39 @@ def test_a_review_that_fails_leaves_the_claim_as_it_was(journal):
     assert journal.orders(**OF) == []
 
 
+@pytest.mark.parametrize("whys", [(), PASSED[:1], PASSED[:-1]], ids=["none", "one", "all but one"])
+def test_what_not_every_guard_looked_at_is_not_prepared(journal, whys):
+    (row,) = decided(journal, example_intent())
+    with pytest.raises(BadInput, match=f"{len(whys)} of {len(PASSED)} guards looked"):
+        prepared(journal, row, review=lambda *_: whys)
+
+    assert journal.intent(row.intent_id).stage is Stage.CLAIMED
+    assert journal.orders(**OF) == []
+
+
+def test_what_not_every_guard_looked_at_is_not_sent_again_nor_replaced(journal):
+    lost, replaced = decided(journal, example_intent("AAPL"), example_intent("IBM"))
+    prepared(journal, lost)
+    journal.mark_unknown(lost.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+    for _ in range(3):
+        journal.record_absence(lost.intent_id, epoch=1, now=NOW)
+    row, order = working(journal, replaced)
+    asked = journal.ask_cancel(
+        row.intent_id, epoch=1, kind=CancelKind.REPLACE, actor="ann", reason="r", now=NOW
+    )
+    ended = broker_order(order, status=OrderStatus.CANCELLED)
+    sending = {"epoch": 1, "term": 1, "book_at_open": OPENED, "send_by": CLOSE, "now": NOW}
+    before = journal.events(after=0, limit=999)
+    with pytest.raises(BadInput, match="0 of"):
+        journal.prepare_again(lost.intent_id, **sending, review=lambda *_: ())
+    with pytest.raises(BadInput, match="1 of"):
+        journal.prepare_replacement(
+            asked.intent_id, **sending, ended=ended, review=lambda *_: PASSED[:1], is_live=False
+        )
+
+    assert journal.events(after=0, limit=999) == before
+
+
 def test_a_review_counts_what_was_sent_within_a_minute_and_for_the_same(journal):
     rows = decided(
         journal,
@@ -933,8 +966,7 @@ def test_a_review_sees_the_fills_and_what_other_orders_have_reserved(journal):
     seen = []
     first, order = working(journal, rows[0])
     journal.record_fill(fill_of(first, order, quantity=4, price_micros=49_000_000), now=NOW)
-    counted = (*PASSED[:8], Why(PASS, 121_000_000, 0, NO_LIMIT), PASSED[0])
-    prepared(journal, rows[1], review=lambda *_: counted)
+    prepared(journal, rows[1], review=lambda *_: counted(121_000_000))
     prepared(journal, rows[2], review=lambda _, funds: seen.append(funds) or PASSED)
 
     (funds,) = seen
@@ -1330,7 +1362,9 @@ def queue(journal, key, now=NOW):
 def test_a_message_is_queued_once_a_key_and_channel(journal):
     assert queue(journal, "one")
     assert not queue(journal, "one")
-    assert journal.enqueue(dedup_key="one", channel="stdout", severity="w", subject="s", body="", now=NOW)
+    assert journal.enqueue(
+        dedup_key="one", channel="stdout", severity="warning", subject="s", body="", now=NOW
+    )
 
 
 def test_a_leased_message_comes_back_when_its_sender_is_silent(journal):
@@ -1781,8 +1815,8 @@ def test_a_file_that_may_not_grow_changes_nothing(path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
         "try:\n"
         "    for n in range(200):\n"
-        "        journal.enqueue(dedup_key=str(n), channel='c', severity='s', subject='x' * 2000, body='',"
-        " now=datetime(2013, 1, 1, tzinfo=UTC))\n"
+        "        journal.enqueue(dedup_key=str(n), channel='c', severity='warning', subject='x' * 2000,"
+        " body='', now=datetime(2013, 1, 1, tzinfo=UTC))\n"
         "except JournalUnavailable as error:\n"
         "    assert 'may be stored or not; mend the disk, or make room on the disk' in str(error), error\n"
         "    sys.exit(7)\n"

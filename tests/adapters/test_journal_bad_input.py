@@ -21,16 +21,18 @@ import sqlalchemy as sa
 
 from resources.journal import schema
 from resources.journal.arguments import COMPARED, LONG_TEXTS, NEVER_BLANK
-from trading.approvals import ApprovalMode, Role
-from trading.decisions import Outcome
-from trading.errors import StaleVersion, TradingError, UnknownId
-from trading.guards import NO_LIMIT, PASS, Why
+from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
+from trading.decisions import Decision, Outcome
+from trading.errors import BadInput, StaleVersion, TradingError, UnknownId
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
+from trading.intents import Intent
 from trading.journal import CancelKind, CooldownRules, Journal, RunControlAction, StageRun
 from trading.orders import BrokerOrder, Fill, OrderStatus
-from trading.positions import opened_book
+from trading.positions import Book, Position, opened_book
 from trading.routing import RouteChoice
 from trading.testing import example_decision, example_intent
-from trading.values import ClientOrderId, IntentId, Side, Slot
+from trading.values import ClientOrderId, IntentId, IntentKey, Side, Slot, Symbol
+from trading.verdicts import Verdict
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
 SESSION, BEFORE, AFTER = date(2013, 2, 28), date(2013, 2, 27), date(2013, 3, 1)
@@ -39,7 +41,9 @@ CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 WHERE = {"account": ACCOUNT, "lane": LANE}
 OPENED = opened_book(currency="USD", deposit_micros=10**12)
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
+LATE = datetime(9998, 12, 31, tzinfo=UTC)
+WAITING = StageRecord(ChainStage.PERSON, StageVerdict.WAITING, "manual", "manual_approval", "", 2, CLOSE, NOW)
 PERSON = {"actor": "Zoë 鈴木", "reason": "weil's sein muß — 🙂\n\tsecond line"}
 SEND = {
     "term": 1,
@@ -70,7 +74,7 @@ class Stocked:
         rows = journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="sha", now=NOW)
         self.ids = dict(zip(STAGES, (row.intent_id for row in rows), strict=True))
         self._live()
-        journal.enqueue(dedup_key="m", channel="c", severity="low", subject="s", body="b", now=NOW)
+        journal.enqueue(dedup_key="m", channel="c", severity="warning", subject="s", body="b", now=NOW)
         journal.lease(now=NOW, lease_s=5, limit=1)
         finding = {"account": ACCOUNT, "symbol": "ZZZ", "intent_id": "", "detail": "d", "is_standing": True}
         journal.record_finding(kind="position_mismatch", **finding, now=NOW)
@@ -253,7 +257,7 @@ RIGHT: dict[str, Callable[[Stocked], dict[str, Any]]] = {
     "release_quote": lambda _: {"row_id": "row", **PERSON, "now": NOW},
     "quote_releases": lambda _: {},
     "enqueue": lambda _: {
-        "dedup_key": "k", "channel": "c", "severity": "low", "subject": "s", "body": "b", "now": NOW
+        "dedup_key": "k", "channel": "c", "severity": "warning", "subject": "s", "body": "b", "now": NOW
     },
     "lease": lambda _: {"now": NOW, "lease_s": 60, "limit": 5, "ready": ["c"], "wait_s_max": 60},
     "mark": lambda _: {
@@ -296,11 +300,28 @@ def methods() -> list[str]:
 
 WRONG_TEXTS = ("\0", "a\0b", "\ud800", "x" * 10_001, 5, None, b"x", True, math.nan)
 WRONG_NUMBERS = (True, 1.0, math.nan, math.inf, 2**62 + 1, 2**63, 10**40, -(2**62) - 1, "1", None)
+SIGNED_WRONGLY = (True, 1.0, math.nan, math.inf, 2**63, 10**40, -(2**63), "1", None)
 WRONG_INSTANTS = (
     datetime(2013, 2, 28, 14, 30),  # noqa: DTZ001 - naive, which is what is wrong with it
-    datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), SESSION, "2013-02-28", 0, None,
+    datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), LATE, SESSION, "2013-02-28", 0, None,
 )  # fmt: skip
 WRONG_DATES = (NOW, "2013-02-28", 20130228, None)
+
+SIGNED = {Verdict, Why, Book, Position}
+EXAMPLES: dict[Any, Any] = {
+    Decision: example_decision(example_intent("XOM"), not_after=CLOSE),
+    Intent: example_intent("XOM"),
+    StageRecord: WAITING,
+    Verdict: Verdict(IntentKey("key-1"), Symbol("XOM"), SESSION, "paused", True, "ok", 1, 2, 3, "limits"),
+    StageRun: StageRun("quotes", "run", NOW, CLOSE, passed=True),
+    CooldownRules: CooldownRules(),
+    Book: OPENED,
+    Position: Position(Symbol("XOM"), 1, 1),
+    Fill: Fill(
+        "exe-9", ClientOrderId("ta-1"), IntentId("int-1"), Symbol("XOM"), Side.BUY, 1, 1, 1, SESSION, NOW
+    ),
+}  # fmt: skip
+"""A right value of each kind that the journal stores, to be made wrong in one field at a time."""
 
 
 def wrong_values(name: str, hint: Any, right: Any) -> list[Any]:
@@ -309,9 +330,11 @@ def wrong_values(name: str, hint: Any, right: Any) -> list[Any]:
     if origin is UnionType:
         inner = next(one for one in get_args(hint) if one is not type(None))
         return [value for value in wrong_values(name, inner, right) if value is not None]
-    if origin in {Sequence, Collection}:
+    if origin in {Sequence, Collection, tuple}:
         inside = wrong_values(name, get_args(hint)[0], None)
-        return [5, None, "text", *([value] for value in inside)]
+        several = tuple if origin is tuple else list
+        # What can be looked at once is empty when it is stored.
+        return [5, None, "text", (one for one in ()), *(several([value]) for value in inside)]
     if origin is Callable:
         return [None, "review", 5]
     if isinstance(hint, NewType) or hint is str:
@@ -333,19 +356,29 @@ def wrong_values(name: str, hint: Any, right: Any) -> list[Any]:
         return list(WRONG_DATES)
     if inspect.isclass(hint) and issubclass(hint, StrEnum):
         return ["nothing", "", 0, None]
-    if hint in {BrokerOrder, Fill, RouteChoice} and right is not None:
-        return [None, "x", *_wrong_inside(hint, right)]
+    if hint in EXAMPLES or type(right) in {BrokerOrder, RouteChoice}:
+        return [None, "x", *_wrong_inside(hint, EXAMPLES.get(hint, right))]
     return [None, "x", 5]
 
 
 def _wrong_inside(kind: type, right: Any) -> list[Any]:
-    put = replace if kind is BrokerOrder else lambda fill, **change: fill._replace(**change)
-    hints = get_type_hints(kind)
-    return [
-        put(right, **{name: value})
-        for name, hint in hints.items()
-        for value in (*wrong_values(name, hint, None), *([-1] if hint is int else []))
-    ]
+    """Return a value with each of its fields made wrong, but for what it does not let itself be made with."""
+    made = []
+    for name, hint in get_type_hints(kind).items():
+        if hint is int:
+            wrong = SIGNED_WRONGLY if kind in SIGNED else [*wrong_values(name, hint, None), -1]
+        else:
+            wrong = wrong_values(name, hint, None)
+        for value in wrong:
+            try:
+                made.append(
+                    right._replace(**{name: value})
+                    if isinstance(right, tuple)
+                    else replace(right, **{name: value})
+                )
+            except (TypeError, ValueError):
+                assert kind in {Intent, CooldownRules}
+    return made
 
 
 def everything(journal) -> list[str]:
@@ -389,7 +422,7 @@ def test_nothing_that_cannot_be_meant_is_taken_and_nothing_is_changed_by_it(stoc
                     wrongly_taken.append((method, name, ascii(value)[:80], told))
 
     assert wrongly_taken == []
-    assert asked > 1_500
+    assert asked > 4_000
     assert everything(stocked.journal) == before
 
 
@@ -406,7 +439,7 @@ def _refusal_of(call: Callable[[], Any]) -> str:
 
 
 NO_ID = {"intent_id": IntentId("int-none"), "outbox_id": 99}
-ANSWERS_NOTHING = {"order_of", "events_of", "deliveries_of"}
+ANSWERS_NOTHING = {"deliveries_of"}
 """Questions to which nothing is an answer as well."""
 
 
@@ -483,3 +516,147 @@ def test_what_is_made_wrong_here_is_right_without_it(new_database, method):
         stocked = Stocked(journal)
         FIRST.get(method, lambda _: None)(stocked)
         getattr(journal, method)(**RIGHT[method](stocked))
+
+
+WANTED = example_decision(example_intent("XOM", quantity=5), not_after=CLOSE)
+WRONG_DECISIONS = {
+    "an id of its own choice": ({"intent_id": IntentId("int-another")}, "is under id int-another; the id of"),
+    "the id of another account": ({"account": "SIM-OTHER"}, "in SIM-OTHER is int-"),
+    "more than was wished": ({"quantity": 50}, "for 50 shares, unadvised 5"),
+    "more than unadvised": ({"unadvised_quantity": 0}, "for 5 shares, unadvised 0"),
+    "unadvised more than was wished": ({"unadvised_quantity": 6}, "unadvised for 6 shares, wished were 5"),
+    "unadvised a part of what was wished": ({"quantity": 1, "unadvised_quantity": 4}, "unadvised for 4"),
+    "worth more than can be counted": (
+        {"intent": replace(WANTED.intent, book="carried", price_micros=2**60)}, "worth more than 461168601"
+    ),
+    "approved to send nothing": ({"quantity": 0}, "approved with quantity 0"),
+    "blocked, and sends": ({"outcome": Outcome.BLOCKED}, "blocked with quantity 5"),
+    "approved while it waits for a person": ({"chain": (WAITING,)}, "approved though its chain waits for a"),
+    "blocked while it waits for a person": (
+        {"chain": (WAITING,), "outcome": Outcome.BLOCKED, "quantity": 0}, "blocked though its chain waits"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "told"), WRONG_DECISIONS.values(), ids=WRONG_DECISIONS)
+def test_a_decision_that_no_rules_could_make_is_not_registered(stocked, change, told):
+    of = {**OF, "book": "carried"}
+    wished = replace(WANTED.intent, book="carried")
+    right = example_decision(wished, not_after=CLOSE)
+    before = everything(stocked.journal)
+    with pytest.raises(BadInput, match=told) as refused:
+        stocked.journal.register(
+            **of, decisions=[replace(right, **change)], verdicts=[], decisions_sha="s", now=NOW
+        )
+
+    assert "XOM of carried 2013-02-28" in str(refused.value)
+    assert everything(stocked.journal) == before
+
+
+def test_one_decision_is_not_registered_under_two_ids(stocked):
+    of = {**OF, "book": "carried"}
+    right = example_decision(replace(WANTED.intent, book="carried"), not_after=CLOSE)
+    before = everything(stocked.journal)
+    with pytest.raises(BadInput, match="is under id int-another"):
+        stocked.journal.register(
+            **of,
+            decisions=[right, replace(right, intent_id=IntentId("int-another"))],
+            verdicts=[],
+            decisions_sha="s",
+            now=NOW,
+        )
+
+    assert everything(stocked.journal) == before
+
+
+def test_a_flatten_of_another_id_or_more_than_is_wished_is_not_ordered(stocked):
+    stocked.preview()
+    right = RIGHT["order_flatten"](stocked)
+    before = everything(stocked.journal)
+    (sale,) = right["decisions"]
+    for change in ({"intent_id": IntentId("int-another")}, {"quantity": sale.quantity + 1}):
+        with pytest.raises(BadInput, match="decision on XOM"):
+            stocked.journal.order_flatten(**{**right, "decisions": [replace(sale, **change)]})
+
+    assert everything(stocked.journal) == before
+
+
+WRONG_REVIEWS = {
+    "nothing": None,
+    "a text": "ok",
+    "what can be looked at once": (why for why in PASSED),
+    "no words of guards": ((0, 0, 0, 0),) * len(PASSED),
+    **{
+        f"{field} {value!r}": (*PASSED[:-1], PASSED[-1]._replace(**{field: value}))
+        for field in Why._fields
+        for value in SIGNED_WRONGLY
+    },
+    "a code of no guard": (*PASSED[:-1], Why(9, 0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("said", WRONG_REVIEWS.values(), ids=WRONG_REVIEWS)
+def test_what_is_no_review_prepares_nothing_and_changes_nothing(stocked, said):
+    before = everything(stocked.journal)
+    for method in ("prepare", "prepare_again", "prepare_replacement"):
+        right = RIGHT[method](stocked)
+        with pytest.raises(BadInput):
+            getattr(stocked.journal, method)(**{**right, "review": lambda *_: said})
+
+    assert everything(stocked.journal) == before
+
+
+def test_what_is_wrong_in_one_of_many_is_named_by_its_place(stocked):
+    right = RIGHT["register"](stocked)
+    decisions = [*right["decisions"]]
+    decisions[2] = replace(decisions[2], reason="a\0b")
+    with pytest.raises(BadInput, match=r"…: number 3: its reason 'a.x00b': has a NUL"):
+        stocked.journal.register(**{**right, "decisions": decisions})
+    verdicts = [EXAMPLES[Verdict]] * 3
+    verdicts[1] = verdicts[1]._replace(observed=math.nan)
+    with pytest.raises(BadInput, match=r"…: number 2: its observed nan: must be a whole number"):
+        stocked.journal.register(**{**right, "verdicts": verdicts})
+
+
+def test_a_real_batch_is_decided_after_one_that_could_be_looked_at_only_once(stocked):
+    of = {**OF, "book": "carried", "verdicts": [], "decisions_sha": "s", "now": NOW}
+    decision = example_decision(replace(WANTED.intent, book="carried"), not_after=CLOSE)
+    with pytest.raises(BadInput, match="must be a Sequence"):
+        stocked.journal.register(**of, decisions=(one for one in [decision]))
+
+    assert [row.intent_id for row in stocked.journal.register(**of, decisions=[decision])] == [
+        decision.intent_id
+    ]
+
+
+@pytest.mark.parametrize("method", ["record_incident", "record_finding"])
+def test_nothing_is_told_of_an_intent_that_is_not_stored(stocked, method):
+    before = everything(stocked.journal)
+    with pytest.raises(UnknownId, match="int-none"):
+        getattr(stocked.journal, method)(**{**RIGHT[method](stocked), "intent_id": "int-none"})
+
+    assert everything(stocked.journal) == before
+
+
+@pytest.mark.parametrize("change", [{"book": "none"}, {"lane": "paper"}, {"session": AFTER}], ids=str)
+def test_nothing_of_a_session_that_was_never_run_is_tried_again(stocked, change):
+    before = everything(stocked.journal)
+    with pytest.raises(UnknownId, match="nothing of it was ever run"):
+        stocked.journal.record_retry(**{**RIGHT["record_retry"](stocked), **change})
+
+    assert everything(stocked.journal) == before
+
+
+@pytest.mark.parametrize("severity", ["banana", "Warning", "warning "])
+def test_a_message_of_no_severity_that_there_is_is_not_kept(stocked, severity):
+    before = everything(stocked.journal)
+    with pytest.raises(BadInput, match="must be one of warning, critical"):
+        stocked.journal.enqueue(**{**RIGHT["enqueue"](stocked), "severity": severity})
+
+    assert everything(stocked.journal) == before
+
+
+def test_an_intent_that_was_never_prepared_has_no_order_and_one_that_is_not_stored_is_unknown(stocked):
+    assert stocked.journal.order_of(stocked.ids["approved"]) is None
+    with pytest.raises(UnknownId, match="int-none"):
+        stocked.journal.order_of(IntentId("int-none"))

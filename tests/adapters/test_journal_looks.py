@@ -74,7 +74,12 @@ def test_messages_are_told_apart_by_whether_they_reached_anybody(looked_at):
     journal, reader = looked_at
     for number in range(3):
         journal.enqueue(
-            dedup_key=str(number), channel="stdout", severity="info", subject=str(number), body="b", now=NOW
+            dedup_key=str(number),
+            channel="stdout",
+            severity="warning",
+            subject=str(number),
+            body="b",
+            now=NOW,
         )
 
     assert [row.subject for row in reader.last_messages(last=2)] == ["2", "1"]

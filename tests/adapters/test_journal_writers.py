@@ -38,7 +38,7 @@ with SqlJournal(sys.argv[1]) as journal:
     with journal._writing() as conn:
         print("writing", flush=True)
         sys.stdin.readline()
-    journal.enqueue(dedup_key="other", channel="c", severity="s", subject="", body="",
+    journal.enqueue(dedup_key="other", channel="c", severity="warning", subject="", body="",
         now=datetime(2013, 2, 28, tzinfo=UTC))
     print("written", flush=True)
 """
@@ -66,7 +66,7 @@ def path(sqlite_template, tmp_path):
 
 
 def write(journal, key="mine"):
-    return journal.enqueue(dedup_key=key, channel="c", severity="s", subject="", body="", now=NOW)
+    return journal.enqueue(dedup_key=key, channel="c", severity="warning", subject="", body="", now=NOW)
 
 
 def written(journal) -> list[str]:
@@ -208,7 +208,7 @@ def test_a_step_gives_the_lock_back_before_the_turn_stored_or_refused(path, lock
     with SqlJournal(f"sqlite:///{path}") as journal:
         with pytest.raises(UnknownId):
             journal.expire(IntentId("none"), version=1, actor="quant", now=NOW)
-        assert journal.enqueue(dedup_key="k", channel="c", severity="s", subject="", body="", now=NOW)
+        assert journal.enqueue(dedup_key="k", channel="c", severity="warning", subject="", body="", now=NOW)
 
     assert locks_at_ring == [True, True]
 

@@ -12,7 +12,7 @@ from console.render import json_text
 from console.verbs.stopping import planned
 from trading.decisions import Outcome
 from trading.flattening import FlattenLine, FlattenPlan
-from trading.guards import NO_LIMIT
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.journal import CooldownRules
 from trading.lifecycle import IntentState
 from trading.orders import BrokerOrder, Fill, OrderStatus
@@ -27,6 +27,7 @@ OPEN = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": "us_five", "lane": "simulated", "session": SESSION}
 OPENED = opened_book(currency="USD", deposit_micros=10**12)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 
 
 def verdicts_on(intent, *, stopped_by=""):
@@ -78,7 +79,7 @@ def prepared(journal, row, *, book_at_open=OPENED):
         epoch=claimed.epoch,
         term=term,
         book_at_open=book_at_open,
-        review=lambda *_: (),
+        review=lambda *_: PASSED,
         send_by=CLOSE,
         is_live=False,
         now=OPEN,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from tests.console.states import CLOSE, NOW, OPENED, SESSION, decided
+from tests.console.states import CLOSE, NOW, OPENED, PASSED, SESSION, decided
 from tests.console.test_command_line import (  # noqa: F401 - fixtures
     empty_journal,
     journal,
@@ -16,7 +16,6 @@ from tests.console.test_command_line import (  # noqa: F401 - fixtures
 )
 from trading.approvals import ChainStage, StageRecord, StageVerdict
 from trading.decisions import Outcome
-from trading.guards import NO_LIMIT, PASS, Why
 from trading.journal import CooldownRules
 from trading.lifecycle import IntentState
 from trading.testing import example_decision, example_intent, reconciled_term
@@ -56,9 +55,8 @@ def test_a_named_person_ends_the_cooldown_of_an_account(speak, journal):  # noqa
     term = reconciled_term(journal, account="SIM-FIVE", lane="simulated", now=NOW)
     claimed = journal.claim(row.intent_id, version=1, term=term, holder="x", now=NOW)
     of = {"intent_id": row.intent_id, "epoch": claimed.epoch, "now": NOW}
-    passes = (Why(PASS, 0, 0, NO_LIMIT),)
     journal.prepare(
-        **of, term=term, book_at_open=OPENED, review=lambda *_: passes, send_by=CLOSE, is_live=False
+        **of, term=term, book_at_open=OPENED, review=lambda *_: PASSED, send_by=CLOSE, is_live=False
     )
     journal.refuse(**of, reason="refused")
     rules = CooldownRules(failures_max=1, window_s=9_000, cooldown_s=9_000)

@@ -25,6 +25,7 @@ from trading.guards import (
     CLOCK_SKEWED,
     COOLDOWN_ACTIVE,
     EXECUTION_DISABLED,
+    GUARDS,
     INSUFFICIENT_BUYING_POWER,
     MISSING_PRICE,
     NO_LIMIT,
@@ -66,7 +67,7 @@ OPENING = Book(
     deposits_micros=10**12 + 5 * PRICE,
     positions=(Position(Symbol("IBM"), 5, 5 * PRICE),),
 )
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
 CANNOT_SAY = replace(REMEMBERS, is_query_authoritative=False)
 INTENTS = (example_intent("AAPL", quantity=10), example_intent("IBM", side=Side.SELL, quantity=5))

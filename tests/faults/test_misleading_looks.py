@@ -11,12 +11,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from proof.desk import passes
 from resources.journal.store import SqlJournal
 from trading.brokers import DedupScope
 from trading.decisions import Outcome
 from trading.errors import BrokerUnavailable, IllegalTransition
 from trading.executions import Desk, ask_cancel, conclude_parked, execute_session, reconcile_account
-from trading.guards import NO_LIMIT, PASS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import CancelKind
 from trading.lifecycle import Stage
@@ -91,7 +91,7 @@ def execute(journal, broker, *, now=NOW, send_by=CLOSE):
         session=SESSION,
         since=SESSION,
         book_at_open=OPENING,
-        review=lambda *_: (Why(PASS, 0, 0, NO_LIMIT),),
+        review=passes,
         send_by=send_by,
     )
 

@@ -23,7 +23,7 @@ from trading.executions import (
     reconcile_account,
     settle_orders,
 )
-from trading.guards import MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
+from trading.guards import GUARDS, MISSING_PRICE, NO_LIMIT, PASS, QUOTE_STALE, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX
 from trading.journal import CancelKind
 from trading.lifecycle import IntentState, Stage
@@ -49,7 +49,7 @@ CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 PRICE = 100_000_000
 OPENING = opened_book(currency="USD", deposit_micros=10**12)
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 FORGETS = replace(REMEMBERS, dedup_scope=DedupScope.NONE)
 
 

@@ -14,7 +14,7 @@ from trading.breakers import BreakerState
 from trading.brokers import Holdings
 from trading.errors import BrokerRejected, BrokerUnavailable, JournalUnavailable, OutcomeUnknown
 from trading.executions import Desk, execute_session
-from trading.guards import NO_LIMIT, PASS, Why
+from trading.guards import GUARDS, NO_LIMIT, PASS, Why
 from trading.lifecycle import IntentState
 from trading.orders import OrderStatus
 from trading.positions import Book, Position
@@ -44,7 +44,7 @@ OPENING = Book(
     deposits_micros=CASH + 5 * PRICE,
     positions=(Position(Symbol("IBM"), 5, 5 * PRICE),),
 )
-PASSED = (Why(PASS, 0, 0, NO_LIMIT),)
+PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
 BUYS = tuple(example_intent(symbol, quantity=10) for symbol in ("AAPL", "GOOG", "MSFT"))
 SALE = example_intent("IBM", side=Side.SELL, quantity=5)
 FIRST, SECOND = "first", "second"

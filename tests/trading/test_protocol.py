@@ -62,6 +62,7 @@ from trading.protocol import (
     replacement_refusal,
     request_of,
     reservation_micros,
+    review_refusal,
     send_time_refusal,
     term_refusal,
 )
@@ -185,9 +186,31 @@ def test_a_buy_promises_away_what_it_may_cost(side, filled, counted, reserved):
     assert reservation_micros(row, whys(counted)) == reserved
 
 
-@pytest.mark.parametrize("said", [(), whys(10**12)[:3]], ids=["none", "some that no version of ours wrote"])
-def test_without_verdicts_that_can_be_named_the_notional_is_promised(said):
-    assert reservation_micros(row_of(), said) == 1_000_000_000
+@pytest.mark.parametrize("said", [(), whys(10**12)[:3]], ids=["none", "some"])
+def test_nothing_is_promised_on_the_word_of_a_part_of_the_guards(said):
+    with pytest.raises(ValueError, match="zip"):
+        reservation_micros(row_of(), said)
+
+
+STOP = Why(SESSION_CLOSED, 0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (whys(0), ""),
+        ((), f"0 of {len(GUARDS)} guards looked"),
+        (whys(0)[:1], f"1 of {len(GUARDS)} guards looked"),
+        (whys(0)[:-1], f"{len(GUARDS) - 1} of {len(GUARDS)} guards looked"),
+        ((*whys(0), whys(0)[0]), f"{len(GUARDS) + 1} of {len(GUARDS)} guards looked"),
+        ((STOP,), ""),
+        ((*whys(0), STOP), ""),
+    ],
+    ids=["all", "none", "one", "all but one", "one more", "a stop alone", "a stop besides"],
+)
+def test_guards_that_did_not_look_have_not_passed_and_a_stop_stops_alone(said, told):
+    assert review_refusal(said).startswith(told)
+    assert bool(review_refusal(said)) == bool(told)
 
 
 @pytest.mark.parametrize(
