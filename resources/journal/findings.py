@@ -14,14 +14,13 @@ from resources.journal.arguments import check_person
 from resources.journal.control import EXECUTOR, Control
 from resources.journal.drafts import Draft
 from resources.journal.incidents import Put, actions_known, put_incident
-from resources.journal.queries import halts_in_force, required, run_control_in_force
+from resources.journal.queries import halts_in_force, run_control_in_force
 from resources.journal.statements import row_of
 from trading.audit import instant_text
 from trading.errors import BadInput, IllegalTransition, StaleVersion, UnknownId
 from trading.incident_log import ACKNOWLEDGED, ACTED, DONE, PLANNED, RESOLVED
 from trading.journal import Halt, RunControlAction
 from trading.protocol import halt_reason
-from trading.values import IntentId
 
 
 class Findings(Control):
@@ -32,7 +31,6 @@ class Findings(Control):
     ) -> None:
         """Store something that must not be; a halting one halts trading as well."""
         with self._writing() as conn:
-            _check_known(conn, intent_id)
             put = self._put_incident(
                 conn,
                 kind=kind,
@@ -58,7 +56,6 @@ class Findings(Control):
     ) -> None:
         """Store what does not agree with the broker, and halt the instrument, or the account without one."""
         with self._writing() as conn:
-            _check_known(conn, intent_id)
             self._find(
                 conn,
                 kind=kind,
@@ -227,12 +224,6 @@ class Findings(Control):
         control = run_control_in_force(conn)
         if (control.kill_switch_on, control.actor, control.reason) != (True, EXECUTOR, reason):
             self._set_control(conn, RunControlAction.HALT, actor=EXECUTOR, reason=reason, now=now)
-
-
-def _check_known(conn: sa.Connection, intent_id: str) -> None:
-    """Raise `UnknownId` where something is told of an intent that is not stored; empty: it is of none."""
-    if intent_id:
-        required(conn, IntentId(intent_id))
 
 
 def _account_of_incident(conn: sa.Connection, incident_id: int) -> str:
