@@ -64,7 +64,7 @@ class SimulatedBroker:
         known = self._last(request.client_order_id)
         if known is not None and self._is_remembered(known, now):
             self.arrivals.append(Arrival(request.client_order_id, sha, ""))
-            raise DuplicateClientOrderId(request.client_order_id, known)
+            raise DuplicateClientOrderId(request.client_order_id)
         order = BrokerOrder(
             broker_order_id=f"sb-{len(self.taken) + 1}",
             client_order_id=request.client_order_id,

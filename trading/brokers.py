@@ -215,10 +215,9 @@ class BrokerDump:
 class DuplicateClientOrderId(TradingError):
     """Say that the broker already has an order under this id: look it up and adopt it, never fail it."""
 
-    def __init__(self, client_order_id: ClientOrderId, order: BrokerOrder | None = None) -> None:
+    def __init__(self, client_order_id: ClientOrderId) -> None:
         super().__init__(f"client order id {client_order_id}: the broker has an order under it already")
         self.client_order_id = client_order_id
-        self.order = order
 
 
 class Broker(Protocol):

@@ -178,10 +178,9 @@ class FakeBroker:
         if outcome is SendOutcome.TIME_OUT or self.is_down:
             raise OutcomeUnknown("timed out before the order arrived")
         known = self._under(request.client_order_id)
-        remembered = [kept.order for kept in known if self._is_remembered(kept, now)]
-        if remembered:
+        if any(self._is_remembered(kept, now) for kept in known):
             self._arrive(request)
-            raise DuplicateClientOrderId(request.client_order_id, remembered[-1])
+            raise DuplicateClientOrderId(request.client_order_id)
         if outcome is SendOutcome.REFUSE or request.quantity <= 0:
             self._arrive(request)
             raise BrokerRejected("refused: by the script")

@@ -482,10 +482,9 @@ class PaperBroker:
         ticket: Ticket | None = None,
     ) -> BrokerOrder | TradingError:
         """Return the order made of a send, or why there is none; its arrival says the same."""
-        known = self._remembered(ledger, request.client_order_id, now)
-        if known is not None:
+        if self._is_remembered(ledger, request.client_order_id, now):
             _set_arrival(ledger, arrival, DUPLICATE, "")
-            return DuplicateClientOrderId(request.client_order_id, _order_of(known))
+            return DuplicateClientOrderId(request.client_order_id)
         refusal = REFUSED if fault is SendFault.REFUSED else self._refusal_of(request, now, ticket)
         if refusal:
             _set_arrival(ledger, arrival, refusal, "")
@@ -497,19 +496,19 @@ class PaperBroker:
         _set_arrival(ledger, arrival, fault.value if fault else ACCEPTED, order.broker_order_id)
         return order
 
-    def _remembered(
+    def _is_remembered(
         self, ledger: sqlite3.Connection, client_order_id: ClientOrderId, now: datetime
-    ) -> sqlite3.Row | None:
-        """Return the latest order under an id that the broker still knows when it is sent again."""
-        for row in reversed(self._advanced(ledger, _under(ledger, client_order_id), now)):
-            if self.behaviour.is_remembered(
+    ) -> bool:
+        """Say whether the broker still knows an order under an id when it is sent again."""
+        return any(
+            self.behaviour.is_remembered(
                 sent_at=instant_from_text(row["submitted_at"]),
                 closes_at=self._calendar.closes_at(date.fromisoformat(row["session"])),
                 is_open=not OrderStatus(row["status"]).is_terminal,
                 now=now,
-            ):
-                return row
-        return None
+            )
+            for row in self._advanced(ledger, _under(ledger, client_order_id), now)
+        )
 
     def _come_due(self, ledger: sqlite3.Connection, now: datetime) -> None:
         """Let happen what was put off until `now`, in its order."""
@@ -720,7 +719,7 @@ _FILLS = (
 def _told(answer: BrokerOrder | TradingError, fault: SendFault | None) -> BrokerOrder:
     """Return the answer to a send as its fault lets it be heard, or raise it."""
     if fault is SendFault.DUPLICATE_ANSWER and isinstance(answer, BrokerOrder):
-        raise DuplicateClientOrderId(answer.client_order_id, answer)
+        raise DuplicateClientOrderId(answer.client_order_id)
     if fault is not None and fault not in _ANSWERED:
         raise AnswerLost(fault, answer)
     if isinstance(answer, BrokerOrder):

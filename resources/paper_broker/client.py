@@ -157,8 +157,7 @@ class HttpPaperBroker:
             case HTTPStatus.CONFLICT:
                 refusal = _parsed(RefusalOnWire, content, OutcomeUnknown)
                 if refusal.code == DUPLICATE_CODE:
-                    known = None if refusal.order is None else refusal.order.order()
-                    raise DuplicateClientOrderId(request.client_order_id, known)
+                    raise DuplicateClientOrderId(request.client_order_id)
                 raise OutcomeUnknown(f"status_4xx: 409 {refusal.code}")
             case HTTPStatus.UNPROCESSABLE_ENTITY:
                 refusal = _parsed(RefusalOnWire, content, OutcomeUnknown)

@@ -277,7 +277,6 @@ def _reply_of(answer: BrokerOrder | TradingError) -> tuple[int, BaseModel]:
     if isinstance(answer, BrokerOrder):
         return 201, order_on_wire(answer)
     if isinstance(answer, DuplicateClientOrderId):
-        known = None if answer.order is None else order_on_wire(answer.order)
-        return 409, RefusalOnWire(code=DUPLICATE_CODE, message=str(answer), order=known)
+        return 409, RefusalOnWire(code=DUPLICATE_CODE, message=str(answer))
     code, _, message = str(answer).partition(": ")
     return 422, RefusalOnWire(code=code, message=message[:500])

@@ -286,11 +286,10 @@ class DumpOnWire(_Wire):
 
 
 class RefusalOnWire(_Wire):
-    """Hold why there is no order: a code of a closed list and words, and the order that is there already."""
+    """Hold why there is no order: a code of a closed list and words."""
 
     code: Id
     message: Words
-    order: OrderOnWire | None = None
 
 
 def order_on_wire(order: BrokerOrder) -> OrderOnWire:

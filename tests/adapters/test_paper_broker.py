@@ -99,8 +99,9 @@ def test_a_known_client_order_id_is_a_duplicate_for_good(broker, ledger, market)
     again = opened(ledger, market)
     with pytest.raises(DuplicateClientOrderId) as caught:
         again.submit(request(quantity=1), now=EARLY)
+    known = again.order_by_client_order_id(caught.value.client_order_id, now=EARLY)
 
-    assert (caught.value.order.quantity, caught.value.order.status) == (100, OrderStatus.CANCELLED)
+    assert (known.quantity, known.status) == (100, OrderStatus.CANCELLED)
     assert len(again.orders(since=SESSION, now=EARLY)) == 1
 
 
