@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from functools import wraps
+from operator import itemgetter
 from types import UnionType
 from typing import Any, NewType, TypeVar, get_args, get_origin, get_type_hints
 
@@ -186,15 +187,22 @@ def _columns_are_right(kind: Any) -> Callable[[Collection[Any]], bool]:
     """
     checks = _field_checks(kind) if kind in _LOOKED_INTO and issubclass(kind, tuple) else {}
     hints = get_type_hints(kind) if checks else {}
-    columns = [(_type_of(hints[name]), check) for name, check in checks.items()]
+    columns = [
+        (_type_of(hints[name]), check, itemgetter(place))
+        for place, (name, check) in enumerate(checks.items())
+    ]
 
     def are_right(rows: Collection[Any]) -> bool:
-        return set(map(type, rows)) == {kind} and all(
+        if set(map(type, rows)) != {kind}:
+            return False
+        for held, check, of_row in columns:
+            column = list(map(of_row, rows))
             # Equal values of two types, as 1 and True, are one in a set.
-            set(map(type, column)) == {held}
-            and not any(map(check, (min(column), max(column)) if held is int else set(column)))
-            for (held, check), column in zip(columns, zip(*rows, strict=True), strict=True)
-        )
+            if set(map(type, column)) != {held}:
+                return False
+            if any(map(check, (min(column), max(column)) if held is int else set(column))):
+                return False
+        return True
 
     return are_right if columns else lambda _: False
 

@@ -470,7 +470,7 @@ def test_the_word_of_a_halt_does_not_end_an_incident_after_it(speak, journal):
     speak("halt", "--reason", "one")
     word = speak("resume", "--reason", "over", "--json").json["confirm"]
     journal.record_incident(
-        kind="order_mismatch", account="SIM-FIVE", intent_id="i", detail="d", is_halting=True, now=NOW
+        kind="order_mismatch", account="SIM-FIVE", intent_id="", detail="d", is_halting=True, now=NOW
     )
 
     assert speak("resume", "--reason", "over", "--confirm", word, "--yes").code == 4
