@@ -630,12 +630,11 @@ def test_a_real_batch_is_decided_after_one_that_could_be_looked_at_only_once(sto
 
 
 @pytest.mark.parametrize("method", ["record_incident", "record_finding"])
-def test_nothing_is_told_of_an_intent_that_is_not_stored(stocked, method):
-    before = everything(stocked.journal)
-    with pytest.raises(UnknownId, match="int-none"):
-        getattr(stocked.journal, method)(**{**RIGHT[method](stocked), "intent_id": "int-none"})
+def test_an_incident_is_kept_whatever_intent_it_names(stocked, method):
+    """An order at the broker may be of an intent that this journal, restored from a copy, never had."""
+    getattr(stocked.journal, method)(**{**RIGHT[method](stocked), "intent_id": "int-none"})
 
-    assert everything(stocked.journal) == before
+    assert stocked.journal.incidents()[-1].intent_id == "int-none"
 
 
 @pytest.mark.parametrize("change", [{"book": "none"}, {"lane": "paper"}, {"session": AFTER}], ids=str)
