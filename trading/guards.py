@@ -11,7 +11,7 @@ for what is good, since not a number is neither over a limit nor within it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 BPS = 10_000
@@ -994,3 +994,16 @@ def first_reason(whys: tuple[Why, ...]) -> str:
     """Return the reason code reported first, or `ok` where every guard passes."""
     codes = [why.code for why in whys if why.code != PASS]
     return REASONS[min(codes)] if codes else REASONS[PASS]
+
+
+def review_refusal(whys: Sequence[Why]) -> str:
+    """Return why a review does not let anything be sent, though no guard in it stops; empty where it does.
+
+    A guard that did not look has not passed. Where one stops, it stops whoever else was silent.
+    """
+    codes = {why.code for why in whys}
+    if not REASONS.keys() >= codes:
+        return f"code {min(codes - REASONS.keys())} is none of a guard"
+    if len(whys) == len(GUARDS) or codes - {PASS}:
+        return ""
+    return f"{len(whys)} of {len(GUARDS)} guards looked: nothing is sent before each of them has passed"

@@ -24,7 +24,6 @@ from trading.guards import (
     ORDER_RATE_EXCEEDED,
     PASS,
     QUOTE_STALE,
-    REASONS,
     SESSION_CLOSED,
     Why,
 )
@@ -154,19 +153,6 @@ def reservation_micros(row: JournalIntent, whys: Sequence[Why]) -> int:
     at_reference = row.intent.price_micros * (row.quantity - row.filled_quantity)
     counted = [why.observed for (name, _), why in zip(GUARDS, whys, strict=True) if name == "buying_power"]
     return max([at_reference, *counted])
-
-
-def review_refusal(whys: Sequence[Why]) -> str:
-    """Return why a review does not let anything be sent, though no guard in it stops; empty where it does.
-
-    A guard that did not look has not passed. Where one stops, it stops whoever else was silent.
-    """
-    codes = {why.code for why in whys}
-    if not REASONS.keys() >= codes:
-        return f"code {min(codes - REASONS.keys())} is none of a guard"
-    if len(whys) == len(GUARDS) or codes - {PASS}:
-        return ""
-    return f"{len(whys)} of {len(GUARDS)} guards looked: nothing is sent before each of them has passed"
 
 
 def is_temporary(whys: Iterable[Why]) -> bool:

@@ -35,7 +35,7 @@ from trading.audit import instant_text
 from trading.brokers import request_payload
 from trading.decisions import sent_payload_hash
 from trading.errors import BadInput, GateClosed, IllegalTransition, StaleVersion
-from trading.guards import PASS, REASONS, Why, first_reason
+from trading.guards import PASS, REASONS, Why, first_reason, review_refusal
 from trading.journal import (
     PREPARED,
     CancelKind,
@@ -57,7 +57,6 @@ from trading.protocol import (
     replacement_refusal,
     request_of,
     reservation_micros,
-    review_refusal,
     send_time_refusal,
     term_refusal,
 )

@@ -23,6 +23,7 @@ from trading.guards import (
     QUOTE_STALE,
     SESSION_CLOSED,
     Why,
+    review_refusal,
 )
 from trading.intents import CLIENT_ORDER_ID_PREFIX, client_order_id_of, hashed
 from trading.journal import (
@@ -62,7 +63,6 @@ from trading.protocol import (
     replacement_refusal,
     request_of,
     reservation_micros,
-    review_refusal,
     send_time_refusal,
     term_refusal,
 )
