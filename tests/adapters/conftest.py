@@ -15,6 +15,8 @@ from typing import Any
 import psycopg2
 import pytest
 import sqlalchemy as sa
+import structlog
+import structlog.testing
 
 from proof.postgres_server import PostgresServer
 from resources.journal.database import parsed
@@ -127,3 +129,15 @@ def new_database(request, tmp_path) -> Iterator[Callable[..., JournalDatabase]]:
 def database(new_database) -> JournalDatabase:
     """Make one empty journal, on each engine in turn."""
     return new_database()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """Give what a test logs, of every level, whatever level and file a test before it had set."""
+    before = structlog.get_config() if structlog.is_configured() else None
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+    structlog.reset_defaults()
+    if before is not None:
+        structlog.configure(**before)

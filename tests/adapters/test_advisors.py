@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from resources.advisor_file import read_advisor
 from resources.advisors.asking import ModelAdvisor
@@ -250,9 +249,9 @@ def test_comparisons_leave_a_session_its_own_tokens(purpose, error):
     assert {row.error_type for row in given.advice} == {error}
 
 
-def test_the_key_stands_in_no_record_log_prompt_or_error(caplog):
+def test_the_key_stands_in_no_record_log_prompt_or_error(caplog, logged):
     caplog.set_level(logging.DEBUG)
-    with capture_logs() as logged, asking(lambda _: http("500 Oh")) as (advisor, heard, log, _):
+    with asking(lambda _: http("500 Oh")) as (advisor, heard, log, _):
         advisor.advise(INTENTS, context=context())
         told = repr((advisor, log.calls, logged, vars(advisor._completions), caplog.text))
 

@@ -17,7 +17,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from resources.outbound.client import (
     READ_ATTEMPTS,
@@ -389,9 +388,8 @@ class Unreachable(Kept):
 
 
 @pytest.mark.parametrize("answer", [OK, http("500 x"), RESET])
-def test_a_journal_out_of_reach_loses_no_answer(answer):
+def test_a_journal_out_of_reach_loses_no_answer(answer, logged):
     with (
-        capture_logs() as told,
         misbehaving(lambda _: answer) as (url, heard),
         client_of(url, kept=Unreachable()) as client,
     ):
@@ -402,7 +400,7 @@ def test_a_journal_out_of_reach_loses_no_answer(answer):
             assert client.send("orders.submit", "POST", "/o", content=b"{}").status in {200, 500}
         assert len(heard) == 1
 
-    assert "outbound_call_not_recorded" in [line["event"] for line in told]
+    assert "outbound_call_not_recorded" in [line["event"] for line in logged]
 
 
 def test_no_row_is_written_between_the_wish_to_send_and_the_send():
