@@ -465,8 +465,14 @@ def _twice(under: Mapping[str, BrokerOrder], row: Known | None) -> Finding:
     first = next(iter(under.values()))
     named = ", ".join(f"{name} ({_told(order)})" for name, order in under.items())
     is_live = any(not order.status.is_terminal for order in under.values())
-    found = _finding(FindingKind.TWICE, first, row, "")
-    return found._replace(detail=f"more than one under {first.client_order_id}: {named}", is_live=is_live)
+    return Finding(
+        FindingKind.TWICE,
+        first.client_order_id,
+        row.intent.intent_id if row else "",
+        first.symbol,
+        f"more than one under {first.client_order_id}: {named}",
+        is_live=is_live,
+    )
 
 
 def _finding(kind: FindingKind, order: BrokerOrder, row: Known | None, why: str) -> Finding:

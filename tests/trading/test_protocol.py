@@ -21,6 +21,7 @@ from trading.guards import (
     OPPOSITE_SIDE_CONFLICT,
     PASS,
     QUOTE_STALE,
+    REASONS,
     SESSION_CLOSED,
     Why,
     review_refusal,
@@ -52,6 +53,7 @@ from trading.protocol import (
     cancel_refusal,
     conclusion_refusal,
     ending_of,
+    filled_under,
     gate_refusal,
     halt_reason,
     holdings_findings,
@@ -205,12 +207,25 @@ STOP = Why(SESSION_CLOSED, 0, 1, 0)
         ((*whys(0), whys(0)[0]), f"{len(GUARDS) + 1} of {len(GUARDS)} guards looked"),
         ((STOP,), ""),
         ((*whys(0), STOP), ""),
+        (tuple(Why(code, 0, 0, 0) for code in REASONS), ""),
+        ((*whys(0), Why(10**6, 0, 0, 0)), f"code {10**6} is none of a guard"),
     ],
-    ids=["all", "none", "one", "all but one", "one more", "a stop alone", "a stop besides"],
+    ids=[
+        *("all", "none", "one", "all but one", "one more", "a stop alone", "a stop besides"),
+        *("every code there is", "a code that there is not"),
+    ],
 )
 def test_guards_that_did_not_look_have_not_passed_and_a_stop_stops_alone(said, told):
     assert review_refusal(said).startswith(told)
     assert bool(review_refusal(said)) == bool(told)
+
+
+def test_an_order_on_two_pages_of_a_list_is_filled_once_by_the_most_that_was_told():
+    earlier, later = told_of(filled_quantity=2), told_of(filled_quantity=5)
+    second = told_of(broker_order_id="b-2", filled_quantity=1)
+
+    for pages in ([earlier, later, second], [second, later, earlier]):
+        assert filled_under(pages) == {earlier.client_order_id: 6}
 
 
 @pytest.mark.parametrize(
