@@ -32,8 +32,6 @@ class Survivor(NamedTuple):
 PROTOCOL, GUARDS = "trading/protocol.py", "trading/guards.py"
 
 SURVIVORS = (
-    Survivor(PROTOCOL, "strict=None", "strict=False by another name: a review that stopped early is shorter"),
-    Survivor(PROTOCOL, "zip(names, whys, )", "strict is False by default"),
     Survivor(
         PROTOCOL, "key=None", "verdicts sort by their code first, so the first of them has the same code"
     ),
