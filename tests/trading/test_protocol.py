@@ -705,6 +705,16 @@ def test_what_a_broker_lists_is_held_against_the_journal(listed, rows, kinds):
     assert [(finding.kind, finding.is_live) for finding in findings] == kinds
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_two_orders_of_one_id_are_told_of_their_intent_if_there_is_one(is_known):
+    listed = [told_of(), told_of(broker_order_id="b-2")]
+    found = listed_findings(listed, known() if is_known else {})
+    (twice,) = (one for one in found if one.kind is FindingKind.TWICE)
+
+    assert (twice.client_order_id, twice.symbol) == (told_of().client_order_id, told_of().symbol)
+    assert twice.intent_id == (row_of().intent_id if is_known else "")
+
+
 def test_a_finding_names_the_order_and_what_is_wrong():
     (zombie,) = listed_findings([told_of(filled_quantity=2)], known(row=ENDED_ROW))
     (unknown,) = listed_findings([told_of()], {})
