@@ -54,7 +54,7 @@ class Desk:
     @property
     def audit_log(self) -> Path:
         """Return the file of the journal's audit log."""
-        return audit_log_of(self.settings)
+        return self.settings.audit_log
 
     def chosen(self, name: str | None) -> list[BookOutline]:
         """Return the book asked for, or all of them; raises `BadInput` on an unknown one."""
@@ -135,11 +135,6 @@ class Desk:
         return self.clock(book).today(self.calendar(book), last)
 
 
-def audit_log_of(settings: Settings) -> Path:
-    """Return the file of a journal's audit log."""
-    return settings.profile_dir / "audit.jsonl"
-
-
 def open_desk() -> Desk:
     """Return the desk of this machine's settings; raises `BadSetting` where one is wrong."""
     return desk_of(load_settings())
@@ -150,6 +145,6 @@ def desk_of(settings: Settings) -> Desk:
     return Desk(
         settings=settings,
         books=read_book_outlines(Path(settings.books_file)),
-        journal=JournalReader(settings.journal_url, log=audit_log_of(settings)),
+        journal=JournalReader(settings.journal_url, log=settings.audit_log),
         lake=LakePointers(settings.lake_root),
     )

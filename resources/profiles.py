@@ -950,7 +950,7 @@ class Profiled:
     @cached_property
     def audit_log(self) -> AuditFile:
         """Return the file that tells the journal's events."""
-        return AuditFile(self.journal, self.settings.profile_dir / "audit.jsonl")
+        return AuditFile(self.journal, self.settings.audit_log)
 
     @cached_property
     def notifier(self) -> Notifier:

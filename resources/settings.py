@@ -76,6 +76,11 @@ class Settings:
         """Return the file of JSON log lines."""
         return self.profile_dir / "logs" / "trading.jsonl"
 
+    @property
+    def audit_log(self) -> Path:
+        """Return the file of the audit log, which tells the journal's events."""
+        return self.profile_dir / "audit.jsonl"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:

@@ -432,8 +432,8 @@ def settle(
     actor = actor_of(desk, as_name)
     require_actor(actor, reason)
     _require_unsettled(desk, outline, asked)
-    unsent = _unsent(desk, outline, asked)
-    cancelling = f", cancelling {'; '.join(unsent)}" if unsent else ""
+    waiting = _waiting(desk, outline, asked)
+    cancelling = f", cancelling {'; '.join(waiting)}" if waiting else ""
     having = _with(_fills(desk, outline, asked))
     confirm(f"settle {outline.name} {asked} {having}{cancelling}, as {actor}?", yes=yes)
 
@@ -450,21 +450,21 @@ def settle(
         "carried_by": actor,
         "reason": reason,
         "fills": fills,
-        "cancelled": unsent,
+        "cancelled": waiting,
         "run_id": run.run_id,
     }
-    done = f"settled {_with(fills)} by {actor}{', having cancelled ' + '; '.join(unsent) if unsent else ''}"
+    done = f"settled {_with(fills)} by {actor}{', having cancelled ' + '; '.join(waiting) if waiting else ''}"
     show(view, lambda _: f"{outline.name} {asked}: {done}", as_json=as_json)
 
 
-def _unsent(desk: Desk, book: BookOutline, session: date) -> list[str]:
+def _waiting(desk: Desk, book: BookOutline, session: date) -> list[str]:
     """Return in words the intents of a session that wait for a person or for being sent."""
     rows = desk.journal.intents(book=book.name, lane=desk.lane, session=session)
-    waiting = {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
+    not_begun = {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
     return [
         f"{row.intent.side.value} {row.quantity:,} {row.intent.symbol} ({row.state.value.replace('_', ' ')})"
         for row in rows
-        if row.state in waiting
+        if row.state in not_begun
     ]
 
 

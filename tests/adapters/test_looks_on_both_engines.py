@@ -41,7 +41,7 @@ def console(database, tmp_path):
                 now=CLOSE,
             )
             journal.settle(**OF, closing=OPENED, carried_by="ann", now=CLOSE)
-            AuditFile(journal, served.desk.settings.profile_dir / "audit.jsonl").project()
+            AuditFile(journal, served.desk.settings.audit_log).project()
         yield served
 
 

@@ -90,7 +90,7 @@ def test_a_flatten_sells_all_that_is_held_in_two_named_steps_and_the_session_goe
     found = violations(
         gather(
             desk.journal,
-            audit_path=desk.settings.profile_dir / "audit.jsonl",
+            audit_path=desk.settings.audit_log,
             dumps=[desk.profiled.brokers[desk.book].dump()],
             is_healed=True,
             as_of=CALENDAR.closes_at(FIRST),

@@ -106,7 +106,7 @@ def assert_nothing_is_violated(desk):
     found = violations(
         gather(
             desk.journal,
-            audit_path=desk.settings.profile_dir / "audit.jsonl",
+            audit_path=desk.settings.audit_log,
             dumps=[desk.profiled.brokers[desk.book].dump()],
             is_healed=False,
             as_of=CALENDAR.opens_at(FIRST),

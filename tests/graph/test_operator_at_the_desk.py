@@ -69,7 +69,7 @@ def assert_nothing_is_violated(desk, *, is_healed):
     found = violations(
         gather(
             desk.journal,
-            audit_path=desk.settings.profile_dir / "audit.jsonl",
+            audit_path=desk.settings.audit_log,
             dumps=[broker.dump()],
             is_healed=is_healed,
             as_of=CALENDAR.closes_at(FIRST),
@@ -159,7 +159,7 @@ def test_an_order_nobody_here_knows_is_told_with_what_to_do_and_ends_with_3(deci
 @pytest.mark.parametrize("line", [1, -1], ids=["before what was signed last", "at its end"])
 def test_a_log_that_somebody_changed_halts_and_says_what_to_do(whole_session, desk_on, speak, line):
     desk = desk_on(whole_session[0].settings.state_dir)
-    log = desk.settings.profile_dir / "audit.jsonl"
+    log = desk.settings.audit_log
     lines = log.read_bytes().splitlines(keepends=True)
     lines[line] = lines[line][:-20] + b"0" * 17 + b'"}\n'
     log.write_bytes(b"".join(lines))
