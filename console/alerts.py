@@ -239,12 +239,9 @@ def end_silence(
 def _opened(desk: Desk, *, is_rehearsal: bool) -> Iterator[tuple[JournalAlerts, datetime]]:
     """Give what is known of alerts, to be changed or as if, and the instant of the change."""
     from resources.alert_keeper import JournalAlerts
-    from resources.journal.rehearsal import RehearsedJournal
-    from resources.journal.store import SqlJournal
 
     now = acting_at(desk, alert_log(desk))
-    opened = RehearsedJournal if is_rehearsal else SqlJournal
-    with opened(desk.settings.journal_url) as journal:
+    with desk.rehearse_journal() if is_rehearsal else desk.open_journal() as journal:
         yield JournalAlerts(journal), now
 
 

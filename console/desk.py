@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console.book_outlines import BookOutline, read_book_outlines, require_book
 from console.lake_pointers import LakePointers
@@ -18,14 +19,16 @@ from console.totals import AdvisorTotals
 from resources.alert_fold import AlertFold
 from resources.calendars import load_calendar
 from resources.clocks import SimulatedClock, SystemClock
-from resources.journal.looking import require_kept
 from resources.journal.reader import JournalReader
 from resources.service_levels import ServiceCounts
 from resources.settings import Profile, Settings, load_settings
 from trading.clock import Clock, Phase
 from trading.errors import BadInput
-from trading.journal import Journal, SessionRecord
+from trading.journal import SessionRecord
 from trading.sessions import Calendar
+
+if TYPE_CHECKING:
+    from resources.journal.store import SqlJournal
 
 DAY = timedelta(days=1)
 
@@ -83,21 +86,20 @@ class Desk:
         latest = self.latest(book)
         return latest.session if latest else None
 
-    def open_journal(self) -> AbstractContextManager[Journal]:
-        """Return the journal to write to, for a `with`; raises `JournalUnavailable` where its file is gone.
+    def open_journal(self) -> AbstractContextManager[SqlJournal]:
+        """Return the journal to write to, for a `with`; raises `JournalUnavailable` where it is gone.
 
         Slow to import: only where something is decided.
         """
         from resources.journal.store import SqlJournal
 
-        require_kept(self.settings.journal_url, self.audit_log)
-        return SqlJournal(self.settings.journal_url)
+        return SqlJournal(self.settings.journal_url, log=self.audit_log)
 
-    def rehearse_journal(self) -> AbstractContextManager[Journal]:
+    def rehearse_journal(self) -> AbstractContextManager[SqlJournal]:
         """Return a journal that answers to every change as the real one would, and keeps nothing."""
         from resources.journal.rehearsal import RehearsedJournal
 
-        return RehearsedJournal(self.settings.journal_url)
+        return RehearsedJournal(self.settings.journal_url, log=self.audit_log)
 
     def clock(self, book: BookOutline) -> Clock:
         """Return the clock of the profile: simulated days are the data's."""

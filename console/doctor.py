@@ -26,7 +26,7 @@ from console.lake_rows import rows_found
 from console.route_looks import routes_seen
 from console.run_files import run_files_seen
 from resources.calendars import load_calendar
-from resources.journal.looking import UNREADABLE, file_of, read_only_address, require_kept
+from resources.journal.looking import UNREADABLE, file_of, read_only_address
 from resources.setting_names import ADDRESSES, address_variable
 from resources.settings import Profile, given_variables
 from trading.advice_ladder import STEP_NAMES
@@ -215,8 +215,7 @@ def _journal(desk: Desk) -> Iterator[Checked]:
         told = desk.journal.name if desk.journal.exists else f"{desk.journal.name}: nothing yet"
         yield Checked(check="journal", health=Health.OK, found=told)
         return
-    if not path.exists():
-        require_kept(path, desk.audit_log)
+    if not desk.journal.exists:
         yield Checked(check="journal", health=Health.OK, found=f"{path}: nothing yet, made at the first run")
         return
     desk.journal.run_control()

@@ -83,10 +83,9 @@ def reset_breaker(desk: Desk, name: str, *, by: By) -> BreakerLine:
     if after is None:
         raise Refused(f"breaker {name}: is closed and has counted no failure; nothing was changed")
     # SQLAlchemy takes longer to import than a verb that only reads may.
-    from resources.journal.store import SqlJournal
     from resources.outbound.kept import JournalBreakers
 
-    with SqlJournal(desk.settings.journal_url) as journal:
+    with desk.open_journal() as journal:
         if not JournalBreakers(journal).change(after, actor=by.actor, reason=by.reason, now=system_now()):
             raise StaleVersion(f"breaker {name}: somebody else changed it meanwhile; look again")
     return _line(after)

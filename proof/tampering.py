@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from proof.lives import Life
 from proof.suite import Progress, Size, Told
 from resources.audit_keys import PUBLIC_NAME, signatory_of
-from resources.audit_log import check, checkpoints_of, keys_of, project
+from resources.audit_log import check, project
+from resources.audit_paths import checkpoints_of, keys_of
 from resources.journal.store import SqlJournal
 from trading.audit import (
     GENESIS,

@@ -26,6 +26,7 @@ from resources.audit_keys import (
     signing_key,
     sync_folder,
 )
+from resources.audit_paths import checkpoints_of, keys_of
 from trading.audit import (
     BEGINNING,
     LINE_BYTES_MAX,
@@ -111,16 +112,6 @@ class AuditFileReadWhole(AuditFile):
         if self._found is not None and not self._found.heals:
             return self._found
         return super().verify()
-
-
-def checkpoints_of(path: Path) -> Path:
-    """Return where a log's checkpoints are."""
-    return path.with_suffix(".checkpoints.jsonl")
-
-
-def keys_of(path: Path) -> Path:
-    """Return the folder of the key that signs a log's checkpoints."""
-    return path.parent / "keys"
 
 
 def project(journal: Events, path: Path) -> int:

@@ -295,7 +295,7 @@ class Profiled:
     @cached_property
     def journal(self) -> SqlJournal:
         """Return the journal."""
-        return SqlJournal(self.settings.journal_url, heard=log_step)
+        return SqlJournal(self.settings.journal_url, log=self.settings.audit_log, heard=log_step)
 
     @cached_property
     def lake(self) -> Lake:

@@ -249,6 +249,7 @@ class Broker(Protocol):
     def cancel(self, client_order_id: ClientOrderId, *, now: datetime) -> None:
         """Ask for a cancel; that it was accepted does not mean that the order is cancelled.
 
+        Of a broker that took more than one order under an id, every one that is open is meant.
         Asking again, or for an order that has ended, changes nothing. Raises `BrokerUnavailable`.
         """
         ...

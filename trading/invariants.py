@@ -53,7 +53,14 @@ from trading.lifecycle import (
 )
 from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book
-from trading.protocol import ABSENCES_NEEDED, FindingKind, ending_of, holdings_findings, request_of
+from trading.protocol import (
+    ABSENCES_NEEDED,
+    FindingKind,
+    conclusion_refusal,
+    ending_of,
+    holdings_findings,
+    request_of,
+)
 from trading.rebuild import KEYS, Row, Value, rebuilt
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
 from trading.verdicts import Verdict, verdicts_sha
@@ -351,7 +358,7 @@ def one_order_an_id(facts: Facts) -> Iterator[Violation]:
 
     A violation is a client order id of ours under which a broker holds two orders, or an intent of which
     two generations are open at once: money is spent twice. So is an intent under another id than its account,
-    lane and key give, and a second one of the same: no broker would take its order for a repeated one.
+    lane and key give: no broker would take its order for a repeated one of the same decision.
     """
     yield from _misnamed(facts.evidence.intents)
     made: dict[ClientOrderId, set[str]] = defaultdict(set)
@@ -380,15 +387,11 @@ def one_order_an_id(facts: Facts) -> Iterator[Violation]:
 
 
 def _misnamed(intents: Iterable[JournalIntent]) -> Iterator[Violation]:
-    """Report intents whose id is not that of what was decided about, and two of one decision."""
-    first_of: dict[IntentId, IntentId] = {}
+    """Report intents whose id is not that of what was decided about: of two of one decision, one must be."""
     for row in intents:
         named = intent_id_of(account=row.account, lane=row.lane, intent_key=row.intent.intent_key)
         if row.intent_id != named:
             yield Violation(INV1, row.intent_id, f"what was decided about is named {named}")
-        first = first_of.setdefault(named, row.intent_id)
-        if first != row.intent_id:
-            yield Violation(INV1, row.intent_id, f"a second intent of what {first} decided")
 
 
 def only_prepared_orders(facts: Facts) -> Iterator[Violation]:
@@ -514,11 +517,9 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
     A violation is an order that is open at the broker behind an ended intent, has another ending there, or
     is not there though the broker once acknowledged it; an intent that ended as nothing while its order
     filled, or as anything else than its order's ending means; or one that ended because its order is absent,
-    which neither the broker's answers prove nor a named person says.
+    when neither the broker's answers proved that nothing could arrive any more, nor a named person said so.
     """
-    for event, why in _unproven(facts, Step.PROVEN_ABSENT):
-        if not (event.actor.strip() and event.reason.strip()):
-            yield Violation(INV4, event.intent_id, f"event {event.seq}: ended as absent, but {why}")
+    yield from _concluded(facts)
     for row in facts.evidence.intents:
         if row.state.is_open or row.account not in facts.dumped_accounts:
             continue
@@ -537,6 +538,39 @@ def endings_agree(facts: Facts) -> Iterator[Violation]:
                 why = why or _other_ending(facts, row, order, at_broker)
                 if why:
                     yield Violation(INV4, order.client_order_id, why)
+
+
+def _concluded(facts: Facts) -> Iterator[Violation]:
+    """Report each ending by absence that neither the rule for it nor a named person's word allowed."""
+    unproven = {event.seq: why for event, why in _unproven(facts, Step.PROVEN_ABSENT)}
+    last_absent_at: dict[str, datetime] = {}
+    for event in facts.evidence.events:
+        if event.kind == ABSENT:
+            last_absent_at[event.intent_id] = event.at
+        if event.kind != Step.PROVEN_ABSENT:
+            continue
+        is_named = bool(event.actor.strip() and event.reason.strip())
+        # Journals of earlier versions do not tell whether it was on somebody's word, or what was waited for.
+        if event.body.get("is_on_word", is_named):
+            why = "" if is_named else "nobody gave their word"
+        else:
+            why = unproven.get(event.seq) or _in_flight(facts, event, last_absent_at.get(event.intent_id))
+        if why:
+            yield Violation(INV4, event.intent_id, f"event {event.seq}: ended as absent, but {why}")
+
+
+def _in_flight(facts: Facts, event: JournalEvent, last_absent_at: datetime | None) -> str:
+    """Return how an order that was absent often enough may have arrived since it was last looked for."""
+    orders, settle_time_s = facts.orders_of.get(event.intent_id), event.body.get("settle_time_s")
+    if not orders or settle_time_s is None:
+        return ""
+    return conclusion_refusal(
+        # That it was absent is judged by the events: a broker that lies may have named it since.
+        replace(orders[-1], broker_order_id="", absences=ABSENCES_NEEDED),
+        last_absent_at=last_absent_at or event.at,
+        settle_time_s=int(settle_time_s),
+        is_death_proven=event.body.get("is_death_proven") is True,
+    )
 
 
 def _disagreement(row: JournalIntent, order: JournalOrder, found: BrokerOrder, *, is_busted: bool) -> str:

@@ -413,8 +413,8 @@ def listed_findings(
     A zombie is live at the broker and ours, but nothing here expects it: no row, an ended intent, or a
     generation that was replaced. An orphan has ended there with an exposure that is not booked here.
 
-    Two orders under one id are each looked at as if they were alone, since neither a broker's ids nor the
-    order of its list say which came first; and that there are two is a finding of its own.
+    Two orders under one id are each looked at, with all shares filled under it, since neither a broker's ids
+    nor the order of its list say which came first; and that there are two is a finding of its own.
     """
     findings = []
     filled = filled_under(listed)
@@ -456,7 +456,8 @@ def _row_findings(order: BrokerOrder, row: Known, filled: int) -> list[Finding]:
     if is_over and not order.status.is_terminal:
         findings.append(_finding(FindingKind.ZOMBIE, order, row, f"the intent is {row.intent.state}"))
     elif is_over and filled != row.booked:
-        findings.append(_finding(FindingKind.ORPHAN, order, row, f"booked are {row.booked}"))
+        why = f"{filled} filled under it, booked are {row.booked}"
+        findings.append(_finding(FindingKind.ORPHAN, order, row, why))
     return findings
 
 

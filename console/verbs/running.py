@@ -138,9 +138,12 @@ def quotes_import(
     """Import a book's market data into the lake, bad rows into quarantine.
 
     trading quotes import --book us_wide --through 2010-05-06
-    Exit codes: 0 done, 1 the import failed, 2 the source cannot be read.
+    Exit codes: 0 done, 1 the import failed, 2 the source cannot be read, 6 the journal cannot be used.
     """
-    outline = open_desk().one(book)
+    desk = open_desk()
+    outline = desk.one(book)
+    # A lost journal is told of as one: within the import, which asks it what people released, a stage fails.
+    desk.journal.run_control()
     count = _launcher().import_quotes(outline.name, first=None, through=day_or_none(through), progress=tell)
     view = {"book": outline.name, "sessions": count}
     following = (

@@ -89,6 +89,12 @@ def name_of(url: sa.URL) -> str:
     return f"{POSTGRESQL}://{host}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
+def is_missing(url: sa.URL) -> bool:
+    """Say whether a journal's file is not there yet, or nothing is in it; one in a server is asked."""
+    file = Path(url.database or "")
+    return url.get_backend_name() == SQLITE and not (file.exists() and file.stat().st_size)
+
+
 def engine_for(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     """Return an engine whose writers take the lock at once, and whose commits all wait for the disk.
 

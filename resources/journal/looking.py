@@ -91,21 +91,6 @@ def file_of(url: str) -> Path | None:
     return Path(unquote(url.removeprefix(_SQLITE).partition("?")[0]))
 
 
-def require_kept(url: str | Path, log: Path) -> None:
-    """Raise `JournalUnavailable` where a journal's file is gone, but its audit log tells that it was there.
-
-    Without it everything reads like a desk on which nothing was ever done, and orders may be open. A journal
-    in a server is asked by whoever opens it.
-    """
-    file = url if isinstance(url, Path) else file_of(url)
-    if file is None or file.exists() or not log.exists() or log.stat().st_size == 0:
-        return
-    raise JournalUnavailable(
-        f"journal {file}: is missing, but its audit log tells of what was done: orders may be open; restore"
-        " the last copy, do not trade (docs/how-to/copy_and_restore.md)"
-    )
-
-
 def read_only_address(file: Path) -> str:
     """Return how SQLite opens a file that it may only read, whatever is in its name."""
     return f"file:{quote(str(file.absolute()))}?mode=ro"

@@ -175,7 +175,13 @@ class Outcomes(Steps, Findings):
                 epoch=epoch,
                 actor=actor,
                 reason=reason,
-                body={"client_order_id": order.client_order_id, "absences": order.absences},
+                body={
+                    "client_order_id": order.client_order_id,
+                    "absences": order.absences,
+                    "is_on_word": is_on_word,
+                    "settle_time_s": settle_time_s,
+                    "is_death_proven": is_death_proven,
+                },
                 now=now,
             )
             if order.status != OrderStatus.FILLED:

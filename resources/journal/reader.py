@@ -13,8 +13,8 @@ from datetime import date, datetime
 from pathlib import Path
 
 from resources.journal import records
-from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal
-from resources.journal.looking import Place, Sight, place_of, require_kept
+from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal, lost, tells_of_events
+from resources.journal.looking import Place, Sight, place_of
 from trading.advisor_calls import AdvisorCall
 from trading.approvals import StageRecord
 from trading.audit import instant_text
@@ -67,12 +67,12 @@ class JournalReader:
 
     `url` is the journal's (`sqlite:////absolute/path`, `postgresql://…`) or the file's path. Where there is
     no journal yet every list is empty (`exists` says so). Raises `JournalUnavailable` where it is damaged,
-    another program's, out of reach, or gone while its audit log (`log`) tells that it was there.
+    another program's, out of reach, or gone or empty while its audit log (`log`) tells of events.
     """
 
     def __init__(self, url: str | Path, *, log: Path | None = None) -> None:
         self._place: Place = place_of(url)
-        self._url, self._log = url, log
+        self._log = log
 
     @property
     def name(self) -> str:
@@ -82,8 +82,8 @@ class JournalReader:
     @property
     def exists(self) -> bool:
         """Say whether there is a journal yet."""
-        with self._place.sight() as sight:
-            return sight is not None and self._is_readable(sight)
+        with self._sight() as sight:
+            return sight is not None
 
     # ---------------------------------------------------------------------------- sessions of a book
 
@@ -391,10 +391,12 @@ class JournalReader:
     @contextmanager
     def _sight(self) -> Iterator[Sight | None]:
         """Give a look at the journal, `None` where there is none yet."""
-        if self._log is not None:
-            require_kept(self._url, self._log)
+        is_told_of = tells_of_events(self._log)
         with self._place.sight() as sight:
-            yield sight if sight is not None and self._is_readable(sight) else None
+            found = sight if sight is not None and self._is_readable(sight) else None
+            if is_told_of and (found is None or not _has_events(found)):
+                raise lost(self.name)
+            yield found
 
     def _is_readable(self, sight: Sight) -> bool:
         name = self._place.name
@@ -410,3 +412,7 @@ class JournalReader:
                 " `trading db upgrade` brings it up to date"
             )
         return True
+
+
+def _has_events(sight: Sight) -> bool:
+    return sight.rows("find_newest_event", {})[0]["newest"] is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,11 +19,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from resources.journal import records, schema
-from resources.journal.condition import SCHEMA_REVISION, advice
+from resources.journal.condition import SCHEMA_REVISION, advice, lost, tells_of_events
 from resources.journal.database import (
     WRITES,
     check_database,
     engine_for,
+    is_missing,
     migrate,
     name_of,
     one_opener,
@@ -49,17 +51,28 @@ STEPS = "steps"
 class Transactions:
     """Open a database as a journal, by the arguments that SqlJournal tells of; give its transactions."""
 
-    def __init__(self, url: str, *, busy_timeout_s: float = 5.0, heard: Heard | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        log: Path | None = None,
+        busy_timeout_s: float = 5.0,
+        heard: Heard | None = None,
+    ) -> None:
         at = parsed(url)
         self._heard = heard
         self._name = name_of(at)
+        is_told_of = tells_of_events(log)
+        if is_told_of and is_missing(at):
+            # Before a connection makes it.
+            raise lost(self._name)
         self._is_checked = False
         self._engine = engine_for(at, busy_timeout_s)
         self._turns = turns_for(at, busy_timeout_s)
         self._writer = self._engine.execution_options(**{WRITES: True})
         try:
             with one_opener(at):
-                self._open()
+                self._open(is_told_of=is_told_of)
         except BaseException:
             self.close()
             raise
@@ -146,9 +159,11 @@ class Transactions:
         except PoolTimeoutError as error:
             raise JournalUnavailable(f"journal {self._name}: {advice(str(error))}") from error
 
-    def _open(self) -> None:
+    def _open(self, *, is_told_of: bool) -> None:
         with self._reading() as conn:
             revision = revision_of(conn, self._name)
+            if is_told_of and not (revision and last_of(conn, schema.events, "seq", names=("seq",))):
+                raise lost(self._name)
         if revision == SCHEMA_REVISION:
             return
         with self._writing() as conn:

@@ -38,11 +38,11 @@ class JournalDatabase:
     def is_postgresql(self) -> bool:
         return self.url.startswith("postgresql")
 
-    def open(self, **options: float) -> SqlJournal:
+    def open(self, **options: Any) -> SqlJournal:
         return SqlJournal(self.url, **options)
 
-    def reader(self) -> JournalReader:
-        return JournalReader(self.url)
+    def reader(self, **options: Any) -> JournalReader:
+        return JournalReader(self.url, **options)
 
     def engine(self) -> sa.Engine:
         return sa.create_engine(parsed(self.url), poolclass=sa.NullPool)

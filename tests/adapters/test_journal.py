@@ -22,6 +22,7 @@ from resources.evidence import gather
 from resources.journal import schema
 from resources.journal.database import migrate
 from resources.journal.reader import JournalReader
+from resources.journal.rehearsal import RehearsedJournal
 from resources.journal.store import SqlJournal
 from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
 from trading.audit import line_of, verify
@@ -1701,6 +1702,40 @@ def test_another_programs_database_is_not_made_a_journal(new_database):
 
     with database.engine().connect() as conn:
         assert sa.inspect(conn).get_table_names() == ["pets"]
+
+
+@pytest.mark.parametrize("left", ["audit.jsonl", "audit.checkpoints.jsonl"])
+@pytest.mark.parametrize("is_begun", [False, True], ids=["nothing", "a journal without events"])
+def test_a_database_in_the_place_of_a_journal_whose_log_is_left_is_not_begun_anew(
+    new_database, tmp_path, is_begun, left
+):
+    database, log = new_database(is_blank=True), tmp_path / "audit.jsonl"
+    if is_begun:
+        database.open(log=log).close()
+    (tmp_path / left).write_text("what it told\n", encoding="utf-8")
+    uses = {
+        "store": lambda: database.open(log=log),
+        "rehearsal": lambda: RehearsedJournal(database.url, log=log),
+        "reader": lambda: database.reader(log=log).run_control(),
+        "whether it exists": lambda: database.reader(log=log).exists,
+    }
+    for use in uses.values():
+        with pytest.raises(JournalUnavailable, match="is missing or empty, but its audit log tells"):
+            use()
+
+    if not is_begun:
+        assert not database.reader().exists, "nothing was made in its place"
+
+
+def test_a_journal_with_events_opens_beside_its_log_and_a_new_one_beside_an_empty_log(new_database, tmp_path):
+    log = tmp_path / "audit.jsonl"
+    log.touch()
+    new_database(is_blank=True).open(log=log).close()
+    database = new_database()
+    log.write_text("what it told\n", encoding="utf-8")
+    with database.open(log=log) as journal:
+        assert journal.events(after=0, limit=9)
+    assert database.reader(log=log).exists
 
 
 def test_a_journal_of_a_newer_version_is_refused(database):

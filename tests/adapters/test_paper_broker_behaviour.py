@@ -208,6 +208,16 @@ def test_an_order_can_end_half_filled(behaving, fault, status, quantity, filled)
     assert sum(fill.quantity for fill in broker.fills(AAPL, now=OPEN)) == filled
 
 
+def test_a_cancel_means_every_open_order_under_an_id(behaving):
+    broker = behaving(scope=DedupScope.NONE)
+    for _ in range(2):
+        broker.submit(request(), now=EARLY)
+    broker.cancel(AAPL, now=SOON)
+
+    statuses = [order.status for order in broker.orders(since=SESSION, now=OPEN)]
+    assert statuses == [OrderStatus.CANCELLED] * 2
+
+
 def test_a_lost_cancel_is_unanswered_and_an_ignored_one_is_not(behaving):
     lost = behaving(reports=always(ReportFault.CANCEL_LOST), name="a")
     ignored = behaving(reports=always(ReportFault.CANCEL_THEN_FILLED), name="b")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from console import journal_pages
+from resources.journal.store import SqlJournal
 from tests.console.test_verify import lived, profile, speak, state
 
 __all__ = ["lived", "profile", "speak", "state"]
@@ -124,6 +125,8 @@ WRITING = (
     "pause --reason x",
     "orders cancel FB@2013-02-20 --reason x --yes",
     "db upgrade",
+    "alerts silence alertname=orphan --minutes 5 --reason x --yes",
+    "quotes import --book us_five --through 2012-09-10",
 )
 
 
@@ -133,9 +136,40 @@ def test_a_journal_that_is_gone_is_no_desk_on_which_nothing_was_done(speak, prof
     spoken = speak(*words.split())
 
     assert (spoken.code, spoken.out) == (6, "")
-    assert f"journal {profile / 'journal.db'}: is missing, but its audit log tells" in spoken.err
+    assert f"journal {profile / 'journal.db'}: is missing or empty, but its audit log tells" in spoken.err
     assert "restore the last copy, do not trade" in spoken.err
     assert not (profile / "journal.db").exists(), "an empty one in its place would read as all well"
+
+
+def emptied_to_nothing(profile: Path) -> None:
+    remove(profile, "journal.db*")
+    (profile / "journal.db").touch()
+
+
+def begun_anew(profile: Path) -> None:
+    remove(profile, "journal.db*")
+    SqlJournal(f"sqlite:///{profile / 'journal.db'}").close()
+
+
+def gone_with_its_log(profile: Path) -> None:
+    remove(profile, "journal.db*", "audit.jsonl")
+
+
+@pytest.mark.parametrize(
+    "lose", [emptied_to_nothing, begun_anew, gone_with_its_log], ids=lambda each: each.__name__
+)
+@pytest.mark.parametrize(
+    "words", ["orders", "status", "doctor", "halt --reason x", "orders cancel FB@2013-02-20 --reason x"]
+)
+def test_an_empty_journal_in_the_place_of_one_with_a_log_is_the_loss_of_it(speak, profile, lose, words):
+    lose(profile)
+    path = profile / "journal.db"
+    before = path.read_bytes() if path.exists() else None
+    spoken = speak(*words.split())
+
+    assert spoken.code == (1 if words == "doctor" else 6)
+    assert f"journal {path}: is missing or empty, but its audit log tells" in spoken.out + spoken.err
+    assert (path.read_bytes() if path.exists() else None) == before
 
 
 def test_a_halt_that_no_journal_can_keep_is_none_and_says_so(speak, profile):
@@ -153,7 +187,7 @@ def test_the_doctor_fails_a_journal_that_is_gone(speak, profile):
     spoken = speak("doctor")
 
     assert spoken.code == 1
-    assert f"journal {profile / 'journal.db'}: is missing" in spoken.out
+    assert f"journal {profile / 'journal.db'}: is missing or empty" in spoken.out
 
 
 def test_where_there_is_no_journal_yet_nothing_is_damaged(speak, profile):

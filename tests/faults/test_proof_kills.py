@@ -18,7 +18,7 @@ from proof.kills import drawn
 from proof.outbox_kills import NOT_REACHED, lines_of_telling, unreached
 from proof.planted import PLANTED as PLANTS
 from proof.suite import Size
-from resources.audit_log import checkpoints_of
+from resources.audit_paths import checkpoints_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = 3
