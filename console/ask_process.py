@@ -24,7 +24,7 @@ from resources.reviewed_config import deposit_of
 from resources.route_file import ADAPTERS
 from resources.settings import load_secrets
 from trading.clock import Phase
-from trading.errors import BadSetting, BrokerUnavailable, TradingError
+from trading.errors import BadSetting, BrokerUnavailable, JournalUnavailable, TradingError
 from trading.invariants import facts_of, secrets_stay_out
 
 SECRET_LENGTH_MIN = 16
@@ -76,21 +76,29 @@ def _asked(desk: Desk, profiled: Profiled, wanted: Wanted) -> Told:
 def _also_asked(desk: Desk, profiled: Profiled, book: str, known: set[tuple[str, str]]) -> Iterator[Told]:
     """Give what is at the adapters of a book's routes that nothing went to by the journal.
 
-    A journal that was replaced or put back knows nothing of what was sent before. Adds to `known` what it
-    asked.
+    A journal that was replaced or put back knows nothing of what was sent before. Where it is gone nobody
+    knows since when to ask, which is told. Adds to `known` what it asked.
     """
     outline = desk.books[book]
-    sessions = desk.journal.sessions(book=book, lane=desk.lane, last=ALL_SESSIONS)
+    unread, sessions = "", []
     try:
-        names = [name for name in profiled.adapters_of(book) if ADAPTERS[name].is_remote] if sessions else []
+        sessions = desk.journal.sessions(book=book, lane=desk.lane, last=ALL_SESSIONS)
+    except JournalUnavailable as error:
+        unread = str(error)
+    try:
+        is_begun = unread or sessions
+        names = [name for name in profiled.adapters_of(book) if ADAPTERS[name].is_remote] if is_begun else []
     except TradingError as error:
         yield Told(account=outline.account, adapter="routes", problem=str(error))
         return
     for name in names:
         if (outline.account, name) not in known:
             known.add((outline.account, name))
-            wanted = Wanted(outline.account, name, sessions[0].session)
-            yield replace(_asked(desk, profiled, wanted), holdings=None)
+            if unread:
+                yield Told(account=outline.account, adapter=name, problem=unread)
+            else:
+                wanted = Wanted(outline.account, name, sessions[0].session)
+                yield replace(_asked(desk, profiled, wanted), holdings=None)
 
 
 def _book_and_time(desk: Desk, wanted: Wanted) -> tuple[BookOutline, datetime]:
@@ -115,7 +123,7 @@ def _places_of_keys(desk: Desk) -> list[str] | None:
     sought = tuple(key for key in keys if len(key) >= SECRET_LENGTH_MIN)
     if not sought:
         return None
-    evidence = gather(desk.journal, audit_path=desk.audit_log)
+    evidence = gather(desk.with_any_journal().journal, audit_path=desk.audit_log)
     facts = facts_of(replace(evidence, planted_secrets=sought))
     return [found.subject for found in secrets_stay_out(facts)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +58,10 @@ class Desk:
     def audit_log(self) -> Path:
         """Return the file of the journal's audit log."""
         return self.settings.audit_log
+
+    def with_any_journal(self) -> Desk:
+        """Return the desk of who compares the stores: to it a journal whose file is gone is an empty one."""
+        return replace(self, journal=JournalReader(self.settings.journal_url))
 
     def chosen(self, name: str | None) -> list[BookOutline]:
         """Return the book asked for, or all of them; raises `BadInput` on an unknown one."""

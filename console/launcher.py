@@ -49,8 +49,8 @@ from trading.errors import (
 from trading.flattening import FlattenPlan, confirmation_of, flatten_decisions
 from trading.inputs import InputRow
 from trading.intents import Intent
-from trading.journal import RunControlAction, is_finished
-from trading.lifecycle import IntentState, Refusal
+from trading.journal import JournalIntent, RunControlAction, is_finished
+from trading.lifecycle import NOT_BEGUN, Refusal
 from trading.replay import Asked, config_of, request_of, sessions_of
 from trading.replaying import replay_sha_of
 from trading.sweeping import AskedSweep, variants_asked
@@ -89,6 +89,13 @@ class RunResult(NamedTuple):
     message: str
     refused: bool = False
     refused_by: str = ""
+
+
+class Carried(NamedTuple):
+    """Hold how carrying a session went, and the intents that were cancelled for it, as they were before."""
+
+    run: RunResult
+    cancelled: tuple[JournalIntent, ...]
 
 
 class Launched(NamedTuple):
@@ -367,8 +374,7 @@ class Launcher:
             )
         now = self.profiled.clocks[book].now(session, Phase.EXECUTE)
         for row in journal.open_intents(account=plan.account, lane=plan.lane):
-            is_unsent = row.state in {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
-            if is_unsent and row.intent.slot is not Slot.FLATTEN:
+            if row.state in NOT_BEGUN and row.intent.slot is not Slot.FLATTEN:
                 journal.cancel(
                     row.intent_id, version=row.version, actor=actor, reason=f"flatten: {reason}", now=now
                 )
@@ -391,10 +397,10 @@ class Launcher:
             )
         return plan, self.run_job(book, "flatten", session)
 
-    def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> RunResult:
+    def settle_carried(self, book: str, session: date, *, actor: str, reason: str) -> Carried:
         """Settle a session by a person's word: nothing of it executes, the book is carried over.
 
-        What was never sent is cancelled first. Where the session cannot be settled all the same, since an
+        What was not begun is cancelled first. Where the session cannot be settled all the same, since an
         order may be out, the message says what was.
         """
         if not actor or not reason:
@@ -406,17 +412,16 @@ class Launcher:
             raise Refused(
                 f"{book} {session}: nothing was started in this session; run it, or an earlier one, first"
             )
-        unsent = {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
-        cancelled = [
-            row for row in journal.intents(book=book, lane=lane, session=session) if row.state in unsent
-        ]
+        rows = journal.intents(book=book, lane=lane, session=session)
+        cancelled = tuple(row for row in rows if row.state in NOT_BEGUN)
         for row in cancelled:
             journal.cancel(row.intent_id, version=row.version, actor=actor, reason=reason, now=now)
         run = self.run_job(book, "carry", session, tags={CARRIED_BY_TAG: f"{actor}: {reason}"})
         if run.success or not cancelled:
-            return run
+            return Carried(run, cancelled)
         named = ", ".join(f"{row.intent.symbol} {row.intent_id}" for row in cancelled)
-        return run._replace(message=f"{run.message}; what was never sent is cancelled all the same: {named}")
+        message = f"{run.message}; what was never sent is cancelled all the same: {named}"
+        return Carried(run._replace(message=message), cancelled)
 
     def replay(self, book: str, name: str, asked: Asked) -> ReplayRun:
         """Replay a range of a book in this process, under a name or one that tells what it is.

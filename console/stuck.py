@@ -24,8 +24,8 @@ class Stuck:
 
     `is_unknown` says that it waits for a proof of what the broker has, `absences` how often the broker said
     that it does not know the order. `because` is the reason in words. `not_yet` says why a parked one cannot
-    be ended by a person's word yet, or why asking again proves nothing; `again` is the command that asks the
-    broker once more.
+    be ended by a person's word yet, or why asking alone may not end an unproven one; `again` is the command
+    that helps then, else the one that asks the broker once more.
     """
 
     intent_id: str
@@ -93,7 +93,7 @@ def _waits_for_a_run(desk: Desk, book: BookOutline, row: JournalIntent) -> NotYe
     if not _stands_still(desk, row):
         return None
     return NotYet(
-        why="on a simulated day no time passes between two looks, so asking again proves nothing",
+        why="`trading reconcile` asks the broker, and can send nothing again",
         again=_run(book, row),
         does="goes on with it: it sends again what never arrived, and after `trading halt` ends it unsent",
     )

@@ -24,7 +24,6 @@ from console.ledgers import ledger_paths, lost_ledgers
 from console.paper_accounts import accounts_held, routed_accounts_held
 from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
-from resources.journal.reader import JournalReader
 from resources.settings import given_variables, load_secrets
 from trading.audit import Tell
 from trading.brokers import BrokerDump
@@ -178,8 +177,7 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
     Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read.
     """
     only = None if book is None else desk.one(book).name
-    # Where a journal's file is gone, what the other stores have without it is the answer.
-    desk = replace(desk, journal=JournalReader(desk.settings.journal_url))
+    desk = desk.with_any_journal()
     look = _look(desk, tell, only)
     found = look.found()
     if any(found.values()):
@@ -354,13 +352,18 @@ def _dumps_over_network(answers: Answers) -> Iterator[BrokerDump]:
             yield one.dump
 
 
-def _checkpoint_faults(audit_path: Path) -> tuple[str, ...]:
-    """Return what the signed checkpoints find wrong in the log; what a crash left is none of it."""
+def _checkpoint_faults(audit_path: Path) -> tuple[str, ...] | None:
+    """Return what the signed checkpoints find wrong in the log, `None` where there is none to look at.
+
+    What a crash left is nothing wrong.
+    """
     # Signatures take a tenth of a second to import, and no other reading verb needs them.
-    from resources.audit_log import check
+    from resources.audit_log import check, has_checkpoint
 
     bad = check(audit_path)
-    return () if bad is None or bad.heals else (f"{bad.part} line {bad.line}, event {bad.seq}: {bad.reason}",)
+    if bad is not None and not bad.heals:
+        return (f"{bad.part} line {bad.line}, event {bad.seq}: {bad.reason}",)
+    return () if has_checkpoint(audit_path) else None
 
 
 def _secrets_in_force() -> tuple[str, ...]:

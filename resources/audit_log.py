@@ -157,6 +157,16 @@ def check(
         return bad if bad is not None or not path.exists() else _looked(path, look)
 
 
+def has_checkpoint(path: Path) -> bool:
+    """Say whether a log's first checkpoint is there, and not what a crash leaves of one.
+
+    Raises `JournalError` where the file cannot be read.
+    """
+    with _reading(path), _opened(checkpoints_of(path)) as file:
+        first = file.readline(LINE_BYTES_MAX + 2)
+    return bool(first) and not is_torn(first)
+
+
 def verify_end(journal: Events, path: Path) -> BadEntry | None:
     """Return what does not hold from the last checkpoint on, or between it and the journal, or `None`.
 
@@ -368,18 +378,11 @@ def _missing(path: Path, *, is_signed: bool) -> BadEntry | None:
     if not path.exists() and checkpoints.exists() and checkpoints.stat().st_size:
         return BadEntry(1, 1, "the log is missing, but its checkpoints are here")
     # A key is in use once its first checkpoint is on disk, so that a crash never leaves the one alone.
-    if is_signed and not _has_first(checkpoints):
+    if is_signed and not has_checkpoint(path):
         how = "cut off before the first one's end" if checkpoints.exists() else "missing"
         what = f"the checkpoints are {how}, but a key has signed them"
         return BadEntry(1, 1, what, part=Part.CHECKPOINTS)
     return None
-
-
-def _has_first(checkpoints: Path) -> bool:
-    """Say whether the first checkpoint is there, and not what a crash leaves of one."""
-    with _opened(checkpoints) as file:
-        first = file.readline(LINE_BYTES_MAX + 2)
-    return bool(first) and not is_torn(first)
 
 
 def _signatory(path: Path, public_key: Path | None, *, is_signed: bool) -> Signatory:

@@ -39,7 +39,7 @@ from trading.journal import (
     Preparation,
     Review,
 )
-from trading.lifecycle import IntentState, Stage
+from trading.lifecycle import NOT_BEGUN, IntentState, Stage
 from trading.orders import BrokerOrder, OrderStatus
 from trading.positions import Book
 from trading.protocol import SEND_MARGIN, conclusion_refusal, is_temporary
@@ -247,7 +247,7 @@ def ask_cancel(
     The executor asks the broker in its next run, or `reconcile_account` does now.
     """
     row = journal.intent(intent_id)
-    if row.state in {IntentState.PENDING_APPROVAL, IntentState.APPROVED} and kind is CancelKind.CANCEL:
+    if row.state in NOT_BEGUN and kind is CancelKind.CANCEL:
         return journal.cancel(intent_id, version=row.version, actor=actor, reason=reason, now=now)
     return journal.ask_cancel(intent_id, epoch=row.epoch, kind=kind, actor=actor, reason=reason, now=now)
 

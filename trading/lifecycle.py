@@ -195,6 +195,9 @@ EDGES: tuple[Edge, ...] = (
 )
 """Every edge there is; what is not here cannot happen."""
 
+NOT_BEGUN = frozenset(edge.from_state for edge in EDGES if edge.step is Step.CANCELLED)
+"""The states in which nothing of an intent has begun, so that a word of a person's cancels it (3)."""
+
 
 def transition(place: Place | None, event: Event) -> Place | Refusal:
     """Return where an intent is after an event, or why the event may not happen; `None` is not yet there."""

@@ -36,7 +36,7 @@ from console.verbs.teaching import help_of
 from resources.operator_names import NAME_RULE, is_name
 from trading.errors import BadInput, JournalUnavailable, Refused, TradingError, UnknownId
 from trading.journal import RunControlAction
-from trading.lifecycle import IntentState
+from trading.lifecycle import NOT_BEGUN, IntentState
 
 if TYPE_CHECKING:
     from console.book_outlines import BookOutline
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from console.actions import ControlChanged
     from console.cancelling import Cancels
     from console.shadow import ShadowReport
-    from trading.journal import RunControl
+    from trading.journal import JournalIntent, RunControl
 
 REVIEWED_MODE = "reviewed"
 """What stands for no stored mode: each book has the one of its reviewed file."""
@@ -439,33 +439,37 @@ def settle(
 
     from console.launcher import open_launcher
 
-    run = open_launcher().settle_carried(outline.name, asked, actor=actor, reason=reason)
+    run, rows = open_launcher().settle_carried(outline.name, asked, actor=actor, reason=reason)
     if not run.success:
         raise Refused(f"{outline.name} {asked} {run.stage}: {run.message}")
     # Settling asks the broker: what it tells only then is booked as well.
     fills = _fills(desk, outline, asked)
+    # Not what waited before the question: somebody may have answered it meanwhile.
+    cancelled = [_waits(row) for row in rows]
     view = {
         "book": outline.name,
         "session": asked,
         "carried_by": actor,
         "reason": reason,
         "fills": fills,
-        "cancelled": waiting,
+        "cancelled": cancelled,
         "run_id": run.run_id,
     }
-    done = f"settled {_with(fills)} by {actor}{', having cancelled ' + '; '.join(waiting) if waiting else ''}"
+    having_cancelled = f", having cancelled {'; '.join(cancelled)}" if cancelled else ""
+    done = f"settled {_with(fills)} by {actor}{having_cancelled}"
     show(view, lambda _: f"{outline.name} {asked}: {done}", as_json=as_json)
 
 
 def _waiting(desk: Desk, book: BookOutline, session: date) -> list[str]:
     """Return in words the intents of a session that wait for a person or for being sent."""
     rows = desk.journal.intents(book=book.name, lane=desk.lane, session=session)
-    not_begun = {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
-    return [
-        f"{row.intent.side.value} {row.quantity:,} {row.intent.symbol} ({row.state.value.replace('_', ' ')})"
-        for row in rows
-        if row.state in not_begun
-    ]
+    return [_waits(row) for row in rows if row.state in NOT_BEGUN]
+
+
+def _waits(row: JournalIntent) -> str:
+    """Return in words an intent, and what it waits for."""
+    state = row.state.value.replace("_", " ")
+    return f"{row.intent.side.value} {row.quantity:,} {row.intent.symbol} ({state})"
 
 
 def _fills(desk: Desk, book: BookOutline, session: date) -> int:

@@ -20,6 +20,7 @@ import pytest
 
 from console import reference
 from console.cli import main
+from console.desk import open_desk
 from resources.audit_log import project
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
@@ -150,7 +151,9 @@ def launched(monkeypatch) -> list[tuple[str, date]]:
 
         def settle_carried(self, book, session, *, actor, reason):
             calls.append((book, session))
-            return types.SimpleNamespace(run_id="run-3", success=True, stage="", message="")
+            with open_desk().open_journal() as journal:
+                rows = journal.intents(book=book, lane="simulated", session=session)
+            return types.SimpleNamespace(run_id="run-3", success=True, stage="", message=""), rows
 
         def run_demo(self, progress):
             progress("running")

@@ -7,14 +7,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pytest
 
+from console import ask_process, asking
 from console import verify as verifying
 from console.cli import main
 from resources.audit_log import AuditFile
@@ -192,6 +195,27 @@ def test_of_the_log_its_own_lines_are_counted_and_one_that_is_gone_is_not_said_t
     assert (gone["standing"], gone["why"]) == ("not checked", "there is no audit log")
 
 
+def test_where_no_checkpoint_is_there_it_is_said_beside_the_chain(speak, profile):
+    def of_the_chain():
+        return next(line for line in speak("verify").out.splitlines() if " INV8 " in line)
+
+    log = profile / "audit.jsonl"
+    signed = of_the_chain()
+    checkpoints = log.with_suffix(".checkpoints.jsonl")
+    checkpoints.unlink()
+    shutil.rmtree(profile / "keys")
+    unsigned = of_the_chain()
+    checkpoints.touch()
+    empty = of_the_chain()
+    log.unlink()
+    unlogged = of_the_chain()
+
+    assert "HELD" in signed
+    assert "checkpoint" not in signed
+    for told in (unsigned, empty, unlogged):
+        assert told == f"{signed.rstrip()}, no checkpoint looked at"
+
+
 @pytest.mark.parametrize("left", [bytes(512), b'{"actor":"' + bytes(600), bytes(512) + b"ring\n{}\n"])
 def test_what_a_power_loss_left_behind_the_log_is_no_disagreement(speak, profile, left):
     with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as journal:
@@ -343,6 +367,31 @@ def test_the_other_stores_of_a_journal_that_is_gone_tell_what_is_lost(speak, pro
         path.unlink()
 
     assert {"INV2", "INV9", "INV14"} <= violated(speak("verify", "--json"))
+    assert not (profile / "journal.db").exists()
+
+
+def test_a_brokers_key_in_the_log_is_found_without_the_journal(speak, profile, monkeypatch):
+    def answer(arguments):
+        # In this process: to begin the one that may hold keys takes seconds, and it is asked twice.
+        said = StringIO()
+        with redirect_stdout(said):
+            assert ask_process.main(list(arguments)) == 0
+        return json.loads(said.getvalue())
+
+    monkeypatch.setattr(asking, "answer_apart", answer)
+    key = "0123456789abcdef0123"
+    monkeypatch.setenv("TRADING_BROKER_APP_KEY", key)
+    log = profile / "audit.jsonl"
+    log.write_text(log.read_text().replace("us_five", key, 1))
+    for path in profile.glob("journal.db*"):
+        path.unlink()
+
+    spoken = speak("verify", "--json")
+
+    assert "INV15" in violated(spoken)
+    assert any(row["detail"] == "holds a key of a broker" for row in spoken.json["violations"])
+    assert spoken.json["unreadable"] == []
+    assert key not in spoken.out + spoken.err
     assert not (profile / "journal.db").exists()
 
 

@@ -199,6 +199,21 @@ def test_a_broker_that_could_not_be_asked_leaves_nothing_said_to_agree(desk, cap
     assert "paper_exchange of SIM-FIVE: " in told["unreadable"][0]
 
 
+@pytest.mark.usefixtures("asked_here")
+def test_without_its_journal_the_brokers_are_said_to_be_unasked_and_keys_are_looked_for(desk, capsys):
+    (desk.journal_path.parent / "audit.jsonl").write_text('{"seq":1}\n', encoding="utf-8")
+    for path in desk.journal_path.parent.glob("journal.db*"):
+        path.unlink()
+    code, told, _ = verified(capsys)
+
+    assert (code, "INV9" in named(told, "violated")) == (1, True), told
+    assert "INV15" in named(told, "held"), told
+    (unread,) = told["unreadable"]
+    assert unread.startswith("brokers over a network: paper_exchange of SIM-FIVE: ")
+    assert "is missing, but its audit log tells of what was done" in unread
+    assert not desk.journal_path.exists()
+
+
 def test_a_brokers_key_in_an_event_is_named_by_its_place_and_never_shown(desk, capsys):
     with opened(desk.folder) as journal:
         journal.set_run_control(

@@ -35,11 +35,11 @@ def test_a_session_after_one_without_quotes_is_refused_then_carried_by_a_person_
     launcher = Launcher(wide.settings, lambda _: None)
     with pytest.raises(BadInput, match="needs a named person and a reason"):
         launcher.settle_carried("us_wide", HELD, actor="", reason="")
-    carried = launcher.settle_carried("us_wide", HELD, actor="anna", reason="no quotes of 08-18")
+    carried, cancelled = launcher.settle_carried("us_wide", HELD, actor="anna", reason="no quotes of 08-18")
     launcher.profiled.journal.close()
     launcher.instance.dispose()
 
-    assert (carried.success, carried.message) == (True, "")
+    assert (carried.success, carried.message, cancelled) == (True, "", ())
     record = wide.journal.session_record(**wide.where(HELD))
     assert record.settled_at is not None
     assert "anna" in record.carried_by
