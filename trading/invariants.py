@@ -41,6 +41,7 @@ from trading.journal import (
     SessionRecord,
 )
 from trading.lifecycle import (
+    NOT_BEGUN,
     STALE_EPOCH,
     STALE_VERSION,
     Event,
@@ -454,7 +455,7 @@ def nothing_is_lost(facts: Facts) -> Iterator[Violation]:
 def _why_lost(facts: Facts, row: JournalIntent) -> str:
     """Return why an open intent may not be where it is once recovery has run; empty where it may."""
     evidence = facts.evidence
-    if row.state in {IntentState.PENDING_APPROVAL, IntentState.APPROVED}:
+    if row.state in NOT_BEGUN:
         is_late = evidence.as_of is not None and evidence.as_of >= row.not_after
         return "not_after has passed" if is_late else ""
     orders = facts.orders_of.get(row.intent_id, ())

@@ -456,8 +456,7 @@ def _row_findings(order: BrokerOrder, row: Known, filled: int) -> list[Finding]:
     if is_over and not order.status.is_terminal:
         findings.append(_finding(FindingKind.ZOMBIE, order, row, f"the intent is {row.intent.state}"))
     elif is_over and filled != row.booked:
-        why = f"{filled} filled under it, booked are {row.booked}"
-        findings.append(_finding(FindingKind.ORPHAN, order, row, why))
+        findings.append(_finding(FindingKind.ORPHAN, order, row, f"booked are {row.booked} of {filled}"))
     return findings
 
 

@@ -737,7 +737,7 @@ def test_a_finding_names_the_order_and_what_is_wrong():
     assert {found.intent_id for found in (other, orphan, booked_twice)} == {row_of().intent_id}
     assert unknown.detail.endswith(": the journal has no row of it")
     assert other.detail.endswith(": side sent BUY, found SELL; quantity sent 10, found 11")
-    assert orphan.detail.endswith(": 3 filled under it, booked are 0")
+    assert orphan.detail.endswith(": booked are 0 of 3")
     assert foreign.detail.endswith(": not ours")
     assert twice.detail == (
         f"more than one under {client_order_id}: b-1 (BUY 10 AAPL, 0 filled, working),"
