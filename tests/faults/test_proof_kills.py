@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLANTED = 3
 
 
-SEEDS = {"kills": 11705, "double_kills": 11705, "system_calls": 60028, "outbox_kills": 29203}
+SEEDS = {"kills": 38413, "double_kills": 38413, "system_calls": 60028, "outbox_kills": 29203}
 """Under these the first kill for each planted bug finds it, as long as the product's lines move by little.
 
 They decide how long the search takes, not how it ends: it goes on until the bug is found.
