@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from resources.journal.store import SqlJournal
 from tests.graph.desk import CALENDAR, FIRST, SESSIONS, Desk, copied, failure_of
+from trading.control import RunControlAction
 from trading.quotes import RawBar
 
 DAYS = SESSIONS[:4]
 """Sessions that are run in one order and another; in each the book trades."""
+
+
+LONG_AGO = datetime(2013, 1, 2, tzinfo=UTC)
 
 
 def books(desk: Desk) -> dict[Any, str]:
@@ -52,9 +58,11 @@ def test_on_a_journal_that_its_audit_log_does_not_know_nothing_is_decided(after_
     before = desk.files()
     journal = desk.settings.profile_dir / "journal.db"
     kept = journal.rename(tmp_path / "kept.db")
-    emptied = desk_on(name="desk")
-    stage, told = failure_of(emptied.run("session", DAYS[0]))
-    emptied.journal.close()
+    with SqlJournal(f"sqlite:///{journal}") as another:
+        another.set_run_control(RunControlAction.RESUME, actor="ann", reason="begun anew", now=LONG_AGO)
+    strange = desk_on(name="desk")
+    stage, told = failure_of(strange.run("session", DAYS[0]))
+    strange.journal.close()
     kept.rename(journal)
     restored = desk_on(name="desk")
 
@@ -62,6 +70,20 @@ def test_on_a_journal_that_its_audit_log_does_not_know_nothing_is_decided(after_
     assert "the journal was emptied, or is an older or another one" in told
     assert {name: sha for name, sha in restored.files().items() if name in before} == before
     assert restored.run("session", DAYS[1]).success
+
+
+def test_a_run_makes_no_journal_in_the_place_of_one_that_is_gone(after_one, desk_on, tmp_path):
+    desk = desk_on(after_one)
+    journal = desk.settings.profile_dir / "journal.db"
+    kept = journal.rename(tmp_path / "kept.db")
+    result = desk.run("session", DAYS[1])
+    is_made = journal.exists()
+    kept.rename(journal)
+
+    (unmade,) = [each for each in result.all_events if each.event_type_value == "RESOURCE_INIT_FAILURE"]
+    assert "is missing or empty, but its audit log tells" in unmade.engine_event_data.error.message
+    assert not is_made
+    assert desk.run("session", DAYS[1]).success
 
 
 def test_sessions_launched_in_shuffled_order_wait_for_the_one_before_and_end_as_in_order(
