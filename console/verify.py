@@ -27,7 +27,7 @@ from resources.evidence import gather, paper_dump, stored_verdicts
 from resources.settings import given_variables, load_secrets
 from trading.audit import Tell
 from trading.brokers import BrokerDump
-from trading.errors import BrokerUnavailable, TradingError
+from trading.errors import BrokerUnavailable, JournalUnavailable, TradingError
 from trading.invariants import (
     FLATTEN_ORDERED,
     FLATTEN_PREVIEWED,
@@ -64,6 +64,7 @@ ADDRESSES = ("TRADING_WEBHOOK_URL", "TRADING_SLACK_WEBHOOK_URL", "TRADING_EMAIL_
 LONG_LOG_BYTES = 20_000_000
 """From such a log on reading takes seconds, and is told."""
 
+JOURNAL = "journal"
 LEDGERS = "brokers"
 OVER_NETWORK = "brokers over a network"
 
@@ -78,7 +79,7 @@ STANDS_ON: Mapping[str, tuple[str, ...]] = {
 WHOLE = frozenset({"INV6", "INV8", "INV9", "INV15"})
 """Invariants of the journal's events and their log as one row: no book has a part of it by itself."""
 
-HOW_UNREAD = {OVER_NETWORK: "could not be asked"}
+HOW_UNREAD = {OVER_NETWORK: "could not be asked", JOURNAL: "is gone"}
 """What is said of a store that is missing, where it is not that it cannot be read."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -177,6 +178,7 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
     Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read.
     """
     only = None if book is None else desk.one(book).name
+    lost = _lost_journal(desk)
     desk = desk.with_any_journal()
     look = _look(desk, tell, only)
     found = look.found()
@@ -186,7 +188,22 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
         again = look.found()
         # What stands in both is no movement; the order is that of the second look.
         found = {name: [row for row in again[name] if row in set(found[name])] for name in again}
+    if lost:
+        look = replace(look, unreadable={JOURNAL: lost, **look.unreadable})
     return _verified(look, found, _links(desk, look.evidence, look.others))
+
+
+def _lost_journal(desk: Desk) -> str:
+    """Return what to say of a journal that is lost while its log tells of events, empty where it is not.
+
+    Raises `JournalUnavailable` of one that is there and cannot be read.
+    """
+    desk.with_any_journal().journal.run_control()
+    try:
+        desk.journal.run_control()
+    except JournalUnavailable as error:
+        return str(error)
+    return ""
 
 
 # -------------------------------------------------------------------------------- looking

@@ -208,7 +208,8 @@ def test_without_its_journal_the_brokers_are_said_to_be_unasked_and_keys_are_loo
 
     assert (code, "INV9" in named(told, "violated")) == (1, True), told
     assert "INV15" in named(told, "held"), told
-    (unread,) = told["unreadable"]
+    lost, unread = told["unreadable"]
+    assert lost.startswith("journal: journal ")
     assert unread.startswith("brokers over a network: paper_exchange of SIM-FIVE: ")
     assert "is missing or empty, but its audit log tells of what was done" in unread
     assert not desk.journal_path.exists()
