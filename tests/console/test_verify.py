@@ -376,15 +376,25 @@ def test_the_other_stores_of_a_journal_that_is_gone_tell_what_is_lost(speak, pro
     assert not (profile / "journal.db").exists()
 
 
-def test_a_brokers_key_in_the_log_is_found_without_the_journal(speak, profile, monkeypatch):
+@pytest.fixture
+def asked_here(monkeypatch):
+    """Let the brokers be asked in this process, by the same words.
+
+    To begin the process that does takes seconds, and each look asks twice where something is violated. That
+    it is one of its own, and what comes of it, is in the tests without this.
+    """
+
     def answer(arguments):
-        # In this process: to begin the one that may hold keys takes seconds, and it is asked twice.
         said = StringIO()
         with redirect_stdout(said):
             assert ask_process.main(list(arguments)) == 0
         return json.loads(said.getvalue())
 
     monkeypatch.setattr(asking, "answer_apart", answer)
+
+
+@pytest.mark.usefixtures("asked_here")
+def test_a_brokers_key_in_the_log_is_found_without_the_journal(speak, profile, monkeypatch):
     key = "0123456789abcdef0123"
     monkeypatch.setenv("TRADING_BROKER_APP_KEY", key)
     log = profile / "audit.jsonl"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from console import ask_process, asking
 from console import verify as verifying
 from console.cli import main
 from proof.transport import ROUTES
@@ -22,12 +20,15 @@ from resources.profiles import Profiled
 from resources.settings import load_settings
 from tests.adapters.broker_rules import CLOSE, SESSION, Market, request
 from tests.adapters.exchange_served import KEYS, Served, served
+from tests.console.test_verify import asked_here
 from tests.faults.test_cancel_process import sent_over_http
 from tests.faults.test_halting import OF, OPENING, ROOT, decided
 from trading.executions import Desk, settle_orders
 from trading.journal import RunControlAction
 from trading.positions import with_fills
 from trading.testing import NoAuditLog, OpenLock, example_intent
+
+__all__ = ["asked_here"]
 
 ASKED = {"INV1", "INV2", "INV4", "INV13", "INV19"}
 LATER = CLOSE + timedelta(minutes=30)
@@ -96,23 +97,6 @@ def desk(lived, tmp_path, monkeypatch):
     shutil.copytree(lived, folder)
     with machine(folder, monkeypatch) as (exchange, patch):
         yield Machine(folder, exchange, patch)
-
-
-@pytest.fixture
-def asked_here(monkeypatch):
-    """Let the brokers be asked in this process, by the same words.
-
-    To begin the process that does takes seconds, and each look asks twice where something is violated. That
-    it is one of its own, and what comes of it, is in the tests without this.
-    """
-
-    def answer(arguments):
-        said = StringIO()
-        with redirect_stdout(said):
-            assert ask_process.main(list(arguments)) == 0
-        return json.loads(said.getvalue())
-
-    monkeypatch.setattr(asking, "answer_apart", answer)
 
 
 def opened(folder):
