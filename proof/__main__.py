@@ -41,6 +41,9 @@ STATE = ROOT / ".trading" / "proof"
 PRODUCT = ("trading", "resources", "trading_assets", "jobs", "sensors", "console")
 """The packages whose source a kept result stands for."""
 
+STATEMENTS = "proof.statements"
+"""What every suite begins with."""
+
 CONFIG = ROOT / "config"
 """The reviewed files: books, limits and routes, by which several suites trade."""
 
@@ -265,6 +268,8 @@ def _run_here(suite: Suite, size: Size, sender: Connection) -> None:
     """Run one suite and send what it tells; the last thing sent is the outcome."""
     # A runner that is told to end takes its suite along, whose own children die with their pipes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_VIOLATED))
+    # Only here: a run of which every result is kept imports no product.
+    importlib.import_module(STATEMENTS).share()
     try:
         run: Run = getattr(importlib.import_module(suite.module), suite.function)
         sender.send(run(size, sender.send))
@@ -297,7 +302,7 @@ def _sources(module: str) -> Iterator[Path]:
     for room in PRODUCT:
         yield from sorted(path for path in (ROOT / room).rglob("*") if path.suffix in {".py", ".sql"})
     yield from sorted(path for path in CONFIG.rglob("*") if path.is_file())
-    yield from sorted(_files_of(module, {}).values())
+    yield from sorted(_files_of(STATEMENTS, _files_of(module, {})).values())
     yield ROOT / "requirements.lock"
 
 
