@@ -958,6 +958,9 @@ NAMES_SAID = {
 }
 """The guards that spoke, by how many did: a journal keeps what they said at a send without their names."""
 
+NAMED_NO_TERM = frozenset({10, 44})
+"""How many guards spoke in versions that did not yet name the executor's term beside what they said."""
+
 
 def review(case: Case) -> tuple[Why, ...]:
     """Return what each guard says, in order; all of them, not just the first that stops."""

@@ -28,7 +28,7 @@ from trading.decisions import BY_ADVICE, sent_payload_hash
 from trading.errors import BadInput
 from trading.findings import PARKED
 from trading.flattening import previewed_quantities
-from trading.guards import NAMES_SAID, PASS, REASONS, Why
+from trading.guards import GUARDS, NAMED_NO_TERM, NAMES_SAID, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX, intent_id_of
 from trading.journal import (
     ExecutorTerm,
@@ -930,11 +930,15 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
 
 
 def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
-    """Report a prepared event that no guard, or not every guard, passed on the registered payload."""
+    """Report a prepared event that no guard, or not every guard, passed on the registered payload.
+
+    Every guard are those of the version that wrote it: one that names its term has none of an earlier one's.
+    """
     whys = _whys_of(event)
     stopped = [REASONS.get(why.code, str(why.code)) for why in whys if why.code != PASS]
-    if len(whys) not in NAMES_SAID:
-        looked = f"only {len(whys)} guards looked" if whys else "no guard looked"
+    earlier = NAMED_NO_TERM if "term" in event.body else frozenset()
+    if len(whys) not in NAMES_SAID.keys() - earlier:
+        looked = f"{len(whys)} of {len(GUARDS)} guards looked" if whys else "no guard looked"
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but {looked} at it")
     if stopped:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, though {_listed(stopped)}")
