@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from trading.values import NOTIONAL_MICROS_MAX
+
 BPS = 10_000
 """Basis points in one."""
 
 NO_LIMIT = 2**62
 """The largest quantity of a guard that does not look at quantity."""
-
-NOTIONAL_MICROS_MAX = 2**62
-"""Price × quantity has to stay under this, so that sums of two still fit 64 bits."""
 
 
 class Proposal(NamedTuple):

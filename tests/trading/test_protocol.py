@@ -747,7 +747,13 @@ def test_two_orders_of_one_id_are_one_finding_however_they_move_and_are_listed()
     moved = told_of(broker_order_id="b-2", status=OrderStatus.FILLED, filled_quantity=10)
     said = {
         finding.detail
-        for listed in ([first, second], [second, first], [first, moved], [moved, first], [second, moved, first])
+        for listed in (
+            [first, second],
+            [second, first],
+            [first, moved],
+            [moved, first],
+            [second, moved, first],
+        )
         for finding in listed_findings(listed, known())
         if finding.kind is FindingKind.TWICE
     }
