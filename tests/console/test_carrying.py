@@ -83,7 +83,15 @@ def test_what_was_answered_while_a_person_was_asked_is_not_told_as_cancelled(
     assert "IBM" in asked[0]
     told = f"BUY {apple.quantity:,} AAPL (pending approval)"
     if is_json:
-        assert spoken.json["cancelled"] == [told]
+        assert spoken.json["cancelled"] == [
+            {
+                "intent_id": apple.intent_id,
+                "symbol": "AAPL",
+                "side": "BUY",
+                "quantity": apple.quantity,
+                "state": "pending_approval",
+            }
+        ]
     else:
         assert spoken.out.splitlines()[0].endswith(f", having cancelled {told}")
     assert journal.intent(ibm.intent_id).state is IntentState.REJECTED
