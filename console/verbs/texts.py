@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from console.orders import ABSENT
+from console.concerns import ABSENT
 from console.render import NONE, counted, in_one_line, instant, money, pairs, short, table
 from resources.setting_names import ADDRESSES, address_variable
 from trading.advice import Ladder
@@ -167,7 +167,7 @@ def trace(view: Trace) -> str:
         _part(
             "decision",
             in_one_line(
-                f"{row.reason or row.state}, quantity {row.quantity:,}, by {view.answered_by or 'policy'}"
+                f"{view.decision_reason}, quantity {row.quantity:,}, by {view.answered_by or 'policy'}"
             ),
         ),
         _part("orders", _sent(view)),
