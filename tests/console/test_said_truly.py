@@ -43,6 +43,8 @@ from trading.verdicts import Verdict
 
 __all__ = ["empty_journal", "journal", "launched", "speak", "state"]
 
+RUN = "trading run-once --book us_five --session 2013-02-28"
+
 
 # ------------------------------------------------------------------------------------- cancelled, or not
 
@@ -416,6 +418,55 @@ def test_a_run_that_ends_what_waits_names_it_and_asks_first(speak, journal, laun
     assert row.intent_id in spoken.err
     assert speak("run-once", "--book", "us_five", *words, "--yes").code == 0
     assert len(launched) == 1
+
+
+@pytest.mark.parametrize("action", [RunControlAction.HALT, RunControlAction.PAUSE])
+def test_a_run_that_is_refused_while_trading_is_stopped_asks_about_no_ending(
+    speak, journal, launched, monkeypatch, action
+):
+    a_pending_intent(journal)
+    journal.set_run_control(action, actor="ben", reason="thin", now=NOW)
+    asked = []
+    monkeypatch.setattr("typer.confirm", lambda question, **_: asked.append(question) or True)
+    of = ("run-once", "--book", "us_five", "--session", "2013-02-28")
+
+    speak(*of)
+    speak(*of, "--phase", "execute")
+    assert asked == []
+
+    speak(*of, "--phase", "settle")
+    assert asked == ["let 1 intent expire?"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "follows"),
+    [
+        ("decide", ["trading approvals list --book us_five", f"{RUN} --phase execute"]),
+        ("execute", ["trading approvals list --book us_five", f"{RUN} --phase settle"]),
+        ("settle", ["trading report --book us_five"]),
+        ("all", ["trading report --book us_five"]),
+    ],
+)
+@pytest.mark.usefixtures("launched")
+def test_a_run_says_where_its_intents_are_and_what_comes_next(speak, journal, phase, follows):
+    a_pending_intent(journal)
+
+    words = (*RUN.split()[1:], "--phase", phase, "--yes")
+    told = speak(*words).out.splitlines()
+
+    assert told[told.index("next:") :] == ["next:", *(f"  {line}" for line in ["trading status", *follows])]
+    assert any(line.endswith("1 pending approval") for line in told)
+    assert speak(*words, "--json").json["runs"][0]["intents"] == {"pending_approval": 1}
+
+
+@pytest.mark.usefixtures("launched")
+def test_a_retry_that_ran_here_says_where_the_intents_are(speak, journal):
+    an_approved_intent(journal)
+
+    of = ("retry", "--book", "us_five", "--reason", "again", "--yes")
+
+    assert "us_five 2013-02-28: process; now 1 approved" in speak(*of).out
+    assert speak(*of, "--json").json["intents"] == {"approved": 1}
 
 
 def test_an_execution_before_the_time_is_over_asks_nothing(speak, journal, launched):
