@@ -470,7 +470,7 @@ def _twice(under: Mapping[str, BrokerOrder], row: Known | None) -> Finding:
         first.client_order_id,
         row.intent.intent_id if row else "",
         first.symbol,
-        f"more than one under {first.client_order_id}: {', '.join(under)}",
+        f"more than one under {first.client_order_id}: {', '.join(sorted(under))}",
         is_live=is_live,
     )
 
