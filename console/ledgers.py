@@ -11,13 +11,14 @@ from pathlib import Path
 from console.book_outlines import BookOutline
 from console.desk import Desk
 from resources import paper_ledgers
+from resources.ledger_paths import ledger_of
 from resources.paper_broker.statement import read_only
 from trading.errors import BrokerUnavailable
 
 
 def ledger_path(desk: Desk, book: BookOutline) -> Path:
     """Return where the ledger of a book's paper account lies."""
-    return paper_ledgers.ledger_of(desk.settings.profile_dir, book.account)
+    return ledger_of(desk.settings.profile_dir, book.account)
 
 
 def ledger_paths(desk: Desk) -> dict[str, Path]:
@@ -27,7 +28,7 @@ def ledger_paths(desk: Desk) -> dict[str, Path]:
     """
     ordered = paper_ledgers.accounts_on_paper(desk.journal, lane=desk.lane)
     named = dict.fromkeys([*(book.account for book in desk.books.values()), *ordered])
-    return {account: paper_ledgers.ledger_of(desk.settings.profile_dir, account) for account in named}
+    return {account: ledger_of(desk.settings.profile_dir, account) for account in named}
 
 
 def damaged_ledgers(desk: Desk) -> Iterator[str]:

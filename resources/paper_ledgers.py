@@ -1,7 +1,7 @@
 """Which paper accounts have orders, by the journal, and what is said of one whose ledger is gone.
 
 Whoever would open a ledger and whoever only looks ask here, so that both say the same. What is in a ledger is
-paper_broker/.
+paper_broker/, where it lies ledger_paths.py.
 """
 
 from __future__ import annotations
@@ -10,13 +10,9 @@ from datetime import date
 from pathlib import Path
 
 from resources.evidence import Answering
+from resources.ledger_paths import ledger_of
 from trading.errors import BrokerUnavailable
 from trading.invariants import LIVE
-
-
-def ledger_of(profile_dir: Path, account: str) -> Path:
-    """Return where the ledger of a paper account lies."""
-    return profile_dir / "paper" / f"{account}.db"
 
 
 def accounts_on_paper(journal: Answering, *, lane: str) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ from resources.lake.accepted import (
 )
 from resources.lake.store import Lake
 from resources.lake.window import LakeWindowReader
+from resources.ledger_paths import ledger_of
 from resources.live_capability import LiveCapability, live_capability
 from resources.market_data.opening_quotes import OpeningQuotes
 from resources.market_data.simulated_market import SimulatedMarket, market_of
@@ -65,7 +66,7 @@ from resources.outbound.limits import RateLimits
 from resources.panels import BookDataSets, PanelFolder
 from resources.paper_broker.behaviour_file import load_behaviour
 from resources.paper_broker.broker import KIND, PaperBroker
-from resources.paper_ledgers import ledger_of, refuse_lost
+from resources.paper_ledgers import refuse_lost
 from resources.quality_rules import load_quality_limits, load_releases
 from resources.replay_files import ReplayFiles
 from resources.reports import ReportWriter

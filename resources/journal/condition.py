@@ -6,9 +6,7 @@ Imports no database: the reader and the store ask the same questions.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
-from resources.audit_paths import checkpoints_of
 from trading.errors import JournalUnavailable
 
 SCHEMA_REVISION = "0010"
@@ -48,27 +46,6 @@ def is_journal(name: str, tables: Collection[str]) -> bool:
         shown = ", ".join(sorted(tables)[:3])
         raise JournalUnavailable(f"journal {name}: holds tables ({shown}) but no journal: name another path")
     return False
-
-
-def tells_of_events(log: Path | None) -> bool:
-    """Say whether an audit log, or its checkpoints, tell of events: then its journal has them.
-
-    The log is never ahead of its journal: who asks this first, and looks there afterwards, finds them.
-    """
-    return log is not None and any(
-        path.exists() and path.stat().st_size for path in (log, checkpoints_of(log))
-    )
-
-
-def lost(name: str) -> JournalUnavailable:
-    """Return what to raise of a journal that is gone, or has no events while its log tells of some.
-
-    It would read like a desk on which nothing was ever done, and what were stored in it would hide the loss.
-    """
-    return JournalUnavailable(
-        f"journal {name}: is missing or empty, but its audit log tells of what was done: orders may be open;"
-        " restore the last copy, do not trade (docs/how-to/copy_and_restore.md)"
-    )
 
 
 def check_not_newer(name: str, revision: str) -> None:

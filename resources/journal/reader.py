@@ -13,8 +13,9 @@ from datetime import date, datetime
 from pathlib import Path
 
 from resources.journal import records
-from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal, lost, tells_of_events
+from resources.journal.condition import SCHEMA_REVISION, check_not_newer, is_journal
 from resources.journal.looking import Place, Sight, place_of
+from resources.journal.traces import lost, trace_of_events
 from trading.advisor_calls import AdvisorCall
 from trading.approvals import StageRecord
 from trading.audit import instant_text
@@ -67,7 +68,8 @@ class JournalReader:
 
     `url` is the journal's (`sqlite:////absolute/path`, `postgresql://…`) or the file's path. Where there is
     no journal yet every list is empty (`exists` says so). Raises `JournalUnavailable` where it is damaged,
-    another program's, out of reach, or gone or empty while its audit log (`log`) tells of events.
+    another program's, out of reach, or gone or empty while its audit log (`log`) or what lies beside that
+    tells of events.
     """
 
     def __init__(self, url: str | Path, *, log: Path | None = None) -> None:
@@ -391,12 +393,21 @@ class JournalReader:
     @contextmanager
     def _sight(self) -> Iterator[Sight | None]:
         """Give a look at the journal, `None` where there is none yet."""
-        is_told_of = tells_of_events(self._log)
         with self._place.sight() as sight:
-            found = sight if sight is not None and self._is_readable(sight) else None
-            if is_told_of and (found is None or not _has_events(found)):
-                raise lost(self.name)
+            found = self._readable(sight)
+            if self._log is not None and not _has_events(found):
+                self._refuse_lost()
             yield found
+
+    def _refuse_lost(self) -> None:
+        """Raise `JournalUnavailable` where what lies beside a journal without events tells of some."""
+        if trace := trace_of_events(self._log):
+            with self._place.sight() as sight:
+                if not _has_events(self._readable(sight)):
+                    raise lost(self.name, trace)
+
+    def _readable(self, sight: Sight | None) -> Sight | None:
+        return sight if sight is not None and self._is_readable(sight) else None
 
     def _is_readable(self, sight: Sight) -> bool:
         name = self._place.name
@@ -414,5 +425,5 @@ class JournalReader:
         return True
 
 
-def _has_events(sight: Sight) -> bool:
-    return sight.rows("find_newest_event", {})[0]["newest"] is not None
+def _has_events(sight: Sight | None) -> bool:
+    return sight is not None and sight.rows("find_newest_event", {})[0]["newest"] is not None

@@ -31,7 +31,7 @@ class SqlJournal(
     `url` is `sqlite:////absolute/path/journal.db` (an empty or missing file becomes a journal) or
     `postgresql://…`. Waits at most `busy_timeout_s` for another writer. Raises
     `JournalUnavailable` where the database cannot be trusted with an order: not reachable, not ours, of
-    a newer schema, not syncing every commit to disk, or gone or empty while its audit log (`log`) tells of
-    events. `heard` is told each step of an intent once it is stored, and must not raise: nobody could tell
-    that from a step that was not stored.
+    a newer schema, not syncing every commit to disk, or gone or empty while its audit log (`log`) or what
+    lies beside that tells of events. `heard` is told each step of an intent once it is stored, and must not
+    raise: nobody could tell that from a step that was not stored.
     """

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from resources.journal import records, schema
-from resources.journal.condition import SCHEMA_REVISION, advice, lost, tells_of_events
+from resources.journal.condition import SCHEMA_REVISION, advice
 from resources.journal.database import (
     WRITES,
     check_database,
@@ -35,6 +35,7 @@ from resources.journal.database import (
 )
 from resources.journal.drafts import Draft
 from resources.journal.statements import insert_all, last_of
+from resources.journal.traces import lost, trace_of_events
 from trading.audit import GENESIS, chained_text, content_text, instant_text
 from trading.errors import IllegalTransition, JournalUnavailable
 from trading.journal import JournalIntent
@@ -62,17 +63,16 @@ class Transactions:
         at = parsed(url)
         self._heard = heard
         self._name = name_of(at)
-        is_told_of = tells_of_events(log)
-        if is_told_of and is_missing(at):
+        if is_missing(at) and (trace := trace_of_events(log)) and is_missing(at):
             # Before a connection makes it.
-            raise lost(self._name)
+            raise lost(self._name, trace)
         self._is_checked = False
         self._engine = engine_for(at, busy_timeout_s)
         self._turns = turns_for(at, busy_timeout_s)
         self._writer = self._engine.execution_options(**{WRITES: True})
         try:
             with one_opener(at):
-                self._open(is_told_of=is_told_of)
+                self._open(log)
         except BaseException:
             self.close()
             raise
@@ -159,11 +159,12 @@ class Transactions:
         except PoolTimeoutError as error:
             raise JournalUnavailable(f"journal {self._name}: {advice(str(error))}") from error
 
-    def _open(self, *, is_told_of: bool) -> None:
-        with self._reading() as conn:
-            revision = revision_of(conn, self._name)
-            if is_told_of and not (revision and last_of(conn, schema.events, "seq", names=("seq",))):
-                raise lost(self._name)
+    def _open(self, log: Path | None) -> None:
+        revision, has_events = self._found()
+        if not has_events and (trace := trace_of_events(log)):
+            revision, has_events = self._found()
+            if not has_events:
+                raise lost(self._name, trace)
         if revision == SCHEMA_REVISION:
             return
         with self._writing() as conn:
@@ -171,3 +172,9 @@ class Transactions:
             revision = revision_of(conn, self._name)
             if revision < SCHEMA_REVISION:
                 migrate(conn)
+
+    def _found(self) -> tuple[str, bool]:
+        """Return the schema's revision, empty where there is none, and whether any event is stored."""
+        with self._reading() as conn:
+            revision = revision_of(conn, self._name)
+            return revision, bool(revision and last_of(conn, schema.events, "seq", names=("seq",)))

@@ -24,6 +24,9 @@ from resources.journal.database import migrate
 from resources.journal.reader import JournalReader
 from resources.journal.rehearsal import RehearsedJournal
 from resources.journal.store import SqlJournal
+from resources.journal.traces import trace_of_events
+from resources.ledger_paths import ledger_of
+from resources.paper_broker.ledger import Ledger
 from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
 from trading.audit import line_of, verify
 from trading.decisions import Outcome
@@ -57,6 +60,10 @@ CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
 OF = {"book": BOOK, "lane": LANE, "session": SESSION}
 OPENED = opened_book(currency="USD", deposit_micros=10**12)
 PASSED = tuple(Why(PASS, 0, 0, NO_LIMIT) for _ in GUARDS)
+AN_EVENT = (
+    "insert into events values"
+    " (1, '2013-02-28T14:30:00.000000Z', 'k', '', '', '', '', 'ann', '', '{}', 'p', 'h')"
+)
 HOLDER_DEAD = {"settle_time_s": 0, "is_death_proven": True}
 TERM_EVENTS = 2
 """Each journal of these tests begins with an executor's term, begun and reconciled."""
@@ -1704,6 +1711,15 @@ def test_another_programs_database_is_not_made_a_journal(new_database):
         assert sa.inspect(conn).get_table_names() == ["pets"]
 
 
+def ordered_on_paper(ledger: Path) -> None:
+    """Let a paper broker have taken an order."""
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute(
+            "insert into orders values"
+            " (1, 'b-1', 'c-1', '{}', '2013-02-28', 'AAPL', 'buy', 1, 0, 'working', '', '2013-02-28')"
+        )
+
+
 @pytest.mark.parametrize("left", ["audit.jsonl", "audit.checkpoints.jsonl"])
 @pytest.mark.parametrize("is_begun", [False, True], ids=["nothing", "a journal without events"])
 def test_a_database_in_the_place_of_a_journal_whose_log_is_left_is_not_begun_anew(
@@ -1727,6 +1743,55 @@ def test_a_database_in_the_place_of_a_journal_whose_log_is_left_is_not_begun_ane
         assert not database.reader().exists, "nothing was made in its place"
 
 
+@pytest.mark.parametrize("is_begun", [False, True], ids=["nothing", "a journal without events"])
+def test_a_database_in_the_place_of_a_journal_whose_paper_broker_has_orders_is_not_begun_anew(
+    new_database, tmp_path, is_begun
+):
+    database, log, ledger = new_database(is_blank=True), tmp_path / "audit.jsonl", tmp_path / "paper" / "A.db"
+    if is_begun:
+        database.open(log=log).close()
+    Ledger(ledger_of(tmp_path, "NEW"))
+    Ledger(ledger)
+    ordered_on_paper(ledger)
+    before = sorted(ledger.parent.iterdir())
+    uses = {
+        "store": lambda: database.open(log=log),
+        "rehearsal": lambda: RehearsedJournal(database.url, log=log),
+        "reader": lambda: database.reader(log=log).run_control(),
+        "whether it exists": lambda: database.reader(log=log).exists,
+    }
+    for use in uses.values():
+        with pytest.raises(
+            JournalUnavailable,
+            match=f"is missing or empty, but the paper broker's ledger {ledger} has orders",
+        ):
+            use()
+
+    assert sorted(ledger.parent.iterdir()) == before, "a look leaves no files"
+    if not is_begun:
+        assert not database.reader().exists, "nothing was made in its place"
+
+
+@pytest.mark.parametrize("way", ["reader", "transactions"])
+def test_a_first_run_that_began_since_the_look_is_not_refused_by_its_own_orders(
+    new_database, tmp_path, monkeypatch, way
+):
+    database, log, ledger = new_database(is_blank=True), tmp_path / "audit.jsonl", tmp_path / "paper" / "A.db"
+    database.open(log=log).close()
+
+    def traced_once_another_began(log):
+        database.do(AN_EVENT)
+        Ledger(ledger)
+        ordered_on_paper(ledger)
+        return trace_of_events(log)
+
+    monkeypatch.setattr(f"resources.journal.{way}.trace_of_events", traced_once_another_began)
+
+    assert database.reader(log=log).exists
+    with database.open(log=log) as journal:
+        assert journal.events(after=0, limit=9)
+
+
 def test_a_journal_with_events_opens_beside_its_log_and_a_new_one_beside_an_empty_log(new_database, tmp_path):
     log = tmp_path / "audit.jsonl"
     log.touch()
@@ -1736,6 +1801,32 @@ def test_a_journal_with_events_opens_beside_its_log_and_a_new_one_beside_an_empt
     with database.open(log=log) as journal:
         assert journal.events(after=0, limit=9)
     assert database.reader(log=log).exists
+
+
+def test_a_ledger_tells_by_its_orders_alone_also_those_that_are_only_in_its_wal(tmp_path):
+    log, ledger = tmp_path / "audit.jsonl", tmp_path / "paper" / "A.db"
+    assert trace_of_events(log) == ""
+    ledger.parent.mkdir()
+    ledger.touch()
+    assert trace_of_events(log) == "", "nothing is in it yet"
+    Ledger(ledger)
+    assert trace_of_events(log) == "", "no order is in it yet"
+    with closing(sqlite3.connect(ledger)) as held:
+        held.execute("select * from orders").fetchall()
+        ordered_on_paper(ledger)
+
+        assert ledger.with_name("A.db-wal").stat().st_size
+        assert trace_of_events(log) == f"the paper broker's ledger {ledger} has orders"
+
+
+def test_a_ledger_that_cannot_be_read_may_have_orders(tmp_path):
+    ledger = tmp_path / "paper" / "A.db"
+    ledger.parent.mkdir()
+    ledger.write_bytes(b"no ledger " * 1000)
+
+    told = trace_of_events(tmp_path / "audit.jsonl")
+
+    assert told.startswith(f"the paper broker's ledger {ledger} cannot be read (file is not a database")
 
 
 def test_a_journal_of_a_newer_version_is_refused(database):
@@ -1750,10 +1841,7 @@ def test_a_journal_of_an_older_version_is_brought_up_to_date_with_all_it_holds(n
     database = new_database(is_blank=True)
     with database.engine().begin() as conn:
         migrate(conn, to=revision)
-    database.do(
-        "insert into events values"
-        " (1, '2013-02-28T14:30:00.000000Z', 'k', '', '', '', '', 'ann', '', '{}', 'p', 'h')"
-    )
+    database.do(AN_EVENT)
     with pytest.raises(JournalUnavailable, match=f"schema {revision}, this version reads"):
         database.reader().run_control()
     with database.open() as journal:

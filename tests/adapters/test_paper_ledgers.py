@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from resources.paper_ledgers import ledger_of, lost_ledgers, refuse_lost
+from resources.ledger_paths import ledger_of
+from resources.paper_ledgers import lost_ledgers, refuse_lost
 from trading.errors import BrokerUnavailable
 
 ANSWERS = {

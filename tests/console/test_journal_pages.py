@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from console import journal_pages
 from resources.journal.store import SqlJournal
+from resources.paper_broker.ledger import Ledger
 from tests.console.test_verify import lived, profile, speak, state
 
 __all__ = ["lived", "profile", "speak", "state"]
@@ -172,6 +174,21 @@ def test_an_empty_journal_in_the_place_of_one_with_a_log_is_the_loss_of_it(speak
     assert (path.read_bytes() if path.exists() else None) == before
 
 
+@pytest.mark.parametrize("words", [*READING, *WRITING, "halt --reason x", "doctor"])
+def test_a_journal_of_which_only_the_paper_brokers_orders_are_left_is_not_begun_anew(speak, profile, words):
+    """Gone with its log, checkpoints, keys and lake."""
+    remove(profile, "journal.db*", "audit*.jsonl")
+    shutil.rmtree(profile / "keys")
+    shutil.rmtree(profile / "lake")
+    before = sorted(profile.rglob("*"))
+    spoken = speak(*words.split())
+
+    assert spoken.code == (1 if words == "doctor" else 6)
+    told = f"the paper broker's ledger {profile / 'paper' / 'SIM-FIVE.db'} has orders: orders may be open"
+    assert f"journal {profile / 'journal.db'}: is missing or empty, but {told}" in spoken.out + spoken.err
+    assert sorted(profile.rglob("*")) == before, "an empty one in its place would read as all well"
+
+
 def test_a_halt_that_no_journal_can_keep_is_none_and_says_so(speak, profile):
     remove(profile, "journal.db*")
     spoken = speak("halt", "--reason", "x")
@@ -191,6 +208,7 @@ def test_the_doctor_fails_a_journal_that_is_gone(speak, profile):
 
 
 def test_where_there_is_no_journal_yet_nothing_is_damaged(speak, profile):
-    remove(profile, "journal.db*", "audit*.jsonl")
+    remove(profile, "journal.db*", "audit*.jsonl", "paper/*")
+    Ledger(profile / "paper" / "SIM-FIVE.db")
 
     assert speak("orders").code == 0
