@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from console.desk import Desk
 from trading.findings import FindingShown, remedy_of
 from trading.journal import Halt, JournalIntent, JournalOrder
+from trading.lifecycle import Step
+
+ABSENT = "absent at the broker"
+"""The status of an order that was proven, or said, never to have reached the broker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ def concerns_of(desk: Desk, intent: JournalIntent) -> Concerns:
             for row in desk.journal.incidents()
             if row.intent_id == intent.intent_id
         ),
-        generations=tuple(_replaced(order) for order in orders) if len(orders) > 1 else (),
+        generations=tuple(_replaced(order, intent) for order in orders) if len(orders) > 1 else (),
         taken_back=tuple(
             str(event.body["takes_back"])
             for event in desk.journal.events_of(intent.intent_id)
@@ -69,12 +73,20 @@ def concerns_of(desk: Desk, intent: JournalIntent) -> Concerns:
     )
 
 
-def _replaced(order: JournalOrder) -> Replaced:
+def order_status(order: JournalOrder, intent: JournalIntent) -> str:
+    """Return an order's status; one that the broker never had is absent there, not rejected by it."""
+    is_absent = bool(order.absences) or order.reason == Step.PROVEN_ABSENT
+    if is_absent and not order.broker_order_id and not intent.state.is_open:
+        return ABSENT
+    return order.status
+
+
+def _replaced(order: JournalOrder, intent: JournalIntent) -> Replaced:
     return Replaced(
         generation=order.generation,
         client_order_id=order.client_order_id,
         quantity=order.request.quantity,
         filled_quantity=order.filled_quantity,
-        status=order.status,
+        status=order_status(order, intent),
         cancel_asked_for=order.cancel_kind.value,
     )

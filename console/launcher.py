@@ -191,6 +191,8 @@ class Launcher:
         job = self.definitions(book).resolve_job_def(job_name(book, what))
         result = self._execute(job, partition_key=session.isoformat(), tags={BOOK_TAG: book, **(tags or {})})
         stage, message = _first_failure(result)
+        # The line of a stage names book, session and stage; whoever shows a result says them beside it.
+        message = message.removeprefix(f"{book} {session} {stage.removeprefix(f'{book}__')}: ")
         is_refused = not result.success and bool(_closed_checks(result))
         return RunResult(
             session, result.run_id, result.success, stage, message, is_refused, _refused_by(result)

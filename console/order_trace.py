@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from console.book_outlines import BookOutline, require_book
-from console.concerns import Concerns, concerns_of
+from console.concerns import Concerns, concerns_of, order_status
 from console.desk import Desk
 from console.explain import verdicts_on
 from console.lake_pointers import TableState
@@ -23,11 +23,15 @@ from trading.actions import ActionKind, CorporateAction, actions_sha
 from trading.errors import BadSetting
 from trading.guards import BPS
 from trading.journal import JournalIntent, JournalOrder
+from trading.lifecycle import Step
 from trading.orders import Fill
 from trading.values import Side, digest, notional_micros
 from trading.verdicts import Verdict
 
 CORPORATE_ACTIONS = "corporate_actions"
+
+DECIDING = frozenset({Step.REGISTERED, Step.APPROVED, Step.REJECTED})
+"""The steps that decide of an intent whether it is sent; the later ones tell what became of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +66,10 @@ class Trace:
     """Hold one intent's whole way. Money in micro-units of the intent's currency.
 
     `candidate` and `advice` are the rows of their tables, empty where there is none; `answered_by` who
-    approved or rejected, empty where the policy did. `result_micros` is what the fills were worth at the
-    session's close less what they cost, commissions included; `None` until there is a close.
+    approved, rejected or ordered, empty where the policy did, and `decision_reason` why. The orders have
+    their status as it is told: one that the broker never had is absent there. `result_micros` is what the
+    fills were worth at the session's close less what they cost, commissions included; `None` until there is
+    a close.
     """
 
     asked: str
@@ -73,6 +79,7 @@ class Trace:
     verdicts: tuple[Verdict, ...]
     advice: Mapping[str, Any]
     answered_by: str
+    decision_reason: str
     orders: tuple[JournalOrder, ...]
     fills: tuple[Fill, ...]
     result_micros: int | None
@@ -94,6 +101,7 @@ def trace_of_intent(desk: Desk, intent: JournalIntent, *, asked: str = "") -> Tr
     session = intent.intent.session
     candidates = desk.lake.state(book.name, "candidates", session.isoformat())
     events = desk.journal.events_of(intent.intent_id)
+    decided = [event for event in events if event.kind in DECIDING][-1]
     return Trace(
         asked=asked or intent.intent_id,
         intent=intent,
@@ -106,9 +114,10 @@ def trace_of_intent(desk: Desk, intent: JournalIntent, *, asked: str = "") -> Tr
             "find_advice",
             intent_key=intent.intent.intent_key,
         ),
-        answered_by=next((event.actor for event in events if event.kind in {"approved", "rejected"}), ""),
+        answered_by=decided.actor,
+        decision_reason=decided.reason,
         orders=tuple(
-            row
+            replace(row, status=order_status(row, intent))
             for row in desk.journal.orders(book=book.name, lane=desk.lane, session=session)
             if row.intent_id == intent.intent_id
         ),

@@ -10,16 +10,13 @@ from dataclasses import dataclass
 from datetime import date
 
 from console.book_outlines import BookOutline
+from console.concerns import order_status
 from console.desk import Desk
 from console.order_trace import slippage_bps
 from trading.approvals import WITHIN_POLICY
 from trading.journal import JournalIntent, JournalOrder
 from trading.lifecycle import IntentState, Stage, Step
 from trading.orders import Fill
-
-ABSENT = "absent at the broker"
-"""The status of an order that was proven, or said, never to have reached the broker."""
-
 
 SENT_ON = frozenset({Step.REGISTERED, Step.ENDORSED, Step.APPROVED})
 """The steps that say on what an intent is sent."""
@@ -124,15 +121,6 @@ def _why(desk: Desk, row: JournalIntent) -> tuple[str, str]:
     return said[-1].actor if said[-1].kind in A_PERSONS else "", said[-1].reason
 
 
-def _status(row: JournalIntent, order: JournalOrder | None) -> str:
-    """Return an order's status; one that the broker never had is absent there, not rejected by it."""
-    if order is None:
-        return ""
-    if order.absences and not order.broker_order_id and not row.state.is_open:
-        return ABSENT
-    return order.status
-
-
 def _line(
     row: JournalIntent, order: JournalOrder | None, fills: Sequence[Fill], *, why: tuple[str, str]
 ) -> OrderLine:
@@ -151,7 +139,7 @@ def _line(
         average_price_micros=sum(fill.notional_micros for fill in fills) // filled if filled else None,
         slippage_bps=slippage_bps(row, fills),
         commission_micros=sum(fill.commission_micros for fill in fills),
-        order_status=_status(row, order),
+        order_status=order_status(order, row) if order else "",
         client_order_id=order.client_order_id if order else "",
         broker_order_id=order.broker_order_id if order else "",
         adapter=order.route.told if order else "",

@@ -44,9 +44,12 @@ def ended_by(desk: Desk, plan: Plan, phases: Sequence[str]) -> tuple[JournalInte
     """Return the intents whose time is over by the end of a plan's runs, so that these end them unsent.
 
     They wait for a person, or are approved and of an earlier session. On real days the clock ends them,
-    whether something runs or not.
+    whether something runs or not; while trading is stopped a run that would execute is refused before.
     """
     if desk.settings.profile is not Profile.SIMULATED or not plan.sessions:
+        return ()
+    control = desk.journal.run_control()
+    if (control.kill_switch_on or control.paused) and Phase.EXECUTE.value in phases:
         return ()
     book = desk.books[plan.book]
     phase = Phase.SETTLE if Phase.SETTLE.value in phases else Phase.EXECUTE
@@ -60,6 +63,12 @@ def ended_by(desk: Desk, plan: Plan, phases: Sequence[str]) -> tuple[JournalInte
             or (row.state is IntentState.APPROVED and row.intent.session < plan.sessions[0])
         )
     )
+
+
+def intents_by_state(desk: Desk, book: str, session: date) -> dict[str, int]:
+    """Return how many intents of a session are in each state, in the order of a life, none left at 0."""
+    states = [row.state for row in desk.journal.intents(book=book, lane=desk.lane, session=session)]
+    return {state.value: states.count(state) for state in IntentState if state in states}
 
 
 def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | None) -> Plan:

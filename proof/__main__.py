@@ -1,9 +1,9 @@
 """Prove the promise, and tell how much was covered: `make prove`, `python -m proof kills --scale 0.1`.
 
 Each suite runs in a process of its own and first has to find a bug planted for it: a suite that cannot find
-one proves nothing. A finished suite is kept with the digest of what it ran on, and runs again when the
-product, its reviewed files, the suite, the machine or what was asked has changed; one that was ended half-way
-starts anew.
+one proves nothing. Those that keep one processor busy run last, as many at a time as there are workers.
+A finished suite is kept with the digest of what it ran on, and runs again when the product, its reviewed
+files, the suite, the machine or what was asked has changed; one that was ended half-way starts anew.
 Status: 0 all held; 1 a violation, a planted bug not found, or a suite that died; 2 not understood;
 3 a suite could not run.
 """
@@ -25,12 +25,12 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from proof.suite import NotRun, Run, Size, Told
 
@@ -40,6 +40,9 @@ STATE = ROOT / ".trading" / "proof"
 
 PRODUCT = ("trading", "resources", "trading_assets", "jobs", "sensors", "console")
 """The packages whose source a kept result stands for."""
+
+STATEMENTS = "proof.statements"
+"""What every suite begins with."""
 
 CONFIG = ROOT / "config"
 """The reviewed files: books, limits and routes, by which several suites trade."""
@@ -55,13 +58,17 @@ EXIT_VIOLATED, EXIT_NOT_UNDERSTOOD, EXIT_NOT_RUN = 1, 2, 3
 
 
 class Suite(NamedTuple):
-    """Hold where a suite is (`module:function`), its size in `make prove`, and what it does."""
+    """Hold where a suite is (`module:function`), its size in `make prove`, and what it does.
+
+    One that `is_single` keeps one processor busy at most, whatever the workers: others like it run beside it.
+    """
 
     module: str
     function: str
     points: int
     unit: str
     does: str
+    is_single: bool = False
 
 
 SUITES: dict[str, Suite] = {
@@ -88,7 +95,12 @@ SUITES: dict[str, Suite] = {
     ),
     "graph": Suite("proof.graph", "run", 12, "rounds", "ticks, retries, launches and backfills of Dagster"),
     "transport": Suite(
-        "proof.transport", "run", 24, "sessions", "the same sessions embedded and over Alpaca's protocol"
+        "proof.transport",
+        "run",
+        24,
+        "sessions",
+        "the same sessions embedded and over Alpaca's protocol",
+        is_single=True,
     ),
     "transport_kills": Suite(
         "proof.transport_kills",
@@ -98,20 +110,47 @@ SUITES: dict[str, Suite] = {
         "SIGKILL at lines of store, executor and adapter over HTTP",
     ),
     "guards": Suite(
-        "proof.guards", "run", 20_000, "books", "every guard's word against a naive second version"
+        "proof.guards",
+        "run",
+        20_000,
+        "books",
+        "every guard's word against a naive second version",
+        is_single=True,
     ),
-    "tampering": Suite("proof.tampering", "run", 10_000, "cases", "an audit log changed by somebody"),
+    "tampering": Suite(
+        "proof.tampering", "run", 10_000, "cases", "an audit log changed by somebody", is_single=True
+    ),
     "alertmanager": Suite(
-        "proof.alertmanager", "run", 1_000, "histories", "alerts told by ours and by a real Alertmanager"
+        "proof.alertmanager",
+        "run",
+        1_000,
+        "histories",
+        "alerts told by ours and by a real Alertmanager",
+        is_single=True,
     ),
     "alert_noise": Suite(
-        "proof.alert_noise", "run", 490, "sessions", "replayed years in which nobody is told for nothing"
+        "proof.alert_noise",
+        "run",
+        490,
+        "sessions",
+        "replayed years in which nobody is told for nothing",
+        is_single=True,
     ),
     "advisor": Suite(
-        "proof.hostile", "run", 20_000, "answers", "a hostile model: nothing but smaller orders may follow"
+        "proof.hostile",
+        "run",
+        20_000,
+        "answers",
+        "a hostile model: nothing but smaller orders may follow",
+        is_single=True,
     ),
     "identity": Suite(
-        "proof.identity", "run", 18, "replays", "the same replay, byte for byte, whatever the place"
+        "proof.identity",
+        "run",
+        18,
+        "replays",
+        "the same replay, byte for byte, whatever the place",
+        is_single=True,
     ),
 }
 
@@ -187,12 +226,12 @@ def main(arguments: Sequence[str] | None = None, *, suites: Mapping[str, Suite] 
             file=sys.stderr,
         )
         return EXIT_NOT_UNDERSTOOD
-    outcomes = [
-        _outcome_of(
-            name, suites[name], _size_of(suites[name], given), state=given.state, is_fresh=given.fresh
-        )
+    wanted = [
+        _Asked(name, suites[name], _size_of(suites[name], given), given.state / f"{name}.json")
         for name in names
     ]
+    found = _found_by(wanted, beside=given.workers, is_fresh=given.fresh)
+    outcomes = [found[name] for name in names]
     if given.write:
         RESULTS.write_text(page(outcomes, order=tuple(suites), standing=standing), encoding="utf-8")
     print(as_json(outcomes) if given.json else table(outcomes))
@@ -208,63 +247,120 @@ def worst(outcomes: list[Outcome]) -> int:
 # -------------------------------------------------------------------------------- one suite
 
 
-def _outcome_of(name: str, suite: Suite, size: Size, *, state: Path, is_fresh: bool) -> Outcome:
-    voice = Voice(name, suite.unit, size.points)
-    kept_at = state / f"{name}.json"
-    asked = {
-        "points": size.points,
-        "seed": size.seed,
-        "sources": sources_sha(suite.module),
-        "machine": machine(),
-    }
-    if not is_fresh and (told := _kept(kept_at, asked)) is not None:
-        outcome = Outcome(name=name, unit=suite.unit, told=told, is_kept=True)
-    else:
-        # A result that is about to be superseded must not be found by whoever runs after a kill.
-        kept_at.unlink(missing_ok=True)
-        voice.end(f"prove: {name}: {size.points:,} {suite.unit} from seed {size.seed}: {suite.does}")
-        outcome = _run_apart(suite, size, voice)
-        if outcome.told is not None and outcome.status == 0:
-            _keep(kept_at, asked, outcome.told)
-    voice.end(line_of(outcome))
-    return outcome
+class _Asked(NamedTuple):
+    """Hold what is asked of a suite, and where its result is kept."""
+
+    name: str
+    suite: Suite
+    size: Size
+    kept_at: Path
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """Return what a kept result must have been an answer to."""
+        return {
+            "points": self.size.points,
+            "seed": self.size.seed,
+            "sources": sources_sha(self.suite.module),
+            "machine": machine(),
+        }
 
 
-def _run_apart(suite: Suite, size: Size, voice: Voice) -> Outcome:
-    """Run one suite in a process of its own, so that its death is told instead of shared."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_run_here, args=(suite, size, sender))
-    process.start()
-    sender.close()
-    last: object = None
+def _found_by(wanted: Sequence[_Asked], *, beside: int, is_fresh: bool) -> dict[str, Outcome]:
+    """Run suites, one after another, and last the single ones, `beside` at a time."""
+    found: dict[str, Outcome] = {}
+    waiting = deque(sorted(wanted, key=lambda each: each.suite.is_single))
+    running: dict[Connection, _Running] = {}
     try:
-        with suppress(EOFError):
-            while True:
-                last = receiver.recv()
-                if isinstance(last, int):
-                    voice.progress(last)
-        process.join()
+        while waiting or running:
+            if waiting and _fits(waiting[0], running.values(), beside=beside):
+                each = waiting.popleft()
+                if not is_fresh and (told := _kept(each.kept_at, each.asked)) is not None:
+                    found[each.name] = Outcome(name=each.name, unit=each.suite.unit, told=told, is_kept=True)
+                    Voice(each.name, each.suite.unit, each.size.points).end(line_of(found[each.name]))
+                else:
+                    begun = _Running(each)
+                    running[begun.receiver] = begun
+                continue
+            for receiver in wait(list(running)):
+                one = running[cast("Connection", receiver)]
+                if (outcome := one.heard()) is not None:
+                    found[one.asked.name] = outcome
+                    del running[one.receiver]
     finally:
-        if process.is_alive():
-            process.terminate()
-            process.join()
-    match last:
-        case Told():
-            return Outcome(name=voice.name, unit=suite.unit, told=last)
-        case NotRun():
-            return Outcome(name=voice.name, unit=suite.unit, not_run=str(last))
-        case str():
-            return Outcome(name=voice.name, unit=suite.unit, died=last)
-        case _:
-            return Outcome(
-                name=voice.name, unit=suite.unit, died=f"its process ended with status {process.exitcode}"
-            )
+        for one in running.values():
+            one.end()
+    return found
+
+
+def _fits(next_one: _Asked, running: Collection[_Running], *, beside: int) -> bool:
+    if not running:
+        return True
+    is_among_single = next_one.suite.is_single and all(one.asked.suite.is_single for one in running)
+    return is_among_single and len(running) < beside
+
+
+class _Running:
+    """Run one suite in a process of its own, so that its death is told instead of shared."""
+
+    def __init__(self, asked: _Asked) -> None:
+        self.asked = asked
+        self._answers = asked.asked
+        # A result that is about to be superseded must not be found by whoever runs after a kill.
+        asked.kept_at.unlink(missing_ok=True)
+        self._voice = Voice(asked.name, asked.suite.unit, asked.size.points)
+        self._voice.end(
+            f"prove: {asked.name}: {asked.size.points:,} {asked.suite.unit} from seed {asked.size.seed}:"
+            f" {asked.suite.does}"
+        )
+        self.receiver, sender = multiprocessing.Pipe(duplex=False)
+        self._process = multiprocessing.get_context("fork").Process(
+            target=_run_here, args=(asked.suite, asked.size, sender)
+        )
+        self._process.start()
+        sender.close()
+        self._last: object = None
+
+    def heard(self) -> Outcome | None:
+        """Take in what the suite says next; return what came of it once it has ended."""
+        try:
+            self._last = self.receiver.recv()
+        except EOFError:
+            self._process.join()
+            outcome = self._outcome()
+            if outcome.told is not None and outcome.status == 0:
+                _keep(self.asked.kept_at, self._answers, outcome.told)
+            self._voice.end(line_of(outcome))
+            return outcome
+        if isinstance(self._last, int):
+            self._voice.progress(self._last)
+        return None
+
+    def end(self) -> None:
+        """End the suite where it is."""
+        self._process.terminate()
+        self._process.join()
+
+    def _outcome(self) -> Outcome:
+        name, unit = self.asked.name, self.asked.suite.unit
+        match self._last:
+            case Told() as told:
+                return Outcome(name=name, unit=unit, told=told)
+            case NotRun() as reason:
+                return Outcome(name=name, unit=unit, not_run=str(reason))
+            case str() as died:
+                return Outcome(name=name, unit=unit, died=died)
+            case _:
+                died = f"its process ended with status {self._process.exitcode}"
+                return Outcome(name=name, unit=unit, died=died)
 
 
 def _run_here(suite: Suite, size: Size, sender: Connection) -> None:
     """Run one suite and send what it tells; the last thing sent is the outcome."""
     # A runner that is told to end takes its suite along, whose own children die with their pipes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_VIOLATED))
+    # Only here: a run of which every result is kept imports no product.
+    importlib.import_module(STATEMENTS).share()
     try:
         run: Run = getattr(importlib.import_module(suite.module), suite.function)
         sender.send(run(size, sender.send))
@@ -297,7 +393,7 @@ def _sources(module: str) -> Iterator[Path]:
     for room in PRODUCT:
         yield from sorted(path for path in (ROOT / room).rglob("*") if path.suffix in {".py", ".sql"})
     yield from sorted(path for path in CONFIG.rglob("*") if path.is_file())
-    yield from sorted(_files_of(module, {}).values())
+    yield from sorted(_files_of(STATEMENTS, _files_of(module, {})).values())
     yield ROOT / "requirements.lock"
 
 

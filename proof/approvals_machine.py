@@ -26,6 +26,8 @@ from trading.values import IntentId
 OF: dict[str, Any] = {"book": "us_five", "lane": "simulated", "session": SESSION}
 SYMBOLS = ("AAPL", "MSFT")
 NOT_AFTER = CLOSE
+UNSENT = {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
+"""The states in which a word or time ends an intent, spelt out here: the model does not follow the edges."""
 
 symbols = st.sampled_from(SYMBOLS)
 # Mostly right, so that walks come somewhere; wrong often enough, since that is what is asked about.
@@ -129,7 +131,7 @@ class ApprovalsMachine(Machine):
     def cancel(self, *, symbol: str, version: int, actor: str, reason: str) -> None:
         """Cancel what was never sent, as a named person with a reason."""
         is_right = version == 0 and bool(actor) and bool(reason.strip())
-        may = self.states[symbol] in {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
+        may = self.states[symbol] in UNSENT
         self.moves(
             symbol,
             IntentState.CANCELLED if is_right and may else None,
@@ -145,7 +147,7 @@ class ApprovalsMachine(Machine):
     @rule(symbol=symbols, version=versions, now=times)
     def expire(self, *, symbol: str, version: int, now: datetime) -> None:
         """Sweep what is too late."""
-        may = self.states[symbol] in {IntentState.PENDING_APPROVAL, IntentState.APPROVED}
+        may = self.states[symbol] in UNSENT
         self.moves(
             symbol,
             IntentState.EXPIRED if version == 0 and now >= NOT_AFTER and may else None,

@@ -169,7 +169,7 @@ def _quote_age(seen: Seen, _: int) -> str:
 
 def _well_formed(seen: Seen, quantity: int) -> str:
     dearest = max(seen.price, seen.wish["reference"])
-    return "" if quantity >= 1 and quantity * dearest <= 2**62 else "invalid_intent_type"
+    return "" if quantity >= 1 and quantity * dearest < 2**62 else "invalid_intent_type"
 
 
 def _lot(seen: Seen, quantity: int) -> str:

@@ -9,19 +9,23 @@ What a desk does is desk.py; kills inside a line, at system calls, are system_ca
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import sys
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
+
+import sqlalchemy as sa
 
 import resources
 import trading
@@ -87,14 +91,27 @@ Trail = list[tuple[str, int]]
 """The lines that a scenario executes, in order: file and number."""
 
 
+class Lived(NamedTuple):
+    """Hold what a piece of work executed: its lines, and how many of them when each transaction began."""
+
+    lines: Trail
+    begun: list[int]
+
+
+NOTHING: Mapping[str, Lived] = {}
+"""What is known of lives where they are to be watched from their first line on."""
+
+
 def run(size: Size, progress: Progress) -> Told:
     """Kill at every line that a scenario executes, then at more moments of lines executed often."""
     began = time.monotonic()
     with zygote() as at:
-        trails = {scenario.name: trail(at, scenario) for scenario in SCENARIOS}
+        lives = {scenario.name: life(at, scenario) for scenario in SCENARIOS}
+        trails = {name: each.lines for name, each in lives.items()}
         points = drawn(trails, size)
         caught = planted_caught(at, size, _line_points, _kill_once)
-        found = spread(at, points, _kill_once, workers=size.workers, progress=progress)
+        kill = partial(_kill_once, lives=lives)
+        found = spread(at, points, kill, workers=size.workers, progress=progress)
     parts = Counter(point.scenario for point in points)
     parts["distinct lines in them"] = len(places(trails, points))
     parts["of distinct lines"] = sum(len(set(lines)) for lines in trails.values())
@@ -124,7 +141,8 @@ def run_double(size: Size, progress: Progress) -> Told:
     began = time.monotonic()
     chance = random.Random(size.seed)
     with zygote() as at:
-        trails = {scenario.name: trail(at, scenario) for scenario in SCENARIOS}
+        lives = {scenario.name: life(at, scenario) for scenario in SCENARIOS}
+        trails = {name: each.lines for name, each in lives.items()}
         everywhere = drawn(trails, replace(size, points=sys.maxsize))
         firsts = _seeded(chance.choices(everywhere, k=-(-size.points // SECOND_KILLS)), chance)
         caught = planted_caught(
@@ -133,7 +151,8 @@ def run_double(size: Size, progress: Progress) -> Told:
             lambda at, scenario: _seeded(_line_points(at, scenario), chance),
             partial(_kill_twice, seconds=1),
         )
-        found = spread(at, firsts, _kill_twice, workers=size.workers, progress=progress)
+        kill = partial(_kill_twice, lives=lives)
+        found = spread(at, firsts, kill, workers=size.workers, progress=progress)
     return _told(size, began, found, caught, Counter(f"first kills in {each.scenario}" for each in firsts))
 
 
@@ -162,38 +181,48 @@ def places(trails: Mapping[str, Trail], points: Iterable[Point]) -> set[tuple[st
 
 
 def _line_points(at: Zygote, scenario: Scenario) -> list[Point]:
-    return [Point(scenario.name, line + 1) for line in range(len(trail(at, scenario)))]
+    return [Point(scenario.name, line + 1) for line in range(len(life(at, scenario).lines))]
 
 
-def trail(at: Zygote, scenario: Scenario) -> Trail:
-    """Return every line that a scenario executes when nobody kills it, as file and number, in order."""
+def life(at: Zygote, scenario: Scenario) -> Lived:
+    """Return what a scenario executes when nobody kills it."""
     with copied(at, at.templates[scenario.name]) as desk:
-        told = in_child(at, lambda: lines_of(lambda: desks.act(desk, scenario)))
-    return [(str(file), int(line)) for file, line in told]
+        return _lived_in_child(at, lambda: desks.act(desk, scenario))
 
 
-def _kill_once(at: Zygote, point: Point) -> Found:
+def _lived_in_child(at: Zygote, work: Callable[[], object]) -> Lived:
+    lines, begun = in_child(at, lambda: lived(work))
+    return Lived([(str(file), int(line)) for file, line in lines], [int(before) for before in begun])
+
+
+def _kill_once(at: Zygote, point: Point, *, lives: Mapping[str, Lived] = NOTHING) -> Found:
     scenario = scenario_named(point.scenario)
+    begun = lives[point.scenario].begun if lives else ()
     with copied(at, at.templates[scenario.name]) as desk:
-        if not is_killed_at(at, point.line, lambda: desks.act(desk, scenario)):
+        if not is_killed_at(at, point.line, lambda: desks.act(desk, scenario), begun=begun):
             return Found(0, (f"{point}: ended before the line",))
         return Found(1, healed(at, desk, scenario, point))
 
 
-def _kill_twice(at: Zygote, first: Point, *, seconds: int = SECOND_KILLS) -> Found:
+def _kill_twice(
+    at: Zygote, first: Point, *, lives: Mapping[str, Lived] = NOTHING, seconds: int = SECOND_KILLS
+) -> Found:
     scenario = scenario_named(first.scenario)
     chance = random.Random(first.second)
     covered = 0
     violations: list[str] = []
     with copied(at, at.templates[scenario.name]) as desk:
-        if not is_killed_at(at, first.line, lambda: desks.act(desk, scenario)):
+        begun = lives[first.scenario].begun if lives else ()
+        if not is_killed_at(at, first.line, lambda: desks.act(desk, scenario), begun=begun):
             return Found(0, (f"{first}: ended before the line",))
         with copied(at, desk) as counted:
-            lines = len(in_child(at, lambda: lines_of(lambda: desks.recover(counted, scenario))))
+            recovery = _lived_in_child(at, lambda: desks.recover(counted, scenario))
+        lines = len(recovery.lines)
         for second in chance.sample(range(1, lines + 1), min(seconds, lines)):
             point = first._replace(second=second)
             with copied(at, desk) as dead:
-                if not is_killed_at(at, second, partial(desks.recover, dead, scenario)):
+                recover = partial(desks.recover, dead, scenario)
+                if not is_killed_at(at, second, recover, begun=recovery.begun):
                     violations.append(f"{point}: ended before the line")
                     continue
                 covered += 1
@@ -201,11 +230,24 @@ def _kill_twice(at: Zygote, first: Point, *, seconds: int = SECOND_KILLS) -> Fou
     return Found(covered, tuple(violations))
 
 
-def is_killed_at(at: Zygote, line: int, work: Callable[[], object], *, files: Watched = WATCHED) -> bool:
-    """Run work in a child that kills itself at a line; say whether it came to that."""
+def is_killed_at(
+    at: Zygote,
+    line: int,
+    work: Callable[[], object],
+    *,
+    files: Watched = WATCHED,
+    begun: Sequence[int] = (),
+) -> bool:
+    """Run work in a child that kills itself at a line; say whether it came to that.
+
+    `begun` is how many lines there are before each of its transactions, as they were counted when nobody
+    was killed; without it the child is watched from its first line on.
+    """
+    number = bisect_left(begun, line)
+    before = begun[number - 1] if number else 0
 
     def doomed() -> None:
-        with traced(_killer(line), files):
+        with traced(_killer(line - before), files, begun=number):
             work()
 
     return is_killed(child(at, doomed))
@@ -219,8 +261,12 @@ Traced = Callable[[FrameType, str, Any], Any]
 
 
 @contextmanager
-def traced(at_line: AtLine, files: Watched = WATCHED) -> Iterator[None]:
-    """Call `at_line` before every line inside the watched files."""
+def traced(at_line: AtLine, files: Watched = WATCHED, *, begun: int = 0) -> Iterator[None]:
+    """Call `at_line` before every line inside the watched files, from the `begun`-th transaction on.
+
+    A trace costs half of what it is put on, also where it looks at nothing: a process that is to be killed
+    late is left alone until shortly before. 0 is from the first line on.
+    """
 
     def every_time(frame: FrameType, event: str, _arg: Any) -> Traced:
         if event == "line":
@@ -245,11 +291,38 @@ def traced(at_line: AtLine, files: Watched = WATCHED) -> Iterator[None]:
             return None
         return every_time if how == EVERY_TIME else once_a_call()
 
-    sys.settrace(called)
+    def at_begin(number: int) -> None:
+        if number != begun:
+            return
+        # Whoever began it is looked at as well, once it goes on.
+        inside: FrameType | None = sys._getframe()
+        while inside is not None:
+            inside.f_trace = called(inside, "call", None)
+            inside = inside.f_back
+        sys.settrace(called)
+
+    with _beginning(at_begin):
+        if not begun:
+            sys.settrace(called)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+
+
+@contextmanager
+def _beginning(at_begin: Callable[[int], None]) -> Iterator[None]:
+    """Call `at_begin` as each transaction begins, with its number from 1."""
+    numbers = itertools.count(1)
+
+    def begin(_connection: sa.Connection) -> None:
+        at_begin(next(numbers))
+
+    sa.event.listen(sa.Engine, "begin", begin)
     try:
         yield
     finally:
-        sys.settrace(None)
+        sa.event.remove(sa.Engine, "begin", begin)
 
 
 def _killer(line: int) -> AtLine:
@@ -264,13 +337,21 @@ def _killer(line: int) -> AtLine:
     return at_line
 
 
-def lines_of(work: Callable[[], object], *, files: Watched = WATCHED) -> Trail:
-    """Return every watched line that work executes here, as file and number, in order."""
-    lines: Trail = []
+def lines_of(work: Callable[[], object], *, files: Watched = WATCHED, begun: int = 0) -> Trail:
+    """Return every watched line that work executes here, as file and number, in order.
+
+    With `begun` those from that transaction on.
+    """
+    return lived(work, files=files, begun=begun).lines
+
+
+def lived(work: Callable[[], object], *, files: Watched = WATCHED, begun: int = 0) -> Lived:
+    """Return every watched line that work executes here, and when its transactions began."""
+    told = Lived([], [])
 
     def at_line(frame: FrameType) -> None:
-        lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
+        told.lines.append((Path(frame.f_code.co_filename).name, frame.f_lineno))
 
-    with traced(at_line, files):
+    with _beginning(lambda _number: told.begun.append(len(told.lines))), traced(at_line, files, begun=begun):
         work()
-    return lines
+    return told

@@ -19,6 +19,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
+from proof import statements
+
 NO_SKIP = os.environ.get("TESTS_NO_SKIP") == "1"
 """In the build everything is installed, so a test that does not run is a test that fails."""
 
@@ -61,28 +63,7 @@ Those that mostly wait for a server or a clock stand between those that compute.
 gc.set_threshold(50_000, 20, 50)
 
 
-class Statements(dict[tuple[Any, ...], Any]):
-    """Keep statements compiled by the kind of a database, where SQLAlchemy keeps them by each that is opened.
-
-    A process of the product opens one journal; one of the tests opens thousands, and an eighth of the time
-    of a day at one was the same statements compiled anew.
-    """
-
-    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
-        """Return what a statement became at any database of this kind."""
-        return super().get((type(key[0]), *key[1:]), default)
-
-    def __setitem__(self, key: tuple[Any, ...], compiled: Any) -> None:
-        """Keep a statement for every database of this kind."""
-        super().__setitem__((type(key[0]), *key[1:]), compiled)
-
-
-STATEMENTS = Statements()
-
-
-@sa.event.listens_for(sa.Engine, "engine_connect")
-def _use_what_is_compiled(connection: sa.Connection) -> None:
-    connection.execution_options(compiled_cache=STATEMENTS)
+statements.share()
 
 
 class Migrations:

@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from trading.values import NOTIONAL_MICROS_MAX
+
 BPS = 10_000
 """Basis points in one."""
 
 NO_LIMIT = 2**62
 """The largest quantity of a guard that does not look at quantity."""
-
-NOTIONAL_MICROS_MAX = 2**62
-"""Price × quantity has to stay under this, so that sums of two still fit 64 bits."""
 
 
 class Proposal(NamedTuple):
@@ -957,6 +956,9 @@ NAMES_SAID = {
     len(GUARDS): tuple(name for name, _ in GUARDS),
 }
 """The guards that spoke, by how many did: a journal keeps what they said at a send without their names."""
+
+NAMED_NO_TERM = frozenset({10, 44})
+"""How many guards spoke in versions that did not yet name the executor's term beside what they said."""
 
 
 def review(case: Case) -> tuple[Why, ...]:

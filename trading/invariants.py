@@ -28,7 +28,7 @@ from trading.decisions import BY_ADVICE, sent_payload_hash
 from trading.errors import BadInput
 from trading.findings import PARKED
 from trading.flattening import previewed_quantities
-from trading.guards import NAMES_SAID, PASS, REASONS, Why
+from trading.guards import GUARDS, NAMED_NO_TERM, NAMES_SAID, PASS, REASONS, Why
 from trading.intents import CLIENT_ORDER_ID_PREFIX, intent_id_of
 from trading.journal import (
     ExecutorTerm,
@@ -330,7 +330,7 @@ CHAIN_APPROVERS, CHAIN_EXPIRES_AT = 5, 6
 """Where a stage of the chain, as a decision's event tells it, says how many persons it needs, and until when
 it counts."""
 
-_HELD_UP = {StageVerdict.FAILED.value, StageVerdict.WAITING.value}
+_BARRING = {StageVerdict.FAILED.value, StageVerdict.WAITING.value}
 """The verdicts of a stage that let nothing through."""
 
 _WITH_ITS_ORDER = {Step.CLOSED.value, Step.FOUND_CLOSED.value}
@@ -343,9 +343,6 @@ _GATE_EVENTS = {RUN_CONTROL, *_OF_ACCOUNTS}
 
 SHOWN_MAX = 60
 """Characters of a text that a violation shows."""
-
-NO_TERM = (0, False)
-"""The term, and whether it is reconciled, of an account for which no executor ever began."""
 
 NEVER = 2**62
 """A place in the sequence that no event has."""
@@ -930,11 +927,15 @@ def guards_passed(facts: Facts) -> Iterator[Violation]:
 
 
 def _unguarded(facts: Facts, event: JournalEvent) -> Iterator[Violation]:
-    """Report a prepared event that no guard, or not every guard, passed on the registered payload."""
+    """Report a prepared event that no guard, or not every guard, passed on the registered payload.
+
+    Every guard are those of the version that wrote it: one that names its term has none of an earlier one's.
+    """
     whys = _whys_of(event)
     stopped = [REASONS.get(why.code, str(why.code)) for why in whys if why.code != PASS]
-    if len(whys) not in NAMES_SAID:
-        looked = f"only {len(whys)} guards looked" if whys else "no guard looked"
+    earlier = NAMED_NO_TERM if "term" in event.body else frozenset()
+    if len(whys) not in NAMES_SAID.keys() - earlier:
+        looked = f"{len(whys)} of {len(GUARDS)} guards looked" if whys else "no guard looked"
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, but {looked} at it")
     if stopped:
         yield Violation(INV10, event.intent_id, f"event {event.seq}: prepared, though {_listed(stopped)}")
@@ -1275,6 +1276,17 @@ class _Flattens:
         return ""
 
 
+class _Term(NamedTuple):
+    """Hold an executor's term of an account and lane, and whether it is reconciled."""
+
+    number: int
+    is_reconciled: bool = False
+
+
+NO_TERM = _Term(0)
+"""The term of an account for which no executor ever began; the first one has number 1."""
+
+
 @dataclass(slots=True)
 class _Gate:
     """Follow what holds sends back, event by event."""
@@ -1283,8 +1295,8 @@ class _Gate:
     is_paused: bool = False
     halts: set[tuple[str, str]] = field(default_factory=set)
     cools_until: dict[tuple[str, str], str] = field(default_factory=dict)
-    terms: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
-    """The last term that began of an account and lane, and whether it is reconciled."""
+    terms: dict[tuple[str, str], _Term] = field(default_factory=dict)
+    """The last term that began of an account and lane."""
 
     def take(self, event: JournalEvent) -> None:
         """Take in an event that opens or closes the gate."""
@@ -1299,11 +1311,11 @@ class _Gate:
         elif event.kind in {COOLDOWN_BEGAN, COOLDOWN_ENDED}:
             self.cools_until[str(body.get("account")), event.lane] = str(body.get("until"))
         elif event.kind == EXECUTOR_BEGAN:
-            self.terms[str(body.get("account")), event.lane] = (body.get("term", 0), False)
+            self.terms[str(body.get("account")), event.lane] = _Term(body.get("term", 0))
         else:
             of, told = (str(body.get("account")), event.lane), body.get("term", 0)
-            if told == self.terms.get(of, NO_TERM)[0]:
-                self.terms[of] = (told, True)
+            if told == self.terms.get(of, NO_TERM).number:
+                self.terms[of] = _Term(told, is_reconciled=True)
 
     def why_closed(self, row: JournalIntent, event: JournalEvent) -> str:
         """Return what should have held a claim or a send back, empty where nothing does."""
@@ -1328,16 +1340,17 @@ class _Gate:
         Earlier versions did not name the term: first there was none, and then what was sent again or
         replaced did not wait for its reconciliation.
         """
-        term, is_reconciled = self.terms.get((row.account, row.lane), NO_TERM)
+        term = self.terms.get((row.account, row.lane), NO_TERM)
+        has_begun = term.number != NO_TERM.number
         if "term" in event.body:
             told = event.body["term"]
-            if term == NO_TERM[0]:
+            if not has_begun:
                 return f"in term {told}, but no executor's term ever began"
-            if told != term:
-                return f"in term {told}, while term {term} was in force"
-        elif term == NO_TERM[0] or event.kind not in {Step.CLAIMED, Step.PREPARED}:
+            if told != term.number:
+                return f"in term {told}, while term {term.number} was in force"
+        elif not has_begun or event.kind not in {Step.CLAIMED, Step.PREPARED}:
             return ""
-        return "" if is_reconciled else "before its executor's term was reconciled"
+        return "" if term.is_reconciled else "before its executor's term was reconciled"
 
 
 def approvals_are_persons(facts: Facts) -> Iterator[Violation]:
@@ -1386,7 +1399,7 @@ def _unapproved(registered: JournalEvent) -> Iterator[str]:
     if registered.body.get("to") != IntentState.APPROVED:
         return
     for stage, verdict, *_ in _stages(registered):
-        if verdict in _HELD_UP:
+        if verdict in _BARRING:
             yield f"{stage} is {verdict}"
 
 

@@ -462,15 +462,15 @@ def _row_findings(order: BrokerOrder, row: Known, filled: int) -> list[Finding]:
 
 def _twice(under: Mapping[str, BrokerOrder], row: Known | None) -> Finding:
     """Return that a broker has more than one order under an id; `under` holds them by the broker's ids."""
+    # Of no order's state: what moves would make another incident of the same two.
     first = next(iter(under.values()))
-    named = ", ".join(f"{name} ({_told(order)})" for name, order in under.items())
     is_live = any(not order.status.is_terminal for order in under.values())
     return Finding(
         FindingKind.TWICE,
         first.client_order_id,
         row.intent.intent_id if row else "",
         first.symbol,
-        f"more than one under {first.client_order_id}: {named}",
+        f"more than one under {first.client_order_id}: {', '.join(sorted(under))}",
         is_live=is_live,
     )
 

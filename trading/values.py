@@ -26,8 +26,8 @@ MICROS_MAX = 2**63 - 1
 AMOUNT_DIGITS_MAX = 12
 """Power of ten of that amount."""
 
-NOTIONAL_MICROS_MAX = 2**62
-"""Price × quantity must stay under this, so that sums of two still fit int64."""
+NOTIONAL_MICROS_MAX = 2**62 - 1
+"""The most that price × quantity may be in micro-units, so that sums of two still fit int64."""
 
 Symbol = NewType("Symbol", str)
 IntentKey = NewType("IntentKey", str)
@@ -106,8 +106,10 @@ def amount_from_micros(micros: int) -> Decimal:
 def notional_micros(*, price_micros: int, quantity: int) -> int:
     """Return price × quantity in micro-units; raises `BadInput` where it would not fit a column."""
     notional = price_micros * quantity
-    if abs(notional) >= NOTIONAL_MICROS_MAX:
-        raise BadInput(f"notional of {quantity} at {amount_from_micros(price_micros)}: over 2^62 micro-units")
+    if abs(notional) > NOTIONAL_MICROS_MAX:
+        raise BadInput(
+            f"notional of {quantity} at {amount_from_micros(price_micros)}: 2^62 micro-units or more"
+        )
     return notional
 
 

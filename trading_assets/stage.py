@@ -185,13 +185,15 @@ def refusals_kept(
         try:
             yield
         except TradingError as error:
-            log.warning("stage_refused", refused_by=type(error).__name__, reason=str(error))
+            # Book and session are said of a stage by all who tell of it: once is enough.
+            why = str(error).removeprefix(f"{graph.name} {session}: ")
+            log.warning("stage_refused", refused_by=type(error).__name__, reason=why)
             # Of a journal that is not the one of its log, nothing more is made.
             if not isinstance(error, JournalUnavailable | JournalBehindLog):
-                journal.record_refusal(**where, stage=stage, reason=_storable(str(error)), now=now)
+                journal.record_refusal(**where, stage=stage, reason=_storable(why), now=now)
                 _keep_run(journal, where, StageRun(stage, run_id, now, clock(), passed=False))
             raise dg.Failure(
-                description=f"{graph.name} {session} {stage}: {error}",
+                description=f"{graph.name} {session} {stage}: {why}",
                 metadata={REFUSED_BY: type(error).__name__},
                 allow_retries=False,
             ) from error

@@ -415,7 +415,8 @@ def settle(
     """Settle a session that was blocked, so that the next one may open: nothing more of it executes.
 
     What was filled by then is booked; else the book is carried over as it opened. Intents that were never
-    sent are cancelled, and named before.
+    sent are cancelled, and named before; with --json each one's intent_id, symbol, side, quantity, and the
+    state that it was cancelled in.
 
     trading settle 2013-02-28 --book us_five --carry --reason "quotes unfit, no trading"
     Exit codes: 0 settled, 4 refused: an order may still be out, or the session is settled already.
@@ -441,21 +442,31 @@ def settle(
 
     run, rows = open_launcher().settle_carried(outline.name, asked, actor=actor, reason=reason)
     if not run.success:
-        raise Refused(f"{outline.name} {asked} {run.stage}: {run.message}")
+        stage = run.stage.removeprefix(f"{outline.name}__")
+        raise Refused(f"{outline.name} {asked} {stage}: {run.message}")
     # Settling asks the broker: what it tells only then is booked as well.
     fills = _fills(desk, outline, asked)
     # Not what waited before the question: somebody may have answered it meanwhile.
-    cancelled = [_waits(row) for row in rows]
+    cancelled = "; ".join(map(_waits, rows))
     view = {
         "book": outline.name,
         "session": asked,
         "carried_by": actor,
         "reason": reason,
         "fills": fills,
-        "cancelled": cancelled,
+        "cancelled": [
+            {
+                "intent_id": row.intent_id,
+                "symbol": row.intent.symbol,
+                "side": row.intent.side,
+                "quantity": row.quantity,
+                "state": row.state,
+            }
+            for row in rows
+        ],
         "run_id": run.run_id,
     }
-    having_cancelled = f", having cancelled {'; '.join(cancelled)}" if cancelled else ""
+    having_cancelled = f", having cancelled {cancelled}" if cancelled else ""
     done = f"settled {_with(fills)} by {actor}{having_cancelled}"
     show(view, lambda _: f"{outline.name} {asked}: {done}", as_json=as_json)
 

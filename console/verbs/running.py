@@ -30,6 +30,7 @@ from console.verbs.teaching import help_of
 from resources.settings import load_settings
 from trading.clock import Phase
 from trading.errors import BadInput
+from trading.lifecycle import IntentState
 
 if TYPE_CHECKING:
     from console.launcher import Launcher
@@ -67,6 +68,7 @@ def run_once(
 
     Again is harmless: the same session gives the same tables and no second order. Where an intent still
     waits for approval, and a simulated day that is run ends its time, it is named, and asked for first.
+    Of each session that ran it says how many intents are in which state by then.
 
     trading run-once --book us_five
     trading run-once --book us_five --last 20
@@ -74,7 +76,7 @@ def run_once(
     Exit codes: 0 done, 1 a run failed or it was not confirmed, 2 no such session or a setting is wrong or
     missing, 4 a stage refused, 5 halted, 6 a broker does not answer.
     """
-    from console.runs import bounded_by_source, ended_by, plan_of
+    from console.runs import bounded_by_source, ended_by, intents_by_state, plan_of
 
     desk = open_desk()
     phases = _phases(phase)
@@ -91,6 +93,7 @@ def run_once(
             found += [(plan.book, row) for row in runs_of]
         else:
             tell(f"{plan.book}: {plan.nothing_because}")
+    after = open_desk()
     runs = tuple(
         {
             "book": name,
@@ -101,13 +104,13 @@ def run_once(
             "message": row.message,
             "refused": row.refused,
             "refused_by": row.refused_by,
+            "intents": intents_by_state(after, name, row.session),
         }
         for name, row in found
     )
-    after = open_desk()
     control = after.journal.run_control()
     view = {"runs": runs, "halted": control.kill_switch_on, "paused": control.paused}
-    show(view, _runs_text, as_json=as_json, code=_code(after, runs))
+    show(view, lambda _: _runs_text(view, phases), as_json=as_json, code=_code(after, runs))
 
 
 def _confirm_ended(rows: Sequence[JournalIntent], *, yes: bool) -> None:
@@ -234,7 +237,7 @@ def _code(desk: Desk, runs: tuple[dict[str, Any], ...]) -> ExitCode:
     return ExitCode.REFUSED
 
 
-def _runs_text(view: dict[str, Any]) -> str:
+def _runs_text(view: dict[str, Any], phases: tuple[str, ...]) -> str:
     if not view["runs"]:
         return "nothing to run\nnext:\n  trading status"
     from console.render import table
@@ -247,18 +250,22 @@ def _runs_text(view: dict[str, Any]) -> str:
                 row["session"],
                 "done" if row["success"] else "FAILED",
                 row["stage"],
-                row["message"],
+                texts.intents_counted(row["intents"]) if row["success"] else row["message"],
             )
             for row in view["runs"]
         ],
     )
     last = view["runs"][-1]
-    # Of a run that failed there may be no report: why is what a person asks then.
-    follow = (
-        f"trading report --book {last['book']}"
-        if last["success"]
-        else f"trading why --book {last['book']} --session {last['session']}"
-    )
+    of_session = f"--book {last['book']} --session {last['session']}"
+    # A report there is once a session is settled. Of a run that failed, why is what a person asks.
+    follow = f"trading report --book {last['book']}"
+    if not last["success"]:
+        follow = f"trading why {of_session}"
+    elif Phase.SETTLE.value not in phases:
+        following = Phase.SETTLE if Phase.EXECUTE.value in phases else Phase.EXECUTE
+        follow = f"trading run-once {of_session} --phase {following.value}"
+        if last["intents"].get(IntentState.PENDING_APPROVAL):
+            follow = f"trading approvals list --book {last['book']}\n  {follow}"
     is_stopped = not last["success"] and (view["halted"] or view["paused"])
     resume = "\n  trading resume --reason TEXT" if is_stopped else ""
     return f"{listed}\nnext:\n  trading status\n  {follow}{resume}"

@@ -15,6 +15,7 @@ from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode
 from console.render import counted, money, table
+from console.verbs import texts
 from console.verbs.deciding import actor_of, change_control, launch, told_control
 from console.verbs.options import (
     DECIDING,
@@ -127,11 +128,14 @@ def retry(
 ) -> None:
     """Try the execution of a session again: what is approved and was held is sent, nothing is sent twice.
 
+    Where it ran here and at once, it says how many intents are in which state by then.
+
     trading retry --book us_wide --reason "the broker answers again"
     Exit codes: 0 done or nothing is left, 4 refused: halted, paused, cooling down, or never run.
     """
     from console.actions import nothing_to_retry, require_actor
     from console.actions import retry as keep_retry
+    from console.runs import intents_by_state
 
     desk = open_desk()
     outline = desk.one(book)
@@ -158,12 +162,15 @@ def retry(
             now=desk.act_at(outline.name, asked),
         )
     launched, code = launch(desk, outline.name, str(asked))
-    view = {"book": outline.name, "session": asked, **said, "launched": launched}
+    by_state = intents_by_state(desk, outline.name, asked)
+    view = {"book": outline.name, "session": asked, **said, "launched": launched, "intents": by_state}
     why = f": {launched['message']}" if launched.get("message") else ""
+    # What the web server runs is not over yet.
+    now = f"; now {texts.intents_counted(by_state)}" if launched["how"] == "process" else ""
     follow = f"trading orders --book {outline.name} --session {asked}"
     show(
         view,
-        lambda _: f"{outline.name} {asked}: {launched['how']}{why}\nnext:\n  {follow}",
+        lambda _: f"{outline.name} {asked}: {launched['how']}{why}{now}\nnext:\n  {follow}",
         as_json=as_json,
         code=code,
     )

@@ -5,10 +5,10 @@ Not here: what a view holds (`console`), how tables and numbers are set (console
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from console.orders import ABSENT
+from console.concerns import ABSENT
 from console.render import NONE, counted, in_one_line, instant, money, pairs, short, table
 from resources.setting_names import ADDRESSES, address_variable
 from trading.advice import Ladder
@@ -167,7 +167,7 @@ def trace(view: Trace) -> str:
         _part(
             "decision",
             in_one_line(
-                f"{row.reason or row.state}, quantity {row.quantity:,}, by {view.answered_by or 'policy'}"
+                f"{view.decision_reason}, quantity {row.quantity:,}, by {view.answered_by or 'policy'}"
             ),
         ),
         _part("orders", _sent(view)),
@@ -790,6 +790,12 @@ def _shares_sent(row: OrderLine) -> int | str:
         return 0
     is_certain = row.broker_order_id or row.order_status not in {PREPARED, OrderStatus.UNKNOWN}
     return row.quantity if is_certain else "?"
+
+
+def intents_counted(by_state: Mapping[str, int]) -> str:
+    """Return in words how many intents are in each state."""
+    told = [f"{count:,} {state.replace('_', ' ')}" for state, count in by_state.items()]
+    return ", ".join(told) or "no intents"
 
 
 def _next(commands: Sequence[str]) -> str:

@@ -146,7 +146,7 @@ def _ratio(value: Any) -> Decimal:
 Ratio = Annotated[Decimal, BeforeValidator(_ratio)]
 Micros = Annotated[int, BeforeValidator(_micros), Field(ge=-MICROS_MAX, le=MICROS_MAX)]
 Estimated = Annotated[int, BeforeValidator(_estimated_micros)]
-Price = Annotated[int, BeforeValidator(_micros), Field(ge=0, lt=NOTIONAL_MICROS_MAX)]
+Price = Annotated[int, BeforeValidator(_micros), Field(ge=0, le=NOTIONAL_MICROS_MAX)]
 Shares = Annotated[int, BeforeValidator(_shares), Field(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
 Count = Annotated[int, BeforeValidator(_shares), Field(ge=0, le=QUANTITY_MAX)]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:.-]{1,128}$")]
@@ -225,7 +225,7 @@ class WholeOrderOnAlpaca(OrderOnAlpaca):
 class TermsOnAlpaca(WholeOrderOnAlpaca):
     """Hold an order with its limit, for the proof that it asks for what was prepared."""
 
-    limit_price: Annotated[int, BeforeValidator(_micros), Field(gt=0, lt=NOTIONAL_MICROS_MAX)] | None = None
+    limit_price: Annotated[int, BeforeValidator(_micros), Field(gt=0, le=NOTIONAL_MICROS_MAX)] | None = None
 
     def terms(self) -> OrderTerms:
         """Return what it asks for, digested as the request was that it was made of."""
@@ -252,7 +252,7 @@ class FillOnAlpaca(_Alpaca):
     activity_type: Literal["FILL"]
     transaction_time: AwareDatetime
     type: Literal["fill", "partial_fill"]
-    price: Annotated[int, BeforeValidator(_micros), Field(gt=0, lt=NOTIONAL_MICROS_MAX)]
+    price: Annotated[int, BeforeValidator(_micros), Field(gt=0, le=NOTIONAL_MICROS_MAX)]
     qty: Annotated[int, BeforeValidator(_shares), Field(gt=0, le=QUANTITY_MAX)]
     side: Literal["buy", "sell", "sell_short"]
     symbol: Name

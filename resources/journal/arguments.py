@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import wraps
 from operator import itemgetter
 from types import UnionType
-from typing import Any, NewType, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, NewType, TypeVar, get_args, get_origin, get_type_hints
 
 from trading.approvals import StageRecord
 from trading.decisions import Decision
@@ -67,12 +67,25 @@ _LOOKED_INTO = (
 Other values are only compared with what is stored.
 """
 
-WAYS = ("its ", "number ")
-"""How what is wrong within a value begins."""
-
 Kind = TypeVar("Kind", bound=type)
-Check = Callable[[Any], str]
-"""Returns what is wrong with a value, empty where nothing is."""
+
+
+class Within(NamedTuple):
+    """Hold what is wrong within a value: the way to the innermost one that is, that one, and its rule."""
+
+    way: str
+    held: object
+    rule: str
+
+    def __str__(self) -> str:
+        """Tell of the innermost one, and the way to it."""
+        return f"{self.way} {_shown(self.held)}: {self.rule}"
+
+
+Wrong = str | Within
+"""The rule that a value breaks, or where within it another one breaks one; empty where all is right."""
+
+Check = Callable[[Any], Wrong]
 
 
 def checks_arguments(kind: Kind) -> Kind:
@@ -117,10 +130,11 @@ def _shown(value: object) -> str:
     return told if len(told) <= 60 else f"{told[:60]}…"  # noqa: PLR2004 - what fits in a line
 
 
-def _told_at(place: str, value: object, wrong: str) -> str:
-    """Return what is wrong at a place in a value: the innermost one is shown, and the way to it."""
-    is_within = wrong.startswith(WAYS)
-    return f"{place}: {wrong}" if is_within else f"{place} {_shown(value)}: {wrong}"
+def _within(place: str, value: object, wrong: Wrong) -> Within:
+    """Return what is wrong at a place in a value, seen from outside of it."""
+    if isinstance(wrong, Within):
+        return wrong._replace(way=f"{place}: {wrong.way}")
+    return Within(place, value, wrong)
 
 
 def _checks_of(method: Callable[..., Any]) -> dict[str, Check]:
@@ -167,14 +181,14 @@ def _each(several: Any, check: Check, kind: Any) -> Check:
     """Return the check of several values: what can be looked at once only would be stored as nothing."""
     is_right_at_once = _columns_are_right(kind)
 
-    def wrong(values: Any) -> str:
+    def wrong(values: Any) -> Wrong:
         if isinstance(values, str) or not isinstance(values, several):
             return f"must be {_article(several)}"
         if is_right_at_once(values):
             return ""
         for place, value in enumerate(values):
             if found := check(value):
-                return _told_at(f"number {place + 1}", value, found)
+                return _within(f"number {place + 1}", value, found)
         return ""
 
     return wrong
@@ -214,13 +228,13 @@ def _type_of(hint: Any) -> Any:
 def _of_fields(kind: type) -> Check:
     checks = _field_checks(kind)
 
-    def wrong(value: Any) -> str:
+    def wrong(value: Any) -> Wrong:
         if not isinstance(value, kind):
             return f"must be {_article(kind)}"
         for name, check in checks.items():
             held = getattr(value, name)
             if found := check(held):
-                return _told_at(f"its {name}", held, found)
+                return _within(f"its {name}", held, found)
         return ""
 
     return wrong

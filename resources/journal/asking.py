@@ -13,8 +13,6 @@ import sqlalchemy as sa
 
 from resources.journal import records, schema
 from resources.journal.queries import (
-    EXECUTION_ORDER,
-    OPEN_STATES,
     Of,
     executor_term,
     net_filled,
@@ -23,6 +21,7 @@ from resources.journal.queries import (
     session_rows,
 )
 from resources.journal.questions import text_of
+from resources.journal.statements import asked, row_of, rows_of
 from resources.journal.transactions import Transactions
 from trading.audit import instant_text
 from trading.journal import ExecutorTerm, Incident, JournalEvent, JournalIntent, JournalOrder
@@ -50,13 +49,9 @@ class Asking(Transactions):
 
     def open_intents(self, *, account: str, lane: str) -> list[JournalIntent]:
         """Return an account's open intents, by session, sells first, then by symbol."""
-        table = schema.intents
-        query = (
-            sa.select(table)
-            .where(table.c.account == account, table.c.lane == lane, table.c.state.in_(OPEN_STATES))
-            .order_by(table.c.session, *EXECUTION_ORDER)
-        )
-        return [records.intent_of(row) for row in self._rows(query)]
+        return [
+            records.intent_of(row) for row in self._asked("find_open_intents", account=account, lane=lane)
+        ]
 
     def stuck(self, *, before: datetime) -> list[JournalIntent]:
         """Return intents that are executing or unknown and have not changed since before an instant."""
@@ -80,28 +75,22 @@ class Asking(Transactions):
 
     def order(self, client_order_id: ClientOrderId) -> JournalOrder | None:
         """Return one order row, or `None`."""
-        rows = self._rows(sa.select(schema.orders).where(schema.orders.c.client_order_id == client_order_id))
-        return records.order_of(rows[0]) if rows else None
+        with self._reading() as conn:
+            row = row_of(conn, schema.orders, client_order_id=client_order_id)
+        return None if row is None else records.order_of(row)
 
     def order_of(self, intent_id: IntentId) -> JournalOrder | None:
         """Return an intent's order of its highest generation, or `None`; raises `UnknownId`."""
-        table = schema.orders
-        query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.generation.desc())
         with self._reading() as conn:
-            row = conn.execute(query.limit(1)).mappings().first()
-            if row is None:
+            rows = rows_of(conn, schema.orders, order_by="generation desc", intent_id=intent_id)
+            if not rows:
                 required(conn, intent_id)
-        return None if row is None else records.order_of(row)
+        return records.order_of(rows[0]) if rows else None
 
     def orders(self, *, book: str, lane: str, session: date) -> list[JournalOrder]:
         """Return a session's orders, by intent then generation."""
-        table = schema.orders
-        query = (
-            sa.select(table)
-            .where(table.c.book == book, table.c.lane == lane, table.c.session == session.isoformat())
-            .order_by(table.c.intent_id, table.c.generation)
-        )
-        return [records.order_of(row) for row in self._rows(query)]
+        rows = self._asked("find_orders", book=book, lane=lane, session=session.isoformat())
+        return [records.order_of(row) for row in rows]
 
     def fills(self, *, book: str, lane: str, session: date) -> list[Fill]:
         """Return a session's fills in the order booked, without those that the broker took back."""
@@ -110,14 +99,8 @@ class Asking(Transactions):
 
     def executions_of(self, client_order_id: ClientOrderId) -> dict[str, int]:
         """Return the shares booked of an order by execution id, as of one moment; a bust's are negative."""
-        fills, busts = schema.fills, schema.busts
-        query = (
-            sa.select(fills.c.execution_id, fills.c.quantity, busts.c.execution_id.label("bust_id"))
-            .join(busts, busts.c.takes_back == fills.c.execution_id, isouter=True)
-            .where(fills.c.client_order_id == client_order_id)
-        )
         booked = {}
-        for row in self._rows(query):
+        for row in self._asked("find_executions", client_order_id=client_order_id):
             booked[row["execution_id"]] = row["quantity"]
             if row["bust_id"] is not None:
                 booked[row["bust_id"]] = -row["quantity"]
@@ -141,14 +124,8 @@ class Asking(Transactions):
 
     def watched(self, *, account: str, since: date) -> list[JournalOrder]:
         """Return the orders of sessions from `since` on that were proven absent, ascending by id."""
-        table, watch = schema.orders, schema.watch_list
-        query = (
-            sa.select(table)
-            .join(watch, watch.c.client_order_id == table.c.client_order_id)
-            .where(watch.c.account == account, watch.c.session >= since.isoformat())
-            .order_by(table.c.client_order_id)
-        )
-        return [records.order_of(row) for row in self._rows(query)]
+        rows = self._asked("find_watched_orders", account=account, since=since.isoformat())
+        return [records.order_of(row) for row in rows]
 
     def adapters_used(self, *, account: str, lane: str) -> tuple[str, ...]:
         """Return every adapter that an order of an account was prepared for, ascending by name."""
@@ -172,28 +149,27 @@ class Asking(Transactions):
 
     def incidents(self) -> list[Incident]:
         """Return all incidents, in the order recorded."""
-        query = sa.select(schema.incidents).order_by(schema.incidents.c.incident_id)
-        return [records.incident_of(row) for row in self._rows(query)]
+        return [records.incident_of(row) for row in self._asked("find_incidents")]
 
     def events(self, *, after: int, limit: int) -> list[JournalEvent]:
         """Return events with a sequence number above `after`, ascending, at most `limit`."""
-        table = schema.events
-        query = sa.select(table).where(table.c.seq > after).order_by(table.c.seq).limit(limit)
-        return [records.event_of(row) for row in self._rows(query)]
+        return [records.event_of(row) for row in self._asked("find_events", after=after, limit=limit)]
 
     def events_of(self, intent_id: IntentId) -> list[JournalEvent]:
         """Return an intent's events, ascending; raises `UnknownId`."""
-        table = schema.events
-        query = sa.select(table).where(table.c.intent_id == intent_id).order_by(table.c.seq)
         with self._reading() as conn:
             required(conn, intent_id)
-            rows = conn.execute(query).mappings().all()
+            rows = asked(conn, "find_events_of_intent", intent_id=intent_id)
         return [records.event_of(row) for row in rows]
 
     def answers(self, questions: Sequence[str]) -> dict[str, Sequence[records.Row]]:
         """Return the rows of questions that bind nothing (files of `sql/`), all as of one moment."""
         with self._reading() as conn:
             return {name: conn.exec_driver_sql(text_of(name)).mappings().all() for name in questions}
+
+    def _asked(self, question: str, **bound: str | int) -> Sequence[records.Row]:
+        with self._reading() as conn:
+            return asked(conn, question, **bound)
 
     def _rows_by_id(self, column: sa.Column[str], ids: Collection[str]) -> list[records.Row]:
         """Return the rows under ids, ascending by id, asked for in parts that every engine takes."""

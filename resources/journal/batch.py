@@ -17,11 +17,10 @@ from trading.audit import instant_text
 from trading.decisions import Decision, Outcome, sent_payload_hash
 from trading.errors import BadInput, DuplicateIntent
 from trading.flattening import previewed_quantities
-from trading.guards import NOTIONAL_MICROS_MAX
 from trading.intents import intent_id_of
 from trading.journal import FlattenCommand
 from trading.lifecycle import IntentState, Stage, Step
-from trading.values import IntentId, Side, Slot, canonical_json
+from trading.values import NOTIONAL_MICROS_MAX, IntentId, Side, Slot, canonical_json
 from trading.verdicts import Verdict
 
 STAGE_COLUMNS = ("stage", "verdict", "policy", "detail", "actor", "approvers", "expires_at", "at")

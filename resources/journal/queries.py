@@ -23,7 +23,6 @@ from trading.journal import (
     JournalOrder,
     RunControl,
 )
-from trading.lifecycle import IntentState
 from trading.orders import Fill
 from trading.positions import Book, with_trades
 from trading.values import ClientOrderId, IntentId, Side, Symbol
@@ -58,14 +57,6 @@ RATE_WINDOW = timedelta(seconds=60)
 _SIDES = {side.value: side for side in Side}
 """The sides by what a column holds: found sooner than an enumeration finds its members."""
 
-OPEN_STATES = [state.value for state in IntentState if state.is_open]
-EXECUTION_ORDER = (
-    schema.intents.c.side.desc(),
-    schema.intents.c.symbol,
-    schema.intents.c.slot,
-    schema.intents.c.intent_id,
-)
-
 
 def required(conn: sa.Connection, intent_id: IntentId) -> JournalIntent:
     """Return an intent; raises `UnknownId`."""
@@ -83,13 +74,9 @@ def required_order(conn: sa.Connection, row: JournalIntent) -> JournalOrder:
     return records.order_of(order)
 
 
-def session_rows(conn: sa.Connection, of: Of, *, only_open: bool = False) -> Sequence[records.Row]:
+def session_rows(conn: sa.Connection, of: Of) -> Sequence[records.Row]:
     """Return a session's rows of `intents` in the order in which they execute."""
-    table = schema.intents
-    query = sa.select(table).where(*at(table, of))
-    if only_open:
-        query = query.where(table.c.state.in_(OPEN_STATES))
-    return conn.execute(query.order_by(*EXECUTION_ORDER)).mappings().all()
+    return asked(conn, "find_intents", **of._asdict())
 
 
 def session_fills(conn: sa.Connection, of: Of) -> list[Fill]:
@@ -99,8 +86,7 @@ def session_fills(conn: sa.Connection, of: Of) -> list[Fill]:
 
 def book_session(conn: sa.Connection, of: Of) -> records.Row | None:
     """Return a session's row of `book_sessions`, or `None`."""
-    query = sa.select(schema.book_sessions).where(*at(schema.book_sessions, of))
-    return conn.execute(query).mappings().one_or_none()
+    return row_of(conn, schema.book_sessions, **of._asdict())
 
 
 def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str, last: str) -> Book:

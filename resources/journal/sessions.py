@@ -20,6 +20,7 @@ from trading.audit import instant_text
 from trading.decisions import Decision
 from trading.errors import BadInput, DuplicateIntent, OutOfOrder, Refused
 from trading.journal import STAGE_RAN, JournalIntent, SessionRecord, StageRun
+from trading.lifecycle import IntentState
 from trading.orders import Fill
 from trading.positions import Book
 from trading.values import canonical_json
@@ -144,9 +145,10 @@ class BookSessions(Transactions):
                 )
             if known["decided_at"] is None and not carried_by:
                 raise OutOfOrder(f"{who}: never decided; decide it, or carry its book as a named person")
-            still_open = session_rows(conn, of, only_open=True)
+            still_open = [row for row in session_rows(conn, of) if IntentState(row["state"]).is_open]
             if still_open:
-                names = ", ".join(f"{row['symbol']} {row['state']}" for row in still_open[:5])
+                shown = map(records.intent_of, still_open[:5])
+                names = ", ".join(f"{row.intent.symbol} {row.state}" for row in shown)
                 raise OutOfOrder(f"{who}: {len(still_open)} still open ({names}); end them first")
             if fills is not None and session_fills(conn, of) != list(fills):
                 # The last order may have filled and ended between the making of the book and this.

@@ -48,7 +48,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=WIT
 Words = Annotated[str, StringConstraints(max_length=500, pattern=WITHOUT_NUL)]
 Quantity = Annotated[int, Field(ge=0, le=QUANTITY_MAX)]
 Micros = Annotated[int, Field(ge=-MICROS_MAX, le=MICROS_MAX)]
-Price = Annotated[int, Field(ge=0, lt=NOTIONAL_MICROS_MAX)]
+Price = Annotated[int, Field(ge=0, le=NOTIONAL_MICROS_MAX)]
 
 
 class _Wire(BaseModel):
@@ -68,7 +68,7 @@ class RequestOnWire(_Wire):
     quantity: Annotated[int, Field(strict=True, ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
     order_type: OrderType
     time_in_force: TimeInForce
-    reference_price_micros: Annotated[int, Field(strict=True, ge=0, lt=NOTIONAL_MICROS_MAX)]
+    reference_price_micros: Annotated[int, Field(strict=True, ge=0, le=NOTIONAL_MICROS_MAX)]
 
     def request(self) -> OrderRequest:
         """Return it in our words."""

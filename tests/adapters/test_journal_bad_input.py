@@ -18,9 +18,13 @@ from typing import Any, NewType, get_args, get_origin, get_type_hints
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resources.journal import schema
-from resources.journal.arguments import COMPARED, LONG_TEXTS, NEVER_BLANK
+from resources.journal.arguments import COMPARED, LONG_TEXTS, NEVER_BLANK, _check_of
+from resources.journal.batch import check_batch
+from resources.journal.queries import Of
 from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
 from trading.decisions import Decision, Outcome
 from trading.errors import BadInput, StaleVersion, TradingError, UnknownId
@@ -31,7 +35,16 @@ from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book, Position, opened_book
 from trading.routing import RouteChoice
 from trading.testing import example_decision, example_intent
-from trading.values import ClientOrderId, IntentId, IntentKey, Side, Slot, Symbol
+from trading.values import (
+    NOTIONAL_MICROS_MAX,
+    ClientOrderId,
+    IntentId,
+    IntentKey,
+    Side,
+    Slot,
+    Symbol,
+    notional_micros,
+)
 from trading.verdicts import Verdict
 
 BOOK, LANE, ACCOUNT = "us_five", "simulated", "SIM-FIVE"
@@ -501,6 +514,13 @@ def test_the_term_of_another_account_or_lane_is_not_ones_own(stocked, change):
     assert everything(stocked.journal) == before
 
 
+def test_the_way_to_what_is_wrong_is_told_in_whatever_words_its_rule_is(monkeypatch):
+    monkeypatch.setattr("resources.journal.arguments._wrong_date", lambda _: "its year is missing")
+    wrong = str(_check_of("days", Sequence[date])(["May"]))
+
+    assert wrong == "number 1 'May': its year is missing"
+
+
 def test_what_people_say_is_kept_as_they_said_it(stocked):
     stocked.journal.set_run_control(RunControlAction.PAUSE, **PERSON, now=NOW)
     found = stocked.journal.run_control()
@@ -551,6 +571,25 @@ def test_a_decision_that_no_rules_could_make_is_not_registered(stocked, change, 
 
     assert "XOM of carried 2013-02-28" in str(refused.value)
     assert everything(stocked.journal) == before
+
+
+@given(price_micros=st.integers(1, 2**40), off=st.integers(-1, 1))
+def test_the_journal_takes_decisions_up_to_just_the_worth_that_can_be_counted(price_micros, off):
+    quantity = NOTIONAL_MICROS_MAX // price_micros + off
+    intent = replace(WANTED.intent, price_micros=price_micros, quantity=quantity)
+    of = Of(intent.book, WANTED.lane, intent.session.isoformat())
+
+    assert is_taken(lambda: check_batch([example_decision(intent, not_after=CLOSE)], of)) == is_taken(
+        lambda: notional_micros(price_micros=price_micros, quantity=quantity)
+    )
+
+
+def is_taken(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except BadInput:
+        return False
+    return True
 
 
 def test_one_decision_is_not_registered_under_two_ids(stocked):

@@ -8,7 +8,7 @@ from console import launcher as launching
 from console.desk import open_desk
 from console.launcher import Launcher, RunResult
 from console.verbs import deciding
-from tests.console.states import CLOSE, NOW, SESSION, a_pending_intent, decided
+from tests.console.states import CLOSE, NOW, SESSION, a_blocked_intent, a_pending_intent, decided
 from tests.console.test_command_line import empty_journal, journal, speak, state
 from trading.decisions import Outcome
 from trading.lifecycle import IntentState
@@ -38,6 +38,18 @@ def test_what_was_cancelled_before_a_session_could_not_be_carried_is_named(journ
     assert run.message == (
         f"1 still open; what was never sent is cancelled all the same: AAPL {row.intent_id}"
     )
+
+
+def test_a_session_that_cannot_be_carried_is_named_once(speak, journal, monkeypatch):
+    a_blocked_intent(journal)
+    launcher = Unsettled(open_desk().settings)
+    monkeypatch.setattr(launching, "open_launcher", lambda: launcher)
+
+    spoken = speak(*CARRY, "--yes", "--json")
+    launcher.profiled.journal.close()
+
+    assert spoken.code == 4
+    assert spoken.json["error"]["message"] == f"us_five {SESSION} positions: 1 still open"
 
 
 class Settled(Launcher):
@@ -83,7 +95,15 @@ def test_what_was_answered_while_a_person_was_asked_is_not_told_as_cancelled(
     assert "IBM" in asked[0]
     told = f"BUY {apple.quantity:,} AAPL (pending approval)"
     if is_json:
-        assert spoken.json["cancelled"] == [told]
+        assert spoken.json["cancelled"] == [
+            {
+                "intent_id": apple.intent_id,
+                "symbol": "AAPL",
+                "side": "BUY",
+                "quantity": apple.quantity,
+                "state": "pending_approval",
+            }
+        ]
     else:
         assert spoken.out.splitlines()[0].endswith(f", having cancelled {told}")
     assert journal.intent(ibm.intent_id).state is IntentState.REJECTED

@@ -29,6 +29,7 @@ from tests.console.states import (
     an_approved_intent,
     concluded_absent,
     decided,
+    parked_after_approval,
     prepared,
 )
 from tests.console.test_command_line import empty_journal, journal, launched, speak, state
@@ -41,6 +42,8 @@ from trading.testing import example_decision, example_intent
 from trading.verdicts import Verdict
 
 __all__ = ["empty_journal", "journal", "launched", "speak", "state"]
+
+RUN = "trading run-once --book us_five --session 2013-02-28"
 
 
 # ------------------------------------------------------------------------------------- cancelled, or not
@@ -417,6 +420,55 @@ def test_a_run_that_ends_what_waits_names_it_and_asks_first(speak, journal, laun
     assert len(launched) == 1
 
 
+@pytest.mark.parametrize("action", [RunControlAction.HALT, RunControlAction.PAUSE])
+def test_a_run_that_is_refused_while_trading_is_stopped_asks_about_no_ending(
+    speak, journal, launched, monkeypatch, action
+):
+    a_pending_intent(journal)
+    journal.set_run_control(action, actor="ben", reason="thin", now=NOW)
+    asked = []
+    monkeypatch.setattr("typer.confirm", lambda question, **_: asked.append(question) or True)
+    of = ("run-once", "--book", "us_five", "--session", "2013-02-28")
+
+    speak(*of)
+    speak(*of, "--phase", "execute")
+    assert asked == []
+
+    speak(*of, "--phase", "settle")
+    assert asked == ["let 1 intent expire?"]
+
+
+@pytest.mark.parametrize(
+    ("phase", "follows"),
+    [
+        ("decide", ["trading approvals list --book us_five", f"{RUN} --phase execute"]),
+        ("execute", ["trading approvals list --book us_five", f"{RUN} --phase settle"]),
+        ("settle", ["trading report --book us_five"]),
+        ("all", ["trading report --book us_five"]),
+    ],
+)
+@pytest.mark.usefixtures("launched")
+def test_a_run_says_where_its_intents_are_and_what_comes_next(speak, journal, phase, follows):
+    a_pending_intent(journal)
+
+    words = (*RUN.split()[1:], "--phase", phase, "--yes")
+    told = speak(*words).out.splitlines()
+
+    assert told[told.index("next:") :] == ["next:", *(f"  {line}" for line in ["trading status", *follows])]
+    assert any(line.endswith("1 pending approval") for line in told)
+    assert speak(*words, "--json").json["runs"][0]["intents"] == {"pending_approval": 1}
+
+
+@pytest.mark.usefixtures("launched")
+def test_a_retry_that_ran_here_says_where_the_intents_are(speak, journal):
+    an_approved_intent(journal)
+
+    of = ("retry", "--book", "us_five", "--reason", "again", "--yes")
+
+    assert "us_five 2013-02-28: process; now 1 approved" in speak(*of).out
+    assert speak(*of, "--json").json["intents"] == {"approved": 1}
+
+
 def test_an_execution_before_the_time_is_over_asks_nothing(speak, journal, launched):
     a_pending_intent(journal)
 
@@ -560,6 +612,63 @@ def test_an_order_that_never_reached_the_broker_is_told_as_absent_there(speak, j
     (book,) = speak("orders", "--book", "us_five", "--json").json["books"]
 
     assert [line["order_status"] for line in book["orders"]] == ["absent at the broker"]
+
+
+@pytest.mark.parametrize("absences", [0, 1], ids=["on a word alone", "absent once"])
+def test_every_look_tells_one_status_of_an_order_that_never_reached_the_broker(speak, journal, absences):
+    row = a_parked_intent(journal)
+    for _ in range(absences):
+        journal.record_absence(row.intent_id, epoch=row.epoch, now=CLOSE)
+    concluded_absent(journal, row, now=CLOSE)
+
+    (line,) = speak("orders", "--json").json["books"][0]["orders"]
+    (order,) = speak("trace", row.intent_id, "--json").json["orders"]
+
+    assert line["order_status"] == order["status"] == "absent at the broker"
+    assert "rejected" not in speak("trace", row.intent_id).out
+
+
+def concluded_later(journal):
+    return concluded_absent(journal, a_parked_intent(journal), now=CLOSE)
+
+
+def approved_and_concluded_later(journal):
+    row = parked_after_approval(journal, a_pending_intent(journal))
+    return concluded_absent(journal, row, now=CLOSE)
+
+
+def cancelled_later(journal):
+    row = an_approved_intent(journal)
+    person = {"actor": "anna", "reason": "no more of it"}
+    return journal.cancel(row.intent_id, version=row.version, **person, now=NOW)
+
+
+def rejected_by_a_person(journal):
+    row = a_pending_intent(journal)
+    seen = {"version": row.version, "payload_hash": row.payload_hash, "nonce": "n-1"}
+    return journal.reject(row.intent_id, **seen, actor="anna", reason="too dear", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("then", "reason", "by"),
+    [
+        (concluded_later, "within_policy", ""),
+        (approved_and_concluded_later, "fine", "anna"),
+        (cancelled_later, "within_policy", ""),
+        (rejected_by_a_person, "too dear", "anna"),
+        (a_pending_intent, "pending_approval", ""),
+        (a_filled_intent, "within_policy", ""),
+    ],
+)
+def test_a_trace_tells_of_the_decision_what_was_said_at_it_and_by_whom(speak, journal, then, reason, by):
+    found = then(journal)
+    row = found[0] if isinstance(found, tuple) else found
+
+    view = speak("trace", row.intent_id, "--json").json
+    told = speak("trace", row.intent_id).out
+
+    assert (view["decision_reason"], view["answered_by"]) == (reason, by)
+    assert f"decision\n  {reason}, quantity {row.quantity:,}, by {by or 'policy'}\n" in told
 
 
 # ------------------------------------------------------------------------------------- names, words

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,18 +14,19 @@ import pytest
 
 from proof import desk as desks
 from proof.desk import SCENARIOS, Desk
-from proof.forks import Found, Zygote, is_shown, planted_caught, strewn
-from proof.kills import drawn
+from proof.forks import Found, Zygote, copied, in_child, is_shown, planted_caught, strewn, zygote
+from proof.kills import drawn, is_killed_at, life, lines_of
 from proof.outbox_kills import NOT_REACHED, lines_of_telling, unreached
 from proof.planted import PLANTED as PLANTS
 from proof.suite import Size
 from resources.audit_paths import checkpoints_of
+from resources.journal.store import SqlJournal
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = 3
 
 
-SEEDS = {"kills": 38413, "double_kills": 38413, "system_calls": 60028, "outbox_kills": 29203}
+SEEDS = {"kills": 22961, "double_kills": 22961, "system_calls": 60028, "outbox_kills": 29203}
 """Under these the first kill for each planted bug finds it, as long as the product's lines move by little.
 
 They decide how long the search takes, not how it ends: it goes on until the bug is found.
@@ -133,6 +135,31 @@ def test_a_checkpoint_that_does_not_hold_is_found_at_a_death_and_a_torn_one_once
     checkpoints.write_bytes(whole.replace(b'"signature":"', b'"signature":"00', 1))
     (found,) = desks.check_at_death(desk, scenario)
     assert "INV8" in found
+
+
+def test_a_process_that_is_watched_late_is_killed_at_the_line_at_which_one_watched_from_the_start_would_be():
+    scenario = SCENARIOS[0]
+    with zygote([scenario]) as at:
+        whole = life(at, scenario)
+        late = len(whole.begun) // 2
+
+        def left_after(line: int, begun: Sequence[int]) -> list[str] | None:
+            with copied(at, at.templates[scenario.name]) as desk:
+                if not is_killed_at(at, line, lambda: desks.act(desk, scenario), begun=begun):
+                    return None
+                with SqlJournal(desk.journal_url) as journal:
+                    return [event.hash for event in journal.events(after=0, limit=1000)]
+
+        def lines_from(number: int) -> list[tuple[str, int]]:
+            with copied(at, at.templates[scenario.name]) as desk:
+                told = in_child(at, lambda: lines_of(lambda: desks.act(desk, scenario), begun=number))
+            return [(file, line) for file, line in told]
+
+        for number in (1, late, len(whole.begun)):
+            assert lines_from(number) == whole.lines[whole.begun[number - 1] :]
+        for line in (whole.begun[0], whole.begun[late] - 1, whole.begun[late] + 1, len(whole.lines)):
+            assert left_after(line, whole.begun) == left_after(line, ()) is not None
+        assert left_after(len(whole.lines) + 1, whole.begun) is None
 
 
 TRAILS = {

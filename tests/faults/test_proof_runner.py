@@ -99,6 +99,51 @@ def test_a_suite_that_lacks_something_says_so_loudly_and_the_status_tells(prove)
     assert "NOT RUN: no strace here" in said
 
 
+@pytest.mark.parametrize(
+    "toys", [("abc", 2, 2), ("abc", 1, 1), ("ab", 2, 2), ("a", 3, 1), ("", 3, 1)], ids=str
+)
+def test_suites_of_one_processor_run_beside_each_other_and_any_other_has_the_machine_to_itself(
+    tmp_path, monkeypatch, capsys, toys
+):
+    """Each toy tells who was at work beside it, and waits for company where it may have some."""
+    single, workers, most = toys
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "toys.py").write_text(
+        "import time\n"
+        "from pathlib import Path\n"
+        "from proof.suite import Told\n"
+        "HERE = Path(__file__).parent\n"
+        "def at_work():\n"
+        "    return {path.stem for path in HERE.glob('*.on')}\n"
+        "def run(size, progress, name):\n"
+        "    mine = HERE / f'{name}.on'\n"
+        "    mine.touch()\n"
+        "    beside, until = at_work(), time.monotonic() + (5 if name in HOPES else 0.05)\n"
+        "    while time.monotonic() < until and len(beside) < MOST:\n"
+        "        time.sleep(0.005)\n"
+        "        beside = max(beside, at_work(), key=len)\n"
+        "    (HERE / f'{name}.seen').write_text(''.join(sorted(beside)))\n"
+        "    time.sleep(0.05)\n"
+        "    mine.unlink()\n"
+        f"    return {HELD}\n"
+        f"MOST, HOPES = {most}, {list(single[:2]) if most > 1 else []}\n"
+        + "".join(f"def {name}(*asked): return run(*asked, {name!r})\n" for name in "abcd"),
+        encoding="utf-8",
+    )
+    importlib.invalidate_caches()
+    sys.modules.pop("toys", None)
+    suites = {name: Suite("toys", name, 1, "points", "a toy", is_single=name in single) for name in "abcd"}
+
+    asked = ["--json", "--state", str(tmp_path / "state"), "--workers", str(workers)]
+    status = main(asked, suites=suites)
+    seen = {name: set((tmp_path / f"{name}.seen").read_text("utf-8")) for name in "abcd"}
+
+    assert (status, list(json.loads(capsys.readouterr().out)["suites"])) == (0, list("abcd"))
+    assert all(seen[name] == {name} for name in "abcd" if name not in single)
+    assert all(seen[name] <= set(single) for name in single)
+    assert max((len(seen[name]) for name in single), default=1) == most
+
+
 def test_a_finished_suite_is_kept_until_something_it_depends_on_changes(prove, runs):
     prove("toy_kept", f"return {HELD}")
     status, figures, said = prove("toy_kept", f"return {HELD}")

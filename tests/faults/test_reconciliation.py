@@ -346,6 +346,21 @@ def test_a_live_second_order_under_the_id_of_an_ended_intent_is_cancelled(journa
     assert halts(journal) == [(ACCOUNT, "")]
 
 
+def test_two_orders_of_one_id_are_one_incident_and_one_halt_however_they_move(journal):
+    broker = Altered(fills_at_micros=PRICE)
+    execute(journal, broker)
+    settle(journal, broker)
+    (first,) = [order for order in broker.orders(since=SINCE, now=NOW) if order.symbol == "AAPL"]
+    halts_seen = set()
+    for filled, status in [(0, OrderStatus.WORKING), (4, OrderStatus.WORKING), (4, OrderStatus.CANCELLED)]:
+        broker.more = (replace(first, broker_order_id="z", filled_quantity=filled, status=status),)
+        reconcile(journal, broker, expected=None)
+        halts_seen |= {halt.reason for halt in journal.halts() if "two_orders_of_one_id" in halt.reason}
+
+    assert kinds(journal).count("two_orders_of_one_id") == 1
+    assert {reason.count("two_orders_of_one_id") for reason in halts_seen} == {1}
+
+
 def test_a_live_order_behind_an_ended_intent_is_a_zombie(journal):
     broker = FakeBroker(outcomes=[SendOutcome.ACCEPT_THEN_TIME_OUT] * 2)
     execute(journal, broker)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
 
 from console.cli import main
 from resources.evidence import gather
+from resources.journal.store import SqlJournal
 from resources.profiles import PerBook, Profiled
 from tests.graph.desk import CALENDAR, CONFIG, FIRST, Desk, copied, failure_of
 from tests.graph.test_reconciling import deaf, stray
@@ -22,6 +23,8 @@ from trading.invariants import violations
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
 from trading.orders import OrderStatus
+
+LONG_AGO = datetime(2013, 1, 2, tzinfo=UTC)
 
 
 class Spoken(NamedTuple):
@@ -274,13 +277,15 @@ def test_a_cancel_that_cannot_be_asked_of_the_broker_yet_stands_and_says_so(rest
     assert intent_of(resting).state is IntentState.CANCELLED
 
 
-def test_an_order_that_a_lost_journal_left_at_the_broker_is_found_cancelled_and_halts(
+def test_an_order_that_another_journal_left_at_the_broker_is_found_cancelled_and_halts(
     resting, speak, tmp_path
 ):
     resting.close()
     profile = tmp_path / "desk" / "simulated"
     for path in [*profile.glob("journal.db*"), *profile.glob("audit*"), profile / "keys"]:
         path.rename(tmp_path / path.name)
+    with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as another:
+        another.set_run_control(RunControlAction.RESUME, actor="ann", reason="begun anew", now=LONG_AGO)
 
     spoken = speak("reconcile", "--book", "us_five", "--json")
 

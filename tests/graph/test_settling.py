@@ -47,8 +47,10 @@ def test_a_fill_that_is_booked_while_the_book_is_made_is_in_the_book_that_is_set
     stage, told = failure_of(meanwhile.materialize("positions", session=FIRST))
 
     assert stage == "positions"
-    assert "its fills changed while its book was made" in told
-    assert desk.journal.session_record(**desk.where(FIRST)).settled_at is None
+    why = "positions: its fills changed while its book was made; settle it again"
+    record = desk.journal.session_record(**desk.where(FIRST))
+    assert told == f"{desk.book} {FIRST} {why}"
+    assert (record.refused, record.settled_at) == (why, None)
     assert desk.materialize("positions", session=FIRST).success
     (fill,) = desk.journal.fills(**desk.where(FIRST))
     closing = desk.journal.session_record(**desk.where(FIRST)).closing

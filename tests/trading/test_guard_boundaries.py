@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from trading.errors import BadInput
 from trading.guards import (
     GUARDS,
     NO_LIMIT,
@@ -22,6 +25,7 @@ from trading.guards import (
     first_reason,
     review,
 )
+from trading.values import NOTIONAL_MICROS_MAX, notional_micros
 
 GUARD = dict(GUARDS)
 
@@ -168,9 +172,9 @@ TABLE = [
     ("clock_skew", BUY, {"clock_skew_s": -3}, ("clock_skewed", -3, 2, 0)),
     # Whatever is worth up to 2^62.
     ("well_formed", BUY, {}, (OK, 10, LARGEST_AT_7, LARGEST_AT_7)),
-    ("well_formed", BUY, {"reference": 2**61}, ("invalid_intent_type", 10, 2, 2)),
-    ("well_formed", BUY, {"reference": 2**61, "quantity": 2}, (OK, 2, 2, 2)),
-    ("well_formed", BUY, {"price_micros": 2**61, "quantity": 3}, ("invalid_intent_type", 3, 2, 2)),
+    ("well_formed", BUY, {"reference": 2**61}, ("invalid_intent_type", 10, 1, 1)),
+    ("well_formed", BUY, {"reference": 2**61 - 1, "quantity": 2}, (OK, 2, 2, 2)),
+    ("well_formed", BUY, {"price_micros": 2**61, "quantity": 2}, ("invalid_intent_type", 2, 1, 1)),
     ("well_formed", BUY, {"quantity": 1}, (OK, 1, LARGEST_AT_7, LARGEST_AT_7)),
     ("well_formed", BUY, {"quantity": 0}, ("invalid_intent_type", 0, 1, 0)),
     ("well_formed", BUY, {"sign": 0}, ("invalid_intent_type", 10, 1, 0)),
@@ -178,7 +182,7 @@ TABLE = [
     ("well_formed", BUY, {"sign": -2}, ("invalid_intent_type", 10, 1, 0)),
     ("well_formed", SELL, {}, (OK, 10, LARGEST_AT_7, LARGEST_AT_7)),
     ("well_formed", BUY, {"reference": 0}, ("invalid_intent_type", 10, 1, 0)),
-    ("well_formed", BUY, {"reference": 1, "price_micros": 1}, (OK, 10, 2**62, 2**62)),
+    ("well_formed", BUY, {"reference": 1, "price_micros": 1}, (OK, 10, 2**62 - 1, 2**62 - 1)),
     ("universe", BUY, {}, (OK, 1, 1, ANY)),
     ("universe", BUY, {"in_universe": False}, ("not_in_universe", 0, 1, 0)),
     ("allowlist", BUY, {}, (OK, 1, 1, ANY)),
@@ -527,6 +531,19 @@ def test_every_guard_has_a_row_that_passes_and_one_that_stops():
     stopping = {name for name, _, _, (reason, *_) in TABLE if reason != OK}
 
     assert passing == stopping == set(GUARD)
+
+
+@given(price_micros=st.integers(1, 2**40), off=st.integers(-1, 1))
+def test_well_formed_is_just_what_a_notional_can_be_told_of(price_micros, off):
+    quantity = NOTIONAL_MICROS_MAX // price_micros + off
+    case = but(BUY, reference=price_micros, price_micros=price_micros, quantity=quantity)
+    is_told = True
+    try:
+        notional_micros(price_micros=price_micros, quantity=quantity)
+    except BadInput:
+        is_told = False
+
+    assert (GUARD["well_formed"](case).code == PASS) == is_told
 
 
 def test_a_share_of_an_amount_too_large_to_multiply_is_right_to_the_unit():

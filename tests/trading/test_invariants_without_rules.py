@@ -20,7 +20,7 @@ from trading.approvals import ChainStage, StageRecord, StageVerdict
 from trading.audit import GENESIS, chained, content_of
 from trading.brokers import BrokerDump
 from trading.decisions import Decision, Outcome
-from trading.guards import GUARDS, NO_LIMIT, PASS, Why
+from trading.guards import GUARDS, NAMED_NO_TERM, NAMES_SAID, NO_LIMIT, PASS, Why
 from trading.intents import intent_id_of
 from trading.invariants import Evidence, Violation, violations
 from trading.journal import CancelKind, JournalEvent, JournalIntent, JournalOrder, Preparation
@@ -47,6 +47,7 @@ class Life:
     """Drive a journal step by step, with nothing between that would hold a step back."""
 
     journal: SqlJournal
+    review: tuple[Why, ...] = PASSED
 
     def decide(self, *decisions: Decision) -> JournalIntent:
         self.journal.opening_book(**OF, previous=None, opened=OPENING, now=NOW)
@@ -106,7 +107,7 @@ class Life:
         return violations(gather(self.journal, **options))
 
     def _of(self, row: JournalIntent, term: int) -> dict[str, Any]:
-        review = {"book_at_open": OPENING, "review": lambda *_: PASSED}
+        review = {"book_at_open": OPENING, "review": lambda *_: self.review}
         return {"epoch": row.epoch, "term": term, **review}
 
 
@@ -220,6 +221,27 @@ def test_a_journal_of_a_version_that_told_no_term_with_a_send_is_not_violated(li
     assert [event.body["term"] for event in now.events if "prep" in event.kind] == [term] * 3
     assert violations(now) == violations(then) == ()
     assert {each.invariant for each in violations(never)} == {"INV7"}
+
+
+# -------------------------------------------------------------------------------- guards that did not look
+
+
+@pytest.mark.parametrize("looked", sorted({len(GUARDS) - 1, len(GUARDS) + 1, *NAMES_SAID} - {len(GUARDS)}))
+def test_a_send_on_the_word_of_a_part_of_the_guards_is_seen_unless_there_were_no_more_of_them(
+    life, monkeypatch, looked
+):
+    without(monkeypatch, preparations, "review_refusal")
+    # It counts on every guard as well: what it promises is at the reference price.
+    monkeypatch.setattr(
+        preparations, "reservation_micros", lambda row, _: row.intent.price_micros * row.quantity
+    )
+    life.review = (*PASSED, PASSED[0])[:looked]
+    life.prepare(life.decide(), life.reconciled())
+    now = gather(life.journal)
+    seen = [("INV10", f"prepared, but {looked} of {len(GUARDS)} guards looked at it")]
+
+    assert told(violations(now)) == seen
+    assert told(violations(as_earlier(now))) == ([] if looked in NAMED_NO_TERM else seen)
 
 
 # -------------------------------------------------------------------------------- proofs of absence

@@ -739,10 +739,26 @@ def test_a_finding_names_the_order_and_what_is_wrong():
     assert other.detail.endswith(": side sent BUY, found SELL; quantity sent 10, found 11")
     assert orphan.detail.endswith(": booked are 0 of 3")
     assert foreign.detail.endswith(": not ours")
-    assert twice.detail == (
-        f"more than one under {client_order_id}: b-1 (BUY 10 AAPL, 0 filled, working),"
-        " b-2 (BUY 10 AAPL, 2 filled, working)"
-    )
+    assert twice.detail == f"more than one under {client_order_id}: b-1, b-2"
+
+
+def test_two_orders_of_one_id_are_one_finding_however_they_move_and_are_listed():
+    first, second = told_of(), told_of(broker_order_id="b-2")
+    moved = told_of(broker_order_id="b-2", status=OrderStatus.FILLED, filled_quantity=10)
+    said = {
+        finding.detail
+        for listed in (
+            [first, second],
+            [second, first],
+            [first, moved],
+            [moved, first],
+            [second, moved, first],
+        )
+        for finding in listed_findings(listed, known())
+        if finding.kind is FindingKind.TWICE
+    }
+
+    assert len(said) == 1
 
 
 FILLED_5 = {"status": OrderStatus.FILLED, "filled_quantity": 5}

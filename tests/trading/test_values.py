@@ -77,10 +77,10 @@ def test_an_amount_goes_to_text_and_back_unchanged(micros):
 
 
 def test_a_notional_under_two_to_the_sixty_second_is_told_and_one_over_it_refused():
-    assert notional_micros(price_micros=2**62 - 1, quantity=1) == NOTIONAL_MICROS_MAX - 1
+    assert notional_micros(price_micros=2**62 - 1, quantity=1) == NOTIONAL_MICROS_MAX
     assert notional_micros(price_micros=3, quantity=-5) == -15
     for quantity in (2**31, -(2**31)):
-        with pytest.raises(BadInput, match=r"over 2\^62"):
+        with pytest.raises(BadInput, match=r"2\^62 micro-units or more"):
             notional_micros(price_micros=2**31, quantity=quantity)
 
 
