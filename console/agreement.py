@@ -14,6 +14,8 @@ from pathlib import Path
 
 from console.desk import Desk
 from console.ledgers import damaged_ledgers, lost_ledgers
+from resources.audit_paths import checkpoints_of
+from resources.ledger_paths import ledgers_in
 from trading.journal import SessionRecord
 
 OF_A_SETTLED = ("opening_book", "market_quotes", "decisions", "positions")
@@ -36,6 +38,39 @@ def disagreements(desk: Desk) -> tuple[str, ...]:
         *lost_tables(desk),
         *damaged_ledgers(desk),
         *lost_ledgers(desk).values(),
+    )
+
+
+def why_nothing(desk: Desk) -> str:
+    """Return that a profile has nothing of a desk, and where; empty where any store of one is there.
+
+    Raises `JournalUnavailable` where the journal cannot be read, or is gone.
+    """
+    settings = desk.settings
+    log = settings.audit_log
+    is_there = (
+        desk.journal.exists
+        or any(_size_of(path) for path in (log, checkpoints_of(log)))
+        or any(ledgers_in(settings.profile_dir).glob("*.db"))
+        or any(desk.lake.tables(book) for book in desk.books)
+    )
+    return "" if is_there else f"no journal, audit log, lake or paper ledger below {settings.profile_dir}"
+
+
+def why_unlogged(desk: Desk) -> str:
+    """Return that a desk has settled sessions and no audit log, and what to do; empty where it has one.
+
+    Until a session is executed there need be none: a halt of a new desk is told in it by the next run.
+    Raises `JournalUnavailable` where the journal cannot be read, or is gone.
+    """
+    if any(_size_of(path) for path in (desk.audit_log, checkpoints_of(desk.audit_log))):
+        return ""
+    settled = [desk.journal.last_settled(book=book, lane=desk.lane) for book in desk.books]
+    if not any(settled):
+        return ""
+    return (
+        f"the audit log {desk.audit_log} is missing with what was signed of it, though sessions are settled: "
+        "put both back; else the next run begins them anew, and nothing tells what was signed before"
     )
 
 
@@ -62,8 +97,10 @@ def _behind_its_log(desk: Desk) -> Iterator[str]:
     path = desk.audit_log
     last = _last_event(path)
     if last is None:
-        if _size_of(path) == 0 < _size_of(path.with_suffix(".checkpoints.jsonl")):
+        if _size_of(path) == 0 < _size_of(checkpoints_of(path)):
             yield "the audit log is missing or empty, and was signed: put it back, or all is halted next"
+        elif why := why_unlogged(desk):
+            yield why
         return
     seq, told = last
     stored = desk.journal.events(after=seq - 1, limit=1)

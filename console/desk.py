@@ -63,6 +63,10 @@ class Desk:
         """Return the desk of who compares the stores: to it a journal whose file is gone is an empty one."""
         return replace(self, journal=JournalReader(self.settings.journal_url))
 
+    def without_journal(self) -> Desk:
+        """Return the desk of who compares the other stores: to it a damaged journal is an empty one."""
+        return replace(self, journal=self.journal.taken_for_none())
+
     def chosen(self, name: str | None) -> list[BookOutline]:
         """Return the book asked for, or all of them; raises `BadInput` on an unknown one."""
         return list(self.books.values()) if name is None else [require_book(self.books, name)]

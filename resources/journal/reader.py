@@ -87,6 +87,12 @@ class JournalReader:
         with self._sight() as sight:
             return sight is not None
 
+    def taken_for_none(self) -> JournalReader:
+        """Return a reader of the same name that answers as where there is no journal yet."""
+        held = JournalReader("")
+        held._place = _Held(self._place, None)
+        return held
+
     # ---------------------------------------------------------------------------- sessions of a book
 
     def session_record(self, *, book: str, lane: str, session: date) -> SessionRecord | None:

@@ -9,6 +9,7 @@ import pytest
 
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
+from resources.audit_log import project
 from tests.console.states import (
     CLOSE,
     NOW,
@@ -212,7 +213,7 @@ def test_an_incident_of_an_intent_is_open_until_the_intent_has_ended(speak, jour
     assert [(item["is_open"], item["answered_by"]) for item in after] == [(False, "ben")]
 
 
-def test_an_incident_that_halts_nothing_is_open_until_a_session_is_settled_since(speak, journal, lake):
+def test_an_incident_that_halts_nothing_is_open_until_a_session_is_settled_since(speak, journal, lake, state):
     a_filled_intent(journal)
     settled_in_the_lake(lake)
     journal.record_incident(
@@ -221,6 +222,7 @@ def test_an_incident_that_halts_nothing_is_open_until_a_session_is_settled_since
     before = speak("status")
 
     journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+    project(journal, state / "simulated" / "audit.jsonl")
 
     assert before.code == 3
     assert "incident 1 of SIM-FIVE, foreign_order: who?" in before.out
@@ -234,9 +236,10 @@ def settled_in_the_lake(lake):
 
 
 @pytest.mark.parametrize("asked", [(), ("--session", str(SESSION))])
-def test_a_settled_session_whose_tables_are_gone_is_not_well(speak, journal, lake, asked):
+def test_a_settled_session_whose_tables_are_gone_is_not_well(speak, journal, lake, state, asked):
     a_filled_intent(journal)
     journal.settle(**OF, closing=OPENED, carried_by="", now=CLOSE)
+    project(journal, state / "simulated" / "audit.jsonl")
 
     gone = speak("status", *asked)
     settled_in_the_lake(lake)

@@ -176,7 +176,7 @@ def test_a_whole_desk_agrees(speak):
     assert standing(told) == {
         row.name: "not checked" if row.name == "INV15" else "held" for row in INVARIANTS
     }
-    assert told.json["links"] == {"orders": 1, "linked": 1, "unlinked": []}
+    assert told.json["links"] == {"orders": 1, "linked": 1, "unlinked": [], "why": ""}
 
 
 def test_of_the_log_its_own_lines_are_counted_and_one_that_is_gone_is_not_said_to_hold(speak, profile):
@@ -238,16 +238,31 @@ def test_looking_changes_nothing(speak, profile):
     assert content() == before
 
 
-def test_an_empty_desk_agrees_and_is_not_made(speak, profile):
+def test_where_there_is_nothing_of_a_desk_nothing_agrees_and_none_is_made(speak, profile):
     shutil.rmtree(profile)
-    spoken = speak("verify", "--json")
+    spoken, doctor = speak("verify"), speak("doctor")
+    told = speak("verify", "--json")
 
-    assert spoken.code == 0
-    assert violated(spoken) == set()
-    assert {"INV1", "INV3", "INV9", "INV14"} <= {
-        name for name, how in standing(spoken).items() if how == "not checked"
-    }
+    nothing = f"no journal, audit log, lake or paper ledger below {profile}"
+    assert (spoken.code, told.code) == (6, 6)
+    assert spoken.out.startswith(f"NOTHING TO VERIFY: {nothing}\n")
+    assert set(standing(told).values()) == {"not checked"}
+    # Well on a first day, and said to whoever looked for a desk.
+    assert doctor.code == 0
+    assert "; nothing was done here yet" in doctor.out.splitlines()[0]
+    assert nothing in doctor.out
     assert not profile.exists()
+
+
+@pytest.mark.parametrize("left", ["journal.db", "audit.jsonl", "audit.checkpoints.jsonl", "lake", "paper"])
+def test_any_store_that_is_left_of_a_desk_is_looked_at(speak, profile, left):
+    for path in profile.iterdir():
+        if path.name != left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    spoken, doctor = speak("verify"), speak("doctor")
+
+    assert "NOTHING TO VERIFY" not in spoken.out
+    assert "nothing was done here yet" not in doctor.out
 
 
 def test_a_secret_in_force_is_looked_for_and_never_shown(speak, profile, monkeypatch):
@@ -362,18 +377,76 @@ def test_a_log_that_was_changed_is_found_by_its_signature_too(speak, profile):
     assert violated(speak("verify", "--json")) == {"INV8", "INV9"}
 
 
-def test_the_other_stores_of_a_journal_that_is_gone_tell_what_is_lost(speak, profile):
-    for path in profile.glob("journal.db*"):
+def gone(path: Path) -> str:
+    for each in path.parent.glob("journal.db*"):
+        each.unlink()
+    return "is missing or empty, but its audit log tells"
+
+
+def of_random_bytes(path: Path) -> str:
+    gone(path)
+    path.write_bytes(bytes(range(256)) * 64)
+    return "file is not a database"
+
+
+@pytest.mark.parametrize(
+    ("lose", "says", "short"),
+    [
+        (gone, "the journal is gone", "journal is gone"),
+        (of_random_bytes, "the journal's file cannot be read", ""),
+    ],
+    ids=["gone", "of random bytes"],
+)
+def test_the_other_stores_of_a_journal_that_is_lost_tell_what_is_lost(speak, profile, lose, says, short):
+    path = profile / "journal.db"
+    why = lose(path)
+    before = path.read_bytes() if path.exists() else None
+    text, spoken = speak("verify"), speak("verify", "--json")
+
+    view = json.loads(spoken.out)
+    assert (spoken.code, violated(spoken)) == (1, {"INV2", "INV9", "INV14"})
+    assert short in view["verdict"].partition("INV")[0]
+    (unread,) = view["unreadable"]
+    assert f"journal {path}: {why}" in unread
+    # What is judged by the journal's rows is not judged without them.
+    unjudged = {
+        row["invariant"]: row["why"] for row in view["invariants"] if row["standing"] == "not checked"
+    }
+    assert set(unjudged) == {row.name for row in INVARIANTS} - {"INV2", "INV9", "INV14", "INV20"}
+    assert {why for name, why in unjudged.items() if name != "INV15"} == {says}
+    assert f"no order can be followed back to its decision: {says}" in text.out
+    remedies = {row["remedy"] for row in view["violations"]}
+    assert remedies == {"keep what is left, and put the whole copy back: docs/how-to/copy_and_restore.md"}
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_settled_sessions_without_an_audit_log_are_told_by_every_verdict(speak, profile):
+    """Log, checkpoints and keys went together, so that nothing tells that there were any."""
+    for path in profile.glob("audit*"):
         path.unlink()
+    shutil.rmtree(profile / "keys")
+    status, doctor, verified = speak("status"), speak("doctor"), speak("verify")
 
-    spoken = speak("verify", "--json")
+    missing = f"the audit log {profile / 'audit.jsonl'} is missing with what was signed of it"
+    assert (status.code, doctor.code, verified.code) == (3, 1, 6)
+    assert missing in status.out
+    assert "FAIL  audit log" in doctor.out
+    assert missing in doctor.out
+    assert "every line and what was signed" not in doctor.out
+    assert verified.out.startswith("CANNOT TELL: audit log is missing; ")
+    assert missing in verified.out
 
-    assert {"INV2", "INV9", "INV14"} <= violated(spoken)
-    (unread,) = json.loads(spoken.out)["unreadable"]
-    assert unread.startswith(
-        f"journal: journal {profile / 'journal.db'}: is missing or empty, but its audit log tells"
-    )
-    assert not (profile / "journal.db").exists()
+
+def test_a_new_desk_that_was_halted_first_lacks_no_log(speak, profile):
+    shutil.rmtree(profile)
+    assert speak("halt", "--reason", "look first").code == 0
+    doctor = speak("doctor")
+
+    assert not (profile / "audit.jsonl").exists()
+    assert "audit log" not in speak("status").out
+    assert doctor.code == 0
+    assert "none yet, the next run writes it" in doctor.out
+    assert speak("verify").code == 0
 
 
 @pytest.fixture
@@ -639,12 +712,12 @@ def test_a_ledger_that_cannot_be_read_leaves_the_rest_checked(speak, profile):
     assert "brokers: paper broker" in speak("verify").out
 
 
-def test_a_journal_that_cannot_be_read_ends_it(speak, profile):
-    for path in profile.glob("journal.db*"):
-        path.unlink()
-    (profile / "journal.db").write_bytes(b"no journal" * 999)
+def test_a_journal_that_only_cannot_be_read_now_ends_it(speak, profile):
+    change(profile / "journal.db", "update alembic_version set version_num = '0001'")
+    spoken = speak("verify")
 
-    assert speak("verify").code == 6
+    assert (spoken.code, spoken.out) == (6, "")
+    assert "`trading db upgrade` brings it up to date" in spoken.err
 
 
 def test_a_table_that_decisions_stand_on_is_not_read_once_it_was_altered(speak, profile):

@@ -15,6 +15,7 @@ import pytest
 from console import verify as verifying
 from console.cli import main
 from proof.transport import ROUTES
+from resources.audit_log import project
 from resources.journal.store import SqlJournal
 from resources.profiles import Profiled
 from resources.settings import load_settings
@@ -76,6 +77,7 @@ def lived(tmp_path_factory):
             settle_orders(desk, book="us_five", session=SESSION, since=SESSION, expected=None, actor="test")
         closing = with_fills(OPENING, journal.fills(**OF))
         journal.settle(**OF, closing=closing, carried_by="", now=LATER)
+        project(journal, folder / "state" / "simulated" / "audit.jsonl")
     return folder
 
 
