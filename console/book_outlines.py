@@ -46,7 +46,7 @@ def read_book_outlines(path: Path) -> dict[str, BookOutline]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadSetting(
-            f"{path}: no such file; set TRADING_BOOKS_FILE, or restore config/books.toml"
+            f"{path}: no such file; run in the repository's folder, set TRADING_BOOKS_FILE, or restore it"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"{path}: {error}; correct the line it names") from error

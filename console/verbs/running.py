@@ -76,6 +76,7 @@ def run_once(
     Exit codes: 0 done, 1 a run failed or it was not confirmed, 2 no such session or a setting is wrong or
     missing, 4 a stage refused, 5 halted, 6 a broker does not answer.
     """
+    from console.agreement import disagreements
     from console.runs import bounded_by_source, ended_by, intents_by_state, plan_of
 
     desk = open_desk()
@@ -110,7 +111,13 @@ def run_once(
     )
     control = after.journal.run_control()
     view = {"runs": runs, "halted": control.kill_switch_on, "paused": control.paused}
-    show(view, lambda _: _runs_text(view, phases), as_json=as_json, code=_code(after, runs))
+    torn = () if all(run["success"] for run in runs) else disagreements(after)
+    show(
+        view,
+        lambda _: _runs_text(view, phases, is_torn=bool(torn)),
+        as_json=as_json,
+        code=_code(after, runs),
+    )
 
 
 def _confirm_ended(rows: Sequence[JournalIntent], *, yes: bool) -> None:
@@ -237,7 +244,7 @@ def _code(desk: Desk, runs: tuple[dict[str, Any], ...]) -> ExitCode:
     return ExitCode.REFUSED
 
 
-def _runs_text(view: dict[str, Any], phases: tuple[str, ...]) -> str:
+def _runs_text(view: dict[str, Any], phases: tuple[str, ...], *, is_torn: bool) -> str:
     if not view["runs"]:
         return "nothing to run\nnext:\n  trading status"
     from console.render import table
@@ -261,6 +268,9 @@ def _runs_text(view: dict[str, Any], phases: tuple[str, ...]) -> str:
     follow = f"trading report --book {last['book']}"
     if not last["success"]:
         follow = f"trading why {of_session}"
+        if is_torn:
+            # Where the stores do not belong together nothing is resumed before somebody has looked.
+            return f"{listed}\nnext:\n  trading verify\n  trading doctor\n  {follow}"
     elif Phase.SETTLE.value not in phases:
         following = Phase.SETTLE if Phase.EXECUTE.value in phases else Phase.EXECUTE
         follow = f"trading run-once {of_session} --phase {following.value}"

@@ -122,6 +122,10 @@ def _sqlite_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         # Readers' transactions are begun by the next listener, writers' in their turn, with the lock at once.
         connection.isolation_level = None
         cursor = connection.cursor()
+        if cursor.execute("pragma journal_mode").fetchone()[0] != "wal":
+            # The mode is kept in the file: another program's is refused before it is changed.
+            tables = cursor.execute("select name from sqlite_master where type = 'table'").fetchall()
+            is_journal(url.database or "", [name for (name,) in tables])
         journal_mode = cursor.execute("pragma journal_mode = wal").fetchone()[0]
         cursor.execute("pragma synchronous = full")
         cursor.execute("pragma foreign_keys = on")

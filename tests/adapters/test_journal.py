@@ -1711,6 +1711,19 @@ def test_another_programs_database_is_not_made_a_journal(new_database):
         assert sa.inspect(conn).get_table_names() == ["pets"]
 
 
+def test_another_programs_file_keeps_every_byte(tmp_path):
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("create table pets (name text)")
+    before = path.read_bytes()
+
+    with pytest.raises(JournalUnavailable, match=r"holds tables \(pets\) but no journal"):
+        SqlJournal(f"sqlite:///{path}")
+
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("theirs.db*")) == [path]
+
+
 def ordered_on_paper(ledger: Path) -> None:
     """Let a paper broker have taken an order."""
     with closing(sqlite3.connect(ledger)) as connection, connection:

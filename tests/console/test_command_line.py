@@ -684,6 +684,18 @@ def test_a_failed_run_and_a_refused_one_are_told_apart(speak, journal, launched)
     assert (failed.code, refused.code) == (1, 4)
 
 
+def test_after_a_failed_run_it_is_resumed_only_where_the_stores_belong_together(speak, lake, launched):
+    speak("halt", "--reason", "prices look wrong")
+
+    stopped = speak("run-once", "--book", "us_wide").out
+    lake.write(("us_wide", "decisions"), "2010-08-20", pa.table({"symbol": ["AAPL"]}))
+    torn = speak("run-once", "--book", "us_wide").out
+
+    assert "trading resume --reason TEXT" in stopped
+    assert "trading resume" not in torn
+    assert "next:\n  trading verify\n  trading doctor\n" in torn
+
+
 def test_a_carried_session_is_settled_under_a_name(speak, journal, launched):
     words = ["settle", "2013-02-28", "--book", "us_five", "--carry", "--reason", "quotes unfit", "--yes"]
 

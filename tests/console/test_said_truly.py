@@ -5,8 +5,10 @@ In process on a real journal; what is asked of a broker is in tests/graph/test_o
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import types
+from contextlib import closing
 from datetime import date
 
 import pytest
@@ -626,6 +628,19 @@ def test_every_look_tells_one_status_of_an_order_that_never_reached_the_broker(s
 
     assert line["order_status"] == order["status"] == "absent at the broker"
     assert "rejected" not in speak("trace", row.intent_id).out
+
+
+def test_a_trace_of_an_intent_whose_events_are_lost_shows_what_is_left(speak, journal, state):
+    row = an_approved_intent(journal)
+    with closing(sqlite3.connect(state / "simulated/journal.db")) as by_hand, by_hand:
+        for (trigger,) in by_hand.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            by_hand.execute(f"drop trigger {trigger}")
+        by_hand.execute("delete from events where intent_id = ?", (row.intent_id,))
+
+    spoken = speak("trace", row.intent_id)
+
+    assert spoken.code == 0
+    assert f"decision\n  {row.reason}, quantity {row.quantity:,}, by policy\n" in spoken.out
 
 
 def concluded_later(journal):
