@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import shutil
 import warnings
 from collections.abc import Iterator
 from datetime import date
@@ -23,26 +22,16 @@ from resources.alert_policy import load_alert_policy
 from resources.clocks import system_now
 from resources.journal.store import SqlJournal
 from resources.settings import Settings
+from tests.chromium import DRIVES_CHROMIUM, SHOWN_MS, chromium
 from tests.graph.desk import settings_in
 from tests.served import Served, served
 from trading.alert_log import alert_log_of
 from trading.alerts import CHECKS_FAILED, TICKS_FAILED, evaluate_watched
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the pages are not looked at"),
-]
+pytestmark = DRIVES_CHROMIUM
 
 BOOK, SESSION = "us_five", date(2013, 3, 1)
 GROUPS = ("commander", "executor", "monitor", "reporter", "scanner", "strategist", "supervisor")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-SHOWN_MS = 60_000
-"""How long a page may take on a busy machine; it is looked at as soon as it is there."""
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +51,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser(desk):
-    """Start a browser; what it cannot reach is this machine's business, and nobody else's."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

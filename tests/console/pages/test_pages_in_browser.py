@@ -5,7 +5,6 @@ One browser and, for each kind of desk, one server. What the pages say is test_p
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -17,6 +16,7 @@ from console.alerts import acknowledge, alerts_of, silence_alert
 from console.incident_reviews import write_postmortem
 from console.incidents import incidents_of
 from resources.lake.store import Lake
+from tests.chromium import DRIVES_CHROMIUM, SHOWN_MS, chromium
 from tests.console.pages.populated import Texts, fire, populate
 from tests.console.states import OPEN, SESSION, a_cooling_account, flattening, parked_after_approval
 from tests.console.web.serving import Console, console_on
@@ -26,19 +26,7 @@ from trading.protocol import FindingKind
 from trading.quotes import Quarantined
 from trading.values import digest
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: the pages are not looked at"),
-]
-
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-SHOWN_MS = 60_000
-"""How long a page may take on a busy machine; it is looked at as soon as it is there."""
+pytestmark = DRIVES_CHROMIUM
 
 CLICKS_MAX = 3
 RENEWED_MS = 6_000
@@ -101,12 +89,8 @@ class Walker:
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
