@@ -286,6 +286,22 @@ def test_every_imported_package_is_declared() -> None:
     assert undeclared == {}
 
 
+def test_the_tests_of_the_mutants_find_every_room_they_import() -> None:
+    mutmut = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    conftests = ["tests/conftest.py", "tests/trading/conftest.py"]
+    asked, begun = (
+        set(),
+        [ROOT / name for name in (*conftests, *mutmut["pytest_add_cli_args_test_selection"])],
+    )
+    while begun:
+        for module in read(begun.pop()).asked - asked:
+            asked.add(module)
+            begun += [path for path in [ROOT / (module.replace(".", "/") + ".py")] if path.is_file()]
+    ours = {module.split(".")[0] for module in asked if (ROOT / module.split(".")[0]).is_dir()}
+
+    assert ours <= {"tests", *mutmut["source_paths"], *mutmut["also_copy"]}
+
+
 def test_dagster_starts_as_its_file_says(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
