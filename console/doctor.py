@@ -101,7 +101,18 @@ def diagnose(open_desk: Callable[[], Desk], tell: Tell = tell_nobody) -> Diagnos
         *(check for look in LOOKS for check in _looked(look, desk)),
         *(check for look in LONG_LOOKS for check in _looked(look, desk, tell)),
     ]
-    return _diagnosis(checks, is_new=any(row.check == NOTHING for row in checks))
+    return _diagnosis(_told_once(checks), is_new=any(row.check == NOTHING for row in checks))
+
+
+def _told_once(checks: Sequence[Checked]) -> list[Checked]:
+    """Return the checks with what failed several of them told at the first, and named at the others."""
+    first = {row.found: row.check for row in reversed(checks) if row.health is Health.FAIL}
+    return [
+        _failed(row.check, f"not looked at, since {name} failed", f"mend {name}, then ask again")
+        if row.health is Health.FAIL and (name := first[row.found]) != row.check
+        else row
+        for row in checks
+    ]
 
 
 def _practised(desk: Desk) -> Iterator[Checked]:

@@ -204,7 +204,8 @@ def test_the_doctor_fails_a_journal_that_is_gone(speak, profile):
     spoken = speak("doctor")
 
     assert spoken.code == 1
-    assert f"journal {profile / 'journal.db'}: is missing or empty" in spoken.out
+    assert spoken.out.count(f"journal {profile / 'journal.db'}: is missing or empty") == 1
+    assert "not looked at, since journal failed\n      → mend journal, then ask again" in spoken.out
 
 
 def test_where_there_is_no_journal_yet_nothing_is_damaged(speak, profile):
