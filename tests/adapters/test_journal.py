@@ -1842,6 +1842,16 @@ def test_a_ledger_that_cannot_be_read_may_have_orders(tmp_path):
     assert told.startswith(f"the paper broker's ledger {ledger} cannot be read (file is not a database")
 
 
+def test_a_ledger_behind_a_link_that_leads_nowhere_may_have_orders(tmp_path):
+    ledger = tmp_path / "paper" / "A.db"
+    ledger.parent.mkdir()
+    ledger.symlink_to(tmp_path / "no disk" / "A.db")
+
+    told = trace_of_events(tmp_path / "audit.jsonl")
+
+    assert told == f"the paper broker's ledger {ledger} cannot be read (No such file or directory)"
+
+
 def test_a_journal_of_a_newer_version_is_refused(database):
     database.do("update alembic_version set version_num = '9999'")
     for use in (database.open, lambda: database.reader().run_control()):
