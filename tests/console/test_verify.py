@@ -437,6 +437,19 @@ def test_settled_sessions_without_an_audit_log_are_told_by_every_verdict(speak, 
     assert missing in verified.out
 
 
+def test_of_a_missing_log_that_a_key_has_signed_it_is_said_that_all_is_halted_next(speak, profile):
+    for path in profile.glob("audit*"):
+        path.unlink()
+    status, verified, reconciled = speak("status"), speak("verify"), speak("reconcile")
+
+    halted = "put both back; else all is halted next, since the key that signed is there"
+    assert halted in status.out
+    assert verified.code == 1
+    assert verified.out.startswith("VIOLATED: audit log is missing; INV8; ")
+    assert halted in verified.out
+    assert reconciled.code == 5
+
+
 def test_a_new_desk_that_was_halted_first_lacks_no_log(speak, profile):
     shutil.rmtree(profile)
     assert speak("halt", "--reason", "look first").code == 0
