@@ -54,7 +54,13 @@ def why_nothing(desk: Desk) -> str:
         or any(ledgers_in(settings.profile_dir).glob("*.db"))
         or any(desk.lake.tables(book) for book in desk.books)
     )
-    return "" if is_there else f"no journal, audit log, lake or paper ledger below {settings.profile_dir}"
+    if is_there:
+        return ""
+    # A journal may be in a server, and a lake anywhere.
+    return (
+        f"no audit log or paper ledger below {settings.profile_dir}, no journal {desk.journal.name},"
+        f" no lake {desk.lake.root}"
+    )
 
 
 def why_unlogged(desk: Desk) -> str:

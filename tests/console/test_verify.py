@@ -243,7 +243,10 @@ def test_where_there_is_nothing_of_a_desk_nothing_agrees_and_none_is_made(speak,
     spoken, doctor = speak("verify"), speak("doctor")
     told = speak("verify", "--json")
 
-    nothing = f"no journal, audit log, lake or paper ledger below {profile}"
+    nothing = (
+        f"no audit log or paper ledger below {profile}, no journal {profile / 'journal.db'},"
+        f" no lake {profile / 'lake'}"
+    )
     assert (spoken.code, told.code) == (6, 6)
     assert spoken.out.startswith(f"NOTHING TO VERIFY: {nothing}\n")
     assert set(standing(told).values()) == {"not checked"}
@@ -252,6 +255,17 @@ def test_where_there_is_nothing_of_a_desk_nothing_agrees_and_none_is_made(speak,
     assert "; nothing was done here yet" in doctor.out.splitlines()[0]
     assert nothing in doctor.out
     assert not profile.exists()
+
+
+def test_where_there_is_nothing_it_is_said_where_a_lake_of_another_place_was_looked_for(
+    speak, profile, tmp_path, monkeypatch
+):
+    shutil.rmtree(profile)
+    monkeypatch.setenv("TRADING_LAKE_ROOT", str(tmp_path / "mistyped"))
+
+    told = f"no journal {profile / 'journal.db'}, no lake {tmp_path / 'mistyped'}"
+    assert told in speak("verify").out
+    assert told in speak("doctor").out
 
 
 @pytest.mark.parametrize("left", ["journal.db", "audit.jsonl", "audit.checkpoints.jsonl", "lake", "paper"])
