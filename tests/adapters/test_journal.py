@@ -1285,6 +1285,23 @@ def test_open_and_stuck_intents_are_found(journal):
     assert journal.stuck(before=NOW) == []
 
 
+def test_open_intents_of_a_lane_come_by_session_then_sells_first_then_by_symbol(journal):
+    def registered(*intents, lane=LANE):
+        of = {"book": intents[0].book, "lane": lane, "session": intents[0].session}
+        journal.opening_book(**of, previous=None, opened=OPENED, now=NOW)
+        decisions = [example_decision(intent, lane=lane, not_after=CLOSE) for intent in intents]
+        journal.register(**of, decisions=decisions, verdicts=(), decisions_sha="sha-1", now=NOW)
+
+    later = {"book": "us_wide", "session": AFTER}
+    registered(example_intent("AAPL", **later), example_intent("FB", side=Side.SELL, **later))
+    buys = [example_intent(symbol) for symbol in ("MSFT", "IBM", "GE", "CAT", "BA")]
+    registered(*buys, example_intent("ZION", side=Side.SELL))
+    registered(example_intent("GOOG"), lane="replay:x")
+
+    found = [row.intent.symbol for row in journal.open_intents(account=ACCOUNT, lane=LANE)]
+    assert found == ["ZION", "BA", "CAT", "GE", "IBM", "MSFT", "FB", "AAPL"]
+
+
 @pytest.mark.parametrize("ask", ["intent", "verdicts"])
 def test_an_unknown_id_is_named(journal, database, ask):
     for source in (journal, database.reader()):
