@@ -407,7 +407,7 @@ def of_random_bytes(path: Path) -> str:
     ("lose", "says", "short"),
     [
         (gone, "the journal is gone", "journal is gone"),
-        (of_random_bytes, "the journal's file cannot be read", ""),
+        (of_random_bytes, "the journal's file cannot be read", "journal's file unreadable"),
     ],
     ids=["gone", "of random bytes"],
 )
