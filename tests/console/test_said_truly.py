@@ -28,9 +28,11 @@ from tests.console.states import (
     a_filled_intent,
     a_parked_intent,
     a_pending_intent,
+    a_prepared_intent,
     an_approved_intent,
     concluded_absent,
     decided,
+    filled,
     parked_after_approval,
     prepared,
 )
@@ -628,6 +630,20 @@ def test_every_look_tells_one_status_of_an_order_that_never_reached_the_broker(s
 
     assert line["order_status"] == order["status"] == "absent at the broker"
     assert "rejected" not in speak("trace", row.intent_id).out
+
+
+@pytest.mark.parametrize("is_found", [False, True], ids=["still looked for", "found and filled"])
+def test_an_order_that_was_not_found_once_is_absent_only_when_that_was_its_end(speak, journal, is_found):
+    row, order = a_prepared_intent(journal)
+    journal.mark_unknown(row.intent_id, epoch=row.epoch, reason="time out", is_takeover=False, now=OPEN)
+    journal.record_absence(row.intent_id, epoch=row.epoch, now=OPEN)
+    if is_found:
+        filled(journal, row, order)
+
+    (line,) = speak("orders", "--json").json["books"][0]["orders"]
+    (traced,) = speak("trace", row.intent_id, "--json").json["orders"]
+
+    assert line["order_status"] == traced["status"] == ("filled" if is_found else "unknown")
 
 
 def test_a_trace_of_an_intent_whose_events_are_lost_shows_what_is_left(speak, journal, state):

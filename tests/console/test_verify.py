@@ -747,6 +747,15 @@ def test_a_journal_that_only_cannot_be_read_now_ends_it(speak, profile):
     assert "`trading db upgrade` brings it up to date" in spoken.err
 
 
+def test_a_journal_that_is_out_of_reach_is_not_called_damaged(speak, profile):
+    (profile / "journal.db-wal").unlink(missing_ok=True)
+    (profile / "journal.db-wal").mkdir()
+    spoken = speak("verify")
+
+    assert (spoken.code, spoken.out) == (6, "")
+    assert f"journal {profile / 'journal.db'}: unable to open database file" in spoken.err
+
+
 def test_a_table_that_decisions_stand_on_is_not_read_once_it_was_altered(speak, profile):
     (file,) = (profile / "lake/us_five/decisions" / str(SESSION)).glob("*.parquet")
     file.write_bytes(b"x")
