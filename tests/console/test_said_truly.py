@@ -464,6 +464,16 @@ def test_a_run_says_where_its_intents_are_and_what_comes_next(speak, journal, ph
 
 
 @pytest.mark.usefixtures("launched")
+def test_a_run_after_which_nobody_is_waited_for_leads_to_no_approvals(speak, journal):
+    an_approved_intent(journal)
+
+    told = speak(*RUN.split()[1:], "--phase", "decide").out
+
+    assert f"next:\n  trading status\n  {RUN} --phase execute\n" in told
+    assert "approvals" not in told
+
+
+@pytest.mark.usefixtures("launched")
 def test_a_retry_that_ran_here_says_where_the_intents_are(speak, journal):
     an_approved_intent(journal)
 

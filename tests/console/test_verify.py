@@ -403,13 +403,21 @@ def of_random_bytes(path: Path) -> str:
     return "file is not a database"
 
 
+def of_no_text(path: Path) -> str:
+    content = path.read_bytes()
+    gone(path)
+    path.write_bytes(content.replace(b"orders", b"order\xff").replace(b"CREATE", b"CREAT\xff"))
+    return "malformed"
+
+
 @pytest.mark.parametrize(
     ("lose", "says", "short"),
     [
         (gone, "the journal is gone", "journal is gone"),
         (of_random_bytes, "the journal's file cannot be read", "journal's file unreadable"),
+        (of_no_text, "the journal's file cannot be read", "journal's file unreadable"),
     ],
-    ids=["gone", "of random bytes"],
+    ids=["gone", "of random bytes", "of no text"],
 )
 def test_the_other_stores_of_a_journal_that_is_lost_tell_what_is_lost(speak, profile, lose, says, short):
     path = profile / "journal.db"
@@ -432,6 +440,16 @@ def test_the_other_stores_of_a_journal_that_is_lost_tell_what_is_lost(speak, pro
     remedies = {row["remedy"] for row in view["violations"]}
     assert remedies == {"keep what is left, and put the whole copy back: docs/how-to/copy_and_restore.md"}
     assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_what_is_judged_beside_a_lost_journal_keeps_its_own_remedy(speak, profile):
+    gone(profile / "journal.db")
+    for table in profile.glob("lake/us_five/decisions/*/*.parquet"):
+        table.write_bytes(b"altered")
+
+    remedies = {row["invariant"]: row["remedy"] for row in speak("verify", "--json").json["violations"]}
+    assert remedies["INV20"] == verifying.REMEDIES["INV20"]
+    assert remedies["INV9"] == verifying.PUT_BACK
 
 
 def test_settled_sessions_without_an_audit_log_are_told_by_every_verdict(speak, profile):
