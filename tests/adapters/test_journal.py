@@ -1302,6 +1302,24 @@ def test_open_intents_of_a_lane_come_by_session_then_sells_first_then_by_symbol(
     assert found == ["ZION", "BA", "CAT", "GE", "IBM", "MSFT", "FB", "AAPL"]
 
 
+def test_the_orders_of_an_account_that_were_proven_absent_are_watched_from_their_session_on(journal):
+    symbols = ("AAPL", "BA", "CAT", "GE", "IBM", "MSFT")
+    for row in decided(journal, *(example_intent(symbol) for symbol in symbols)):
+        order = prepared(journal, row).order
+        journal.mark_unknown(row.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+        if row.intent.symbol != "MSFT":
+            told = {"settle_time_s": 0, "is_death_proven": False, "actor": "ann", "is_on_word": True}
+            journal.conclude_absent(row.intent_id, epoch=1, reason="seen", is_expired=False, now=NOW, **told)
+        else:
+            unproven = order.client_order_id
+
+    watched = [order.client_order_id for order in journal.watched(account=ACCOUNT, since=SESSION)]
+    proven = [row.client_order_id for row in journal.orders(**OF) if row.client_order_id != unproven]
+    assert watched == sorted(proven)
+    assert journal.watched(account=ACCOUNT, since=AFTER) == []
+    assert journal.watched(account="other", since=SESSION) == []
+
+
 @pytest.mark.parametrize("ask", ["intent", "verdicts"])
 def test_an_unknown_id_is_named(journal, database, ask):
     for source in (journal, database.reader()):
