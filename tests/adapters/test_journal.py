@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from resources.evidence import gather
-from resources.journal import schema
+from resources.journal import schema, traces
 from resources.journal.database import migrate
 from resources.journal.reader import JournalReader
 from resources.journal.rehearsal import RehearsedJournal
@@ -1875,6 +1875,34 @@ def test_a_ledger_that_cannot_be_read_may_have_orders(tmp_path):
     told = trace_of_events(tmp_path / "audit.jsonl")
 
     assert told.startswith(f"the paper broker's ledger {ledger} cannot be read (file is not a database")
+
+
+def test_a_ledger_that_is_only_being_made_has_no_orders(tmp_path):
+    ledger = tmp_path / "paper" / "A.db"
+    ledger.parent.mkdir()
+    with closing(sqlite3.connect(ledger)) as making:
+        making.execute("pragma journal_mode = wal")
+
+        assert ledger.stat().st_size
+        assert trace_of_events(tmp_path / "audit.jsonl") == ""
+
+
+def test_orders_of_who_begins_to_write_a_ledger_during_a_look_are_seen(tmp_path, monkeypatch):
+    ledger, has_orders = tmp_path / "paper" / "A.db", traces._has_orders
+    Ledger(ledger)
+
+    with closing(sqlite3.connect(ledger)) as held:
+
+        def looked_at(path, *, is_at_rest):
+            found = has_orders(path, is_at_rest=is_at_rest)
+            if is_at_rest:
+                held.execute("select * from orders").fetchall()
+                ordered_on_paper(path)
+            return found
+
+        monkeypatch.setattr(traces, "_has_orders", looked_at)
+
+        assert trace_of_events(tmp_path / "audit.jsonl") == f"the paper broker's ledger {ledger} has orders"
 
 
 def test_a_ledger_behind_a_link_that_leads_nowhere_may_have_orders(tmp_path):
