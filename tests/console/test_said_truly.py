@@ -14,6 +14,7 @@ from datetime import date
 import pytest
 
 from console.actions import Answer, answer_intent, shown
+from console.exit_codes import ExitCode
 from console.reconciling import Brought
 from console.render import in_one_line, is_shown
 from console.verbs import ordering, texts
@@ -481,6 +482,16 @@ def test_a_retry_that_ran_here_says_where_the_intents_are(speak, journal):
 
     assert "us_five 2013-02-28: process; now 1 approved" in speak(*of).out
     assert speak(*of, "--json").json["intents"] == {"approved": 1}
+
+
+def test_a_retry_that_the_web_server_runs_says_nothing_of_where_the_intents_are(speak, journal, monkeypatch):
+    an_approved_intent(journal)
+    told = {"how": "graphql", "run_id": "run-1", "message": "http://127.0.0.1:3000/runs/run-1"}
+    monkeypatch.setattr("console.verbs.stopping.launch", lambda *_: (told, ExitCode.DONE))
+
+    spoken = speak("retry", "--book", "us_five", "--reason", "again", "--yes")
+
+    assert spoken.out.splitlines()[0] == f"us_five 2013-02-28: graphql: {told['message']}"
 
 
 def test_an_execution_before_the_time_is_over_asks_nothing(speak, journal, launched):
