@@ -14,7 +14,7 @@ from pathlib import Path
 
 from console.desk import Desk
 from console.ledgers import damaged_ledgers, lost_ledgers
-from resources.audit_paths import checkpoints_of
+from resources.audit_paths import checkpoints_of, keys_of
 from resources.ledger_paths import ledgers_in
 from trading.journal import SessionRecord
 
@@ -54,7 +54,13 @@ def why_nothing(desk: Desk) -> str:
         or any(ledgers_in(settings.profile_dir).glob("*.db"))
         or any(desk.lake.tables(book) for book in desk.books)
     )
-    return "" if is_there else f"no journal, audit log, lake or paper ledger below {settings.profile_dir}"
+    if is_there:
+        return ""
+    # A journal may be in a server, and a lake anywhere.
+    return (
+        f"no audit log or paper ledger below {settings.profile_dir}, no journal {desk.journal.name},"
+        f" no lake {desk.lake.root}"
+    )
 
 
 def why_unlogged(desk: Desk) -> str:
@@ -68,9 +74,17 @@ def why_unlogged(desk: Desk) -> str:
     settled = [desk.journal.last_settled(book=book, lane=desk.lane) for book in desk.books]
     if not any(settled):
         return ""
+    # Signatures take a tenth of a second to import.
+    from resources.audit_keys import has_key
+
+    follows = (
+        "all is halted next, since the key that signed is there"
+        if has_key(keys_of(desk.audit_log))
+        else "the next run begins them anew, and nothing tells what was signed before"
+    )
     return (
         f"the audit log {desk.audit_log} is missing with what was signed of it, though sessions are settled: "
-        "put both back; else the next run begins them anew, and nothing tells what was signed before"
+        f"put both back; else {follows}"
     )
 
 

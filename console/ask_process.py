@@ -123,7 +123,11 @@ def _places_of_keys(desk: Desk) -> list[str] | None:
     sought = tuple(key for key in keys if len(key) >= SECRET_LENGTH_MIN)
     if not sought:
         return None
-    evidence = gather(desk.with_any_journal().journal, audit_path=desk.audit_log)
+    try:
+        evidence = gather(desk.with_any_journal().journal, audit_path=desk.audit_log)
+    except JournalUnavailable:
+        # Who compares the stores says what ails the journal, and looks at what is left, as here.
+        evidence = gather(desk.without_journal().journal, audit_path=desk.audit_log)
     facts = facts_of(replace(evidence, planted_secrets=sought))
     return [found.subject for found in secrets_stay_out(facts)]
 

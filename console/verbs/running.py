@@ -29,7 +29,7 @@ from console.verbs.options import (
 from console.verbs.teaching import help_of
 from resources.settings import load_settings
 from trading.clock import Phase
-from trading.errors import BadInput
+from trading.errors import BadInput, TradingError
 from trading.lifecycle import IntentState
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def run_once(
     Exit codes: 0 done, 1 a run failed or it was not confirmed, 2 no such session or a setting is wrong or
     missing, 4 a stage refused, 5 halted, 6 a broker does not answer.
     """
-    from console.agreement import disagreements
     from console.runs import bounded_by_source, ended_by, intents_by_state, plan_of
 
     desk = open_desk()
@@ -111,13 +110,26 @@ def run_once(
     )
     control = after.journal.run_control()
     view = {"runs": runs, "halted": control.kill_switch_on, "paused": control.paused}
-    torn = () if all(run["success"] for run in runs) else disagreements(after)
+    is_torn = not all(run["success"] for run in runs) and _is_torn(after)
     show(
         view,
-        lambda _: _runs_text(view, phases, is_torn=bool(torn)),
+        lambda _: _runs_text(view, phases, is_torn=is_torn),
         as_json=as_json,
         code=_code(after, runs),
     )
+
+
+def _is_torn(desk: Desk) -> bool:
+    """Say whether the stores do not belong together, or one of them cannot be looked at.
+
+    That one may be what the run failed of: what the run said is told all the same.
+    """
+    from console.agreement import disagreements
+
+    try:
+        return bool(disagreements(desk))
+    except (OSError, TradingError):
+        return True
 
 
 def _confirm_ended(rows: Sequence[JournalIntent], *, yes: bool) -> None:

@@ -45,8 +45,12 @@ def lost(name: str, trace: str) -> JournalUnavailable:
 
 def _orders_in(ledger: Path) -> str:
     """Say that a paper broker's ledger has orders, or that nobody can know; empty where it has none."""
-    if not ledger.stat().st_size:
-        return ""
+    try:
+        if not ledger.stat().st_size:
+            return ""
+    except OSError as error:
+        # As a link to a disk that is not there: what it led to may have orders.
+        return f"the paper broker's ledger {ledger} cannot be read ({error.strerror})"
     is_at_rest = not _is_written(ledger)
     try:
         has_orders = _has_orders(ledger, is_at_rest=is_at_rest)

@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from resources.evidence import gather
-from resources.journal import schema
+from resources.journal import schema, traces
 from resources.journal.database import migrate
 from resources.journal.reader import JournalReader
 from resources.journal.rehearsal import RehearsedJournal
@@ -1285,6 +1285,41 @@ def test_open_and_stuck_intents_are_found(journal):
     assert journal.stuck(before=NOW) == []
 
 
+def test_open_intents_of_a_lane_come_by_session_then_sells_first_then_by_symbol(journal):
+    def registered(*intents, lane=LANE):
+        of = {"book": intents[0].book, "lane": lane, "session": intents[0].session}
+        journal.opening_book(**of, previous=None, opened=OPENED, now=NOW)
+        decisions = [example_decision(intent, lane=lane, not_after=CLOSE) for intent in intents]
+        journal.register(**of, decisions=decisions, verdicts=(), decisions_sha="sha-1", now=NOW)
+
+    later = {"book": "us_wide", "session": AFTER}
+    registered(example_intent("AAPL", **later), example_intent("FB", side=Side.SELL, **later))
+    buys = [example_intent(symbol) for symbol in ("MSFT", "IBM", "GE", "CAT", "BA")]
+    registered(*buys, example_intent("ZION", side=Side.SELL))
+    registered(example_intent("GOOG"), lane="replay:x")
+
+    found = [row.intent.symbol for row in journal.open_intents(account=ACCOUNT, lane=LANE)]
+    assert found == ["ZION", "BA", "CAT", "GE", "IBM", "MSFT", "FB", "AAPL"]
+
+
+def test_the_orders_of_an_account_that_were_proven_absent_are_watched_from_their_session_on(journal):
+    symbols = ("AAPL", "BA", "CAT", "GE", "IBM", "MSFT")
+    for row in decided(journal, *(example_intent(symbol) for symbol in symbols)):
+        order = prepared(journal, row).order
+        journal.mark_unknown(row.intent_id, epoch=1, reason="t", is_takeover=False, now=NOW)
+        if row.intent.symbol != "MSFT":
+            told = {"settle_time_s": 0, "is_death_proven": False, "actor": "ann", "is_on_word": True}
+            journal.conclude_absent(row.intent_id, epoch=1, reason="seen", is_expired=False, now=NOW, **told)
+        else:
+            unproven = order.client_order_id
+
+    watched = [order.client_order_id for order in journal.watched(account=ACCOUNT, since=SESSION)]
+    proven = [row.client_order_id for row in journal.orders(**OF) if row.client_order_id != unproven]
+    assert watched == sorted(proven)
+    assert journal.watched(account=ACCOUNT, since=AFTER) == []
+    assert journal.watched(account="other", since=SESSION) == []
+
+
 @pytest.mark.parametrize("ask", ["intent", "verdicts"])
 def test_an_unknown_id_is_named(journal, database, ask):
     for source in (journal, database.reader()):
@@ -1840,6 +1875,44 @@ def test_a_ledger_that_cannot_be_read_may_have_orders(tmp_path):
     told = trace_of_events(tmp_path / "audit.jsonl")
 
     assert told.startswith(f"the paper broker's ledger {ledger} cannot be read (file is not a database")
+
+
+def test_a_ledger_that_is_only_being_made_has_no_orders(tmp_path):
+    ledger = tmp_path / "paper" / "A.db"
+    ledger.parent.mkdir()
+    with closing(sqlite3.connect(ledger)) as making:
+        making.execute("pragma journal_mode = wal")
+
+        assert ledger.stat().st_size
+        assert trace_of_events(tmp_path / "audit.jsonl") == ""
+
+
+def test_orders_of_who_begins_to_write_a_ledger_during_a_look_are_seen(tmp_path, monkeypatch):
+    ledger, has_orders = tmp_path / "paper" / "A.db", traces._has_orders
+    Ledger(ledger)
+
+    with closing(sqlite3.connect(ledger)) as held:
+
+        def looked_at(path, *, is_at_rest):
+            found = has_orders(path, is_at_rest=is_at_rest)
+            if is_at_rest:
+                held.execute("select * from orders").fetchall()
+                ordered_on_paper(path)
+            return found
+
+        monkeypatch.setattr(traces, "_has_orders", looked_at)
+
+        assert trace_of_events(tmp_path / "audit.jsonl") == f"the paper broker's ledger {ledger} has orders"
+
+
+def test_a_ledger_behind_a_link_that_leads_nowhere_may_have_orders(tmp_path):
+    ledger = tmp_path / "paper" / "A.db"
+    ledger.parent.mkdir()
+    ledger.symlink_to(tmp_path / "no disk" / "A.db")
+
+    told = trace_of_events(tmp_path / "audit.jsonl")
+
+    assert told == f"the paper broker's ledger {ledger} cannot be read (No such file or directory)"
 
 
 def test_a_journal_of_a_newer_version_is_refused(database):

@@ -696,6 +696,20 @@ def test_after_a_failed_run_it_is_resumed_only_where_the_stores_belong_together(
     assert "next:\n  trading verify\n  trading doctor\n" in torn
 
 
+@pytest.mark.usefixtures("launched")
+def test_a_failed_run_is_told_also_where_the_lake_cannot_be_looked_at(speak, journal, state):
+    wide = {"book": "us_wide", "lane": "simulated", "session": date(2010, 8, 20)}
+    journal.record_refusal(**wide, stage="candidates", reason="unfit", now=NOW)
+    (state / "simulated" / "lake" / "us_wide").mkdir(parents=True)
+    (state / "simulated" / "lake" / "us_wide" / "decisions").touch()
+
+    spoken = speak("run-once", "--book", "us_wide")
+
+    assert spoken.code == 4
+    assert "2010-08-20  FAILED" in spoken.out
+    assert "next:\n  trading verify\n  trading doctor\n" in spoken.out
+
+
 def test_a_carried_session_is_settled_under_a_name(speak, journal, launched):
     words = ["settle", "2013-02-28", "--book", "us_five", "--carry", "--reason", "quotes unfit", "--yes"]
 

@@ -14,6 +14,7 @@ from datetime import date
 import pytest
 
 from console.actions import Answer, answer_intent, shown
+from console.exit_codes import ExitCode
 from console.reconciling import Brought
 from console.render import in_one_line, is_shown
 from console.verbs import ordering, texts
@@ -28,9 +29,11 @@ from tests.console.states import (
     a_filled_intent,
     a_parked_intent,
     a_pending_intent,
+    a_prepared_intent,
     an_approved_intent,
     concluded_absent,
     decided,
+    filled,
     parked_after_approval,
     prepared,
 )
@@ -462,6 +465,16 @@ def test_a_run_says_where_its_intents_are_and_what_comes_next(speak, journal, ph
 
 
 @pytest.mark.usefixtures("launched")
+def test_a_run_after_which_nobody_is_waited_for_leads_to_no_approvals(speak, journal):
+    an_approved_intent(journal)
+
+    told = speak(*RUN.split()[1:], "--phase", "decide").out
+
+    assert f"next:\n  trading status\n  {RUN} --phase execute\n" in told
+    assert "approvals" not in told
+
+
+@pytest.mark.usefixtures("launched")
 def test_a_retry_that_ran_here_says_where_the_intents_are(speak, journal):
     an_approved_intent(journal)
 
@@ -469,6 +482,16 @@ def test_a_retry_that_ran_here_says_where_the_intents_are(speak, journal):
 
     assert "us_five 2013-02-28: process; now 1 approved" in speak(*of).out
     assert speak(*of, "--json").json["intents"] == {"approved": 1}
+
+
+def test_a_retry_that_the_web_server_runs_says_nothing_of_where_the_intents_are(speak, journal, monkeypatch):
+    an_approved_intent(journal)
+    told = {"how": "graphql", "run_id": "run-1", "message": "http://127.0.0.1:3000/runs/run-1"}
+    monkeypatch.setattr("console.verbs.stopping.launch", lambda *_: (told, ExitCode.DONE))
+
+    spoken = speak("retry", "--book", "us_five", "--reason", "again", "--yes")
+
+    assert spoken.out.splitlines()[0] == f"us_five 2013-02-28: graphql: {told['message']}"
 
 
 def test_an_execution_before_the_time_is_over_asks_nothing(speak, journal, launched):
@@ -628,6 +651,20 @@ def test_every_look_tells_one_status_of_an_order_that_never_reached_the_broker(s
 
     assert line["order_status"] == order["status"] == "absent at the broker"
     assert "rejected" not in speak("trace", row.intent_id).out
+
+
+@pytest.mark.parametrize("is_found", [False, True], ids=["still looked for", "found and filled"])
+def test_an_order_that_was_not_found_once_is_absent_only_when_that_was_its_end(speak, journal, is_found):
+    row, order = a_prepared_intent(journal)
+    journal.mark_unknown(row.intent_id, epoch=row.epoch, reason="time out", is_takeover=False, now=OPEN)
+    journal.record_absence(row.intent_id, epoch=row.epoch, now=OPEN)
+    if is_found:
+        filled(journal, row, order)
+
+    (line,) = speak("orders", "--json").json["books"][0]["orders"]
+    (traced,) = speak("trace", row.intent_id, "--json").json["orders"]
+
+    assert line["order_status"] == traced["status"] == ("filled" if is_found else "unknown")
 
 
 def test_a_trace_of_an_intent_whose_events_are_lost_shows_what_is_left(speak, journal, state):

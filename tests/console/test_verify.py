@@ -243,7 +243,10 @@ def test_where_there_is_nothing_of_a_desk_nothing_agrees_and_none_is_made(speak,
     spoken, doctor = speak("verify"), speak("doctor")
     told = speak("verify", "--json")
 
-    nothing = f"no journal, audit log, lake or paper ledger below {profile}"
+    nothing = (
+        f"no audit log or paper ledger below {profile}, no journal {profile / 'journal.db'},"
+        f" no lake {profile / 'lake'}"
+    )
     assert (spoken.code, told.code) == (6, 6)
     assert spoken.out.startswith(f"NOTHING TO VERIFY: {nothing}\n")
     assert set(standing(told).values()) == {"not checked"}
@@ -252,6 +255,17 @@ def test_where_there_is_nothing_of_a_desk_nothing_agrees_and_none_is_made(speak,
     assert "; nothing was done here yet" in doctor.out.splitlines()[0]
     assert nothing in doctor.out
     assert not profile.exists()
+
+
+def test_where_there_is_nothing_it_is_said_where_a_lake_of_another_place_was_looked_for(
+    speak, profile, tmp_path, monkeypatch
+):
+    shutil.rmtree(profile)
+    monkeypatch.setenv("TRADING_LAKE_ROOT", str(tmp_path / "mistyped"))
+
+    told = f"no journal {profile / 'journal.db'}, no lake {tmp_path / 'mistyped'}"
+    assert told in speak("verify").out
+    assert told in speak("doctor").out
 
 
 @pytest.mark.parametrize("left", ["journal.db", "audit.jsonl", "audit.checkpoints.jsonl", "lake", "paper"])
@@ -389,13 +403,21 @@ def of_random_bytes(path: Path) -> str:
     return "file is not a database"
 
 
+def of_no_text(path: Path) -> str:
+    content = path.read_bytes()
+    gone(path)
+    path.write_bytes(content.replace(b"orders", b"order\xff").replace(b"CREATE", b"CREAT\xff"))
+    return "malformed"
+
+
 @pytest.mark.parametrize(
     ("lose", "says", "short"),
     [
         (gone, "the journal is gone", "journal is gone"),
-        (of_random_bytes, "the journal's file cannot be read", ""),
+        (of_random_bytes, "the journal's file cannot be read", "journal's file unreadable"),
+        (of_no_text, "the journal's file cannot be read", "journal's file unreadable"),
     ],
-    ids=["gone", "of random bytes"],
+    ids=["gone", "of random bytes", "of no text"],
 )
 def test_the_other_stores_of_a_journal_that_is_lost_tell_what_is_lost(speak, profile, lose, says, short):
     path = profile / "journal.db"
@@ -420,6 +442,16 @@ def test_the_other_stores_of_a_journal_that_is_lost_tell_what_is_lost(speak, pro
     assert (path.read_bytes() if path.exists() else None) == before
 
 
+def test_what_is_judged_beside_a_lost_journal_keeps_its_own_remedy(speak, profile):
+    gone(profile / "journal.db")
+    for table in profile.glob("lake/us_five/decisions/*/*.parquet"):
+        table.write_bytes(b"altered")
+
+    remedies = {row["invariant"]: row["remedy"] for row in speak("verify", "--json").json["violations"]}
+    assert remedies["INV20"] == verifying.REMEDIES["INV20"]
+    assert remedies["INV9"] == verifying.PUT_BACK
+
+
 def test_settled_sessions_without_an_audit_log_are_told_by_every_verdict(speak, profile):
     """Log, checkpoints and keys went together, so that nothing tells that there were any."""
     for path in profile.glob("audit*"):
@@ -435,6 +467,19 @@ def test_settled_sessions_without_an_audit_log_are_told_by_every_verdict(speak, 
     assert "every line and what was signed" not in doctor.out
     assert verified.out.startswith("CANNOT TELL: audit log is missing; ")
     assert missing in verified.out
+
+
+def test_of_a_missing_log_that_a_key_has_signed_it_is_said_that_all_is_halted_next(speak, profile):
+    for path in profile.glob("audit*"):
+        path.unlink()
+    status, verified, reconciled = speak("status"), speak("verify"), speak("reconcile")
+
+    halted = "put both back; else all is halted next, since the key that signed is there"
+    assert halted in status.out
+    assert verified.code == 1
+    assert verified.out.startswith("VIOLATED: audit log is missing; INV8; ")
+    assert halted in verified.out
+    assert reconciled.code == 5
 
 
 def test_a_new_desk_that_was_halted_first_lacks_no_log(speak, profile):
@@ -718,6 +763,15 @@ def test_a_journal_that_only_cannot_be_read_now_ends_it(speak, profile):
 
     assert (spoken.code, spoken.out) == (6, "")
     assert "`trading db upgrade` brings it up to date" in spoken.err
+
+
+def test_a_journal_that_is_out_of_reach_is_not_called_damaged(speak, profile):
+    (profile / "journal.db-wal").unlink(missing_ok=True)
+    (profile / "journal.db-wal").mkdir()
+    spoken = speak("verify")
+
+    assert (spoken.code, spoken.out) == (6, "")
+    assert f"journal {profile / 'journal.db'}: unable to open database file" in spoken.err
 
 
 def test_a_table_that_decisions_stand_on_is_not_read_once_it_was_altered(speak, profile):

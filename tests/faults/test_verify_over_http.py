@@ -201,6 +201,20 @@ def test_without_its_journal_the_brokers_are_said_to_be_unasked_and_keys_are_loo
     assert not desk.journal_path.exists()
 
 
+def test_with_a_damaged_journal_the_brokers_are_said_to_be_unasked_and_keys_are_looked_for(desk, capsys):
+    for path in desk.journal_path.parent.glob("journal.db*"):
+        path.unlink()
+    desk.journal_path.write_bytes(b"no journal" * 999)
+    code, told, _ = verified(capsys)
+
+    assert (code, "INV9" in named(told, "violated")) == (1, True), told
+    assert "INV15" in named(told, "held"), told
+    damaged, unread = told["unreadable"]
+    assert damaged.startswith("journal's file: journal ")
+    assert unread.startswith("brokers over a network: paper_exchange of SIM-FIVE: journal ")
+    assert "file is not a database" in unread
+
+
 def test_a_brokers_key_in_an_event_is_named_by_its_place_and_never_shown(desk, capsys):
     with opened(desk.folder) as journal:
         journal.set_run_control(

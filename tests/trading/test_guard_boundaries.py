@@ -170,7 +170,7 @@ TABLE = [
     ("clock_skew", BUY, {"clock_skew_s": 3}, ("clock_skewed", 3, 2, 0)),
     ("clock_skew", BUY, {"clock_skew_s": -2}, (OK, -2, 2, ANY)),
     ("clock_skew", BUY, {"clock_skew_s": -3}, ("clock_skewed", -3, 2, 0)),
-    # Whatever is worth up to 2^62.
+    # Whatever is worth less than 2^62.
     ("well_formed", BUY, {}, (OK, 10, LARGEST_AT_7, LARGEST_AT_7)),
     ("well_formed", BUY, {"reference": 2**61}, ("invalid_intent_type", 10, 1, 1)),
     ("well_formed", BUY, {"reference": 2**61 - 1, "quantity": 2}, (OK, 2, 2, 2)),

@@ -19,7 +19,7 @@ from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
 from tests.console.pages.looking import Site, hidden_in, words_of
 from tests.console.pages.populated import Texts, populate, replay_begun
-from tests.console.states import CLOSE, NOW, OPEN, SESSION, a_cooling_account, flattening
+from tests.console.states import CLOSE, NOW, OF, OPEN, SESSION, a_cooling_account, flattening
 from tests.console.web.serving import console_on
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
@@ -79,6 +79,8 @@ SHOWN = [
         "/trace/MSFT@2013-02-28",
         ["They are what was decided on", "rank 3", "exe-123456", "b-77", "3 of 3 passed"],
     ),
+    ("/trace/MSFT@2013-02-28", ["Approval by the policy, or not yet: within policy"]),
+    ("/trace/AAPL@2013-02-28", ["Approval by the policy, or not yet: pending approval"]),
     ("/positions", ["GOOG", "990,000.00 USD", "10,200.00 USD", "+200.00 USD"]),
     ("/positions", ["2013-02-28 is not settled.", "follow at settlement", "BUY MSFT 10 101.00 USD"]),
     ("/incidents", ["■ GOOG of account SIM-FIVE", "the broker holds 7 shares more", "statement, then lift"]),
@@ -172,6 +174,17 @@ def test_an_empty_page_names_the_next_command(empty, path, command):
         return
 
     assert command in words_of(empty.page(path))
+
+
+def test_a_trace_tells_who_answered_and_what_was_said(changing):
+    with SqlJournal(changing.console.desk.settings.journal_url) as journal:
+        (row,) = [one for one in journal.intents(**OF) if one.state is IntentState.PENDING_APPROVAL]
+        seen = {"version": row.version, "payload_hash": row.payload_hash, "nonce": "n-1"}
+        journal.reject(row.intent_id, **seen, actor="anna", reason="too_dear today", now=NOW)
+
+    text = words_of(changing.page(f"/trace/{row.intent_id}"))
+
+    assert "Approval by anna: too_dear today" in text
 
 
 def test_before_anything_was_counted_no_promise_is_kept_or_broken(empty):
