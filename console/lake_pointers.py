@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,19 @@ class LakePointers:
         return True
 
     def partitions(self, book: str, asset: str) -> list[str]:
-        """Return the partitions of an asset that have a table, ascending."""
-        return self._files.folders_with(f"{book}/{asset}", POINTER)
+        """Return the partitions of an asset that have a table, ascending.
+
+        Raises `LakeError` where the asset's folder cannot be listed.
+        """
+        return self.folders_with(f"{book}/{asset}", POINTER)
 
     def latest_partition(self, book: str, asset: str) -> str:
-        """Return the last partition of an asset that has a table, empty where none has."""
-        return self._files.last_folder_with(f"{book}/{asset}", POINTER)
+        """Return the last partition of an asset that has a table, empty where none has.
+
+        Raises `LakeError` where the asset's folder cannot be listed.
+        """
+        with self._listing(f"{book}/{asset}"):
+            return self._files.last_folder_with(f"{book}/{asset}", POINTER)
 
     def tables(self, book: str) -> list[tuple[str, str]]:
         """Return asset and partition of every table that a pointer of a book names, ascending.
@@ -118,8 +126,12 @@ class LakePointers:
             raise LakeError(f"{self.root}/{path}: cannot be read ({error})") from error
 
     def folders_with(self, folder: str, name: str) -> list[str]:
-        """Return the direct subfolders of one that hold a file of that name, ascending."""
-        return self._files.folders_with(folder, name)
+        """Return the direct subfolders of one that hold a file of that name, ascending.
+
+        Raises `LakeError` where the folder cannot be listed.
+        """
+        with self._listing(folder):
+            return self._files.folders_with(folder, name)
 
     def fault_of(self, book: str, asset: str, partition: str) -> str:
         """Return how a table is not what its pointer names, empty where it is."""
@@ -152,6 +164,16 @@ class LakePointers:
         if hashlib.sha256(content).hexdigest() != state.sha:
             raise self._broken(state, "content does not match its name; the file was altered or is corrupt")
         return content
+
+    @contextmanager
+    def _listing(self, folder: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LakeError(
+                f"{self.root}/{folder}: cannot be listed ({error.strerror or error}); put it back,"
+                " or name the lake with TRADING_LAKE_ROOT"
+            ) from error
 
     def _broken(self, state: TableState, found: str) -> LakeError:
         named = f"{state.book}/{state.asset} {state.partition}".rstrip()

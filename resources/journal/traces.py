@@ -29,10 +29,14 @@ def trace_of_events(log: Path | None) -> str:
     """
     if log is None:
         return ""
+    folder = ledgers_in(log.parent)
+    for path in (log, checkpoints_of(log), folder):
+        if path.is_symlink() and not path.exists():
+            # As of a disk that is not there: what it led to may tell of events.
+            return f"{path} leads nowhere"
     if any(path.exists() and path.stat().st_size for path in (log, checkpoints_of(log))):
         return "its audit log tells of what was done"
-    ledgers = sorted(ledgers_in(log.parent).glob("*.db"))
-    return next(filter(None, map(_orders_in, ledgers)), "")
+    return next(filter(None, map(_orders_in, sorted(folder.glob("*.db")))), "")
 
 
 def lost(name: str, trace: str) -> JournalUnavailable:

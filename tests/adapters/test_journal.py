@@ -1915,6 +1915,19 @@ def test_a_ledger_behind_a_link_that_leads_nowhere_may_have_orders(tmp_path):
     assert told == f"the paper broker's ledger {ledger} cannot be read (No such file or directory)"
 
 
+@pytest.mark.parametrize("name", ["audit.jsonl", "audit.checkpoints.jsonl", "paper"])
+def test_a_log_or_folder_that_leads_nowhere_may_tell_of_events(new_database, tmp_path, name):
+    (tmp_path / name).symlink_to(tmp_path / "no disk" / name)
+    database = new_database(is_blank=True)
+
+    for use in (
+        lambda: SqlJournal(database.url, log=tmp_path / "audit.jsonl"),
+        lambda: JournalReader(database.url, log=tmp_path / "audit.jsonl").run_control(),
+    ):
+        with pytest.raises(JournalUnavailable, match=f"{name} leads nowhere: orders may be open"):
+            use()
+
+
 def test_a_journal_of_a_newer_version_is_refused(database):
     database.do("update alembic_version set version_num = '9999'")
     for use in (database.open, lambda: database.reader().run_control()):

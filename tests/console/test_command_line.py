@@ -710,6 +710,18 @@ def test_a_failed_run_is_told_also_where_the_lake_cannot_be_looked_at(speak, jou
     assert "next:\n  trading verify\n  trading doctor\n" in spoken.out
 
 
+@pytest.mark.parametrize("verb", ["status", "verify", "doctor"])
+def test_a_lake_that_cannot_be_listed_is_named_with_what_to_do(speak, journal, state, verb):
+    folder = state / "simulated" / "lake" / "us_wide" / "decisions"
+    folder.parent.mkdir(parents=True)
+    folder.touch()
+
+    spoken = speak(verb)
+
+    assert spoken.code != 0
+    assert "us_wide/decisions: cannot be listed (Not a directory); put it back" in spoken.out + spoken.err
+
+
 def test_a_carried_session_is_settled_under_a_name(speak, journal, launched):
     words = ["settle", "2013-02-28", "--book", "us_five", "--carry", "--reason", "quotes unfit", "--yes"]
 
