@@ -21,6 +21,7 @@ import dagster as dg
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeLogManager
 from sqlalchemy.exc import DatabaseError
 
+from console.exit_codes import exit_code_named
 from console.serving import address, dagster_home, launch_job, serving_port
 from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
@@ -190,9 +191,10 @@ class Launcher:
         """Run one job of a book for a session in this process."""
         job = self.definitions(book).resolve_job_def(job_name(book, what))
         result = self._execute(job, partition_key=session.isoformat(), tags={BOOK_TAG: book, **(tags or {})})
-        stage, message = _first_failure(result)
+        step, message = _first_failure(result)
+        stage = step.removeprefix(f"{book}__")
         # The line of a stage names book, session and stage; whoever shows a result says them beside it.
-        message = message.removeprefix(f"{book} {session} {stage.removeprefix(f'{book}__')}: ")
+        message = message.removeprefix(f"{book} {session} {stage}: ")
         is_refused = not result.success and bool(_closed_checks(result))
         return RunResult(
             session, result.run_id, result.success, stage, message, is_refused, _refused_by(result)
@@ -284,7 +286,9 @@ class Launcher:
                 # Here then. Had the server taken it after all, both would run, and the journal sends once.
                 why_here = f" (the web server did not take it: {error})"
         result = self.run_job(book, "execute", session)
-        return Launched("process", result.run_id, success=result.success, message=result.message + why_here)
+        failed_at = f"{result.stage}: " if result.stage else ""
+        message = f"{failed_at}{result.message}{why_here}"
+        return Launched("process", result.run_id, success=result.success, message=message)
 
     @cached_property
     def _audit_log_read_whole(self) -> AuditLog:
@@ -733,7 +737,9 @@ def _one_line(event: dg.DagsterEvent) -> str:
     if data.error is None:
         return "failed"
     cause = data.error.cause or data.error
-    return cause.message.strip().splitlines()[0]
+    line, name = cause.message.strip().splitlines()[0], cause.cls_name or ""
+    # An error of ours says all there is to know; of another one its class is half of it.
+    return (line.partition(f"{name}: ")[2] or line) if exit_code_named(name) else line
 
 
 def _to_stderr(message: str) -> None:

@@ -442,8 +442,7 @@ def settle(
 
     run, rows = open_launcher().settle_carried(outline.name, asked, actor=actor, reason=reason)
     if not run.success:
-        stage = run.stage.removeprefix(f"{outline.name}__")
-        raise Refused(f"{outline.name} {asked} {stage}: {run.message}")
+        raise Refused(f"{outline.name} {asked} {run.stage}: {run.message}")
     # Settling asks the broker: what it tells only then is booked as well.
     fills = _fills(desk, outline, asked)
     # Not what waited before the question: somebody may have answered it meanwhile.

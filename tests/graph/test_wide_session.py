@@ -34,8 +34,14 @@ def test_a_session_after_one_without_quotes_is_refused_then_carried_by_a_person_
 
     launcher = Launcher(wide.settings, lambda _: None)
     refused = launcher.run_job("us_wide", "decide", LAST)
-    assert refused.stage == "us_wide__opening_book"
+    assert refused.stage == "opening_book"
     assert refused.message.startswith(f"the session before, {HELD}, is not settled")
+    launched = launcher.launch_execute("us_wide", LAST)
+    assert (launched.how, launched.success) == ("process", False)
+    assert launched.message == (
+        f"decision_gates: us_wide/decisions {LAST}: not materialized; "
+        f"run `trading run-once --book us_wide --session {LAST}`"
+    )
     with pytest.raises(BadInput, match="needs a named person and a reason"):
         launcher.settle_carried("us_wide", HELD, actor="", reason="")
     carried, cancelled = launcher.settle_carried("us_wide", HELD, actor="anna", reason="no quotes of 08-18")
