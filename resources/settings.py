@@ -257,6 +257,8 @@ def _check_places(settings: Settings) -> None:
             f"{PREFIX}STATE_DIR '{settings.state_dir}': has a % or ? in its path, which mean something else "
             "in the addresses of the databases below it; name another folder"
         )
+    if settings.state_dir.exists() and not settings.state_dir.is_dir():
+        raise BadSetting(f"{PREFIX}STATE_DIR '{settings.state_dir}': is a file; name a folder")
     if settings.books_file.is_dir():
         raise BadSetting(
             f"{PREFIX}BOOKS_FILE '{settings.books_file}': is a folder; name the file that declares the books"

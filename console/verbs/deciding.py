@@ -6,6 +6,7 @@ reason. What they do is console/actions.py and console/quarantine.py; runs are r
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +35,7 @@ from console.verbs.options import (
 )
 from console.verbs.teaching import help_of
 from resources.operator_names import NAME_RULE, is_name
-from trading.errors import BadInput, JournalUnavailable, Refused, TradingError, UnknownId
+from trading.errors import BadInput, BadSetting, JournalUnavailable, Refused, TradingError, UnknownId
 from trading.journal import RunControlAction
 from trading.lifecycle import NOT_BEGUN, IntentState
 
@@ -306,26 +307,35 @@ def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption 
     can do nothing else. `trading flatten` sells what is held, in two steps.
 
     trading halt --reason "prices look wrong"
-    Exit codes: 0 halted, 3 halted, an order may be open, 6 NOT halted; a second halt is the one to resume.
+    Exit codes: 0 halted, 2 or 6 NOT halted, 3 halted, but an order may be open, or nothing was ever done in
+    that folder; a second halt is the one to resume.
     """
+    from console.agreement import why_nothing
     from console.cancelling import cancel_apart
 
-    desk = open_desk()
-    actor = actor_of(desk, as_name)
+    unknown = ""
     try:
+        desk = open_desk()
+        actor = actor_of(desk, as_name)
+        # What ails a journal is told by the halt itself.
+        with suppress(JournalUnavailable):
+            unknown = why_nothing(desk)
         halted = change_control(desk, "halt", actor, reason)
-    except JournalUnavailable as error:
-        raise JournalUnavailable(
+    except (BadSetting, BadInput, JournalUnavailable) as error:
+        raise type(error)(
             f"NOT HALTED: {error}. What is open at a broker stays open: cancel it at its own page, and hold"
             " what starts from now on by TRADING_EXECUTION_ENABLED=false"
         ) from error
-    tell(in_one_line(f"HALTED by {actor}: {halted.after.reason}; having what is open cancelled"))
+    where = f"profile {desk.lane}, {desk.settings.profile_dir}"
+    tell(in_one_line(f"HALTED by {actor} ({where}): {halted.after.reason}; having what is open cancelled"))
     cancels = cancel_apart(desk, actor=actor, reason=halted.after.reason, is_waiting=True)
+    doubt = f"nothing was ever done here: {unknown}; is TRADING_STATE_DIR the desk's own?" if unknown else ""
+    text = "\n".join(filter(None, [in_one_line(doubt), told_control(halted, cancels)]))
     show(
-        {**plain(halted), "cancels": plain(cancels)},
-        lambda _: told_control(halted, cancels),
+        {**plain(halted), "cancels": plain(cancels), "halted_at": where, "doubt": doubt},
+        lambda _: text,
         as_json=as_json,
-        code=ExitCode.ATTENTION if cancels.problem else ExitCode.DONE,
+        code=ExitCode.ATTENTION if cancels.problem or doubt else ExitCode.DONE,
     )
 
 

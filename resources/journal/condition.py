@@ -19,7 +19,10 @@ DURABLE_SETTINGS = ["fsync", "full_page_writes", "synchronous_commit", "server_e
 """What a PostgreSQL server is asked before it is trusted with an order."""
 
 REVISION_TABLE = "alembic_version"
-"""Where the revision stands, as Alembic writes it."""
+"""Where the revision stands, as Alembic writes it; other programs keep theirs in one of this name too."""
+
+OWN_TABLE = "events"
+"""What every revision of a journal has beside it: the migration that makes one makes both, or neither."""
 
 
 _CONNECTION_LOST = (
@@ -40,7 +43,7 @@ _NO_RIGHT = ("readonly", "read-only", "unable to open", "permission denied", "no
 
 def is_journal(name: str, tables: Collection[str]) -> bool:
     """Say whether tables are a journal's, `False` where there are none; raises where they are another's."""
-    if REVISION_TABLE in tables:
+    if {REVISION_TABLE, OWN_TABLE} <= set(tables):
         return True
     if tables:
         shown = ", ".join(sorted(tables)[:3])

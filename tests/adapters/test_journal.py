@@ -1746,14 +1746,19 @@ def test_another_programs_database_is_not_made_a_journal(new_database):
         assert sa.inspect(conn).get_table_names() == ["pets"]
 
 
-def test_another_programs_file_keeps_every_byte(tmp_path):
+@pytest.mark.parametrize("is_migrated", [False, True], ids=["plain", "with a revision of its own"])
+def test_another_programs_file_keeps_every_byte(tmp_path, is_migrated):
     path = tmp_path / "theirs.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("create table pets (name text)")
+        if is_migrated:
+            connection.execute("create table alembic_version (version_num text)")
+            connection.execute("insert into alembic_version values ('abc123')")
     before = path.read_bytes()
 
-    with pytest.raises(JournalUnavailable, match=r"holds tables \(pets\) but no journal"):
-        SqlJournal(f"sqlite:///{path}")
+    for use in (lambda: SqlJournal(f"sqlite:///{path}"), lambda: JournalReader(path).run_control()):
+        with pytest.raises(JournalUnavailable, match=r"holds tables \(.*pets\) but no journal"):
+            use()
 
     assert path.read_bytes() == before
     assert list(tmp_path.glob("theirs.db*")) == [path]

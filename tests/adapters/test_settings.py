@@ -179,6 +179,15 @@ def test_an_empty_variable_counts_as_not_given(monkeypatch):
     assert load_secrets().webhook_url is None
 
 
+def test_a_file_is_no_state_folder(project, monkeypatch, tmp_path):
+    file = tmp_path / "a file"
+    file.touch()
+    monkeypatch.setenv("TRADING_STATE_DIR", str(file))
+
+    with pytest.raises(BadSetting, match=r"^TRADING_STATE_DIR '.*a file': is a file; name a folder$"):
+        load_settings()
+
+
 def test_a_folder_is_neither_a_books_file_nor_a_journal(project, monkeypatch):
     folder = project / ".trading" / "simulated" / "here"
     folder.mkdir(parents=True)

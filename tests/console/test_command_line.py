@@ -417,9 +417,33 @@ def test_halt_stops_and_every_look_says_so(speak, journal):
     assert journal.run_control().kill_switch_on
 
 
-def test_halt_works_before_there_is_any_journal(speak, state):
-    assert speak("halt", "--reason", "first thing").code == 0
+def test_halt_works_before_there_is_any_journal_and_says_that_nothing_was_done_there(speak, state):
+    halted = speak("halt", "--reason", "first thing")
+
+    assert halted.code == 3
+    assert f"nothing was ever done here: no audit log or paper ledger below {state}" in halted.out
+    assert "is TRADING_STATE_DIR the desk's own?" in halted.out
+    assert f"HALTED by anna (profile simulated, {state / 'simulated'}): first thing" in halted.err
     assert speak("status").code == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("TRADING_BOOKS_FILE", "nowhere.toml"),
+        ("TRADING_EXECUTION_ENABLED", "nope"),
+        ("TRADING_PROFIL", "simulated"),
+        ("TRADING_JOURNAL_URL", "mysql://x"),
+    ],
+)
+def test_a_halt_that_a_setting_stops_says_that_nothing_is_halted(speak, monkeypatch, setting, value):
+    monkeypatch.setenv(setting, value)
+
+    spoken = speak("halt", "--reason", "x")
+
+    assert (spoken.code, spoken.out) == (2, "")
+    assert spoken.err.startswith("trading: NOT HALTED: ")
+    assert "What is open at a broker stays open" in spoken.err
 
 
 def test_a_halt_ends_in_two_steps_that_name_it(speak, journal):
