@@ -327,7 +327,7 @@ def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption 
             " what starts from now on by TRADING_EXECUTION_ENABLED=false"
         ) from error
     where = f"profile {desk.lane}, {desk.settings.profile_dir}"
-    tell(in_one_line(f"HALTED by {actor} ({where}): {halted.after.reason}; having what is open cancelled"))
+    tell(in_one_line(f"HALTED by {actor}: {halted.after.reason}; {where}; having what is open cancelled"))
     cancels = cancel_apart(desk, actor=actor, reason=halted.after.reason, is_waiting=True)
     doubt = f"nothing was ever done here: {unknown}; is TRADING_STATE_DIR the desk's own?" if unknown else ""
     text = "\n".join(filter(None, [in_one_line(doubt), told_control(halted, cancels)]))

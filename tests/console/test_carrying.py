@@ -23,7 +23,7 @@ class Unsettled(Launcher):
     """Run nothing: an order may be out, so that no session is settled."""
 
     def run_job(self, book, what, session, *, tags=None):
-        return RunResult(session, "run-1", success=False, stage=f"{book}__positions", message="1 still open")
+        return RunResult(session, "run-1", success=False, stage="positions", message="1 still open")
 
 
 def test_what_was_cancelled_before_a_session_could_not_be_carried_is_named(journal):

@@ -423,7 +423,7 @@ def test_halt_works_before_there_is_any_journal_and_says_that_nothing_was_done_t
     assert halted.code == 3
     assert f"nothing was ever done here: no audit log or paper ledger below {state}" in halted.out
     assert "is TRADING_STATE_DIR the desk's own?" in halted.out
-    assert f"HALTED by anna (profile simulated, {state / 'simulated'}): first thing" in halted.err
+    assert f"HALTED by anna: first thing; profile simulated, {state / 'simulated'}; having" in halted.err
     assert speak("status").code == 5
 
 

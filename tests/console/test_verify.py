@@ -484,7 +484,7 @@ def test_of_a_missing_log_that_a_key_has_signed_it_is_said_that_all_is_halted_ne
 
 def test_a_new_desk_that_was_halted_first_lacks_no_log(speak, profile):
     shutil.rmtree(profile)
-    assert speak("halt", "--reason", "look first").code == 0
+    assert speak("halt", "--reason", "look first").code == 3
     doctor = speak("doctor")
 
     assert not (profile / "audit.jsonl").exists()
