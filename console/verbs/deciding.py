@@ -29,6 +29,7 @@ from console.verbs.options import (
     confirm,
     day,
     day_or_none,
+    require_allowed,
     show,
     tell,
 )
@@ -369,7 +370,8 @@ def resume(
     trading resume --reason "prices are right again" --confirm resume-1a2b3c4d
     Exit codes: 0 trading goes on, 4 another halt is in force (a later one, or an incident's), 5 still halted.
     """
-    from console.actions import confirmation_of
+    from console import actions
+    from resources.clocks import system_now
 
     desk = open_desk()
     if account is not None or symbol is not None:
@@ -377,7 +379,7 @@ def resume(
         return
     control = desk.journal.run_control()
     if control.kill_switch_on and confirmed is None:
-        word = confirmation_of(control)
+        word = actions.confirmation_of(control)
         first_step = {
             "halted_by": control.actor,
             "halted_at": control.changed_at,
@@ -395,6 +397,12 @@ def resume(
             code=ExitCode.HALTED,
         )
     if control.kill_switch_on or control.paused:
+        said = {"actor": actor_of(desk, as_name), "reason": reason}
+        require_allowed(
+            desk,
+            lambda journal: actions.resume(journal, confirmed=confirmed, **said, now=system_now()),
+            yes=yes,
+        )
         confirm(f"resume trading, stopped by {control.actor} ({control.reason})?", yes=yes)
     _control("resume", reason, as_name, as_json=as_json, confirmed=confirmed)
 
