@@ -191,6 +191,7 @@ def approvals_expire(
     trading approvals expire AAPL@2013-02-28
     Exit codes: 0 expired, 4 refused: its time is not over, or it has ended already.
     """
+    from console import actions
     from console.lookup import find_intent
 
     desk = open_desk()
@@ -198,7 +199,7 @@ def approvals_expire(
     actor = actor_of(desk, as_name)
     now = desk.act_at(row.intent.book, row.intent.session)
     with desk.open_journal() as journal:
-        after = journal.expire(row.intent_id, version=row.version, actor=actor, now=now)
+        after = actions.expire(journal, row.intent_id, version=row.version, actor=actor, now=now)
     view = {"intent_id": after.intent_id, "symbol": after.intent.symbol, "session": after.intent.session}
     view |= {"state": after.state.value, "actor": actor}
     show(view, lambda _: f"{view['symbol']} {view['session']}: expired by {actor}", as_json=as_json)

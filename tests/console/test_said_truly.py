@@ -209,6 +209,28 @@ def test_what_is_asked_back_and_answered_by_no_leaves_nothing(speak, journal, mo
     assert journal.events(after=0, limit=1_000) == before
 
 
+def test_what_cannot_be_expired_is_told_by_its_state_and_what_can_be(speak, journal):
+    a_filled_intent(journal)
+    (row,) = journal.intents(**OF)
+
+    spoken = speak("approvals", "expire", row.intent_id)
+
+    assert (spoken.code, spoken.out) == (4, "")
+    assert f"{row.intent_id} AAPL: is executed since 20" in spoken.err
+    assert "only what is pending_approval or approved can be expired; nothing was changed" in spoken.err
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(("count", "told"), [(1, "1 session"), (2, "2 sessions"), (1_200, "1,200 sessions")])
+def test_one_session_is_told_as_one(speak, monkeypatch, count, told):
+    launcher = types.SimpleNamespace(import_quotes=lambda *_, **__: count)
+    monkeypatch.setattr("console.verbs.running._launcher", lambda: launcher)
+
+    spoken = speak("quotes", "import", "--book", "us_five")
+
+    assert spoken.out.splitlines()[0] == f"us_five: {told} in the lake"
+
+
 # ------------------------------------------------------------------------------------- held, or only filled
 
 
