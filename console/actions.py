@@ -33,7 +33,7 @@ from trading.journal import (
     RunControlAction,
     SessionRecord,
 )
-from trading.lifecycle import IntentState, Stage, Step
+from trading.lifecycle import NOT_BEGUN, IntentState, Stage, Step
 from trading.protocol import cancel_refusal
 from trading.values import IntentId, digest
 
@@ -387,6 +387,23 @@ def conclude_absent(
     """
     require_actor(actor, reason)
     return conclude_parked(journal, intent_id, actor=actor, reason=reason, is_on_word=is_on_word, now=now)
+
+
+def expire(
+    journal: Journal, intent_id: IntentId, *, version: int, actor: str, now: datetime
+) -> JournalIntent:
+    """End a pending or approved intent whose time is over.
+
+    Raises `IllegalTransition` where it is neither of them or its time is not over, `StaleVersion` where
+    somebody else was first.
+    """
+    row = journal.intent(intent_id)
+    if row.state not in NOT_BEGUN:
+        raise IllegalTransition(
+            f"{intent_id} {row.intent.symbol}: is {row.state} since {instant(row.changed_at)}: only what is "
+            f"{IntentState.PENDING_APPROVAL} or {IntentState.APPROVED} can be expired; nothing was changed"
+        )
+    return journal.expire(intent_id, version=version, actor=actor, now=now)
 
 
 def require_words(reason: str) -> None:

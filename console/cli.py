@@ -126,7 +126,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # While the command line is built; what comes later, it tells by its code.
         code = ExitCode.INTERRUPTED
-    except typer.Abort:
+    except typer.Abort as error:
+        # A question that is not answered ends by one error, whoever ended it.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            typer.echo(err=True)  # the question's line is not over
+            return _refuse(
+                "interrupted: not confirmed, nothing was changed", ExitCode.INTERRUPTED, as_json=as_json
+            )
         return _refuse(
             "not confirmed: nothing was changed; --yes answers for scripts", ExitCode.FAILED, as_json=as_json
         )

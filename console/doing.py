@@ -143,7 +143,7 @@ def expire(desk: Desk, row: JournalIntent, *, version: int, by: By, now: datetim
     """End a pending or approved intent whose time is over."""
     actions.require_actor(by.actor, by.reason)
     with _journal(desk, by) as journal:
-        return journal.expire(row.intent_id, version=version, actor=by.actor, now=now)
+        return actions.expire(journal, row.intent_id, version=version, actor=by.actor, now=now)
 
 
 def change_control(

@@ -22,6 +22,7 @@ from dagster._core.storage.compute_log_manager import CapturedLogContext, Comput
 from sqlalchemy.exc import DatabaseError
 
 from console.exit_codes import exit_code_named
+from console.render import counted
 from console.serving import address, dagster_home, launch_job, serving_port
 from jobs.replay_job import REPLAY_TAG
 from jobs.session_jobs import BOOK_TAG, job_name
@@ -512,7 +513,7 @@ class Launcher:
                 if not done:
                     wanted.append(session)
             if not wanted:
-                progress(f"{book}: {len(sessions)} sessions are done already")
+                progress(f"{book}: done already: {counted(len(sessions), 'session')}")
                 continue
             results += self.run_sessions(book, wanted, phases, progress)
         return [*results, *self._demo_replay("us_five", progress)]
@@ -544,7 +545,7 @@ class Launcher:
 
     def _import(self, book: str, first: date, last: date, progress: Progress) -> int:
         count = len(self.profiled.calendars[book].between(first, last))
-        progress(f"{book} import quotes of {count} sessions, {first} to {last}")
+        progress(f"{book} import quotes of {counted(count, 'session')}, {first} to {last}")
         job = self.definitions(book).resolve_job_def(job_name(book, "import_quotes"))
         result = self._execute(
             job,

@@ -65,8 +65,8 @@ def instant(at: datetime | None) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return `1 fill` or `2 fills`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """Return `1 fill`, `2 fills` or `2,000 fills`."""
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def short(identity: str, length: int = 16) -> str:

@@ -81,9 +81,13 @@ def equity_at_close(desk: Desk, book: BookOutline, session: date) -> int | None:
 
 
 def report_of(desk: Desk, book: BookOutline, session: date) -> ReportFound:
-    """Return the report of a session; raises `UnknownId` naming the command that writes it."""
+    """Return the report of a session; raises `UnknownId` naming the command that writes it.
+
+    Raises `UnknownSession` for a date of which none can be written, as the exchange is closed.
+    """
     content = content_of(desk, book, session)
     if content is None:
+        desk.calendar(book).require(session)
         raise UnknownId(
             f"{book.name} {session}: no report yet; "
             f"`trading run-once --book {book.name} --session {session}` writes it after the close"

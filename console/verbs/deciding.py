@@ -30,6 +30,7 @@ from console.verbs.options import (
     confirm,
     day,
     day_or_none,
+    require_allowed,
     show,
     tell,
 )
@@ -191,6 +192,7 @@ def approvals_expire(
     trading approvals expire AAPL@2013-02-28
     Exit codes: 0 expired, 4 refused: its time is not over, or it has ended already.
     """
+    from console import actions
     from console.lookup import find_intent
 
     desk = open_desk()
@@ -198,7 +200,7 @@ def approvals_expire(
     actor = actor_of(desk, as_name)
     now = desk.act_at(row.intent.book, row.intent.session)
     with desk.open_journal() as journal:
-        after = journal.expire(row.intent_id, version=row.version, actor=actor, now=now)
+        after = actions.expire(journal, row.intent_id, version=row.version, actor=actor, now=now)
     view = {"intent_id": after.intent_id, "symbol": after.intent.symbol, "session": after.intent.session}
     view |= {"state": after.state.value, "actor": actor}
     show(view, lambda _: f"{view['symbol']} {view['session']}: expired by {actor}", as_json=as_json)
@@ -379,7 +381,8 @@ def resume(
     trading resume --reason "prices are right again" --confirm resume-1a2b3c4d
     Exit codes: 0 trading goes on, 4 another halt is in force (a later one, or an incident's), 5 still halted.
     """
-    from console.actions import confirmation_of
+    from console import actions
+    from resources.clocks import system_now
 
     desk = open_desk()
     if account is not None or symbol is not None:
@@ -387,7 +390,7 @@ def resume(
         return
     control = desk.journal.run_control()
     if control.kill_switch_on and confirmed is None:
-        word = confirmation_of(control)
+        word = actions.confirmation_of(control)
         first_step = {
             "halted_by": control.actor,
             "halted_at": control.changed_at,
@@ -405,6 +408,12 @@ def resume(
             code=ExitCode.HALTED,
         )
     if control.kill_switch_on or control.paused:
+        said = {"actor": actor_of(desk, as_name), "reason": reason}
+        require_allowed(
+            desk,
+            lambda journal: actions.resume(journal, confirmed=confirmed, **said, now=system_now()),
+            yes=yes,
+        )
         confirm(f"resume trading, stopped by {control.actor} ({control.reason})?", yes=yes)
     _control("resume", reason, as_name, as_json=as_json, confirmed=confirmed)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,11 +15,16 @@ from console.exit_codes import ExitCode
 from console.render import in_lines, in_one_line, json_text
 from trading.errors import BadInput
 
+if TYPE_CHECKING:
+    from console.desk import Desk
+    from resources.journal.store import SqlJournal
+
 READING = "Look"
 DECIDING = "Decide"
 RUNNING = "Run"
 
 View = TypeVar("View")
+Done = TypeVar("Done")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object, also on errors.")]
 BookOption = Annotated[
@@ -68,6 +73,25 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes or typer.confirm(in_one_line(question), default=False, err=True):
         return
     raise typer.Abort
+
+
+def confirm_change(desk: Desk, change: Callable[[SqlJournal], Done], question: str, *, yes: bool) -> Done:
+    """Ask back before a change of the journal, and make it.
+
+    What the journal would refuse is refused before anybody is asked: a yes to it would change nothing, and
+    who has no terminal is told why.
+    """
+    require_allowed(desk, change, yes=yes)
+    confirm(question, yes=yes)
+    with desk.open_journal() as journal:
+        return change(journal)
+
+
+def require_allowed(desk: Desk, change: Callable[[SqlJournal], object], *, yes: bool) -> None:
+    """Raise what a change of the journal would raise; with `yes` the change itself says it."""
+    if not yes:
+        with desk.rehearse_journal() as journal:
+            change(journal)
 
 
 def day(text: str) -> date:

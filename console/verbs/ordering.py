@@ -27,6 +27,7 @@ from console.verbs.options import (
     YesOption,
     answer,
     confirm,
+    confirm_change,
     day,
     day_or_none,
     show,
@@ -482,16 +483,19 @@ def _asked(
     actor = actor_of(desk, as_name)
     actions.require_actor(actor, reason)
     filled = f", {row.filled_quantity:,} of {row.quantity:,} filled" if row.filled_quantity else ""
-    confirm(f"{kind} {texts.named(row)} ({row.state}{filled}), as {actor}?", yes=yes)
-    with desk.open_journal() as journal:
-        asked = actions.ask_cancel_of(
+    asked = confirm_change(
+        desk,
+        lambda journal: actions.ask_cancel_of(
             journal,
             row.intent_id,
             CancelKind(kind),
             actor=actor,
             reason=reason,
             now=desk.act_at(row.intent.book, row.intent.session),
-        )
+        ),
+        f"{kind} {texts.named(row)} ({row.state}{filled}), as {actor}?",
+        yes=yes,
+    )
     view: dict[str, Any] = plain(asked)
     return row, view
 

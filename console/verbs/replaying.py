@@ -333,7 +333,7 @@ def _replay_text(view: ReplayView) -> str:
     refused = [(reason, count) for reason, count in reasons if reason not in SOFT_REASONS]
     soft = [(reason, count) for reason, count in reasons if reason in SOFT_REASONS]
     heads = {
-        "replay": f"{view.name}: {asked}, {summary['sessions']:,} sessions",
+        "replay": f"{view.name}: {asked}, {counted(summary['sessions'], 'session')}",
         "strategies": view.asked,
         "assumed": _assumed_text(request),
         "equity": f"{money(summary['opening_micros'])} → {money(summary['closing_micros'], currency)}",
@@ -342,7 +342,7 @@ def _replay_text(view: ReplayView) -> str:
         **({"asked": _asked_text(soft, is_given=request["approve"])} if soft else {}),
         "worth": _worth_text(view.scorecard),
         "checks": _checks_text(summary["checks"], failed, is_light=request["light"]),
-        "tables": f"{rows_kept:,} rows in {view.folder}",
+        "tables": f"{counted(rows_kept, 'row')} in {view.folder}",
         "page": view.tear_sheet or "no page yet",
     }
     warned = "".join(f"\n! {warning}" for warning in summary.get("warnings", ()))

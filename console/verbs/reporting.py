@@ -63,7 +63,7 @@ def report(
     """Say where a session's report lies, and show its headline numbers; `week` and `audit` are of a week.
 
     trading report --book us_five
-    Exit codes: 0 done, 2 no report yet.
+    Exit codes: 0 done, 2 no report yet, or no session of that date.
     """
     if context.invoked_subcommand is not None:
         return

@@ -171,7 +171,11 @@ def quotes_import(
     following = (
         f"next:\n  trading run-once --book {outline.name}\n  trading quarantine list --book {outline.name}"
     )
-    show(view, lambda _: f"{outline.name}: {count:,} sessions in the lake\n{following}", as_json=as_json)
+    show(
+        view,
+        lambda _: f"{outline.name}: {counted(count, 'session')} in the lake\n{following}",
+        as_json=as_json,
+    )
 
 
 def demo(*, as_json: JsonOption = False) -> None:

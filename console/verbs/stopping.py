@@ -26,6 +26,7 @@ from console.verbs.options import (
     SessionOption,
     YesOption,
     confirm,
+    confirm_change,
     day_or_none,
     show,
 )
@@ -150,17 +151,19 @@ def retry(
         done = {"book": outline.name, "session": asked, **said, "launched": {"how": how, "run_id": ""}}
         show(done, lambda _: f"{outline.name} {asked}: {how}\nnext:\n  trading status", as_json=as_json)
         return
-    if record is not None:
-        confirm(f"try the execution of {outline.name} {asked} again, as {actor}?", yes=yes)
-    with desk.open_journal() as journal:
-        keep_retry(
+    confirm_change(
+        desk,
+        lambda journal: keep_retry(
             journal,
             book=outline.name,
             lane=desk.lane,
             session=asked,
             **said,
             now=desk.act_at(outline.name, asked),
-        )
+        ),
+        f"try the execution of {outline.name} {asked} again, as {actor}?",
+        yes=yes,
+    )
     launched, code = launch(desk, outline.name, str(asked))
     by_state = intents_by_state(desk, outline.name, asked)
     view = {"book": outline.name, "session": asked, **said, "launched": launched, "intents": by_state}

@@ -623,7 +623,7 @@ def _replayed(view: ReplayView) -> str:
     kept = sum(told["rows"].values())
     return (
         f"replayed: {view.book} {told['first_session']} to {told['last_session']}, "
-        f"{told['sessions']:,} sessions, {kept:,} rows kept, "
+        f"{counted(told['sessions'], 'session')}, {counted(kept, 'row')} kept, "
         f"equity {money(told['closing_micros'], told['currency'])}; `trading replays show {view.name}`"
     )
 
@@ -818,7 +818,8 @@ def _state(view: Trace) -> str:
 def _quotes(view: QuotesRead) -> str:
     if not view.sessions:
         return "no table in the lake"
-    lines = [f"{view.sessions} sessions, {view.first} to {view.last}; the last has sha256 {view.last_sha}"]
+    sessions = counted(view.sessions, "session")
+    lines = [f"{sessions}, {view.first} to {view.last}; the last has sha256 {view.last_sha}"]
     if view.altered:
         lines.append(f"ALTERED: {', '.join(view.altered)}")
     else:

@@ -59,7 +59,8 @@ def parity(*, book: BookOption = None, session: OneSession = None, as_json: Json
 
     trading parity
     trading parity --book us_five --session 2013-02-28
-    Exit codes: 0 all the same, 2 nothing was decided in the session, 3 a session differs.
+    Exit codes: 0 all the same, 1 the lake has none of the sessions that were decided, 2 nothing was decided
+    in the session, 3 a session differs, 6 the journal is gone or cannot be read.
     """
     from console.parity import parity_of
 

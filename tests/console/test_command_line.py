@@ -197,6 +197,16 @@ def test_a_report_that_is_not_there_yet_is_refused_with_the_command_that_makes_i
     assert "trading run-once --book us_five" in spoken.err
 
 
+def test_a_report_of_a_date_that_is_no_session_is_refused_with_why_and_names_no_run(speak):
+    session = speak("report", "--book", "us_five", "--session", "2013-03-01")
+    saturday = speak("report", "--book", "us_five", "--session", "2013-03-02")
+
+    assert (session.code, saturday.code) == (2, 2)
+    assert "`trading run-once --book us_five --session 2013-03-01` writes it" in session.err
+    assert "2013-03-02 is no session of XNYS: weekend" in saturday.err
+    assert "run-once" not in saturday.err
+
+
 # ------------------------------------------------------------------------------------- waiting, blocked
 
 

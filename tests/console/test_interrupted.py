@@ -6,6 +6,7 @@ is in the graph and over two processes, so that all that is ever started is ther
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -16,6 +17,10 @@ import pytest
 
 from console import cli
 from console.exit_codes import ExitCode
+from tests.console.states import an_approved_intent
+from tests.console.test_command_line import empty_journal, journal, speak, state
+
+__all__ = ["empty_journal", "journal", "speak", "state"]
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = "momentum.lookback=20,30,40,50,60,70,80,90"
@@ -67,3 +72,21 @@ def test_what_is_kept_is_told_by_what_was_asked(monkeypatch, capsys, words, told
 
     assert cli.main(words) == ExitCode.INTERRUPTED
     assert capsys.readouterr() == ("", f"trading: interrupted: {told}\n")
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["line", "json"])
+def test_the_keyboard_at_a_question_is_told_from_an_answer_of_no(speak, journal, monkeypatch, words):
+    class Keyboard(io.StringIO):
+        def readline(self, *_):
+            raise KeyboardInterrupt
+
+    row = an_approved_intent(journal)
+    asked = ("orders", "cancel", row.intent_id, "--reason", "wrong size", *words)
+    ended = {}
+    for name, answer in (("keyboard", Keyboard()), ("no", io.StringIO("n\n")), ("nobody", io.StringIO())):
+        monkeypatch.setattr("sys.stdin", answer)
+        spoken = speak(*asked)
+        ended[name] = (spoken.code, "interrupted" in spoken.out + spoken.err)
+
+    assert ended == {"keyboard": (130, True), "no": (1, False), "nobody": (1, False)}
+    assert journal.intent(row.intent_id) == row

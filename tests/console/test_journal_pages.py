@@ -120,6 +120,7 @@ READING = (
     "why",
     "status",
     "trace FB@2013-02-20",
+    "parity",
     "reconcile",
 )
 WRITING = (
@@ -187,6 +188,34 @@ def test_a_journal_of_which_only_the_paper_brokers_orders_are_left_is_not_begun_
     told = f"the paper broker's ledger {profile / 'paper' / 'SIM-FIVE.db'} has orders: orders may be open"
     assert f"journal {profile / 'journal.db'}: is missing or empty, but {told}" in spoken.out + spoken.err
     assert sorted(profile.rglob("*")) == before, "an empty one in its place would read as all well"
+
+
+def test_parity_with_another_programs_file_as_the_journal_is_no_verdict(speak, profile):
+    remove(profile, "journal.db*")
+    with closing(sqlite3.connect(profile / "journal.db")) as raw:
+        raw.execute("create table notes (text)")
+        raw.commit()
+    spoken = speak("parity")
+
+    assert (spoken.code, spoken.out) == (6, "")
+    assert f"journal {profile / 'journal.db'}: " in spoken.err
+
+
+def test_parity_with_a_lake_that_lacks_what_was_decided_is_no_verdict(speak, profile):
+    """All of it gone is refused; a session of which the journal knows nothing is named as not the same."""
+    decided = sorted((profile / "lake" / "us_five" / "decisions").iterdir())
+    unknown = decided[0].with_name("2013-02-14")
+    shutil.copytree(decided[0], unknown)
+    beyond = speak("parity")
+    shutil.rmtree(unknown)
+    shutil.rmtree(profile / "lake")
+    gone = speak("parity")
+
+    assert beyond.code == 3
+    assert "! 2013-02-14: the lake has decisions of it, of which the journal knows nothing" in beyond.out
+    assert (gone.code, gone.out) == (1, "")
+    assert f"the lake {profile / 'lake'} has no decisions of us_five, of which the journal has" in gone.err
+    assert "put the lake back, or name it with TRADING_LAKE_ROOT" in gone.err
 
 
 def test_a_halt_that_no_journal_can_keep_is_none_and_says_so(speak, profile):

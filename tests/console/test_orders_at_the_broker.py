@@ -379,13 +379,13 @@ def test_a_person_who_wants_an_order_stopped_wins_over_a_replacement_and_an_expi
 
 @pytest.mark.parametrize("verb", ["cancel", "replace"])
 def test_without_a_reason_or_a_yes_no_order_is_touched(speak, journal, monkeypatch, verb):
-    row = a_pending_intent(journal)
+    row, _ = a_working_intent(journal)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
 
     assert speak("orders", verb, row.intent_id).code == 2
     assert speak("orders", verb, row.intent_id, "--reason", " ", "--yes").code == 2
     assert speak("orders", verb, row.intent_id, "--reason", "because").code == 1
-    assert journal.intent(row.intent_id).state is IntentState.PENDING_APPROVAL
+    assert journal.order_of(row.intent_id).cancel_asked_at is None
 
 
 # ------------------------------------------------------------------------------------- halts

@@ -137,6 +137,100 @@ def test_a_cancel_that_the_broker_did_not_take_yet_asks_for_attention(speak, jou
     assert journal.order_of(row.intent_id).cancel_kind is CancelKind.CANCEL
 
 
+# ------------------------------------------------------------------------------------- refused before asked
+
+
+@pytest.fixture
+def unasked(monkeypatch):
+    """Fail where a question is asked."""
+
+    def asked(question, **_):
+        raise AssertionError(f"asked {question!r}, though a yes would be refused")
+
+    monkeypatch.setattr("typer.confirm", asked)
+
+
+@pytest.mark.usefixtures("unasked")
+def test_a_word_of_another_halt_is_refused_before_anybody_is_asked(speak, journal):
+    speak("halt", "--reason", "prices look wrong")
+
+    spoken = speak("resume", "--reason", "fine", "--confirm", "resume-00000000")
+
+    assert (spoken.code, spoken.out) == (4, "")
+    assert "is not the halt in force" in spoken.err
+    assert journal.run_control().kill_switch_on
+
+
+@pytest.mark.usefixtures("unasked", "launched")
+def test_a_retry_while_halted_is_refused_before_anybody_is_asked(speak, journal):
+    an_approved_intent(journal)
+    speak("halt", "--reason", "prices look wrong")
+    before = journal.events(after=0, limit=1_000)
+
+    spoken = speak("retry", "--book", "us_five", "--reason", "again")
+
+    assert (spoken.code, spoken.out) == (4, "")
+    assert journal.events(after=0, limit=1_000) == before
+
+
+@pytest.mark.usefixtures("unasked")
+@pytest.mark.parametrize("verb", ["cancel", "replace"])
+def test_nothing_left_to_cancel_is_refused_before_anybody_is_asked(speak, journal, verb):
+    row, order = working(journal)
+    fill_whole(journal, row, order)
+
+    spoken = speak("orders", verb, row.intent_id, "--reason", "wrong size")
+
+    assert (spoken.code, spoken.out) == (4, "")
+    assert "nothing is left to cancel" in spoken.err
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("retry", "--book", "us_five", "--reason", "again"),
+        ("orders", "cancel", "AAPL@2013-02-28", "--reason", "wrong size"),
+        ("resume", "--reason", "fine"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_is_asked_back_and_answered_by_no_leaves_nothing(speak, journal, monkeypatch, words):
+    """Also of the look at whether a yes would be refused."""
+    an_approved_intent(journal)
+    if words[0] == "resume":
+        speak("pause", "--reason", "odd")
+    before = journal.events(after=0, limit=1_000)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+
+    spoken = speak(*words)
+
+    assert (spoken.code, spoken.out) == (1, "")
+    assert journal.events(after=0, limit=1_000) == before
+
+
+def test_what_cannot_be_expired_is_told_by_its_state_and_what_can_be(speak, journal):
+    a_filled_intent(journal)
+    (row,) = journal.intents(**OF)
+
+    spoken = speak("approvals", "expire", row.intent_id)
+
+    assert (spoken.code, spoken.out) == (4, "")
+    assert f"{row.intent_id} AAPL: is executed since 20" in spoken.err
+    assert "only what is pending_approval or approved can be expired; nothing was changed" in spoken.err
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(("count", "told"), [(1, "1 session"), (2, "2 sessions"), (1_200, "1,200 sessions")])
+def test_one_session_is_told_as_one(speak, monkeypatch, count, told):
+    launcher = types.SimpleNamespace(import_quotes=lambda *_, **__: count)
+    monkeypatch.setattr("console.verbs.running._launcher", lambda: launcher)
+
+    spoken = speak("quotes", "import", "--book", "us_five")
+
+    assert spoken.out.splitlines()[0] == f"us_five: {told} in the lake"
+
+
 # ------------------------------------------------------------------------------------- held, or only filled
 
 

@@ -224,7 +224,7 @@ def test_a_settlement_with_something_approved_and_not_executed_is_refused(after_
 
     stage, told = failure_of(result)
     assert stage == "order_status"
-    assert "approved intents were never executed" in told
-    assert f"run the execute job of {DAYS[2]}" in told
+    assert "1 approved intent was never executed (GOOG); " in told
+    assert f"`trading run-once --book us_five --session {DAYS[2]} --phase execute` does it" in told
     assert "--carry" in told
     assert desk.journal.session_record(**desk.where(DAYS[2])).settled_at is None

@@ -191,8 +191,10 @@ def _refuse_unexecuted(graph: BookGraph, journal: Journal, where: Where) -> None
     held = [row for row in journal.intents(**where) if row.state is IntentState.APPROVED]
     if held:
         symbols = ", ".join(row.intent.symbol for row in held)
+        never = "1 approved intent was" if len(held) == 1 else f"{len(held)} approved intents were"
         raise OutOfOrder(
-            f"{len(held)} approved intents were never executed ({symbols}); "
-            f"run the execute job of {where['session']}, or close it by "
+            f"{never} never executed ({symbols}); "
+            f"`trading run-once --book {graph.name} --session {where['session']} --phase execute` does it, "
+            "or close the session by "
             f"`trading settle {where['session']} --book {graph.name} --carry --reason …`"
         )
