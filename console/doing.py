@@ -12,6 +12,7 @@ from datetime import date, datetime
 
 from console import actions
 from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderAsked, Shown
+from console.agreement import log_to_resume_on
 from console.cancelling import cancel_apart
 from console.concluding import require_conclusive
 from console.desk import Desk
@@ -162,7 +163,14 @@ def change_control(
         if action in {RunControlAction.DEGRADE, RunControlAction.RESTORE}:
             is_on = action is RunControlAction.DEGRADE
             return actions.degrade(journal, is_on=is_on, actor=by.actor, reason=by.reason, now=now)
-        return actions.resume(journal, confirmed=confirmed, actor=by.actor, reason=by.reason, now=now)
+        return actions.resume(
+            journal,
+            audit=log_to_resume_on(desk),
+            confirmed=confirmed,
+            actor=by.actor,
+            reason=by.reason,
+            now=now,
+        )
 
 
 def retry(desk: Desk, book: str, session: date, *, by: By, starts: Starts = STARTS) -> Retried:

@@ -335,7 +335,8 @@ def pause(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption
     trading pause --reason "waiting for the open"
     Exit codes: 0 paused, 4 refused: halted already, or changed meanwhile.
     """
-    _control("pause", reason, as_name, as_json=as_json)
+    desk = open_desk()
+    show(change_control(desk, "pause", actor_of(desk, as_name), reason), told_control, as_json=as_json)
 
 
 def resume(
@@ -367,17 +368,24 @@ def resume(
     trading resume --reason "prices are right again"
     trading resume --account SIM-FIVE --symbol IBM --reason "the transfer is booked"
     trading resume --reason "prices are right again" --confirm resume-1a2b3c4d
-    Exit codes: 0 trading goes on, 4 another halt is in force (a later one, or an incident's), 5 still halted.
+    Exit codes: 0 trading goes on, 4 another halt is in force, or the audit log is broken, 5 still halted.
     """
-    from console.actions import confirmation_of
+    from console import actions
+    from console.agreement import log_to_resume_on
+    from resources.clocks import system_now
 
     desk = open_desk()
     if account is not None or symbol is not None:
         _lift(desk, account, symbol or "", reason, as_name, yes=yes, as_json=as_json)
         return
     control = desk.journal.run_control()
+    is_stopped = control.kill_switch_on or control.paused
+    log = log_to_resume_on(desk, tell)
+    if is_stopped:
+        # Before the word is shown or anything is asked.
+        actions.require_true_log(log)
     if control.kill_switch_on and confirmed is None:
-        word = confirmation_of(control)
+        word = actions.confirmation_of(control)
         first_step = {
             "halted_by": control.actor,
             "halted_at": control.changed_at,
@@ -394,9 +402,14 @@ def resume(
             as_json=as_json,
             code=ExitCode.HALTED,
         )
-    if control.kill_switch_on or control.paused:
+    if is_stopped:
         confirm(f"resume trading, stopped by {control.actor} ({control.reason})?", yes=yes)
-    _control("resume", reason, as_name, as_json=as_json, confirmed=confirmed)
+    actor = actor_of(desk, as_name)
+    with desk.open_journal() as journal:
+        resumed = actions.resume(
+            journal, audit=log, confirmed=confirmed, actor=actor, reason=reason, now=system_now()
+        )
+    show(resumed, told_control, as_json=as_json)
 
 
 def settle(
@@ -667,18 +680,8 @@ def _answered_text(view: dict[str, Any]) -> str:
     return f"{line}\nexecution: {launched['how']}{run}{said}\nnext:\n  {orders}"
 
 
-def _control(
-    action: str, reason: str, as_name: str | None, *, as_json: bool, confirmed: str | None = None
-) -> None:
-    desk = open_desk()
-    changed = change_control(desk, action, actor_of(desk, as_name), reason, confirmed=confirmed)
-    show(changed, told_control, as_json=as_json)
-
-
-def change_control(
-    desk: Desk, action: str, actor: str, reason: str, *, confirmed: str | None = None
-) -> ControlChanged:
-    """Change run control, and return it before and after."""
+def change_control(desk: Desk, action: str, actor: str, reason: str) -> ControlChanged:
+    """Halt, pause, degrade or restore, and return run control before and after."""
     from console import actions
     from resources.clocks import system_now
 
@@ -690,10 +693,8 @@ def change_control(
                 return actions.halt(journal, **said, now=now)
             case "pause":
                 return actions.pause(journal, **said, now=now)
-            case "degrade" | "restore":
-                return actions.degrade(journal, is_on=action == "degrade", **said, now=now)
             case _:
-                return actions.resume(journal, confirmed=confirmed, **said, now=now)
+                return actions.degrade(journal, is_on=action == "degrade", **said, now=now)
 
 
 def _lift(
