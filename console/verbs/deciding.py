@@ -137,7 +137,7 @@ def approvals_approve(
 
     trading approvals approve AAPL@2013-02-28 --reason "checked the news"
     Above the four-eyes limit two distinct persons approve; the first leaves it pending.
-    Exit codes: 0 done, 3 another has to as well, 4 refused: stale, late or answered, 5 approved, but halted.
+    Exit codes: 0 done, 3 another has to as well, 4 refused: stale, late, answered, torn stores, 5 halted.
     """
     desk = open_desk()
     answered = _answer(
@@ -604,16 +604,15 @@ def _answer(
 ) -> dict[str, Any]:
     """Show an intent, ask back, and answer to it as it was shown."""
     from console.actions import Answer, Shown, answer_intent
-    from console.approvals import preview
+    from console.approvals import preview, require_approvable
     from console.lookup import find_intent
     from console.render import plain
-    from console.reviewed_files import require_readable
 
     row = find_intent(desk, identity)
     actor = actor_of(desk, as_name)
     require_actor(actor, reason)
     if Answer(answer) is Answer.APPROVE:
-        require_readable(desk, row.intent.book)
+        require_approvable(desk, row.intent.book)
     # What is answered, expired or blocked is not asked about: the journal refuses it, and keeps that it did.
     if row.state is IntentState.PENDING_APPROVAL:
         if not yes:

@@ -12,15 +12,17 @@ from urllib.parse import urlencode
 import pytest
 
 from console.actions import confirmation_of
+from console.cli import main
 from console.web.identities import Role
 from resources.audit_log import project
 from resources.audit_paths import checkpoints_of, keys_of
+from resources.journal.store import SqlJournal
 from tests.console import states
-from tests.console.web.test_api import change, console, decided, journal, look
+from tests.console.web.test_api import change, console, decided, journal, look, seen, started
 from trading.findings import CHAIN_BROKEN
 from trading.journal import RunControlAction
 
-__all__ = ["console", "decided", "journal"]
+__all__ = ["console", "decided", "journal", "started"]
 
 
 @pytest.fixture
@@ -112,3 +114,53 @@ def test_over_a_log_that_holds_a_halt_is_resumed_as_ever(console, journal):
     journal.set_run_control(RunControlAction.HALT, actor="ben", reason="odd prices", now=states.OPEN)
 
     assert post(console, "/resume", reason="right", confirm=confirmation_of(journal.run_control())) == 303
+
+
+# ------------------------------------------------------------------------------------- approvals
+
+
+@pytest.fixture
+def ahead(log, decided, tmp_path):
+    """Let the log tell of more than the journal knows, as where an older copy of it was put back."""
+    newer = tmp_path / "newer.db"
+    shutil.copy(decided, newer)
+    with SqlJournal(f"sqlite:///{newer}") as journal:
+        journal.set_run_control(RunControlAction.DEGRADE, actor="ben", reason="fog", now=states.OPEN)
+        project(journal, log)
+
+
+@pytest.mark.usefixtures("ahead")
+def test_on_an_older_copy_of_the_journal_nothing_is_approved_and_a_rejection_is_taken(
+    console, journal, started
+):
+    path, body = seen(console)
+    before = journal.events(after=0, limit=1000)
+
+    asked = change(console, f"{path}/approve", body)
+    rehearsed = change(console, f"{path}/approve", body, dry_run=True)
+    at_the_page = post(console, f"{path}/approve", **{**body, "version": str(body["version"])})
+
+    for refused in (asked, rehearsed):
+        assert (refused.status, refused.json["code"]) == (409, "refused")
+        assert "the journal is behind its audit log" in refused.json["detail"]
+    assert at_the_page == 409
+    assert (journal.events(after=0, limit=1000), started) == (before, [])
+    assert change(console, f"{path}/reject", body).status == 200
+    assert change(console, "/control/halt", {"reason": "torn"}).status == 200
+
+
+@pytest.mark.usefixtures("ahead")
+def test_by_the_verb_too_and_before_it_asks(console, journal, capsys, monkeypatch):
+    settings = console.desk.settings
+    monkeypatch.setenv("TRADING_STATE_DIR", str(settings.state_dir))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(settings.config_dir))
+    before = journal.events(after=0, limit=1000)
+
+    code = main(["approvals", "approve", "AAPL@2013-02-28", "--reason", "fine"])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (4, "")
+    assert "the journal is behind its audit log, which tells of" in told.err
+    assert "?" not in told.err
+    assert journal.events(after=0, limit=1000) == before
+    assert main(["approvals", "reject", "AAPL@2013-02-28", "--reason", "no", "--yes"]) == 0
