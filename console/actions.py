@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from console.render import in_one_line, instant, is_shown
 from trading.approvals import ApprovalMode, Role
+from trading.audit import AuditLog
 from trading.errors import (
     ApprovalRefused,
     BadInput,
@@ -22,6 +23,7 @@ from trading.errors import (
     StaleVersion,
 )
 from trading.executions import ask_cancel, conclude_parked
+from trading.findings import REMEDIES_OF_THE_LOG
 from trading.intents import hashed
 from trading.journal import (
     CancelKind,
@@ -295,12 +297,12 @@ def confirmation_of(control: RunControl) -> str:
 
 
 def resume(
-    journal: Journal, *, confirmed: str | None, actor: str, reason: str, now: datetime
+    journal: Journal, *, audit: AuditLog, confirmed: str | None, actor: str, reason: str, now: datetime
 ) -> ControlChanged:
     """End a pause, or in a second step a halt: `confirmed` names the stop that was shown, a halt's always.
 
-    Raises `ApprovalRefused` where it names another stop than the one in force, `GateClosed` without it, and
-    `StaleVersion` where somebody, or an incident, changed run control meanwhile.
+    Raises `ApprovalRefused` where it names another stop than the one in force, `GateClosed` without it or
+    over a broken audit log, and `StaleVersion` where somebody, or an incident, changed run control meanwhile.
     """
     require_actor(actor, reason)
     control = journal.run_control()
@@ -318,10 +320,25 @@ def resume(
         )
     if not is_stopped:
         return ControlChanged(action=RunControlAction.RESUME, changed=False, before=control, after=control)
+    require_true_log(audit)
     after = journal.set_run_control(
         RunControlAction.RESUME, actor=actor, reason=reason, now=now, expected=control
     )
     return ControlChanged(action=RunControlAction.RESUME, changed=True, before=control, after=after)
+
+
+def require_true_log(audit: AuditLog) -> None:
+    """Raise `GateClosed` where the audit log is not what was signed, or not the journal's.
+
+    By the look that halts for it: what it finds now would halt again at the next execution, or be missed
+    there, since that one looks at the log's end alone.
+    """
+    bad = audit.verify()
+    if bad is not None and not bad.heals:
+        raise GateClosed(
+            f"resume: the audit log is broken still, {bad.part} {bad.told}: "
+            f"{REMEDIES_OF_THE_LOG[bad.part]}; nothing was changed"
+        )
 
 
 def lift_halt(journal: Journal, halt: Halt, *, actor: str, reason: str, now: datetime) -> HaltLifted:

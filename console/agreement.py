@@ -13,9 +13,12 @@ from datetime import date
 from pathlib import Path
 
 from console.desk import Desk
+from console.incidents import incidents_of
 from console.ledgers import damaged_ledgers, lost_ledgers
 from resources.audit_paths import checkpoints_of, keys_of
 from resources.ledger_paths import ledgers_in
+from trading.audit import AuditLog, Tell, tell_nobody
+from trading.findings import CHAIN_BROKEN
 from trading.journal import SessionRecord
 
 OF_A_SETTLED = ("opening_book", "market_quotes", "decisions", "positions")
@@ -105,6 +108,21 @@ def lost_of(desk: Desk, settled: SessionRecord) -> str:
         f"the lake has no table of {book} {day}, which is settled: put it back; where that session alone is "
         f"gone, `trading run-once --book {book} --session {day}` tells it again"
     )
+
+
+def log_to_resume_on(desk: Desk, tell: Tell = tell_nobody) -> AuditLog:
+    """Return the audit log as whoever resumes looks at it: read whole where it is what halted trading.
+
+    Else its end is looked at, as whoever executes does. Raises `JournalError` where it cannot be read,
+    `BadSetting` for an unusable key.
+    """
+    # Signatures take a tenth of a second to import.
+    from resources.audit_log import AuditFile
+
+    log = AuditFile(desk.journal, desk.audit_log)
+    # Not by the halt in force: who halts by hand during such a halt ends nothing of it.
+    is_its_halt = any(row.kind == CHAIN_BROKEN and row.is_open for row in incidents_of(desk))
+    return log.read_whole(tell) if is_its_halt else log
 
 
 def _behind_its_log(desk: Desk) -> Iterator[str]:

@@ -11,15 +11,33 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from console.actions import shown
+from console.agreement import disagreements
 from console.book_outlines import BookOutline, require_book
 from console.desk import Desk
 from console.explain import GuardSaid, explained
 from console.reports import equity_at_close
+from console.reviewed_files import require_readable
 from trading.approvals import StageVerdict, approvers_of, endorsers_of
+from trading.errors import Refused
 from trading.guards import BPS
 from trading.journal import JournalIntent, RunControl
 from trading.lifecycle import IntentState
 from trading.values import Side, notional_micros
+
+
+def require_approvable(desk: Desk, book: str) -> None:
+    """Raise where an approval would be kept that cannot be executed, or on stores that are not each other's.
+
+    `Refused` where journal, log, lake and ledgers do not belong together: what is approved on an older copy
+    may have been sent before. `BadSetting` where a reviewed file of the book cannot be read.
+    """
+    if found := disagreements(desk):
+        raise Refused(
+            f"approve: {'; '.join(found)}. `trading doctor` and `trading verify` say more: put back what is "
+            "missing, damaged or older before anything is decided (docs/how-to/copy_and_restore.md); nothing "
+            "was changed"
+        )
+    require_readable(desk, book)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

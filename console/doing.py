@@ -12,12 +12,13 @@ from datetime import date, datetime
 
 from console import actions
 from console.actions import Answer, Answered, ControlChanged, HaltLifted, OrderAsked, Shown
+from console.agreement import log_to_resume_on
+from console.approvals import require_approvable
 from console.cancelling import cancel_apart
 from console.concluding import require_conclusive
 from console.desk import Desk
 from console.execution_start import STARTS, How, Started, Starts
 from console.incidents import IncidentLine, incident_of, require_open
-from console.reviewed_files import require_readable
 from console.verb_apart import told_by_verb
 from resources.clocks import system_now
 from resources.settings import Profile
@@ -104,10 +105,11 @@ def answer(
 ) -> AnsweredAndStarted:
     """Approve or reject a pending intent as it was seen; an approval starts the execution at once.
 
-    Raises `BadSetting` for an approval that could not be executed, since a reviewed file cannot be read.
+    Raises `Refused` for an approval on stores that do not belong together, `BadSetting` for one that could
+    not be executed, since a reviewed file cannot be read.
     """
     if what is Answer.APPROVE and (by.role is None or by.role.may_act):
-        require_readable(desk, row.intent.book)
+        require_approvable(desk, row.intent.book)
     with _journal(desk, by) as journal:
         answered = actions.answer_intent(
             journal,
@@ -162,7 +164,14 @@ def change_control(
         if action in {RunControlAction.DEGRADE, RunControlAction.RESTORE}:
             is_on = action is RunControlAction.DEGRADE
             return actions.degrade(journal, is_on=is_on, actor=by.actor, reason=by.reason, now=now)
-        return actions.resume(journal, confirmed=confirmed, actor=by.actor, reason=by.reason, now=now)
+        return actions.resume(
+            journal,
+            audit=log_to_resume_on(desk),
+            confirmed=confirmed,
+            actor=by.actor,
+            reason=by.reason,
+            now=now,
+        )
 
 
 def retry(desk: Desk, book: str, session: date, *, by: By, starts: Starts = STARTS) -> Retried:

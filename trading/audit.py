@@ -62,6 +62,11 @@ class BadEntry(NamedTuple):
         """Say whether the next projection mends it, since only a crash's rest is wrong."""
         return self.fault is not Fault.BROKEN
 
+    @property
+    def told(self) -> str:
+        """Return where it is and what is wrong, for people."""
+        return f"line {self.line}, event {self.seq}: {self.reason}"
+
 
 Tell = Callable[[str], None]
 """Takes a sentence on how far a long look is."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from trading.audit import Part
 from trading.journal import Incident, JournalIntent
 from trading.lifecycle import IntentState, Stage
 from trading.protocol import FINDINGS_APART, FindingKind
@@ -39,11 +40,24 @@ REMEDIES: Mapping[str, str] = {
 """What a person does about each kind."""
 
 REMEDY_OF_THE_LOG = (
-    "`trading verify` names the line; keep journal and log, put the true log back (docs/how-to/"
-    "copy_and_restore.md), then resume"
+    "`trading verify` names the line; keep journal and log, put the true log back, or where INV7 holds move "
+    "audit.jsonl away and `trading reconcile` writes it again (docs/how-to/copy_and_restore.md), then resume"
 )
 """What a person does about a broken audit chain, which is no finding of an order or a holding."""
 
+REMEDIES_OF_THE_LOG: Mapping[Part, str] = {
+    Part.LOG: REMEDY_OF_THE_LOG,
+    Part.CHECKPOINTS: (
+        "`trading verify` says more; put audit.checkpoints.jsonl and keys/ back, or without a copy move them "
+        "away with audit.jsonl, and `trading reconcile` begins them anew (docs/how-to/copy_and_restore.md), "
+        "then resume"
+    ),
+    Part.JOURNAL: (
+        "`trading verify` says more; keep the folder, and put back a whole copy, in which the journal is its "
+        "log's (docs/how-to/copy_and_restore.md), then resume"
+    ),
+}
+"""What a person does about a broken audit chain, by the file that is not what it was."""
 
 WHY_PARKED: Mapping[str, str] = {
     "acknowledged_then_absent": "the broker had acknowledged the order, and now does not know it",

@@ -185,16 +185,15 @@ def reconcile(run: Run, *, since: date, expected: Expected | None) -> str:
     broken = run.audit.verify()
     # What only a crash left is mended by the next projection, and no reason not to trade.
     if broken is not None and not broken.heals:
-        detail = f"line {broken.line}, event {broken.seq}: {broken.reason}"
         run.journal.record_incident(
             kind=CHAIN_BROKEN,
             account=run.account,
             intent_id="",
-            detail=detail,
+            detail=broken.told,
             is_halting=True,
             now=run.now,
         )
-        return f"{CHAIN_BROKEN}: {detail}"
+        return f"{CHAIN_BROKEN}: {broken.told}"
     run.term = run.journal.begin_term(account=run.account, lane=run.lane, holder=run.holder, now=run.now)
     for row in run.journal.open_intents(account=run.account, lane=run.lane):
         bring_on(run, row, Means())

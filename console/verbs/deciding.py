@@ -28,9 +28,9 @@ from console.verbs.options import (
     SessionOption,
     YesOption,
     confirm,
+    confirm_change,
     day,
     day_or_none,
-    require_allowed,
     show,
     tell,
 )
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from console.actions import ControlChanged
     from console.cancelling import Cancels
     from console.shadow import ShadowReport
-    from trading.journal import JournalIntent, RunControl
+    from trading.journal import Journal, JournalIntent, RunControl
 
 REVIEWED_MODE = "reviewed"
 """What stands for no stored mode: each book has the one of its reviewed file."""
@@ -139,7 +139,7 @@ def approvals_approve(
 
     trading approvals approve AAPL@2013-02-28 --reason "checked the news"
     Above the four-eyes limit two distinct persons approve; the first leaves it pending.
-    Exit codes: 0 done, 3 another has to as well, 4 refused: stale, late or answered, 5 approved, but halted.
+    Exit codes: 0 done, 3 another has to as well, 4 refused: stale, late, answered, torn stores, 5 halted.
     """
     desk = open_desk()
     answered = _answer(
@@ -347,7 +347,8 @@ def pause(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption
     trading pause --reason "waiting for the open"
     Exit codes: 0 paused, 4 refused: halted already, or changed meanwhile.
     """
-    _control("pause", reason, as_name, as_json=as_json)
+    desk = open_desk()
+    show(change_control(desk, "pause", actor_of(desk, as_name), reason), told_control, as_json=as_json)
 
 
 def resume(
@@ -379,9 +380,10 @@ def resume(
     trading resume --reason "prices are right again"
     trading resume --account SIM-FIVE --symbol IBM --reason "the transfer is booked"
     trading resume --reason "prices are right again" --confirm resume-1a2b3c4d
-    Exit codes: 0 trading goes on, 4 another halt is in force (a later one, or an incident's), 5 still halted.
+    Exit codes: 0 trading goes on, 4 another halt is in force, or the audit log is broken, 5 still halted.
     """
     from console import actions
+    from console.agreement import log_to_resume_on
     from resources.clocks import system_now
 
     desk = open_desk()
@@ -389,6 +391,11 @@ def resume(
         _lift(desk, account, symbol or "", reason, as_name, yes=yes, as_json=as_json)
         return
     control = desk.journal.run_control()
+    is_stopped = control.kill_switch_on or control.paused
+    log = log_to_resume_on(desk, tell)
+    if is_stopped:
+        # Before the word is shown or anything is asked.
+        actions.require_true_log(log)
     if control.kill_switch_on and confirmed is None:
         word = actions.confirmation_of(control)
         first_step = {
@@ -407,15 +414,20 @@ def resume(
             as_json=as_json,
             code=ExitCode.HALTED,
         )
-    if control.kill_switch_on or control.paused:
-        said = {"actor": actor_of(desk, as_name), "reason": reason}
-        require_allowed(
-            desk,
-            lambda journal: actions.resume(journal, confirmed=confirmed, **said, now=system_now()),
-            yes=yes,
+    actor = actor_of(desk, as_name)
+
+    def resume_in(journal: Journal) -> ControlChanged:
+        return actions.resume(
+            journal, audit=log, confirmed=confirmed, actor=actor, reason=reason, now=system_now()
         )
-        confirm(f"resume trading, stopped by {control.actor} ({control.reason})?", yes=yes)
-    _control("resume", reason, as_name, as_json=as_json, confirmed=confirmed)
+
+    if is_stopped:
+        question = f"resume trading, stopped by {control.actor} ({control.reason})?"
+        resumed = confirm_change(desk, resume_in, question, yes=yes)
+    else:
+        with desk.open_journal() as journal:
+            resumed = resume_in(journal)
+    show(resumed, told_control, as_json=as_json)
 
 
 def settle(
@@ -610,16 +622,15 @@ def _answer(
 ) -> dict[str, Any]:
     """Show an intent, ask back, and answer to it as it was shown."""
     from console.actions import Answer, Shown, answer_intent
-    from console.approvals import preview
+    from console.approvals import preview, require_approvable
     from console.lookup import find_intent
     from console.render import plain
-    from console.reviewed_files import require_readable
 
     row = find_intent(desk, identity)
     actor = actor_of(desk, as_name)
     require_actor(actor, reason)
     if Answer(answer) is Answer.APPROVE:
-        require_readable(desk, row.intent.book)
+        require_approvable(desk, row.intent.book)
     # What is answered, expired or blocked is not asked about: the journal refuses it, and keeps that it did.
     if row.state is IntentState.PENDING_APPROVAL:
         if not yes:
@@ -686,18 +697,8 @@ def _answered_text(view: dict[str, Any]) -> str:
     return f"{line}\nexecution: {launched['how']}{run}{said}\nnext:\n  {orders}"
 
 
-def _control(
-    action: str, reason: str, as_name: str | None, *, as_json: bool, confirmed: str | None = None
-) -> None:
-    desk = open_desk()
-    changed = change_control(desk, action, actor_of(desk, as_name), reason, confirmed=confirmed)
-    show(changed, told_control, as_json=as_json)
-
-
-def change_control(
-    desk: Desk, action: str, actor: str, reason: str, *, confirmed: str | None = None
-) -> ControlChanged:
-    """Change run control, and return it before and after."""
+def change_control(desk: Desk, action: str, actor: str, reason: str) -> ControlChanged:
+    """Halt, pause, degrade or restore, and return run control before and after."""
     from console import actions
     from resources.clocks import system_now
 
@@ -709,10 +710,8 @@ def change_control(
                 return actions.halt(journal, **said, now=now)
             case "pause":
                 return actions.pause(journal, **said, now=now)
-            case "degrade" | "restore":
-                return actions.degrade(journal, is_on=action == "degrade", **said, now=now)
             case _:
-                return actions.resume(journal, confirmed=confirmed, **said, now=now)
+                return actions.degrade(journal, is_on=action == "degrade", **said, now=now)
 
 
 def _lift(

@@ -29,6 +29,7 @@ from trading.clock import Phase
 from trading.gates import GATE_NAMES
 from trading.journal import JournalIntent, SessionRecord
 from trading.lifecycle import IntentState
+from trading.testing import NoAuditLog
 
 pytestmark = pytest.mark.timeout(2400)  # a day at a server is spent before the first of these tests
 
@@ -145,6 +146,7 @@ def approve_while_halted(it: Morning, desk: Served) -> None:
     it.held, it.sent_while_held = desk.why(alone), len(it.orders())
     resume(
         journal,
+        audit=NoAuditLog(),
         confirmed=confirmation_of(journal.run_control()),
         actor="tester",
         reason="rehearsed",

@@ -6,6 +6,7 @@ In process, on a real journal, lake and paper ledger. What needs no broker is in
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from console.actions import confirmation_of
 from console.cli import main
 from resources.evidence import gather
 from resources.journal.store import SqlJournal
@@ -173,6 +175,66 @@ def test_a_log_that_somebody_changed_halts_and_says_what_to_do(whole_session, de
     assert "NOT RECONCILED: audit_chain_broken" in spoken.out
     assert "put the true log back" in speak("incidents").out
     assert desk.journal.run_control().kill_switch_on
+
+
+def the_word_of(speak):
+    return speak("resume", "--reason", "over", "--json").json["confirm"]
+
+
+def test_a_halt_by_the_log_is_not_resumed_before_the_log_holds_and_moving_it_away_mends_it(
+    whole_session, desk_on, speak
+):
+    desk = desk_on(whole_session[0].settings.state_dir)
+    log = desk.settings.audit_log
+    whole = log.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    # Before what was signed last, where whoever executes does not look.
+    lines[1] = lines[1][:-20] + b"0" * 17 + b'"}\n'
+    log.write_bytes(b"".join(lines))
+    assert speak("reconcile", "--book", "us_five").code == 5
+    of_the_chain = confirmation_of(desk.journal.run_control())
+    desk.journal.set_run_control(
+        RunControlAction.HALT, actor="bert", reason="I look", now=CALENDAR.closes_at(FIRST)
+    )
+    control = desk.journal.run_control()
+
+    first = speak("resume", "--reason", "over")
+    for word in (of_the_chain, confirmation_of(control)):
+        named = speak("resume", "--reason", "over", "--confirm", word, "--yes")
+        assert (named.code, named.out) == (4, "")
+        assert "the audit log is broken still, log line 2, event 2: " in named.err
+        assert (
+            "or where INV7 holds move audit.jsonl away and `trading reconcile` writes it again" in named.err
+        )
+
+    assert (first.code, first.out) == (4, "")
+    assert desk.journal.run_control() == control
+    log.rename(log.with_suffix(".damaged"))
+    assert speak("reconcile", "--book", "us_five").code == 5
+    assert log.read_bytes().startswith(whole)
+    resumed = speak("resume", "--reason", "over", "--confirm", the_word_of(speak), "--yes")
+    assert (resumed.code, resumed.err) == (0, "")
+    assert not desk.journal.run_control().kill_switch_on
+
+
+def test_where_what_was_signed_is_lost_the_refusal_names_what_begins_it_anew(whole_session, desk_on, speak):
+    desk = desk_on(whole_session[0].settings.state_dir)
+    log = desk.settings.audit_log
+    log.with_suffix(".checkpoints.jsonl").unlink()
+    assert speak("reconcile", "--book", "us_five").code == 5
+
+    refused = speak("resume", "--reason", "over")
+    log.unlink()
+    shutil.rmtree(log.parent / "keys")
+    again = speak("reconcile", "--book", "us_five")
+    resumed = speak("resume", "--reason", "over", "--confirm", the_word_of(speak), "--yes")
+
+    assert refused.code == 4
+    assert (
+        "without a copy move them away with audit.jsonl, and `trading reconcile` begins them" in refused.err
+    )
+    assert (again.code, resumed.code) == (5, 0), again.err
+    assert log.exists()
 
 
 def test_while_another_process_executes_nothing_is_reconciled(decided, desk_on, speak):

@@ -15,8 +15,11 @@ import pyarrow as pa
 from console.desk import Desk
 from resources.alert_keeper import JournalAlerts
 from resources.alert_policy import load_alert_policy
+from resources.audit_log import project
 from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
+from resources.ledger_paths import ledger_of
+from resources.paper_broker.ledger import Ledger
 from resources.settings import Settings
 from tests.console.states import BEFORE, CLOSE, NOW, OF, OPEN, OPENED, SESSION, filled, prepared, verdicts_on
 from tests.graph.desk import settings_in
@@ -85,6 +88,9 @@ def populate(state_dir: Path, texts: Texts | None = None) -> Path:
             body=texts.alert,
             now=NOW,
         )
+        # What a desk that has traded has as well: without them its stores do not belong together.
+        project(journal, settings.audit_log)
+    Ledger(ledger_of(settings.profile_dir, "SIM-FIVE"))
     _report(settings.profile_dir, texts)
     week_kept(settings.profile_dir, texts)
     replay_kept(lake, settings, "winter", texts)

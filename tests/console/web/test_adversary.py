@@ -19,6 +19,7 @@ from tests.console.web.test_api import change, console, decided, journal, look, 
 from trading.errors import BadInput, StaleVersion
 from trading.journal import RunControlAction
 from trading.lifecycle import IntentState
+from trading.testing import NoAuditLog
 
 __all__ = ["console", "decided", "journal", "started"]
 
@@ -78,7 +79,12 @@ def test_a_resume_that_a_halt_overtakes_ends_nothing(journal, stop):
 
     with pytest.raises(StaleVersion):
         actions.resume(
-            HaltedMeanwhile(journal), confirmed=word, actor="cleo", reason="over", now=states.CLOSE
+            HaltedMeanwhile(journal),
+            audit=NoAuditLog(),
+            confirmed=word,
+            actor="cleo",
+            reason="over",
+            now=states.CLOSE,
         )
     control = journal.run_control()
     assert (control.kill_switch_on, control.actor) == (True, "ben")
