@@ -36,7 +36,7 @@ from console.verbs.options import (
 )
 from console.verbs.teaching import help_of
 from resources.operator_names import NAME_RULE, is_name
-from trading.errors import BadInput, BadSetting, JournalUnavailable, Refused, TradingError, UnknownId
+from trading.errors import BadInput, Refused, TradingError, UnknownId
 from trading.journal import RunControlAction
 from trading.lifecycle import NOT_BEGUN, IntentState
 
@@ -319,11 +319,11 @@ def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption 
     try:
         desk = open_desk()
         actor = actor_of(desk, as_name)
-        # What ails a journal is told by the halt itself.
-        with suppress(JournalUnavailable):
+        # A look that fails stops no halt: what ails the journal the halt itself tells.
+        with suppress(OSError, TradingError):
             unknown = why_nothing(desk)
         halted = change_control(desk, "halt", actor, reason)
-    except (BadSetting, BadInput, JournalUnavailable) as error:
+    except TradingError as error:
         raise type(error)(
             f"NOT HALTED: {error}. What is open at a broker stays open: cancel it at its own page, and hold"
             " what starts from now on by TRADING_EXECUTION_ENABLED=false"

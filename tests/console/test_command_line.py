@@ -437,6 +437,16 @@ def test_halt_works_before_there_is_any_journal_and_says_that_nothing_was_done_t
     assert speak("status").code == 5
 
 
+def test_a_lake_that_cannot_be_looked_at_stops_no_halt(speak, state, monkeypatch):
+    def unlisted(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("console.lake_pointers.LakePointers.tables", unlisted)
+
+    assert speak("halt", "--reason", "first thing").code == 0
+    assert speak("status").code == 5
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
