@@ -19,7 +19,7 @@ from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from resources.alpaca_markets.refusals import BAD_KEYS, UNAUTHORIZED
 from resources.evidence import gather
-from resources.profiles import Profiled
+from resources.profile_brokers import ProfileBrokers
 from resources.reviewed_config import deposit_of
 from resources.route_file import ADAPTERS
 from resources.settings import load_secrets
@@ -38,34 +38,34 @@ def main(arguments: list[str]) -> int:
     """Ask each broker that is named, and look for the keys in what is kept; return 0, whatever was found."""
     asked = _parser().parse_args(arguments)
     desk = open_desk()
-    profiled = Profiled(desk.settings)
+    brokers = ProfileBrokers(desk.settings)
     if asked.routes:
         answer: dict[str, object] = {
-            "routes": [row for book in asked.routes for row in _routes(profiled, book)]
+            "routes": [row for book in asked.routes for row in _routes(brokers, book)]
         }
     else:
         wanted = [Wanted.from_text(text) for text in asked.ask]
-        told = [_asked(desk, profiled, one) for one in wanted]
+        told = [_asked(desk, brokers, one) for one in wanted]
         known = {(one.account, one.adapter) for one in wanted}
         for book in asked.also_of:
-            told += _also_asked(desk, profiled, book, known)
+            told += _also_asked(desk, brokers, book, known)
         answer = {"told": [told_as_json(one) for one in told], "shown": _places_of_keys(desk)}
     sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
-def _asked(desk: Desk, profiled: Profiled, wanted: Wanted) -> Told:
+def _asked(desk: Desk, brokers: ProfileBrokers, wanted: Wanted) -> Told:
     """Return what one adapter has of one account, or why it could not be asked."""
     try:
         outline, now = _book_and_time(desk, wanted)
-        statement = profiled.statement(wanted.adapter, outline.name)
-        deposit = deposit_of(outline.name, profiled.lines[outline.name])
+        statement = brokers.statement(wanted.adapter, outline.name)
+        deposit = deposit_of(outline.name, brokers.lines[outline.name])
         return Told(
             account=wanted.account,
             adapter=wanted.adapter,
             dump=statement.dump(account=wanted.account, since=wanted.since, now=now),
             holdings=statement.holdings(now=now),
-            opening_micros=profiled.routes.openings.get(wanted.adapter, deposit),
+            opening_micros=brokers.routes.openings.get(wanted.adapter, deposit),
             deposit_micros=deposit,
             asked_at=now,
         )
@@ -73,7 +73,9 @@ def _asked(desk: Desk, profiled: Profiled, wanted: Wanted) -> Told:
         return Told(account=wanted.account, adapter=wanted.adapter, problem=str(error))
 
 
-def _also_asked(desk: Desk, profiled: Profiled, book: str, known: set[tuple[str, str]]) -> Iterator[Told]:
+def _also_asked(
+    desk: Desk, brokers: ProfileBrokers, book: str, known: set[tuple[str, str]]
+) -> Iterator[Told]:
     """Give what is at the adapters of a book's routes that nothing went to by the journal.
 
     A journal that was replaced or put back knows nothing of what was sent before. Where it is gone nobody
@@ -87,7 +89,7 @@ def _also_asked(desk: Desk, profiled: Profiled, book: str, known: set[tuple[str,
         unread = str(error)
     try:
         is_begun = unread or sessions
-        names = [name for name in profiled.adapters_of(book) if ADAPTERS[name].is_remote] if is_begun else []
+        names = [name for name in brokers.adapters_of(book) if ADAPTERS[name].is_remote] if is_begun else []
     except TradingError as error:
         yield Told(account=outline.account, adapter="routes", problem=str(error))
         return
@@ -98,7 +100,7 @@ def _also_asked(desk: Desk, profiled: Profiled, book: str, known: set[tuple[str,
                 yield Told(account=outline.account, adapter=name, problem=unread)
             else:
                 wanted = Wanted(outline.account, name, sessions[0].session)
-                yield replace(_asked(desk, profiled, wanted), holdings=None)
+                yield replace(_asked(desk, brokers, wanted), holdings=None)
 
 
 def _book_and_time(desk: Desk, wanted: Wanted) -> tuple[BookOutline, datetime]:
@@ -132,28 +134,28 @@ def _places_of_keys(desk: Desk) -> list[str] | None:
     return [found.subject for found in secrets_stay_out(facts)]
 
 
-def _routes(profiled: Profiled, book: str) -> Iterator[dict[str, str]]:
+def _routes(brokers: ProfileBrokers, book: str) -> Iterator[dict[str, str]]:
     """Give for each adapter over a network of a book's routes what is wrong, in a word, and what is found."""
     try:
-        names = [name for name in profiled.adapters_of(book) if ADAPTERS[name].is_remote]
+        names = [name for name in brokers.adapters_of(book) if ADAPTERS[name].is_remote]
     except TradingError as error:
         yield {"book": book, "adapter": "", "word": "setting", "found": str(error)}
         return
     for name in names:
-        word, found = _reached(profiled, name, book)
+        word, found = _reached(brokers, name, book)
         yield {"book": book, "adapter": name, "word": word, "found": found}
 
 
-def _reached(profiled: Profiled, name: str, book: str) -> tuple[str, str]:
+def _reached(brokers: ProfileBrokers, name: str, book: str) -> tuple[str, str]:
     """Return what is wrong with an adapter, in a word (empty for nothing), and what was found."""
     try:
-        account = profiled.account_at(name, book)
+        account = brokers.account_at(name, book)
     except BrokerUnavailable as error:
         is_unknown = str(error).partition(":")[0] in {BAD_KEYS, UNAUTHORIZED}
         return ("keys" if is_unknown else "unreachable"), str(error)
     except TradingError as error:
         return "setting", str(error)
-    expected = profiled.settings.broker_account_no
+    expected = brokers.settings.broker_account_no
     if expected is not None and account.account != expected:
         return "other_account", f"answers as another account than {expected}"
     if account.is_blocked:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from console.render import json_text
-from resources.profiles import Profiled
+from resources.profile_brokers import ProfileBrokers
 from trading.errors import NoBroker, TradingError
 from trading.halting import Canceller, CancelRound, cancel_open_orders, may_be_open
 from trading.journal import Journal
@@ -45,15 +45,15 @@ def main(arguments: list[str]) -> int:
 def _cancel_all(*, actor: str, reason: str, seconds: float) -> list[dict[str, object]]:
     """Ask in every book once before any is waited for, then look again at what is left until time is over."""
     desk = open_desk()
-    profiled = Profiled(desk.settings)
-    with profiled.journal as journal:
+    brokers = ProfileBrokers(desk.settings)
+    with brokers.journal as journal:
         if not journal.run_control().kill_switch_on:
             return []
         ends_at = time.monotonic() + seconds
         books = [
             _Book(
                 desk=desk,
-                profiled=profiled,
+                brokers=brokers,
                 journal=journal,
                 outline=outline,
                 actor=actor,
@@ -85,7 +85,7 @@ class _Book:
     """
 
     desk: Desk
-    profiled: Profiled
+    brokers: ProfileBrokers
     journal: Journal
     outline: BookOutline
     actor: str
@@ -128,7 +128,7 @@ class _Book:
             return CancelRound()
         calendar = self.desk.calendar(self.outline)
         if self.canceller is None:
-            self.canceller = self.profiled.cancel_only(name)
+            self.canceller = self.brokers.cancel_only(name)
         return cancel_open_orders(
             self.journal,
             self.canceller,

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 from pydantic import SecretStr
 
-import resources.profiles
+import resources.profile_brokers
 from jobs.session_jobs import job_name
 from proof.suite import Progress, Size, Told
 from resources.alpaca_markets.wire import FillOnAlpaca
@@ -279,13 +279,13 @@ def _settings(state_dir: Path, config_dir: Path, url: str | None = None) -> Sett
 @contextmanager
 def _with_keys() -> Iterator[None]:
     """Have the exchange's keys in this process, as the environment of an executor would."""
-    given = resources.profiles.load_secrets
+    given = resources.profile_brokers.load_secrets
     keys = replace(given(), broker_app_key=SecretStr(KEYS.key_id), broker_app_secret=SecretStr(KEYS.secret))
-    resources.profiles.load_secrets = lambda: keys  # type: ignore[attr-defined]
+    resources.profile_brokers.load_secrets = lambda: keys  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        resources.profiles.load_secrets = given  # type: ignore[attr-defined]
+        resources.profile_brokers.load_secrets = given  # type: ignore[attr-defined]
 
 
 @contextmanager

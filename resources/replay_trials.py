@@ -7,7 +7,8 @@ resources/sweeping.py, and what the records count for is trading/trials.py.
 from __future__ import annotations
 
 from resources.craft import craft_sha
-from resources.profiles import PerBook, Profiled
+from resources.per_book import PerBook
+from resources.profiles import Profiled
 from trading.clock import Phase
 from trading.datasets import DatasetUnknown
 from trading.evidence_ledger import Bound, drafts_of_run

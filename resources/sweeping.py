@@ -24,7 +24,8 @@ import numpy as np
 
 from resources.craft import craft_sha
 from resources.keyboard import end_without_a_word, keyboard_held
-from resources.profiles import PerBook, Profiled
+from resources.per_book import PerBook
+from resources.profiles import Profiled
 from resources.replay_trials import data_set_sha_of
 from resources.settings import load_settings
 from resources.sweep_pages import sweep_page

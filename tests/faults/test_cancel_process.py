@@ -19,6 +19,7 @@ from proof.transport import ROUTES
 from resources.cancel_only import CancelOnly
 from resources.journal.store import SqlJournal
 from resources.paper_broker.resting import Ticket
+from resources.profile_brokers import ProfileBrokers
 from resources.profiles import Profiled
 from resources.settings import load_settings
 from tests.adapters.broker_rules import EARLY, Market, request
@@ -63,7 +64,7 @@ class Books:
         execute(journal, self.of["us_five"])
         journal.opening_book(**OF | {"book": "us_wide"}, previous=None, opened=OPENING, now=NOW)
         journal.set_run_control(RunControlAction.HALT, **STOP)
-        monkeypatch.setattr(Profiled, "cancel_only", self.cancel_only)
+        monkeypatch.setattr(ProfileBrokers, "cancel_only", self.cancel_only)
 
     def cancel_only(self, book):
         self.asked.append(book)
@@ -150,7 +151,7 @@ def test_without_a_broker_there_is_nothing_to_cancel_at_unless_an_order_may_be_t
     def none_there(*_):
         raise NoBroker("profile live: no live broker is configured")
 
-    monkeypatch.setattr(Profiled, "cancel_only", none_there)
+    monkeypatch.setattr(ProfileBrokers, "cancel_only", none_there)
     code, told, problem = run(capsys)
 
     assert (code, problem, told["us_five"]["is_done"]) == ((3, "", False) if is_sent else (0, "", True))

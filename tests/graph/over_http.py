@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import resources.paper_exchange.starting
-import resources.profiles
+import resources.profile_brokers
 from proof.transport import ROUTES
 from resources.outbound.client import OutboundClient
 from resources.outbound.limits import RateLimits
@@ -47,8 +47,8 @@ class Wall:
         """Have the product's clients wait by this time."""
         limits = partial(RateLimits, clock=self.now)
         client = partial(OutboundClient, clock=self.now, sleep=self.sleep)
-        monkeypatch.setattr(resources.profiles, "RateLimits", limits)
-        monkeypatch.setattr(resources.profiles, "OutboundClient", client)
+        monkeypatch.setattr(resources.profile_brokers, "RateLimits", limits)
+        monkeypatch.setattr(resources.profile_brokers, "OutboundClient", client)
         monkeypatch.setattr(resources.paper_exchange.starting, "system_now", self.now)
 
 

@@ -18,7 +18,8 @@ from console.actions import confirmation_of
 from console.cli import main
 from resources.evidence import gather
 from resources.journal.store import SqlJournal
-from resources.profiles import PerBook, Profiled
+from resources.per_book import PerBook
+from resources.profiles import Profiled
 from tests.graph.desk import CALENDAR, CONFIG, FIRST, Desk, copied, failure_of
 from tests.graph.test_reconciling import deaf, stray
 from trading.invariants import violations
