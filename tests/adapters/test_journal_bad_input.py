@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -25,6 +26,8 @@ from resources.journal import schema
 from resources.journal.arguments import COMPARED, LONG_TEXTS, NEVER_BLANK, _check_of
 from resources.journal.batch import check_batch
 from resources.journal.queries import Of
+from resources.journal.store import SqlJournal
+from tests.adapters.conftest import JournalDatabase
 from trading.approvals import ApprovalMode, ChainStage, Role, StageRecord, StageVerdict
 from trading.decisions import Decision, Outcome
 from trading.errors import BadInput, StaleVersion, TradingError, UnknownId
@@ -72,28 +75,11 @@ SYMBOLS = dict(zip(STAGES, ("A", "AA", "AAPL", "BAC", "C", "FB", "GE", "IBM", "M
 class Stocked:
     """Hold a journal with one intent at each stage of its life, and what was sent for each."""
 
-    def __init__(self, journal):
+    def __init__(self, journal, ids):
         self.journal = journal
-        for book in (BOOK, "carried"):
-            journal.opening_book(**{**OF, "book": book}, previous=BEFORE, opened=OPENED, now=NOW)
-        decisions = [
-            example_decision(
-                example_intent(symbol),
-                not_after=CLOSE,
-                outcome=Outcome.PENDING_APPROVAL if stage == "pending" else Outcome.APPROVED,
-            )
-            for stage, symbol in SYMBOLS.items()
-        ]
-        rows = journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="sha", now=NOW)
-        self.ids = dict(zip(STAGES, (row.intent_id for row in rows), strict=True))
-        self._live()
-        journal.enqueue(dedup_key="m", channel="c", severity="warning", subject="s", body="b", now=NOW)
-        journal.lease(now=NOW, lease_s=5, limit=1)
-        finding = {"account": ACCOUNT, "symbol": "ZZZ", "intent_id": "", "detail": "d", "is_standing": True}
-        journal.record_finding(kind="position_mismatch", **finding, now=NOW)
-        journal.plan_action(incident_id=1, owner="ben", due_on=date(2013, 3, 8), **PERSON, now=NOW)
+        self.ids = ids
 
-    def _live(self):
+    def live(self):
         """Bring each intent as far as its stage says."""
         journal = self.journal
         for place, stage in enumerate(STAGES):
@@ -160,6 +146,29 @@ class Stocked:
 
     def cool(self):
         self.journal.cool_down(**WHERE, rules=CooldownRules(), now=NOW)
+
+
+def stocked_in(journal: Journal) -> Stocked:
+    """Give a journal an intent at each stage of its life, and what is beside them."""
+    for book in (BOOK, "carried"):
+        journal.opening_book(**{**OF, "book": book}, previous=BEFORE, opened=OPENED, now=NOW)
+    decisions = [
+        example_decision(
+            example_intent(symbol),
+            not_after=CLOSE,
+            outcome=Outcome.PENDING_APPROVAL if stage == "pending" else Outcome.APPROVED,
+        )
+        for stage, symbol in SYMBOLS.items()
+    ]
+    rows = journal.register(**OF, decisions=decisions, verdicts=[], decisions_sha="sha", now=NOW)
+    stocked = Stocked(journal, dict(zip(STAGES, (row.intent_id for row in rows), strict=True)))
+    stocked.live()
+    journal.enqueue(dedup_key="m", channel="c", severity="warning", subject="s", body="b", now=NOW)
+    journal.lease(now=NOW, lease_s=5, limit=1)
+    finding = {"account": ACCOUNT, "symbol": "ZZZ", "intent_id": "", "detail": "d", "is_standing": True}
+    journal.record_finding(kind="position_mismatch", **finding, now=NOW)
+    journal.plan_action(incident_id=1, owner="ben", due_on=date(2013, 3, 8), **PERSON, now=NOW)
+    return stocked
 
 
 def at(stage, **more):
@@ -401,10 +410,34 @@ def everything(journal) -> list[str]:
         ]
 
 
+@pytest.fixture(scope="module")
+def stocked_sqlite(sqlite_template, tmp_path_factory):
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('stocked'))}"
+    return url, stock(url)
+
+
+@pytest.fixture(scope="module")
+def stocked_postgresql(postgres_server, postgres_template):
+    url = postgres_server.create("journal_stocked", template=postgres_template)
+    yield url, stock(url)
+    postgres_server.drop("journal_stocked")
+
+
 @pytest.fixture
-def stocked(new_database):
-    with new_database().open() as journal:
-        yield Stocked(journal)
+def stocked(request, new_database):
+    url, ids = request.getfixturevalue(f"stocked_{request.node.callspec.params['new_database']}")
+    with new_database(copy_of=JournalDatabase(url, unreachable)).open() as journal:
+        yield Stocked(journal, ids)
+
+
+def unreachable():
+    raise AssertionError("tests look at their own copies")
+
+
+def stock(url: str) -> dict[str, IntentId]:
+    """Stock a journal; return the id of the intent at each stage."""
+    with SqlJournal(url) as journal:
+        return stocked_in(journal).ids
 
 
 def arguments(method: str) -> dict[str, Any]:
@@ -530,12 +563,10 @@ def test_what_people_say_is_kept_as_they_said_it(stocked):
 
 
 @pytest.mark.parametrize("method", methods())
-def test_what_is_made_wrong_here_is_right_without_it(new_database, method):
+def test_what_is_made_wrong_here_is_right_without_it(stocked, method):
     """Else a call might be refused for another reason than the one it was made wrong in."""
-    with new_database().open() as journal:
-        stocked = Stocked(journal)
-        FIRST.get(method, lambda _: None)(stocked)
-        getattr(journal, method)(**RIGHT[method](stocked))
+    FIRST.get(method, lambda _: None)(stocked)
+    getattr(stocked.journal, method)(**RIGHT[method](stocked))
 
 
 WANTED = example_decision(example_intent("XOM", quantity=5), not_after=CLOSE)
