@@ -21,7 +21,8 @@ from trading.protocol import ABSENCES_NEEDED, request_of
 class Plant(NamedTuple):
     """Hold one bug: the scenario that shows it, what puts it into this process, and what is found then.
 
-    A violation has to say `shows`: a harness or a plant that breaks by itself finds nothing.
+    A violation has to match `shows`, a regular expression: a harness or a plant that breaks by itself finds
+    nothing.
     """
 
     scenario: str
@@ -48,7 +49,11 @@ def _send_before_prepared() -> None:
 
 
 def _lose_the_event() -> None:
-    """Store an acknowledgement without its event: the events no longer tell where the intent is."""
+    """Store an acknowledgement without its event: the events no longer tell where the intent is.
+
+    The next event of the intent is then one that cannot come next (INV6); before there is one, the row is not
+    what the events come to (INV7).
+    """
     append = SqlJournal._append
 
     def forgetful(self: SqlJournal, conn: Any, now: Any, *drafts: Draft) -> None:
@@ -87,7 +92,7 @@ def _take_silence_for_refusal() -> None:
 
 PLANTED: dict[str, Plant] = {
     "an order sent before its row is on disk": Plant("plain", _send_before_prepared, "was never prepared"),
-    "an acknowledgement stored without its event": Plant("plain", _lose_the_event, "INV7"),
+    "an acknowledgement stored without its event": Plant("plain", _lose_the_event, "INV[67]"),
     "a recovery that takes silence for a refusal": Plant(
         "plain", _take_silence_for_refusal, "ended as failed"
     ),
