@@ -101,7 +101,7 @@ def speak(state, capsys):
 
 @pytest.fixture
 def without_stresses(monkeypatch):
-    """File without worse worlds, each of which is one replay more: what counts as a trial asks none of them."""
+    """File without worse worlds, each of which is one replay more: which trials count asks none of them."""
     monkeypatch.setattr(promoting, "usual_scenarios", tuple)
 
 
