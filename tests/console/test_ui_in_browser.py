@@ -31,6 +31,7 @@ from trading.alerts import CHECKS_FAILED, TICKS_FAILED, evaluate_watched
 pytestmark = DRIVES_CHROMIUM
 
 SESSION = TODAY[BOOK]
+DESK = {"width": 1500, "height": 1300}
 GROUPS = ("commander", "executor", "monitor", "reporter", "scanner", "strategist", "supervisor")
 
 
@@ -48,10 +49,27 @@ def browser(desk):
         yield browser
 
 
+@pytest.fixture(scope="module")
+def visitor(browser):
+    """Be somebody whose browser knows Dagster's scripts from the page before: most of what a page takes."""
+    return browser.new_context(viewport=DESK)
+
+
 @pytest.fixture
-def page(browser):
-    """Open a page that remembers the errors its scripts raise."""
-    page = browser.new_page(viewport={"width": 1500, "height": 1300})
+def page(visitor):
+    """Open a page of the visitor's."""
+    yield from opened(visitor)
+
+
+@pytest.fixture
+def first_page(browser):
+    """Open the page of somebody who was never here."""
+    yield from opened(browser.new_context(viewport=DESK))
+
+
+def opened(context):
+    """Give a page that remembers the errors its scripts raise, and close it."""
+    page = context.new_page()
     page.set_default_timeout(SHOWN_MS)
     page.raised = []
     page.on("pageerror", lambda error: page.raised.append(str(error)))
@@ -63,21 +81,21 @@ def dialogs(page) -> int:
     return page.locator("[role=dialog], [class*=dialog i]:visible").count()
 
 
-def test_the_graph_opens_with_its_roles_and_nothing_over_it(desk, page):
-    page.goto(f"{desk.url}/asset-groups")
+def test_the_graph_opens_with_its_roles_and_nothing_over_it(desk, first_page):
+    first_page.goto(f"{desk.url}/asset-groups")
     for group in GROUPS:
-        page.get_by_text(group, exact=True).first.wait_for()
+        first_page.get_by_text(group, exact=True).first.wait_for()
 
-    assert dialogs(page) == 0
-    assert page.get_by_text("Welcome to Dagster").count() == 0
-    page.get_by_text("Materialize all").click(trial=True)  # a modal would be in the way
-    assert page.raised == []
+    assert dialogs(first_page) == 0
+    assert first_page.get_by_text("Welcome to Dagster").count() == 0
+    first_page.get_by_text("Materialize all").click(trial=True)  # a modal would be in the way
+    assert first_page.raised == []
 
 
-def test_a_book_shows_its_stages_inside_their_roles(desk, page):
+def test_a_book_shows_its_stages_inside_their_roles(desk, first_page):
     expanded = quote(",".join(f"global@global:{group}" for group in GROUPS), safe="")
     selected = quote(f'key:"{BOOK}/*"', safe="*")
-    page.goto(f"{desk.url}/asset-groups~{selected}/?expanded={expanded}")
+    first_page.goto(f"{desk.url}/asset-groups~{selected}/?expanded={expanded}")
 
     for stage in (
         "market_quotes",
@@ -88,8 +106,8 @@ def test_a_book_shows_its_stages_inside_their_roles(desk, page):
         "positions",
         "daily_report",
     ):
-        page.get_by_text(stage, exact=True).first.wait_for()
-    assert dialogs(page) == 0
+        first_page.get_by_text(stage, exact=True).first.wait_for()
+    assert dialogs(first_page) == 0
 
 
 def test_decisions_show_their_checks_and_why_an_intent_was_blocked(desk, page):
