@@ -12,12 +12,11 @@ from dataclasses import replace
 from datetime import date
 from functools import cache
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import AwareDatetime
-from starlette.routing import BaseRoute
 
 from console import alerts as console_alerts
 from console import doing
@@ -81,7 +80,7 @@ SessionQuery = Annotated[date | None, Query()]
 
 
 @cache
-def pages_routes() -> tuple[BaseRoute, ...]:
+def pages_routes() -> tuple[Any, ...]:
     """Return the routes of all pages; each asks its request for the desk, so that all desks share them."""
     router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
     _overview_routes(router)

@@ -16,7 +16,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from starlette.routing import BaseRoute
 
 from console.desk import Desk
 from console.execution_start import STARTS, Starts
@@ -51,7 +50,7 @@ ErrorPage = Callable[[Request, Problem], Response]
 class Pages:
     """Hold what the pages bring: their routes, their static files, and how they show a problem."""
 
-    routes: tuple[BaseRoute, ...] = ()
+    routes: tuple[Any, ...] = ()
     static: Path | None = None
     error_page: ErrorPage | None = None
 
@@ -116,7 +115,7 @@ def gated(app: FastAPI) -> Application:
 
 
 @cache
-def _api_routes() -> tuple[BaseRoute, ...]:
+def _api_routes() -> tuple[Any, ...]:
     """Return the routes that are no pages; to find out what each takes is most of building an application."""
     router = APIRouter()
     for api in (reading.router, running.router, changing.halting, changing.router):
