@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from console.desk import Desk
 from console.execution_start import STARTS, Starts
-from console.pages.router import error_page, pages_router
+from console.pages.router import error_page, pages_routes
 from console.pages.templating import STATIC
 from console.web.app import Clocks, Pages, build_app
 from console.web.gate import Access
@@ -22,5 +22,5 @@ def build_site(
     desk: Desk, *, access: Access, clocks: Clocks | None = None, starts: Starts = STARTS
 ) -> FastAPI:
     """Return the application with its pages, without the gate; `starts` begins what somebody decided."""
-    pages = Pages(routers=(pages_router(),), static=STATIC, error_page=error_page)
+    pages = Pages(routes=pages_routes(), static=STATIC, error_page=error_page)
     return build_app(desk, access=access, pages=pages, clocks=clocks, starts=starts)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from functools import cache
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -78,8 +79,9 @@ BookQuery = Annotated[str | None, Query(max_length=TEXT_MAX)]
 SessionQuery = Annotated[date | None, Query()]
 
 
-def pages_router() -> APIRouter:
-    """Return the routes of all pages."""
+@cache
+def pages_routes() -> tuple[Any, ...]:
+    """Return the routes of all pages; each asks its request for the desk, so that all desks share them."""
     router = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
     _overview_routes(router)
     _session_routes(router)
@@ -93,7 +95,7 @@ def pages_router() -> APIRouter:
     _control_routes(router)
     _lifting_routes(router)
     _flatten_routes(router)
-    return router
+    return tuple(router.routes)
 
 
 def error_page(_: Request, problem: Problem) -> Response:

@@ -1,6 +1,6 @@
-"""The console's server, put together: the gate, the REST API, the pages' router, and how errors are answered.
+"""The console's server, put together: the gate, the REST API, the pages' routes, and how errors are answered.
 
-Whoever adds pages hands their routers in; which there are is console_site.py. Serving it is server.py.
+Whoever adds pages hands their routes in; which there are is console_site.py. Serving it is server.py.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ ErrorPage = Callable[[Request, Problem], Response]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """Hold what the pages bring: their routers, their static files, and how they show a problem."""
+    """Hold what the pages bring: their routes, their static files, and how they show a problem."""
 
-    routers: tuple[APIRouter, ...] = ()
+    routes: tuple[Any, ...] = ()
     static: Path | None = None
     error_page: ErrorPage | None = None
 
@@ -82,6 +83,7 @@ def build_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        routes=[*_api_routes(), *pages.routes],
     )
     app.state.desk = desk
     app.state.access = access
@@ -90,11 +92,6 @@ def build_app(
     app.state.sessions = Sessions()
     app.state.totals = Totals()
     app.state.answers = Answers(console_folder(desk.settings))
-    for api in (reading.router, running.router, changing.halting, changing.router):
-        app.include_router(api, prefix=API)
-    app.include_router(_own_routes())
-    for router in pages.routers:
-        app.include_router(router)
     if pages.static is not None:
         app.mount("/static", RoleGuarded(StaticFiles(directory=pages.static), Role.VIEWER), name="static")
     _answer_errors(app, pages.error_page)
@@ -115,6 +112,16 @@ def gated(app: FastAPI) -> Application:
         now=app.state.clocks.now,
         at_s=app.state.clocks.at_s,
     )
+
+
+@cache
+def _api_routes() -> tuple[Any, ...]:
+    """Return the routes that are no pages; to find out what each takes is most of building an application."""
+    router = APIRouter()
+    for api in (reading.router, running.router, changing.halting, changing.router):
+        router.include_router(api, prefix=API)
+    router.include_router(_own_routes())
+    return tuple(router.routes)
 
 
 def _own_routes() -> APIRouter:

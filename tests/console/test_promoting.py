@@ -17,6 +17,7 @@ import pytest
 from pyarrow import parquet
 
 import trading.strategies
+from console import promoting
 from console.cli import main
 from resources.lake.store import Lake
 from resources.profiles import Profiled
@@ -98,6 +99,15 @@ def speak(state, capsys):
     return speak_words
 
 
+@pytest.fixture
+def without_stresses(monkeypatch):
+    """File without worse worlds, each of which is one replay more: which trials count asks none of them."""
+    monkeypatch.setattr(promoting, "usual_scenarios", tuple)
+
+
+counts_trials = pytest.mark.usefixtures("without_stresses")
+
+
 def gates(spoken):
     return {gate["gate"]: gate["standing"] for gate in spoken.json["gates"]}
 
@@ -120,6 +130,7 @@ def test_a_replay_is_filed_with_what_was_tried_and_with_worse_worlds(speak):
     assert worlds["costs"] < chosen["total_return"]
 
 
+@counts_trials
 @pytest.mark.usefixtures("brittle")
 def test_a_rule_that_raised_after_its_first_year_stands_in_the_way_of_no_filing(speak):
     """Its replay kept a year, so that it was seen and counts; that it cannot be made again is told."""
@@ -170,6 +181,7 @@ def test_tables_that_were_altered_with_their_hashes_are_no_evidence(speak, state
     assert (filed.code, told in filed.err) == (4, True), filed
 
 
+@counts_trials
 def test_a_smaller_grid_hides_no_earlier_sweep_and_says_what_it_counted(speak):
     """Whoever swept widely and then files with few trials is told of the same luck as with all of them."""
     swept = ("--grid", "momentum.lookback=40,80", "--book", "us_five", "--workers", "1")
@@ -185,6 +197,7 @@ def test_a_smaller_grid_hides_no_earlier_sweep_and_says_what_it_counted(speak):
     assert first["deflated_sharpe"] != second["deflated_sharpe"]
 
 
+@counts_trials
 @pytest.mark.parametrize(
     ("padding", "counted"),
     [
@@ -203,6 +216,7 @@ def test_trials_that_are_none_count_for_luck_and_make_no_choice_look_good(speak,
     assert padded["deflated_sharpe"] <= plain["deflated_sharpe"]
 
 
+@counts_trials
 def test_a_replay_that_intended_nothing_was_chosen_from_nothing(speak):
     """Beside it the others fared as they did; that tells nothing of what it would have done."""
     keep_replay("mute", strategies=("momentum:lookback=5000",))
@@ -225,6 +239,7 @@ def chosen_parts(speak):
     return [part for one in shown for part in one["parts"] if part["name"].endswith("(chosen)")]
 
 
+@counts_trials
 def test_a_kept_replay_of_other_parameters_is_a_trial_too(speak):
     """A kept replay of other strategies is one that somebody looked at."""
     keep_replay("alone", strategies=("momentum:lookback=20",))
@@ -237,6 +252,7 @@ def folder_of(state, name):
     return state / "simulated" / "lake" / "us_five" / "replays" / name
 
 
+@counts_trials
 def test_a_trial_counts_though_its_folder_is_removed(speak, state):
     keep_replay("alone", strategies=("momentum:lookback=20",))
     shutil.rmtree(folder_of(state, "alone"))
@@ -247,6 +263,7 @@ def test_a_trial_counts_though_its_folder_is_removed(speak, state):
     assert speak("evidence", "check", "--json").json["verdict"].startswith("INCOMPLETE")
 
 
+@counts_trials
 def test_a_replay_that_was_recorded_nowhere_counts_as_long_as_it_is_kept_and_never_twice(speak):
     """As one does that was made before replays were recorded, or whose process was killed."""
     keep_replay("alone", is_recorded=False, strategies=("momentum:lookback=20",))
@@ -271,6 +288,7 @@ def sweep_unrecorded(grid):
     )
 
 
+@counts_trials
 def test_what_a_sweep_showed_before_it_was_killed_counts_as_long_as_it_is_kept_and_never_twice(speak):
     sweep_unrecorded("momentum.lookback=40,80")
     assert speak("evidence", "file", "autumn", "--json").json["counted"] == 4
@@ -306,6 +324,7 @@ def own_strategies(tmp_path, monkeypatch):
         forget(name)
 
 
+@counts_trials
 def test_each_edit_that_was_replayed_under_one_version_is_a_trial(speak, own_strategies):
     own_strategies("mine")
     keep_replay("first", strategies=("mine:lookback=50,skip=5,full=0.1",), last_session=date(2012, 12, 31))
@@ -339,6 +358,7 @@ def test_an_edit_in_a_file_that_a_strategy_imports_is_another_strategy(own_strat
     assert shas[0] == shas[2] != shas[1]
 
 
+@counts_trials
 def test_a_strategy_that_was_renamed_is_told_of_what_was_tried_under_its_first_name(speak, own_strategies):
     first = own_strategies("mine")
     keep_replay("first", strategies=("mine:lookback=50,skip=5,full=0.1",), last_session=date(2012, 12, 31))
@@ -357,6 +377,7 @@ def test_a_strategy_that_was_renamed_is_told_of_what_was_tried_under_its_first_n
     assert "1 of them count without being made again" in spoken
 
 
+@counts_trials
 def test_the_same_rules_at_other_costs_are_no_other_trial(speak):
     keep_replay("dear", slippage_bps=50)
 
@@ -367,6 +388,7 @@ def test_the_same_rules_at_other_costs_are_no_other_trial(speak):
     assert (dear["counted"], dear["not_again"]) == (2, 0)
 
 
+@counts_trials
 def test_a_replay_that_failed_before_its_first_year_stands_in_no_filings_way(speak):
     with pytest.raises(BadSetting, match="give another value there"):
         keep_replay("mistyped", strategies=("momentum:full=0",))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import http.client
 import re
-import warnings
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
 
-from console.launcher import Launcher
 from console.web.identities import Role
 from console.web.sign_in import Links
 from console.web.tokens import console_folder
@@ -23,6 +20,9 @@ from resources.clocks import system_now
 from resources.journal.store import SqlJournal
 from resources.settings import Settings
 from tests.chromium import DRIVES_CHROMIUM, SHOWN_MS, chromium
+from tests.docs.beginnings import FIVE as BOOK
+from tests.docs.beginnings import TODAY, five_ran
+from tests.docs.reader import copied
 from tests.graph.desk import settings_in
 from tests.served import Served, served
 from trading.alert_log import alert_log_of
@@ -30,21 +30,15 @@ from trading.alerts import CHECKS_FAILED, TICKS_FAILED, evaluate_watched
 
 pytestmark = DRIVES_CHROMIUM
 
-BOOK, SESSION = "us_five", date(2013, 3, 1)
+SESSION = TODAY[BOOK]
+DESK = {"width": 1500, "height": 1300}
 GROUPS = ("commander", "executor", "monitor", "reporter", "scanner", "strategist", "supervisor")
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Serve a desk on which one session ran whole."""
-    state = tmp_path_factory.mktemp("served")
-    launcher = Launcher(settings_in(state), progress=lambda _: None)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="module 'sre_", category=DeprecationWarning)
-        (run,) = launcher.run_sessions(BOOK, [SESSION], ("decide", "execute", "settle"), lambda _: None)
-    launcher.instance.dispose()
-    launcher.profiled.journal.close()
-    assert run.success, run
+    state = copied(five_ran(tmp_path_factory), tmp_path_factory.mktemp("pages") / "served")
     with served(state, has_console=True) as up:
         yield up
 
@@ -55,10 +49,27 @@ def browser(desk):
         yield browser
 
 
+@pytest.fixture(scope="module")
+def visitor(browser):
+    """Be somebody whose browser knows Dagster's scripts from the page before: most of what a page takes."""
+    return browser.new_context(viewport=DESK)
+
+
 @pytest.fixture
-def page(browser):
-    """Open a page that remembers the errors its scripts raise."""
-    page = browser.new_page(viewport={"width": 1500, "height": 1300})
+def page(visitor):
+    """Open a page of the visitor's."""
+    yield from opened(visitor)
+
+
+@pytest.fixture
+def first_page(browser):
+    """Open the page of somebody who was never here."""
+    yield from opened(browser.new_context(viewport=DESK))
+
+
+def opened(context):
+    """Give a page that remembers the errors its scripts raise, and close it."""
+    page = context.new_page()
     page.set_default_timeout(SHOWN_MS)
     page.raised = []
     page.on("pageerror", lambda error: page.raised.append(str(error)))
@@ -70,21 +81,21 @@ def dialogs(page) -> int:
     return page.locator("[role=dialog], [class*=dialog i]:visible").count()
 
 
-def test_the_graph_opens_with_its_roles_and_nothing_over_it(desk, page):
-    page.goto(f"{desk.url}/asset-groups")
+def test_the_graph_opens_with_its_roles_and_nothing_over_it(desk, first_page):
+    first_page.goto(f"{desk.url}/asset-groups")
     for group in GROUPS:
-        page.get_by_text(group, exact=True).first.wait_for()
+        first_page.get_by_text(group, exact=True).first.wait_for()
 
-    assert dialogs(page) == 0
-    assert page.get_by_text("Welcome to Dagster").count() == 0
-    page.get_by_text("Materialize all").click(trial=True)  # a modal would be in the way
-    assert page.raised == []
+    assert dialogs(first_page) == 0
+    assert first_page.get_by_text("Welcome to Dagster").count() == 0
+    first_page.get_by_text("Materialize all").click(trial=True)  # a modal would be in the way
+    assert first_page.raised == []
 
 
-def test_a_book_shows_its_stages_inside_their_roles(desk, page):
+def test_a_book_shows_its_stages_inside_their_roles(desk, first_page):
     expanded = quote(",".join(f"global@global:{group}" for group in GROUPS), safe="")
     selected = quote(f'key:"{BOOK}/*"', safe="*")
-    page.goto(f"{desk.url}/asset-groups~{selected}/?expanded={expanded}")
+    first_page.goto(f"{desk.url}/asset-groups~{selected}/?expanded={expanded}")
 
     for stage in (
         "market_quotes",
@@ -95,8 +106,8 @@ def test_a_book_shows_its_stages_inside_their_roles(desk, page):
         "positions",
         "daily_report",
     ):
-        page.get_by_text(stage, exact=True).first.wait_for()
-    assert dialogs(page) == 0
+        first_page.get_by_text(stage, exact=True).first.wait_for()
+    assert dialogs(first_page) == 0
 
 
 def test_decisions_show_their_checks_and_why_an_intent_was_blocked(desk, page):
@@ -146,7 +157,7 @@ def test_lineage_leads_from_quotes_to_decisions_and_on(desk, page):
 @pytest.mark.parametrize("width", [1100, 390])
 def test_the_daily_report_fits_a_desk_and_a_phone(desk, page, tmp_path_factory, width):
     report = next(
-        Path(tmp_path_factory.getbasetemp()).glob(f"served*/simulated/reports/{BOOK}/{SESSION}/*.html")
+        Path(tmp_path_factory.getbasetemp()).glob(f"pages*/served/simulated/reports/{BOOK}/{SESSION}/*.html")
     )
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(report.as_uri())
@@ -193,7 +204,7 @@ class Led(NamedTuple):
     ids=["run", "check", "schedule", "sensor"],
 )
 def test_an_alert_leads_to_what_dagster_knows_of_it_in_three_clicks(desk, page, tmp_path_factory, led):
-    settings = settings_in(next(Path(tmp_path_factory.getbasetemp()).glob("served*")))
+    settings = settings_in(next(Path(tmp_path_factory.getbasetemp()).glob("pages*/served")))
     run_id = fired(desk, settings, led)
     code = Links(console_folder(settings)).issue(name="anna", role=Role.VIEWER, now=system_now())
     page.goto(f"http://127.0.0.1:{desk.console_port}/sign-in?code={code}")

@@ -8,6 +8,7 @@ import pytest
 
 from resources.profiles import Profiled
 from resources.settings import load_settings
+from tests.docs.beginnings import FIVE, only_quotes
 from tests.docs.pages import DOCS, blocks
 from trading.actions import CorporateAction
 from trading.council import Motion
@@ -16,6 +17,18 @@ from trading.session import Decided, decide_session
 
 TUTORIAL = DOCS / "tutorials" / "your_own_strategy.md"
 SESSION = date(2013, 2, 28)
+
+
+@pytest.fixture(scope="module")
+def quotes(tmp_path_factory):
+    """Give a state folder with the quotes that the tutorial's session is decided on."""
+    return only_quotes(tmp_path_factory, FIVE)
+
+
+@pytest.fixture(scope="module")
+def ran(quotes):
+    """Let the reader begin with quotes alone: a session is decided here, and no run is read."""
+    return quotes
 
 
 @pytest.fixture

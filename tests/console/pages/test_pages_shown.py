@@ -435,7 +435,7 @@ def test_a_rejection_starts_nothing(changing):
     assert changing.intent("AAPL").reason == "earnings tonight"
 
 
-def test_a_halt_shows_on_every_page_and_ends_by_the_word_of_that_very_halt(changing):
+def test_a_halt_shows_on_every_page_and_ends_by_the_word_of_that_very_halt(changing, cancels_asked):
     halted = changing.post("/halt", reason="odd prices")
     page = changing.page("/settings")
     (word,) = re.findall(r'name="confirm" value="([^"]+)"', changing.page("/resume"))
@@ -445,6 +445,7 @@ def test_a_halt_shows_on_every_page_and_ends_by_the_word_of_that_very_halt(chang
     ended = changing.post("/resume", confirm=word, reason="over")
 
     assert (halted.status, halted.headers["location"]) == (303, "/")
+    assert cancels_asked == [("anna", "odd prices"), ("anna", "a second one")]
     assert "■ HALTED" in page
     assert "by anna since" in words_of(page)
     assert of_the_first.status == 409

@@ -458,10 +458,11 @@ def test_a_verb_asked_in_a_process_of_its_own_answers_or_refuses(monkeypatch, tm
         told_by_verb(["trace", "nothing-like-it"])
 
 
-def test_a_halt_needs_no_key(console, journal):
+def test_a_halt_needs_no_key(console, journal, cancels_asked):
     reply = console.ask("POST", f"{API}/control/halt", role=Role.TRADER, body={"reason": "now"})
 
     assert reply.status == 200
+    assert cancels_asked == [("trader program", "now")]
 
 
 def test_a_halt_under_a_key_that_was_used_halts_again(console, journal):

@@ -27,11 +27,11 @@ from tests.console.web.serving import console_on
 UNLIMITED = Rate(burst=10**9, per_s=1)
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
-STARTING = ("/control/halt", "/control/flatten")
-"""What is answered here starts a process each time, and is asked in a few ways only."""
+STARTING = "/control/flatten"
+"""What is answered here starts a process each time: asked in one way that fits, and one that does not."""
 
 FEW = settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     database=None,
@@ -89,7 +89,7 @@ def few_of(operation, mode):
 def test_whatever_is_asked_with_a_token_is_answered_as_described(cases, console):
     seen = Counter()
 
-    for case in (case for few in cases for case in (few[:2] if few[0].path.endswith(STARTING) else few)):
+    for case in (case for few in cases for case in (few[:1] if few[0].path.endswith(STARTING) else few)):
         asked = case.derive()
         asked.headers["Authorization"] = f"Bearer {console.token(Role.ADMIN)}"
         asked.headers["Idempotency-Key"] = uuid.uuid4().hex
