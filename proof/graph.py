@@ -65,6 +65,16 @@ TICKS = 3
 LAUNCHES = 2
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+LATE = (
+    "dagster._core.execution.execute_in_process",
+    "great_expectations",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.figure",
+    "pyarrow.dataset",
+    "resources.settings_model",
+)
+"""What is imported where it is first used: seconds, which each session in a child would take anew."""
+
 IMPORTED, DECIDED = "imported", "decided"
 MORTAL_PORTS = ("brokers", "live_quotes")
 """Ports that a book has each its own of; the journal and the outbox are one for all."""
@@ -395,7 +405,10 @@ def _graph_of_all() -> dg.Definitions:
             executor=whole.executor,
         )
         graph.get_repository_def().get_all_jobs()
-        import_module("great_expectations")  # seconds, which each session in a child would take anew
+        for module in LATE:
+            import_module(module)
+        # What an instance imports and sets up is there for each child; it is gone before the first.
+        dg.DagsterInstance.ephemeral().dispose()
     return graph
 
 

@@ -15,6 +15,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,13 @@ def load_settings() -> Settings:
 
 def load_secrets() -> Secrets:
     """Return the secrets of this environment; raises `BadSetting`, in which no secret is shown."""
-    found = _validated(given_variables())
+    return _secrets_of(tuple(sorted(given_variables().items())))
+
+
+# Each channel and each door asks anew, a dozen times a session; to validate takes longer than most writes.
+@lru_cache(maxsize=1)
+def _secrets_of(given: tuple[tuple[str, str], ...]) -> Secrets:
+    found = _validated(dict(given))
     return Secrets(
         webhook_url=found.webhook_url,
         slack_webhook_url=found.slack_webhook_url,

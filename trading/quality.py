@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple, cast
 
 from trading.actions import ActionKind, CorporateAction
@@ -406,13 +407,14 @@ def micros_or_fault(name: str, text: str) -> int | Fault:
     `Fraction` reads the rare exponent (`1e-3`): `Decimal` would round beyond 28 digits without a word.
     """
     text = text.strip()
-    if not text:
-        return Fault(Reason.MISSING_FIELD, f"{name} is empty")
     if match := _PLAIN_NUMBER.fullmatch(text):
-        decimals = (match[2] or "").rstrip("0")
+        whole, decimals = match.groups("")
+        decimals = decimals.rstrip("0").ljust(6, "0")
         if len(decimals) > 6:  # noqa: PLR2004 - decimals of a micro-unit
             return Fault(Reason.TOO_PRECISE, f"{name} {text}: more than six decimals")
-        return int(match[1]) * MICROS + int(decimals.ljust(6, "0"))
+        return int(whole + decimals)
+    if not text:
+        return Fault(Reason.MISSING_FIELD, f"{name} is empty")
     if not _NUMBER.fullmatch(text):
         return Fault(Reason.NOT_A_NUMBER, f"{name} {text!r}: not a decimal number")
     micros = Fraction(text) * MICROS
@@ -689,8 +691,7 @@ def _quarantine(bar: RawBar, session: date, fault: Fault) -> Quarantined:
     )
 
 
-def _place(bar: RawBar) -> tuple[str, int]:
-    return bar.source, bar.line
+_place = attrgetter("source", "line")
 
 
 def _shelf(row: Quarantined) -> tuple[str, str, str, int]:

@@ -49,6 +49,9 @@ COMPRESSION_LEVEL = 3
 TABLES_KEPT, TABLE_KEPT_BYTES_MAX = 512, 64 * 1024
 """How many decoded tables a process keeps, a window's and the session's own, and of how large a file."""
 
+POINTERS_KEPT = 2048
+"""How many pointers and places of partitions a process keeps: a session looks eight times at its window."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -225,7 +228,7 @@ class Lake:
         except OSError as error:
             raise LakeError(f"{self.root}/{path}: {error.strerror or error}") from error
         try:
-            return _pointer_from(json.loads(content))
+            return _pointer_in(content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LakeError(
                 f"{self.root}/{path}: no pointer of format {POINTER_FORMAT} ({error}); "
@@ -331,7 +334,10 @@ def _pointer_text(pointer: Pointer) -> str:
     )
 
 
-def _pointer_from(payload: Mapping[str, Any]) -> Pointer:
+@lru_cache(maxsize=POINTERS_KEPT)
+def _pointer_in(content: bytes) -> Pointer:
+    """Return the pointer that a file's bytes hold; nobody can change what is kept."""
+    payload = json.loads(content)
     if payload["format"] != POINTER_FORMAT:
         raise ValueError(f"format {payload['format']}")
     return Pointer(
@@ -340,6 +346,7 @@ def _pointer_from(payload: Mapping[str, Any]) -> Pointer:
     )
 
 
+@lru_cache(maxsize=POINTERS_KEPT)
 def _folder(asset: AssetPath, partition: str | None) -> str:
     book, name = asset
     _require_name(book)

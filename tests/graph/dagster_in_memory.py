@@ -6,8 +6,10 @@ Nothing that Dagster decides, stores or tells is another for it.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import dagster as dg
@@ -18,6 +20,8 @@ from dagster._core.storage.event_log import in_memory as events
 from dagster._core.storage.event_log import sql_event_log as log
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.runs import in_memory as runs
+from dagster._core.storage.runs import sql_run_storage as stored
+from dagster_shared.serdes import utils as snapshots
 
 OF_STEPS = frozenset(
     {
@@ -119,18 +123,24 @@ class EventsInMemory(events.InMemoryEventLogStorage):
 
 
 class Written:
-    """Write an event down once: Dagster does it anew for each table and each partition that it goes into."""
+    """Write a value down once: Dagster does it anew for each table and each partition that it goes into.
 
-    def __init__(self, write: Callable[[Any], str]) -> None:
+    Events, runs and snapshots are never changed once they are made, so that one is known by being the same.
+    """
+
+    def __init__(self, write: Callable[..., str], *, keeps: int) -> None:
         self._write = write
-        self._last: tuple[Any, str] = (None, "")
+        self._last: deque[tuple[Any, str]] = deque(maxlen=keeps)
 
-    def __call__(self, value: Any) -> str:
+    def __call__(self, value: Any, **options: Any) -> str:
         """Return a value as it is stored."""
-        last, text = self._last
-        if value is not last:
-            text = self._write(value)
-            self._last = (value, text)
+        if options:
+            return self._write(value, **options)
+        for written, text in self._last:
+            if written is value:
+                return text
+        text = self._write(value)
+        self._last.append((value, text))
         return text
 
 
@@ -142,10 +152,33 @@ def hash_kept(partitions: dg.TimeWindowPartitionsDefinition) -> int:
     return int(kept["hash"])
 
 
+def made_ready_once(job: dg.JobDefinition, *of: Any, **named: Any) -> dg.JobDefinition:
+    """Return a job ready to run in this process, made once for each selection of assets.
+
+    Dagster makes it anew for each run, and with it all that it stores of a job: its whole configuration,
+    written down and hashed. A definition does not change by being run: a server runs one many times.
+    """
+    selected = named.get("asset_selection")
+    others = [value for name, value in named.items() if name != "asset_selection"]
+    if any((*of, *others)):
+        return made_ready(job, *of, **named)
+    kept: dict[frozenset[dg.AssetKey], dg.JobDefinition] = vars(job).setdefault("made ready", {})
+    key = frozenset(selected or ())
+    if key not in kept:
+        kept[key] = made_ready(job, *of, **named)
+    return kept[key]
+
+
 drawn_anew = dg.TimeWindowPartitionsDefinition.__hash__
+made_ready = dg.JobDefinition.as_ephemeral_job
 
 dg.TimeWindowPartitionsDefinition.__hash__ = hash_kept  # type: ignore[method-assign]
-log.serialize_value = Written(log.serialize_value)  # type: ignore[assignment]
+dg.JobDefinition.as_ephemeral_job = made_ready_once  # type: ignore[method-assign]
+log.serialize_value = Written(log.serialize_value, keeps=1)  # type: ignore[assignment]
+# What is stored of an event is read by every stage behind the one that it is of.
+log.deserialize_value = lru_cache(maxsize=256)(log.deserialize_value)  # type: ignore[assignment]
+# A job and its plan are hashed, hashed again and stored by each run.
+snapshots.serialize_value = stored.serialize_value = Written(stored.serialize_value, keeps=32)  # type: ignore[assignment]
 events.stamp_alembic_rev = runs.stamp_alembic_rev = stamp_nothing
 event_logs.InMemoryEventLogStorage = EventsInMemory  # type: ignore[misc] - where an instance takes it from
 

@@ -117,3 +117,38 @@ def test_a_log_can_be_read_by_another_thread(both):
     thread.join()
 
     assert len(found) == len(instance.all_logs(runs[0])) > 0
+
+
+@pytest.mark.parametrize("selected", [(), ("first",)])
+def test_a_job_made_ready_once_is_stored_as_one_that_is_made_anew(selected):
+    whole = dg.Definitions(assets=[first, second], jobs=[dg.define_asset_job("both_assets")])
+    job = whole.resolve_job_def("both_assets")
+    asked = {
+        "resource_defs": {},
+        "input_values": {},
+        "op_selection": [],
+        "asset_selection": [dg.AssetKey(name) for name in selected],
+    }
+
+    once, again = (job.as_ephemeral_job(**asked) for _ in range(2))
+    anew = dagster_in_memory.made_ready(job, **asked)
+
+    assert once is again is not anew
+    assert once.get_job_snapshot_id() == anew.get_job_snapshot_id()
+    assert once.asset_layer.selected_asset_keys == anew.asset_layer.selected_asset_keys
+
+
+def test_a_job_for_other_assets_or_with_resources_of_its_own_is_another_one():
+    whole = dg.Definitions(assets=[first, second], jobs=[dg.define_asset_job("both_assets")])
+    job = whole.resolve_job_def("both_assets")
+    own = {"clock": dg.ResourceDefinition.hardcoded_resource(1)}
+
+    made = [
+        job.as_ephemeral_job(resource_defs=own, input_values={}),
+        job.as_ephemeral_job(resource_defs=own, input_values={}),
+        job.as_ephemeral_job(resource_defs={}, input_values={}),
+        job.as_ephemeral_job(resource_defs={}, input_values={}, asset_selection=[dg.AssetKey("first")]),
+    ]
+
+    assert len({id(each) for each in made}) == len(made)
+    assert ["clock" in each.resource_defs for each in made] == [True, True, False, False]

@@ -226,10 +226,11 @@ def test_a_settled_session_with_findings_is_told_again_by_the_same_bytes_and_che
     )
 
 
-def test_the_broker_has_after_every_session_what_the_book_has(imported, desk_on):
-    desk = desk_on(imported.folder)
+def test_the_broker_has_after_every_session_what_the_book_has(whole_session, desk_on):
+    first, ran = whole_session
+    desk = desk_on(first.settings.state_dir)
     for session in SESSIONS[:3]:
-        run = desk.run("session", session)
+        run = ran if session == FIRST else desk.run("session", session)
         assert run.success, failure_of(run)
         assert checks_of(run)["positions_agree_with_the_broker"].passed
         rows = desk.rows("broker_positions", session)

@@ -76,10 +76,10 @@ def test_a_carried_session_decides_and_sends_nothing_and_the_next_one_opens_with
     assert desk.rows("opening_book", SESSIONS[1])[0].value_micros == record.closing.cash_micros
 
 
-def test_what_is_held_and_not_quoted_any_more_keeps_its_last_mark(desk):
-    for session in SESSIONS[:2]:
-        ran = desk.run("session", session)
-        assert ran.success, failure_of(ran)
+def test_what_is_held_and_not_quoted_any_more_keeps_its_last_mark(whole_session, desk_on):
+    desk = desk_on(whole_session[0].settings.state_dir)
+    ran = desk.run("session", SESSIONS[1])
+    assert ran.success, failure_of(ran)
     held = next(row for row in desk.rows("positions", SESSIONS[1]) if row.item is Item.POSITION)
     quotes = [row for row in desk.rows("market_quotes", SESSIONS[2]) if row.symbol != held.symbol]
     type_of = type(quotes[0])

@@ -26,14 +26,15 @@ def wide(tmp_path_factory):
     desk.close()
 
 
-def replayed(desk, *, panel=None):
-    """Replay the last sessions of the book from its source, or from other quotes."""
-    config, calendar = desk.profiled.books["us_wide"], desk.profiled.calendars["us_wide"]
-    data = desk.profiled.data_sets["us_wide"].data_set(*RANGE)
-    return data, list(
+@pytest.fixture(scope="module")
+def replayed(wide):
+    """Give the last sessions of the book from its source, and what their replay came to."""
+    config, calendar = wide.profiled.books["us_wide"], wide.profiled.calendars["us_wide"]
+    data = wide.profiled.data_sets["us_wide"].data_set(*RANGE)
+    return data, tuple(
         each_session(
             config,
-            panel=panel or data.panel,
+            panel=data.panel,
             actions=data.actions,
             calendar=calendar,
             sessions=calendar.between(*RANGE),
@@ -42,14 +43,14 @@ def replayed(desk, *, panel=None):
     )
 
 
-def test_the_data_set_names_the_sessions_that_are_unfit(wide):
-    data, _ = replayed(wide)
+def test_the_data_set_names_the_sessions_that_are_unfit(replayed):
+    data, _ = replayed
 
     assert data.panel.unfit == {date(2010, 8, 18): "no row at all for 2010-08-18"}
 
 
-def test_a_replay_decides_nothing_where_live_refuses_and_carries_the_book_over(wide):
-    _, results = replayed(wide)
+def test_a_replay_decides_nothing_where_live_refuses_and_carries_the_book_over(replayed):
+    _, results = replayed
     found = {result.session: result for result in results}
     before, behind = found[date(2010, 8, 18)], found[BEHIND]
 
@@ -61,7 +62,7 @@ def test_a_replay_decides_nothing_where_live_refuses_and_carries_the_book_over(w
     assert found[date(2010, 8, 20)].decided.candidates
 
 
-def test_what_live_refuses_is_just_what_the_replay_does_not_decide(imported_wide, desk_on):
+def test_what_live_refuses_is_just_what_the_replay_does_not_decide(imported_wide, desk_on, replayed):
     """Import the same sessions, and ask for each window as the graph does."""
     desk = desk_on(imported_wide.folder, book="us_wide")
     calendar = desk.profiled.calendars["us_wide"]
@@ -75,14 +76,14 @@ def test_what_live_refuses_is_just_what_the_replay_does_not_decide(imported_wide
             desk.profiled.windows["us_wide"].window_before(session, window)
         except UnfitQuotes:
             refused.append(session)
-    _, results = replayed(desk)
+    _, results = replayed
 
     assert refused == [BEHIND] == [one.session for one in results if not one.decided.candidates]
 
 
-def test_a_chunk_of_a_replay_wants_nothing_behind_a_day_that_is_unfit_though_it_is_quoted(wide):
+def test_a_chunk_of_a_replay_wants_nothing_behind_a_day_that_is_unfit_though_it_is_quoted(wide, replayed):
     config, calendar = wide.profiled.books["us_wide"], wide.profiled.calendars["us_wide"]
-    data = wide.profiled.data_sets["us_wide"].data_set(*RANGE)
+    data, _ = replayed
     asked = Asked(first_session=RANGE[0], last_session=RANGE[1])
     own = config_of(request_of(asked, config, name="wide"), config)
     sessions = calendar.between(*RANGE)

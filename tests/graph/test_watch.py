@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -33,7 +34,7 @@ from resources.journal.reader import JournalReader
 from resources.settings import Profile
 from resources.watch_signs import last_beat
 from sensors.watch import watch_sensor
-from tests.graph.desk import CALENDAR, FIRST, QUIET, SESSIONS, Desk
+from tests.graph.desk import CALENDAR, FIRST, QUIET, SESSIONS, Desk, copied
 from trading.alert_log import alert_log_of, find_alert
 from trading.clock import Phase
 from trading.journal import RunControlAction
@@ -63,11 +64,9 @@ class Passing:
 class Watch:
     """Evaluate the sensor of one desk, as the daemon would: with the cursor of the tick before."""
 
-    def __init__(self, desk: Desk, *, is_on_real_days: bool = False) -> None:
+    def __init__(self, desk: Desk, *, home: Path, is_on_real_days: bool = False) -> None:
         self.desk = desk
-        home = desk.settings.profile_dir / "dagster"
-        home.mkdir()
-        self.instance = dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
+        self.instance = instance_in(copied(home, desk.settings.profile_dir / "dagster"))
         self.cursor: str | None = None
         self.free_ratio = 0.5
         self.burning: list[PairBurn] = []
@@ -122,13 +121,26 @@ class Watch:
         ]
 
 
+def instance_in(home: Path) -> dg.DagsterInstance:
+    """Return a Dagster instance with its own storage in a folder."""
+    return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Give the folder of an instance in which nothing happened yet: to make one takes longer than a look."""
+    folder = tmp_path_factory.mktemp("dagster")
+    instance_in(folder).dispose()
+    return folder
+
+
 @pytest.fixture
-def watch_on(desk_on):
+def watch_on(desk_on, home):
     """Give what opens a watch on a desk of this test, with an instance whose ticks are kept."""
     opened: list[Watch] = []
 
     def open_watch(*, is_on_real_days: bool = False, **options: Any) -> Watch:
-        opened.append(Watch(desk_on(**options), is_on_real_days=is_on_real_days))
+        opened.append(Watch(desk_on(**options), home=home, is_on_real_days=is_on_real_days))
         return opened[-1]
 
     yield open_watch
