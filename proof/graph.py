@@ -141,7 +141,7 @@ def run(size: Size, progress: Progress) -> Told:
             sent={session: [(symbol, count) for symbol, count in sent] for session, sent in told[0].items()},
             calls=told[1],
         )
-        plant = Plant("", _plant, "was never prepared")
+        plant = Plant("", _plant, ("was never prepared",))
         is_caught = forks.is_shown(plant, _round(at._replace(plant=plant), reference, size.seed, "ticks"))
         found = forks.spread(
             at, rounds, partial(_round_of, reference), workers=min(size.workers, 2), progress=progress

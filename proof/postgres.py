@@ -266,7 +266,7 @@ def _do_not_sync() -> None:
     database.check_durable = lambda *_: None
 
 
-NOT_SYNCED = Plant("plain", _do_not_sync, "an order at the broker that was never prepared")
+NOT_SYNCED = Plant("plain", _do_not_sync, ("an order at the broker that was never prepared",))
 """What a commit that the server lost leaves: the broker has what nobody here wrote down."""
 
 

@@ -185,7 +185,7 @@ def caught_in(at: Zygote, server: PostgresServer, seed: int) -> int | None:
 
     Among those without a lock whose broker forgets: one that remembers refuses the second order.
     """
-    plant = Plant("", _plant, TWO_ORDERS)
+    plant = Plant("", _plant, (TWO_ORDERS,))
     planted = at._replace(plant=plant)
     plans = ((tried, plan_of(tried)) for tried in itertools.count(seed))
     seeds = (tried for tried, plan in plans if (plan.has_lock, plan.scope) == (False, DedupScope.NONE))

@@ -306,8 +306,10 @@ def _repeat_after_a_504() -> None:
 
 PLANTS: dict[str, Plant] = {
     **PLANTED,
-    "a client that repeats a POST after a reset": Plant("time_out", _repeat_after_a_reset, "arrived 2 times"),
+    "a client that repeats a POST after a reset": Plant(
+        "time_out", _repeat_after_a_reset, ("arrived 2 times",)
+    ),
     "a client that repeats a POST after a 504": Plant(
-        "gateway_time_out", _repeat_after_a_504, "arrived 2 times"
+        "gateway_time_out", _repeat_after_a_504, ("arrived 2 times",)
     ),
 }

@@ -336,7 +336,7 @@ def _pointer_text(pointer: Pointer) -> str:
 
 @lru_cache(maxsize=POINTERS_KEPT)
 def _pointer_in(content: bytes) -> Pointer:
-    """Return the pointer that a file's bytes hold; nobody can change what is kept."""
+    """Return the pointer that a file's bytes hold; whoever asks is given the same one, to read."""
     payload = json.loads(content)
     if payload["format"] != POINTER_FORMAT:
         raise ValueError(f"format {payload['format']}")
