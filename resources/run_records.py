@@ -22,6 +22,7 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     SqliteEventLogStorage,
 )
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, inspect
@@ -37,11 +38,15 @@ class KeptRunRecords(DagsterSqliteStorage):
     """Keep runs, events and schedules below `base_dir`, in the files of Dagster's default storage."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        # Not by the constructor of the default storage, which would open its own runs and events first.
+        super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
+        self.base_dir = base_dir
+        self._inst_data = inst_data
         history = Path(base_dir) / "history"
         with _one_opener(Path(base_dir)):
-            super().__init__(base_dir, inst_data)
             self._run_storage = KeptRuns.from_local(str(history))
             self._event_log_storage = KeptEvents(str(history / "runs"))
+            self._schedule_storage = SqliteScheduleStorage.from_local(str(Path(base_dir) / "schedules"))
 
     @classmethod
     def from_config_value(

@@ -831,8 +831,8 @@ def mark(
 def observe(close: Ints, actions: Actions, move_now: Floats, move_before: Floats, row: int) -> None:
     """Take a session's moves into the largest ones; those of two blocks reach over every history."""
     if row % SCENARIOS_MAX == 0:
-        move_before[:] = move_now
-        move_now[:] = 0.0
+        for symbol in range(len(move_now)):
+            move_before[symbol], move_now[symbol] = move_now[symbol], 0.0
     if row == 0:  # nothing is before it, and so no move that a history could hold
         move_before[:] = 0.0
         return
@@ -1065,8 +1065,8 @@ def move_pnl(world: World, desk: Desk, morning: Morning, symbol: int, before: in
     """Put what a value of a symbol makes in each scenario in place of what another did (negative: sold)."""
     know_returns(world, desk, morning.session, symbol, morning.first_row)
     returns = desk.returns_ppm[symbol, : morning.scenarios]
-    moved = order_pnl_micros(after, returns) - order_pnl_micros(before, returns)
-    desk.pnl_micros[: morning.scenarios] += moved
+    pnl = desk.pnl_micros[: morning.scenarios]
+    pnl += order_pnl_micros(after, returns) - order_pnl_micros(before, returns)
 
 
 # -------------------------------------------------------------------------------- room and limits
@@ -1075,15 +1075,14 @@ def move_pnl(world: World, desk: Desk, morning: Morning, symbol: int, before: in
 def opened_desk(opening: Opening, symbols: int) -> Desk:
     """Return the desk before the first session: the opening book, and nothing known of history."""
     by_symbol = np.zeros((DESK_ROWS, symbols), np.int64)
-    by_symbol[HELD] = opening.book[HELD]
-    by_symbol[COST] = opening.book[COST]
+    for line in (HELD, COST):
+        for symbol in range(symbols):
+            by_symbol[line, symbol] = opening.book[line, symbol]
     by_symbol[KNOWN_ON] = -1
-    totals = np.zeros(4, np.int64)
-    totals[:] = opening.totals
     desk = Desk(
         by_symbol,
         np.zeros(symbols + 1, np.int64),
-        totals,
+        opening.totals.copy(),
         np.zeros(symbols, np.float64),
         np.zeros(symbols, np.float64),
         np.empty((symbols, SCENARIOS_MAX), np.int64),
@@ -1202,5 +1201,8 @@ def with_room(table: Ints, needed: int) -> Ints:
     if len(table) >= needed:
         return table
     grown = np.empty((2 * needed, table.shape[1]), np.int64)
-    grown[: len(table)] = table
+    # Nowhere here is an array assigned to a slice: an eighth of all compiling went into that error's words.
+    for row in range(len(table)):
+        for column in range(table.shape[1]):
+            grown[row, column] = table[row, column]
     return grown

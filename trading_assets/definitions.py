@@ -198,4 +198,13 @@ def _resource(build: Callable[[], Any]) -> dg.ResourceDefinition:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions of this machine's settings."""
-    return definitions_of(load_settings())
+    return _defined_once(load_settings())
+
+
+@functools.lru_cache(maxsize=1)
+def _defined_once(settings: Settings) -> dg.Definitions:
+    """Return the definitions, made once a process: Dagster asks twice in each process that runs a job.
+
+    A reload is a process of its own.
+    """
+    return definitions_of(settings)
