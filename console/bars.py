@@ -1,6 +1,6 @@
 """Downloading daily bars into a folder that a book can read, a year at a time, from where it stopped.
 
-Who is asked is resources/alpaca_markets/market_data.py; which address and keys, resources/profiles.py.
+Who is asked is resources/alpaca_markets/market_data.py; which address and keys, resources/profile_brokers.py.
 """
 
 from __future__ import annotations

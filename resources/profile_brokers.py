@@ -1,7 +1,7 @@
 """What reaches the brokers of a profile, and nothing that only a session or a page needs.
 
-Who halts imports this and no more: its first cancel waits for no table, no model and no page. The rest of a
-profile's adapters is resources/profiles.py.
+Of a profile's adapters who halts imports these alone: its first cancel waits for no lake, no model and no
+page. The rest is resources/profiles.py.
 """
 
 from __future__ import annotations

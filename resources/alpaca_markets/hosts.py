@@ -1,6 +1,7 @@
 """Where Alpaca answers, and what a key pair is: one address for paper, one for live, one for market data.
 
-Which of them a profile gets is resources/profiles.py; keys come to the executor's and a halt's process alone.
+Which of them a profile gets is resources/profile_brokers.py; keys come to the executor's and a halt's process
+alone.
 """
 
 from __future__ import annotations

@@ -6,22 +6,34 @@ processor. That it is started is tests/graph/test_halt_at_the_console.py, what i
 
 from __future__ import annotations
 
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from console import doing
-from console.cancelling import Cancels
-from console.desk import Desk
+from console import cancelling
 
 
 @pytest.fixture(autouse=True)
 def cancels_asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Give whose halts asked for cancels, each with its reason."""
     asked: list[tuple[str, str]] = []
+    start = subprocess.Popen
 
-    def cancel_apart(_: Desk, *, actor: str, reason: str, is_waiting: bool) -> Cancels:
-        assert not is_waiting  # or whoever halts would wait for a broker
-        asked.append((actor, reason))
-        return Cancels(how="started")
+    class Apart:
+        """Stand for the process of a halt that nobody waits for; one that is waited for is started."""
 
-    monkeypatch.setattr(doing, "cancel_apart", cancel_apart)
+        DEVNULL, PIPE, TimeoutExpired = subprocess.DEVNULL, subprocess.PIPE, subprocess.TimeoutExpired
+
+        @staticmethod
+        def Popen(words: list[str], **options: Any) -> Any:  # noqa: N802 - as it is called there
+            if options["stdout"] is subprocess.PIPE:
+                return start(words, **options)
+            _, _, module, actor, reason, _ = words
+            assert module == "console.cancel_process"
+            asked.append((actor.removeprefix("--actor="), reason.removeprefix("--reason=")))
+            return SimpleNamespace(wait=lambda: 0)
+
+    monkeypatch.setattr(cancelling, "subprocess", Apart)
     return asked

@@ -105,11 +105,12 @@ def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path]
     """Give a state folder that one of the processes of the tests makes, while the others wait for it."""
     own = factory.getbasetemp()
     project = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
-    project.mkdir(exist_ok=True)
     state = project / ".trading"
-    with (project / "lock").open("w") as lock:
+    with project.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (project / "made").exists():
+            shutil.rmtree(project, ignore_errors=True)  # what somebody began and could not end
+            project.mkdir()
             with pytest.MonkeyPatch.context() as patch:
                 entered(project, patch)
                 make(state)

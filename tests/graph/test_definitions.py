@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from jobs.session_jobs import DECIDE, EXECUTE, IMPORT, SETTLE, job_name
 from resources.settings import Profile
@@ -251,3 +252,15 @@ def _imported_by(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             modules.add(node.module or "")
     return modules
+
+
+def test_the_server_has_this_folders_graph_wherever_it_is_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    (origin,) = location_origins_from_yaml_paths([str(PROJECT / "workspace.yaml")])
+
+    target = origin.loadable_target_origin
+    assert (Path(target.python_file), Path(target.working_directory)) == (
+        PROJECT / "trading_assets" / "served.py",
+        PROJECT,
+    )
