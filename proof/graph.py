@@ -33,19 +33,17 @@ from jobs.session_jobs import BOOK_TAG, job_name
 from proof import forks
 from proof.forks import Found, Zygote
 from proof.planted import Plant
+from proof.quotes_of_books import write_quotes
 from proof.suite import Progress, Size, Told
 from resources.calendars import load_calendar
 from resources.evidence import gather
 from resources.profiles import Profiled
 from resources.settings import Profile, Settings
-from trading.actions import CorporateAction
 from trading.errors import TradingError
 from trading.executions import Desk
 from trading.intents import CLIENT_ORDER_ID_PREFIX, hashed
 from trading.invariants import violations
 from trading.protocol import request_of
-from trading.quality import dates_of, judge_range
-from trading.quotes import Quarantined, Quote
 from trading.reconciliation import Outcomes
 from trading.routing import EMBEDDED_PAPER
 from trading.values import ClientOrderId
@@ -533,28 +531,10 @@ def assert_passed(result: dg.ExecuteInProcessResult) -> None:
 
 
 def _import_quotes(state: Path) -> None:
-    """Write what the import job writes, by the same rules, without a run for it."""
     profiled = Profiled(_settings(state))
-    config, source = profiled.books[BOOK], profiled.sources[BOOK]
-    wanted = (*CALENDAR.before(FIRST, config.rules.window_sessions), *SESSIONS)
-    first, last = dates_of(CALENDAR, first=wanted[0], last=wanted[-1])
-    sha, actions = source.source_sha(), source.actions()
-    judged = judge_range(
-        sessions=wanted,
-        raw=source.raw_bars(first, last),
-        calendar=CALENDAR,
-        previous={},
-        actions=actions,
-        released=frozenset(),
-        limits=profiled.quality.limits,
-        source_sha=sha,
-    )
-    lake = profiled.lake
-    lake.write_rows((BOOK, "corporate_actions"), None, CorporateAction, actions, inputs_sha=sha)
-    for day in judged:
-        key = day.session.isoformat()
-        lake.write_rows((BOOK, "market_quotes"), key, Quote, day.accepted, inputs_sha=sha)
-        lake.write_rows((BOOK, "quarantined_quotes"), key, Quarantined, day.quarantined, inputs_sha=sha)
+    window = CALENDAR.before(FIRST, profiled.books[BOOK].rules.window_sessions)
+    write_quotes(profiled, BOOK, (*window, *SESSIONS))
+    profiled.journal.close()
 
 
 def _settings(state: Path) -> Settings:

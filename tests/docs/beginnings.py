@@ -16,13 +16,11 @@ from pathlib import Path
 import pytest
 
 from console.launcher import ALL_PHASES, Launcher
+from proof.quotes_of_books import write_quotes
 from resources.profiles import Profiled
 from resources.settings import load_settings
 from tests.docs.pages import ROOT
 from tests.docs.reader import copied, without_settings
-from trading.actions import CorporateAction
-from trading.quality import dates_of, judge_range
-from trading.quotes import Quarantined, Quote
 
 FIVE, WIDE = "us_five", "us_wide"
 
@@ -78,7 +76,9 @@ def only_quotes(factory: pytest.TempPathFactory, book: str) -> Path:
 
     def make(_: Path) -> None:
         launcher = Launcher(load_settings())
-        _import(launcher.profiled, book, TODAY[book])
+        profiled = launcher.profiled
+        window_sessions = profiled.books[book].rules.window_sessions
+        write_quotes(profiled, book, profiled.calendars[book].before(TODAY[book], window_sessions + MORE))
         launcher.instance.dispose()  # Dagster's own storage takes a while to make
         launcher.profiled.journal.close()
 
@@ -125,28 +125,3 @@ def _run(book: str, phases: Sequence[str]) -> None:
     launcher.instance.dispose()
     launcher.profiled.journal.close()
     assert result.success, result
-
-
-def _import(profiled: Profiled, book: str, today: date) -> None:
-    """Write what the import job writes, by the same rules, without a run for it."""
-    config, calendar, source = profiled.books[book], profiled.calendars[book], profiled.sources[book]
-    wanted = calendar.before(today, config.rules.window_sessions + MORE)
-    first, last = dates_of(calendar, first=wanted[0], last=wanted[-1])
-    sha, actions = source.source_sha(), source.actions()
-    judged = judge_range(
-        sessions=wanted,
-        raw=source.raw_bars(first, last),
-        calendar=calendar,
-        previous={},
-        actions=actions,
-        released=profiled.quality.released(),
-        limits=profiled.quality.limits,
-        source_sha=sha,
-    )
-    lake = profiled.lake
-    lake.write_rows((book, "corporate_actions"), None, CorporateAction, actions, inputs_sha=sha)
-    for day in judged:
-        told = {"unfit_reason": day.unfit_reason} if day.unfit_reason else {}
-        key = day.session.isoformat()
-        lake.write_rows((book, "market_quotes"), key, Quote, day.accepted, inputs_sha=sha, extra=told)
-        lake.write_rows((book, "quarantined_quotes"), key, Quarantined, day.quarantined, inputs_sha=sha)
