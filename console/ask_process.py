@@ -19,6 +19,7 @@ from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from resources.alpaca_markets.refusals import BAD_KEYS, UNAUTHORIZED
 from resources.evidence import gather
+from resources.garbage import look_for_garbage_seldom
 from resources.profile_brokers import ProfileBrokers
 from resources.reviewed_config import deposit_of
 from resources.route_file import ADAPTERS
@@ -172,4 +173,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    look_for_garbage_seldom()
     sys.exit(main(sys.argv[1:]))

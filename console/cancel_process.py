@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from console.book_outlines import BookOutline
 from console.desk import Desk, open_desk
 from console.render import json_text
+from resources.garbage import look_for_garbage_seldom
 from resources.profile_brokers import ProfileBrokers
 from trading.errors import NoBroker, TradingError
 from trading.halting import Canceller, CancelRound, cancel_open_orders, may_be_open
@@ -172,4 +173,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    look_for_garbage_seldom()
     sys.exit(main(sys.argv[1:]))

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from resources.craft import craft_sha
+from resources.garbage import look_for_garbage_seldom
 from resources.keyboard import end_without_a_word, keyboard_held
 from resources.per_book import PerBook
 from resources.profiles import Profiled
@@ -322,6 +323,7 @@ _of_this_process: list[SweptBook] = []
 def _begin(variant: Variant) -> None:
     """Read once in a process what each of its variants reads; the panel is mapped, so it is there once."""
     end_without_a_word()
+    look_for_garbage_seldom()
     _of_this_process[:] = [swept_book(Profiled(load_settings()), [variant])]
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from resources.calendars import load_calendar
+from resources.garbage import look_for_garbage_seldom
 from resources.market_data.simulated_market import market_of
 from resources.market_data.sources import source_of
 from resources.paper_broker.behaviour_file import load_behaviour
@@ -61,4 +62,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    look_for_garbage_seldom()
     sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from console import run_files
-from console.__main__ import main
+from console.cli import main
 from console.run_files import SHARED, WHOLE_BYTES_MAX, run_files_seen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -301,7 +301,7 @@ def test_a_folder_without_records_is_looked_at_in_vain(tmp_path):
 
 def test_the_look_needs_no_dagster(home):
     code = (
-        "import sys; from console.__main__ import main; main(['doctor']);"
+        "import sys; from console.cli import main; main(['doctor']);"
         "sys.exit(bool({'dagster', 'sqlalchemy'} & set(sys.modules)))"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
