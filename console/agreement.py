@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -19,10 +19,13 @@ from resources.audit_paths import checkpoints_of, keys_of
 from resources.ledger_paths import ledgers_in
 from trading.audit import AuditLog, Tell, tell_nobody
 from trading.findings import CHAIN_BROKEN
-from trading.journal import SessionRecord
+from trading.journal import JournalEvent, SessionRecord
 
 OF_A_SETTLED = ("opening_book", "market_quotes", "decisions", "positions")
 """Tables of which a settled session has left some, whoever settled it."""
+
+_FIRST_EVENTS = 1_000
+"""Events among which one of a book is looked for; nobody stops an empty desk so often."""
 
 _TAIL_BYTES = 65_536
 """Bytes read at a time from the end of the log, to find its last line."""
@@ -45,25 +48,25 @@ def disagreements(desk: Desk) -> tuple[str, ...]:
 
 
 def why_nothing(desk: Desk) -> str:
-    """Return that a profile has nothing of a desk, and where; empty where any store of one is there.
+    """Return that nothing was ever done in a profile, and where; empty where any store tells of something.
 
-    Raises `JournalUnavailable` where the journal cannot be read, or is gone.
+    A journal that holds no more than that trading was stopped tells of nothing: whoever halts in a wrong
+    folder has made one there. Raises `JournalUnavailable` where the journal cannot be read, or is gone.
     """
     settings = desk.settings
     log = settings.audit_log
-    is_there = (
-        desk.journal.exists
-        or any(_size_of(path) for path in (log, checkpoints_of(log)))
+    is_there = desk.journal.exists
+    is_told = (
+        any(_size_of(path) for path in (log, checkpoints_of(log)))
         or any(ledgers_in(settings.profile_dir).glob("*.db"))
+        or (is_there and _has_told(desk.journal.events(after=0, limit=_FIRST_EVENTS)))
         or any(desk.lake.tables(book) for book in desk.books)
     )
-    if is_there:
+    if is_told:
         return ""
     # A journal may be in a server, and a lake anywhere.
-    return (
-        f"no audit log or paper ledger below {settings.profile_dir}, no journal {desk.journal.name},"
-        f" no lake {desk.lake.root}"
-    )
+    journal = f"{'no session in' if is_there else 'no'} journal {desk.journal.name}"
+    return f"no audit log or paper ledger below {settings.profile_dir}, {journal}, no lake {desk.lake.root}"
 
 
 def why_unlogged(desk: Desk) -> str:
@@ -127,7 +130,11 @@ def log_to_resume_on(desk: Desk, tell: Tell = tell_nobody) -> AuditLog:
 
 def _behind_its_log(desk: Desk) -> Iterator[str]:
     path = desk.audit_log
-    last = _last_event(path)
+    try:
+        last = _last_event(path)
+    except ValueError as error:
+        yield f"the audit log {error}"
+        return
     if last is None:
         if _size_of(path) == 0 < _size_of(checkpoints_of(path)):
             yield "the audit log is missing or empty, and was signed: put it back, or all is halted next"
@@ -155,20 +162,32 @@ def _behind_the_lake(desk: Desk) -> Iterator[str]:
             yield f"the lake has decisions of {name} {latest}, of which the journal knows nothing"
 
 
+def _has_told(first: Sequence[JournalEvent]) -> bool:
+    """Say whether a journal, by its first events, tells of a book, and not just of run control."""
+    return len(first) == _FIRST_EVENTS or any(event.book for event in first)
+
+
 def _size_of(path: Path) -> int:
     """Return how many bytes a file has, 0 where there is none."""
     return path.stat().st_size if path.exists() else 0
 
 
 def _last_event(path: Path) -> tuple[int, str] | None:
-    """Return number and hash of the last whole line of a log; `None` where it has none that says so."""
+    """Return number and hash of the last whole line of a log, `None` where it has none.
+
+    Raises `ValueError` that says what ails it, where it cannot be read or that line tells of no event.
+    """
     try:
         line = _last_line(path)
-        entry = json.loads(line) if line else None
-        return None if entry is None else (int(entry["seq"]), str(entry["hash"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        # What ails the log itself is told by `doctor` and `verify`.
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror})") from error
+    if not line:
         return None
+    try:
+        entry = json.loads(line)
+        return int(entry["seq"]), str(entry["hash"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError("ends with a line that tells of no event") from error
 
 
 def _last_line(path: Path) -> bytes:

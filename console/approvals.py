@@ -29,15 +29,26 @@ def require_approvable(desk: Desk, book: str) -> None:
     """Raise where an approval would be kept that cannot be executed, or on stores that are not each other's.
 
     `Refused` where journal, log, lake and ledgers do not belong together: what is approved on an older copy
-    may have been sent before. `BadSetting` where a reviewed file of the book cannot be read.
+    may have been sent before; or where the log's end would halt the execution.
+    `BadSetting` where a reviewed file of the book cannot be read.
     """
-    if found := disagreements(desk):
+    if found := disagreements(desk) or tuple(_broken_end(desk)):
         raise Refused(
             f"approve: {'; '.join(found)}. `trading doctor` and `trading verify` say more: put back what is "
             "missing, damaged or older before anything is decided (docs/how-to/copy_and_restore.md); nothing "
             "was changed"
         )
     require_readable(desk, book)
+
+
+def _broken_end(desk: Desk) -> Iterator[str]:
+    """Give what whoever executes would find in the audit log, by the same look, and halt for."""
+    # Signatures take a tenth of a second to import.
+    from resources.audit_log import AuditFile
+
+    bad = AuditFile(desk.journal, desk.audit_log).verify()
+    if bad is not None and not bad.heals:
+        yield f"the audit log is broken, {bad.part} {bad.told}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,8 @@ def read_book_outlines(path: Path) -> dict[str, BookOutline]:
         raise BadSetting(
             f"{path}: no such file; run in the repository's folder, set TRADING_BOOKS_FILE, or restore it"
         ) from error
+    except OSError as error:
+        raise BadSetting(f"{path}: {error.strerror}; make it readable, or set TRADING_BOOKS_FILE") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"{path}: {error}; correct the line it names") from error
     if not content:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
@@ -54,6 +55,7 @@ TRACEBACK = "--traceback"
 KEPT = {
     "replay": "each year that was whole is kept, and the same command goes on from there",
     "sweep": "each variant that was tried is kept, and the same command goes on from there",
+    "halt": "whether trading is halted `trading status` tells, an order may be open: call it again at once",
     "detect": "nothing was changed and nothing is kept: the same command begins anew",
 }
 """What stays of a verb that the keyboard ended, where more can be told than that what was recorded does."""
@@ -139,7 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         if not error.format_message():
             return int(ExitCode.USAGE)  # no verb was named, and the help has been printed instead
-        return _refuse(_usage(error), ExitCode.USAGE, as_json=as_json)
+        stopped = "NOT HALTED: " if _verb(words) == "halt" else ""
+        return _refuse(f"{stopped}{_usage(error)}", ExitCode.USAGE, as_json=as_json)
     except TradingError as error:
         return _refuse(str(error), exit_code_of(error), as_json=as_json)
     except Exception as error:
@@ -147,10 +150,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _refuse(_defect(error, words), ExitCode.FAILED, as_json=as_json)
     if code == ExitCode.INTERRUPTED:
-        verb = next((word for word in words if not word.startswith("-")), "")
-        kept = KEPT.get(verb, "what was recorded stays, and the same command goes on from there")
+        kept = KEPT.get(_verb(words), "what was recorded stays, and the same command goes on from there")
         return _refuse(f"interrupted: {kept}", ExitCode.INTERRUPTED, as_json=as_json)
     return int(code or 0)
+
+
+def _verb(words: Sequence[str]) -> str:
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 def _is_text(word: str) -> bool:
@@ -193,10 +199,15 @@ def _refuse(message: str, code: ExitCode, *, as_json: bool) -> int:
     if len(line) > LINE_CHARACTERS_MAX:
         kept = LINE_CHARACTERS_MAX // 2 - 1
         line = f"{line[:kept]} … {line[-kept:]}"
+    told = f"trading: {line}"
     if as_json:
-        typer.echo(json_text({"error": {"code": code.name.lower(), "message": line, "exit_code": int(code)}}))
-    else:
-        typer.echo(f"trading: {line}", err=True)
+        error = {"code": code.name.lower(), "message": line, "exit_code": int(code)}
+        with suppress(OSError):
+            typer.echo(json_text({"error": error}))
+            return int(code)
+    # Where nobody can be told, the code tells.
+    with suppress(OSError):
+        typer.echo(told, err=True)
     return int(code)
 
 

@@ -24,6 +24,7 @@ from console.exit_codes import ExitCode
 from console.lake_rows import rows_found
 from console.ledgers import ledger_paths, lost_ledgers
 from console.paper_accounts import accounts_held, routed_accounts_held
+from console.render import counted
 from console.route_looks import names_another
 from resources.evidence import gather, paper_dump, stored_verdicts
 from resources.journal.looking import is_undecodable
@@ -70,12 +71,14 @@ LONG_LOG_BYTES = 20_000_000
 JOURNAL = "journal"
 DAMAGED = "journal's file"
 LOG = "audit log"
+LOG_FILE = "audit log's file"
 LEDGERS = "brokers"
 OVER_NETWORK = "brokers over a network"
 
 STANDS_ON: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("INV1", "INV2", "INV4", "INV13"), (LEDGERS, OVER_NETWORK)),
     "INV8": ("checkpoints",),
+    **dict.fromkeys(("INV9", "INV15"), (LOG_FILE,)),
     "INV14": ("lake",),
     "INV19": (LEDGERS, OVER_NETWORK, "lake"),
 }
@@ -295,7 +298,11 @@ def _look(desk: Desk, tell: Tell, only: str | None) -> _Look:
     dumps: list[BrokerDump] = []
     faults: tuple[str, ...] | None = None
     audit_path = desk.audit_log
-    if audit_path.exists() and audit_path.stat().st_size > LONG_LOG_BYTES:
+    is_logged = audit_path.exists()
+    if is_logged and (why := _why_unread_log(audit_path)):
+        unreadable[LOG_FILE] = why
+        is_logged = False
+    if is_logged and audit_path.stat().st_size > LONG_LOG_BYTES:
         tell("reading the brokers, the log and the journal")
     answers = _answers(desk, tell)
     if answers.problems:
@@ -310,7 +317,7 @@ def _look(desk: Desk, tell: Tell, only: str | None) -> _Look:
         unreadable["checkpoints"] = str(error)
     evidence = gather(
         desk.journal,
-        audit_path=audit_path if audit_path.exists() else None,
+        audit_path=audit_path if is_logged else None,
         dumps=dumps,
         checkpoint_faults=faults,
         planted_secrets=_secrets_in_force(),
@@ -411,6 +418,15 @@ def _dumps_over_network(answers: Answers) -> Iterator[BrokerDump]:
     for one in answers.told:
         if one.dump is not None:
             yield one.dump
+
+
+def _why_unread_log(path: Path) -> str:
+    """Return why a log cannot be read, empty where it can."""
+    try:
+        with path.open("rb"):
+            return ""
+    except OSError as error:
+        return f"{path}: {error.strerror}"
 
 
 def _checkpoint_faults(audit_path: Path) -> tuple[str, ...] | None:
@@ -652,7 +668,7 @@ def _not_verified(nothing: str) -> Verified:
 
 def _verdict(checked: Sequence[Checked], unreadable: Mapping[str, str]) -> tuple[str, ExitCode]:
     counts = Counter(row.standing for row in checked)
-    held = f"{counts[Standing.HELD]} invariants hold"
+    held = counted(counts[Standing.HELD], "invariant") + (" holds" if counts[Standing.HELD] == 1 else " hold")
     unjudged = f", {counts[Standing.NOT_CHECKED]} not checked" if counts[Standing.NOT_CHECKED] else ""
     violated = [row.invariant for row in checked if row.standing is Standing.VIOLATED]
     missing = ", ".join(f"{store} {HOW_UNREAD.get(store, 'unreadable')}" for store in unreadable)

@@ -21,8 +21,9 @@ NAMES_WHAT_IS_LEFT = "_duckdb"
 def look_for_garbage_seldom() -> None:
     """Have this process look for garbage seldom, and leave what it holds at its end to the system.
 
-    To be called before anything large is imported, and by whoever owns the process: what is held in a circle
-    at its end is not finalized, so what has to be on disk is put there before, as everywhere here.
+    To be called by what begins the process, for its beginning before anything large is imported, for its end
+    at any time: what is held in a circle then is not finalized, so what has to be on disk is put there
+    before, as everywhere here.
     """
     gc.set_threshold(OBJECTS_BETWEEN)
     atexit.register(_leave_what_is_held)

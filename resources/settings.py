@@ -218,10 +218,10 @@ def _recalled(memory: Path, key: str) -> dict[str, Any] | None:
 def _remember(memory: Path, key: str, values: dict[str, Any]) -> None:
     # Only where there is a state folder already: to look at settings makes nothing. A folder that cannot be
     # written costs time at the next call, and the journal in it will say so itself.
-    if not memory.parent.is_dir():
-        return
     temporary = memory.with_name(f"{memory.name}.{os.getpid()}")
     with suppress(OSError):
+        if not memory.parent.is_dir():
+            return
         try:
             temporary.write_text(json.dumps({"digest": key, "settings": values}, indent=1), encoding="utf-8")
             temporary.replace(memory)
@@ -259,11 +259,29 @@ def _settings_from(values: dict[str, Any]) -> Settings:
 
 def _check_places(settings: Settings) -> None:
     """Raise `BadSetting` where a path cannot be what it is named for, whatever was remembered of it."""
+    try:
+        _check_kinds(settings)
+    except OSError as error:
+        raise BadSetting(
+            f"{error.filename}: {error.strerror}; make it readable, or name another place by the settings "
+            f"{PREFIX}STATE_DIR, {PREFIX}BOOKS_FILE, {PREFIX}JOURNAL_URL"
+        ) from error
+
+
+def _check_kinds(settings: Settings) -> None:
     if set("%?") & set(str(settings.state_dir)):
         raise BadSetting(
             f"{PREFIX}STATE_DIR '{settings.state_dir}': has a % or ? in its path, which mean something else "
             "in the addresses of the databases below it; name another folder"
         )
+    folder = settings.profile_dir
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and not place.exists():
+            # As of a disk that is not there: a desk may be on it, and nothing here would tell of it.
+            raise BadSetting(
+                f"{PREFIX}STATE_DIR '{settings.state_dir}': {place} is a link that leads nowhere; put back "
+                "what it leads to, or name another folder"
+            )
     if settings.state_dir.exists() and not settings.state_dir.is_dir():
         raise BadSetting(f"{PREFIX}STATE_DIR '{settings.state_dir}': is a file; name a folder")
     if settings.books_file.is_dir():

@@ -69,7 +69,7 @@ def _end_of_a_worker() -> None:
     """Leave to the system what a worker still holds: a search through all of it takes five seconds."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         gc.freeze()
-        # DuckDB would list at the very end what was not given back to it.
+        # DuckDB would list after that what was not given back to it; nothing else is left that could speak.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 

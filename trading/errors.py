@@ -27,6 +27,7 @@ TradingError
 │   ├── JournalBehindLog     lacks events that its own audit log has: emptied, older or another one
 │   └── JournalUnavailable   locked, corrupt, wrong schema or disk full
 ├── RecordsUnavailable       Dagster's own records cannot be kept: damaged, full or not writable
+├── AnswerUnwritten          what was asked is done, and its answer could not be written
 ├── LakeError                a table that is missing, corrupt or of another schema
 ├── BrokerRejected           a definitive refusal: the order does not exist at the broker
 ├── BrokerUnavailable        a read failed; trying again is safe
@@ -136,6 +137,10 @@ class JournalUnavailable(JournalError):
 
 class RecordsUnavailable(TradingError):
     """Say that Dagster's own records cannot be kept; the journal and the lake are others."""
+
+
+class AnswerUnwritten(TradingError):
+    """Say that an answer could not be written where it was asked for; what was asked is done."""
 
 
 class LakeError(TradingError):

@@ -1700,7 +1700,10 @@ def _chained(evidence: Evidence) -> str:
 
 def _lines(evidence: Evidence) -> str:
     lines = () if evidence.audit_lines is None else evidence.audit_lines
-    return _counted(len(lines) if isinstance(lines, Sized) else sum(1 for _ in lines), "line")
+    count = len(lines) if isinstance(lines, Sized) else sum(1 for _ in lines)
+    # The next run adds what the log lacks.
+    of_all = f" of {_counted(len(evidence.events), 'event')}" if count < len(evidence.events) else ""
+    return f"{_counted(count, 'line')}{of_all}"
 
 
 def _broker_orders(evidence: Evidence) -> str:

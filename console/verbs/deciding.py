@@ -36,7 +36,7 @@ from console.verbs.options import (
 )
 from console.verbs.teaching import help_of
 from resources.operator_names import NAME_RULE, is_name
-from trading.errors import BadInput, Refused, TradingError, UnknownId
+from trading.errors import BadInput, BadSetting, JournalUnavailable, Refused, TradingError, UnknownId
 from trading.journal import RunControlAction
 from trading.lifecycle import NOT_BEGUN, IntentState
 
@@ -323,8 +323,10 @@ def halt(*, reason: ReasonOption, as_name: AsOption = None, as_json: JsonOption 
         with suppress(OSError, TradingError):
             unknown = why_nothing(desk)
         halted = change_control(desk, "halt", actor, reason)
-    except TradingError as error:
-        raise type(error)(
+    except (OSError, TradingError) as error:
+        # Anew, not of the error's own kind: some are made of other parts than a text.
+        kind = BadSetting if isinstance(error, BadInput) else JournalUnavailable
+        raise kind(
             f"NOT HALTED: {error}. What is open at a broker stays open: cancel it at its own page, and hold"
             " what starts from now on by TRADING_EXECUTION_ENABLED=false"
         ) from error

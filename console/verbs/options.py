@@ -5,7 +5,9 @@ The views themselves are made in `console`; how they look is console/render.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,7 +15,7 @@ import typer
 
 from console.exit_codes import ExitCode
 from console.render import in_lines, in_one_line, json_text
-from trading.errors import BadInput
+from trading.errors import AnswerUnwritten, BadInput
 
 if TYPE_CHECKING:
     from console.desk import Desk
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 READING = "Look"
 DECIDING = "Decide"
 RUNNING = "Run"
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 View = TypeVar("View")
 Done = TypeVar("Done")
@@ -57,15 +61,28 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask back. For scr
 
 
 def show(view: View, text: Callable[[View], str], *, as_json: bool, code: ExitCode = ExitCode.DONE) -> None:
-    """Print a view for people or as one JSON object, and end the verb with its exit code."""
-    typer.echo(json_text(view) if as_json else in_lines(text(view)))
+    """Print a view for people or as one JSON object, and end the verb with its exit code.
+
+    Raises `AnswerUnwritten` where it cannot be printed, as on a full disk.
+    """
+    told = json_text(view) if as_json else in_lines(text(view))
+    try:
+        typer.echo(told)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise AnswerUnwritten(
+            f"the answer could not be written ({error.strerror}): what was asked for is done; look again"
+            " where there is room"
+        ) from error
     if code is not ExitCode.DONE:
         raise typer.Exit(code)
 
 
 def tell(line: str) -> None:
-    """Tell a person how things go, beside the answer: on stderr."""
-    typer.echo(in_lines(line), err=True)
+    """Tell a person how things go, beside the answer: on stderr. Where nobody can be told, it goes on."""
+    with suppress(OSError):
+        typer.echo(in_lines(line), err=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -99,7 +116,8 @@ def day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise BadInput(f"date {text!r}: write it as YYYY-MM-DD, e.g. 2013-03-01") from error
+        rule = "no such date" if _DATE.fullmatch(text) else "write it as YYYY-MM-DD, e.g. 2013-03-01"
+        raise BadInput(f"date {text!r}: {rule}") from error
 
 
 def day_or_none(text: str | None) -> date | None:

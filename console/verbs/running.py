@@ -19,7 +19,6 @@ from console.verbs.options import (
     BookOption,
     JsonOption,
     OneBookOption,
-    SessionOption,
     YesOption,
     confirm,
     day_or_none,
@@ -53,7 +52,14 @@ def add_to(app: typer.Typer) -> None:
 def run_once(
     *,
     book: BookOption = None,
-    session: SessionOption = None,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            "--session",
+            metavar="YYYY-MM-DD",
+            help="A session; the next one that is not settled when left out.",
+        ),
+    ] = None,
     last: Annotated[
         int | None, typer.Option("--last", metavar="N", help="The last N sessions up to today, in order.")
     ] = None,

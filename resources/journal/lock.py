@@ -63,7 +63,8 @@ class ExecutorFileLock:
             holder = _holder_in(file)
             file.close()
             raise ExecutorBusy(
-                f"account {self.account}: {holder} executes for it; let it finish (lock {self.path})"
+                f"account {self.account}: {holder} executes for it; let it finish, then try again"
+                f" (lock {self.path})"
             ) from error
         except BaseException:
             file.close()
@@ -154,7 +155,8 @@ class ExecutorDatabaseLock:
             connection.close()
             who = "another process" if holder is None else holder[0]
             raise ExecutorBusy(
-                f"account {self.account}: {who} executes for it; let it finish (lock in {self._name})"
+                f"account {self.account}: {who} executes for it; let it finish, then try again"
+                f" (lock in {self._name})"
             )
         self._connection, self._process = connection, os.getpid()
         return self

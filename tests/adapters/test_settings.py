@@ -188,6 +188,32 @@ def test_a_file_is_no_state_folder(project, monkeypatch, tmp_path):
         load_settings()
 
 
+@pytest.mark.parametrize("link", ["desk", "desk/simulated"])
+def test_a_link_to_a_disk_that_is_not_there_is_no_new_desk(project, monkeypatch, link):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(project / "desk"))
+    path = project / link
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(project / "unmounted" / "desk")
+
+    told = refusal()
+
+    assert told.startswith("TRADING_STATE_DIR ")
+    assert f"{path} is a link that leads nowhere; put back what it leads to" in told
+
+
+@pytest.mark.parametrize("setting", ["TRADING_STATE_DIR", "TRADING_BOOKS_FILE"])
+def test_a_place_that_the_system_does_not_let_us_look_at_is_refused_by_its_name(
+    project, monkeypatch, setting
+):
+    name = "x" * 300
+    monkeypatch.setenv(setting, str(project / name))
+
+    told = refusal()
+
+    assert name in told
+    assert "File name too long; make it readable, or name another place" in told
+
+
 def test_a_folder_is_neither_a_books_file_nor_a_journal(project, monkeypatch):
     folder = project / ".trading" / "simulated" / "here"
     folder.mkdir(parents=True)

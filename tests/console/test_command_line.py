@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import types
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow as pa
 import pytest
 
 from console import reference
+from console.book_outlines import read_book_outlines
 from console.cli import main
 from console.desk import open_desk
 from resources.audit_log import project
@@ -35,10 +37,12 @@ from tests.console.states import (
     a_blocked_intent,
     a_filled_intent,
     a_pending_intent,
+    an_approved_intent,
     decided,
 )
 from trading.approvals import ApprovalMode, ChainStage, StageRecord, StageVerdict
 from trading.decisions import Outcome
+from trading.errors import BadSetting
 from trading.journal import RunControlAction
 from trading.reporting import ReportFile
 from trading.testing import example_decision, example_intent
@@ -414,6 +418,7 @@ def test_without_a_yes_nothing_is_approved(speak, journal, launched, monkeypatch
 
 
 def test_halt_stops_and_every_look_says_so(speak, journal):
+    an_approved_intent(journal)
     halted = speak("halt", "--reason", "prices look wrong")
     again = speak("halt", "--reason", "still")
     status = speak("status")
@@ -466,6 +471,74 @@ def test_a_halt_that_a_setting_stops_says_that_nothing_is_halted(speak, monkeypa
     assert "What is open at a broker stays open" in spoken.err
 
 
+def test_a_halt_without_a_reason_says_that_nothing_is_halted(speak):
+    spoken = speak("halt")
+
+    assert (spoken.code, spoken.out) == (2, "")
+    assert spoken.err.startswith("trading: NOT HALTED: Missing option '--reason'; see `trading halt --help`")
+
+
+def test_a_day_that_no_month_has_is_told_from_one_that_is_written_otherwise(speak):
+    told = [speak("orders", "--book", "us_five", "--session", day).err for day in ("2013-02-30", "30.02.13")]
+
+    assert told == [
+        "trading: date '2013-02-30': no such date\n",
+        "trading: date '30.02.13': write it as YYYY-MM-DD, e.g. 2013-03-01\n",
+    ]
+
+
+def test_a_books_file_that_cannot_be_read_is_a_setting_to_correct(tmp_path):
+    with pytest.raises(BadSetting, match=r"Is a directory; make it readable, or set TRADING_BOOKS_FILE$"):
+        read_book_outlines(tmp_path)
+
+
+def test_a_halt_on_a_disk_that_does_not_answer_says_that_nothing_is_halted(speak, monkeypatch):
+    def unlisted(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("console.verbs.deciding.change_control", unlisted)
+
+    spoken = speak("halt", "--reason", "x")
+
+    assert (spoken.code, spoken.out) == (6, "")
+    assert spoken.err.startswith("trading: NOT HALTED: [Errno 5] Input/output error. What is open")
+
+
+@pytest.fixture
+def full():
+    """Give a file on which nothing can be written."""
+    # What was not written is tried once more when it is closed.
+    with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as file:
+        yield file
+
+
+def test_where_nobody_can_be_told_of_a_halt_what_is_open_is_cancelled(speak, journal, full, monkeypatch):
+    an_approved_intent(journal)
+    monkeypatch.setattr("sys.stderr", full)
+
+    spoken = speak("halt", "--reason", "prices look wrong", "--json")
+
+    assert spoken.code == 0
+    assert spoken.json["cancels"]["problem"] == ""
+    assert journal.run_control().kill_switch_on
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["text", "json"])
+def test_an_answer_that_finds_no_room_is_no_defect_and_what_was_asked_is_done(
+    speak, journal, full, monkeypatch, words
+):
+    monkeypatch.setattr("sys.stdout", full)
+
+    spoken = speak("pause", "--reason", "waiting", *words)
+
+    assert spoken.code == 1
+    assert spoken.err == (
+        "trading: the answer could not be written (No space left on device): what was asked for is done; "
+        "look again where there is room\n"
+    )
+    assert journal.run_control().paused
+
+
 def test_a_halt_ends_in_two_steps_that_name_it(speak, journal):
     speak("halt", "--reason", "prices look wrong")
 
@@ -501,6 +574,7 @@ def test_the_word_of_one_halt_does_not_end_another(speak, journal):
 
 
 def test_a_second_halt_is_kept_and_the_word_of_the_first_does_not_end_it(speak, journal):
+    an_approved_intent(journal)
     speak("halt", "--reason", "one")
     word = speak("resume", "--reason", "over", "--json").json["confirm"]
     second = speak("halt", "--reason", "another", "--as", "ben")
@@ -756,6 +830,7 @@ def test_a_failed_run_is_told_also_where_the_lake_cannot_be_looked_at(speak, jou
 
 @pytest.mark.parametrize("verb", ["status", "verify", "doctor"])
 def test_a_lake_that_cannot_be_listed_is_named_with_what_to_do(speak, journal, state, verb):
+    an_approved_intent(journal)
     folder = state / "simulated" / "lake" / "us_wide" / "decisions"
     folder.parent.mkdir(parents=True)
     folder.touch()
@@ -948,7 +1023,7 @@ def test_a_behaviour_that_is_none_is_refused_before_a_session_is_decided(
     assert run.err.rstrip().endswith("or unset it")
     assert "FAIL  paper broker" in doctor.out
     assert why in doctor.out
-    assert halted.out.startswith("HALTED")
+    assert "\nHALTED by anna: stop\n" in halted.out
     assert journal.run_control().kill_switch_on
     assert journal.session_record(**OF) is None
 

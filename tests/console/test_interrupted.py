@@ -11,10 +11,12 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
+from console import __main__ as process
 from console import cli
 from console.exit_codes import ExitCode
 from tests.console.states import an_approved_intent
@@ -59,6 +61,10 @@ def test_a_sweep_that_the_keyboard_ends_says_one_sentence_and_leaves_no_process(
     [
         (["detect"], "nothing was changed and nothing is kept: the same command begins anew"),
         (["replay", "2012"], "each year that was whole is kept, and the same command goes on from there"),
+        (
+            ["halt", "--reason", "x"],
+            "whether trading is halted `trading status` tells, an order may be open: call it again at once",
+        ),
         (["--traceback", "status"], "what was recorded stays, and the same command goes on from there"),
     ],
 )
@@ -72,6 +78,18 @@ def test_what_is_kept_is_told_by_what_was_asked(monkeypatch, capsys, words, told
 
     assert cli.main(words) == ExitCode.INTERRUPTED
     assert capsys.readouterr() == ("", f"trading: interrupted: {told}\n")
+
+
+def test_the_keyboard_is_heard_while_the_command_line_is_imported(monkeypatch, capsys):
+    class Importing(types.ModuleType):
+        def __getattr__(self, _):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "look_for_garbage_seldom", lambda: None)
+    monkeypatch.setitem(sys.modules, "console.cli", Importing("console.cli"))
+
+    assert process.main() == ExitCode.INTERRUPTED
+    assert capsys.readouterr() == ("", "trading: interrupted before it began: nothing was done\n")
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)], ids=["line", "json"])

@@ -339,6 +339,7 @@ def test_a_reason_that_is_not_one_plain_line_is_refused_and_nothing_is_kept(
 
 @pytest.mark.parametrize("reason", FORGING)
 def test_a_halt_is_never_refused_for_how_its_reason_is_written(speak, journal, reason):
+    an_approved_intent(journal)
     spoken = speak("halt", "--reason", reason)
 
     assert spoken.code == 0

@@ -491,7 +491,43 @@ def test_a_new_desk_that_was_halted_first_lacks_no_log(speak, profile):
     assert "audit log" not in speak("status").out
     assert doctor.code == 0
     assert "none yet, the next run writes it" in doctor.out
-    assert speak("verify").code == 0
+
+
+def test_a_folder_in_which_nothing_but_a_halt_was_done_is_no_desk_whoever_looks(speak, profile):
+    shutil.rmtree(profile)
+    halts = [speak("halt", "--reason", reason) for reason in ("one", "two", "three")]
+    doctor, verified = speak("doctor"), speak("verify")
+
+    nothing = f"no audit log or paper ledger below {profile}, no session in journal {profile / 'journal.db'}"
+    assert "no journal" in halts[0].out
+    assert [halt.code for halt in halts] == [3, 3, 3]
+    assert all(f"nothing was ever done here: {nothing}" in halt.out for halt in halts[1:])
+    assert "; nothing was done here yet" in doctor.out.splitlines()[0]
+    assert verified.code == 6
+    assert verified.out.startswith(f"NOTHING TO VERIFY: {nothing}")
+
+
+def test_a_log_that_cannot_be_read_is_named_and_the_rest_is_compared(speak, profile):
+    log = profile / "audit.jsonl"
+    log.unlink()
+    log.mkdir()
+    status, verified = speak("status"), speak("verify")
+    judged = standing(speak("verify", "--json"))
+
+    assert "the audit log cannot be read (Is a directory)" in status.out
+    assert verified.code == 6
+    assert verified.out.startswith("CANNOT TELL: audit log's file unreadable, checkpoints unreadable; ")
+    assert f"audit log's file: {log}: Is a directory" in verified.out
+    assert {name for name, how in judged.items() if how == "not checked"} >= {"INV8", "INV9", "INV15"}
+    assert judged["INV6"] == "held"
+
+
+def test_a_log_that_lags_says_by_how_much(speak, profile):
+    with SqlJournal(f"sqlite:///{profile / 'journal.db'}") as journal:
+        events = len(journal.events(after=0, limit=1000))
+    assert speak("halt", "--reason", "look first").code == 0
+
+    assert f"{events} lines of {events + 1} events" in speak("verify").out
 
 
 @pytest.fixture

@@ -149,6 +149,33 @@ def test_on_an_older_copy_of_the_journal_nothing_is_approved_and_a_rejection_is_
     assert change(console, "/control/halt", {"reason": "torn"}).status == 200
 
 
+def garbage_at_its_end(log):
+    log.write_bytes(log.read_bytes() + b"garbage\n")
+
+
+def shorter_than_signed(log):
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (garbage_at_its_end, "the audit log ends with a line that tells of no event"),
+        (shorter_than_signed, "the audit log is broken, log line 6, event 6: is not here"),
+    ],
+)
+def test_nothing_is_approved_that_would_be_halted_for_the_logs_end(console, journal, log, broken, told):
+    path, body = seen(console)
+    before = journal.events(after=0, limit=1000)
+    broken(log)
+
+    refused = change(console, f"{path}/approve", body)
+
+    assert (refused.status, refused.json["code"]) == (409, "refused")
+    assert told in refused.json["detail"]
+    assert journal.events(after=0, limit=1000) == before
+
+
 @pytest.mark.usefixtures("ahead")
 def test_by_the_verb_too_and_before_it_asks(console, journal, capsys, monkeypatch):
     settings = console.desk.settings
