@@ -683,6 +683,11 @@ def launch(desk: Desk, book: str, session: str) -> tuple[dict[str, str], ExitCod
     return told, ExitCode.DONE if launched.success else ExitCode.FAILED
 
 
+def told_how(how: str) -> str:
+    """Return in words how an execution was started, as `launch` names it."""
+    return {"process": "run here", "graphql": "started at the web server"}.get(how, how)
+
+
 def _answered_text(view: dict[str, Any]) -> str:
     line = in_one_line(
         f"{view['symbol']} {view['session']}: {view['state']} by {view['actor']} ({view['reason']})"
@@ -696,7 +701,7 @@ def _answered_text(view: dict[str, Any]) -> str:
     run = f", run {launched['run_id']}" if launched["run_id"] else ""
     said = f": {launched['message']}" if launched.get("message") else ""
     orders = f"trading orders --book {view['book']} --session {view['session']}"
-    return f"{line}\nexecution: {launched['how']}{run}{said}\nnext:\n  {orders}"
+    return f"{line}\nexecution: {told_how(launched['how'])}{run}{said}\nnext:\n  {orders}"
 
 
 def change_control(desk: Desk, action: str, actor: str, reason: str) -> ControlChanged:

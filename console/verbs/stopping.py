@@ -16,7 +16,7 @@ from console.desk import Desk, open_desk
 from console.exit_codes import ExitCode
 from console.render import counted, money, table
 from console.verbs import texts
-from console.verbs.deciding import actor_of, change_control, launch, told_control
+from console.verbs.deciding import actor_of, change_control, launch, told_control, told_how
 from console.verbs.options import (
     DECIDING,
     AsOption,
@@ -173,7 +173,7 @@ def retry(
     follow = f"trading orders --book {outline.name} --session {asked}"
     show(
         view,
-        lambda _: f"{outline.name} {asked}: {launched['how']}{why}{now}\nnext:\n  {follow}",
+        lambda _: f"{outline.name} {asked}: {told_how(launched['how'])}{why}{now}\nnext:\n  {follow}",
         as_json=as_json,
         code=code,
     )

@@ -352,7 +352,7 @@ def test_an_approval_is_kept_with_its_actor_and_launches_the_execution(speak, jo
     spoken = speak("approvals", "approve", row.intent_id[:12], "--reason", "looked at it", "--yes")
 
     assert spoken.code == 0
-    assert "execution: process, run run-1" in spoken.out
+    assert "execution: run here, run run-1" in spoken.out
     assert launched == [("us_five", SESSION)]
     assert journal.intent(row.intent_id).state == "approved"
     assert journal.events_of(row.intent_id)[-1].actor == "anna"

@@ -575,7 +575,7 @@ def test_a_retry_that_ran_here_says_where_the_intents_are(speak, journal):
 
     of = ("retry", "--book", "us_five", "--reason", "again", "--yes")
 
-    assert "us_five 2013-02-28: process; now 1 approved" in speak(*of).out
+    assert "us_five 2013-02-28: run here; now 1 approved" in speak(*of).out
     assert speak(*of, "--json").json["intents"] == {"approved": 1}
 
 
@@ -586,7 +586,7 @@ def test_a_retry_that_the_web_server_runs_says_nothing_of_where_the_intents_are(
 
     spoken = speak("retry", "--book", "us_five", "--reason", "again", "--yes")
 
-    assert spoken.out.splitlines()[0] == f"us_five 2013-02-28: graphql: {told['message']}"
+    assert spoken.out.splitlines()[0] == f"us_five 2013-02-28: started at the web server: {told['message']}"
 
 
 def test_an_execution_before_the_time_is_over_asks_nothing(speak, journal, launched):
