@@ -13,8 +13,8 @@ from console.book_outlines import BookOutline
 from console.desk import Desk
 from resources.settings import Profile
 from trading.clock import Phase
-from trading.errors import BadInput
-from trading.journal import JournalIntent, is_finished
+from trading.errors import BadInput, OutOfOrder
+from trading.journal import JournalIntent, is_finished, opened_after
 from trading.lifecycle import IntentState
 
 
@@ -74,6 +74,8 @@ def intents_by_state(desk: Desk, book: str, session: date) -> dict[str, int]:
 def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | None) -> Plan:
     """Return the sessions to run; raises `UnknownSession` with the reason where a date is none.
 
+    Raises `OutOfOrder` of a session before the book opened, so that nothing is imported for it.
+
     Without a session or a count it is the latest unfinished one, else the one after the latest, up to today.
     """
     if session is not None and last is not None:
@@ -81,6 +83,9 @@ def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | 
     calendar = desk.calendar(book)
     if session is not None:
         calendar.require(session)
+        first = desk.journal.first_opened(book=book.name, lane=desk.lane)
+        if first is not None and session < first:
+            raise OutOfOrder(f"{book.name} {session}: {opened_after(first)}")
         return Plan(book=book.name, sessions=(session,))
     today = desk.today(book)
     if last is not None:

@@ -18,7 +18,7 @@ from console.desk import Desk
 from console.exit_codes import ExitCode
 from console.funnel import Funnel, funnel_of
 from console.incidents import IncidentLine, incidents_of, is_named, planned_actions
-from console.render import instant
+from console.render import counted, instant
 from console.reports import NOTHING_REPORTED, headline_of
 from console.slo import level_of
 from console.stuck import Stuck, stuck_of
@@ -358,7 +358,8 @@ def _in_short(row: BookStatus) -> str:
     if row.session is None:
         return f"{row.book} {row.progress}"
     filled = row.funnel.filled if row.funnel else 0
-    return f"{row.book} {row.session} {row.progress}, {filled} filled"
+    alerts = f", {counted(len(row.alerts), 'alert')}" if row.alerts else ""
+    return f"{row.book} {row.session} {row.progress}, {filled} filled{alerts}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

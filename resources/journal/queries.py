@@ -22,6 +22,7 @@ from trading.journal import (
     JournalIntent,
     JournalOrder,
     RunControl,
+    opened_after,
 )
 from trading.orders import Fill
 from trading.positions import Book, with_trades
@@ -95,10 +96,7 @@ def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str
     Raises `OutOfOrder` where there is no such book.
     """
     if of.session < first:
-        raise OutOfOrder(
-            f"{of.book} {of.session}: the book opened on {first}, after it; "
-            "to begin earlier, use another TRADING_STATE_DIR and begin there"
-        )
+        raise OutOfOrder(f"{of.book} {of.session}: {opened_after(date.fromisoformat(first))}")
     if previous is None:
         raise OutOfOrder(f"{of.book} {of.session}: has no session before, but the book opened on {first}")
     before = book_session(conn, Of(of.book, of.lane, previous.isoformat()))

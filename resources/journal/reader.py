@@ -106,6 +106,12 @@ class JournalReader:
         rows = self._rows("find_last_sessions", book=book, lane=lane, last=last, before=until)
         return [records.session_record_of(row) for row in reversed(rows)]
 
+    def first_opened(self, *, book: str, lane: str) -> date | None:
+        """Return the session that a book was opened on, `None` before that."""
+        rows = self._rows("find_opened_bounds", book=book, lane=lane)
+        first = rows[0]["first_opened"] if rows else None
+        return date.fromisoformat(first) if first else None
+
     def opening_of(self, *, book: str, lane: str, session: date) -> Book | None:
         """Return the book that a session began with, `None` where it has not begun."""
         rows = self._rows("find_opening", book=book, lane=lane, session=session.isoformat())

@@ -15,6 +15,7 @@ from resources.journal import records, schema
 from resources.journal.batch import check_batch, conflict_with, insert_decided, intent_row, registration
 from resources.journal.drafts import Draft
 from resources.journal.queries import Of, at, book_session, carried_on, session_fills, session_rows
+from resources.journal.statements import asked
 from resources.journal.transactions import Transactions
 from trading.audit import instant_text
 from trading.decisions import Decision
@@ -35,7 +36,6 @@ class BookSessions(Transactions):
     ) -> Book:
         """Return the book after `previous`, opening it where it has no session yet."""
         of = Of(book, lane, session.isoformat())
-        table = schema.book_sessions
         with self._reading() as conn:
             known = book_session(conn, of)
         if known is not None and known["opening"] is not None:
@@ -44,14 +44,9 @@ class BookSessions(Transactions):
             known = book_session(conn, of)
             if known is not None and known["opening"] is not None:
                 return records.book_of(known["opening"])
-            first = conn.execute(
-                sa.select(sa.func.min(table.c.session), sa.func.max(table.c.session)).where(
-                    table.c.book == book, table.c.lane == lane, table.c.opening.is_not(None)
-                )
-            ).one()
-            opening = (
-                opened if first[0] is None else carried_on(conn, of, previous, first=first[0], last=first[1])
-            )
+            (bounds,) = asked(conn, "find_opened_bounds", book=book, lane=lane)
+            first, last = bounds["first_opened"], bounds["last_opened"]
+            opening = opened if first is None else carried_on(conn, of, previous, first=first, last=last)
             values = {"opening": canonical_json(opening.payload()), "opening_sha": opening.sha()}
             _put_book_session(conn, of, known, values)
             self._append(

@@ -35,6 +35,20 @@ def test_what_fires_in_a_session_without_a_report_stands_at_its_book(speak, jour
     assert over["alerts"] == []
 
 
+def test_a_verdict_that_all_is_well_counts_the_alerts_that_need_nobody(speak, journal):
+    opened(journal)
+    missed(journal, 1, at=OPEN)
+    speak("alerts", "ack", "session_missed", "--reason", "looking")
+
+    known = speak("status", "--book", "us_five")
+    missed(journal, 0, at=CLOSE)
+    over = speak("status", "--book", "us_five")
+
+    assert known.out.startswith("ALL WELL: us_five 2013-02-28 opened, 0 filled, 1 alert ")
+    assert over.out.startswith("ALL WELL: us_five 2013-02-28 opened, 0 filled ")
+    assert (known.code, over.code) == (0, 0)
+
+
 def test_what_is_known_of_an_alert_need_not_be_acknowledged_again(speak, journal):
     missed(journal, 1, at=NOW)
     news = speak("alerts", "show", "session_missed")

@@ -145,6 +145,7 @@ ANSWERS = [
     pytest.param(no_quote, None, "quotes", "no data: none was accepted", 0, id="no quote accepted"),
     pytest.param(refused, None, "market_quotes", "refused: 2013-02-27: 3 of 5", 3, id="data refused"),
     pytest.param(opened_only, None, "decisions", "nothing was decided yet", 0, id="not decided yet"),
+    pytest.param(opened_only, BEFORE, "session", "the book opened on 2013-02-28", 0, id="before it opened"),
     pytest.param(no_candidate, None, "candidates", "5 low_confidence", 0, id="no candidate"),
     pytest.param(no_intent, None, "intents", "no strategy wants a change", 0, id="no intent"),
     pytest.param(blocked, None, "passed the guards", "all blocked: 1 blocked", 0, id="all blocked"),

@@ -1,4 +1,4 @@
-"""What counts as today for a book that `books.toml` gives no last session: the source's last bar."""
+"""Which sessions run-once asks the graph for, and which it refuses before anything is asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from console.cli import main
+from console.desk import open_desk
+from resources.journal.store import SqlJournal
 from resources.lake.store import Lake
+from tests.console.states import BEFORE, NOW, OF, OPENED, SESSION
 from trading.reporting import ReportFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,3 +60,18 @@ def test_run_once_goes_up_to_the_sources_last_bar_not_the_last_import(imported_t
 
     assert main(["run-once", "--book", "mine"]) == 0
     assert asked == [("mine", date(2013, 2, 28))]
+
+
+def test_a_session_before_the_book_opened_is_refused_before_anything_is_imported(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("TRADING_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRADING_CONFIG_DIR", str(ROOT / "config"))
+    with SqlJournal(open_desk().settings.journal_url) as journal:
+        journal.opening_book(**OF, previous=BEFORE, opened=OPENED, now=NOW)
+
+    code = main(["run-once", "--book", "us_five", "--session", str(BEFORE)])
+
+    assert code == 4
+    assert f"us_five {BEFORE}: the book opened on {SESSION}, after it" in capsys.readouterr().err
+    assert not (tmp_path / "simulated" / "lake").exists()
