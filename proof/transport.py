@@ -8,13 +8,14 @@ transport_kills.py.
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -136,7 +137,7 @@ def imported(sessions: Sequence[date]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="imported-") as name:
         settings = _settings(Path(name) / "state", CONFIG)
         job = definitions_of(settings).resolve_job_def(job_name(BOOK, "import_quotes"))
-        with dg.DagsterInstance.ephemeral() as instance, _quiet_suite():
+        with dg.DagsterInstance.ephemeral() as instance, _quietly():
             settings.profile_dir.mkdir(parents=True)
             done = job.execute_in_process(
                 instance=instance,
@@ -193,7 +194,7 @@ def _desk(
     definitions = definitions_of(settings)
 
     def trade(session: date) -> Traded:
-        with dg.DagsterInstance.ephemeral() as instance, _quiet_suite(), _with_keys():
+        with dg.DagsterInstance.ephemeral() as instance, _quietly(), _with_keys():
             done = definitions.resolve_job_def(job_name(BOOK, "session")).execute_in_process(
                 partition_key=str(session), instance=instance, run_config=QUIET, raise_on_error=True
             )
@@ -289,8 +290,8 @@ def _with_keys() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_suite() -> Iterator[None]:
-    """Silence what the library behind the check of quotes warns of in its own imports."""
-    with warnings.catch_warnings():
+def _quietly() -> Iterator[None]:
+    """Keep the suites' own lines alone: no messages of alerts, and no warnings of a library's imports."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
