@@ -410,6 +410,9 @@ def invariants_page() -> str:
         "`trading verify` checks them; [how to](../how-to/verify_the_stores.md) says when.\n"
         "The tests of faults check them after every fault, by the same function.",
         table(("name", "what it means, and what a violation is", "what to do about one"), rows),
+        "`INV18` is not of what is stored, so it is not among them: whoever shows the console no token and no"
+        " cookie gets nothing but 401, and what they send is not read."
+        " Tests ask every path; [open the console](../how-to/open_the_console.md) tells the one way in.",
     )
 
 
