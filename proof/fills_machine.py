@@ -245,7 +245,7 @@ class FillsMachine(Machine):
         hold(is_open or (row.state is IntentState.EXECUTED) == (self.filled > 0), f"it ended as {row.state}")
         evidence = gather(self.journal)
         (reserved,) = evidence.reservations
-        left = QUANTITY - self.filled if is_open else 0
+        left = QUANTITY - self.left_standing if is_open else 0
         hold(reserved.quantity_left == left, f"{reserved.quantity_left} shares are reserved, {left} are open")
         hold(violations(evidence) == (), f"every invariant: {violations(evidence)}")
 

@@ -342,6 +342,10 @@ class _Sending:
         is_cancelled = ended.status is OrderStatus.CANCELLED
         if not is_cancelled or ended.filled_quantity == order.request.quantity or run.now >= row.not_after:
             return False
+        if _is_taken_back(run, row):
+            # What is left is not known by what was filled: a person decides it anew.
+            run.rejected.append((row.intent_id, "execution_taken_back"))
+            return False
         if why_not := self.why_not_now(row, run.now):
             run.held.append((row.intent_id, why_not))
             return True
@@ -369,6 +373,12 @@ class _Sending:
         run.replaced.append(row.intent_id)
         _send(run, self, prepared.intent, prepared.order)
         return True
+
+
+def _is_taken_back(run: Run, row: JournalIntent) -> bool:
+    """Say whether an execution of one of an intent's orders was taken back."""
+    fills = run.journal.fills(book=row.intent.book, lane=row.lane, session=row.intent.session)
+    return row.filled_quantity != sum(fill.quantity for fill in fills if fill.intent_id == row.intent_id)
 
 
 def _may_conclude(run: Run, order: JournalOrder) -> bool:

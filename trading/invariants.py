@@ -61,6 +61,7 @@ from trading.protocol import (
     ending_of,
     holdings_findings,
     request_of,
+    reserved_after_bust,
 )
 from trading.rebuild import KEYS, Row, Value, rebuilt
 from trading.values import ClientOrderId, IntentId, Side, Slot, Symbol, digest
@@ -1079,6 +1080,8 @@ class _Purses:
             return self._filled(purse, event)
         if event.kind == BUST and (busted := self._fills.get(str(event.body.get("takes_back")))):
             purse.trade(busted, sign=-1)
+            if "reserved_micros" in event.body:
+                self._reopen(purse, event, busted)
             # Money and shares may lack from here on through no fault of a guard.
             purse.is_exact = False
         elif event.kind in _STEPS and event.body.get("to") in _ENDINGS:
@@ -1151,6 +1154,13 @@ class _Purses:
         micros, found = _promised_micros(purse, event, at_reference=row.intent.price_micros * shares)
         purse.leave(promise, quantity=shares, micros=micros)
         return found
+
+    def _reopen(self, purse: _Purse, event: JournalEvent, busted: Fill) -> None:
+        """Promise anew what a fill that was taken back had used; earlier versions left it used."""
+        promise = purse.promises.get(event.intent_id)
+        if promise is not None and promise.client_order_id == busted.client_order_id:
+            shares, micros = reserved_after_bust(promise.quantity_left, promise.micros_left, busted)
+            purse.leave(promise, quantity=shares, micros=micros)
 
     def _filled(self, purse: _Purse, event: JournalEvent) -> str:
         promise = purse.promises.get(event.intent_id)

@@ -30,7 +30,7 @@ from trading.guards import (
 from trading.intents import CLIENT_ORDER_ID_PREFIX, client_order_id_of, hashed
 from trading.journal import CancelKind, Cooldown, ExecutorTerm, Halt, JournalIntent, JournalOrder, RunControl
 from trading.lifecycle import IntentState
-from trading.orders import BrokerOrder, OrderRequest, OrderStatus
+from trading.orders import BrokerOrder, Fill, OrderRequest, OrderStatus
 from trading.positions import Book
 from trading.values import ClientOrderId, Side, Slot, Symbol, amount_from_micros
 
@@ -153,6 +153,18 @@ def reservation_micros(row: JournalIntent, whys: Sequence[Why]) -> int:
     at_reference = row.intent.price_micros * (row.quantity - row.filled_quantity)
     counted = [why.observed for (name, _), why in zip(GUARDS, whys, strict=True) if name == "buying_power"]
     return max([at_reference, *counted])
+
+
+def reserved_after_bust(quantity_left: int, micros_left: int, fill: Fill) -> tuple[int, int]:
+    """Return the shares and micro-units an open order is promised once one of its fills was taken back.
+
+    The broker has these shares open again. Each of a buy costs what those still open were promised, and
+    never less than it was traded at; a sale promises no money.
+    """
+    if fill.side is Side.SELL:
+        return quantity_left + fill.quantity, micros_left
+    promised = -(-micros_left // quantity_left) if quantity_left else 0
+    return quantity_left + fill.quantity, micros_left + fill.quantity * max(promised, fill.price_micros)
 
 
 def is_temporary(whys: Iterable[Why]) -> bool:
@@ -346,10 +358,13 @@ def cancel_refusal(known: CancelKind, asked: CancelKind) -> str:
     return f"{known} was asked for already"
 
 
-def replacement_refusal(row: JournalIntent, order: JournalOrder, ended: BrokerOrder, booked: int) -> str:
+def replacement_refusal(
+    row: JournalIntent, order: JournalOrder, ended: BrokerOrder, *, booked: int, kept: int
+) -> str:
     """Return why an order may not be replaced by its next generation, empty where it may (18).
 
-    `booked` are its executions' shares, less those that were taken back.
+    `booked` are its executions' shares, `kept` those of all its intent's orders, both less those that were
+    taken back.
     """
     if order.cancel_kind is not CancelKind.REPLACE:
         return "nobody asked to replace it"
@@ -357,6 +372,9 @@ def replacement_refusal(row: JournalIntent, order: JournalOrder, ended: BrokerOr
         return f"the old order is {ended.status} at the broker; only a cancelled one is replaced"
     if ended.filled_quantity != booked:
         return f"the broker filled {ended.filled_quantity}, booked are {booked}"
+    if row.filled_quantity != kept:
+        back = row.filled_quantity - kept
+        return f"of {row.filled_quantity} filled {back} were taken back: a person decides"
     if row.filled_quantity >= row.quantity:
         return f"all {row.quantity} are filled"
     return ""

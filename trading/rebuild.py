@@ -204,6 +204,11 @@ class _State:
                     "at": at,
                 }
                 self.add("busts", bust)
+                if "reserved_micros" in event.body:
+                    self.reservations[event.body["client_order_id"]] |= {
+                        "quantity_left": event.body["reserved_quantity"],
+                        "micros_left": event.body["reserved_micros"],
+                    }
             case "executor_began":
                 account = event.body["account"]
                 self.executors[account, event.lane] = {
@@ -406,7 +411,7 @@ class _State:
                 self._end_replaced(event)
                 self._prepare(event, place, at)
             case Step.FILLED:
-                self._fill(event, place)
+                self._fill(event)
             case _ if (order_id := self.order_ids.get((event.intent_id, place.generation))) is not None:
                 self._tell_order(step, event, self.orders[order_id], at)
             case _:
@@ -521,7 +526,7 @@ class _State:
         }
         self.reservations[body["replaces"]] |= {"quantity_left": 0, "micros_left": 0}
 
-    def _fill(self, event: JournalEvent, place: Place) -> None:
+    def _fill(self, event: JournalEvent) -> None:
         body = event.body
         order_id = body["client_order_id"]
         order, reservation = self.orders[order_id], self.reservations[order_id]
@@ -545,8 +550,8 @@ class _State:
         status = OrderStatus.FILLED if filled == order["quantity"] else OrderStatus.PARTIAL_FILL
         order |= {"filled_quantity": filled, "status": status.value}
         # The money promised shrinks with the shares still open, rounded up.
-        left = place.quantity - place.filled_quantity
         shares, micros = int(reservation["quantity_left"] or 0), int(reservation["micros_left"] or 0)
+        left = shares - int(body["quantity"])
         reservation |= {"quantity_left": left, "micros_left": -(-micros * left // shares) if shares else 0}
 
     def _tell_order(self, step: Step, event: JournalEvent, order: Row, at: str) -> None:

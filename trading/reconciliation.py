@@ -623,9 +623,10 @@ def _ask_by_id(run: Run, order: BrokerOrder) -> BrokerOrder:
 
 
 def _book_busts(run: Run, row: JournalIntent, order: JournalOrder, told: int) -> int:
-    """Return an order's booked shares; of an ended one that differs, with what was taken back since."""
+    """Return an order's booked shares; of one that is not followed, with what was taken back since."""
     booked = run.journal.net_filled(order.client_order_id) if order.filled_quantity else 0
-    if row.state.is_open or booked == told:
+    is_followed = row.state.is_open and row.generation == order.generation
+    if is_followed or booked == told:
         return booked
     try:
         for execution in named_executions(run.broker.fills(order.client_order_id, now=run.now)):

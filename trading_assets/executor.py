@@ -40,7 +40,7 @@ from trading.protocol import Finding
 from trading.quotes import AcceptedQuotes, LiveQuotes
 from trading.reconciliation import Expected, Outcomes
 from trading.session import earlier_marks, marks_at_open
-from trading.values import Side, Slot, Symbol
+from trading.values import IntentId, Side, Slot, Symbol
 from trading_assets.stage import BookGraph, opening_in_journal
 
 LAST_QUOTES_SESSIONS = 5
@@ -140,10 +140,15 @@ def flatten_plan(graph: BookGraph, session: date, ports: Ports, *, live: LiveQuo
     )
     held = with_fills(at_open, journal.fills(**where))
     open_sells: Counter[Symbol] = Counter()
-    for row in journal.open_intents(account=graph.config.account, lane=graph.lane):
+    still_open = journal.open_intents(account=graph.config.account, lane=graph.lane)
+    sold: Counter[IntentId] = Counter()
+    for day in {row.intent.session for row in still_open}:
+        for fill in journal.fills(**graph.where(day)):
+            sold[fill.intent_id] += fill.quantity
+    for row in still_open:
         is_sent = row.state in {IntentState.EXECUTING, IntentState.UNKNOWN}
         if row.intent.side is Side.SELL and (is_sent or row.intent.slot is Slot.FLATTEN):
-            open_sells[row.intent.symbol] += row.quantity - row.filled_quantity
+            open_sells[row.intent.symbol] += row.quantity - sold[row.intent_id]
     prices = {}
     for position in held.positions:
         quote, mark = live.live_quote(position.symbol, session), earlier.get(position.symbol)

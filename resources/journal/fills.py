@@ -6,13 +6,14 @@ How an order ends is outcomes.py.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from resources.journal import records, schema
 from resources.journal.drafts import draft_of
 from resources.journal.findings import Findings
-from resources.journal.order_rows import put_order, shrink
+from resources.journal.order_rows import put_order, reopen, shrink
 from resources.journal.queries import named, next_number, required, required_order
 from resources.journal.statements import insert, row_of
 from resources.journal.steps import Steps
@@ -42,7 +43,7 @@ class Fills(Steps, Findings):
                 raise StaleVersion(
                     f"{named(row)}: fills are booked on a working order; it moved on to {row.state}"
                 )
-            moved = self._move(
+            self._move(
                 conn,
                 row,
                 (Step.FILLED, IntentState.EXECUTING),
@@ -80,20 +81,20 @@ class Fills(Steps, Findings):
             is_whole = filled == order.request.quantity
             status = OrderStatus.FILLED if is_whole else OrderStatus.PARTIAL_FILL
             put_order(conn, order, status=status.value, filled_quantity=filled)
-            shrink(conn, order, left=moved.quantity - moved.filled_quantity)
+            shrink(conn, order, filled=fill.quantity)
             return True
 
     def record_bust(self, *, execution_id: str, takes_back: str, intent_id: IntentId, now: datetime) -> bool:
-        """Store that the broker takes a booked execution back, as a row of its own."""
+        """Store that the broker takes a booked execution back, as a row of its own.
+
+        Of an order that is open its shares are open again, and so is what they were promised.
+        """
         table = schema.busts
         if not execution_id:
             raise BadInput(f"bust of {takes_back}: has no execution id")
         with self._writing() as conn:
             row = required(conn, intent_id)
-            fill = schema.fills.c
-            booked = conn.execute(
-                sa.select(fill.symbol).where(fill.execution_id == takes_back, fill.intent_id == intent_id)
-            ).one_or_none()
+            booked = row_of(conn, schema.fills, execution_id=takes_back, intent_id=intent_id)
             if booked is None:
                 raise UnknownId(f"bust {execution_id}: takes back {takes_back}, which was never booked")
             known = (
@@ -113,13 +114,16 @@ class Fills(Steps, Findings):
                     at=instant_text(now),
                 )
             )
-            body = {"execution_id": execution_id, "takes_back": takes_back}
+            body: dict[str, Any] = {"execution_id": execution_id, "takes_back": takes_back}
+            order = required_order(conn, row)
+            if row.state.is_open and order.client_order_id == booked["client_order_id"]:
+                body |= reopen(conn, order, records.fill_of(booked))
             self._append(conn, now, draft_of(row, "bust", body=body))
             self._find(
                 conn,
                 kind="bust",
                 account=row.account,
-                symbol=booked.symbol,
+                symbol=booked["symbol"],
                 intent_id=intent_id,
                 detail=f"{execution_id} takes back {takes_back}",
                 is_standing=False,

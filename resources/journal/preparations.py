@@ -25,9 +25,11 @@ from resources.journal.queries import (
     halts_in_force,
     named,
     net_filled,
+    of_intent,
     required,
     required_order,
     run_control_in_force,
+    session_fills,
 )
 from resources.journal.statements import insert, update
 from resources.journal.steps import Steps, judge
@@ -279,7 +281,14 @@ class Preparations(Steps, Findings):
             if found != row.payload_hash:
                 self._halt_for_payload(conn, row, found, now=now)
                 return Preparation(row, None, (), PAYLOAD_MISMATCH)
-            why_not = replacement_refusal(row, order, ended, net_filled(conn, order.client_order_id))
+            own = [fill for fill in session_fills(conn, of_intent(row)) if fill.intent_id == intent_id]
+            why_not = replacement_refusal(
+                row,
+                order,
+                ended,
+                booked=net_filled(conn, order.client_order_id),
+                kept=sum(fill.quantity for fill in own),
+            )
             if why_not:
                 raise IllegalTransition(f"{named(row)}: is not replaced: {why_not}")
             funds = funds_view(

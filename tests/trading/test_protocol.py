@@ -37,7 +37,7 @@ from trading.journal import (
     RunControl,
 )
 from trading.lifecycle import IntentState, Stage
-from trading.orders import BrokerOrder, OrderStatus
+from trading.orders import BrokerOrder, Fill, OrderStatus
 from trading.positions import Book, Position
 from trading.protocol import (
     ABSENCES_NEEDED,
@@ -65,11 +65,12 @@ from trading.protocol import (
     replacement_refusal,
     request_of,
     reservation_micros,
+    reserved_after_bust,
     send_time_refusal,
     term_refusal,
 )
 from trading.testing import example_decision, example_intent
-from trading.values import ClientOrderId, OrderType, Side, Slot, Symbol, TimeInForce
+from trading.values import ClientOrderId, IntentId, OrderType, Side, Slot, Symbol, TimeInForce
 
 NOW = datetime(2013, 2, 28, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2013, 2, 28, 21, 0, tzinfo=UTC)
@@ -545,38 +546,81 @@ ENDED = told_of(status=OrderStatus.CANCELLED, filled_quantity=4)
 
 
 @pytest.mark.parametrize(
-    ("row", "order", "ended", "why_not"),
+    ("row", "order", "ended", "kept", "why_not"),
     [
-        (row_of(filled_quantity=4), ASKED, ENDED, ""),
+        (row_of(filled_quantity=4), ASKED, ENDED, 4, ""),
         (
             row_of(filled_quantity=4),
             replace(ASKED, cancel_kind=CancelKind.CANCEL),
             ENDED,
+            4,
             "nobody asked to replace it",
         ),
         (
             row_of(filled_quantity=4),
             ASKED,
             replace(ENDED, status=OrderStatus.WORKING),
+            4,
             "the old order is working at the broker; only a cancelled one is replaced",
         ),
         (
             row_of(filled_quantity=4),
             ASKED,
             replace(ENDED, status=OrderStatus.FILLED),
+            4,
             "the old order is filled at the broker; only a cancelled one is replaced",
         ),
         (
             row_of(filled_quantity=4),
             ASKED,
             replace(ENDED, filled_quantity=5),
+            4,
             "the broker filled 5, booked are 4",
         ),
-        (row_of(filled_quantity=10), ASKED, ENDED, "all 10 are filled"),
+        (row_of(filled_quantity=10), ASKED, ENDED, 10, "all 10 are filled"),
+        (
+            row_of(filled_quantity=7),
+            ASKED,
+            ENDED,
+            4,
+            "of 7 filled 3 were taken back: a person decides",
+        ),
     ],
 )
-def test_only_a_cancelled_order_with_all_fills_booked_is_replaced(row, order, ended, why_not):
-    assert replacement_refusal(row, order, ended, 4) == why_not
+def test_only_a_cancelled_order_with_all_fills_booked_is_replaced(row, order, ended, kept, *, why_not):
+    assert replacement_refusal(row, order, ended, booked=4, kept=kept) == why_not
+
+
+@pytest.mark.parametrize(
+    ("side", "left", "price_micros", "again"),
+    [
+        # Six of ten are open and promised 101 each: four more at that, whatever they had cost less.
+        (Side.BUY, (6, 606), 100, (10, 1010)),
+        (Side.BUY, (6, 606), 101, (10, 1010)),
+        # What they had cost more is promised, and what does not divide is rounded up.
+        (Side.BUY, (6, 606), 103, (10, 1018)),
+        (Side.BUY, (6, 601), 100, (10, 1005)),
+        # Nothing else is open.
+        (Side.BUY, (0, 0), 100, (4, 400)),
+        (Side.BUY, (1, 50), 20, (5, 250)),
+        (Side.SELL, (6, 0), 100, (10, 0)),
+    ],
+)
+def test_what_a_fill_had_used_is_promised_again_once_it_is_taken_back(side, left, price_micros, again):
+    fill = Fill(
+        execution_id="exe-1",
+        client_order_id=ClientOrderId("ta-1"),
+        intent_id=IntentId("1"),
+        session=date(2013, 2, 28),
+        symbol=Symbol("AAPL"),
+        side=side,
+        quantity=4,
+        price_micros=price_micros,
+        commission_micros=0,
+        filled_at=NOW,
+    )
+
+    assert reserved_after_bust(*left, fill) == again
 
 
 def execution(execution_id="", **changes) -> BrokerFill:
