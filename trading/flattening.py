@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,6 +17,9 @@ from typing import Any, NamedTuple
 from trading.approvals import ChainStage, StageRecord, StageVerdict
 from trading.decisions import Decision, Outcome
 from trading.intents import Intent, intent_id_of
+from trading.journal import JournalIntent
+from trading.lifecycle import IntentState
+from trading.orders import Fill
 from trading.positions import Book
 from trading.values import OrderType, Side, Slot, Symbol, TimeInForce, canonical_json, digest
 from trading.verdicts import verdicts_sha
@@ -87,6 +91,23 @@ class FlattenPlan:
             "lines": [list(line) for line in self.lines],
         }
         return canonical_json(payload)
+
+
+def on_sale(rows: Iterable[JournalIntent], fills: Iterable[Fill]) -> Counter[Symbol]:
+    """Return the shares, by symbol, that open intents may still sell; `fills` are those that stand.
+
+    What was taken back may be sold once more, so it is not counted by what an intent ever filled. An intent
+    that was not sent sells nothing, but of a flatten, which nothing but its sends holds back.
+    """
+    sold: Counter[str] = Counter()
+    for fill in fills:
+        sold[fill.intent_id] += fill.quantity
+    open_sells: Counter[Symbol] = Counter()
+    for row in rows:
+        is_sent = row.state in {IntentState.EXECUTING, IntentState.UNKNOWN}
+        if row.intent.side is Side.SELL and (is_sent or row.intent.slot is Slot.FLATTEN):
+            open_sells[row.intent.symbol] += row.quantity - sold[row.intent_id]
+    return open_sells
 
 
 def plan_of(

@@ -32,15 +32,14 @@ from trading.clock import Clock, Phase
 from trading.errors import LakeError
 from trading.executions import Desk, ExecutorLock, reconcile_account
 from trading.findings import is_stuck, remedy_of
-from trading.flattening import FlattenPlan, plan_of
+from trading.flattening import FlattenPlan, on_sale, plan_of
 from trading.journal import Journal
-from trading.lifecycle import IntentState
 from trading.positions import Book, BookHistory, Mark, book_at_open, with_fills
 from trading.protocol import Finding
 from trading.quotes import AcceptedQuotes, LiveQuotes
 from trading.reconciliation import Expected, Outcomes
 from trading.session import earlier_marks, marks_at_open
-from trading.values import IntentId, Side, Slot, Symbol
+from trading.values import Symbol
 from trading_assets.stage import BookGraph, opening_in_journal
 
 LAST_QUOTES_SESSIONS = 5
@@ -139,16 +138,9 @@ def flatten_plan(graph: BookGraph, session: date, ports: Ports, *, live: LiveQuo
         history=ports.history,
     )
     held = with_fills(at_open, journal.fills(**where))
-    open_sells: Counter[Symbol] = Counter()
     still_open = journal.open_intents(account=graph.config.account, lane=graph.lane)
-    sold: Counter[IntentId] = Counter()
-    for day in {row.intent.session for row in still_open}:
-        for fill in journal.fills(**graph.where(day)):
-            sold[fill.intent_id] += fill.quantity
-    for row in still_open:
-        is_sent = row.state in {IntentState.EXECUTING, IntentState.UNKNOWN}
-        if row.intent.side is Side.SELL and (is_sent or row.intent.slot is Slot.FLATTEN):
-            open_sells[row.intent.symbol] += row.quantity - sold[row.intent_id]
+    days = {row.intent.session for row in still_open}
+    open_sells = on_sale(still_open, [fill for day in days for fill in journal.fills(**graph.where(day))])
     prices = {}
     for position in held.positions:
         quote, mark = live.live_quote(position.symbol, session), earlier.get(position.symbol)
