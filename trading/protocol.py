@@ -163,7 +163,7 @@ def reserved_after_bust(quantity_left: int, micros_left: int, fill: Fill) -> tup
     """
     if fill.side is Side.SELL:
         return quantity_left + fill.quantity, micros_left
-    promised = -(-micros_left // quantity_left) if quantity_left else 0
+    promised = -(-micros_left // max(quantity_left, 1))
     return quantity_left + fill.quantity, micros_left + fill.quantity * max(promised, fill.price_micros)
 
 
