@@ -14,7 +14,7 @@ from console.desk import Desk
 from resources.settings import Profile
 from trading.clock import Phase
 from trading.errors import BadInput, OutOfOrder
-from trading.journal import JournalIntent, is_finished, opened_after
+from trading.journal import JournalIntent, before_opening, is_finished
 from trading.lifecycle import IntentState
 
 
@@ -75,7 +75,6 @@ def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | 
     """Return the sessions to run; raises `UnknownSession` with the reason where a date is none.
 
     Raises `OutOfOrder` of a session before the book opened, so that nothing is imported for it.
-
     Without a session or a count it is the latest unfinished one, else the one after the latest, up to today.
     """
     if session is not None and last is not None:
@@ -84,8 +83,8 @@ def plan_of(desk: Desk, book: BookOutline, *, session: date | None, last: int | 
     if session is not None:
         calendar.require(session)
         first = desk.journal.first_opened(book=book.name, lane=desk.lane)
-        if first is not None and session < first:
-            raise OutOfOrder(f"{book.name} {session}: {opened_after(first)}")
+        if why := before_opening(session, first):
+            raise OutOfOrder(f"{book.name} {session}: {why}")
         return Plan(book=book.name, sessions=(session,))
     today = desk.today(book)
     if last is not None:

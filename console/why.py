@@ -19,7 +19,7 @@ from console.render import counted, instant
 from console.unsent import unsent_of
 from trading.control import cooling
 from trading.findings import in_words
-from trading.journal import JournalIntent, RunControl, SessionRecord, opened_after
+from trading.journal import JournalIntent, RunControl, SessionRecord, before_opening
 from trading.lifecycle import IntentState
 
 
@@ -105,9 +105,8 @@ def _held_as_a_whole(
     again = f"trading run-once --book {book.name} --session {session}"
     is_over = record is not None and record.settled_at is not None
     first = desk.journal.first_opened(book=book.name, lane=desk.lane)
-    if first is not None and session < first:
-        own = f"trading why --book {book.name} --session {first}"
-        return Stop("session", opened_after(first), (own,))
+    if too_early := before_opening(session, first):
+        return Stop("session", too_early, (f"trading why --book {book.name} --session {first}",))
     if not is_over and (stopped := _stopped_by_run_control(control, again)):
         return stopped
     if record is None:

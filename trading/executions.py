@@ -40,7 +40,7 @@ from trading.journal import (
     Review,
 )
 from trading.lifecycle import NOT_BEGUN, IntentState, Stage
-from trading.orders import BrokerOrder, OrderStatus
+from trading.orders import BrokerOrder, OrderStatus, shares_by_intent
 from trading.positions import Book
 from trading.protocol import SEND_MARGIN, conclusion_refusal, is_temporary
 from trading.reconciliation import (
@@ -378,7 +378,7 @@ class _Sending:
 def _is_taken_back(run: Run, row: JournalIntent) -> bool:
     """Say whether an execution of one of an intent's orders was taken back."""
     fills = run.journal.fills(book=row.intent.book, lane=row.lane, session=row.intent.session)
-    return row.filled_quantity != sum(fill.quantity for fill in fills if fill.intent_id == row.intent_id)
+    return row.filled_quantity != shares_by_intent(fills)[row.intent_id]
 
 
 def _may_conclude(run: Run, order: JournalOrder) -> bool:

@@ -19,7 +19,7 @@ from trading.decisions import Decision, Outcome
 from trading.intents import Intent, intent_id_of
 from trading.journal import JournalIntent
 from trading.lifecycle import IntentState
-from trading.orders import Fill
+from trading.orders import Fill, shares_by_intent
 from trading.positions import Book
 from trading.values import OrderType, Side, Slot, Symbol, TimeInForce, canonical_json, digest
 from trading.verdicts import verdicts_sha
@@ -99,9 +99,7 @@ def on_sale(rows: Iterable[JournalIntent], fills: Iterable[Fill]) -> Counter[Sym
     What was taken back may be sold once more, so it is not counted by what an intent ever filled. An intent
     that was not sent sells nothing, but of a flatten, which nothing but its sends holds back.
     """
-    sold: Counter[str] = Counter()
-    for fill in fills:
-        sold[fill.intent_id] += fill.quantity
+    sold = shares_by_intent(fills)
     open_sells: Counter[Symbol] = Counter()
     for row in rows:
         is_sent = row.state in {IntentState.EXECUTING, IntentState.UNKNOWN}

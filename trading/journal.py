@@ -393,8 +393,10 @@ def is_finished(record: SessionRecord | None, *, has_report: bool) -> bool:
     return record is not None and record.settled_at is not None and has_report
 
 
-def opened_after(first: date) -> str:
-    """Return why nothing can be run of a session before `first`, the one that its book opened on."""
+def before_opening(session: date, first: date | None) -> str:
+    """Return why nothing can be run of a session before `first`, the one its book opened on; else empty."""
+    if first is None or session >= first:
+        return ""
     return (
         f"the book opened on {first}, after it; to begin earlier, use another TRADING_STATE_DIR "
         "and begin there"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -44,6 +46,14 @@ class Fill(NamedTuple):
     def notional_micros(self) -> int:
         """Return price × quantity in micro-units."""
         return notional_micros(price_micros=self.price_micros, quantity=self.quantity)
+
+
+def shares_by_intent(fills: Iterable[Fill]) -> Counter[IntentId]:
+    """Return the shares of each intent's fills, over all its orders; 0 of one that has none."""
+    shares: Counter[IntentId] = Counter()
+    for fill in fills:
+        shares[fill.intent_id] += fill.quantity
+    return shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ from trading.journal import (
     RunControl,
 )
 from trading.lifecycle import IntentState, Step
-from trading.orders import BrokerOrder
+from trading.orders import BrokerOrder, shares_by_intent
 from trading.positions import Book
 from trading.protocol import (
     absence_refusal,
@@ -281,13 +281,12 @@ class Preparations(Steps, Findings):
             if found != row.payload_hash:
                 self._halt_for_payload(conn, row, found, now=now)
                 return Preparation(row, None, (), PAYLOAD_MISMATCH)
-            own = [fill for fill in session_fills(conn, of_intent(row)) if fill.intent_id == intent_id]
             why_not = replacement_refusal(
                 row,
                 order,
                 ended,
                 booked=net_filled(conn, order.client_order_id),
-                kept=sum(fill.quantity for fill in own),
+                kept=shares_by_intent(session_fills(conn, of_intent(row)))[intent_id],
             )
             if why_not:
                 raise IllegalTransition(f"{named(row)}: is not replaced: {why_not}")

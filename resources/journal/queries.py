@@ -22,7 +22,7 @@ from trading.journal import (
     JournalIntent,
     JournalOrder,
     RunControl,
-    opened_after,
+    before_opening,
 )
 from trading.orders import Fill
 from trading.positions import Book, with_trades
@@ -95,8 +95,8 @@ def carried_on(conn: sa.Connection, of: Of, previous: date | None, *, first: str
 
     Raises `OutOfOrder` where there is no such book.
     """
-    if of.session < first:
-        raise OutOfOrder(f"{of.book} {of.session}: {opened_after(date.fromisoformat(first))}")
+    if why := before_opening(date.fromisoformat(of.session), date.fromisoformat(first)):
+        raise OutOfOrder(f"{of.book} {of.session}: {why}")
     if previous is None:
         raise OutOfOrder(f"{of.book} {of.session}: has no session before, but the book opened on {first}")
     before = book_session(conn, Of(of.book, of.lane, previous.isoformat()))
